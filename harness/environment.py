@@ -1,0 +1,91 @@
+"""Where a training ran: the versions and hardware that can change its numbers."""
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import DevicePrecisionError, NoDeviceError, UnknownDeviceError
+
+
+__all__ = ["DEVICES", "available_devices", "describe", "differences", "require_device"]
+
+DEVICES = ("cpu", "cuda", "mps")
+"""Kinds of device that a training can run on."""
+
+_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+)
+"""Environment variables that choose other kernels."""
+
+
+def available_devices() -> tuple[str, ...]:
+    """Return the kinds of device that this machine has, cpu first."""
+    return tuple(device for device in DEVICES if _probe(device)[0])
+
+
+def require_device(device: str, precision: str) -> None:
+    """Check that a training can run on a device.
+
+    Args:
+        device: cpu, cuda or mps.
+        precision: float64, float32 or bfloat16.
+
+    Raises:
+        UnknownDeviceError: the harness knows no such device.
+        NoDeviceError: this machine lacks it.
+        DevicePrecisionError: it cannot compute in the precision (MPS has no float64).
+    """
+    if device not in DEVICES:
+        raise UnknownDeviceError(device=device, known=", ".join(DEVICES))
+    present, probe = _probe(device)
+    if not present:
+        raise NoDeviceError(device=device, probe=probe)
+    if device == "mps" and precision == "float64":
+        raise DevicePrecisionError(device=device, precision=precision)
+
+
+def _probe(device: str) -> tuple[bool, str]:
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_available(), "torch.cuda.is_available() is False"
+    if device == "mps":
+        return torch.backends.mps.is_available(), "torch.backends.mps.is_available() is False"
+    return True, ""
+
+
+def describe(device: str) -> dict[str, str]:
+    """Return what can change a training's numbers here, name to text; the same in every run on this machine."""
+    import torch
+
+    found = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+    }
+    if device == "cuda":
+        found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    return found | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return name, former and present text of everything that differs, in the order of `now`."""
+    names = [*now, *(name for name in before if name not in now)]
+    pairs = ((name, before.get(name, "absent"), now.get(name, "absent")) for name in names)
+    return [(name, former, present) for name, former, present in pairs if former != present]

@@ -1,0 +1,73 @@
+"""Figures of exact pixel size that no style, font or rcParam of the surroundings can change."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+
+__all__ = ["BLUE", "DPI", "ORANGE", "blank", "curve_axes", "frozen", "own_style", "pixels_of", "raster"]
+
+DPI = 100
+"""Dots an inch; pytest-mpl saves at the figure's own."""
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+"""Two colours that the colour-blind tell apart (Okabe and Ito, "Color Universal Design", 2008)."""
+
+
+@contextlib.contextmanager
+def own_style() -> Iterator[None]:
+    """Draw under Matplotlib's own defaults, whatever the user's style is."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+def blank(width: int, height: int) -> Figure:
+    """Return an empty white figure of a size in pixels, bound to no GUI and unknown to pyplot."""
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+
+
+def frozen(figure: Figure) -> Figure:
+    """Draw a figure now, so that the style it is saved under cannot reach it: ticks take theirs when they are drawn."""
+    return raster(pixels_of(figure))
+
+
+def pixels_of(figure: Figure) -> NDArray[np.uint8]:
+    """Draw a figure and return its pixels, shape (height, width, 3)."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def raster(pixels_HWC: NDArray[np.uint8]) -> Figure:
+    """Return a figure that is exactly one image, shape (height, width, 3), pixel for pixel."""
+    height, width = pixels_HWC.shape[:2]
+    figure = blank(width, height)
+    figure.figimage(pixels_HWC, origin="upper")
+    return figure
+
+
+def curve_axes(
+    figure: Figure, place: tuple[float, float, float, float], limits: tuple[float, float, float, float], labelled: bool
+) -> Axes:
+    """Add axes with fixed limits; without labels they hold no glyph.
+
+    Args:
+        figure: the figure.
+        place: left, bottom, width, height as shares of the figure.
+        limits: x from, x to, y from, y to.
+        labelled: whether ticks carry numbers.
+    """
+    axes = figure.add_axes(place, xlim=limits[:2], ylim=limits[2:])
+    options: dict[str, Any] = {} if labelled else {"labelleft": False, "labelbottom": False}
+    axes.tick_params(length=4, **options)
+    axes.grid(visible=True, color="#dddddd", linewidth=1)
+    axes.set_axisbelow(True)
+    return axes

@@ -1,0 +1,149 @@
+"""Turn tensors into the few numbers that a record keeps: norms, fingerprints, small pictures."""
+
+import functools
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from harness.errors import NotABatchError, NotANumberError
+from harness.record import Picture, Value
+
+
+__all__ = ["drop_noise", "fingerprint", "norms", "numbers", "picture", "tensors_in"]
+
+_NOISE = 1e-12
+_PICTURE_IMAGES = 10
+"""Images a record keeps of a batch: two rows of five, the article's grid."""
+_PICTURE_SIDE = 64
+"""Largest height and width in pixels of an image that is kept."""
+
+
+@torch.no_grad()
+def norms(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the Euclidean norms as one float64 tensor on the CPU, shape (len(tensors),).
+
+    Args:
+        tensors: any shapes and dtypes, on one device; sums run in float64 (float32 on MPS, which has no other).
+    """
+    if not tensors:
+        return torch.empty(0, dtype=torch.float64)
+    wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
+    floats = [tensor if tensor.is_floating_point() else tensor.to(wide) for tensor in tensors]
+    if tensors[0].device.type == "cpu":  # torch's fused form is a slow loop there
+        return torch.stack([torch.linalg.vector_norm(tensor, dtype=wide) for tensor in floats])
+    return torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).cpu().double()
+
+
+@torch.no_grad()
+def drop_noise(gradients: Sequence[Tensor]) -> None:
+    """Set to zero, in place, what is rounding noise in float64 gradients.
+
+    The gradient of a bias in front of BatchNorm, or of attention's keys, is zero but for rounding. Adam divides by its
+    size and makes a step of it, another one on every machine. Measured behind BatchNorm: up to 3e-14 of the largest
+    gradient's norm. Entries below 1e-12 of it count as noise.
+
+    Args:
+        gradients: float64, any shapes.
+    """
+    largest = float(norms(gradients).max()) if gradients else 0.0
+    if math.isfinite(largest):
+        for gradient in gradients:
+            gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))
+
+
+def fingerprint(batch: object) -> tuple[Value, ...]:
+    """Return numbers that tell a batch from any other.
+
+    Integers (pixels, labels, indices) are exact on every machine: one SHA-256 prefix. Floats are not: their norm
+    and their projection on a fixed pseudo-random direction, which moves when elements change places.
+
+    Raises:
+        NotABatchError: there is no tensor or array in it.
+    """
+    tensors = [tensor.detach() for tensor in tensors_in(batch)]
+    if not tensors:
+        raise NotABatchError(found=type(batch).__name__)
+    exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
+    digest = (_digest(exact),) if exact else ()
+    return digest + tuple(value for tensor in tensors if tensor.is_floating_point() for value in _project(tensor))
+
+
+def tensors_in(batch: object) -> Iterator[Tensor]:
+    """Yield the tensors of a tensor, an array or nested lists, tuples and mappings of them, in order."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        for value in batch.values():
+            yield from tensors_in(value)
+    elif isinstance(batch, list | tuple):
+        for value in batch:
+            yield from tensors_in(value)
+    elif hasattr(batch, "__array__"):
+        yield torch.as_tensor(batch)
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(f"{tuple(tensor.shape)}".encode())
+        pixels = tensor.dtype == torch.uint8
+        sha.update((tensor if pixels else tensor.long()).cpu().contiguous().numpy().data)
+    return sha.hexdigest()[:16]
+
+
+def _project(tensor: Tensor) -> tuple[float, float]:
+    flat = tensor.cpu().double().flatten()
+    return float(torch.linalg.vector_norm(flat)), float(flat @ _direction(flat.numel()))
+
+
+@functools.lru_cache(maxsize=8)
+def _direction(size: int) -> Tensor:
+    """Numbers in [-1, 1) from Knuth's multiplicative hash (TAOCP vol. 3, 6.4): integers, so exact everywhere."""
+    return ((torch.arange(size) * 2654435761) % 2**32).double() / 2**31 - 1
+
+
+def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | int], ...]:
+    """Return a logged value as (stream, number) pairs: one for a scalar, `name[i]` each for a list.
+
+    Raises:
+        NotANumberError: it is neither a number nor a list of numbers.
+    """
+    if isinstance(value, Tensor) or hasattr(value, "__array__"):
+        value = torch.as_tensor(value).detach().tolist()
+    if isinstance(value, list | tuple):
+        return tuple(pair for i, item in enumerate(value) for pair in numbers(f"{name}[{i}]", item, method))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotANumberError(name=name, found=type(value).__name__, method=method)
+    return ((name, value),)
+
+
+def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | None:
+    """Return the first images of a batch as uint8 pixels, or None if they are not small RGB or grey images.
+
+    Args:
+        images: uint8 (N, H, W, 3), or float (N, 3 or 1, H, W), which is stretched to 0 to 255.
+        labels: class of each image; those of the images kept are kept.
+        predicted: class that the model gave each image; likewise.
+    """
+    pixels_NHWC = _pixels(next(tensors_in(images), None))
+    if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > _PICTURE_SIDE:
+        return None
+    count, height, width, _ = pixels_NHWC.shape
+    data = pixels_NHWC.contiguous().numpy().tobytes()
+    return Picture(data, (count, height, width), tuple(labels[:count]), tuple(predicted[:count]))
+
+
+def _pixels(images: Tensor | None) -> Tensor | None:
+    if images is None or images.ndim != 4:
+        return None
+    first = images[:_PICTURE_IMAGES].detach().cpu()
+    if first.dtype == torch.uint8 and first.shape[3] == 3:
+        return first
+    if not first.is_floating_point() or first.shape[1] not in (1, 3):
+        return None
+    low, high = first.aminmax()
+    stretched_NCHW = ((first - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+    return stretched_NCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)

@@ -1,0 +1,115 @@
+"""The pytest plugin: options, fixtures and hooks, each a few lines and a call. Heavy imports stay inside them."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.plugin import devices, options
+from harness.plugin.session import SESSION, Session
+
+
+if TYPE_CHECKING:
+    from harness.plugin.regression import TrainingRegression
+    from harness.recipe import Recipe
+    from harness.record import Record
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the group "training regression"."""
+    options.add(parser)
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-mpl reads its options in its own pytest_configure
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options, prepare pytest-mpl, and register what only some sessions need."""
+    from harness.plugin import figure_gate
+
+    config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
+    try:
+        devices.check_options(config)
+        config.stash[SESSION] = Session(config)
+        figure_gate.configure(config)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    if config.pluginmanager.hasplugin("xdist"):
+        from harness.plugin.workers import Workers
+
+        config.pluginmanager.register(Workers(), "training_regression_workers")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what the session left in temporary folders."""
+    if session := config.stash.get(SESSION, None):
+        session.close()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is compared with what."""
+    return config.stash[SESSION].header()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that use the `device` fixture once a device."""
+    if "device" in metafunc.fixturenames:
+        metafunc.parametrize("device", devices.parameters(metafunc), indirect=True, scope="session")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Show our errors as messages, without a traceback through the harness."""
+    with _messages():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Show our errors as messages, without a traceback through the harness."""
+    with _messages():
+        yield
+
+
+class _messages:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, HarnessError):
+            pytest.fail(str(error), pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was trained and compared, and how long it took."""
+    from harness.plugin.summary import write_summary
+
+    write_summary(terminalreporter, config.stash[SESSION])
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    """Name of a device, cpu, cuda or mps: tests that use it run once on each that the machine has (`--device`)."""
+    name: str = request.param
+    devices.require(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe], Record]":
+    """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
+    session = request.config.stash[SESSION]
+    return lambda recipe: session.train(recipe, device)
+
+
+@pytest.fixture
+def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
+    """`training_regression.check(record)` compares a record with this test's baseline."""
+    from harness.plugin.regression import TrainingRegression
+
+    return TrainingRegression(request.node, request.config.stash[SESSION])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand a worker's counts to the session that started it."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["training_regression"] = session.config.stash[SESSION].counts.to_dict()

@@ -1,0 +1,156 @@
+"""The state of one pytest session: where things are, what was trained, what was compared."""
+
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
+
+
+if TYPE_CHECKING:
+    from harness.recipe import Recipe
+    from harness.record import Record
+
+__all__ = ["SESSION", "Counts", "Session"]
+
+
+@dataclass
+class Counts:
+    """What a session, or one worker of it, did; plain data, so that workers can send it."""
+
+    trainings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    records_compared: int = 0
+    figures_compared: int = 0
+    generated: int = 0
+    not_compared: int = 0
+    drifted: int = 0
+    largest_deviation: float = 0.0
+    largest_rms: float = 0.0
+    orphans: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Add a worker's counts."""
+        for name, value in other.items():
+            mine = getattr(self, name)
+            if name.startswith("largest"):
+                setattr(self, name, max(mine, value))
+            elif name == "orphans":
+                self.orphans = sorted({*mine, *value})
+            else:
+                setattr(self, name, mine + value)
+
+
+class Session:
+    """Paths, trainings and counts of one pytest session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.counts = Counts()
+        self.output = config.rootpath / "build" / "harness"
+        self._records: dict[tuple[Recipe, str], Record] = {}
+        self._published: list[Record] = []
+
+    def close(self) -> None:
+        """Forget the records."""
+        self._records.clear()
+        self._published.clear()
+
+    @property
+    def comparing_figures(self) -> bool:
+        """Whether pytest-mpl compares figures in this session."""
+        return bool(self.config.getoption("--mpl", False))
+
+    @property
+    def generate_path(self) -> Path | None:
+        """Folder that this session writes baselines to, or None if it compares."""
+        path = getattr(self.config.option, "training_generate_path", None)
+        return Path(path) if path else None
+
+    @property
+    def baselines(self) -> Path:
+        """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root."""
+        if self.generate_path:
+            return self.generate_path
+        option = self.config.getoption("--mpl-baseline-path", None)
+        if option and re.match("https?://", option):
+            raise RemoteBaselineError(path=option)
+        if option:
+            return Path(option).absolute()
+        return self.config.rootpath / (self.config.getini("training_baselines") or "baselines")
+
+    @property
+    def in_use(self) -> bool:
+        """Whether this project keeps baselines with us, as opposed to merely having the plugin installed."""
+        ours = self.config.rootpath / (self.config.getini("training_baselines") or "baselines")
+        return bool(self.config.getini("training_baselines")) or ours.is_dir() or self.generate_path is not None
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the TensorBoard runs."""
+        option = self.config.getoption("--tensorboard")
+        return Path(option).absolute() if option else self.output / "tensorboard"
+
+    @property
+    def cifar10(self) -> str | None:
+        """Where CIFAR-10 is, from the command line, the environment or the ini file."""
+        if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):
+            return str(given)
+        ini: str = self.config.getini("cifar10")
+        return str(self.config.rootpath / ini) if ini else None
+
+    def shown(self, path: Path) -> Path:
+        """Return a path as people here would type it: relative to where pytest was started, if below it."""
+        here = self.config.invocation_params.dir
+        return path.relative_to(here) if path.is_relative_to(here) else path
+
+    def header(self) -> list[str]:
+        """Say what this session compares with what."""
+        data = f"CIFAR-10 from {self.cifar10}" if self.cifar10 else "no CIFAR-10 (--cifar10=PATH)"
+        doing = f"writing baselines to {self.shown(self.generate_path)}" if self.generate_path else "records are compared"
+        if not self.generate_path:
+            doing += ", figures too" if self.comparing_figures else ", figures are not (no --mpl)"
+        return [f"training regression: {doing}; data: embedded synthetic set, {data}"]
+
+    def train(self, recipe: "Recipe", device: str) -> "Record":
+        """Return the record of a recipe on a device, training it if this session has not yet."""
+        key = (recipe, device)
+        if key not in self._records:
+            self._records[key] = self._train(recipe, device)
+        return self._records[key]
+
+    def _train(self, recipe: "Recipe", device: str) -> "Record":
+        from harness.plugin.progress import Progress
+        from harness.training import train
+
+        title = f"{recipe.title}, {recipe.data}, {recipe.precision}, {device}"
+        try:
+            with Progress(self.config, title, recipe.num_steps) as progress:
+                record = train(recipe, device, cifar10=self.cifar10, progress=progress)
+        except (NoCifar10Error, DevicePrecisionError) as error:
+            pytest.skip(str(error))
+        self.publish(record, f"{record.name}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
+        return record
+
+    def publish(self, record: "Record", name: str) -> None:
+        """Write a record's TensorBoard run, once, and count its training."""
+        if any(record is known for known in self._published):
+            return
+        from harness.report import training_line
+        from harness.tensorboard import write_events
+
+        self._published.append(record)
+        self.counts.trainings.append(training_line(record))
+        self.counts.seconds += record.seconds
+        write_events(record, self.tensorboard / name)
+
+
+SESSION = pytest.StashKey[Session]()

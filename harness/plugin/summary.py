@@ -1,0 +1,72 @@
+"""The section that ends a session: trainings, comparisons, skips, orphans."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from harness.errors import NoCifar10Error
+from harness.plugin.session import Session
+
+
+__all__ = ["write_summary"]
+
+
+def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
+    """Write the section, if this session had anything to do with training."""
+    lines = [*_trainings(session), *_comparisons(session), *_skips(reporter), *_orphans(session)]
+    if lines:
+        reporter.ensure_newline()
+        reporter.section("training regression")
+        for line in lines:
+            reporter.line(line)
+
+
+def _trainings(session: Session) -> Iterator[str]:
+    counts = session.counts
+    if counts.trainings:
+        yield from sorted(counts.trainings)
+        yield f"{_number(len(counts.trainings), 'training')} in {counts.seconds:.1f} s"
+        yield f"look: tensorboard --logdir {session.shown(session.tensorboard)}"
+
+
+def _comparisons(session: Session) -> Iterator[str]:
+    counts = session.counts
+    compared = counts.records_compared + counts.figures_compared
+    if not (compared or counts.generated or counts.not_compared):
+        return
+    records, figures = _number(counts.records_compared, "record"), _number(counts.figures_compared, "figure")
+    drift = f", {counts.drifted} of them drifted" if counts.drifted else ""
+    yield (
+        f"{compared} compared ({records}, {figures}{drift}), "
+        f"{counts.generated} generated, {counts.not_compared} not compared"
+    )
+    if compared:
+        yield (
+            f"margins of what passed: deviation {counts.largest_deviation:.1e} of 1e-10, "
+            f"figure RMS {counts.largest_rms:.2f}"
+        )
+
+
+def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
+    reasons = Counter(_reason(report) for report in reporter.stats.get("skipped", ()))
+    for reason, count in sorted(reasons.items()):
+        if reason.startswith("this machine has no "):
+            yield f"{_number(count, 'test')} skipped: {reason}"
+        elif reason.startswith(NoCifar10Error.what):
+            yield f"{_number(count, 'test')} skipped: {NoCifar10Error.what}; {NoCifar10Error.fix}"
+
+
+def _reason(report: pytest.TestReport) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    return reason.removeprefix("Skipped: ")
+
+
+def _orphans(session: Session) -> Iterator[str]:
+    if found := session.counts.orphans:
+        yield f"{_number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims:"
+        yield from (f"  {name}" for name in found)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,179 @@
+"""What to train: a frozen, validated, hashable description. It holds no tensors and imports no torch."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import FieldError
+
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ModelFunction", "Precision", "Recipe"]
+
+Precision = Literal["float64", "float32", "bfloat16"]
+ModelFunction = Callable[[], "nn.Module"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One short seeded training.
+
+    The defaults are event-dense: three epochs, a partial last batch, augmentation, dropout, weight-decay
+    groups, warm-up and decay, clipping that clips, accumulation, averaged weights, an evaluation an epoch and
+    a save and resume in the middle. A branch that never runs cannot be judged.
+
+    Raises:
+        FieldError: a field is outside its range; the message names field, value and rule.
+    """
+
+    model: "str | ModelFunction" = "cifar_cnn"
+    """Name of a shipped model (`models.MODELS`), or a function that builds one when called without arguments."""
+    data: Literal["synthetic", "cifar10"] = "synthetic"
+    """Data set: embedded, or CIFAR-10 from files."""
+    precision: Precision = "float64"
+    """Number format; bfloat16 is autocast over float32 weights."""
+    seed: int = 0
+    """Seed of initialisation, data order, augmentation and dropout; each has a generator of its own."""
+    name: str = ""
+    """What the training is called in reports; the model's name if empty."""
+    width: int = 16
+    """Channels of the first convolution of a shipped model."""
+    dropout: float = 0.1
+    """Probability of a shipped model's dropout, where it has one."""
+    epochs: int = 3
+    """Passes over the training images."""
+    train_images: int = 1000
+    """Training images in use: the first of the data set."""
+    test_images: int = 500
+    """Test images in use: the first of the data set."""
+    batch_size: int = 64
+    """Images an optimizer step; the last batch of an epoch may be smaller."""
+    accumulation: int = 2
+    """Micro-batches an optimizer step."""
+    augmentation: bool = True
+    """Random crop with padding 4 and horizontal flip."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """torch.optim.SGD or AdamW."""
+    learning_rate: float = 0.05
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    nesterov: bool = True
+    """Nesterov's form of SGD's momentum."""
+    weight_decay: float = 5e-4
+    """Weight decay of matrices and kernels; vectors (biases, BatchNorm) form a second group without it."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """Decay of the learning rate per step, after warm-up; "step" divides by 10 at 1/2 and 3/4 of the run."""
+    warmup_steps: int = 4
+    """Steps of linear warm-up."""
+    clip_norm: float | None = 1.0
+    """Largest total gradient norm; None never clips."""
+    label_smoothing: float = 0.1
+    """Label smoothing of the training loss."""
+    ema_decay: float | None = 0.9
+    """Decay of the exponential moving average of weights and buffers; None keeps no average."""
+    resume: bool = True
+    """Save in the middle of the run and go on with freshly built objects that load it."""
+
+    def __post_init__(self) -> None:
+        for field, (valid, rule) in _RULES.items():
+            value = getattr(self, field)
+            if not valid(value):
+                raise FieldError(field=field, value=value, rule=rule)
+        if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
+            raise FieldError(field="nesterov", value=True, rule="False when momentum is 0")
+
+    @property
+    def model_name(self) -> str:
+        """The model's name: a shipped one's, or `module.function` of a function."""
+        if isinstance(self.model, str):
+            return self.model
+        return f"{self.model.__module__}.{self.model.__qualname__}"
+
+    @property
+    def title(self) -> str:
+        """What the training is called in reports."""
+        return self.name or self.model_name
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps an epoch."""
+        return math.ceil(self.train_images / self.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of the run."""
+        return self.epochs * self.steps_per_epoch
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name, the model as its name: what a record keeps."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "model": self.model_name}
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that stay the same on every machine as long as the fields do."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: _whole(value, least), f"a whole number of at least {least}"
+
+
+def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in names, "one of " + ", ".join(names)
+
+
+def _model(value: object) -> bool:
+    return (isinstance(value, str) and bool(value)) or callable(value)
+
+
+_POSITIVE = (lambda value: _number(value) and value > 0, "a finite number above 0")
+_NOT_NEGATIVE = (lambda value: _number(value) and value >= 0, "a finite number of at least 0")
+_FRACTION = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
+_FLAG = (lambda value: isinstance(value, bool), "True or False")
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (_model, "the name of a model, or a function that builds one"),
+    "data": _one_of("synthetic", "cifar10"),
+    "precision": _one_of("float64", "float32", "bfloat16"),
+    "seed": _at_least(0),
+    "name": (lambda value: isinstance(value, str), "a text"),
+    "width": _at_least(1),
+    "dropout": _FRACTION,
+    "epochs": _at_least(1),
+    "train_images": _at_least(1),
+    "test_images": _at_least(1),
+    "batch_size": _at_least(1),
+    "accumulation": _at_least(1),
+    "augmentation": _FLAG,
+    "optimizer": _one_of("sgd", "adamw"),
+    "learning_rate": _POSITIVE,
+    "momentum": _FRACTION,
+    "nesterov": _FLAG,
+    "weight_decay": _NOT_NEGATIVE,
+    "schedule": _one_of("cosine", "step", "constant"),
+    "warmup_steps": _at_least(0),
+    "clip_norm": (lambda v: v is None or (_number(v) and v > 0), "None or a finite number above 0"),
+    "label_smoothing": _FRACTION,
+    "ema_decay": (
+        lambda v: v is None or (_number(v) and 0 <= v < 1),
+        "None or a number from 0 up to, not including, 1",
+    ),
+    "resume": _FLAG,
+}

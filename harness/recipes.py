@@ -1,0 +1,47 @@
+"""The shipped recipes."""
+
+from typing import Literal
+
+from harness.recipe import Recipe
+
+
+__all__ = ["article", "cifar_cnn", "cifar_resnet"]
+
+DataName = Literal["synthetic", "cifar10"]
+
+
+def cifar_cnn(data: DataName = "synthetic") -> Recipe:
+    """Three conv-ReLU-maxpool stages of width 16 under everything that a training can have."""
+    return Recipe(model="cifar_cnn", data=data, learning_rate=0.25)
+
+
+def cifar_resnet(data: DataName = "synthetic") -> Recipe:
+    """Conv-BatchNorm-ReLU blocks with a residual and dropout, under everything that a training can have."""
+    return Recipe(model="cifar_resnet", data=data, width=8, learning_rate=0.05)
+
+
+def article(data: DataName = "synthetic") -> Recipe:
+    """The article's program, repaired: full width, batches of 64, SGD at 0.001 with momentum 0.9, nothing else.
+
+    Its ten epochs over 50,000 images are cut to one short epoch, and it computes in float64.
+    """
+    return Recipe(
+        name="article",
+        model="cifar_cnn",
+        data=data,
+        width=64,
+        epochs=1,
+        train_images=540,
+        test_images=100,
+        accumulation=1,
+        augmentation=False,
+        learning_rate=0.001,
+        nesterov=False,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_steps=0,
+        clip_norm=None,
+        label_smoothing=0.0,
+        ema_decay=None,
+        resume=False,
+    )

@@ -1,0 +1,128 @@
+"""What people read: a comparison as text, a training as a line, a session as a summary. Words only, no decisions."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from harness.comparison import Comparison, Deviation
+from harness.record import Record
+
+
+__all__ = ["failure", "note", "progress_line", "stream_text", "training_line"]
+
+_LATER = 2
+"""Later divergences that a failure lists."""
+
+_WORDED = {
+    "gradient": "gradient of {0}",
+    "update": "update of {0}",
+    "weight": "norm of {0}",
+    "buffer": "norm of buffer {0}",
+    "init": "initial {0}",
+    "learning_rate": "learning rate of the group of {0}",
+    "batch": "{0} of the batch",
+    "evaluation": "{0} of the evaluation",
+    "optimizer": "{1} of {0}",
+}
+
+
+def stream_text(stream: str) -> str:
+    """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
+    kind, *rest = stream.split("/")
+    if rest and kind in _WORDED:
+        return _WORDED[kind].format(*rest)
+    return stream.replace("_", " ")
+
+
+def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str) -> str:
+    """Word a comparison whose verdict is different.
+
+    Args:
+        comparison: with at least one deviation.
+        test: pytest's id of the test.
+        look: files and folders worth opening.
+        accept: the one command that makes the present run the baseline.
+
+    Returns:
+        A headline that names step, stage and stream, and labelled lines below it.
+    """
+    first = comparison.deviations[0]
+    rows = [
+        ("recipe", f"{_title(comparison.record)}   {test}"),
+        ("first", _numbers(first)),
+        ("then", _then(comparison)),
+        ("unchanged", ", ".join(comparison.unchanged)),
+        ("changed", _changed(comparison)),
+        *(("look", place) for place in look),
+        ("accept", accept),
+    ]
+    return "\n".join([_headline(first), *(f"  {label:<9}  {text}" for label, text in rows if text)])
+
+
+def _headline(first: Deviation) -> str:
+    since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
+    return f"training differs from its baseline {since}: {first.stage}, {stream_text(first.stream)}"
+
+
+def _title(record: Record) -> str:
+    return ", ".join(filter(None, (record.name, record.data.get("name"), record.precision, record.device)))
+
+
+def _numbers(first: Deviation) -> str:
+    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < float("inf") else "")
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _then(comparison: Comparison) -> str:
+    """Name the first divergences of later stages, and count."""
+    later: dict[str, Deviation] = {}
+    for deviation in comparison.deviations[1:]:
+        if deviation.stage != comparison.deviations[0].stage:
+            later.setdefault(deviation.stage, deviation)
+    texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
+    streams = len({deviation.stream for deviation in comparison.deviations})
+    count = f"{_count(len(comparison.deviations))} of {_count(comparison.num_values)} values"
+    return "; ".join([*texts, f"{count} in {streams} of {comparison.num_streams} streams"])
+
+
+def _count(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def _changed(comparison: Comparison) -> str:
+    recipe = [f"recipe: {name} {before} -> {now}" for name, before, now in comparison.recipe]
+    around = [f"{name} {before} -> {now}" for name, before, now in comparison.environment]
+    return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
+
+
+def note(comparison: Comparison) -> str:
+    """Word a comparison that passed: its largest deviation."""
+    largest = f"largest deviation {comparison.largest:.1e}"
+    return f"{_title(comparison.record)}: {comparison.verdict}, {largest} in {_count(comparison.num_values)} values"
+
+
+def training_line(record: Record) -> str:
+    """Return one line on a finished training: what, steps, final loss, seconds."""
+    losses = next((s.values for s in record.streams.values() if s.stage == "forward"), ())
+    loss = f", loss {losses[-1]:.4f}" if losses and isinstance(losses[-1], float) else ""
+    return f"{_title(record)}: {record.num_steps} steps{loss}, {record.seconds:.1f} s"
+
+
+def progress_line(title: str, step: int, steps: int, loss: float, seconds: float) -> str:
+    """Return one line on a training under way.
+
+    Args:
+        title: recipe, data, precision and device.
+        step: steps taken.
+        steps: steps of the run.
+        loss: of the last step.
+        seconds: since its start.
+    """
+    return f"training {title}: step {step}/{steps}, loss {loss:.4f}, {seconds:.1f} s"

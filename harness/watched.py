@@ -1,0 +1,152 @@
+"""One watched model and its optimizers: what to measure of them, and under which names."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.errors import ForeignOptimizerError, WrongDtypeError
+from harness.measure import drop_noise, norms
+from harness.recipe import Precision
+from harness.tape import Tape
+
+
+__all__ = ["Watched"]
+
+_DTYPES: dict[Precision, torch.dtype | None] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": None,  # weights may be float32 under autocast, or bfloat16
+}
+
+
+class Watched:
+    """A model, its optimizers, and a copy of its weights at the end of the last step.
+
+    Args:
+        model: the model.
+        prefix: what its tensors' names start with; empty for the first model.
+        precision: what its weights must be in.
+
+    Raises:
+        WrongDtypeError: a weight is in another precision; names the tensor.
+    """
+
+    def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
+        self.model = model
+        self.prefix = prefix
+        self._precision = precision
+        self.optimizers: list[Optimizer] = []
+        self.replaced = False
+        self.opened = False
+        self._previous: dict[str, Tensor] = {}
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        dtype, precision = _DTYPES[self._precision], self._precision
+        for name, parameter in self.parameters().items():
+            if dtype and parameter.is_floating_point() and parameter.dtype != dtype:
+                found = str(parameter.dtype).removeprefix("torch.")
+                raise WrongDtypeError(tensor=name, found=found, precision=precision, dtype=precision)
+
+    def add_optimizer(self, optimizer: Optimizer) -> None:
+        """Take an optimizer of this model.
+
+        Raises:
+            ForeignOptimizerError: it holds none of the model's parameters.
+        """
+        own = {id(parameter) for parameter in self.model.parameters()}
+        if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
+            raise ForeignOptimizerError()
+        self.optimizers.append(optimizer)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the parameters by prefixed name."""
+        return {self.prefix + name: parameter for name, parameter in self.model.named_parameters()}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Return the buffers (BatchNorm's state, say) by prefixed name."""
+        return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
+
+    def structure(self) -> dict[str, dict[str, Any]]:
+        """Return shape, dtype, requires_grad and parameter group of every tensor."""
+        groups = {name: label for label, group in self._groups() for name in self._names(group["params"])}
+        tensors = {**self.parameters(), **self.buffers()}
+        return {
+            name: {
+                "shape": list(tensor.shape),
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+                "requires_grad": tensor.requires_grad,
+                "group": groups.get(name),
+            }
+            for name, tensor in tensors.items()
+        }
+
+    def take_over(self, former: "Watched") -> None:
+        """Go on where a former model of the same tensors stopped, as after a resume."""
+        former.replaced = True
+        self._previous = former._previous
+
+    def record_init(self, tape: Tape, step: int) -> None:
+        """Record the weights and buffers that the run starts from."""
+        tensors = {**self.parameters(), **self.buffers()}
+        tape.add("init", [f"init/{name}" for name in tensors], step, norms(list(tensors.values())).tolist())
+        if not self._previous:
+            self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
+        self.opened = True
+
+    def record_gradients(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
+        """Record the gradients that an optimizer is about to use, in float64 without what is rounding noise in them."""
+        names = self._names(p for group in optimizer.param_groups for p in group["params"])
+        gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
+        if self._precision == "float64":
+            drop_noise(list(gradients.values()))
+        values = norms(list(gradients.values())).tolist()
+        tape.add("backward", [f"gradient/{name}" for name in gradients], step, values)
+
+    def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
+        """Record the learning rate in effect of each parameter group."""
+        rates = {label: float(g["lr"]) for label, g in self._groups() if _has(optimizer, g)}
+        tape.add("schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
+
+    @torch.no_grad()
+    def record_state(self, tape: Tape, step: int) -> None:
+        """Record what the step left behind: updates, weights, buffers, optimizer state."""
+        parameters = self.parameters()
+        if self.optimizers:  # an average has no updates of its own
+            self._record_updates(tape, step, parameters)
+        state = {f"weight/{name}": parameter for name, parameter in parameters.items()}
+        state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
+        state |= dict(self._optimizer_state())
+        tape.add("state", list(state), step, norms(list(state.values())).tolist())
+
+    def _record_updates(self, tape: Tape, step: int, parameters: dict[str, Tensor]) -> None:
+        previous = [self._previous[name] for name in parameters]
+        now = [parameter.detach() for parameter in parameters.values()]
+        torch._foreach_sub_(previous, now)  # the copies turn into updates, then into copies again
+        tape.add("update", [f"update/{name}" for name in parameters], step, norms(previous).tolist())
+        torch._foreach_copy_(previous, now)
+
+    def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
+        for optimizer in self.optimizers:
+            for name, parameter in self._names(optimizer.state).items():
+                for key, value in optimizer.state[parameter].items():
+                    if isinstance(value, Tensor) and key != "step":
+                        yield f"optimizer/{name}/{key}", value
+
+    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                yield next(iter(self._names(group["params"])), f"{self.prefix}none"), group
+
+    def _names(self, parameters: Iterable[Tensor]) -> dict[str, Tensor]:
+        """Return those of some parameters that are the model's, by name, in the model's order."""
+        wanted = {id(parameter) for parameter in parameters}
+        return {name: parameter for name, parameter in self.parameters().items() if id(parameter) in wanted}
+
+
+def _has(optimizer: Optimizer, group: dict[str, Any]) -> bool:
+    return any(group is own for own in optimizer.param_groups)

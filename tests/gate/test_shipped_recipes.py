@@ -1,0 +1,46 @@
+"""The gate: the shipped recipes on the embedded set and on CIFAR-10, numbers and figures."""
+
+import pytest
+
+from harness import figures, recipes
+
+
+@pytest.fixture(scope="module", params=["synthetic", "cifar10"])
+def data(request):
+    """Name of a data set."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=["cifar_cnn", "cifar_resnet", "article"])
+def record(request, training, data):
+    """Record of a shipped recipe."""
+    return training(getattr(recipes, request.param)(data))
+
+
+def test_training_is_unchanged(record, training_regression):
+    """Every number of the training equals its baseline."""
+    training_regression.check(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_loss_curve(record):
+    """The loss curve, and nine digits of every loss, look as before."""
+    return figures.loss_curve(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_accuracy_curve(record):
+    """The accuracy curve looks as before."""
+    return figures.accuracy_curve(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_batch_grid(record):
+    """The first augmented images look as before."""
+    return figures.batch_grid(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_prediction_grid(record):
+    """The same test images are taken for the same classes."""
+    return figures.prediction_grid(record)

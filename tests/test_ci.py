@@ -1,0 +1,107 @@
+"""The workflows and `.ci/run`: what can be checked of them without running them."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+RUN = ROOT / ".ci" / "run"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+needs_schema = pytest.mark.skipif(
+    importlib.util.find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed"
+)
+
+
+def load(path):
+    """A workflow as plain dicts and lists."""
+    yaml = pytest.importorskip("ruamel.yaml", reason="ruamel.yaml (of check-jsonschema) is not installed")
+    return yaml.YAML(typ="safe", pure=True).load(path)
+
+
+def scripts(path):
+    """Every `run:` script of a workflow, under a name that finds it."""
+    for job, content in load(path)["jobs"].items():
+        for number, step in enumerate(content["steps"], start=1):
+            if "run" in step:
+                yield f"{path.name}, job {job}, step {number}", step["run"]
+
+
+def syntax_error(script):
+    """What bash says of a script that it cannot parse; empty if it can."""
+    return subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False).stderr
+
+
+def test_there_are_workflows():
+    """The gate and the regeneration exist, so that the tests below judge something."""
+    assert {"gate", "regenerate"} <= {path.stem for path in WORKFLOWS}
+
+
+@needs_schema
+@each_workflow
+def test_workflow_follows_the_schema(path):
+    """Every workflow is valid by the schema that check-jsonschema carries."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    result = subprocess.run([*command, str(path)], text=True, capture_output=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@each_workflow
+def test_permissions_are_declared(path):
+    """No workflow runs with the permissions that a repository happens to give by default."""
+    assert isinstance(load(path).get("permissions"), dict)
+
+
+@each_workflow
+def test_every_job_has_a_timeout(path):
+    """A job that hangs ends in minutes, not after the six hours that GitHub grants."""
+    assert [name for name, job in load(path)["jobs"].items() if "timeout-minutes" not in job] == []
+
+
+@each_workflow
+def test_no_expression_inside_a_script(path):
+    """Values reach scripts by the environment: `${{ inputs... }}` in a script runs what a stranger typed."""
+    assert [where for where, script in scripts(path) if "${{" in script] == []
+
+
+@each_workflow
+def test_actions_are_pinned(path):
+    """Every action is pinned by its full commit, with the version beside it: tags can be moved."""
+    used = re.findall(r"uses: *(.*)", path.read_text(encoding="utf-8"))
+    assert used
+    assert [use for use in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
+
+
+@needs_bash
+@each_workflow
+def test_scripts_parse(path):
+    """Every script of a workflow is valid bash."""
+    assert {where: error for where, script in scripts(path) if (error := syntax_error(script))} == {}
+
+
+def test_required_waits_for_every_job():
+    """The check that branch protection names fails when any other job of the gate does."""
+    jobs = load(ROOT / ".github" / "workflows" / "gate.yml")["jobs"]
+    assert set(jobs["required"]["needs"]) == set(jobs) - {"required"}
+    assert jobs["required"]["if"] == "always()"
+
+
+@needs_bash
+def test_ci_run_parses():
+    """`.ci/run` is valid bash."""
+    assert syntax_error(RUN.read_text(encoding="utf-8")) == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no executable bit")
+def test_ci_run_is_executable():
+    """`.ci/run` starts as a command, in a fresh clone too."""
+    assert os.access(RUN, os.X_OK)

@@ -1,0 +1,150 @@
+"""Promises of compare()."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import compare
+from harness.comparison import THRESHOLD
+from harness.record import STAGES, Stream
+from tests.test_record import finite, record_of, streams
+
+
+def series(*numbers, stage="forward"):
+    """A dense stream."""
+    return Stream(stage, tuple(range(len(numbers))), numbers)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=9), streams(), max_size=5))
+def test_a_record_equals_itself(named_streams):
+    """No finite record deviates from itself."""
+    record = record_of(named_streams)
+    comparison = compare(record, record)
+
+    assert (comparison.verdict, comparison.first_divergence, comparison.largest) == ("same", None, 0.0)
+
+
+@given(st.lists(finite, min_size=1, max_size=8), st.sampled_from([math.nan, math.inf, -math.inf]), st.data())
+def test_a_non_finite_value_always_deviates(numbers, bad, data):
+    """NaN and infinity are different, also where the baseline has the same one."""
+    place = data.draw(st.integers(0, len(numbers) - 1))
+    record = record_of({"loss": series(*numbers[:place], bad, *numbers[place + 1 :])})
+
+    assert compare(record_of({"loss": series(*numbers)}), record).first_divergence == (place, "forward", "loss")
+    assert compare(record, record).first_divergence == (place, "forward", "loss")
+
+
+@pytest.mark.parametrize(("change", "verdict"), [(0.5 * THRESHOLD, "same"), (2 * THRESHOLD, "different")])
+def test_the_threshold_is_relative(change, verdict):
+    """A deviation counts by its share of the value."""
+    baseline = record_of({"loss": series(1e6, 1e6)})
+
+    assert compare(baseline, record_of({"loss": series(1e6, 1e6 * (1 + change))})).verdict == verdict
+
+
+def test_exact_zeros_do_not_explode():
+    """A fresh bias is exactly zero; rounding noise in it is measured by the stream's typical size."""
+    baseline = record_of({"weight/bias": series(0.0, 1.0, 1.0, stage="state")})
+    record = record_of({"weight/bias": series(1e-13, 1.0, 1.0, stage="state")})
+
+    assert compare(baseline, record).verdict == "same"
+
+
+def test_noise_in_a_gradient_that_is_zero_in_truth_does_not_alarm():
+    """A bias in front of BatchNorm has a gradient of pure rounding noise: other gradients give it its scale."""
+    gradients = {"gradient/conv.weight": series(1.0, 1.0, stage="backward")}
+    baseline = record_of({**gradients, "gradient/conv.bias": series(1e-17, 3e-17, stage="backward")})
+    record = record_of({**gradients, "gradient/conv.bias": series(-4e-17, 2e-17, stage="backward")})
+
+    assert compare(baseline, record).verdict == "same"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "record"),
+    [
+        ({"loss": series(1.0, 2.0)}, {"loss": series(1.0)}),
+        ({"loss": series(1.0)}, {"loss": series(1.0, 2.0)}),
+        ({"loss": series(1.0), "more": series(1.0)}, {"loss": series(1.0)}),
+        ({"loss": series(1.0)}, {"loss": series(1.0), "more": series(1.0)}),
+        ({"loss": Stream("forward", (0, 0), (1.0, 1.0))}, {"loss": Stream("forward", (0,), (1.0,))}),
+    ],
+)
+def test_what_is_missing_or_extra_deviates(baseline, record):
+    """A step, a stream or a micro-batch that stands on one side only is different."""
+    comparison = compare(record_of(baseline), record_of(record))
+
+    assert comparison.verdict == "different"
+    assert comparison.deviations[0].size == math.inf
+
+
+@pytest.mark.parametrize("value", [7, "0123456789abcdef"])
+def test_integers_and_fingerprints_are_exact(value):
+    """Counts and fingerprints have no tolerance."""
+    baseline = record_of({"batch/labels": series(6, stage="data")})
+
+    assert compare(baseline, record_of({"batch/labels": series(value, stage="data")})).verdict == "different"
+
+
+def test_the_first_divergence_is_the_cause():
+    """Of several deviations at one step the earliest stage is named; of several steps the earliest."""
+    stages = [stage for stage in STAGES if stage != "structure"]
+    baseline = record_of({stage: series(1.0, 1.0, stage=stage) for stage in stages})
+    for place, stage in enumerate(stages):
+        moved = {s: series(1.0, 1.0 if i < place else 2.0, stage=s) for i, s in enumerate(stages)}
+        comparison = compare(baseline, record_of(moved))
+
+        assert comparison.first_divergence == (1, stage, stage)
+        assert comparison.unchanged == STAGES[: place + 1]
+
+
+def test_a_changed_structure_comes_before_everything():
+    """Another shape explains all numbers after it."""
+    structure = {"w": {"shape": [3], "dtype": "float64", "requires_grad": True, "group": "w"}}
+    record = record_of({"loss": series(2.0)}, structure=structure)
+
+    assert compare(record_of({"loss": series(1.0)}), record).first_divergence == (0, "structure", "w")
+
+
+def test_other_images_are_named_before_the_first_loss():
+    """The data set's fingerprint is part of the comparison."""
+    one, other = (record_of({"loss": series(loss)}, data={"sha256": text}) for loss, text in ((1.0, "a"), (2.0, "b")))
+
+    assert compare(one, other).first_divergence == (0, "data", "dataset")
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=2, max_size=8), st.data())
+def test_a_larger_change_never_deviates_less(numbers, data):
+    """Sizes grow with the change."""
+    place = data.draw(st.integers(0, len(numbers) - 1))
+    small, large = sorted(data.draw(st.tuples(st.floats(0, 1), st.floats(0, 1))))
+    baseline = record_of({"loss": series(*numbers)})
+
+    def size(change):
+        moved = [*numbers[:place], numbers[place] * (1 + change), *numbers[place + 1 :]]
+        return compare(baseline, record_of({"loss": series(*moved)})).largest
+
+    assert size(small) <= size(large)
+
+
+def test_float32_is_exact_in_its_own_environment_and_drifts_in_another():
+    """Same machine: same bits. Another one: the measured envelope, and the verdict says drift."""
+    baseline = record_of({"loss": series(1.0)}, precision="float32")
+    here = record_of({"loss": series(1.0 + 1e-7)}, precision="float32")
+    there = record_of({"loss": series(1.0 + 1e-7)}, precision="float32", environment={"torch": "3"})
+    broken = record_of({"loss": series(1.1)}, precision="float32", environment={"torch": "3"})
+
+    assert compare(baseline, here).verdict == "different"
+    assert compare(baseline, there).verdict == "drift"
+    assert compare(baseline, broken).verdict == "different"
+
+
+def test_the_comparison_says_what_changed_around_the_training():
+    """Versions and recipe fields that differ are data of the comparison, not part of the verdict."""
+    baseline = record_of({}, recipe={"seed": 0, "width": 8})
+    comparison = compare(baseline, record_of({}, recipe={"seed": 0, "width": 9}, environment={"torch": "3"}))
+
+    assert comparison.verdict == "same"
+    assert comparison.environment == (("torch", "2", "3"),)
+    assert comparison.recipe == (("width", 8, 9),)

@@ -1,0 +1,94 @@
+"""Promises of deterministic(): every global is set inside and as before afterwards."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from harness import Recorder
+from harness.determinism import deterministic
+
+
+def globals_now():
+    """Everything that the harness may touch. Random states by their bytes: their sum misses a DataLoader's draw."""
+    return {
+        "dtype": torch.get_default_dtype(),
+        "threads": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "fill": torch.utils.deterministic.fill_uninitialized_memory,
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled),
+        "tf32": (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": str(np.random.get_state()),
+        "python": random.getstate(),
+        "cublas": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+    }
+
+
+@pytest.fixture
+def unusual_globals():
+    """Globals that differ from the defaults, so that restoring the defaults is not enough."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = True
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark = False
+
+
+@pytest.mark.usefixtures("unusual_globals")
+@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
+def test_globals_are_restored_on_success(precision):
+    """After the block every global is as before."""
+    before = globals_now()
+    with deterministic(precision, 3):
+        torch.rand(3), np.random.rand(), random.random()
+
+    assert globals_now() == before
+
+
+@pytest.mark.usefixtures("unusual_globals")
+def test_globals_are_restored_after_an_exception():
+    """An exception inside changes nothing outside."""
+    before = globals_now()
+    with pytest.raises(ZeroDivisionError), deterministic("float64", 3):
+        torch.set_default_dtype(torch.float16)
+        torch.set_num_threads(2)
+        raise ZeroDivisionError
+
+    assert globals_now() == before
+
+
+@pytest.mark.usefixtures("unusual_globals")
+def test_globals_are_restored_when_a_recorder_fails_to_finish():
+    """A recorder that has nothing to record says so, and restores all the same."""
+    before = globals_now()
+    with pytest.raises(Exception, match="no model was watched"), Recorder():
+        pass
+
+    assert globals_now() == before
+
+
+def test_the_block_computes_in_its_precision_on_one_thread():
+    """Weights are drawn in float64, sums run on one thread."""
+    with deterministic("float64", 0):
+        assert torch.nn.Linear(2, 2).weight.dtype == torch.float64
+        assert torch.get_num_threads() == 1
+        assert torch.is_grad_enabled()
+
+
+def test_one_seed_gives_one_stream_of_each_generator():
+    """torch, NumPy and Python draw the same numbers again for the same seed, others for another."""
+
+    def draws(seed):
+        with deterministic("float64", seed):
+            return torch.rand(2).tolist(), np.random.rand(), random.random()
+
+    assert draws(1) == draws(1)
+    assert all(a != b for a, b in zip(draws(1), draws(2), strict=True))

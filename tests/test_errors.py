@@ -1,0 +1,254 @@
+"""Promises of the error messages: each word, once."""
+
+import pytest
+
+from harness import errors
+
+
+MESSAGES = [
+    (
+        errors.FieldError(field="epochs", value=0, rule="a whole number of at least 1"),
+        "a recipe cannot have epochs=0\n"
+        "  where  Recipe(epochs=...)\n"
+        "  fix    epochs must be a whole number of at least 1",
+    ),
+    (
+        errors.NoCifar10Error(),
+        "this training needs CIFAR-10, and no path to it was given\n"
+        "  fix    --cifar10=PATH, HARNESS_CIFAR10=PATH or the ini option cifar10: a folder in torchvision's layout or an .npz; --cifar10=download fetches it",
+    ),
+    (
+        errors.DataMissingError(path="data/cifar.npz", looked_for="a folder or file"),
+        "there is no CIFAR-10 at data/cifar.npz\n"
+        "  where  looked for a folder or file\n"
+        "  fix    give the folder that holds cifar-10-batches-py, or an .npz file",
+    ),
+    (
+        errors.DataCorruptError(path="data/cifar.npz", reason="it is cut off"),
+        "data/cifar.npz cannot be used as CIFAR-10: it is cut off\n"
+        "  fix    fetch the file again, or point --cifar10 to another copy",
+    ),
+    (
+        errors.DataForeignError(path="data/cifar.npz", found="x", expected="y"),
+        "data/cifar.npz holds images, but not those of CIFAR-10\n"
+        "  where  SHA-256 of the images and labels in use x, CIFAR-10 has y\n"
+        "  fix    point --cifar10 to the official files, or to an .npz made from them in their order",
+    ),
+    (
+        errors.TooFewImagesError(asked=9, split="train", data="synthetic", available=2),
+        "the recipe asks for 9 train images, but synthetic has 2\n"
+        "  where  Recipe(train_images=9)\n"
+        "  fix    ask for at most 2",
+    ),
+    (
+        errors.ModelOutputError(step=5, found="x", expected="y", model="cifar_cnn", classes=10),
+        "step 5: the model returned x, not logits of shape y\n"
+        "  where  model cifar_cnn\n"
+        "  fix    return one row of 10 logits an image",
+    ),
+    (
+        errors.NotAModelError(found="x", model="cifar_cnn"),
+        "the model function returned x, not a torch.nn.Module\n"
+        "  where  model cifar_cnn\n"
+        "  fix    return the module itself",
+    ),
+    (
+        errors.UnknownDeviceError(device="tpu", known="cpu, cuda, mps"),
+        "there is no device 'tpu'\n  fix    use one of cpu, cuda, mps",
+    ),
+    (
+        errors.NoDeviceError(device="tpu", probe="torch.cuda.is_available() is False"),
+        "this machine has no tpu device (torch.cuda.is_available() is False)\n"
+        "  fix    run on a machine that has one, or leave tpu out of --device and --require-device",
+    ),
+    (
+        errors.DevicePrecisionError(device="tpu", precision="float64"),
+        "tpu cannot compute in float64\n  fix    use a recipe of another precision there, or another device",
+    ),
+    (
+        errors.NotRecordingError(method="log"),
+        "the recorder is not recording\n"
+        "  where  Recorder.log\n"
+        "  fix    call it inside `with Recorder(...) as recorder:`",
+    ),
+    (
+        errors.NotFinishedError(),
+        "there is no record yet: the `with Recorder(...)` block has not ended, or ended with an exception\n"
+        "  where  Recorder.record\n"
+        "  fix    read recorder.record after the block",
+    ),
+    (
+        errors.NothingWatchedError(),
+        "no model was watched, so there is nothing to compare\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    call recorder.watch(model, optimizer) before the loop",
+    ),
+    (
+        errors.NeverSteppedError(),
+        "no watched optimizer took a step\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer)",
+    ),
+    (
+        errors.NoLossError(steps=3),
+        "no loss was logged in 3 steps\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    call recorder.log(loss=loss) once a step",
+    ),
+    (
+        errors.WatchedTwiceError(),
+        "this model and optimizer are watched already\n"
+        "  where  Recorder.watch\n"
+        "  fix    call watch once, before the loop; after a resume, with the new model and optimizer",
+    ),
+    (
+        errors.ForeignOptimizerError(),
+        "the optimizer holds no parameter of the model\n"
+        "  where  Recorder.watch\n"
+        "  fix    pass the optimizer that was built from this model's parameters",
+    ),
+    (
+        errors.SameNamesError(step=5),
+        "two watched models whose tensors have the same names are both trained\n"
+        "  where  step 5, optimizer.step()\n"
+        "  fix    give each a name: recorder.watch(model, optimizer, name='teacher')",
+    ),
+    (
+        errors.WrongDtypeError(tensor="conv1.weight", found="x", precision="float64", dtype="float64"),
+        "conv1.weight is x, but this run is in float64\n"
+        "  where  Recorder.watch\n"
+        "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
+    ),
+    (
+        errors.NotANumberError(name="loss", found="x", method="log"),
+        "loss is x, not a number, a scalar tensor or a list of them\n"
+        "  where  Recorder.log\n"
+        "  fix    log numbers: recorder.log(loss=loss)",
+    ),
+    (
+        errors.NotABatchError(found="x"),
+        "x holds no tensor or array to fingerprint\n"
+        "  where  Recorder.batch\n"
+        "  fix    pass the images and labels as tensors, arrays, or lists and dicts of them",
+    ),
+    (
+        errors.NonFiniteError(stream="loss", value=0, step=5, stage="forward", name="loss"),
+        "loss is 0 at step 5 (forward)\n"
+        "  where  the record of loss\n"
+        "  fix    find where the number is made: neither a baseline nor a figure can hold it",
+    ),
+    (
+        errors.NoPictureError(name="loss", picture="batch", remedy="log it"),
+        "the record of loss holds no batch images\n  where  figures.batch_grid\n  fix    log it",
+    ),
+    (
+        errors.NoStreamError(name="loss", stream="loss", figure="loss_curve", remedy="log it"),
+        "the record of loss holds no loss\n  where  figures.loss_curve\n  fix    log it",
+    ),
+    (
+        errors.BaselineMissingError(path="data/cifar.npz", command="pytest t.py --mpl-generate-path=baselines"),
+        "there is no baseline for this training yet\n"
+        "  where  data/cifar.npz\n"
+        "  fix    pytest t.py --mpl-generate-path=baselines",
+    ),
+    (
+        errors.BaselineCorruptError(
+            reason="it is cut off", path="data/cifar.npz", command="pytest t.py --mpl-generate-path=baselines"
+        ),
+        "the baseline cannot be read: it is cut off\n"
+        "  where  data/cifar.npz\n"
+        "  fix    restore it (git checkout -- data/cifar.npz) or regenerate it: pytest t.py --mpl-generate-path=baselines",
+    ),
+    (
+        errors.BaselineEditedError(path="data/cifar.npz", command="pytest t.py --mpl-generate-path=baselines"),
+        "the baseline was edited after it was written: its checksum does not fit its contents\n"
+        "  where  data/cifar.npz\n"
+        "  fix    restore it (git checkout -- data/cifar.npz) or regenerate it: pytest t.py --mpl-generate-path=baselines",
+    ),
+    (
+        errors.BaselineNonFiniteError(
+            value=0,
+            stream="loss",
+            step=5,
+            stage="forward",
+            path="data/cifar.npz",
+            command="pytest t.py --mpl-generate-path=baselines",
+        ),
+        "the baseline holds 0 in loss at step 5 (forward)\n"
+        "  where  data/cifar.npz\n"
+        "  fix    no training can equal it; regenerate it: pytest t.py --mpl-generate-path=baselines",
+    ),
+    (
+        errors.BaselineWriteError(reason="it is cut off", path="data/cifar.npz"),
+        "the baseline could not be written: it is cut off\n"
+        "  where  data/cifar.npz\n"
+        "  fix    make the folder writable and the disk roomy, then run the command again; nothing was changed",
+    ),
+    (
+        errors.NotComparedError(nodeid="t.py::test_a"),
+        "this figure was collected but not compared\n"
+        "  where  t.py::test_a\n"
+        "  fix    run pytest with --mpl (CI is set, and a gate that compares nothing must not be green)",
+    ),
+    (
+        errors.NotAFigureError(found="x", nodeid="t.py::test_a"),
+        "the test returned x, not a figure\n  where  t.py::test_a\n  fix    end the test with `return figure`",
+    ),
+    (
+        errors.MarkerOptionError(option="tolerence", nodeid="t.py::test_a", known="cpu, cuda, mps"),
+        "mpl_image_compare has no option 'tolerence', and pytest-mpl would ignore it\n"
+        "  where  t.py::test_a\n"
+        "  fix    use one of cpu, cuda, mps",
+    ),
+    (
+        errors.SharedBaselineError(file="a.png", first="one", second="other"),
+        "two tests share the baseline file a.png\n"
+        "  where  one and other\n"
+        "  fix    rename one of them, or give it another filename",
+    ),
+    (
+        errors.CheckedTwiceError(name="loss", nodeid="t.py::test_a"),
+        "this test checks a second record under the name 'loss'\n"
+        "  where  t.py::test_a\n"
+        "  fix    name it: training_regression.check(record, name='...')",
+    ),
+    (
+        errors.ResultsAlwaysError(value=0, path="data/cifar.npz"),
+        "mpl-results-always = 0 means true to pytest-mpl\n  where  data/cifar.npz\n  fix    remove the line",
+    ),
+    (
+        errors.RemoteBaselineError(path="data/cifar.npz"),
+        "baselines cannot be read from data/cifar.npz: records are compared with local files\n"
+        "  where  --mpl-baseline-path\n"
+        "  fix    check the baselines out beside the tests",
+    ),
+]
+
+
+def leaves(kind):
+    """Errors that are raised, as opposed to those that group them."""
+    below = kind.__subclasses__()
+    return {leaf for sub in below for leaf in leaves(sub)} if below else {kind}
+
+
+@pytest.mark.parametrize(("error", "text"), MESSAGES, ids=lambda value: type(value).__name__)
+def test_a_message_says_what_where_and_what_to_do(error, text):
+    """The words are the product: they change only together with this list."""
+    assert str(error) == text
+
+
+def test_every_error_is_in_the_list():
+    """A new error without a tested message fails here."""
+    assert {type(error) for error, _ in MESSAGES} == leaves(errors.HarnessError)
+
+
+def test_the_tree_in_the_docstring_is_the_tree():
+    """The drawing at the top of the module names every group, and nothing else."""
+    drawn = {line.split()[1] for line in errors.__doc__.splitlines() if line.startswith(("├", "└"))}
+
+    assert drawn == {group.__name__ for group in errors.HarnessError.__subclasses__()}
+
+
+def test_an_error_keeps_its_facts():
+    """Programs read facts, not messages."""
+    assert errors.UnknownDeviceError(device="tpu", known="cpu").facts == {"device": "tpu", "known": "cpu"}

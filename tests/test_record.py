@@ -1,0 +1,144 @@
+"""Promises of Record and its text form."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import errors
+from harness.record import STAGES, Picture, Record, Stream
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+values = st.one_of(finite, st.integers(-(2**60), 2**60), st.text("0123456789abcdef", min_size=16, max_size=16))
+
+
+@st.composite
+def streams(draw):
+    """A stream with ascending, possibly repeated steps."""
+    steps = sorted(draw(st.lists(st.integers(0, 50), max_size=12)))
+    return Stream(draw(st.sampled_from(STAGES)), tuple(steps), tuple(draw(values) for _ in steps))
+
+
+def record_of(named_streams, **changes):
+    """A record with some streams."""
+    parts = {
+        "name": "made",
+        "precision": "float64",
+        "seed": 0,
+        "device": "cpu",
+        "recipe": {},
+        "data": {},
+        "environment": {"torch": "2"},
+        "structure": {"w": {"shape": [2], "dtype": "float64", "requires_grad": True, "group": "w"}},
+        "streams": named_streams,
+        "pictures": {},
+    }
+    return Record(**{**parts, **changes})
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=20), streams(), max_size=6))
+def test_the_text_form_loses_nothing(named_streams):
+    """Any finite float, integer or fingerprint comes back as it was, bit for bit."""
+    record = record_of(named_streams, pictures={"batch": Picture(bytes(range(12)), (1, 2, 2), (3,))})
+
+    assert Record.from_text(record.to_text()) == record
+
+
+def test_equal_records_have_equal_texts_whatever_they_took():
+    """Wall time is no part of the text, so regenerating twice gives the same bytes."""
+    one, other = (record_of({}, seconds=seconds) for seconds in (1.0, 2.0))
+
+    assert one.to_text() == other.to_text()
+
+
+def test_non_finite_values_are_words_in_the_text_and_numbers_again_after_it():
+    """The text stays JSON, and NaN stays NaN."""
+    loss = Stream("forward", (0, 1, 2), (math.nan, math.inf, -math.inf))
+    text = record_of({"loss": loss}).to_text()
+
+    assert json.loads(text)["streams"]["loss"]["values"] == ["nan", "inf", "-inf"]
+    assert [str(value) for value in Record.from_text(text).streams["loss"].values] == ["nan", "inf", "-inf"]
+
+
+def test_the_first_non_finite_value_is_found_in_causal_order():
+    """At one step the gradient comes before the update; an earlier step before both."""
+    record = record_of(
+        {
+            "update/w": Stream("update", (0, 1), (1.0, math.nan)),
+            "gradient/w": Stream("backward", (0, 1), (1.0, math.inf)),
+        }
+    )
+
+    assert record.non_finite() == (1, "backward", "gradient/w", math.inf)
+
+
+def test_an_edited_number_is_noticed():
+    """A digit changed by hand no longer fits the checksum."""
+    text = record_of({"loss": Stream("forward", (0,), (1.25,))}).to_text()
+
+    with pytest.raises(errors.RecordError, match="checksum"):
+        Record.from_text(text.replace("1.25", "1.26"))
+
+
+def test_white_space_is_free():
+    """Reformatting a file, or another system's line ends, is no edit of its numbers."""
+    record = record_of({"loss": Stream("forward", (0,), (1.25,))})
+
+    assert Record.from_text(record.to_text().replace("\n", "\r\n  ")) == record
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is not JSON (Expecting value: line 1 column 1 (char 0))"),
+        ("[" * 100_000, "it is not JSON (maximum recursion depth exceeded"),
+        ("[]", "it is not of format 1"),
+        ('{"format": 2}', "it is not of format 1"),
+        ('{"format": 1}', "a part is missing or of a wrong kind ('sha256')"),
+    ],
+)
+def test_a_foreign_text_is_refused_with_the_reason(text, reason):
+    """Whatever is not a record ends in one kind of error that says why."""
+    with pytest.raises(errors.RecordError) as caught:
+        Record.from_text(text)
+
+    assert reason in str(caught.value)
+
+
+@given(st.data())
+def test_a_damaged_text_never_ends_in_another_error(data):
+    """Cut it anywhere, change any character: a RecordError, or (white space) the same record."""
+    record = record_of({"loss": Stream("forward", (0, 1), (1.0, 2.5))})
+    text = record.to_text()
+    place = data.draw(st.integers(0, len(text) - 1))
+    damaged = data.draw(st.sampled_from([text[:place], text[:place] + "7" + text[place + 1 :], text[place:]]))
+
+    try:
+        assert Record.from_text(damaged) == record
+    except errors.RecordError:
+        pass
+
+
+def test_a_rewritten_checksum_does_not_admit_impossible_parts():
+    """A hostile file with a fitting checksum still has to be a record."""
+    from harness.record import _checksum
+
+    content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
+    content["streams"]["loss"]["values"] = [[1.0]]
+    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
+
+
+def test_the_text_reads_well_in_a_diff():
+    """One line a part, a few values a line: a change from step 8 on leaves the lines before it alone."""
+    before = record_of({"loss": Stream("forward", tuple(range(12)), tuple(float(i) for i in range(12)))})
+    after = record_of({"loss": Stream("forward", tuple(range(12)), tuple(float(min(i, 8)) for i in range(12)))})
+    old, new = before.to_text().splitlines(), after.to_text().splitlines()
+
+    assert len(old) == len(new)
+    assert sum(a != b for a, b in zip(old, new, strict=True)) == 2  # the checksum and the last row

@@ -1,0 +1,420 @@
+"""Promises of Recorder: any loop, without edits to it."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from harness import Recorder, compare, errors
+
+
+def build(rate=0.1, optimizer=torch.optim.SGD, **options):
+    """A small convolutional model with BatchNorm, and its optimizer."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 10)
+    )
+    return model, optimizer(model.parameters(), lr=rate, **options)
+
+
+def batches(count=6):
+    """Batches of random images; the last one is smaller."""
+    for index in range(count):
+        size = 8 if index < count - 1 else 5
+        yield torch.rand(size, 3, 8, 8), torch.randint(10, (size,))
+
+
+def run(*, rate=0.1, before_step=None, after_step=None, optimizer=torch.optim.SGD, evaluate=True, **options):
+    """Record a plain loop; faults are planted by the two callbacks, each called with model and step."""
+    with Recorder() as recorder:
+        model, optim = build(rate, optimizer, **options)
+        recorder.watch(model, optim)
+        for step, (images, labels) in enumerate(batches()):
+            recorder.batch(images, labels)
+            optim.zero_grad()
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            if before_step:
+                before_step(model, step)
+            optim.step()
+            if after_step:
+                after_step(model, step)
+            recorder.log(loss=loss)
+        if evaluate:
+            model.eval()
+            with torch.no_grad():
+                recorder.log(loss=functional.cross_entropy(model(images), labels))
+    return recorder.record
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    """Record of the loop without a fault."""
+    return run()
+
+
+def test_a_loop_repeats_itself_to_the_last_bit(baseline):
+    """The same loop gives the same text."""
+    assert run().to_text() == baseline.to_text()
+
+
+def test_every_stream_of_the_contract_is_there(baseline):
+    """Per step: data, loss, rate, gradient, update, weight, BatchNorm and optimizer state; structure once."""
+    kinds = {(stream.stage, name.split("/")[0]) for name, stream in run(momentum=0.9).streams.items()}
+
+    assert kinds == {
+        ("data", "batch"),
+        ("init", "init"),
+        ("forward", "loss"),
+        ("backward", "gradient"),
+        ("schedule", "learning_rate"),
+        ("update", "update"),
+        ("update", "optimizer_steps"),
+        ("state", "weight"),
+        ("state", "buffer"),
+        ("state", "optimizer"),
+        ("evaluation", "evaluation"),
+    }
+    assert baseline.num_steps == 6
+    assert baseline.structure["0.weight"] == {
+        "shape": [4, 3, 3, 3],
+        "dtype": "float64",
+        "requires_grad": True,
+        "group": "0.weight",
+    }
+
+
+def scale_gradient(model, step):
+    """A gradient that is off by one part in a million at step 2."""
+    if step == 2:
+        model[0].weight.grad.mul_(1 + 1e-6)
+
+
+def nudge_weight(model, step):
+    """A weight that changes behind the optimizer's back at step 3."""
+    if step == 3:
+        with torch.no_grad():
+            model[5].weight[0, 0] += 1e-6
+
+
+def nudge_buffer(model, step):
+    """BatchNorm's running mean moves at step 4."""
+    if step == 4:
+        model[1].running_mean[0] += 1e-6
+
+
+@pytest.mark.parametrize(
+    ("changes", "divergence"),
+    [
+        ({"rate": 0.1 * (1 + 1e-6)}, (0, "schedule", "learning_rate/0.weight")),
+        ({"before_step": scale_gradient}, (2, "backward", "gradient/0.weight")),
+        ({"after_step": nudge_weight}, (3, "update", "update/5.weight")),
+        ({"after_step": nudge_buffer}, (4, "state", "buffer/1.running_mean")),
+        # the weight before BatchNorm is orthogonal to its gradient, so decay shows in the bias first
+        ({"weight_decay": 1e-6}, (0, "update", "update/0.bias")),
+        ({"evaluate": False}, (5, "evaluation", "evaluation/loss")),
+    ],
+)
+def test_a_fault_is_named_by_step_stage_and_stream(baseline, changes, divergence):
+    """A change of one part in a million of one thing at one step is found there."""
+    assert compare(baseline, run(**changes)).first_divergence == divergence
+
+
+def test_two_optimizer_steps_a_batch_are_seen(baseline):
+    """A step taken twice shows as such, not only as another update."""
+
+    def again(model, step):
+        with torch.no_grad():
+            optimizers[0].step()
+
+    optimizers = []
+
+    def make(*args, **options):
+        optimizers.append(torch.optim.SGD(*args, **options))
+        return optimizers[0]
+
+    streams = {deviation.stream for deviation in compare(baseline, run(optimizer=make, after_step=again)).deviations}
+    assert "optimizer_steps" in streams
+
+
+def watched_batches(order=(0, 1, 2, 3), labels=(0, 1, 2, 3), change=0):
+    """Record one step on four fixed uint8 images in an order."""
+    images = torch.arange(4 * 8 * 8 * 3, dtype=torch.int64).to(torch.uint8).reshape(4, 8, 8, 3)[list(order)].clone()
+    images[0, 0, 0, 0] += change
+    with Recorder() as recorder:
+        model, optimizer = nn.Linear(1, 1), None
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        recorder.batch(images, torch.tensor(labels), order=torch.tensor(order))
+        loss = model(torch.ones(1, 1)).sum()
+        loss.backward()
+        optimizer.step()
+        recorder.log(loss=loss)
+    return recorder.record
+
+
+@pytest.mark.parametrize(
+    ("changes", "stream"),
+    [
+        ({"order": (1, 0, 2, 3)}, "batch/order"),
+        ({"labels": (0, 1, 2, 2)}, "batch/labels"),
+        ({"change": 1}, "batch/images"),
+    ],
+)
+def test_one_pixel_label_or_place_is_named(changes, stream):
+    """What goes into the model is fingerprinted exactly, whether or not it changes a number."""
+    divergence = compare(watched_batches(), watched_batches(**changes)).first_divergence
+
+    assert divergence == (0, "data", stream)
+
+
+def test_float_images_are_told_apart_by_place_too():
+    """Two images that change places keep the norm; the projection moves."""
+    from harness.measure import fingerprint
+
+    images = torch.arange(12.0, dtype=torch.float64).reshape(2, 6)
+
+    norm, projection = fingerprint(images)
+    other_norm, other_projection = fingerprint(images.flip(0))
+    assert norm == pytest.approx(other_norm, rel=1e-15)
+    assert projection != pytest.approx(other_projection, rel=1e-3)
+
+
+def test_memory_format_is_no_difference():
+    """channels_last images have the fingerprint of contiguous ones."""
+    from harness.measure import fingerprint
+
+    images = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+
+    assert fingerprint(images) == fingerprint(images.to(memory_format=torch.channels_last))
+
+
+def test_noise_gradients_do_not_reach_adam():
+    """A bias in front of BatchNorm has no gradient but rounding; Adam would make a step of it, here it stays."""
+    record = run(optimizer=torch.optim.Adam)
+
+    assert set(record.streams["gradient/0.bias"].values) == {0.0}
+    assert set(record.streams["update/0.bias"].values) == {0.0}
+    assert min(record.streams["update/0.weight"].values) > 0
+
+
+def test_micro_batches_are_one_step():
+    """Several batches before an optimizer step belong to that step."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            optimizer.zero_grad()
+            for images, labels in batches(2):
+                recorder.batch(images, labels)
+                loss = functional.cross_entropy(model(images), labels)
+                loss.backward()
+                recorder.log(loss=loss)
+            optimizer.step()
+
+    assert recorder.record.num_steps == 3
+    assert recorder.record.streams["loss"].steps == (0, 0, 1, 1, 2, 2)
+    assert recorder.record.streams["batch/size"].values == (8, 5) * 3
+
+
+def test_loops_that_never_call_batch_have_steps_too():
+    """Then a step begins with a training forward pass after an optimizer step."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        for images, labels in batches(3):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+            with torch.no_grad():
+                recorder.log(accuracy=0.5)
+
+    assert recorder.record.streams["loss"].steps == (0, 1, 2)
+
+
+def test_closures_are_followed():
+    """LBFGS computes its gradients inside step(); they are recorded."""
+    with Recorder() as recorder:
+        model = nn.Linear(4, 1)
+        optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)
+        recorder.watch(model, optimizer)
+        for _ in range(2):
+            inputs = torch.rand(8, 4)
+            recorder.batch(inputs)
+
+            def closure(inputs=inputs):
+                optimizer.zero_grad()
+                loss = model(inputs).square().mean()
+                loss.backward()
+                return loss
+
+            recorder.log(loss=optimizer.step(closure))
+
+    assert recorder.record.streams["gradient/weight"].steps == (0, 1)
+
+
+def test_a_resumed_model_takes_the_place_of_the_first(baseline):
+    """Save, build anew, load, watch again: the same record as without."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        for step, (images, labels) in enumerate(batches()):
+            recorder.batch(images, labels)
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+            if step == 2:
+                saved, state = copy.deepcopy((model.state_dict(), optimizer.state_dict())), torch.get_rng_state()
+                model, optimizer = build()
+                model.load_state_dict(saved[0])
+                optimizer.load_state_dict(saved[1])
+                torch.set_rng_state(state)
+                recorder.watch(model, optimizer)
+        model.eval()
+        with torch.no_grad():
+            recorder.log(loss=functional.cross_entropy(model(images), labels))
+
+    deviations = {deviation.stage for deviation in compare(baseline, recorder.record).deviations}
+    assert deviations == {"init"}  # that it started anew, with the very same weights, is all there is to see
+
+
+def test_a_second_model_without_optimizer_is_recorded_beside_the_first():
+    """An average of the weights is watched as a model of its own."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        average = copy.deepcopy(model)
+        recorder.watch(model, optimizer)
+        recorder.watch(average)
+        for images, labels in batches(2):
+            recorder.batch(images, labels)
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert "weight/model2.0.weight" in recorder.record.streams
+
+
+def test_a_copy_of_a_watched_model_is_not_watched():
+    """Averages and best models are deep copies or pickles: they carry nothing of the recorder."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        for images, labels in batches(2):
+            recorder.batch(images, labels)
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+            best = copy.deepcopy(model).eval()
+            best(images)
+            recorder.log(again=loss)
+
+    assert recorder.record.streams["again"].stage == "forward"
+
+
+def test_nan_is_recorded_and_found():
+    """A loss that becomes NaN does not stop the loop; the comparison names its step."""
+
+    def poison(model, step):
+        if step == 3:
+            model[0].weight.grad[0] = math.nan
+
+    record = run(before_step=poison)
+
+    assert compare(run(), record).first_divergence == (3, "backward", "gradient/0.weight")
+    assert record.non_finite()[:3] == (3, "backward", "gradient/0.weight")
+
+
+def test_hooks_are_gone_afterwards():
+    """Neither model nor optimizer keeps anything of the recorder, also after an exception."""
+    model, optimizer = None, None
+    with pytest.raises(ZeroDivisionError), Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        raise ZeroDivisionError
+
+    assert not model._forward_pre_hooks
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def watch_twice(recorder, model, optimizer):
+    """Watch what is watched."""
+    recorder.watch(model, optimizer)
+
+
+def watch_foreign(recorder, model, optimizer):
+    """Watch the optimizer of another model."""
+    recorder.watch(model, build()[1])
+
+
+def watch_float32(recorder, model, optimizer):
+    """Watch a model in another precision."""
+    recorder.watch(nn.Linear(2, 2).float())
+
+
+def log_text(recorder, model, optimizer):
+    """Log something that is no number."""
+    recorder.log(loss="small")
+
+
+def batch_of_nothing(recorder, model, optimizer):
+    """Give something that holds no tensor."""
+    recorder.batch("images", "labels")
+
+
+def never_step(recorder, model, optimizer):
+    """End without an optimizer step."""
+    recorder.batch(torch.rand(2, 3))
+    recorder.log(loss=1.0)
+
+
+def never_log(recorder, model, optimizer):
+    """End without a loss."""
+    model(torch.rand(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+
+
+def train_twins(recorder, model, optimizer):
+    """Train two models whose tensors have the same names."""
+    twin, other = build()
+    recorder.watch(twin, other)
+    for each, its in ((twin, other), (model, optimizer)):
+        each(torch.rand(2, 3, 8, 8)).sum().backward()
+        its.step()
+
+
+@pytest.mark.parametrize(
+    ("misuse", "error"),
+    [
+        (watch_twice, errors.WatchedTwiceError),
+        (watch_foreign, errors.ForeignOptimizerError),
+        (watch_float32, errors.WrongDtypeError),
+        (log_text, errors.NotANumberError),
+        (batch_of_nothing, errors.NotABatchError),
+        (never_step, errors.NeverSteppedError),
+        (never_log, errors.NoLossError),
+        (train_twins, errors.SameNamesError),
+    ],
+)
+def test_misuse_is_named(misuse, error):
+    """Each wrong use ends in an error of its own."""
+    with pytest.raises(error), Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        misuse(recorder, model, optimizer)
+
+
+def test_a_recorder_is_of_no_use_outside_its_block():
+    """Calls before and after the block say where they belong."""
+    with pytest.raises(errors.NotRecordingError, match=r"Recorder\.log"):
+        Recorder().log(loss=1.0)
+    with pytest.raises(errors.NotFinishedError):
+        _ = Recorder().record
