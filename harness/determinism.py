@@ -75,10 +75,10 @@ def _threads() -> Iterator[None]:
 @contextlib.contextmanager
 def _kernels() -> Iterator[None]:
     """Choose deterministic kernels, and none by timing; do not fill fresh memory, which costs time."""
-    chosen = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    mode = torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic  # a module whose attributes its stub leaves out
     fill = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True) would import the compiler
     memory.fill_uninitialized_memory = False
     try:
         with torch.backends.cudnn.flags(
@@ -86,7 +86,7 @@ def _kernels() -> Iterator[None]:
         ):
             yield
     finally:
-        torch.use_deterministic_algorithms(chosen[0], warn_only=chosen[1])
+        torch.set_deterministic_debug_mode(mode)
         memory.fill_uninitialized_memory = fill
 
 

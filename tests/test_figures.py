@@ -100,7 +100,12 @@ def test_the_labelled_twin_has_words(name):
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("loss_curve", (480, 640)), ("accuracy_curve", (480, 640)), ("batch_grid", (216, 540)), ("prediction_grid", (216, 540))],
+    [
+        ("loss_curve", (480, 640)),
+        ("accuracy_curve", (480, 640)),
+        ("batch_grid", (216, 540)),
+        ("prediction_grid", (216, 540)),
+    ],
 )
 def test_sizes_are_fixed(name, size):
     """Figures have a size in pixels, whatever is in them."""

@@ -79,7 +79,8 @@ def test_the_library_runs_without_pytest():
 def loaded_by(code):
     """Top-level modules that a fresh interpreter loads."""
     program = f"{code}\nimport sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
 
 
 def test_importing_the_plugin_loads_nothing_heavy():

@@ -41,10 +41,10 @@ def crop_and_flip(images_NHWC: Tensor, generator: torch.Generator, padding: int 
 def normalise(images_NHWC: Tensor, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
     """Return contiguous images_NCHW: (pixel / 255 - MEAN) / STD, each operation in `dtype`.
 
-    MEAN and STD are those of CIFAR-10's 50,000 training images, per channel, pixels in 0..1, as most CIFAR-10
-    code rounds them; computed in Stevens, Antiga and Viehmann, Deep Learning with PyTorch (2020), section 7.1.4
-    (its float32 means end in 5, 3, 8), and at
-    https://richarddecal.com/data-science/use-these-normalization-values-for-torchvision-datasets (means).
+    MEAN and STD are those of CIFAR-10's 50,000 training images, a channel each, pixels in 0..1, rounded as in
+    most CIFAR-10 code. Sources: STD from Stevens, Antiga and Viehmann, Deep Learning with PyTorch (2020),
+    section 7.1.4; MEAN from
+    https://richarddecal.com/data-science/use-these-normalization-values-for-torchvision-datasets.
 
     Args:
         images_NHWC: uint8, red, green, blue, 0 to 255.

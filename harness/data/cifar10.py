@@ -34,13 +34,13 @@ Part = tuple[Bytes, Bytes]  # images and labels of one official batch
 
 
 def load(path: str | Path) -> Dataset:
-    """Return "cifar10": 5,000 training and 1,000 test images; each path is read once a process.
+    """Return "cifar10": 5,000 training and 1,000 test images, 32x32 RGB; the last two paths stay in memory.
 
     Args:
-        path: A folder in torchvision's layout: `cifar-10-batches-py`, or the folder that holds it. Or an .npz with
-            train_images, train_labels, test_images and test_labels: uint8, images NHWC; the training images are
-            five equal parts, each the beginning of an official batch. Or "download": torchvision fetches the
-            files into ~/.cache/harness, once (a folder of that name is "./download").
+        path: A folder in torchvision's layout: `cifar-10-batches-py`, or the folder that holds it. Or an .npz
+            with train_images, train_labels, test_images and test_labels: uint8, images NHWC; the training
+            images are five equal parts, each the beginning of an official batch. Or "download": torchvision
+            fetches the files into ~/.cache/harness unless they are there (to mean a folder: "./download").
 
     Raises:
         DataMissingError: Nothing is at the path, or a file of the folder is missing.
@@ -114,12 +114,11 @@ def _check_file(path: Path, file: Path, md5: str) -> None:
     """Torchvision would only say that something is "not found or corrupted"; this names the file."""
     from torchvision.datasets.utils import check_integrity
 
-    if not file.exists():
-        raise DataMissingError(path=path, looked_for=file)
     with _blaming(file, "it cannot be read"):
-        whole = check_integrity(file, md5)
-    if not whole:
-        raise DataCorruptError(path=file, reason=f"it is incomplete or changed, its MD5 is not {md5}")
+        if not file.exists():
+            raise DataMissingError(path=path, looked_for=file)
+        if not check_integrity(file, md5):
+            raise DataCorruptError(path=file, reason=f"it is incomplete or changed, its MD5 is not {md5}")
 
 
 def _batch(folder: Path, entry: list[str]) -> Part:

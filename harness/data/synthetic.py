@@ -23,8 +23,9 @@ SHA256 = "39d533172837660632927e3626ea263a75b872ae587076aa6b33552d1271013c"
 
 _PARAMETERS = 16  # random bytes an image for everything but the noise
 _THICKNESS = 3  # of rings, frames and stripes, in pixels
-# an image's contrast is halved this many times: a quarter of the images is faint, a quarter hides in the noise;
-# measured with 16/32/64 channels, rate 0.05, batches of 64: 46 to 62 % right after 48 steps, a linear model 19 %
+# An image's contrast is halved this many times: a quarter of the images is faint, a quarter drowns in noise.
+# With 16/32/64 channels, rate 0.05 and batches of 64, measured on five seeds, 46 to 62 % of the test images
+# are right after 48 steps; a linear model gets 19 %.
 _FADING = np.array([0, 0, 1, 4], dtype=np.int16)
 
 Integers = NDArray[np.int16]
@@ -65,7 +66,7 @@ def _vertical_stripes(y: Integers, x: Integers, radius: Integers) -> Mask:
 
 
 def _checkerboard(y: Integers, x: Integers, radius: Integers) -> Mask:
-    return _square(y, x, radius) & (_stripes(y + radius) == _stripes(x + radius))
+    return _square(y, x, radius) & ~(_stripes(y + radius) ^ _stripes(x + radius))
 
 
 def _triangle(y: Integers, x: Integers, radius: Integers) -> Mask:

@@ -115,10 +115,12 @@ class Session:
     def header(self) -> list[str]:
         """Say what this session compares with what."""
         data = f"CIFAR-10 from {self.cifar10}" if self.cifar10 else "no CIFAR-10 (--cifar10=PATH)"
-        doing = f"writing baselines to {self.shown(self.generate_path)}" if self.generate_path else "records are compared"
-        if not self.generate_path:
-            doing += ", figures too" if self.comparing_figures else ", figures are not (no --mpl)"
-        return [f"training regression: {doing}; data: embedded synthetic set, {data}"]
+        return [f"training regression: {self._doing()}; data: embedded synthetic set, {data}"]
+
+    def _doing(self) -> str:
+        if self.generate_path:
+            return f"writing baselines to {self.shown(self.generate_path)}"
+        return "comparing records and figures" if self.comparing_figures else "comparing records, not figures (no --mpl)"
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet."""

@@ -1,0 +1,1 @@
+"""The gate itself: what plain `pytest --mpl` runs."""
