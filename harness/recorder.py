@@ -214,7 +214,8 @@ class Recorder:
             self._settle()
         elif not self._has_batches:
             self._begin_step()
-        self._open()
+        if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
+            self._open()
 
     def _begin_step(self) -> None:
         if self._optimizer_steps:
@@ -235,10 +236,9 @@ class Recorder:
         """Record what the step left behind, once, as soon as something else begins."""
         if self._optimizer_steps and not self._settled:
             self._settled = True
-            self._open()
             self._tape.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
             for watched in self._watched:
-                if not watched.replaced:
+                if watched.started and not watched.replaced:
                     watched.record_state(self._tape, self._step)
 
     def _record_data(self, name: str, values: tuple[Any, ...]) -> None:
@@ -254,6 +254,7 @@ class Recorder:
 
     def _finish(self) -> Record:
         self._settle()
+        self._open()
         self._check_complete()
         device = next(self._watched[0].model.parameters()).device.type
         return Record(

@@ -84,6 +84,11 @@ class Watched:
             for name, tensor in tensors.items()
         }
 
+    @property
+    def started(self) -> bool:
+        """Whether there are earlier weights to hold the present ones against."""
+        return bool(self._previous)
+
     def take_over(self, former: "Watched") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""
         former.replaced = True

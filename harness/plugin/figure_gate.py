@@ -98,6 +98,7 @@ class FigureGate:
         self._session = session
         self._staging = staging
         self._claimed: dict[str, str] = {}
+        self._drawn: dict[str, bool] = {}
         self._complete = True
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
@@ -163,17 +164,18 @@ class FigureGate:
         ours = _ours(item.config, item)
         if ours:
             self._check_will_compare(item)
-            item.obj = _returning_figure(item, original)  # type: ignore[attr-defined] # as above
+            item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
         try:
             yield
         except pytest.skip.Exception as skipped:
             if not (self._staging and "generating image" in str(skipped)):
                 raise
         except pytest.fail.Exception as failed:
-            self._count(item)
-            if not ours:
+            if not self._drawn.pop(item.nodeid, False):
                 raise
-            pytest.fail(f"{failed.msg}\n  accept    {regenerate_command(item)}", pytrace=False)
+            self._count()
+            message = f"{failed.msg}\n  accept    {regenerate_command(item)}"
+            raise pytest.fail.Exception(message, pytrace=False) from None
         finally:
             item.obj = original  # type: ignore[attr-defined] # a rerun must not wrap pytest-mpl's wrapper
         self._finish(item)
@@ -192,14 +194,24 @@ class FigureGate:
                 move(file, self._session.baselines / file.name)
                 self._session.counts.generated += 1
         elif self._session.comparing_figures:
-            self._count(item)
+            self._count()
             rms = _rms(item)
             item.user_properties.append(("figure_rms", rms))
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
 
-    def _count(self, item: pytest.Item) -> None:
+    def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:
             self._session.counts.figures_compared += 1
+
+    def _returning_figure(self, item: pytest.Item, function: Callable[..., object]) -> Callable[..., object]:
+        def checked(*args: object, **kwargs: object) -> object:
+            figure = function(*args, **kwargs)
+            if not hasattr(figure, "savefig"):
+                raise NotAFigureError(found=type(figure).__name__, nodeid=item.nodeid)
+            self._drawn[item.nodeid] = True
+            return figure
+
+        return checked
 
 
 def _ours(config: pytest.Config, item: pytest.Item) -> bool:
@@ -224,16 +236,6 @@ def _sees_all(session: pytest.Session) -> bool:
 
 def _in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
-
-
-def _returning_figure(item: pytest.Item, function: Callable[..., object]) -> Callable[..., object]:
-    def checked(*args: object, **kwargs: object) -> object:
-        figure = function(*args, **kwargs)
-        if not hasattr(figure, "savefig"):
-            raise NotAFigureError(found=type(figure).__name__, nodeid=item.nodeid)
-        return figure
-
-    return checked
 
 
 @contextlib.contextmanager
