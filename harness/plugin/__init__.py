@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plugin import devices, options
+from harness.plugin.messages import messages
 from harness.plugin.session import SESSION, Session
 
 
@@ -59,23 +60,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Show our errors as messages, without a traceback through the harness."""
-    with _messages():
+    with messages():
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Show our errors as messages, without a traceback through the harness."""
-    with _messages():
+    with messages():
         yield
-
-
-class _messages:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, HarnessError):
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -20,6 +20,7 @@ from harness.errors import (
     ResultsAlwaysError,
     SharedBaselineError,
 )
+from harness.plugin.messages import messages
 from harness.plugin.regression import device_of, regenerate_command, skip_unless_writer
 from harness.plugin.session import SESSION, Session
 
@@ -161,24 +162,27 @@ class FigureGate:
             yield
             return
         original = item.obj  # type: ignore[attr-defined] # only functions carry the marker
-        ours = _ours(item.config, item)
-        if ours:
-            self._check_will_compare(item)
-            item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
-        try:
-            yield
-        except pytest.skip.Exception as skipped:
-            if not (self._staging and "generating image" in str(skipped)):
-                raise
-        except pytest.fail.Exception as failed:
-            if not self._drawn.pop(item.nodeid, False):
-                raise
-            self._count()
-            message = f"{failed.msg}\n  accept    {regenerate_command(item)}"
-            raise pytest.fail.Exception(message, pytrace=False) from None
-        finally:
-            item.obj = original  # type: ignore[attr-defined] # a rerun must not wrap pytest-mpl's wrapper
-        self._finish(item)
+        with messages():
+            if _ours(item.config, item):
+                self._check_will_compare(item)
+                item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
+            try:
+                yield
+            except pytest.skip.Exception as skipped:
+                if not (self._staging and "generating image" in str(skipped)):
+                    raise
+            except pytest.fail.Exception as failed:
+                raise self._failure(item, failed) from None
+            finally:
+                item.obj = original  # type: ignore[attr-defined] # a rerun must not wrap pytest-mpl's wrapper
+            self._finish(item)
+
+    def _failure(self, item: pytest.Item, failed: BaseException) -> BaseException:
+        """Add the accepting command to pytest-mpl's failures; leave those of the test itself alone."""
+        if not self._drawn.pop(item.nodeid, False):
+            return failed
+        self._count()
+        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item)}", pytrace=False)
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:

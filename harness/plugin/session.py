@@ -120,7 +120,7 @@ class Session:
     def _doing(self) -> str:
         if self.generate_path:
             return f"writing baselines to {self.shown(self.generate_path)}"
-        return "comparing records and figures" if self.comparing_figures else "comparing records, not figures (no --mpl)"
+        return "comparing records " + ("and figures" if self.comparing_figures else "but not figures (no --mpl)")
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet."""

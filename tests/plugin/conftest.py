@@ -1,17 +1,16 @@
 """A small project that uses the plugin, trained in a fraction of a second."""
 
-import matplotlib.pyplot  # noqa: F401 - see below
-import pytest
-import seaborn  # noqa: F401
-import torch._dynamo  # noqa: F401 - the first optimizer imports it
-import torch.utils.tensorboard
+import importlib
 
-import harness.tensorboard
-import harness.training  # noqa: F401
+import pytest
 
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
-# whatever is heavy is imported here, before the first run
+# whatever is heavy is imported here, before the first run (torch._dynamo is what the first optimizer imports)
+for _module in ("matplotlib.pyplot", "seaborn", "torch._dynamo", "torch.utils.tensorboard", "torchvision"):
+    importlib.import_module(_module)
+for _module in ("training", "tensorboard", "plugin.workers", "plugin.summary", "plugin.regression", "plugin.progress"):
+    importlib.import_module(f"harness.{_module}")
 
 SMALL = """
 import dataclasses
