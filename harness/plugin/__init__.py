@@ -52,9 +52,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that use the `device` fixture once a device."""
-    if "device" in metafunc.fixturenames:
-        metafunc.parametrize("device", devices.parameters(metafunc), indirect=True, scope="session")
+    """Run tests that use our `device` fixture once a device; a project's own fixture or parameter of that name wins."""
+    if devices.PARAMETER in metafunc.fixturenames:
+        metafunc.parametrize(devices.PARAMETER, devices.parameters(metafunc), indirect=True, scope="session")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,12 +78,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     write_summary(terminalreporter, config.stash[SESSION])
 
 
-@pytest.fixture(scope="session")
-def device(request: pytest.FixtureRequest) -> str:
-    """Name of a device, cpu, cuda or mps: tests that use it run once on each that the machine has (`--device`)."""
+@pytest.fixture(scope="session", name=devices.PARAMETER)
+def _device(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     devices.require(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def device(_training_device: str) -> str:
+    """Name of a device, cpu, cuda or mps: tests that use it run once on each that the machine has (`--device`)."""
+    return _training_device
 
 
 @pytest.fixture(scope="session")

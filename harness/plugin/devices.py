@@ -8,7 +8,10 @@ from harness.environment import DEVICES, available_devices, require_device
 from harness.errors import NoDeviceError, UnknownDeviceError
 
 
-__all__ = ["check_options", "parameters", "require", "writer"]
+__all__ = ["PARAMETER", "check_options", "parameters", "require", "writer"]
+
+PARAMETER = "_training_device"
+"""The fixture behind `device` that carries the parameter: it is there only where `device` is ours."""
 
 
 def check_options(config: pytest.Config) -> None:

@@ -1,24 +1,26 @@
-"""Close the holes of pytest-mpl: names, settings, figures that are not compared, files that are half written."""
+"""Hooks that close the holes of pytest-mpl: names, figures that are not compared, files that are half written."""
 
-import contextlib
 import os
-import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.baselines import baseline_name, check_writable, move, orphans
+from harness.baselines import baseline_name, move, orphans
 from harness.errors import (
     HarnessError,
-    MarkerOptionError,
     NotAFigureError,
     NotComparedError,
-    ResultsAlwaysError,
     SharedBaselineError,
+)
+from harness.plugin.figure_settings import (
+    MARKER,
+    check_marker,
+    drawing,
+    is_ours,
+    settle_options,
+    stage_generated_files,
 )
 from harness.plugin.messages import messages
 from harness.plugin.regression import device_of, regenerate_command, skip_unless_writer
@@ -26,22 +28,6 @@ from harness.plugin.session import SESSION, Session
 
 
 __all__ = ["FigureGate", "configure"]
-
-_MARKER = "mpl_image_compare"
-_MARKER_OPTIONS = (
-    "backend",
-    "baseline_dir",
-    "deterministic",
-    "filename",
-    "hash_library",
-    "remove_text",
-    "savefig_kwargs",
-    "skip_hash",
-    "style",
-    "tolerance",
-)
-"""What pytest-mpl 0.19 reads from its marker; it ignores anything else."""
-
 
 def configure(config: pytest.Config) -> None:
     """Set up pytest-mpl for this session, before it reads its options, and register the gate.
@@ -53,38 +39,10 @@ def configure(config: pytest.Config) -> None:
     if not config.pluginmanager.hasplugin("pytest_mpl"):
         return
     session = config.stash[SESSION]
-    staging = _stage_generated_files(config)
+    staging = stage_generated_files(config)
     if session.in_use:
-        _settle_options(config, session)
+        settle_options(config, session)
     config.pluginmanager.register(FigureGate(session, staging), "training_regression_figures")
-
-
-def _stage_generated_files(config: pytest.Config) -> Path | None:
-    """Let pytest-mpl write elsewhere: figures take their place one by one, when they are whole."""
-    option = config.option
-    given = getattr(option, "training_generate_path", None) or option.mpl_generate_path
-    if given is None:
-        return None
-    target = Path(given).absolute()
-    check_writable(target)
-    staging = tempfile.mkdtemp(prefix="training-regression-")
-    option.training_generate_path, option.mpl_generate_path = str(target), staging
-    return Path(staging)
-
-
-def _settle_options(config: pytest.Config, session: Session) -> None:
-    option = config.option
-    always = config.getini("mpl-results-always")
-    if isinstance(always, str) and always.strip().lower() in ("false", "no", "off", "0"):
-        raise ResultsAlwaysError(value=always, path=config.inipath)
-    option.mpl_results_always = True  # the margin of a figure that passes is read from what this keeps
-    if not (option.mpl_results_path or config.getini("mpl-results-path")):
-        option.mpl_results_path = str(session.output / "figures")
-        if not hasattr(config, "workerinput"):
-            shutil.rmtree(option.mpl_results_path, ignore_errors=True)  # of an earlier session
-    ini = config.getini("mpl-baseline-path")
-    if ini and not option.mpl_baseline_path and not option.mpl_generate_path and not re.match("https?://", ini):
-        option.mpl_baseline_path = str(config.rootpath / ini)  # pytest-mpl would take it relative to the shell's folder
 
 
 class FigureGate:
@@ -101,6 +59,23 @@ class FigureGate:
         self._claimed: dict[str, str] = {}
         self._drawn: dict[str, bool] = {}
         self._complete = True
+        self._mpl: Any = None
+        self._full_names = False
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Find pytest-mpl's comparing plugin, if this session has one, and lend it our names for its folders."""
+        plugins = session.config.pluginmanager.get_plugins()
+        self._mpl = next((plugin for plugin in plugins if type(plugin).__name__ == "ImageComparison"), None)
+        if self._mpl:
+            self._full_names = self._mpl.use_full_test_name
+            theirs = self._mpl.make_test_results_dir
+            self._mpl.make_test_results_dir = lambda item: (
+                _folder(self._results(item)) if is_ours(item.config, item) else theirs(item)
+            )
+
+    def _results(self, item: pytest.Item) -> Path:
+        """Folder of a figure's baseline, result and difference; pytest-mpl's own choice breaks on some ids."""
+        return Path(self._mpl.results_dir) / baseline_name(item.nodeid)
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -112,14 +87,14 @@ class FigureGate:
             raise pytest.UsageError(str(error)) from error
 
     def _prepare(self, config: pytest.Config, item: pytest.Item) -> None:
-        if not _ours(config, item):
-            self._complete = self._complete and not item.get_closest_marker(_MARKER)
+        if not is_ours(config, item):
+            self._complete = self._complete and not item.get_closest_marker(MARKER)
             return
         name = baseline_name(item.nodeid, device_of(item))
         if "training_regression" in getattr(item, "fixturenames", ()):
             self._claim(f"{name}.json", item)
-        if marker := item.get_closest_marker(_MARKER):
-            _check_options(item, marker)
+        if marker := item.get_closest_marker(MARKER):
+            check_marker(item, marker)
             settings = self._settings(name, marker)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
             self._claim(settings["filename"], item)
@@ -148,22 +123,25 @@ class FigureGate:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Build figures of fixtures under the style and backend that the test itself gets."""
-        marker = item.get_closest_marker(_MARKER)
-        if not (marker and self._session.comparing_figures and _ours(item.config, item)):
+        marker = item.get_closest_marker(MARKER)
+        if not (marker and self._mpl and is_ours(item.config, item)):
             yield
             return
-        with _drawing(item.config, marker):
+        with drawing(item.config, marker):
             yield
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-mpl's own wrapper
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         """Count a figure test, and see to it that it is compared or generated."""
-        if not item.get_closest_marker(_MARKER):
+        if not item.get_closest_marker(MARKER):
             yield
             return
         original = item.obj  # type: ignore[attr-defined] # only functions carry the marker
         with messages():
-            if _ours(item.config, item):
+            ours = is_ours(item.config, item)
+            if self._mpl:
+                self._mpl.use_full_test_name = self._full_names and not ours  # it would override our file names
+            if ours:
                 self._check_will_compare(item)
                 item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
             try:
@@ -197,9 +175,9 @@ class FigureGate:
             for file in self._staging.iterdir():
                 move(file, self._session.baselines / file.name)
                 self._session.counts.generated += 1
-        elif self._session.comparing_figures:
+        elif self._mpl and is_ours(item.config, item):
             self._count()
-            rms = _rms(item)
+            rms = _rms(self._results(item))
             item.user_properties.append(("figure_rms", rms))
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
 
@@ -218,19 +196,6 @@ class FigureGate:
         return checked
 
 
-def _ours(config: pytest.Config, item: pytest.Item) -> bool:
-    """Tell whether a test's baselines are ours: the project says so, or the test uses our fixtures."""
-    fixtures = getattr(item, "fixturenames", ())
-    opted_in = bool(config.getini("training_baselines"))
-    return opted_in or not {"training", "training_regression"}.isdisjoint(fixtures)
-
-
-def _check_options(item: pytest.Item, marker: pytest.Mark) -> None:
-    for option in marker.kwargs:
-        if option not in _MARKER_OPTIONS:
-            raise MarkerOptionError(option=option, nodeid=item.nodeid, known=", ".join(_MARKER_OPTIONS))
-
-
 def _sees_all(session: pytest.Session) -> bool:
     config = session.config
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
@@ -242,31 +207,16 @@ def _in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-@contextlib.contextmanager
-def _drawing(config: pytest.Config, marker: pytest.Mark) -> Iterator[None]:
-    import matplotlib
-    import matplotlib.pyplot as plt
-
-    def setting(name: str, default: str) -> Any:
-        option = f"mpl-default-{name}"
-        return marker.kwargs.get(name) or config.getoption(f"--{option}") or config.getini(option) or default
-
-    backend = matplotlib.get_backend()
-    with plt.style.context(setting("style", "classic"), after_reset=True):
-        plt.switch_backend(setting("backend", "agg"))
-        try:
-            yield
-        finally:
-            plt.switch_backend(backend)
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
-def _rms(item: pytest.Item) -> float:
+def _rms(folder: Path) -> float:
     """Return the root mean square difference in grey levels, which pytest-mpl leaves out when a figure passes."""
     import numpy as np
     from PIL import Image
-    from pytest_mpl.plugin import generate_test_name, pathify
 
-    folder = Path(item.config.pytest_mpl_results_dir) / pathify(generate_test_name(item))  # type: ignore[attr-defined] # pytest-mpl sets it
     files = [folder / "baseline.png", folder / "result.png"]
     if not all(file.exists() for file in files):  # another format than PNG, or a hash library
         return 0.0

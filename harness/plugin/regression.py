@@ -87,7 +87,7 @@ class TrainingRegression:
 def device_of(item: pytest.Item) -> str | None:
     """Return the value of a test's `device` parameter."""
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("device") if callspec else None
+    return callspec.params.get(devices.PARAMETER) if callspec else None
 
 
 def skip_unless_writer(item: pytest.Item) -> None:

@@ -91,7 +91,7 @@ class Session:
     def in_use(self) -> bool:
         """Whether this project keeps baselines with us, as opposed to merely having the plugin installed."""
         ours = self.config.rootpath / (self.config.getini("training_baselines") or "baselines")
-        return bool(self.config.getini("training_baselines")) or ours.is_dir() or self.generate_path is not None
+        return bool(self.config.getini("training_baselines")) or ours.is_dir()
 
     @property
     def tensorboard(self) -> Path:

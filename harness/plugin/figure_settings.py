@@ -1,0 +1,107 @@
+"""How pytest-mpl is set up for us: its options, its marker, whose tests are ours, what figures are drawn under."""
+
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.baselines import check_writable
+from harness.errors import MarkerOptionError, ResultsAlwaysError
+from harness.plugin.session import Session
+
+
+__all__ = ["MARKER", "check_marker", "drawing", "is_ours", "settle_options", "stage_generated_files"]
+
+MARKER = "mpl_image_compare"
+MARKER_OPTIONS = (
+    "backend",
+    "baseline_dir",
+    "deterministic",
+    "filename",
+    "hash_library",
+    "remove_text",
+    "savefig_kwargs",
+    "skip_hash",
+    "style",
+    "tolerance",
+)
+"""What pytest-mpl 0.19 reads from its marker; it ignores anything else."""
+
+
+def stage_generated_files(config: pytest.Config) -> Path | None:
+    """Let pytest-mpl write elsewhere: figures take their place one by one, when they are whole.
+
+    Raises:
+        BaselineWriteError: baselines cannot be written to --mpl-generate-path.
+    """
+    option = config.option
+    given = getattr(option, "training_generate_path", None) or option.mpl_generate_path
+    if given is None:
+        return None
+    target = Path(given).absolute()
+    check_writable(target)
+    staging = tempfile.mkdtemp(prefix="training-regression-")
+    option.training_generate_path, option.mpl_generate_path = str(target), staging
+    return Path(staging)
+
+
+def settle_options(config: pytest.Config, session: Session) -> None:
+    """Keep failing figures in a known folder, take ini paths from the root, and keep what margins are read from.
+
+    Raises:
+        ResultsAlwaysError: the ini file says False where pytest-mpl reads true.
+    """
+    option = config.option
+    always = config.getini("mpl-results-always")
+    if isinstance(always, str) and always.strip().lower() in ("false", "no", "off", "0"):
+        raise ResultsAlwaysError(value=always, path=config.inipath)
+    option.mpl_results_always = True  # the margin of a figure that passes is read from what this keeps
+    if not (option.mpl_results_path or config.getini("mpl-results-path")):
+        option.mpl_results_path = str(session.output / "figures")
+        if not hasattr(config, "workerinput"):
+            shutil.rmtree(option.mpl_results_path, ignore_errors=True)  # of an earlier session
+    ini = config.getini("mpl-baseline-path")
+    if ini and not option.mpl_baseline_path and not option.mpl_generate_path and not re.match("https?://", ini):
+        option.mpl_baseline_path = str(config.rootpath / ini)  # pytest-mpl would take it relative to the shell's folder
+
+
+def is_ours(config: pytest.Config, item: pytest.Item) -> bool:
+    """Tell whether a test's baselines are ours: the project says so, or the test uses our fixtures."""
+    fixtures = getattr(item, "fixturenames", ())
+    opted_in = bool(config.getini("training_baselines"))
+    return opted_in or not {"training", "training_regression"}.isdisjoint(fixtures)
+
+
+def check_marker(item: pytest.Item, marker: pytest.Mark) -> None:
+    """Check that pytest-mpl knows the options of a marker.
+
+    Raises:
+        MarkerOptionError: it would ignore one.
+    """
+    for option in marker.kwargs:
+        if option not in MARKER_OPTIONS:
+            raise MarkerOptionError(option=option, nodeid=item.nodeid, known=", ".join(MARKER_OPTIONS))
+
+
+@contextlib.contextmanager
+def drawing(config: pytest.Config, marker: pytest.Mark) -> Iterator[None]:
+    """Draw under the style and backend that pytest-mpl would use for a test."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    def setting(name: str, default: str) -> Any:
+        option = f"mpl-default-{name}"
+        return marker.kwargs.get(name) or config.getoption(f"--{option}") or config.getini(option) or default
+
+    backend = matplotlib.get_backend()
+    with plt.style.context(setting("style", "classic"), after_reset=True):
+        plt.switch_backend(setting("backend", "agg"))
+        try:
+            yield
+        finally:
+            plt.switch_backend(backend)
