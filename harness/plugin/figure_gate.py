@@ -160,7 +160,7 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item)}", pytrace=False)
+        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item, self._session)}", pytrace=False)
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:
@@ -179,6 +179,7 @@ class FigureGate:
             self._count()
             rms = _rms(self._results(item))
             item.user_properties.append(("figure_rms", rms))
+            self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
 
     def _count(self) -> None:

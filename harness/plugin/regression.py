@@ -65,13 +65,14 @@ class TrainingRegression:
 
     def _compare(self, record: "Record", path: Path) -> None:
         __tracebackhide__ = True
-        baseline = load_baseline(self._session.shown(path), regenerate_command(self._item))
+        baseline = load_baseline(self._session.shown(path), regenerate_command(self._item, self._session))
         comparison = compare(baseline, record)
         counts = self._session.counts
         counts.records_compared += 1
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different":
             pytest.fail(self._failure(comparison, path), pytrace=False)
+        counts.passed += 1
         counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
 
     def _failure(self, comparison: "Comparison", path: Path) -> str:
@@ -80,7 +81,7 @@ class TrainingRegression:
         kept.write_text(comparison.record.to_text(), encoding="utf-8")
         look = [f"{self._session.shown(kept)}   (baseline: {self._session.shown(path)})"]
         look += [f"tensorboard --logdir {self._session.shown(self._session.tensorboard)}"]
-        accept = regenerate_command(self._item)
+        accept = regenerate_command(self._item, self._session)
         return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept)
 
 
@@ -100,7 +101,7 @@ def skip_unless_writer(item: pytest.Item) -> None:
         pytest.skip(f"baselines are written on {chosen}: a float64 baseline holds on every device")
 
 
-def regenerate_command(item: pytest.Item) -> str:
+def regenerate_command(item: pytest.Item, session: Session) -> str:
     """Return the command line that makes this run of one test its baseline."""
-    session_folder = item.config.getini("training_baselines") or "baselines"
-    return f"pytest {shlex.quote(item.nodeid)} --mpl-generate-path={shlex.quote(session_folder)}"
+    folder = shlex.quote(str(session.shown(session.baselines)))
+    return f"pytest {shlex.quote(item.nodeid)} --mpl-generate-path={folder}"

@@ -26,6 +26,7 @@ class Counts:
     seconds: float = 0.0
     records_compared: int = 0
     figures_compared: int = 0
+    passed: int = 0
     generated: int = 0
     not_compared: int = 0
     drifted: int = 0

@@ -41,7 +41,7 @@ def _comparisons(session: Session) -> Iterator[str]:
         f"{compared} compared ({records}, {figures}{drift}), "
         f"{counts.generated} generated, {counts.not_compared} not compared"
     )
-    if compared:
+    if counts.passed:
         yield (
             f"margins of what passed: deviation {counts.largest_deviation:.1e} of 1e-10, "
             f"figure RMS {counts.largest_rms:.2f}"

@@ -1,0 +1,212 @@
+"""How much a recorded training step costs: `python -m tests.benchmarks.step`.
+
+Every ratio comes from two loops that take turns in one process, step by step, on one thread, so that whatever else
+the machine does meets both. A ratio is the median over the pairs of steps; each pair trains on batches of one size.
+
+1. A shipped recipe's step, recorded, against the same step as one would write it without the harness.
+2. The recorded step of the article's recipe, in float32, against the article's own loop.
+
+The data are the embedded set, or CIFAR-10 where the environment variable HARNESS_CIFAR10 says.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from torchvision.transforms import ToTensor
+
+from harness import Recipe, Recorder, recipes
+from harness.data import CIFAR10_VARIABLE, Dataset, load_dataset
+from harness.data.augmentation import crop_and_flip, normalise
+from harness.data.batches import batches
+from harness.environment import describe
+from harness.models import CifarCNN, build_model
+from harness.training import _optimizer, _rate, _Run
+
+
+DATA = "cifar10" if os.environ.get(CIFAR10_VARIABLE) else "synthetic"
+EPOCHS = 1000  # more than any budget reaches
+WARM_UP = 3  # first pairs that do not count
+LEAST = 5  # pairs that count, however small the budget
+
+Loop = Callable[[Recipe, Dataset], Iterator[float]]
+"""A training without an end in sight; each `next` is one step and gives its loss."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: two loops, and what their ratio must be."""
+
+    what: str
+    recipe: Recipe
+    theirs: Loop
+    limit: float
+
+
+# --- ours: the real code path
+
+
+def recorded(recipe: Recipe, dataset: Dataset, recorder: Recorder) -> Iterator[float]:
+    """The training of `harness.train`, without its evaluations and its resume."""
+    run = _Run(recipe, dataset, "cpu", recorder)
+    steps = itertools.count()
+    for _ in range(recipe.epochs):
+        for indices_N in batches(recipe.train_images, recipe.batch_size, run.order):
+            yield run._step(indices_N, next(steps))
+
+
+# --- the same step, bare
+
+
+def bare(recipe: Recipe, dataset: Dataset) -> Iterator[float]:
+    """What `recorded` trains, written down without the harness' loop and recorder."""
+    order = torch.Generator().manual_seed(recipe.seed)
+    augmentation = torch.Generator().manual_seed(recipe.seed + 1)
+    model = build_model(recipe)
+    optimizer = _optimizer(recipe, model)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(recipe, step))
+    average = _average(recipe, model)
+    for _ in range(recipe.epochs):
+        for indices_N in batches(recipe.train_images, recipe.batch_size, order):
+            images_NHWC, labels_N = dataset.train_images_NHWC[indices_N], dataset.train_labels_N[indices_N]
+            if recipe.augmentation:
+                images_NHWC = crop_and_flip(images_NHWC, augmentation)
+            model.train()
+            optimizer.zero_grad()
+            loss = _backward(recipe, model, normalise(images_NHWC, torch.float64), labels_N)
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            schedule.step()
+            if average:
+                average.update_parameters(model)
+            yield loss
+
+
+def _average(recipe: Recipe, model: nn.Module) -> AveragedModel | None:
+    if recipe.ema_decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+
+
+def _backward(recipe: Recipe, model: nn.Module, images_NCHW: Tensor, labels_N: Tensor) -> float:
+    """Add up the gradients of a batch's micro-batches; return the batch's mean loss."""
+    size = math.ceil(len(labels_N) / recipe.accumulation)
+    total = 0.0
+    for part_NCHW, part_N in zip(images_NCHW.split(size), labels_N.split(size), strict=True):
+        smoothing = recipe.label_smoothing
+        loss = functional.cross_entropy(model(part_NCHW), part_N, label_smoothing=smoothing, reduction="sum")
+        loss = loss / len(labels_N)
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+# --- the article's own loop
+
+
+class Images(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """Training images as torchvision's CIFAR10 hands them out: by way of Pillow, through a transform."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.data = dataset.train_images_NHWC.numpy()
+        self.targets = dataset.train_labels_N.tolist()
+        self.transform = ToTensor()
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(Image.fromarray(self.data[index])), self.targets[index]
+
+
+def article_loop(recipe: Recipe, dataset: Dataset) -> Iterator[float]:
+    """The article's program, repaired: its network, its loader, its optimizer, its running loss."""
+    loader = DataLoader(Images(dataset), batch_size=64, shuffle=True, num_workers=0)
+    model = CifarCNN(width=64)
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    for _ in range(recipe.epochs):
+        running_loss = 0.0
+        for images_NCHW, labels_N in loader:
+            optimizer.zero_grad()
+            loss = criterion(model(images_NCHW), labels_N)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+            yield running_loss
+
+
+# --- measuring and printing
+
+
+def rows() -> list[Row]:
+    """Return what is measured, in the order of the table."""
+    shipped = [make(DATA) for make in (recipes.cifar_cnn, recipes.cifar_resnet, recipes.article)]
+    article = dataclasses.replace(recipes.article(DATA), precision="float32")
+    against_bare = [Row(f"{recipe.title} against the bare step", recipe, bare, 1.15) for recipe in shipped]
+    return [*against_bare, Row("article, float32, against its own loop", article, article_loop, 1.0)]
+
+
+def measure(row: Row, seconds: float) -> list[tuple[float, float]]:
+    """Return the seconds of our and their step, a pair a step, as many as the budget allows."""
+    recipe = dataclasses.replace(row.recipe, epochs=EPOCHS)
+    dataset = load_dataset(recipe.data).first(recipe.train_images, recipe.test_images)
+    end = time.perf_counter() + seconds
+    pairs = []
+    with Recorder(precision=recipe.precision, seed=recipe.seed) as recorder:  # sets the globals for both
+        ours, theirs = recorded(recipe, dataset, recorder), row.theirs(recipe, dataset)
+        while len(pairs) < WARM_UP + LEAST or time.perf_counter() < end:
+            pairs.append((_timed(ours), _timed(theirs)))
+    return pairs[WARM_UP:]
+
+
+def _timed(loop: Iterator[float]) -> float:
+    before = time.perf_counter()
+    next(loop)
+    return time.perf_counter() - before
+
+
+def line(row: Row, pairs: list[tuple[float, float]]) -> str:
+    """Return a row of the table; a ratio equal to 1 is not faster."""
+    ours, theirs = (1000 * median(times) for times in zip(*pairs, strict=True))
+    ratio = median(our / their for our, their in pairs)
+    met = ratio < row.limit if row.limit == 1 else ratio <= row.limit
+    must = "below 1" if row.limit == 1 else f"at most {row.limit:.2f}"
+    return f"{row.what:<40}{ours:>9.2f}{theirs:>11.2f}{ratio:>8.3f}  {must:<14}{'ok' if met else 'over'}"
+
+
+def machine() -> str:
+    """Return what the times depend on."""
+    found = describe("cpu")
+    return f"torch {found['torch']}, {found['threads']} thread, {found['processor']}, {found['instructions']}"
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60, help="rough budget of the whole run (default: 60)")
+    seconds = parser.parse_args().seconds
+    torch.set_num_threads(1)
+    print(machine())
+    print(f"data: {DATA}; medians of steps in ms, ratio: median over pairs of steps\n")
+    print(f"{'what':<40}{'ours':>9}{'theirs':>11}{'ratio':>8}  must be")
+    table = rows()
+    for row in table:
+        print(line(row, measure(row, seconds / len(table))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

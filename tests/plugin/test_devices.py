@@ -1,0 +1,171 @@
+"""Promises of --device and --require-device."""
+
+import pytest
+import torch
+
+from tests.plugin.conftest import GENERATE
+
+
+needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+
+
+def test_an_unknown_device_is_refused_at_once(project):
+    """A message, a usage error, no training."""
+    result = project.run("--device=tpu")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: there is no device 'tpu'", "  fix    use one of cpu, cuda, mps"])
+
+
+@needs_no_cuda
+def test_a_missing_device_is_skipped_with_its_reason_and_counted(project):
+    """Asked for and absent: skipped, and the summary says why."""
+    project.generate()
+    result = project.run("--mpl", "--device=cpu,cuda")
+
+    result.assert_outcomes(passed=2, skipped=2)
+    line = "2 tests skipped: this machine has no cuda device (torch.cuda.is_available() is False)"
+    result.stdout.fnmatch_lines([line])
+
+
+@needs_no_cuda
+def test_a_required_device_that_is_missing_is_a_failure(project):
+    """In a GPU job a missing GPU must not be green."""
+    project.generate()
+    result = project.run("--mpl", "--require-device=cuda")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "this machine has no cuda device (torch.cuda.is_available() is False)",
+            "  fix    run on a machine that has one, or leave cuda out of --device and --require-device",
+        ]
+    )
+
+
+@needs_no_cuda
+def test_a_test_can_ask_for_one_device(project):
+    """The marker pins a test to a device, which is skipped where it is missing."""
+    project.write(
+        test_gpu="""
+        import pytest
+
+        @pytest.mark.device("cuda")
+        def test_on_the_gpu(device):
+            assert device == "cuda"
+        """
+    )
+    result = project.run("test_gpu.py", "-rs")
+
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*this machine has no cuda device*"])
+
+
+def test_a_projects_own_device_fixture_wins(project):
+    """Many projects have a fixture or parameter of that name; ours stays out of their way."""
+    project.write(
+        test_own="""
+        import pytest
+
+        @pytest.fixture
+        def device():
+            return "their own"
+
+        def test_fixture(device):
+            assert device == "their own"
+
+        @pytest.mark.parametrize("device", ["a", "b"])
+        def test_parameter(device):
+            assert device in "ab"
+        """
+    )
+
+    project.run("test_own.py").assert_outcomes(passed=3)
+
+
+def test_one_baseline_serves_all_devices(project):
+    """The device is no part of a baseline's name: in float64 all devices agree."""
+    files = project.generate("--device=cpu")
+
+    assert not [name for name in files if "cpu" in name]
+
+
+def test_float64_is_skipped_on_mps(project, monkeypatch):
+    """MPS has no float64: the test is skipped with that reason."""
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    result = project.run("--device=mps", "-rs")
+
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(["*mps cannot compute in float64*"])
+
+
+def test_without_cifar10_its_tests_are_skipped_with_the_line_that_enables_them(project):
+    """No download, no failure: a reason."""
+    project.edit('model="cifar_cnn",', 'model="cifar_cnn", data="cifar10",')
+    result = project.run("--mpl")
+
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(
+        ["2 tests skipped: this training needs CIFAR-10, and no path to it was given; --cifar10=PATH, *"]
+    )
+
+
+@pytest.mark.parametrize("source", ["option", "variable", "ini"])
+def test_a_path_without_cifar10_is_a_failure_that_names_it(project, monkeypatch, source):
+    """A path was given, so a skip would hide a mistake; relative to the root in the ini file."""
+    project.edit('model="cifar_cnn",', 'model="cifar_cnn", data="cifar10",')
+    path = str(project.path / "nowhere")
+    if source == "variable":
+        monkeypatch.setenv("HARNESS_CIFAR10", path)
+    if source == "ini":
+        project.pytester.makeini("[pytest]\ncifar10 = nowhere\n")
+    result = project.run("--mpl", *([f"--cifar10={path}"] if source == "option" else []))
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines([f"there is no CIFAR-10 at {path}"])
+
+
+def test_a_text_file_as_npz_is_named(project):
+    """The message says which file cannot be used and why."""
+    project.edit('model="cifar_cnn",', 'model="cifar_cnn", data="cifar10",')
+    (project.path / "cifar.npz").write_text("not an archive")
+    result = project.run("--mpl", "--cifar10=cifar.npz")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*cifar.npz cannot be used as CIFAR-10: *", "  fix    fetch the file again, *"])
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("epochs=0", "a recipe cannot have epochs=0"),
+        ("epochs=1, learning_rate=-1", "a recipe cannot have learning_rate=-1"),
+    ],
+)
+def test_an_impossible_recipe_is_named(project, change, line):
+    """A recipe is checked where it is written."""
+    project.edit("epochs=2", change)
+    result = project.run("--mpl")
+
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([f"*{line}"])
+
+
+def test_a_model_of_the_wrong_shape_is_named(project):
+    """The first batch tells."""
+    project.edit(
+        'RECIPE = Recipe(model="cifar_cnn", width=2,',
+        "import torch\ndef nine():\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 9))\n\nRECIPE = Recipe(model=nine,",
+    )
+    result = project.run(GENERATE)
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "step 0: the model returned (4, 9), not logits of shape (4, 10)",
+            "  where  model test_gate.nine",
+            "  fix    return one row of 10 logits an image",
+        ]
+    )
+    assert project.files() == {}

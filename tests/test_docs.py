@@ -1,0 +1,101 @@
+"""Promises of the README: what it shows is what happens."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import GENERATE, project  # noqa: F401 - a fixture
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(kind):
+    """Fenced blocks of one kind, in order."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+    return [text for language, text in found if language == kind]
+
+
+def test_the_first_example_runs_and_fails_as_shown(project):  # noqa: F811 - the fixture
+    """The twelve lines are green against their own baselines, and red, word for word, with the rate off by 0.1 %."""
+    (project.path / "test_gate.py").unlink()
+    (project.path / "test_training.py").write_text(blocks("python")[0])
+    project.generate()
+    project.edit("learning_rate=0.05", "learning_rate=0.05005", file="test_training.py")
+    result = project.run("--mpl")
+
+    result.assert_outcomes(failed=2)
+    shown = blocks("")[0].strip().splitlines()
+    start = result.outlines.index(shown[0])
+    assert result.outlines[start : start + len(shown)] == shown
+
+
+def test_the_first_example_is_short():
+    """Twelve lines, in the first 25 of the page."""
+    assert len([line for line in blocks("python")[0].splitlines() if line]) <= 12
+    assert README[: README.index("```python")].count("\n") < 12
+
+
+def test_the_loop_example_runs(project):  # noqa: F811 - the fixture
+    """The watched loop works as printed, with a build() and batches of one's own."""
+    (project.path / "test_gate.py").unlink()
+    body = """        optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+"""
+    prelude = """import torch
+batches = [(torch.arange(12, dtype=torch.float64).reshape(4, 3) / 12, torch.tensor([0, 1, 2, 0]))] * 3
+def build():
+    model = torch.nn.Linear(3, 3)
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+"""
+    code = prelude + blocks("python")[1].replace("        ...\n", body, 1)
+    (project.path / "test_loop.py").write_text(code)
+
+    project.generate()
+    project.run("--mpl").assert_outcomes(passed=1)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """What contributors are told to run is what CI runs."""
+    gate, tests = blocks("sh")
+    ours = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+    for command in tests.strip().split(" && "):
+        assert command.replace("--quiet ", "").replace(".venv", ".ci-venv").split()[-1] in ours
+    assert ".ci-venv/bin/pytest --mpl tests" in ours
+    assert tests.strip().endswith(".venv/bin/pytest --mpl tests")
+    assert gate.strip().endswith(".venv/bin/pytest --mpl")
+
+
+def test_every_option_is_in_the_readme(pytester):
+    """An option that nobody can find does not exist."""
+    for option in ("--cifar10", "--device", "--require-device", "--tensorboard", "training_baselines", "cifar10"):
+        assert f"`{option}" in README or f"`{option.split('=')[0]}" in README or f"ini `{option}`" in README
+
+
+def test_every_dependency_has_its_reason_in_the_readme():
+    """Each distribution that pyproject.toml asks for stands in the table of dependencies."""
+    import tomllib
+
+    project_table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [name for group in project_table["optional-dependencies"].values() for name in group]
+    table = README[README.index("## Dependencies") :]
+    for requirement in [*project_table["dependencies"], *extras]:
+        assert re.match(r"[\w-]+", requirement).group() in table
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+def test_pages_have_short_lines(name):
+    """Prose is wrapped at 120 columns; tables and output are not."""
+    text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+    assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+
+
+def test_generate_is_the_command_of_the_readme():
+    """The option that the tests use is the documented one."""
+    assert GENERATE in README

@@ -1,0 +1,196 @@
+"""Promises of the wording: what a person reads, to the letter."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import compare, report
+from harness.record import Stream
+from tests.test_record import record_of
+
+
+def steps(*values, stage):
+    """A stream with one value a step."""
+    return Stream(stage, tuple(range(len(values))), values)
+
+
+def a_record(losses=(1.0, 1.0), gradients=(2.0, 2.0), **changes):
+    """A record with data, loss, gradient, update and weight of two steps."""
+    streams = {
+        "batch/size": steps(8, 8, stage="data"),
+        "loss": steps(*losses, stage="forward"),
+        "gradient/conv3.weight": steps(*gradients, stage="backward"),
+        "update/conv3.weight": steps(*(0.1 * g for g in gradients), stage="update"),
+        "weight/conv3.weight": steps(*(5.0 - 0.1 * g for g in gradients), stage="state"),
+    }
+    return record_of(streams, **{"name": "cifar_cnn", "data": {"name": "synthetic"}, **changes})
+
+
+def words(baseline, record, look=("build/report.html",)):
+    """The failure of a comparison."""
+    return report.failure(compare(baseline, record), test="tests/test_a.py::test_b[cpu]", look=look, accept="pytest x")
+
+
+def test_a_failure_says_what_where_since_when_and_what_to_do():
+    """Headline and labelled lines, exactly."""
+    record = a_record(gradients=(2.0, 2.5), environment={"torch": "3"})
+
+    assert words(a_record(), record) == (
+        "training differs from its baseline from step 1 on: backward, gradient of conv3.weight\n"
+        "  recipe     cifar_cnn, synthetic, float64, cpu   tests/test_a.py::test_b[cpu]\n"
+        "  first      step 1   baseline 2   now 2.5   (2.5e-01, threshold 1e-10)\n"
+        "  then       update of conv3.weight at step 1; norm of conv3.weight at step 1; 3 of 13 values in 3 of 5 streams\n"
+        "  unchanged  structure, data, init, forward\n"
+        "  changed    torch 2 -> 3 since the baseline was made\n"
+        "  look       build/report.html\n"
+        "  accept     pytest x"
+    )
+
+
+def test_a_failure_leaves_out_what_it_has_nothing_to_say_on():
+    """No line stands empty: nothing changed around the training, nothing to look at, nothing unchanged."""
+    baseline, record = (record_of({}, structure={"w": {"shape": [size]}}) for size in (2, 3))
+
+    assert words(baseline, record, look=()).splitlines()[:3] == [
+        "training differs from its baseline from the start: structure, w",
+        "  recipe     made, float64, cpu   tests/test_a.py::test_b[cpu]",
+        "  first      step 0   baseline shape [2]   now shape [3]",
+    ]
+    assert [line.split()[0] for line in words(baseline, record, look=()).splitlines()[1:]] == [
+        "recipe",
+        "first",
+        "then",
+        "accept",
+    ]
+
+
+def test_a_failure_lists_every_place_to_look():
+    """Several files are a line each, in their order."""
+    lines = words(a_record(), a_record(losses=(1.0, 3.0)), look=("one.html", "two.png")).splitlines()
+
+    assert lines[-3:] == ["  look       one.html", "  look       two.png", "  accept     pytest x"]
+
+
+def test_a_failure_names_the_recipes_changed_fields():
+    """A changed recipe stands before the environment: it is the likelier cause."""
+    baseline = a_record(recipe={"seed": 0, "width": 8})
+    record = a_record(losses=(2.0, 2.0), recipe={"seed": 0, "width": 9}, environment={"torch": "3"})
+
+    changed = "  changed    recipe: width 8 -> 9; torch 2 -> 3 since the baseline was made"
+    assert changed in words(baseline, record).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "record", "line"),
+    [
+        ((1.0, math.pi), (1.0, math.e), "step 1   baseline 3.14159265359   now 2.71828182846   (1.3e-01, threshold 1e-10)"),
+        ((1.0, 1.0), (1.0, math.nan), "step 1   baseline 1   now nan"),
+        ((1.0, math.inf), (1.0, 1.0), "step 1   baseline inf   now 1"),
+        ((1.0, 1.0), (1.0,), "step 1   baseline 1   now nothing"),
+        ((1.0,), (1.0, 1.0), "step 1   baseline nothing   now 1"),
+        ((1.0, 7), (1.0, 8), "step 1   baseline 7   now 8"),
+        ((1.0, "0f"), (1.0, "f0"), "step 1   baseline 0f   now f0"),
+    ],
+)  # fmt: skip
+def test_the_first_value_stands_beside_its_baseline(baseline, record, line):
+    """Numbers with twelve digits and their deviation; what is missing, not finite or no float without one."""
+    one, other = (record_of({"loss": steps(*values, stage="forward")}) for values in (baseline, record))
+
+    assert f"  first      {line}" in words(one, other).splitlines()
+
+
+def test_other_images_are_named_as_the_data_set():
+    """The data set's name and fingerprint stand side by side."""
+    lines = words(a_record(), a_record(data={"name": "cifar10"})).splitlines()
+
+    assert lines[0] == "training differs from its baseline from step 0 on: data, dataset"
+    assert lines[2] == "  first      step 0   baseline name synthetic   now name cifar10"
+
+
+def test_counts_are_grouped_by_thousands():
+    """4 999 values read better than 4999."""
+    baseline, record = (record_of({"loss": steps(*[x] * 4999, stage="forward")}) for x in (1.0, 2.0))
+
+    assert "  then       4 999 of 5 002 values in 1 of 1 streams" in words(baseline, record).splitlines()
+
+
+def test_a_failure_never_counts_more_streams_than_it_says_there_are():
+    """Tensors of another shape and the data set deviate too, and are no streams."""
+    structure = {name: {"shape": [3]} for name in ("a", "b", "w")}
+    record = record_of({"loss": steps(2.0, stage="forward")}, structure=structure, data={"name": "other"})
+    baseline = record_of({"loss": steps(1.0, stage="forward")})
+
+    then = next(line for line in words(baseline, record).splitlines() if line.startswith("  then"))
+    deviating, _, compared = then.rpartition(" in ")[2].split()[:3]
+    assert int(deviating) <= int(compared)
+
+
+@pytest.mark.parametrize(
+    ("stream", "text"),
+    [
+        ("gradient/conv3.weight", "gradient of conv3.weight"),
+        ("update/conv3.weight", "update of conv3.weight"),
+        ("weight/conv3.weight", "norm of conv3.weight"),
+        ("buffer/norm.running_mean", "norm of buffer norm.running_mean"),
+        ("init/conv3.weight", "initial conv3.weight"),
+        ("learning_rate/conv1.bias", "learning rate of the group of conv1.bias"),
+        ("batch/labels", "labels of the batch"),
+        ("evaluation/class_accuracy[3]", "class_accuracy[3] of the evaluation"),
+        ("optimizer/conv3.weight/momentum_buffer", "momentum_buffer of conv3.weight"),
+        ("optimizer_steps", "optimizer steps"),
+        ("loss", "loss"),
+        ("dataset", "dataset"),
+        ("conv3.weight", "conv3.weight"),
+        ("penalty/weights", "penalty/weights"),
+    ],
+)
+def test_a_stream_has_words(stream, text):
+    """Every kind of stream is named as a person would."""
+    assert report.stream_text(stream) == text
+
+
+@given(st.one_of(st.text(), st.sampled_from(["optimizer/lr", "optimizer/", "gradient/", "batch/a/b", "evaluation"])))
+def test_any_name_that_a_loop_logs_has_words(stream):
+    """Names are free in `recorder.log`: none of them may keep a failure from being told."""
+    assert isinstance(report.stream_text(stream), str)
+
+
+def test_a_passed_comparison_is_one_line():
+    """Verdict, largest deviation and how many values were held against each other."""
+    comparison = compare(a_record(), a_record(losses=(1.0, 1 + 1e-12)))
+
+    assert report.note(comparison) == (
+        "cifar_cnn, synthetic, float64, cpu: same, largest deviation 1.0e-12 in 13 values"
+    )
+
+
+def test_a_finished_training_is_one_line():
+    """What, how many steps, the last loss, seconds."""
+    record = a_record(losses=(2.30258, 1.98765), seconds=3.14)
+
+    assert report.training_line(record) == "cifar_cnn, synthetic, float64, cpu: 2 steps, loss 1.9877, 3.1 s"
+
+
+def test_a_finished_training_without_a_loss_is_a_line_too():
+    """A loop that logged nothing, or no float last, is told without a loss."""
+    silent = record_of({"update/w": steps(1.0, stage="update")}, seconds=0.04)
+    counted = record_of({"images": steps(8, 8, stage="forward")}, seconds=0.04)
+
+    assert report.training_line(silent) == "made, float64, cpu: 1 steps, 0.0 s"
+    assert report.training_line(counted) == "made, float64, cpu: 2 steps, 0.0 s"
+
+
+def test_the_loss_of_a_line_is_the_loss():
+    """A loop that logs something else before its loss is told by its loss, as its loss curve is."""
+    record = record_of({"penalty": steps(0.25, stage="forward"), "loss": steps(1.5, stage="forward")})
+
+    assert report.training_line(record) == "made, float64, cpu: 1 steps, loss 1.5000, 0.0 s"
+
+
+def test_a_training_under_way_is_one_line():
+    """Step of steps, loss, seconds."""
+    line = report.progress_line("cifar_cnn, synthetic, float64, cpu", 3, 48, 2.302585, 1.49)
+
+    assert line == "training cifar_cnn, synthetic, float64, cpu: step 3/48, loss 2.3026, 1.5 s"
