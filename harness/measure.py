@@ -12,7 +12,7 @@ from harness.errors import NotABatchError, NotANumberError
 from harness.record import Picture, Value
 
 
-__all__ = ["drop_noise", "fingerprint", "norms", "numbers", "picture", "tensors_in"]
+__all__ = ["class_labels", "drop_noise", "fingerprint", "norms", "numbers", "picture", "tensors_in"]
 
 _NOISE = 1e-12
 _PICTURE_IMAGES = 10
@@ -134,6 +134,13 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
     count, height, width, _ = pixels_NHWC.shape
     data = pixels_NHWC.contiguous().numpy().tobytes()
     return Picture(data, (count, height, width), tuple(labels[:count]), tuple(predicted[:count]))
+
+
+def class_labels(labels: object) -> list[int]:
+    """Return a batch's labels if they are one integer an image, an empty list otherwise."""
+    tensor = next(tensors_in(labels), None)
+    whole = tensor is not None and tensor.ndim == 1 and not tensor.is_floating_point()
+    return tensor.tolist() if tensor is not None and whole else []
 
 
 def _pixels(images: Tensor | None) -> Tensor | None:

@@ -7,12 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.errors import FieldError, NotAModelError
-from harness.recipe import Recipe
+from harness.recipe import CLASSES, Recipe
 
 
 __all__ = ["MODELS", "CifarCNN", "CifarResNet", "Dropout", "build_model"]
-
-CLASSES = 10
 
 
 class Dropout(nn.Module):

@@ -14,7 +14,10 @@ from harness.errors import FieldError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ModelFunction", "Precision", "Recipe"]
+__all__ = ["CLASSES", "ModelFunction", "Precision", "Recipe"]
+
+CLASSES = 10
+"""Classes of both data sets, and logits of every model."""
 
 Precision = Literal["float64", "float32", "bfloat16"]
 ModelFunction = Callable[[], "nn.Module"]

@@ -19,7 +19,7 @@ from harness.errors import (
     SameNamesError,
     WatchedTwiceError,
 )
-from harness.measure import fingerprint, numbers, picture, tensors_in
+from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
 from harness.recipe import Precision
 from harness.record import Picture, Record
 from harness.tape import Tape
@@ -138,7 +138,7 @@ class Recorder:
             if part is not None:
                 self._record_data(f"batch/{name}", fingerprint(part))
         self._record_data("batch/size", (next(tensors_in(images)).shape[0],))
-        if "batch" not in self._pictures and (kept := picture(images)):
+        if "batch" not in self._pictures and (kept := picture(images, class_labels(labels))):
             self._pictures["batch"] = kept
 
     def log(self, **values: object) -> None:
@@ -284,11 +284,12 @@ class _ForwardHook:
     """A hook that stays behind when its model is copied or pickled: a copy is not watched."""
 
     def __init__(self, recorder: Recorder | None = None) -> None:
-        self._recorder = recorder
+        # torch.compile would follow the call into the recorder and compile that, too
+        self._notify = torch.compiler.disable(recorder._on_forward) if recorder else None
 
     def __call__(self, model: nn.Module, args: object) -> None:
-        if self._recorder:
-            self._recorder._on_forward(model)
+        if self._notify:
+            self._notify(model)
 
     def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
         return _ForwardHook, ()

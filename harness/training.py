@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from harness.data import CLASSES, Dataset, load_dataset
+from harness.data import Dataset, load_dataset
 from harness.data.augmentation import crop_and_flip, normalise
 from harness.data.batches import batches
 from harness.environment import require_device
 from harness.errors import ModelOutputError
 from harness.models import build_model
-from harness.recipe import Recipe
+from harness.recipe import CLASSES, Recipe
 from harness.record import Record
 from harness.recorder import Recorder
 

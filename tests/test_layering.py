@@ -119,17 +119,17 @@ def test_every_module_says_what_it_exports():
     """Each module with public names has an __all__ that holds exactly what others may use."""
     for path in ROOT.rglob("*.py"):
         name = ".".join(["harness", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
-        if name in ("harness", "harness.plugin", "harness.errors"):
+        if name in ("harness", "harness.plugin"):
             continue
         module = importlib.import_module(name)
         assert all(hasattr(module, public) for public in module.__all__), name
 
 
 def test_functions_and_modules_stay_small():
-    """No function over 50 lines, no module over 250, except the list of messages."""
+    """No function over 50 lines, no module over 300."""
     for path in ROOT.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 300 or path.name == "errors.py", path
+        assert len(text.splitlines()) <= 300, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 50, f"{path}: {node.name}"

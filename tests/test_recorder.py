@@ -319,6 +319,25 @@ def test_a_copy_of_a_watched_model_is_not_watched():
     assert recorder.record.streams["again"].stage == "forward"
 
 
+def test_a_compiled_model_is_recorded_like_a_plain_one():
+    """torch.compile neither loses a step nor compiles the recorder: the numbers are the plain loop's."""
+
+    def record(compiled):
+        with Recorder() as recorder:
+            model, optimizer = build()
+            recorder.watch(model, optimizer)
+            call = torch.compile(model, backend="eager") if compiled else model
+            for images, labels in batches(3):
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(call(images), labels)
+                loss.backward()
+                optimizer.step()
+                recorder.log(loss=loss)
+        return recorder.record
+
+    assert record(compiled=True).to_text() == record(compiled=False).to_text()
+
+
 def test_nan_is_recorded_and_found():
     """A loss that becomes NaN does not stop the loop; the comparison names its step."""
 

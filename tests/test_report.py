@@ -41,7 +41,8 @@ def test_a_failure_says_what_where_since_when_and_what_to_do():
         "training differs from its baseline from step 1 on: backward, gradient of conv3.weight\n"
         "  recipe     cifar_cnn, synthetic, float64, cpu   tests/test_a.py::test_b[cpu]\n"
         "  first      step 1   baseline 2   now 2.5   (2.5e-01, threshold 1e-10)\n"
-        "  then       update of conv3.weight at step 1; norm of conv3.weight at step 1; 3 of 13 values in 3 of 5 streams\n"
+        "  then       update of conv3.weight at step 1; norm of conv3.weight at step 1; "
+        "3 of 13 values in 3 of 5 streams\n"
         "  unchanged  structure, data, init, forward\n"
         "  changed    torch 2 -> 3 since the baseline was made\n"
         "  look       build/report.html\n"
@@ -85,7 +86,8 @@ def test_a_failure_names_the_recipes_changed_fields():
 @pytest.mark.parametrize(
     ("baseline", "record", "line"),
     [
-        ((1.0, math.pi), (1.0, math.e), "step 1   baseline 3.14159265359   now 2.71828182846   (1.3e-01, threshold 1e-10)"),
+        ((1.0, math.pi), (1.0, 3.0), "step 1   baseline 3.14159265359   now 3   (4.5e-02, threshold 1e-10)"),
+        ((1.0, 1e-9), (1.0, 0.0), "step 1   baseline 1e-09   now 0   (2.0e-09, threshold 1e-10)"),
         ((1.0, 1.0), (1.0, math.nan), "step 1   baseline 1   now nan"),
         ((1.0, math.inf), (1.0, 1.0), "step 1   baseline inf   now 1"),
         ((1.0, 1.0), (1.0,), "step 1   baseline 1   now nothing"),
@@ -93,7 +95,7 @@ def test_a_failure_names_the_recipes_changed_fields():
         ((1.0, 7), (1.0, 8), "step 1   baseline 7   now 8"),
         ((1.0, "0f"), (1.0, "f0"), "step 1   baseline 0f   now f0"),
     ],
-)  # fmt: skip
+)
 def test_the_first_value_stands_beside_its_baseline(baseline, record, line):
     """Numbers with twelve digits and their deviation; what is missing, not finite or no float without one."""
     one, other = (record_of({"loss": steps(*values, stage="forward")}) for values in (baseline, record))
@@ -168,7 +170,7 @@ def test_a_passed_comparison_is_one_line():
 
 def test_a_finished_training_is_one_line():
     """What, how many steps, the last loss, seconds."""
-    record = a_record(losses=(2.30258, 1.98765), seconds=3.14)
+    record = a_record(losses=(2.30258, 1.98766), seconds=3.14)
 
     assert report.training_line(record) == "cifar_cnn, synthetic, float64, cpu: 2 steps, loss 1.9877, 3.1 s"
 

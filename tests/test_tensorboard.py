@@ -14,9 +14,7 @@ from harness.record import Stream
 from tests.test_record import record_of
 
 
-SMALL = Recipe(
-    model="cifar_resnet", width=2, train_images=24, test_images=20, batch_size=8, epochs=2, warmup_steps=2
-)
+SMALL = Recipe(model="cifar_resnet", width=2, train_images=24, test_images=20, batch_size=8, epochs=2, warmup_steps=2)
 
 
 @pytest.fixture(scope="module")

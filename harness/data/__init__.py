@@ -5,12 +5,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.data.cifar10 import load as _load_cifar10
-from harness.data.dataset import CLASSES, Dataset
+from harness.data.dataset import Dataset
 from harness.data.synthetic import load as _load_synthetic
 from harness.errors import FieldError, NoCifar10Error
 
 
-__all__ = ["CIFAR10_VARIABLE", "CLASSES", "Dataset", "load_dataset"]
+__all__ = ["CIFAR10_VARIABLE", "Dataset", "load_dataset"]
 
 CIFAR10_VARIABLE = "HARNESS_CIFAR10"
 

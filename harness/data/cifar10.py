@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.data.dataset import CLASSES, Dataset
+from harness.data.dataset import Dataset
 from harness.errors import DataCorruptError, DataError, DataForeignError, DataMissingError
+from harness.recipe import CLASSES
 
 
 __all__ = ["DOWNLOAD", "SHA256", "load"]

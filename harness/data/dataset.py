@@ -9,9 +9,7 @@ from torch import Tensor
 from harness.errors import TooFewImagesError
 
 
-__all__ = ["CLASSES", "Dataset"]
-
-CLASSES = 10
+__all__ = ["Dataset"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,11 @@
 import math
 
 from harness.errors import NonFiniteError, NoStreamError
+from harness.recipe import CLASSES
 from harness.record import Record, Stream
 
 
 __all__ = ["finite_series", "loss_limit", "training_loss"]
-
-_CLASSES = 10
 
 
 def training_loss(record: Record) -> tuple[list[int], list[float]]:
@@ -55,5 +54,5 @@ def loss_limit(record: Record, values: list[float]) -> float:
     power of two above 1.25 times its first loss.
     """
     if record.recipe:
-        return 1.5 * math.log(_CLASSES)
+        return 1.5 * math.log(CLASSES)
     return 2.0 ** math.ceil(math.log2(max(1.25 * abs(values[0]), 1e-6)))

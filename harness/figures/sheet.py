@@ -57,7 +57,8 @@ def labelled_sheet(
     with own_style():
         pixels_HWC: NDArray[np.uint8] = np.asarray(_paste(images, colours))
         rows = -(-len(images) // COLUMNS)
-        figure = blank(640, 90 + 170 * rows)
+        figure = blank(640, 60 + 145 * rows)
+        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.82, wspace=0.08, hspace=0.25)
         figure.suptitle(title)
         tile_height = pixels_HWC.shape[0] // rows
         tile_width = pixels_HWC.shape[1] // COLUMNS

@@ -1,0 +1,119 @@
+"""Every way to be told "no", worded in this room and nowhere else.
+
+HarnessError
+├── RecipeError            a recipe that cannot be
+├── DataError              images that are missing, broken or not what they claim to be
+├── ModelError             a model that is unknown or misbehaves
+├── DeviceError            a device that is unknown, absent or unable
+├── RecorderError          a training loop that is watched in a wrong way
+├── RecordError            a text that is no record
+├── BaselineError          a baseline that is missing, broken or cannot be written
+└── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
+
+Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
+"""
+
+from harness.errors.base import (
+    HarnessError,
+)
+from harness.errors.gate import (
+    BaselineCorruptError,
+    BaselineEditedError,
+    BaselineError,
+    BaselineMissingError,
+    BaselineNonFiniteError,
+    BaselineWriteError,
+    CheckedTwiceError,
+    MarkerOptionError,
+    NotAFigureError,
+    NotComparedError,
+    RemoteBaselineError,
+    ResultsAlwaysError,
+    SharedBaselineError,
+    SuiteError,
+)
+from harness.errors.recording import (
+    ForeignOptimizerError,
+    NeverSteppedError,
+    NoLossError,
+    NonFiniteError,
+    NoPictureError,
+    NoStreamError,
+    NotABatchError,
+    NotANumberError,
+    NotFinishedError,
+    NothingWatchedError,
+    NotRecordingError,
+    RecorderError,
+    RecordError,
+    SameNamesError,
+    WatchedTwiceError,
+    WrongDtypeError,
+)
+from harness.errors.training import (
+    DataCorruptError,
+    DataError,
+    DataForeignError,
+    DataMissingError,
+    DeviceError,
+    DevicePrecisionError,
+    FieldError,
+    ModelError,
+    ModelOutputError,
+    NoCifar10Error,
+    NoDeviceError,
+    NotAModelError,
+    RecipeError,
+    TooFewImagesError,
+    UnknownDeviceError,
+)
+
+
+__all__ = [
+    "BaselineCorruptError",
+    "BaselineEditedError",
+    "BaselineError",
+    "BaselineMissingError",
+    "BaselineNonFiniteError",
+    "BaselineWriteError",
+    "CheckedTwiceError",
+    "DataCorruptError",
+    "DataError",
+    "DataForeignError",
+    "DataMissingError",
+    "DeviceError",
+    "DevicePrecisionError",
+    "FieldError",
+    "ForeignOptimizerError",
+    "HarnessError",
+    "MarkerOptionError",
+    "ModelError",
+    "ModelOutputError",
+    "NeverSteppedError",
+    "NoCifar10Error",
+    "NoDeviceError",
+    "NoLossError",
+    "NoPictureError",
+    "NoStreamError",
+    "NonFiniteError",
+    "NotABatchError",
+    "NotAFigureError",
+    "NotAModelError",
+    "NotANumberError",
+    "NotComparedError",
+    "NotFinishedError",
+    "NotRecordingError",
+    "NothingWatchedError",
+    "RecipeError",
+    "RecordError",
+    "RecorderError",
+    "RemoteBaselineError",
+    "ResultsAlwaysError",
+    "SameNamesError",
+    "SharedBaselineError",
+    "SuiteError",
+    "TooFewImagesError",
+    "UnknownDeviceError",
+    "WatchedTwiceError",
+    "WrongDtypeError",
+]

@@ -1,0 +1,125 @@
+"""Errors about the gate: baselines and test suites."""
+
+from harness.errors.base import HarnessError
+
+
+__all__ = [
+    "BaselineCorruptError",
+    "BaselineEditedError",
+    "BaselineError",
+    "BaselineMissingError",
+    "BaselineNonFiniteError",
+    "BaselineWriteError",
+    "CheckedTwiceError",
+    "MarkerOptionError",
+    "NotAFigureError",
+    "NotComparedError",
+    "RemoteBaselineError",
+    "ResultsAlwaysError",
+    "SharedBaselineError",
+    "SuiteError",
+]
+
+
+class BaselineError(HarnessError):
+    """A baseline that is missing, broken or cannot be written."""
+
+
+class BaselineMissingError(BaselineError):
+    """No baseline is stored for this test."""
+
+    what = "there is no baseline for this training yet"
+    where = "{path}"
+    fix = "{command}"
+
+
+class BaselineCorruptError(BaselineError):
+    """A baseline file is not a record."""
+
+    what = "the baseline cannot be read: {reason}"
+    where = "{path}"
+    fix = "restore it (git checkout -- {path}) or regenerate it: {command}"
+
+
+class BaselineEditedError(BaselineError):
+    """A baseline's numbers are not those that were written."""
+
+    what = "the baseline was edited after it was written: its checksum does not fit its contents"
+    where = "{path}"
+    fix = "restore it (git checkout -- {path}) or regenerate it: {command}"
+
+
+class BaselineNonFiniteError(BaselineError):
+    """A baseline holds NaN or infinity."""
+
+    what = "the baseline holds {value} in {stream} at step {step} ({stage})"
+    where = "{path}"
+    fix = "no training can equal it; regenerate it: {command}"
+
+
+class BaselineWriteError(BaselineError):
+    """A baseline file could not be written; what stood there still stands."""
+
+    what = "the baseline could not be written: {reason}"
+    where = "{path}"
+    fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
+
+
+class SuiteError(HarnessError):
+    """A pytest suite or command line that would compare nothing, or the wrong thing."""
+
+
+class NotComparedError(SuiteError):
+    """A figure test ran in CI without being compared."""
+
+    what = "this figure was collected but not compared"
+    where = "{nodeid}"
+    fix = "run pytest with --mpl (CI is set, and a gate that compares nothing must not be green)"
+
+
+class NotAFigureError(SuiteError):
+    """A figure test returned no figure."""
+
+    what = "the test returned {found}, not a figure"
+    where = "{nodeid}"
+    fix = "end the test with `return figure`"
+
+
+class MarkerOptionError(SuiteError):
+    """A figure test's marker has an option that pytest-mpl would ignore."""
+
+    what = "mpl_image_compare has no option {option!r}, and pytest-mpl would ignore it"
+    where = "{nodeid}"
+    fix = "use one of {known}"
+
+
+class SharedBaselineError(SuiteError):
+    """Two tests would share one baseline file."""
+
+    what = "two tests share the baseline file {file}"
+    where = "{first} and {second}"
+    fix = "rename one of them, or give it another filename"
+
+
+class CheckedTwiceError(SuiteError):
+    """One test checked two records under one name."""
+
+    what = "this test checks a second record under the name {name!r}"
+    where = "{nodeid}"
+    fix = "name it: training_regression.check(record, name='...')"
+
+
+class ResultsAlwaysError(SuiteError):
+    """The ini file says False and pytest-mpl reads True."""
+
+    what = "mpl-results-always = {value} means true to pytest-mpl"
+    where = "{path}"
+    fix = "remove the line"
+
+
+class RemoteBaselineError(SuiteError):
+    """Baselines were asked for by URL."""
+
+    what = "baselines cannot be read from {path}: records are compared with local files"
+    where = "--mpl-baseline-path"
+    fix = "check the baselines out beside the tests"
