@@ -34,6 +34,8 @@ Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
 
 _VALUES_PER_LINE = 4
+_LONGEST_RUN = 10**9
+"""Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
 _NON_FINITE = ("nan", "inf", "-inf")
 
 
@@ -206,14 +208,20 @@ def _streams(content: Mapping[str, Any]) -> dict[str, Stream]:
 
 
 def _stream(name: str, entry: Mapping[str, Any]) -> Stream:
-    steps = range(entry["steps"]) if isinstance(entry["steps"], int) else entry["steps"]
     values = tuple(float(value) if value in _NON_FINITE else value for value in entry["values"])
+    steps = entry["steps"]
+    if isinstance(steps, int):  # a count: of the values there are, not of those that a hostile file promises
+        steps = range(len(values)) if steps == len(values) else ()
     stream = Stream(entry["stage"], tuple(steps), values)
     if stream.stage not in STAGES or len(stream.steps) != len(values):
         raise ValueError(f"stream {name}")
-    if not all(isinstance(step, int) for step in stream.steps) or not all(map(_is_value, values)):
+    if not all(map(_is_step, stream.steps)) or not all(map(_is_value, values)):
         raise TypeError(f"stream {name}")
     return stream
+
+
+def _is_step(step: object) -> bool:
+    return isinstance(step, int) and 0 <= step < _LONGEST_RUN
 
 
 def _is_value(value: object) -> bool:

@@ -133,6 +133,19 @@ def test_a_rewritten_checksum_does_not_admit_impossible_parts():
         Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
 
 
+@pytest.mark.parametrize("steps", [10**12, [10**12], [-1], ["0"], [0.5], 2])
+def test_a_hostile_number_of_steps_is_refused(steps):
+    """A few bytes cannot ask for terabytes: steps are counted by the values that are there."""
+    from harness.record import _checksum
+
+    content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
+    content["streams"]["loss"]["steps"] = steps
+    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
+
+
 def test_the_text_reads_well_in_a_diff():
     """One line a part, a few values a line: a change from step 8 on leaves the lines before it alone."""
     before = record_of({"loss": Stream("forward", tuple(range(12)), tuple(float(i) for i in range(12)))})

@@ -83,6 +83,17 @@ def test_a_failure_names_the_recipes_changed_fields():
     assert changed in words(baseline, record).splitlines()
 
 
+def test_of_what_follows_only_the_next_two_stages_are_named():
+    """The chain from cause to effect is short enough to read."""
+    lines = words(a_record(), a_record(losses=(1.0, 1.5), gradients=(2.0, 2.5))).splitlines()
+
+    assert lines[0] == "training differs from its baseline from step 1 on: forward, loss"
+    assert lines[3] == (
+        "  then       gradient of conv3.weight at step 1; update of conv3.weight at step 1; "
+        "4 of 13 values in 4 of 5 streams"
+    )
+
+
 @pytest.mark.parametrize(
     ("baseline", "record", "line"),
     [

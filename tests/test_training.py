@@ -320,16 +320,29 @@ def test_micro_batches_are_really_taken(baseline):
     assert compare(baseline, train(tiny(accumulation=1))).first_divergence == (0, "forward", "loss")
 
 
-def test_the_average_is_the_exponential_one(baseline):
-    """A copy of the model after the first step; with decay 0 after every step."""
-    weights = {name: s.values for name, s in baseline.streams.items() if name.startswith(("weight/", "buffer/"))}
-    followed = train(tiny(ema_decay=0.0)).streams
-    names = [name for name in weights if "average" not in name and "num_batches" not in name]
+@pytest.mark.parametrize("stream", ["weight/{}block1.norm.weight", "buffer/{}block1.norm.running_var"])
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_the_average_is_the_exponential_one(decay, stream):
+    """Of weights and buffers; it starts as a copy of the model after the first step."""
+    record = train(tiny(width=1, ema_decay=decay))  # one positive number in each of the two, so its norm is itself
+    followed = record.streams[stream.format("")].values
+    expected = [followed[0]]
+    for value in followed[1:]:
+        expected.append(decay * expected[-1] + (1 - decay) * value)
 
-    for name in names:
-        kind, tensor = name.split("/")
-        assert weights[f"{kind}/average.module.{tensor}"][0] == weights[name][0]
-        assert followed[f"{kind}/average.module.{tensor}"].values == pytest.approx(weights[name], rel=1e-13)
+    assert record.streams[stream.format("average.module.")].values == pytest.approx(expected, rel=1e-13)
+
+
+def test_the_average_is_evaluated_too(baseline):
+    """Its loss is another one, and the model's own where it follows the model at once."""
+
+    def losses(record):
+        return [record.streams[f"evaluation/{name}"].values for name in ("loss", "average_loss")]
+
+    model, average = losses(baseline)
+    assert model != average
+    model, average = losses(train(tiny(ema_decay=0.0)))
+    assert average == pytest.approx(model, rel=1e-12)
 
 
 def test_every_epoch_ends_in_an_evaluation(baseline):
@@ -449,6 +462,14 @@ class NineInEvaluation(Plain):
         return logits_NK if self.training else logits_NK[:, :9]
 
 
+class Constant(Plain):
+    """Logits that no weight changes: every gradient is zero."""
+
+    def spoil(self, logits_NK):
+        """Return 0.0 to 0.9 for the ten classes."""
+        return logits_NK * 0 + torch.arange(10) / 10
+
+
 class NanAtStepFive(Plain):
     """The sixth training batch yields NaN."""
 
@@ -486,6 +507,52 @@ def test_a_model_of_ones_own_is_trained():
         "average.module.linear.bias",
         "average.n_averaged",
     }
+
+
+def test_an_evaluation_scores_the_logits():
+    """Plain cross-entropy and accuracies of 13 images, classes 0 to 9 and 0 to 2, that all are taken for the last."""
+    record = train(own(Constant, test_images=13, epochs=1))
+    logits = [k / 10 for k in range(10)]
+    labels = [*range(10), 0, 1, 2]
+    normaliser = math.log(sum(map(math.exp, logits)))
+    expected = {
+        "loss": normaliser - sum(logits[label] for label in labels) / 13,
+        "accuracy": 1 / 13,
+        "count": 13,
+        **{f"class_accuracy[{k}]": float(k == 9) for k in range(10)},
+    }
+    evaluated = {name: s.values[0] for name, s in record.streams.items() if s.stage == "evaluation"}
+
+    for name, value in expected.items():
+        assert evaluated[f"evaluation/{name}"] == pytest.approx(value, rel=1e-14), name
+    assert set(record.pictures["predictions"].predicted) == {9}
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_sgd_is_its_formula(nesterov):
+    """Without a gradient there is decay and momentum: the recursion of one number, for matrices only."""
+    recipe = own(Constant, schedule="constant", warmup_steps=0, nesterov=nesterov, weight_decay=0.1, momentum=0.8)
+    streams = train(recipe).streams
+    weight, velocity, expected = streams["init/linear.weight"].values[0], 0.0, []
+    for _ in range(15):
+        decay = 0.1 * weight
+        velocity = 0.8 * velocity + decay
+        weight -= recipe.learning_rate * (decay + 0.8 * velocity if nesterov else velocity)
+        expected.append(weight)
+
+    assert streams["weight/linear.weight"].values == pytest.approx(expected, rel=1e-13)
+    assert set(streams["update/linear.bias"].values) == {0.0}
+
+
+def test_adamw_decays_apart_from_the_gradient():
+    """Without a gradient each step takes the same share of a matrix, and nothing of a vector."""
+    recipe = own(Constant, optimizer="adamw", schedule="constant", warmup_steps=0, weight_decay=0.1)
+    streams = train(recipe).streams
+    start = streams["init/linear.weight"].values[0]
+    expected = [start * (1 - recipe.learning_rate * 0.1) ** (step + 1) for step in range(15)]
+
+    assert streams["weight/linear.weight"].values == pytest.approx(expected, rel=1e-13)
+    assert set(streams["update/linear.bias"].values) == {0.0}
 
 
 @pytest.mark.parametrize(("model", "found"), [(NineClasses, "(8, 9)"), (Pair, "tuple")])

@@ -40,12 +40,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Workers(), "training_regression_workers")
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what the session left in temporary folders."""
-    if session := config.stash.get(SESSION, None):
-        session.close()
-
-
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is compared with what."""
     return config.stash[SESSION].header()

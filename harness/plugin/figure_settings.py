@@ -46,6 +46,7 @@ def stage_generated_files(config: pytest.Config) -> Path | None:
     target = Path(given).absolute()
     check_writable(target)
     staging = tempfile.mkdtemp(prefix="training-regression-")
+    config.add_cleanup(lambda: shutil.rmtree(staging, ignore_errors=True))
     option.training_generate_path, option.mpl_generate_path = str(target), staging
     return Path(staging)
 

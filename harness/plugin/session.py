@@ -60,11 +60,6 @@ class Session:
         self._records: dict[tuple[Recipe, str], Record] = {}
         self._published: list[Record] = []
 
-    def close(self) -> None:
-        """Forget the records."""
-        self._records.clear()
-        self._published.clear()
-
     @property
     def comparing_figures(self) -> bool:
         """Whether pytest-mpl compares figures in this session."""

@@ -11,6 +11,13 @@ __all__ = ["Workers"]
 class Workers:
     """Hooks that exist only beside pytest-xdist."""
 
+    def pytest_configure_node(self, node: Any) -> None:
+        """Fetch CIFAR-10 once, before the workers would do it side by side."""
+        if node.config.getoption("--cifar10") == "download":
+            from harness.data import load_dataset
+
+            load_dataset("cifar10", "download")
+
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Add a finished worker's counts; a crashed one has none."""
         if counts := getattr(node, "workeroutput", {}).get("training_regression"):

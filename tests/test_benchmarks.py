@@ -1,0 +1,29 @@
+"""The benchmarks run; what they measure is for people to read."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_step_prints_its_table(monkeypatch):
+    """Even a tiny budget gives every row, in less than a minute."""
+    monkeypatch.delenv("HARNESS_CIFAR10", raising=False)  # so that the embedded set serves
+    command = [sys.executable, "-m", "tests.benchmarks.step", "--seconds", "2"]
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
+    pytest.LineMatcher(result.stdout.splitlines()).fnmatch_lines(
+        [
+            "torch *, 1 thread, *",
+            "data: synthetic;*",
+            "what * ours * theirs * ratio * must be",
+            "cifar_cnn against the bare step * at most 1.15  o*",
+            "cifar_resnet against the bare step * at most 1.15  o*",
+            "article against the bare step * at most 1.15  o*",
+            "article, float32, against its own loop * below 1.00  o*",
+        ]
+    )
