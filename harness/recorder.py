@@ -1,6 +1,7 @@
 """Watch any training loop through hooks and turn it into a record. Our own loop uses it too."""
 
 import contextlib
+import functools
 import time
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from harness.errors import (
     SameNamesError,
     WatchedTwiceError,
 )
+from harness.hooks import on_forward, on_step
 from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
 from harness.recipe import Precision
 from harness.record import Picture, Record
@@ -115,10 +117,11 @@ class Recorder:
             raise WatchedTwiceError()
         if watched is None:
             watched = self._add(model, optimizer, name)
-            stack.callback(model.register_forward_pre_hook(_ForwardHook(self)).remove)
+            stack.callback(on_forward(model, self._on_forward))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
-            self._hook(stack, watched, optimizer)
+            before = functools.partial(self._before_step, watched, optimizer)
+            stack.callback(on_step(optimizer, before, functools.partial(self._after_step, watched, optimizer)))
 
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
@@ -191,22 +194,18 @@ class Recorder:
         self._watched.append(watched)
         return watched
 
-    def _hook(self, stack: contextlib.ExitStack, watched: Watched, optimizer: Optimizer) -> None:
-        def before(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if watched.replaced:
-                raise SameNamesError(step=self._step)
-            self._open()
-            watched.record_rates(self._tape, self._step, optimizer)
-            if not _closure(args, kwargs):
-                watched.record_gradients(self._tape, self._step, optimizer)
+    def _before_step(self, watched: Watched, optimizer: Optimizer, has_closure: bool) -> None:
+        if watched.replaced:
+            raise SameNamesError(step=self._step)
+        self._open()
+        watched.record_rates(self._tape, self._step, optimizer)
+        if not has_closure:
+            watched.record_gradients(self._tape, self._step, optimizer)
 
-        def after(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if _closure(args, kwargs):  # only now has it been called
-                watched.record_gradients(self._tape, self._step, optimizer)
-            self._optimizer_steps += 1
-
-        stack.callback(optimizer.register_step_pre_hook(before).remove)
-        stack.callback(optimizer.register_step_post_hook(after).remove)
+    def _after_step(self, watched: Watched, optimizer: Optimizer, has_closure: bool) -> None:
+        if has_closure:  # only now has it been called
+            watched.record_gradients(self._tape, self._step, optimizer)
+        self._optimizer_steps += 1
 
     def _on_forward(self, model: nn.Module) -> None:
         self._evaluating = not (model.training and torch.is_grad_enabled())
@@ -278,22 +277,3 @@ class Recorder:
             raise NeverSteppedError()
         if not self._tape.has("forward"):
             raise NoLossError(steps=self._step + 1)
-
-
-class _ForwardHook:
-    """A hook that stays behind when its model is copied or pickled: a copy is not watched."""
-
-    def __init__(self, recorder: Recorder | None = None) -> None:
-        # torch.compile would follow the call into the recorder and compile that, too
-        self._notify = torch.compiler.disable(recorder._on_forward) if recorder else None
-
-    def __call__(self, model: nn.Module, args: object) -> None:
-        if self._notify:
-            self._notify(model)
-
-    def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
-        return _ForwardHook, ()
-
-
-def _closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None

@@ -104,9 +104,7 @@ def bare(recipe: Recipe, dataset: Dataset) -> Iterator[float]:
             yield loss
 
 
-def _batch(
-    recipe: Recipe, dataset: Dataset, indices_N: Tensor, augmentation: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _batch(recipe: Recipe, dataset: Dataset, indices_N: Tensor, augmentation: torch.Generator) -> tuple[Tensor, Tensor]:
     images_NHWC = dataset.train_images_NHWC[indices_N]
     if recipe.augmentation:
         images_NHWC = crop_and_flip(images_NHWC, augmentation)
