@@ -188,6 +188,7 @@ class Recorder:
         former = {w.prefix: w for w in self._watched if not w.replaced}.get(watched.prefix)
         stands_in = optimizer is not None or name is not None
         if former and stands_in and former.parameters().keys() == watched.parameters().keys():
+            self._settle()  # what the step left behind is the former model's
             watched.take_over(former)
         elif former:
             watched.prefix = f"model{len(self._watched) + 1}."

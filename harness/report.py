@@ -28,7 +28,7 @@ _WORDED = {
 def stream_text(stream: str) -> str:
     """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
     kind, *rest = stream.split("/")
-    if rest and kind in _WORDED:
+    if len(rest) == (2 if kind == "optimizer" else 1) and kind in _WORDED:
         return _WORDED[kind].format(*rest)
     return stream.replace("_", " ")
 
@@ -87,7 +87,8 @@ def _then(comparison: Comparison) -> str:
         if deviation.stage != comparison.deviations[0].stage:
             later.setdefault(deviation.stage, deviation)
     texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
-    streams = len({deviation.stream for deviation in comparison.deviations})
+    known = comparison.baseline.streams.keys() | comparison.record.streams.keys()
+    streams = len(known & {deviation.stream for deviation in comparison.deviations})
     count = f"{_count(len(comparison.deviations))} of {_count(comparison.num_values)} values"
     return "; ".join([*texts, f"{count} in {streams} of {comparison.num_streams} streams"])
 
@@ -110,7 +111,8 @@ def note(comparison: Comparison) -> str:
 
 def training_line(record: Record) -> str:
     """Return one line on a finished training: what, steps, final loss, seconds."""
-    losses = next((s.values for s in record.streams.values() if s.stage == "forward"), ())
+    logged = {name: s.values for name, s in record.streams.items() if s.stage == "forward"}
+    losses = logged.get("loss") or next(iter(logged.values()), ())
     loss = f", loss {losses[-1]:.4f}" if losses and isinstance(losses[-1], float) else ""
     return f"{_title(record)}: {record.num_steps} steps{loss}, {record.seconds:.1f} s"
 

@@ -53,12 +53,12 @@ def _write_curves(writer: "SummaryWriter", record: Record) -> None:
 
 def gradient_norms(record: Record) -> list[float]:
     """Return the norm of the whole gradient of every step, as the optimizer got it."""
-    squares = [0.0] * record.num_steps
+    totals = [0.0] * record.num_steps
     for stream in record.streams.values():
         if stream.stage == "backward":
             for step, value in zip(stream.steps, stream.values, strict=True):
-                squares[step] += float(value) ** 2
-    return [math.sqrt(square) for square in squares]
+                totals[step] = math.hypot(totals[step], float(value))
+    return totals
 
 
 def _write_figure(writer: "SummaryWriter", record: Record, name: str) -> None:

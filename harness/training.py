@@ -89,7 +89,7 @@ class _Run:
                     self._resume()
                 if progress:
                     progress(step - 1, loss)
-            self._evaluate()
+            self._evaluate(step - 1)
 
     def _step(self, indices_N: Tensor, step: int) -> float:
         images_NHWC = self.dataset.train_images_NHWC[indices_N]
@@ -135,28 +135,30 @@ class _Run:
         logits_NK: Tensor = output.to(self.dtype)
         return logits_NK
 
-    def _evaluate(self) -> None:
-        logits_NK = self._predict(self.model)
+    def _evaluate(self, step: int) -> None:
+        logits_NK = self._predict(self.model, step)
         self.recorder.evaluation(**_scores(logits_NK, self.dataset.test_labels_N))
         labels = self.dataset.test_labels_N.tolist()
         self.recorder.keep_predictions(self.dataset.test_images_NHWC, labels, logits_NK.argmax(1).tolist())
         if self.average:
-            scores = _scores(self._predict(self.average), self.dataset.test_labels_N)
+            scores = _scores(self._predict(self.average, step), self.dataset.test_labels_N)
             self.recorder.evaluation(average_loss=scores["loss"], average_accuracy=scores["accuracy"])
 
     @torch.no_grad()
-    def _predict(self, model: nn.Module) -> Tensor:
+    def _predict(self, model: nn.Module, step: int) -> Tensor:
         """Return the logits of all test images, shape (N, 10), on the CPU."""
         model.eval()
         parts = self.dataset.test_images_NHWC.split(_EVALUATION_BATCH)
-        step = self.recipe.num_steps
         return torch.cat([self._logits(model, normalise(part, self.dtype, self.device), step).cpu() for part in parts])
 
     def _resume(self) -> None:
         """Save everything, build everything anew, load it: what a user does after an interruption."""
         saved = io.BytesIO()
         torch.save(self._state(), saved)
-        torch.manual_seed(self.recipe.seed + 2)  # a resume that forgets to load the weights has others
+        # a resume that forgets to load weights or generators has others
+        torch.manual_seed(self.recipe.seed + 2)
+        self.order = torch.Generator().manual_seed(self.recipe.seed + 2)
+        self.augmentation = torch.Generator().manual_seed(self.recipe.seed + 3)
         self._build()
         saved.seek(0)
         self._load(torch.load(saved, weights_only=True))
@@ -198,19 +200,20 @@ def _rate(recipe: Recipe, step: int) -> float:
     """Return the learning rate of a step as a share of the peak: linear warm-up, then the decay."""
     if step < recipe.warmup_steps:
         return (step + 1) / (recipe.warmup_steps + 1)
-    done = (step - recipe.warmup_steps) / max(1, recipe.num_steps - recipe.warmup_steps)
     if recipe.schedule == "cosine":
+        done = (step - recipe.warmup_steps) / max(1, recipe.num_steps - recipe.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * done))
+    done = step / recipe.num_steps
     return 0.1 ** ((done >= 1 / 2) + (done >= 3 / 4)) if recipe.schedule == "step" else 1.0
 
 
 def _scores(logits_NK: Tensor, labels_N: Tensor) -> dict[str, Any]:
     """Return mean loss, accuracy, accuracy per class (in the classes' order) and count of an evaluation."""
     right_N = logits_NK.argmax(1) == labels_N
-    per_class = [float(right_N[labels_N == k].double().mean()) for k in labels_N.unique().tolist()]
+    classes = labels_N.unique().tolist()
     return {
         "loss": float(functional.cross_entropy(logits_NK, labels_N)),
         "accuracy": float(right_N.double().mean()),
-        "class_accuracy": per_class,
+        **{f"class_accuracy[{k}]": float(right_N[labels_N == k].double().mean()) for k in classes},
         "count": len(labels_N),
     }
