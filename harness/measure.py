@@ -32,8 +32,6 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
         return torch.empty(0, dtype=torch.float64)
     wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
     floats = [tensor if tensor.is_floating_point() else tensor.to(wide) for tensor in tensors]
-    if tensors[0].device.type == "cpu":  # torch's fused form is a slow loop there
-        return torch.stack([torch.linalg.vector_norm(tensor, dtype=wide) for tensor in floats])
     return torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).cpu().double()
 
 

@@ -61,7 +61,10 @@ class _Run:
 
     def __init__(self, recipe: Recipe, dataset: Dataset, device: str, recorder: Recorder) -> None:
         self.recipe, self.dataset, self.device, self.recorder = recipe, dataset, device, recorder
-        self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        wide = recipe.precision == "float64"
+        self.dtype = torch.float64 if wide else torch.float32
+        # float32 convolutions run up to 40 % faster on images whose channels lie together; float64 ones do not
+        self.layout = torch.contiguous_format if wide else torch.channels_last
         # a generator each, so that drawing more for one purpose does not shift another
         self.order = torch.Generator().manual_seed(recipe.seed)
         self.augmentation = torch.Generator().manual_seed(recipe.seed + 1)
@@ -69,7 +72,7 @@ class _Run:
 
     def _build(self) -> None:
         recipe = self.recipe
-        self.model = build_model(recipe).to(self.device)
+        self.model = build_model(recipe).to(self.device).to(memory_format=self.layout)
         self.optimizer = _optimizer(recipe, self.model)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(recipe, step))
         self.recorder.watch(self.model, self.optimizer)
@@ -111,7 +114,7 @@ class _Run:
 
     def _backward(self, images_NHWC: Tensor, labels_N: Tensor, step: int) -> Tensor:
         """Add up the gradients of a batch's micro-batches; return the batch's mean loss."""
-        images_NCHW = normalise(images_NHWC, self.dtype, self.device)
+        images_NCHW = self._input(images_NHWC)
         size = math.ceil(len(labels_N) / self.recipe.accumulation)
         total = torch.zeros((), device=self.device)
         for part_NCHW, part_N in zip(images_NCHW.split(size), labels_N.split(size), strict=True):
@@ -122,6 +125,9 @@ class _Run:
             loss.backward()
             total += loss.detach()
         return total
+
+    def _input(self, images_NHWC: Tensor) -> Tensor:
+        return normalise(images_NHWC, self.dtype, self.device).contiguous(memory_format=self.layout)
 
     def _logits(self, model: nn.Module, images_NCHW: Tensor, step: int) -> Tensor:
         low = self.recipe.precision == "bfloat16"
@@ -149,7 +155,7 @@ class _Run:
         """Return the logits of all test images, shape (N, 10), on the CPU."""
         model.eval()
         parts = self.dataset.test_images_NHWC.split(_EVALUATION_BATCH)
-        return torch.cat([self._logits(model, normalise(part, self.dtype, self.device), step).cpu() for part in parts])
+        return torch.cat([self._logits(model, self._input(part), step).cpu() for part in parts])
 
     def _resume(self) -> None:
         """Save everything, build everything anew, load it: what a user does after an interruption."""
