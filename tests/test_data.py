@@ -27,6 +27,7 @@ from harness.errors import (
     NoCifar10Error,
     TooFewImagesError,
 )
+from harness.recipe import CLASSES
 
 
 FIELDS = ("train_images_NHWC", "train_labels_N", "test_images_NHWC", "test_labels_N")
@@ -134,8 +135,8 @@ def test_the_synthetic_set_has_the_promised_form():
     assert dataset.test_images_NHWC.shape == (500, 32, 32, 3)
     assert dataset.train_images_NHWC.dtype == dataset.test_images_NHWC.dtype == torch.uint8
     assert dataset.train_labels_N.dtype == dataset.test_labels_N.dtype == torch.int64
-    assert dataset.train_labels_N.bincount().tolist() == [200] * data.CLASSES
-    assert dataset.test_labels_N.bincount().tolist() == [50] * data.CLASSES
+    assert dataset.train_labels_N.bincount().tolist() == [200] * CLASSES
+    assert dataset.test_labels_N.bincount().tolist() == [50] * CLASSES
 
 
 def test_no_image_appears_twice():
