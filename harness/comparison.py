@@ -3,33 +3,24 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 from typing import Literal, NamedTuple
 
 from harness.environment import differences
 from harness.record import STAGES, Record, Stream, Value
+from harness.renaming import in_names_of
+from harness.thresholds import threshold
 
 
-__all__ = ["THRESHOLD", "Comparison", "Deviation", "Divergence", "Verdict", "compare"]
+__all__ = ["Comparison", "Deviation", "Divergence", "Verdict", "compare"]
 
 Verdict = Literal["same", "drift", "different"]
-"""same: nothing moved beyond the threshold; drift: low precision moved as another environment explains; different."""
-
-THRESHOLD = 1e-10
-"""Largest relative deviation of equal float64 trainings. Other CPUs, thread counts and library versions stay below
-4e-12, most below 1e-13; the smallest of 129 one-line faults that move a number at all reach 1e-8 within a few steps."""
+"""same: nothing moved beyond the threshold; drift: low precision moved as another environment explains, or only values
+of trained weights moved while losses, gradients, updates and evaluations did not; different: anything else."""
 
 _KIND_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its kind): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
-
-_ENVELOPE = ((0, 1e-5), (1, 2e-4), (3, 6e-4), (7, 3e-3), (10, 5e-2), (31, 3e-1), (63, 7e-1))
-"""(step, relative deviation): how far float32 runs part on other CPUs and thread counts, largest of 33 benign variants
-of a 64-step training (gradient norms; losses stay ten times below)."""
-_ENVELOPE_MARGIN = 3.0
-_BFLOAT16_SHARE = 2.0**16
-"""A bfloat16 has 16 bits less than a float32."""
 
 
 class Divergence(NamedTuple):
@@ -82,6 +73,7 @@ class Comparison:
         num_streams: streams that were compared.
         environment: (name, former, present) of what changed around the training.
         recipe: (field, former, present) of what changed in the recipe.
+        renamed: (former, present) names of tensors that were matched by shape and order.
     """
 
     baseline: Record
@@ -92,14 +84,25 @@ class Comparison:
     num_streams: int
     environment: tuple[tuple[str, str, str], ...]
     recipe: tuple[tuple[str, object, object], ...]
-    _drifted: bool = False
+    renamed: tuple[tuple[str, str], ...]
 
     @property
     def verdict(self) -> Verdict:
         """same, drift or different."""
-        if self.deviations:
+        if not all(_is_harmless(deviation, self.record) for deviation in self.deviations):
             return "different"
-        return "drift" if self._drifted else "same"
+        moved = self.deviations or (self.record.precision != "float64" and self.largest > 0)
+        return "drift" if moved else "same"
+
+    @property
+    def growth(self) -> tuple[tuple[int, float], ...]:
+        """(step, largest finite deviation) of the first three steps that deviate, and of the last."""
+        largest: dict[int, float] = {}
+        for deviation in self.deviations:
+            if math.isfinite(deviation.size):
+                largest[deviation.step] = max(largest.get(deviation.step, 0.0), deviation.size)
+        steps = sorted(largest)
+        return tuple((step, largest[step]) for step in dict.fromkeys([*steps[:3], *steps[-1:]]))
 
     @property
     def first_divergence(self) -> Divergence | None:
@@ -123,6 +126,7 @@ def compare(baseline: Record, record: Record) -> Comparison:
         baseline: the committed record.
         record: the present one.
     """
+    baseline, renamed = in_names_of(record, baseline)
     environment = tuple(differences(baseline.environment, record.environment))
     points = [*_structure(baseline, record), *_streams(baseline, record, bool(environment))]
     beyond = sorted((p for p in points if not p.size <= p.threshold), key=_causal_order)
@@ -136,8 +140,19 @@ def compare(baseline: Record, record: Record) -> Comparison:
         num_streams=len(baseline.streams.keys() | record.streams.keys()),
         environment=environment,
         recipe=tuple(_recipe(baseline.recipe, record.recipe)),
-        _drifted=record.precision != "float64" and largest > 0,
+        renamed=tuple(renamed.items()),
     )
+
+
+def _is_harmless(deviation: Deviation, record: Record) -> bool:
+    """Tell whether a deviation is only the value of a trained weight, which changes nothing if it stands alone.
+
+    A shift of all biases in front of softmax is one. BatchNorm's state and averages of weights are not: they are
+    there to be evaluated.
+    """
+    kind, _, tensor = deviation.stream.partition("/")
+    trained = record.structure.get(tensor, {}).get("group") is not None
+    return kind in ("init", "weight") and trained and math.isfinite(deviation.size)
 
 
 def _causal_order(deviation: Deviation) -> tuple[int, int]:
@@ -171,8 +186,9 @@ def _streams(baseline: Record, record: Record, elsewhere: bool) -> Iterator[Devi
     for name in names:
         before, now = baseline.streams.get(name), record.streams.get(name)
         stage = (before or now or Stream("forward", (), ())).stage
+        scale = scales.get(name, 0.0)
         for step, old, new in _aligned(before, now):
-            yield _deviation(stage, name, step, old, new, scales.get(name, 0.0), _threshold(record, elsewhere, step))
+            yield _deviation(stage, name, step, old, new, scale, threshold(record.precision, elsewhere, step))
 
 
 def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
@@ -223,20 +239,3 @@ def _kind(stream: str) -> str:
     """Streams of one kind share a size: gradients of all tensors, one entry of the optimizer's state of all."""
     parts = stream.split("/")
     return f"optimizer/{parts[-1]}" if parts[0] == "optimizer" else parts[0]
-
-
-def _threshold(record: Record, elsewhere: bool, step: int) -> float:
-    if record.precision == "float64":
-        return THRESHOLD
-    if not elsewhere:
-        return 0.0
-    share = _BFLOAT16_SHARE if record.precision == "bfloat16" else 1.0
-    return min(1.0, _ENVELOPE_MARGIN * share * _envelope(step))
-
-
-def _envelope(step: int) -> float:
-    """Interpolate the envelope's exponents between its points; constant after the last."""
-    for (left, low), (right, high) in pairwise(_ENVELOPE):
-        if step <= right:
-            return float(low * (high / low) ** ((step - left) / (right - left)))
-    return _ENVELOPE[-1][1]

@@ -50,8 +50,10 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         ("recipe", f"{_title(comparison.record)}   {test}"),
         ("first", _numbers(first)),
         ("then", _then(comparison)),
+        ("grows", _grows(comparison)),
         ("unchanged", ", ".join(comparison.unchanged)),
         ("changed", _changed(comparison)),
+        ("renamed", _renamed(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
@@ -93,6 +95,16 @@ def _then(comparison: Comparison) -> str:
     return "; ".join([*texts, f"{count} in {streams} of {comparison.num_streams} streams"])
 
 
+def _grows(comparison: Comparison) -> str:
+    """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
+    points = [f"{size:.1e} at step {step}" for step, size in comparison.growth]
+    return ", ".join(points) if len(points) > 1 else ""
+
+
+def _renamed(comparison: Comparison) -> str:
+    return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
+
+
 def _count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
@@ -104,9 +116,11 @@ def _changed(comparison: Comparison) -> str:
 
 
 def note(comparison: Comparison) -> str:
-    """Word a comparison that passed: its largest deviation."""
-    largest = f"largest deviation {comparison.largest:.1e}"
-    return f"{_title(comparison.record)}: {comparison.verdict}, {largest} in {_count(comparison.num_values)} values"
+    """Word a comparison that passed: its verdict, largest deviation and renamed tensors."""
+    moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
+    largest = f"largest deviation {comparison.largest:.1e} in {_count(comparison.num_values)} values"
+    names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
+    return f"{_title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}"
 
 
 def training_line(record: Record) -> str:

@@ -1,5 +1,6 @@
 """Promises of compare()."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import compare
-from harness.comparison import THRESHOLD
 from harness.record import STAGES, Stream
+from harness.thresholds import THRESHOLD
 from tests.test_record import finite, record_of, streams
 
 
@@ -148,3 +149,89 @@ def test_the_comparison_says_what_changed_around_the_training():
     assert comparison.verdict == "same"
     assert comparison.environment == (("torch", "2", "3"),)
     assert comparison.recipe == (("width", 8, 9),)
+
+
+def entry(shape, group=None):
+    """A tensor's place in the structure."""
+    return {"shape": list(shape), "dtype": "float64", "requires_grad": True, "group": group}
+
+
+def trained(names, *, gradient=1.0, rate=0.1, group=None):
+    """A record of one step on tensors of different shapes, in one parameter group named after the first."""
+    label = group or names[0]
+    streams = {
+        **{f"gradient/{name}": series(gradient + i, stage="backward") for i, name in enumerate(names)},
+        f"learning_rate/{label}": series(rate, stage="schedule"),
+        **{f"weight/{name}": series(2.0 + i, stage="state") for i, name in enumerate(names)},
+        **{f"optimizer/{name}/momentum_buffer": series(3.0 + i, stage="state") for i, name in enumerate(names)},
+    }
+    return record_of(streams, structure={name: entry((i + 1,), label) for i, name in enumerate(names)})
+
+
+def test_renamed_tensors_are_a_note():
+    """Matched by shape and order: the numbers are compared under the new names, and the note says which."""
+    comparison = compare(trained(["conv1.weight", "fc.weight"]), trained(["stem.weight", "fc.weight"]))
+
+    assert comparison.verdict == "same"
+    assert comparison.renamed == (("conv1.weight", "stem.weight"),)
+
+
+def test_a_renamed_tensor_is_still_compared():
+    """A rename hides no fault: the first divergence carries the present name."""
+    comparison = compare(trained(["conv1.weight", "fc.weight"]), trained(["stem.weight", "fc.weight"], gradient=1.001))
+
+    assert comparison.first_divergence == (0, "backward", "gradient/stem.weight")
+
+
+def test_tensors_that_cannot_be_matched_are_a_changed_structure():
+    """Another number or another shape is no rename."""
+    assert compare(trained(["a", "b"]), trained(["a", "c", "d"])).first_divergence.stage == "structure"
+    other = record_of({}, structure={"x": entry((7,))})
+    assert compare(record_of({}, structure={"a": entry((1,))}), other).first_divergence == (0, "structure", "a")
+
+
+def test_the_order_of_parameters_and_groups_is_free():
+    """A group is its tensors: which of them gives it its name does not matter."""
+    assert compare(trained(["a", "b"], group="a"), trained(["a", "b"], group="b")).verdict == "same"
+
+
+def test_a_tensor_that_changes_its_group_is_a_changed_structure():
+    """Groups of other tensors are other groups."""
+    one, other = trained(["a", "b"]), trained(["a", "b"])
+    moved = dataclasses.replace(other, structure={**other.structure, "b": entry((2,), None)})
+
+    assert compare(one, moved).first_divergence.stage == "structure"
+
+
+def shifted(stream, structure=None, **more):
+    """Baseline and record that differ in one stream's values."""
+    stage = {"init": "init", "weight": "state", "buffer": "state", "update": "update"}[stream.split("/")[0]]
+    structure = structure or {"fc.bias": entry((10,), "fc.bias")}
+    for value in (1.0, 2.0):
+        yield record_of({"loss": series(1.0), stream: series(value, stage=stage), **more}, structure=structure)
+
+
+@pytest.mark.parametrize("stream", ["init/fc.bias", "weight/fc.bias"])
+def test_a_shift_of_trained_weights_alone_is_drift(stream):
+    """All biases in front of softmax shifted: losses, gradients, updates and evaluations are untouched."""
+    comparison = compare(*shifted(stream))
+
+    assert comparison.verdict == "drift"
+    assert comparison.deviations
+
+
+@pytest.mark.parametrize("stream", ["update/fc.bias", "buffer/fc.bias", "weight/average.fc.bias"])
+def test_what_is_there_to_be_evaluated_never_drifts(stream):
+    """BatchNorm's state, averages of weights and updates make a difference, even if nothing was evaluated."""
+    structure = {"fc.bias": entry((10,), "fc.bias"), "average.fc.bias": entry((10,))}
+
+    assert compare(*shifted(stream, structure)).verdict == "different"
+
+
+def test_growth_tells_a_jump_from_a_slow_drift():
+    """The first three deviating steps and the last, each with its largest deviation."""
+    baseline = record_of({"loss": series(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)})
+    record = record_of({"loss": series(1.0, 1.1, 1.2, 1.4, 1.8, 2.5)})
+
+    assert [step for step, _ in compare(baseline, record).growth] == [1, 2, 3, 5]
+    assert compare(baseline, baseline).growth == ()

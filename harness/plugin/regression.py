@@ -69,8 +69,10 @@ class TrainingRegression:
         comparison = compare(baseline, record)
         counts = self._session.counts
         counts.records_compared += 1
+        if comparison.verdict == "drift" or comparison.renamed:
+            counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
-        if comparison.verdict == "different":
+        if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
             pytest.fail(self._failure(comparison, path), pytrace=False)
         counts.passed += 1
         counts.largest_deviation = max(counts.largest_deviation, comparison.largest)

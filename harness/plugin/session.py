@@ -30,6 +30,7 @@ class Counts:
     generated: int = 0
     not_compared: int = 0
     drifted: int = 0
+    notes: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
     orphans: list[str] = field(default_factory=list)
@@ -64,6 +65,14 @@ class Session:
     def comparing_figures(self) -> bool:
         """Whether pytest-mpl compares figures in this session."""
         return bool(self.config.getoption("--mpl", False))
+
+    @property
+    def strict(self) -> bool:
+        """Whether drift fails: under pytest's own --strict, an ini option since pytest 9."""
+        try:
+            return bool(self.config.getini("strict"))
+        except ValueError:
+            return bool(self.config.getoption("strict", False))
 
     @property
     def generate_path(self) -> Path | None:

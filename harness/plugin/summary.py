@@ -41,6 +41,7 @@ def _comparisons(session: Session) -> Iterator[str]:
         f"{compared} compared ({records}, {figures}{drift}), "
         f"{counts.generated} generated, {counts.not_compared} not compared"
     )
+    yield from counts.notes
     if counts.passed:
         yield (
             f"margins of what passed: deviation {counts.largest_deviation:.1e} of 1e-10, "

@@ -322,3 +322,54 @@ def test_a_watched_loop_is_gated_like_a_recipe(project):
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["training differs from its baseline from step 0 on: schedule, learning rate *"])
+
+
+SHIFTED = """
+import torch
+from harness import Recorder
+
+def test_my_trainer(training_regression):
+    with Recorder() as recorder:
+        model = torch.nn.Sequential(torch.nn.Linear(4, 3))
+        torch.nn.init.constant_(model[0].bias, 0.0)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            inputs = torch.rand(8, 4)
+            recorder.batch(inputs)
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(inputs), torch.arange(8) % 3)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    training_regression.check(recorder.record)
+"""
+
+
+def test_drift_passes_is_counted_and_fails_under_strict(project):
+    """Biases shifted in front of softmax: nothing that counts moved. It is said, and pytest's --strict refuses it."""
+    (project.path / "test_gate.py").write_text(SHIFTED)
+    project.generate()
+    project.edit("bias, 0.0", "bias, 1.0")
+    result = project.run("--mpl")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "1 compared (1 record, 0 figures, 1 of them drifted), 0 generated, 0 not compared",
+            "training, float64, cpu: drift, largest deviation * in * values, first initial 0.bias",
+        ]
+    )
+    project.run("--mpl", "-o", "strict=true").assert_outcomes(failed=1)
+
+
+def test_a_rename_passes_and_is_said(project):
+    """A refactoring that renames tensors needs no new baseline."""
+    (project.path / "test_gate.py").write_text(SHIFTED)
+    project.generate()
+    project.edit("torch.nn.Linear(4, 3)", "torch.nn.Sequential(torch.nn.Linear(4, 3))")
+    project.edit("model[0].bias", "model[0][0].bias")
+    result = project.run("--mpl")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*; renamed 0.weight -> 0.0.weight, 0.bias -> 0.0.bias"])

@@ -1,0 +1,71 @@
+"""Renamed tensors and relabelled groups: a note on the structure, not a wall of red."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from harness.record import Record
+
+
+__all__ = ["in_names_of"]
+
+_Structure = Mapping[str, Mapping[str, Any]]
+
+
+def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str]]:
+    """Return a baseline with its tensors named as in a record, and which names that changed, former to present.
+
+    Tensors that only one side knows are matched by shape, dtype, requires_grad and order, if all of them match; if
+    one does not, nothing is renamed. Parameter groups are named after a tensor; groups of the same tensors are one.
+
+    Args:
+        record: whose names are wanted.
+        baseline: what to rename.
+    """
+    names = _renamed(baseline.structure, record.structure)
+    structure = {names.get(name, name): entry for name, entry in baseline.structure.items()}
+    labels = _relabelled(structure, record.structure)
+    return (
+        dataclasses.replace(
+            baseline,
+            structure={name: _regrouped(entry, labels) for name, entry in structure.items()},
+            streams={_stream(name, names, labels): stream for name, stream in baseline.streams.items()},
+        ),
+        names,
+    )
+
+
+def _renamed(before: _Structure, now: _Structure) -> dict[str, str]:
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    same = len(gone) == len(new) and all(_form(before[a]) == _form(now[b]) for a, b in zip(gone, new, strict=True))
+    return dict(zip(gone, new, strict=True)) if same else {}
+
+
+def _form(entry: Mapping[str, Any]) -> list[Any]:
+    return [entry.get(key) for key in ("shape", "dtype", "requires_grad")]
+
+
+def _relabelled(before: _Structure, now: _Structure) -> dict[str, str]:
+    labels = {members: label for label, members in _groups(now).items()}
+    return {label: labels.get(members, label) for label, members in _groups(before).items()}
+
+
+def _groups(structure: _Structure) -> dict[str, frozenset[str]]:
+    labels = {entry.get("group") for entry in structure.values()} - {None}
+    return {
+        str(label): frozenset(name for name, entry in structure.items() if entry.get("group") == label)
+        for label in labels
+    }
+
+
+def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:
+    label = entry.get("group")
+    return {**entry, "group": labels.get(label, label)} if label is not None else entry
+
+
+def _stream(stream: str, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    kind, slash, rest = stream.partition("/")
+    tensor, separator, key = rest.partition("/")
+    new = (labels if kind == "learning_rate" else names).get(tensor, tensor)
+    return f"{kind}{slash}{new}{separator}{key}"
