@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from harness.environment import differences
 from harness.record import STAGES, Record, Stream, Value
-from harness.renaming import in_names_of
+from harness.renaming import TENSOR_KINDS, in_names_of
 from harness.thresholds import threshold
 
 
@@ -65,7 +65,7 @@ class Comparison:
     """A record held against its baseline.
 
     Args:
-        baseline: the committed record.
+        baseline: the committed record, its tensors named as in the present one.
         record: the present one.
         deviations: every value beyond its threshold, in causal order.
         largest: largest deviation of any number, within the threshold or not; 0.0 for equal records.
@@ -121,6 +121,7 @@ def compare(baseline: Record, record: Record) -> Comparison:
     NaN and infinity deviate, in the baseline too; so do a missing or an extra step or stream. Integers and
     fingerprints must be equal. Floats may differ by 1e-10 of their size in float64. In float32 and bfloat16 they
     must be equal in the same environment; in another they may part as the measured envelope allows, which is drift.
+    So is a shift of trained weights that moves nothing else. Renamed tensors are matched by shape and order.
 
     Args:
         baseline: the committed record.
@@ -218,7 +219,10 @@ def _deviation(
 def _size(old: float, new: float, scale: float) -> float:
     if not (math.isfinite(old) and math.isfinite(new)):
         return math.inf
-    return abs(new - old) / max(abs(old), scale) if new != old else 0.0
+    if new == old:
+        return 0.0
+    typical = max(abs(old), scale)
+    return abs(new - old) / typical if typical else math.inf
 
 
 def _scales(baseline: Record) -> dict[str, float]:
@@ -236,6 +240,8 @@ def _typical(values: Iterable[Value]) -> float:
 
 
 def _kind(stream: str) -> str:
-    """Streams of one kind share a size: gradients of all tensors, one entry of the optimizer's state of all."""
+    """Tensors' streams of one kind share a size: all gradients, one entry of all optimizer states. Others have none."""
     parts = stream.split("/")
-    return f"optimizer/{parts[-1]}" if parts[0] == "optimizer" else parts[0]
+    if parts[0] == "optimizer":
+        return f"optimizer/{parts[-1]}"
+    return parts[0] if parts[0] in TENSOR_KINDS else stream

@@ -9,16 +9,12 @@ import torch
 from torch import Tensor
 
 from harness.errors import NotABatchError, NotANumberError
-from harness.record import Picture, Value
+from harness.record import PICTURE_IMAGES, PICTURE_SIDE, Picture, Value
 
 
 __all__ = ["class_labels", "drop_noise", "fingerprint", "norms", "numbers", "picture", "tensors_in"]
 
 _NOISE = 1e-12
-_PICTURE_IMAGES = 10
-"""Images a record keeps of a batch: two rows of five, the article's grid."""
-_PICTURE_SIDE = 64
-"""Largest height and width in pixels of an image that is kept."""
 
 
 @torch.no_grad()
@@ -31,6 +27,7 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     if not tensors:
         return torch.empty(0, dtype=torch.float64)
     wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
+    tensors = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
     floats = [tensor if tensor.is_floating_point() else tensor.to(wide) for tensor in tensors]
     return torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).cpu().double()
 
@@ -48,7 +45,7 @@ def drop_noise(gradients: Sequence[Tensor]) -> None:
     """
     largest = float(norms(gradients).max()) if gradients else 0.0
     if math.isfinite(largest):
-        for gradient in gradients:
+        for gradient in (gradient for gradient in gradients if not gradient.is_sparse):
             gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))
 
 
@@ -63,7 +60,9 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
     """
     tensors = [tensor.detach() for tensor in tensors_in(batch)]
     if not tensors:
-        raise NotABatchError(found=type(batch).__name__)
+        raise NotABatchError(found=type(batch).__name__, method="batch")
+    if any(tensor.ndim == 0 or tensor.numel() == 0 for tensor in tensors):
+        raise NotABatchError(found="an empty tensor or a single number", method="batch")
     exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
     digest = (_digest(exact),) if exact else ()
     return digest + tuple(value for tensor in tensors if tensor.is_floating_point() for value in _project(tensor))
@@ -127,7 +126,7 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
         predicted: class that the model gave each image; likewise.
     """
     pixels_NHWC = _pixels(next(tensors_in(images), None))
-    if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > _PICTURE_SIDE:
+    if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > PICTURE_SIDE:
         return None
     count, height, width, _ = pixels_NHWC.shape
     data = pixels_NHWC.contiguous().numpy().tobytes()
@@ -136,6 +135,8 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
 
 def class_labels(labels: object) -> list[int]:
     """Return a batch's labels if they are one integer an image, an empty list otherwise."""
+    if isinstance(labels, list | tuple) and all(isinstance(label, int) for label in labels):
+        return [int(label) for label in labels]
     tensor = next(tensors_in(labels), None)
     whole = tensor is not None and tensor.ndim == 1 and not tensor.is_floating_point()
     return tensor.tolist() if tensor is not None and whole else []
@@ -144,7 +145,7 @@ def class_labels(labels: object) -> list[int]:
 def _pixels(images: Tensor | None) -> Tensor | None:
     if images is None or images.ndim != 4:
         return None
-    first = images[:_PICTURE_IMAGES].detach().cpu()
+    first = images[:PICTURE_IMAGES].detach().cpu()
     if first.dtype == torch.uint8 and first.shape[3] == 3:
         return first
     if not first.is_floating_point() or first.shape[1] not in (1, 3):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from harness.errors import FieldError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CLASSES", "ModelFunction", "Precision", "Recipe"]
+__all__ = ["CLASSES", "ModelFunction", "Precision", "Recipe", "check_fields"]
 
 CLASSES = 10
 """Classes of both data sets, and logits of every model."""
@@ -85,19 +86,21 @@ class Recipe:
     """Save in the middle of the run and go on with freshly built objects that load it."""
 
     def __post_init__(self) -> None:
-        for field, (valid, rule) in _RULES.items():
-            value = getattr(self, field)
-            if not valid(value):
-                raise FieldError(field=field, value=value, rule=rule)
+        check_fields(**{field: getattr(self, field) for field in _RULES})
         if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
             raise FieldError(field="nesterov", value=True, rule="False when momentum is 0")
 
     @property
     def model_name(self) -> str:
-        """The model's name: a shipped one's, or `module.function` of a function."""
+        """The model's name: a shipped one's, or `module.function` of a function, with a partial's arguments."""
         if isinstance(self.model, str):
             return self.model
-        return f"{self.model.__module__}.{self.model.__qualname__}"
+        function = getattr(self.model, "func", self.model)  # of a functools.partial
+        function = function if hasattr(function, "__qualname__") else type(function)
+        name = f"{function.__module__}.{function.__qualname__}"
+        given = [*map(repr, getattr(self.model, "args", ()))]
+        given += [f"{key}={value!r}" for key, value in getattr(self.model, "keywords", {}).items()]
+        return f"{name}({', '.join(given)})" if given else name
 
     @property
     def title(self) -> str:
@@ -126,12 +129,26 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def check_fields(**values: object) -> None:
+    """Check values of a recipe's fields, by name.
+
+    Raises:
+        FieldError: a value is outside its field's range.
+    """
+    for field, value in values.items():
+        valid, rule = _RULES[field]
+        if not valid(value):
+            raise FieldError(field=field, value=value, rule=rule)
+
+
 def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < sys.float_info.max  # also of an int that no float can hold; NaN is below nothing
 
 
 def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
@@ -143,7 +160,8 @@ def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
 
 
 def _model(value: object) -> bool:
-    return (isinstance(value, str) and bool(value)) or callable(value)
+    built = hasattr(value, "state_dict") and not isinstance(value, type)  # a module, where its class was meant
+    return (isinstance(value, str) and bool(value)) or (callable(value) and not built)
 
 
 _POSITIVE = (lambda value: _number(value) and value > 0, "a finite number above 0")
@@ -152,10 +170,10 @@ _FRACTION = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 u
 _FLAG = (lambda value: isinstance(value, bool), "True or False")
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model": (_model, "the name of a model, or a function that builds one"),
+    "model": (_model, "the name of a model, or a class or function that builds one (not the module itself)"),
     "data": _one_of("synthetic", "cifar10"),
     "precision": _one_of("float64", "float32", "bfloat16"),
-    "seed": _at_least(0),
+    "seed": (lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10"),
     "name": (lambda value: isinstance(value, str), "a text"),
     "width": _at_least(1),
     "dropout": _FRACTION,

@@ -7,12 +7,13 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 
 from harness.errors import RecordError
 
 
-__all__ = ["FORMAT", "STAGES", "Picture", "Record", "Stream", "Value"]
+__all__ = ["FORMAT", "PICTURE_IMAGES", "PICTURE_SIDE", "STAGES", "Picture", "Record", "Stream", "Value"]
 
 FORMAT = 1
 """Version of the text form; a reader refuses any other."""
@@ -32,6 +33,11 @@ STAGES = (
 
 Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
+
+PICTURE_IMAGES = 10
+"""Images a record keeps of a batch: two rows of five, the article's grid."""
+PICTURE_SIDE = 64
+"""Largest height and width in pixels of an image that is kept."""
 
 _VALUES_PER_LINE = 4
 _LONGEST_RUN = 10**9
@@ -139,8 +145,9 @@ class Record:
         try:
             if content.pop("sha256") != _checksum(content):
                 raise RecordError(reason="checksum")
+            _check_parts(content)
             return cls(**{**content, "streams": _streams(content), "pictures": _pictures(content)})
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, zlib.error) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, zlib.error) as error:
             raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
 
 
@@ -203,6 +210,16 @@ def _parse(text: str) -> dict[str, Any]:
     return content
 
 
+def _check_parts(content: Mapping[str, Any]) -> None:
+    for part in ("recipe", "data", "environment", "structure", "streams", "pictures"):
+        if not isinstance(content[part], dict):
+            raise TypeError(part)
+    if not all(isinstance(entry, dict) for entry in content["structure"].values()):
+        raise TypeError("structure")
+    if not all(isinstance(content[part], str) for part in ("name", "precision", "device")):
+        raise TypeError("name, precision or device")
+
+
 def _streams(content: Mapping[str, Any]) -> dict[str, Stream]:
     return {name: _stream(name, entry) for name, entry in content["streams"].items()}
 
@@ -215,7 +232,8 @@ def _stream(name: str, entry: Mapping[str, Any]) -> Stream:
     stream = Stream(entry["stage"], tuple(steps), values)
     if stream.stage not in STAGES or len(stream.steps) != len(values):
         raise ValueError(f"stream {name}")
-    if not all(map(_is_step, stream.steps)) or not all(map(_is_value, values)):
+    ascending = all(map(_is_step, stream.steps)) and all(a <= b for a, b in pairwise(stream.steps))
+    if not ascending or not all(map(_is_value, values)):
         raise TypeError(f"stream {name}")
     return stream
 
@@ -234,9 +252,14 @@ def _pictures(content: Mapping[str, Any]) -> dict[str, Picture]:
 
 def _picture(entry: Mapping[str, Any]) -> Picture:
     count, height, width = entry["shape"]
+    if not (0 < count <= PICTURE_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE):
+        raise ValueError("a picture's shape")  # before anything is unpacked: the file's own claim is no limit
     size = count * height * width * 3
     unpacked = zlib.decompressobj()
     pixels = unpacked.decompress(base64.b85decode(entry["pixels"]), size + 1)  # no more, however small it was packed
     if len(pixels) != size:
         raise ValueError("a picture's size")
-    return Picture(pixels, (count, height, width), tuple(entry["labels"]), tuple(entry["predicted"]))
+    labels, predicted = tuple(entry["labels"]), tuple(entry["predicted"])
+    if {len(labels), len(predicted)} - {0, count} or not all(isinstance(k, int) for k in labels + predicted):
+        raise ValueError("a picture's labels")
+    return Picture(pixels, (count, height, width), labels, predicted)

@@ -14,6 +14,7 @@ from harness.environment import describe
 from harness.errors import (
     NeverSteppedError,
     NoLossError,
+    NotABatchError,
     NotFinishedError,
     NothingWatchedError,
     NotRecordingError,
@@ -22,7 +23,7 @@ from harness.errors import (
 )
 from harness.hooks import on_forward, on_step
 from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
-from harness.recipe import Precision
+from harness.recipe import Precision, check_fields
 from harness.record import Picture, Record
 from harness.tape import Tape
 from harness.watched import Watched
@@ -56,9 +57,13 @@ class Recorder:
         precision: float64, float32 or bfloat16.
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
+
+    Raises:
+        FieldError: precision, seed or name is none that a recipe could have.
     """
 
     def __init__(self, *, precision: Precision = "float64", seed: int = 0, name: str = "training") -> None:
+        check_fields(precision=precision, seed=seed, name=name)
         self.precision = precision
         self.seed = seed
         self.name = name
@@ -73,7 +78,8 @@ class Recorder:
         self._structure: dict[str, dict[str, Any]] = {}
         self._pictures: dict[str, Picture] = {}
         self._step = self._optimizer_steps = 0
-        self._settled = self._evaluating = self._has_batches = False
+        self._settled = self._evaluating = self._midway = self._has_batches = False
+        self._record = None
         self._started = time.perf_counter()
         return self
 
@@ -163,16 +169,22 @@ class Recorder:
         self._recording("evaluation")
         self._log("evaluation", "evaluation", values)
 
-    def keep_predictions(self, images: object, labels: list[int], predicted: list[int]) -> None:
+    def keep_predictions(self, images: object, labels: object, predicted: object) -> None:
         """Keep a few test images with true and predicted class for `figures.prediction_grid`; the last call counts.
 
         Args:
             images: as for `batch`.
-            labels: true class of each image.
-            predicted: predicted class of each image.
+            labels: true class of each image: integers as a tensor, an array or a list.
+            predicted: predicted class of each image, likewise.
+
+        Raises:
+            NotABatchError: labels or predictions are not one integer an image.
         """
         self._recording("keep_predictions")
-        if kept := picture(images, labels, predicted):
+        true, found = class_labels(labels), class_labels(predicted)
+        if not len(true) == len(found) == len(images):  # type: ignore[arg-type] # whatever holds images has a length
+            raise NotABatchError(found="a list of another length than the images", method="keep_predictions")
+        if kept := picture(images, true, found):
             self._pictures["predictions"] = kept
 
     def _recording(self, method: str) -> contextlib.ExitStack:
@@ -207,13 +219,16 @@ class Recorder:
         if has_closure:  # only now has it been called
             watched.record_gradients(self._tape, self._step, optimizer)
         self._optimizer_steps += 1
+        self._midway = False
 
     def _on_forward(self, model: nn.Module) -> None:
-        self._evaluating = not (model.training and torch.is_grad_enabled())
+        trains = model.training and torch.is_grad_enabled()
+        if trains and not self._has_batches:
+            self._begin_step()
+        self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
+        self._evaluating = not self._midway
         if self._evaluating:
             self._settle()
-        elif not self._has_batches:
-            self._begin_step()
         if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
             self._open()
 
@@ -256,7 +271,8 @@ class Recorder:
         self._settle()
         self._open()
         self._check_complete()
-        device = next(self._watched[0].model.parameters()).device.type
+        parameters = (parameter for watched in self._watched for parameter in watched.parameters().values())
+        device = next((parameter.device.type for parameter in parameters), "cpu")
         return Record(
             name=self.name,
             precision=self.precision,

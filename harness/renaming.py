@@ -7,7 +7,10 @@ from typing import Any
 from harness.record import Record
 
 
-__all__ = ["in_names_of"]
+__all__ = ["TENSOR_KINDS", "in_names_of"]
+
+TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
+"""First part of the names of streams that belong to a tensor, named second."""
 
 _Structure = Mapping[str, Mapping[str, Any]]
 
@@ -67,5 +70,8 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
 def _stream(stream: str, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
     kind, slash, rest = stream.partition("/")
     tensor, separator, key = rest.partition("/")
-    new = (labels if kind == "learning_rate" else names).get(tensor, tensor)
-    return f"{kind}{slash}{new}{separator}{key}"
+    if kind == "learning_rate":
+        tensor = labels.get(tensor, tensor)
+    elif kind in TENSOR_KINDS:
+        tensor = names.get(tensor, tensor)
+    return f"{kind}{slash}{tensor}{separator}{key}"

@@ -43,13 +43,14 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         accept: the one command that makes the present run the baseline.
 
     Returns:
-        A headline that names step, stage and stream, and labelled lines below it.
+        A headline that names step, stage and stream, and labelled lines below it. Drift within what another
+        environment explains has no such place; its headline is the note on it.
     """
-    first = comparison.deviations[0]
+    first = comparison.deviations[0] if comparison.deviations else None
     rows = [
         ("recipe", f"{_title(comparison.record)}   {test}"),
-        ("first", _numbers(first)),
-        ("then", _then(comparison)),
+        ("first", _numbers(first) if first else ""),
+        ("then", _then(comparison) if first else ""),
         ("grows", _grows(comparison)),
         ("unchanged", ", ".join(comparison.unchanged)),
         ("changed", _changed(comparison)),
@@ -57,7 +58,8 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         *(("look", place) for place in look),
         ("accept", accept),
     ]
-    return "\n".join([_headline(first), *(f"  {label:<9}  {text}" for label, text in rows if text)])
+    headline = _headline(first) if first else note(comparison)
+    return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
 
 
 def _headline(first: Deviation) -> str:

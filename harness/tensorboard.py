@@ -34,7 +34,7 @@ def write_events(record: Record, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob("events.out.tfevents.*"):
-        stale.unlink()
+        stale.unlink(missing_ok=True)
     with SummaryWriter(str(folder)) as writer:
         _write_curves(writer, record)
         for name in figures.__all__:

@@ -128,6 +128,8 @@ class Watched:
         tape.add("state", list(state), step, norms(list(state.values())).tolist())
 
     def _record_updates(self, tape: Tape, step: int, parameters: dict[str, Tensor]) -> None:
+        for name, parameter in parameters.items():  # one that was added since starts from zero
+            self._previous.setdefault(name, torch.zeros_like(parameter))
         previous = [self._previous[name] for name in parameters]
         now = [parameter.detach() for parameter in parameters.values()]
         torch._foreach_sub_(previous, now)  # the copies turn into updates, then into copies again

@@ -235,3 +235,26 @@ def test_growth_tells_a_jump_from_a_slow_drift():
 
     assert [step for step, _ in compare(baseline, record).growth] == [1, 2, 3, 5]
     assert compare(baseline, baseline).growth == ()
+
+
+def test_a_stream_of_zeros_that_moves_deviates():
+    """A penalty that was off in the baseline and is on now: there is no size to compare with, so it is different."""
+    comparison = compare(record_of({"penalty": series(0.0, 0.0)}), record_of({"penalty": series(0.0, 1e-12)}))
+
+    assert comparison.first_divergence == (1, "forward", "penalty")
+
+
+def test_evaluations_do_not_lend_each_other_their_size():
+    """A count of tokens beside a loss does not blunt the loss."""
+    streams = {"evaluation/tokens": series(1e9, stage="evaluation"), "evaluation/loss": series(0.1, stage="evaluation")}
+    moved = {**streams, "evaluation/loss": series(0.1 * (1 + 1e-6), stage="evaluation")}
+
+    assert compare(record_of(streams), record_of(moved)).verdict == "different"
+
+
+def test_a_rename_leaves_streams_of_others_alone():
+    """A buffer `count` that is renamed is not the `count` of an evaluation."""
+    streams = {"evaluation/count": series(5, stage="evaluation")}
+    one = record_of(streams, structure={"count": entry(())})
+
+    assert compare(one, record_of(streams, structure={"seen": entry(())})).verdict == "same"

@@ -1,5 +1,7 @@
 """Promises of the error messages: each word, once."""
 
+import pickle
+
 import pytest
 
 from harness import errors
@@ -126,10 +128,10 @@ MESSAGES = [
         "  fix    log numbers: recorder.log(loss=loss)",
     ),
     (
-        errors.NotABatchError(found="x"),
-        "x holds no tensor or array to fingerprint\n"
+        errors.NotABatchError(found="x", method="batch"),
+        "x is no batch\n"
         "  where  Recorder.batch\n"
-        "  fix    pass the images and labels as tensors, arrays, or lists and dicts of them",
+        "  fix    pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them",
     ),
     (
         errors.NonFiniteError(stream="loss", value=0, step=5, stage="forward", name="loss"),
@@ -252,3 +254,9 @@ def test_the_tree_in_the_docstring_is_the_tree():
 def test_an_error_keeps_its_facts():
     """Programs read facts, not messages."""
     assert errors.UnknownDeviceError(device="tpu", known="cpu").facts == {"device": "tpu", "known": "cpu"}
+
+
+@pytest.mark.parametrize("error", [error for error, _ in MESSAGES], ids=lambda error: type(error).__name__)
+def test_an_error_survives_a_process_pool(error):
+    """Pickled and back it says the same: trainings run side by side in processes."""
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -24,7 +24,7 @@ from harness import Recipe, errors, recipes
         ("data", "mnist", "one of synthetic, cifar10"),
         ("clip_norm", 0, "None or a finite number above 0"),
         ("weight_decay", float("inf"), "a finite number of at least 0"),
-        ("model", 7, "the name of a model, or a function that builds one"),
+        ("model", 7, "the name of a model, or a class or function that builds one (not the module itself)"),
         ("resume", 1, "True or False"),
     ],
 )
@@ -101,3 +101,37 @@ def test_default_recipes_are_event_dense(recipe):
     assert recipe.label_smoothing
     assert recipe.ema_decay
     assert recipe.resume
+
+
+def test_any_callable_has_a_name():
+    """A partial with its arguments, a class, an object that is called: each is named, and two partials differ."""
+    import functools
+
+    from torch import nn
+
+    def build(width):
+        return nn.Linear(width, 10)
+
+    class Builder:
+        def __call__(self):
+            return nn.Linear(1, 10)
+
+    assert Recipe(model=functools.partial(build, width=3)).model_name.endswith("build(width=3)")
+    assert Recipe(model=functools.partial(build, 3)).digest != Recipe(model=functools.partial(build, 4)).digest
+    assert Recipe(model=Builder()).model_name.endswith("Builder")
+    assert Recipe(model=nn.Identity).model_name == "torch.nn.modules.linear.Identity"
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 2**64), ("learning_rate", 10**400)])
+def test_numbers_that_torch_cannot_hold_are_refused(field, value):
+    """A seed of more than 63 bits, a rate beyond every float."""
+    with pytest.raises(errors.FieldError, match=f"a recipe cannot have {field}="):
+        Recipe(**{field: value})
+
+
+def test_a_model_instead_of_its_class_is_refused():
+    """A built module would be trained twice."""
+    from torch import nn
+
+    with pytest.raises(errors.FieldError, match="not the module itself"):
+        Recipe(model=nn.Linear(1, 1))

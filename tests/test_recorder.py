@@ -437,3 +437,80 @@ def test_a_recorder_is_of_no_use_outside_its_block():
         Recorder().log(loss=1.0)
     with pytest.raises(errors.NotFinishedError):
         _ = Recorder().record
+
+
+def test_a_teacher_beside_the_student_is_no_evaluation():
+    """A watched model that runs without gradients within a step leaves the loss a training loss."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        teacher = build()[0].eval()
+        recorder.watch(model, optimizer)
+        recorder.watch(teacher, name="teacher")
+        for images, labels in batches(2):
+            recorder.batch(images, labels)
+            output = model(images)
+            with torch.no_grad():
+                target = teacher(images)
+            loss = (output - target).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert recorder.record.streams["loss"].stage == "forward"
+
+
+def test_a_recorder_used_again_forgets_its_first_record():
+    """After a block that raised there is no record, not an old one."""
+    recorder = Recorder()
+    with recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        never_log(recorder, model, optimizer)
+        recorder.log(loss=1.0)
+    assert recorder.record
+    with pytest.raises(ZeroDivisionError), recorder:
+        raise ZeroDivisionError
+    with pytest.raises(errors.NotFinishedError):
+        _ = recorder.record
+
+
+def test_sparse_gradients_and_late_parameters_are_recorded():
+    """An embedding with sparse gradients, and a head that is added after the first step."""
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Embedding(5, 3, sparse=True))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for step in range(3):
+            recorder.batch(torch.tensor([1, 2]))
+            if step == 1:
+                model.append(nn.Linear(3, 1))
+                optimizer.add_param_group({"params": model[1].parameters()})
+            optimizer.zero_grad()
+            loss = model(torch.tensor([1, 2])).square().sum()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert recorder.record.streams["update/1.weight"].steps == (1, 2)
+    assert recorder.record.streams["gradient/0.weight"].steps == (0, 1, 2)
+
+
+def test_predictions_may_be_tensors():
+    """What argmax returns is what is kept; another number of labels than images is refused."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        never_log(recorder, model, optimizer)
+        recorder.log(loss=1.0)
+        images = torch.rand(12, 3, 8, 8)
+        recorder.keep_predictions(images, torch.arange(12), torch.arange(12).flip(0))
+        with pytest.raises(errors.NotABatchError, match="another length"):
+            recorder.keep_predictions(images, torch.arange(3), torch.arange(12))
+
+    assert recorder.record.pictures["predictions"].predicted == tuple(range(11, 1, -1))
+
+
+def test_an_impossible_precision_is_refused():
+    """The recorder takes what a recipe takes."""
+    with pytest.raises(errors.FieldError, match="precision='float16'"):
+        Recorder(precision="float16")

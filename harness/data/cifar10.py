@@ -28,6 +28,7 @@ SHA256 = "a8b051787b09ef8dd56909b72a6994f3bae31f72caeea26cab06284d5c7d0fa8"
 
 _BATCHES = 5  # official training batches
 _IMAGES = 1000  # in use, of each batch and of the test images
+_MOST_BYTES = 50_000 * 32 * 32 * 3 + 4096  # all training images, and the array's header
 _SHAPE = (32, 32, 3)  # height, width, channels
 
 Bytes = NDArray[np.uint8]
@@ -166,6 +167,8 @@ def _array(path: Path, archive: Any, key: str, shape: tuple[int, ...]) -> Bytes:
     """One array of the archive, uint8 and of shape (N, *shape)."""
     if key not in archive:
         raise DataCorruptError(path=path, reason=f"it holds no {key}")
+    if any(member.file_size > _MOST_BYTES for member in archive.zip.infolist() if member.filename.startswith(key)):
+        raise DataCorruptError(path=path, reason=f"{key} is larger than all of CIFAR-10")  # before it is unpacked
     with _blaming(path, f"{key} cannot be read"):
         array: Bytes = np.asarray(archive[key])  # a member that is no array comes as bytes
     if array.dtype != np.uint8:

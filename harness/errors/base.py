@@ -23,9 +23,16 @@ class HarnessError(Exception):
         super().__init__(facts)
         self.facts = facts
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.facts)  # facts are keywords, which exceptions do not pickle by themselves
+
     def __str__(self) -> str:
         lines = [self.what.format(**self.facts)]
         for label in ("where", "fix"):
             if text := getattr(self, label).format(**self.facts):
                 lines.append(f"  {label:<6} {text}")
         return "\n".join(lines)
+
+
+def _rebuilt(kind: type[HarnessError], facts: dict[str, Any]) -> HarnessError:
+    return kind(**facts)

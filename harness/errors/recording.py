@@ -110,9 +110,9 @@ class NotANumberError(RecorderError):
 class NotABatchError(RecorderError):
     """Something was given as a batch that holds no tensor."""
 
-    what = "{found} holds no tensor or array to fingerprint"
-    where = "Recorder.batch"
-    fix = "pass the images and labels as tensors, arrays, or lists and dicts of them"
+    what = "{found} is no batch"
+    where = "Recorder.{method}"
+    fix = "pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them"
 
 
 class RecordError(HarnessError):

@@ -48,7 +48,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that use our `device` fixture once a device; a project's own fixture or parameter of that name wins."""
     if devices.PARAMETER in metafunc.fixturenames:
-        metafunc.parametrize(devices.PARAMETER, devices.parameters(metafunc), indirect=True, scope="session")
+        try:
+            found = devices.parameters(metafunc)
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from error
+        metafunc.parametrize(devices.PARAMETER, found, indirect=True, scope="session")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -41,7 +41,7 @@ def _required(config: pytest.Config) -> list[str]:
 def parameters(metafunc: pytest.Metafunc) -> list[Any]:
     """Return the devices of one test: its `device` marker's, or the session's; missing ones are marked as skipped."""
     config = metafunc.config
-    marked = [mark.args[0] for mark in metafunc.definition.iter_markers("device")]
+    marked = [str(name) for mark in metafunc.definition.iter_markers("device") for name in mark.args]
     names = marked or [*_chosen(config), *_required(config)]
     return [_parameter(name, name in _required(config)) for name in dict.fromkeys(names)]
 
@@ -75,5 +75,6 @@ def require(name: str) -> None:
 
 
 def writer(config: pytest.Config) -> str:
-    """Return the device whose trainings become baselines: one is enough, a float64 baseline holds on all."""
-    return next(iter([*_chosen(config), *_required(config)]))
+    """Return the device whose trainings become baselines, the first that is there: one baseline serves all."""
+    names = [*_chosen(config), *_required(config)]
+    return next((name for name in names if not _missing(name)), names[0])

@@ -19,7 +19,7 @@ from harness.plugin.figure_settings import (
     check_marker,
     drawing,
     is_ours,
-    settle_options,
+    settle,
     stage_generated_files,
 )
 from harness.plugin.messages import messages
@@ -38,11 +38,8 @@ def configure(config: pytest.Config) -> None:
     """
     if not config.pluginmanager.hasplugin("pytest_mpl"):
         return
-    session = config.stash[SESSION]
-    staging = stage_generated_files(config)
-    if session.in_use:
-        settle_options(config, session)
-    config.pluginmanager.register(FigureGate(session, staging), "training_regression_figures")
+    gate = FigureGate(config.stash[SESSION], stage_generated_files(config))
+    config.pluginmanager.register(gate, "training_regression_figures")
 
 
 class FigureGate:
@@ -83,6 +80,8 @@ class FigureGate:
         try:
             for item in items:
                 self._prepare(config, item)
+            if self._mpl and self._claimed:
+                settle(self._mpl, self._session)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -91,18 +90,14 @@ class FigureGate:
             self._complete = self._complete and not item.get_closest_marker(MARKER)
             return
         name = baseline_name(item.nodeid, device_of(item))
+        folder = self._session.baselines
         if "training_regression" in getattr(item, "fixturenames", ()):
             self._claim(f"{name}.json", item)
         if marker := item.get_closest_marker(MARKER):
             check_marker(item, marker)
-            settings = self._settings(name, marker)
+            settings = _settings(name, folder, marker)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
             self._claim(settings["filename"], item)
-
-    def _settings(self, name: str, marker: pytest.Mark) -> dict[str, Any]:
-        extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
-        own = {"filename": f"{name}.{extension}", "baseline_dir": str(self._session.baselines)}
-        return {**own, **marker.kwargs}
 
     def _claim(self, file: str, item: pytest.Item) -> None:
         """Note whose a file is; names that differ in case only are one file on some systems."""
@@ -195,6 +190,12 @@ class FigureGate:
             return figure
 
         return checked
+
+
+def _settings(name: str, folder: Path, marker: pytest.Mark) -> dict[str, Any]:
+    """Return a marker's options with file and folder of our own where it names none."""
+    extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
+    return {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
 
 
 def _sees_all(session: pytest.Session) -> bool:

@@ -1,7 +1,6 @@
 """How pytest-mpl is set up for us: its options, its marker, whose tests are ours, what figures are drawn under."""
 
 import contextlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from harness.errors import MarkerOptionError, ResultsAlwaysError
 from harness.plugin.session import Session
 
 
-__all__ = ["MARKER", "check_marker", "drawing", "is_ours", "settle_options", "stage_generated_files"]
+__all__ = ["MARKER", "check_marker", "drawing", "is_ours", "settle", "stage_generated_files"]
 
 MARKER = "mpl_image_compare"
 MARKER_OPTIONS = (
@@ -51,24 +50,26 @@ def stage_generated_files(config: pytest.Config) -> Path | None:
     return Path(staging)
 
 
-def settle_options(config: pytest.Config, session: Session) -> None:
-    """Keep failing figures in a known folder, take ini paths from the root, and keep what margins are read from.
+def settle(mpl: Any, session: Session) -> None:
+    """Let pytest-mpl keep all pictures, from which margins are read, in a known folder instead of a temporary one.
+
+    Args:
+        mpl: pytest-mpl's comparing plugin.
+        session: the session's state.
 
     Raises:
         ResultsAlwaysError: the ini file says False where pytest-mpl reads true.
     """
-    option = config.option
+    config = session.config
     always = config.getini("mpl-results-always")
     if isinstance(always, str) and always.strip().lower() in ("false", "no", "off", "0"):
         raise ResultsAlwaysError(value=always, path=config.inipath)
-    option.mpl_results_always = True  # the margin of a figure that passes is read from what this keeps
-    if not (option.mpl_results_path or config.getini("mpl-results-path")):
-        option.mpl_results_path = str(session.output / "figures")
+    mpl.results_always = True
+    if not (config.getoption("--mpl-results-path") or config.getini("mpl-results-path")):
+        mpl.results_dir = session.output / "figures"
         if not hasattr(config, "workerinput"):
-            shutil.rmtree(option.mpl_results_path, ignore_errors=True)  # of an earlier session
-    ini = config.getini("mpl-baseline-path")
-    if ini and not option.mpl_baseline_path and not option.mpl_generate_path and not re.match("https?://", ini):
-        option.mpl_baseline_path = str(config.rootpath / ini)  # pytest-mpl would take it relative to the shell's folder
+            shutil.rmtree(mpl.results_dir, ignore_errors=True)  # of an earlier session
+        mpl.results_dir.mkdir(parents=True, exist_ok=True)
 
 
 def is_ours(config: pytest.Config, item: pytest.Item) -> bool:

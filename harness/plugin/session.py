@@ -90,13 +90,15 @@ class Session:
             raise RemoteBaselineError(path=option)
         if option:
             return Path(option).absolute()
-        return self.config.rootpath / (self.config.getini("training_baselines") or "baselines")
+        ini = self.config.getini("training_baselines") or self._ini("mpl-baseline-path") or "baselines"
+        return self.config.rootpath / ini
 
-    @property
-    def in_use(self) -> bool:
-        """Whether this project keeps baselines with us, as opposed to merely having the plugin installed."""
-        ours = self.config.rootpath / (self.config.getini("training_baselines") or "baselines")
-        return bool(self.config.getini("training_baselines")) or ours.is_dir()
+    def _ini(self, name: str) -> str:
+        """Return an ini option of pytest-mpl, if it is there and no URL."""
+        if not self.config.pluginmanager.hasplugin("pytest_mpl"):
+            return ""
+        value = str(self.config.getini(name) or "")
+        return "" if re.match("https?://", value) else value
 
     @property
     def tensorboard(self) -> Path:
@@ -110,7 +112,7 @@ class Session:
         if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):
             return str(given)
         ini: str = self.config.getini("cifar10")
-        return str(self.config.rootpath / ini) if ini else None
+        return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
 
     def shown(self, path: Path) -> Path:
         """Return a path as people here would type it: relative to where pytest was started, if below it."""
@@ -144,7 +146,8 @@ class Session:
                 record = train(recipe, device, cifar10=self.cifar10, progress=progress)
         except (NoCifar10Error, DevicePrecisionError) as error:
             pytest.skip(str(error))
-        self.publish(record, f"{record.name}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
+        name = f"{record.name}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}"
+        self.publish(record, re.sub(r"[^\w.-]", "_", name).lstrip("."))
         return record
 
     def publish(self, record: "Record", name: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import NoCifar10Error
 from harness.plugin.session import Session
+from harness.thresholds import THRESHOLD
 
 
 __all__ = ["write_summary"]
@@ -44,7 +45,7 @@ def _comparisons(session: Session) -> Iterator[str]:
     yield from counts.notes
     if counts.passed:
         yield (
-            f"margins of what passed: deviation {counts.largest_deviation:.1e} of 1e-10, "
+            f"margins of what passed: deviation {counts.largest_deviation:.1e} of {THRESHOLD:.0e}, "
             f"figure RMS {counts.largest_rms:.2f}"
         )
 

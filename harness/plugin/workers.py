@@ -13,7 +13,7 @@ class Workers:
 
     def pytest_configure_node(self, node: Any) -> None:
         """Fetch CIFAR-10 once, before the workers would do it side by side."""
-        if node.config.getoption("--cifar10") == "download":
+        if node.config.stash[SESSION].cifar10 == "download":
             from harness.data import load_dataset
 
             load_dataset("cifar10", "download")

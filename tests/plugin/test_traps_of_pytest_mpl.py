@@ -279,6 +279,8 @@ def test_projects_that_merely_have_the_plugin_are_left_alone(project):
     """Figure tests that use nothing of ours keep pytest-mpl's names, folders and behaviour."""
     (project.path / "test_gate.py").unlink()
     project.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
+    project.pytester.mkdir("baselines")  # many projects have such a folder
+    project.pytester.makeini("[pytest]\nmpl-results-always = False\n")
     project.run("--mpl-generate-path=baseline").assert_outcomes(passed=1)
 
     assert (project.path / "baseline" / "test_it.png").exists()
@@ -291,8 +293,8 @@ def test_baselines_by_url_are_refused(project):
     project.pytester.makepyfile(test_gate=SMALL + "def test_a(training, training_regression): ...")
     result = project.run("--mpl", "--mpl-baseline-path=http://127.0.0.1/")
 
-    assert result.ret != 0
-    result.stdout.fnmatch_lines_random(["*baselines cannot be read from http://127.0.0.1/*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: baselines cannot be read from http://127.0.0.1/*"])
 
 
 @pytest.mark.parametrize(
