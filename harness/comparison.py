@@ -18,6 +18,8 @@ Verdict = Literal["same", "drift", "different"]
 """same: nothing moved beyond the threshold; drift: low precision moved as another environment explains, or only values
 of trained weights moved while losses, gradients, updates and evaluations did not; different: anything else."""
 
+_LEAST_LOGGED = 1e-4
+"""A logged number below this counts by its absolute change: a centred mean is zero but for rounding."""
 _KIND_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its kind): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
@@ -231,7 +233,8 @@ def _scales(baseline: Record) -> dict[str, float]:
     kinds: dict[str, float] = {}
     for name, size in own.items():
         kinds[_kind(name)] = max(kinds.get(_kind(name), 0.0), size)
-    return {name: max(size, _KIND_SHARE * kinds[_kind(name)]) for name, size in own.items()}
+    floors = {n: _LEAST_LOGGED if s.stage in ("forward", "evaluation") else 0.0 for n, s in baseline.streams.items()}
+    return {name: max(size, floors[name], _KIND_SHARE * kinds[_kind(name)]) for name, size in own.items()}
 
 
 def _typical(values: Iterable[Value]) -> float:

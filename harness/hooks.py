@@ -17,25 +17,42 @@ def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callabl
 
 
 def on_step(
-    optimizer: Optimizer, before: Callable[[bool], None], after: Callable[[bool], None]
+    optimizer: Optimizer, before: Callable[[], None], gradients: Callable[[], None], after: Callable[[], None]
 ) -> Callable[[], None]:
-    """Call `before` and `after` every step of an optimizer; return what removes the hooks.
+    """Follow the steps of an optimizer; return what removes the hooks.
 
-    Both are told whether the step has a closure, in which the gradients are computed.
+    Args:
+        optimizer: the optimizer.
+        before: called as a step begins.
+        gradients: called each time gradients are there and not yet used: then, or after each call of a closure.
+        after: called when the step is done.
     """
-    first = optimizer.register_step_pre_hook(lambda _, args, kwargs: before(_has_closure(args, kwargs)))
-    second = optimizer.register_step_post_hook(lambda _, args, kwargs: after(_has_closure(args, kwargs)))
+
+    def first(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        before()
+        if len(args) > 1 and args[1] is not None:  # the first argument is the optimizer itself
+            return (args[0], _followed(args[1], gradients), *args[2:]), kwargs
+        if kwargs.get("closure") is not None:
+            return args, {**kwargs, "closure": _followed(kwargs["closure"], gradients)}
+        gradients()
+        return args, kwargs
+
+    hooks = optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after())
 
     def remove() -> None:
-        first.remove()
-        second.remove()
+        for hook in hooks:
+            hook.remove()
 
     return remove
 
 
-def _has_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell whether step() was called with a closure; the first argument is the optimizer itself."""
-    return (args[1] if len(args) > 1 else kwargs.get("closure")) is not None
+def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Callable[[], Any]:
+    def followed() -> Any:
+        loss = closure()
+        gradients()
+        return loss
+
+    return followed
 
 
 class _ForwardHook:

@@ -5,6 +5,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,13 +28,21 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     if not tensors:
         return torch.empty(0, dtype=torch.float64)
     wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
-    tensors = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
-    floats = [tensor if tensor.is_floating_point() else tensor.to(wide) for tensor in tensors]
+    floats = [_real(tensor, wide) for tensor in tensors]
     return torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).cpu().double()
 
 
+def _real(tensor: Tensor, wide: torch.dtype) -> Tensor:
+    """Return a dense real floating-point tensor of the same norm."""
+    if tensor.is_sparse:
+        tensor = tensor.coalesce().values()
+    if tensor.is_complex():
+        return torch.view_as_real(tensor.resolve_conj())
+    return tensor if tensor.is_floating_point() else tensor.to(wide)
+
+
 @torch.no_grad()
-def drop_noise(gradients: Sequence[Tensor]) -> None:
+def drop_noise(gradients: Sequence[Tensor], largest: float) -> None:
     """Set to zero, in place, what is rounding noise in float64 gradients.
 
     The gradient of a bias in front of BatchNorm, or of attention's keys, is zero but for rounding. Adam divides by its
@@ -41,12 +50,13 @@ def drop_noise(gradients: Sequence[Tensor]) -> None:
     gradient's norm. Entries below 1e-12 of it count as noise.
 
     Args:
-        gradients: float64, any shapes.
+        gradients: float64, any shapes; sparse and complex ones are left alone.
+        largest: the largest norm among the gradients of the whole model.
     """
-    largest = float(norms(gradients).max()) if gradients else 0.0
     if math.isfinite(largest):
-        for gradient in (gradient for gradient in gradients if not gradient.is_sparse):
-            gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))
+        for gradient in gradients:
+            if not (gradient.is_sparse or gradient.is_complex()):
+                gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))
 
 
 def fingerprint(batch: object) -> tuple[Value, ...]:
@@ -59,6 +69,7 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
         NotABatchError: there is no tensor or array in it.
     """
     tensors = [tensor.detach() for tensor in tensors_in(batch)]
+    tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
     if not tensors:
         raise NotABatchError(found=type(batch).__name__, method="batch")
     if any(tensor.ndim == 0 or tensor.numel() == 0 for tensor in tensors):
@@ -75,11 +86,15 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
     elif isinstance(batch, Mapping):
         for value in batch.values():
             yield from tensors_in(value)
+    elif isinstance(batch, range | list | tuple) and batch and all(isinstance(item, int | float) for item in batch):
+        yield torch.tensor(list(batch))
     elif isinstance(batch, list | tuple):
         for value in batch:
             yield from tensors_in(value)
     elif hasattr(batch, "__array__"):
-        yield torch.as_tensor(batch)
+        array = np.array(batch)  # a copy: torch takes neither negative strides nor read-only memory
+        if array.dtype.kind in "biufc":
+            yield torch.from_numpy(array)
 
 
 def _digest(tensors: Sequence[Tensor]) -> str:

@@ -22,14 +22,14 @@ STAGES = (
     "structure",
     "data",
     "init",
+    "schedule",
     "forward",
     "backward",
-    "schedule",
     "update",
     "state",
     "evaluation",
 )
-"""Causal order. The schedule stands before the update because the rate is recorded as the update uses it."""
+"""Causal order. The schedule comes first in a step: the rate that the step will use is settled before it begins."""
 
 Value = float | int | str
 """A number, or the fingerprint of something that is not one."""

@@ -1,8 +1,8 @@
 """Watch any training loop through hooks and turn it into a record. Our own loop uses it too."""
 
 import contextlib
-import functools
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -126,8 +126,7 @@ class Recorder:
             stack.callback(on_forward(model, self._on_forward))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
-            before = functools.partial(self._before_step, watched, optimizer)
-            stack.callback(on_step(optimizer, before, functools.partial(self._after_step, watched, optimizer)))
+            stack.callback(self._follow(watched, optimizer))
 
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
@@ -142,11 +141,12 @@ class Recorder:
         """
         self._recording("batch")
         self._has_batches = True
+        self._evaluating = False
         self._begin_step()
         for name, part in (("order", order), ("labels", labels), ("images", images)):
             if part is not None:
                 self._record_data(f"batch/{name}", fingerprint(part))
-        self._record_data("batch/size", (next(tensors_in(images)).shape[0],))
+        self._record_data("batch/size", (len(next(tensors_in(images))),))
         if "batch" not in self._pictures and (kept := picture(images, class_labels(labels))):
             self._pictures["batch"] = kept
 
@@ -207,19 +207,23 @@ class Recorder:
         self._watched.append(watched)
         return watched
 
-    def _before_step(self, watched: Watched, optimizer: Optimizer, has_closure: bool) -> None:
-        if watched.replaced:
-            raise SameNamesError(step=self._step)
-        self._open()
-        watched.record_rates(self._tape, self._step, optimizer)
-        if not has_closure:
+    def _follow(self, watched: Watched, optimizer: Optimizer) -> Callable[[], None]:
+        def before() -> None:
+            if watched.replaced:
+                raise SameNamesError(step=self._step)
+            self._evaluating = False  # whoever steps is training, in whatever mode
+            self._open()
+            watched.record_rates(self._tape, self._step, optimizer)
+
+        def gradients() -> None:
             watched.record_gradients(self._tape, self._step, optimizer)
 
-    def _after_step(self, watched: Watched, optimizer: Optimizer, has_closure: bool) -> None:
-        if has_closure:  # only now has it been called
-            watched.record_gradients(self._tape, self._step, optimizer)
-        self._optimizer_steps += 1
-        self._midway = False
+        def after() -> None:
+            watched.end_step(optimizer)
+            self._optimizer_steps += 1
+            self._midway = False
+
+        return on_step(optimizer, before, gradients, after)
 
     def _on_forward(self, model: nn.Module) -> None:
         trains = model.training and torch.is_grad_enabled()
@@ -243,7 +247,7 @@ class Recorder:
     def _open(self) -> None:
         """Record the start of models that take part for the first time."""
         for watched in self._watched:
-            if not watched.opened:
+            if not (watched.opened or watched.lazy):
                 self._structure |= watched.structure()
                 watched.record_init(self._tape, self._step)
 
@@ -292,5 +296,5 @@ class Recorder:
             raise NothingWatchedError()
         if not self._tape.has("update"):
             raise NeverSteppedError()
-        if not self._tape.has("forward"):
+        if not (self._tape.has("forward") or self._tape.has("evaluation")):
             raise NoLossError(steps=self._step + 1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from harness.errors import ForeignOptimizerError, WrongDtypeError
@@ -42,12 +43,15 @@ class Watched:
         self.replaced = False
         self.opened = False
         self._previous: dict[str, Tensor] = {}
+        self._largest = (-1, 0.0)
+        self._stepping: set[int] = set()
         self._check_precision()
 
     def _check_precision(self) -> None:
         dtype, precision = _DTYPES[self._precision], self._precision
         for name, parameter in self.parameters().items():
-            if dtype and parameter.is_floating_point() and parameter.dtype != dtype:
+            known = not is_lazy(parameter) and parameter.is_floating_point()
+            if dtype and known and parameter.dtype != dtype:
                 found = str(parameter.dtype).removeprefix("torch.")
                 raise WrongDtypeError(tensor=name, found=found, precision=precision, dtype=precision)
 
@@ -85,6 +89,11 @@ class Watched:
         }
 
     @property
+    def lazy(self) -> bool:
+        """Whether a tensor has no shape yet, before the first forward pass of a lazy module."""
+        return any(map(is_lazy, [*self.model.parameters(), *self.model.buffers()]))
+
+    @property
     def started(self) -> bool:
         """Whether there are earlier weights to hold the present ones against."""
         return bool(self._previous)
@@ -103,13 +112,29 @@ class Watched:
         self.opened = True
 
     def record_gradients(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
-        """Record the gradients that an optimizer is about to use, in float64 without what is rounding noise in them."""
+        """Record the gradients that an optimizer is about to use, in float64 without what is rounding noise in them.
+
+        Of a closure that is called several times in a step, the first gradients are recorded.
+        """
         names = self._names(p for group in optimizer.param_groups for p in group["params"])
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
-            drop_noise(list(gradients.values()))
-        values = norms(list(gradients.values())).tolist()
-        tape.add("backward", [f"gradient/{name}" for name in gradients], step, values)
+            drop_noise(list(gradients.values()), self._largest_gradient(step))
+        if id(optimizer) not in self._stepping:
+            self._stepping.add(id(optimizer))
+            values = norms([*gradients.values()]).tolist()
+            tape.add("backward", [f"gradient/{name}" for name in gradients], step, values)
+
+    def _largest_gradient(self, step: int) -> float:
+        """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
+        values = norms([p.grad for p in self.model.parameters() if p.grad is not None])
+        known = self._largest[1] if self._largest[0] == step else 0.0
+        self._largest = (step, max([known, *values.tolist()]))
+        return self._largest[1]
+
+    def end_step(self, optimizer: Optimizer) -> None:
+        """Note that an optimizer's step is done."""
+        self._stepping.discard(id(optimizer))
 
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
@@ -128,8 +153,9 @@ class Watched:
         tape.add("state", list(state), step, norms(list(state.values())).tolist())
 
     def _record_updates(self, tape: Tape, step: int, parameters: dict[str, Tensor]) -> None:
-        for name, parameter in parameters.items():  # one that was added since starts from zero
-            self._previous.setdefault(name, torch.zeros_like(parameter))
+        for name, parameter in parameters.items():  # one that was added or resized since starts from zero
+            if name not in self._previous or self._previous[name].shape != parameter.shape:
+                self._previous[name] = torch.zeros_like(parameter)
         previous = [self._previous[name] for name in parameters]
         now = [parameter.detach() for parameter in parameters.values()]
         torch._foreach_sub_(previous, now)  # the copies turn into updates, then into copies again

@@ -514,3 +514,102 @@ def test_an_impossible_precision_is_refused():
     """The recorder takes what a recipe takes."""
     with pytest.raises(errors.FieldError, match="precision='float16'"):
         Recorder(precision="float16")
+
+
+@pytest.mark.parametrize("way", ["closure", "one optimizer a parameter"])
+def test_noise_does_not_reach_adam_by_a_side_door(way):
+    """Gradients made inside step(closure), or shared out to many optimizers, lose their rounding noise too."""
+    with Recorder() as recorder:
+        model, _ = build()
+        parameters = [[p] for p in model.parameters()] if way != "closure" else [list(model.parameters())]
+        optimizers = [torch.optim.Adam(group, lr=0.1) for group in parameters]
+        for optimizer in optimizers:
+            recorder.watch(model, optimizer)
+        for images, labels in batches(4):
+            recorder.batch(images, labels)
+
+            def closure(images=images, labels=labels):
+                model.zero_grad()
+                loss = functional.cross_entropy(model(images), labels)
+                loss.backward()
+                return loss
+
+            if way == "closure":
+                loss = optimizers[0].step(closure)
+            else:
+                loss = closure()
+                for optimizer in optimizers:
+                    optimizer.step()
+            recorder.log(loss=loss)
+
+    assert set(recorder.record.streams["update/0.bias"].values) == {0.0}
+    assert set(recorder.record.streams["gradient/0.bias"].values) == {0.0}
+    assert min(recorder.record.streams["update/0.weight"].values) > 0
+
+
+def test_a_logged_rate_is_named_as_the_schedule(baseline):
+    """A loop that logs its learning rate: the rate of the optimizer is the cause, the logged one follows it."""
+
+    def record(rate):
+        with Recorder() as recorder:
+            model, optimizer = build(rate)
+            recorder.watch(model, optimizer)
+            for images, labels in batches(2):
+                recorder.batch(images, labels)
+                loss = functional.cross_entropy(model(images), labels)
+                recorder.log(lr=optimizer.param_groups[0]["lr"], loss=loss)
+                loss.backward()
+                optimizer.step()
+        return recorder.record
+
+    assert compare(record(0.1), record(0.101)).first_divergence == (0, "schedule", "learning_rate/0.weight")
+
+
+def test_lazy_modules_are_recorded_from_their_first_pass():
+    """Before it they have no shape."""
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for images, labels in batches(3):
+            recorder.batch(images, labels)
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert recorder.record.structure["1.weight"]["shape"] == [10, 192]
+    assert recorder.record.streams["gradient/1.weight"].steps == (0, 1, 2)
+
+
+def test_batches_come_in_many_forms():
+    """Lists of numbers, ranges, reversed and read-only arrays, complex numbers, nested mappings."""
+    import numpy as np
+
+    from harness.measure import fingerprint
+
+    frozen = np.arange(6.0).reshape(2, 3)
+    frozen.setflags(write=False)
+
+    assert fingerprint([3, 1, 2]) == fingerprint(torch.tensor([3, 1, 2])) == fingerprint(np.array([3, 1, 2]))
+    assert fingerprint(range(3)) == fingerprint([0, 1, 2])
+    assert fingerprint(frozen[:, ::-1]) != fingerprint(frozen)
+    assert fingerprint(torch.tensor([1 + 2j])) != fingerprint(torch.tensor([1 - 2j]))
+    assert fingerprint({"a": torch.ones(2), "b": [1, 2]}) != fingerprint({"a": torch.ones(2), "b": [2, 1]})
+
+
+def test_a_model_in_evaluation_mode_that_is_trained_has_a_loss():
+    """Fine-tuning with frozen BatchNorm: whoever steps is training."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model.eval(), optimizer)
+        for images, labels in batches(3):
+            recorder.batch(images, labels)
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert recorder.record.streams["loss"].steps == (0, 1, 2)

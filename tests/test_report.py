@@ -43,7 +43,7 @@ def test_a_failure_says_what_where_since_when_and_what_to_do():
         "  first      step 1   baseline 2   now 2.5   (2.5e-01, threshold 1e-10)\n"
         "  then       update of conv3.weight at step 1; norm of conv3.weight at step 1; "
         "3 of 13 values in 3 of 5 streams\n"
-        "  unchanged  structure, data, init, forward\n"
+        "  unchanged  structure, data, init, schedule, forward\n"
         "  changed    torch 2 -> 3 since the baseline was made\n"
         "  look       build/report.html\n"
         "  accept     pytest x"

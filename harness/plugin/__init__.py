@@ -51,7 +51,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         try:
             found = devices.parameters(metafunc)
         except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
+            raise pytest.Collector.CollectError(str(error)) from None
         metafunc.parametrize(devices.PARAMETER, found, indirect=True, scope="session")
 
 
@@ -69,6 +69,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Show our errors as messages, without a traceback through the harness."""
+    with messages():
+        yield
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was trained and compared, and how long it took."""
     from harness.plugin.summary import write_summary
@@ -78,7 +85,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session", name=devices.PARAMETER)
 def _device(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+    name: str = getattr(request, "param", None) or devices.writer(request.config)  # none under getfixturevalue
     devices.require(name)
     return name
 

@@ -169,3 +169,35 @@ def test_a_model_of_the_wrong_shape_is_named(project):
         ]
     )
     assert project.files() == {}
+
+
+def test_training_works_in_a_unittest_case(project):
+    """There a fixture cannot be parametrised; it runs on the first device."""
+    project.write(
+        test_case="""
+        import unittest
+        import pytest
+        from harness import Recipe
+
+        class TestTraining(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def trained(self, request):
+                training = request.getfixturevalue("training")
+                self.record = training(Recipe(width=2, epochs=1, train_images=8, test_images=8))
+
+            def test_it(self):
+                self.assertEqual(self.record.device, "cpu")
+        """
+    )
+
+    project.run("test_case.py", "--device=cpu").assert_outcomes(passed=1)
+
+
+def test_an_unknown_device_in_a_marker_is_refused(project):
+    """A message, not a traceback through the harness."""
+    project.write(test_gpu="import pytest\n@pytest.mark.device('gpu')\ndef test_a(device): ...")
+    result = project.run("test_gpu.py")
+
+    assert result.ret != 0
+    result.stdout.fnmatch_lines_random(["*there is no device 'gpu'*"])
+    result.stdout.no_fnmatch_line("*harness/environment.py*")

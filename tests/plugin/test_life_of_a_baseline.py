@@ -76,7 +76,7 @@ def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
             "  recipe     cifar_cnn, synthetic, float64, cpu   test_gate.py::test_training[[]cpu[]]",
             "  first      step 0   baseline 0.025   now 0.025025   (8.7e-04, threshold 1e-10)",
             "  then       update of conv1.weight at step 0; norm of conv1.weight at step 0; * of * values in *",
-            "  unchanged  structure, data, init, forward, backward",
+            "  unchanged  structure, data, init",
             "  changed    recipe: learning_rate 0.05 -> 0.05005 since the baseline was made",
             "  look       build/harness/records/test_gate-test_training.json   (baseline: baselines/*.json)",
             "  look       tensorboard --logdir build/harness/tensorboard",

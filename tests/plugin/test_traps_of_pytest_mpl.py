@@ -213,6 +213,7 @@ BUILD = """    import matplotlib.pyplot as plt
 def test_results_always_false_is_refused(figures):
     """pytest-mpl reads the text False as true."""
     figures.pytester.makeini(OURS + "mpl-results-always = False\n")
+    figures.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
     result = figures.run("--mpl")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
