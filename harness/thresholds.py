@@ -13,6 +13,8 @@ _ENVELOPE = ((0, 1e-5), (1, 2e-4), (3, 6e-4), (7, 3e-3), (10, 5e-2), (31, 3e-1),
 """(step, relative deviation): how far float32 runs part on other CPUs and thread counts, largest of 33 benign variants
 of a 64-step training (gradient norms; losses stay ten times below)."""
 _ENVELOPE_MARGIN = 3.0
+_ENVELOPE_END = 0.99
+"""Below 1, so that a number that falls to zero or changes its sign is never explained."""
 _BFLOAT16_SHARE = 2.0**16
 """A bfloat16 has 16 bits less than a float32."""
 
@@ -30,7 +32,7 @@ def threshold(precision: str, elsewhere: bool, step: int) -> float:
     if not elsewhere:
         return 0.0
     share = _BFLOAT16_SHARE if precision == "bfloat16" else 1.0
-    return min(1.0, _ENVELOPE_MARGIN * share * _envelope(step))
+    return min(_ENVELOPE_END, _ENVELOPE_MARGIN * share * _envelope(step))
 
 
 def _envelope(step: int) -> float:
