@@ -45,6 +45,7 @@ class Watched:
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
         self._stepping: set[int] = set()
+        self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._check_precision()
 
     def _check_precision(self) -> None:
@@ -123,7 +124,7 @@ class Watched:
         if id(optimizer) not in self._stepping:
             self._stepping.add(id(optimizer))
             values = norms([*gradients.values()]).tolist()
-            tape.add("backward", [f"gradient/{name}" for name in gradients], step, values)
+            self._add_once(tape, "backward", [f"gradient/{name}" for name in gradients], step, values)
 
     def _largest_gradient(self, step: int) -> float:
         """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
@@ -139,7 +140,14 @@ class Watched:
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
         rates = {label: float(g["lr"]) for label, g in self._groups() if _has(optimizer, g)}
-        tape.add("schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
+        self._add_once(tape, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
+
+    def _add_once(self, tape: Tape, stage: str, names: list[str], step: int, values: list[float]) -> None:
+        """Add a row unless it is the step's last one again: of an optimizer that steps twice, the count tells."""
+        row = (step, names, values)
+        if self._rows.get(stage) != row:
+            self._rows[stage] = row
+            tape.add(stage, names, step, values)
 
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
