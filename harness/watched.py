@@ -75,6 +75,10 @@ class Watched:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
         return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
 
+    def tensor_names(self) -> list[str]:
+        """Return the names of the parameters without the prefix."""
+        return [name for name, _ in self.model.named_parameters()]
+
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
         groups = {name: label for label, group in self._groups() for name in self._names(group["params"])}
@@ -101,6 +105,7 @@ class Watched:
 
     def take_over(self, former: "Watched") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""
+        self.prefix = former.prefix
         former.replaced = True
         self._previous = former._previous
 

@@ -26,6 +26,7 @@ ORDER = [
     "measure",
     "tape",
     "watched",
+    "recording",
     "recorder",
     "training",
     "thresholds",
@@ -129,10 +130,10 @@ def test_every_module_says_what_it_exports():
 
 
 def test_functions_and_modules_stay_small():
-    """No function over 50 lines, no module over 300, docstrings included."""
+    """No function over 50 lines, no module over 270, docstrings included."""
     for path in ROOT.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 300, path
+        assert len(text.splitlines()) <= 270, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 50, f"{path}: {node.name}"

@@ -301,6 +301,31 @@ def test_a_second_model_without_optimizer_is_recorded_beside_the_first():
     assert "weight/model2.0.weight" in recorder.record.streams
 
 
+def test_each_of_two_resumed_models_takes_its_own_place():
+    """Generator and discriminator, both rebuilt: each goes on under the name that it had."""
+
+    def pair():
+        return [(m, torch.optim.SGD(m.parameters(), lr=0.1)) for m in (nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 1)))]
+
+    with Recorder() as recorder:
+        for _ in range(2):
+            models = pair()
+            for model, optimizer in models:
+                recorder.watch(model, optimizer)
+            for _ in range(2):
+                recorder.batch(torch.rand(4, 2))
+                for model, optimizer in models:
+                    optimizer.zero_grad()
+                    loss = model(torch.rand(4, 2)).square().sum()
+                    loss.backward()
+                    optimizer.step()
+                    recorder.log(loss=loss)
+
+    weights = [name for name in recorder.record.streams if name.startswith("weight/")]
+    assert weights == ["weight/weight", "weight/bias", "weight/model2.0.weight", "weight/model2.0.bias"]
+    assert recorder.record.streams["weight/model2.0.weight"].steps == (0, 1, 2, 3)
+
+
 def test_a_copy_of_a_watched_model_is_not_watched():
     """Averages and best models are deep copies or pickles: they carry nothing of the recorder."""
     with Recorder() as recorder:

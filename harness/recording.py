@@ -1,0 +1,150 @@
+"""The state of one recorded block: where in the training it is, and what has been recorded so far."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
+from harness.hooks import on_forward, on_step
+from harness.recipe import Precision
+from harness.record import Picture, Value
+from harness.tape import Tape
+from harness.watched import Watched
+
+
+__all__ = ["Recording"]
+
+
+class Recording:
+    """Follows models and optimizers from step to step.
+
+    Args:
+        precision: what weights must be in.
+        stack: takes what removes the hooks.
+    """
+
+    def __init__(self, precision: Precision, stack: contextlib.ExitStack) -> None:
+        self.tape = Tape()
+        self.watched: list[Watched] = []
+        self.structure: dict[str, dict[str, Any]] = {}
+        self.pictures: dict[str, Picture] = {}
+        self.evaluating = False
+        self._precision = precision
+        self._stack = stack
+        self._step = self._optimizer_steps = 0
+        self._settled = self._midway = self._has_batches = False
+
+    def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
+        """Follow a model and an optimizer; see `Recorder.watch`."""
+        watched = next((watched for watched in self.watched if watched.model is model), None)
+        if watched and (optimizer is None or optimizer in watched.optimizers):
+            raise WatchedTwiceError()
+        if watched is None:
+            watched = self._add(model, optimizer, name)
+            self._stack.callback(on_forward(model, self._on_forward))
+        if optimizer is not None:
+            watched.add_optimizer(optimizer)
+            self._stack.callback(self._follow(watched, optimizer))
+
+    def begin_batch(self) -> None:
+        """Begin a step if an optimizer has stepped since the last one began."""
+        self._has_batches = True
+        self.evaluating = False
+        self._begin_step()
+
+    def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
+        """Record values of the present step; an evaluation's come after what the step left behind."""
+        if stage == "evaluation":
+            self._settle()
+        self.tape.add(stage, names, self._step, values)
+
+    def finish(self) -> None:
+        """Record what the last step left behind, and check that there is something to compare.
+
+        Raises:
+            NothingWatchedError: no model was watched.
+            NeverSteppedError: no watched optimizer took a step.
+            NoLossError: nothing was logged.
+        """
+        self._settle()
+        self._open()
+        if not self.watched:
+            raise NothingWatchedError()
+        if not self.tape.has("update"):
+            raise NeverSteppedError()
+        if not (self.tape.has("forward") or self.tape.has("evaluation")):
+            raise NoLossError(steps=self._step + 1)
+
+    def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
+        watched = Watched(model, f"{name}." if name else "", self._precision)
+        present = [other for other in self.watched if not other.replaced]
+        if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
+            self._settle()  # what the step left behind is the former model's
+            watched.take_over(former)
+        elif watched.prefix in {other.prefix for other in present}:
+            watched.prefix = f"model{len(self.watched) + 1}."
+        self.watched.append(watched)
+        return watched
+
+    def _follow(self, watched: Watched, optimizer: Optimizer) -> Callable[[], None]:
+        def before() -> None:
+            if watched.replaced:
+                raise SameNamesError(step=self._step)
+            self.evaluating = False  # whoever steps is training, in whatever mode
+            self._open()
+            watched.record_rates(self.tape, self._step, optimizer)
+
+        def gradients() -> None:
+            watched.record_gradients(self.tape, self._step, optimizer)
+
+        def after() -> None:
+            watched.end_step(optimizer)
+            self._optimizer_steps += 1
+            self._midway = False
+
+        return on_step(optimizer, before, gradients, after)
+
+    def _on_forward(self, model: nn.Module) -> None:
+        trains = model.training and torch.is_grad_enabled()
+        if trains and not self._has_batches:
+            self._begin_step()
+        self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
+        self.evaluating = not self._midway
+        if self.evaluating:
+            self._settle()
+        if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
+            self._open()
+
+    def _begin_step(self) -> None:
+        if self._optimizer_steps:
+            self._settle()
+            self._step += 1
+            self._optimizer_steps = 0
+            self._settled = False
+        self._open()
+
+    def _open(self) -> None:
+        """Record the start of models that take part for the first time."""
+        for watched in self.watched:
+            if not (watched.opened or watched.lazy):
+                self.structure |= watched.structure()
+                watched.record_init(self.tape, self._step)
+
+    def _settle(self) -> None:
+        """Record what the step left behind, once, as soon as something else begins."""
+        if self._optimizer_steps and not self._settled:
+            self._settled = True
+            self.tape.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
+            for watched in self.watched:
+                if watched.started and not watched.replaced:
+                    watched.record_state(self.tape, self._step)
+
+
+def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:
+    """Tell whether a model takes the place of a former one: the same tensors, and the same name or none to tell by."""
+    same_place = former.prefix == watched.prefix if name else optimizer is not None and bool(former.optimizers)
+    return same_place and watched.tensor_names() == former.tensor_names()
