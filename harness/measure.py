@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,17 +19,19 @@ _NOISE = 1e-12
 
 
 @torch.no_grad()
-def norms(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the Euclidean norms as one float64 tensor on the CPU, shape (len(tensors),).
+def norms(tensors: Iterable[Tensor]) -> list[float]:
+    """Return the Euclidean norm of each tensor, with one transfer from the device.
 
     Args:
         tensors: any shapes and dtypes, on one device; sums run in float64 (float32 on MPS, which has no other).
     """
+    tensors = list(tensors)
     if not tensors:
-        return torch.empty(0, dtype=torch.float64)
+        return []
     wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
     floats = [_real(tensor, wide) for tensor in tensors]
-    return torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).cpu().double()
+    values: list[float] = torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).tolist()
+    return values
 
 
 def _real(tensor: Tensor, wide: torch.dtype) -> Tensor:
@@ -42,7 +44,7 @@ def _real(tensor: Tensor, wide: torch.dtype) -> Tensor:
 
 
 @torch.no_grad()
-def drop_noise(gradients: Sequence[Tensor], largest: float) -> None:
+def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
     """Set to zero, in place, what is rounding noise in float64 gradients.
 
     The gradient of a bias in front of BatchNorm, or of attention's keys, is zero but for rounding. Adam divides by its

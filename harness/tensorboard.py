@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import figures
-from harness.errors import NonFiniteError, RecordError
+from harness.errors import RecordError
 from harness.figures.canvas import pixels_of
 from harness.record import Record
 
@@ -64,6 +64,6 @@ def gradient_norms(record: Record) -> list[float]:
 def _write_figure(writer: "SummaryWriter", record: Record, name: str) -> None:
     try:
         figure = getattr(figures, name)(record, labelled=True)
-    except (NonFiniteError, RecordError):  # a record without pictures, or with NaN, still has its curves
+    except RecordError:  # a record without pictures, or with NaN, still has its curves
         return
     writer.add_image(name, pixels_of(figure), record.num_steps, dataformats="HWC")

@@ -81,14 +81,15 @@ class Watched:
 
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
-        groups = {name: label for label, group in self._groups() for name in self._names(group["params"])}
+        groups = self._groups(self.optimizers)
+        labels = {name: label for label, group in groups for name in self._names(group["params"])}
         tensors = {**self.parameters(), **self.buffers()}
         return {
             name: {
                 "shape": list(tensor.shape),
                 "dtype": str(tensor.dtype).removeprefix("torch."),
                 "requires_grad": tensor.requires_grad,
-                "group": groups.get(name),
+                "group": labels.get(name),
             }
             for name, tensor in tensors.items()
         }
@@ -112,7 +113,7 @@ class Watched:
     def record_init(self, tape: Tape, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
         tensors = {**self.parameters(), **self.buffers()}
-        tape.add("init", [f"init/{name}" for name in tensors], step, norms(list(tensors.values())).tolist())
+        tape.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
         if not self._previous:
             self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
         self.opened = True
@@ -125,17 +126,17 @@ class Watched:
         names = self._names(p for group in optimizer.param_groups for p in group["params"])
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
-            drop_noise(list(gradients.values()), self._largest_gradient(step))
+            drop_noise(gradients.values(), self._largest_gradient(step))
         if id(optimizer) not in self._stepping:
             self._stepping.add(id(optimizer))
-            values = norms([*gradients.values()]).tolist()
-            self._add_once(tape, "backward", [f"gradient/{name}" for name in gradients], step, values)
+            streams = [f"gradient/{name}" for name in gradients]
+            self._add_once(tape, "backward", streams, step, norms(gradients.values()))
 
     def _largest_gradient(self, step: int) -> float:
         """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
-        values = norms([p.grad for p in self.model.parameters() if p.grad is not None])
+        values = norms(p.grad for p in self.model.parameters() if p.grad is not None)
         known = self._largest[1] if self._largest[0] == step else 0.0
-        self._largest = (step, max([known, *values.tolist()]))
+        self._largest = (step, max([known, *values]))
         return self._largest[1]
 
     def end_step(self, optimizer: Optimizer) -> None:
@@ -144,7 +145,7 @@ class Watched:
 
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
-        rates = {label: float(g["lr"]) for label, g in self._groups() if _has(optimizer, g)}
+        rates = {label: float(group["lr"]) for label, group in self._groups([optimizer])}
         self._add_once(tape, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
     def _add_once(self, tape: Tape, stage: str, names: list[str], step: int, values: list[float]) -> None:
@@ -163,7 +164,7 @@ class Watched:
         state = {f"weight/{name}": parameter for name, parameter in parameters.items()}
         state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
         state |= dict(self._optimizer_state())
-        tape.add("state", list(state), step, norms(list(state.values())).tolist())
+        tape.add("state", list(state), step, norms(state.values()))
 
     def _record_updates(self, tape: Tape, step: int, parameters: dict[str, Tensor]) -> None:
         for name, parameter in parameters.items():  # one that was added or resized since starts from zero
@@ -172,7 +173,7 @@ class Watched:
         previous = [self._previous[name] for name in parameters]
         now = [parameter.detach() for parameter in parameters.values()]
         torch._foreach_sub_(previous, now)  # the copies turn into updates, then into copies again
-        tape.add("update", [f"update/{name}" for name in parameters], step, norms(previous).tolist())
+        tape.add("update", [f"update/{name}" for name in parameters], step, norms(previous))
         torch._foreach_copy_(previous, now)
 
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
@@ -182,9 +183,9 @@ class Watched:
                     if isinstance(value, Tensor) and key != "step":
                         yield f"optimizer/{name}/{key}", value
 
-    def _groups(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
-        for optimizer in self.optimizers:
+        for optimizer in optimizers:
             for group in optimizer.param_groups:
                 yield next(iter(self._names(group["params"])), f"{self.prefix}none"), group
 
@@ -192,7 +193,3 @@ class Watched:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self.parameters().items() if id(parameter) in wanted}
-
-
-def _has(optimizer: Optimizer, group: dict[str, Any]) -> bool:
-    return any(group is own for own in optimizer.param_groups)

@@ -8,20 +8,8 @@ from typing import Any
 import pytest
 
 from harness.baselines import baseline_name, move, orphans
-from harness.errors import (
-    HarnessError,
-    NotAFigureError,
-    NotComparedError,
-    SharedBaselineError,
-)
-from harness.plugin.figure_settings import (
-    MARKER,
-    check_marker,
-    drawing,
-    is_ours,
-    settle,
-    stage_generated_files,
-)
+from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
+from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.regression import device_of, regenerate_command, skip_unless_writer
 from harness.plugin.session import SESSION, Session
@@ -29,12 +17,12 @@ from harness.plugin.session import SESSION, Session
 
 __all__ = ["FigureGate", "configure"]
 
+
 def configure(config: pytest.Config) -> None:
     """Set up pytest-mpl for this session, before it reads its options, and register the gate.
 
     Raises:
         BaselineWriteError: baselines cannot be written to --mpl-generate-path.
-        ResultsAlwaysError: the ini file says False where pytest-mpl reads true.
     """
     if not config.pluginmanager.hasplugin("pytest_mpl"):
         return
@@ -92,16 +80,15 @@ class FigureGate:
         name = baseline_name(item.nodeid, device_of(item))
         folder = self._session.baselines
         if "training_regression" in getattr(item, "fixturenames", ()):
-            self._claim(f"{name}.json", item)
+            self._claim(f"{name}.json", name)
         if marker := item.get_closest_marker(MARKER):
             check_marker(item, marker)
             settings = _settings(name, folder, marker)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
-            self._claim(settings["filename"], item)
+            self._claim(settings["filename"], name)
 
-    def _claim(self, file: str, item: pytest.Item) -> None:
+    def _claim(self, file: str, owner: str) -> None:
         """Note whose a file is; names that differ in case only are one file on some systems."""
-        owner = baseline_name(item.nodeid, device_of(item))
         first = self._claimed.setdefault(file.lower(), owner)
         if first != owner:
             raise SharedBaselineError(file=file, first=first, second=owner)

@@ -17,7 +17,7 @@ from harness.plugin.session import Session
 __all__ = ["MARKER", "check_marker", "drawing", "is_ours", "settle", "stage_generated_files"]
 
 MARKER = "mpl_image_compare"
-MARKER_OPTIONS = (
+_MARKER_OPTIONS = (
     "backend",
     "baseline_dir",
     "deterministic",
@@ -86,8 +86,8 @@ def check_marker(item: pytest.Item, marker: pytest.Mark) -> None:
         MarkerOptionError: it would ignore one.
     """
     for option in marker.kwargs:
-        if option not in MARKER_OPTIONS:
-            raise MarkerOptionError(option=option, nodeid=item.nodeid, known=", ".join(MARKER_OPTIONS))
+        if option not in _MARKER_OPTIONS:
+            raise MarkerOptionError(option=option, nodeid=item.nodeid, known=", ".join(_MARKER_OPTIONS))
 
 
 @contextlib.contextmanager

@@ -75,10 +75,9 @@ class TrainingRegression:
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
             pytest.fail(self._failure(comparison, path), pytrace=False)
-        if comparison.verdict == "drift":
-            return
-        counts.passed += 1
-        counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
+        if comparison.verdict == "same":
+            counts.passed += 1
+            counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
 
     def _failure(self, comparison: "Comparison", path: Path) -> str:
         kept = self._session.output / "records" / path.name
