@@ -19,6 +19,7 @@ ORDER = [
     "record",
     "renaming",
     "environment",
+    "variation",
     "determinism",
     "data",
     "models",
