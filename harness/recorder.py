@@ -14,6 +14,8 @@ from harness.measure import class_labels, fingerprint, numbers, picture, tensors
 from harness.recipe import Precision, check_fields
 from harness.record import Record
 from harness.recording import Recording
+from harness.states import States
+from harness.variation import current
 
 
 __all__ = ["Recorder"]
@@ -44,23 +46,33 @@ class Recorder:
         precision: float64, float32 or bfloat16.
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
+        states: `training_regression.states()`, for a sharp comparison in low precision: states that are filled when
+            a baseline is written, and that later trainings are put back on.
 
     Raises:
         FieldError: precision, seed or name is none that a recipe could have.
     """
 
-    def __init__(self, *, precision: Precision = "float64", seed: int = 0, name: str = "training") -> None:
+    def __init__(
+        self,
+        *,
+        precision: Precision = "float64",
+        seed: int = 0,
+        name: str = "training",
+        states: States | None = None,
+    ) -> None:
         check_fields(precision=precision, seed=seed, name=name)
         self.precision = precision
-        self.seed = seed
+        self.seed = seed + current().seed_shift
         self.name = name
+        self.states = states
         self._stack: contextlib.ExitStack | None = None
         self._record: Record | None = None
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(deterministic(self.precision, self.seed))
-        self._state = Recording(self.precision, self._stack)
+        self._state = Recording(self.precision, self._stack, self.states)
         self._record = None
         self._started = time.perf_counter()
         return self

@@ -8,11 +8,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.determinism import swap_layout
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
 from harness.hooks import on_forward, on_step
 from harness.recipe import Precision
 from harness.record import Picture, Value
+from harness.states import States
 from harness.tape import Tape
+from harness.variation import current
 from harness.watched import Watched
 
 
@@ -25,9 +28,10 @@ class Recording:
     Args:
         precision: what weights must be in.
         stack: takes what removes the hooks.
+        states: states to fill, or to put back into the training.
     """
 
-    def __init__(self, precision: Precision, stack: contextlib.ExitStack) -> None:
+    def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.tape = Tape()
         self.watched: list[Watched] = []
         self.structure: dict[str, dict[str, Any]] = {}
@@ -35,6 +39,8 @@ class Recording:
         self.evaluating = False
         self._precision = precision
         self._stack = stack
+        self._states = states
+        self._met = -1
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
 
@@ -72,6 +78,8 @@ class Recording:
         """
         self._settle()
         self._open()
+        if self._states is not None:
+            self._states.collects = False  # from now on they are put back
         if not self.watched:
             raise NothingWatchedError()
         if not self.tape.has("update"):
@@ -80,6 +88,8 @@ class Recording:
             raise NoLossError(steps=self._step + 1)
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
+        if current().other_layout:
+            swap_layout(model)
         watched = Watched(model, f"{name}." if name else "", self._precision)
         present = [other for other in self.watched if not other.replaced]
         if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
@@ -126,6 +136,9 @@ class Recording:
             self._optimizer_steps = 0
             self._settled = False
         self._open()
+        if self._states is not None and self._met != self._step:
+            self._met = self._step
+            self._meet(self._states)
 
     def _open(self) -> None:
         """Record the start of models that take part for the first time."""
@@ -133,6 +146,19 @@ class Recording:
             if not (watched.opened or watched.lazy):
                 self.structure |= watched.structure()
                 watched.record_init(self.tape, self._step)
+
+    def _meet(self, states: States) -> None:
+        """Keep the state that a step begins with, or record how far it is from the kept one and go on from that."""
+        present = [watched for watched in self.watched if watched.opened and not watched.replaced]
+        tensors = {name: tensor for watched in present for name, tensor in watched.state().items()}
+        if states.collects:
+            states.keep(self._step, tensors)
+            return
+        distances = states.put_back(self._step, tensors, current().jitter)
+        names = [f"distance/{name}" if self._step else f"distance/init/{name.partition('/')[2]}" for name in distances]
+        self.tape.add("state" if self._step else "init", names, max(0, self._step - 1), list(distances.values()))
+        for watched in present:
+            watched.restart()
 
     def _settle(self) -> None:
         """Record what the step left behind, once, as soon as something else begins."""

@@ -1,5 +1,6 @@
 """What people read: a comparison as text, a training as a line, a session as a summary. Words only, no decisions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
@@ -7,7 +8,7 @@ from harness.comparison import Comparison, Deviation
 from harness.record import Record
 
 
-__all__ = ["failure", "note", "progress_line", "stream_text", "training_line"]
+__all__ = ["calibration_note", "failure", "note", "progress_line", "stream_text", "training_line"]
 
 _LATER = 2
 """Later divergences that a failure lists."""
@@ -27,6 +28,12 @@ _WORDED = {
 
 def stream_text(stream: str) -> str:
     """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
+    if stream.startswith("distance/"):
+        return f"{_plain(stream.removeprefix('distance/'))} against the stored state"
+    return _plain(stream)
+
+
+def _plain(stream: str) -> str:
     kind, *rest = stream.split("/")
     if len(rest) == (2 if kind == "optimizer" else 1) and kind in _WORDED:
         return _WORDED[kind].format(*rest)
@@ -50,6 +57,7 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
     rows = [
         ("recipe", f"{_title(comparison.record)}   {test}"),
         ("first", _numbers(first) if first else ""),
+        ("threshold", _calibrated(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
         ("grows", _grows(comparison)),
         ("unchanged", ", ".join(comparison.unchanged)),
@@ -73,7 +81,16 @@ def _title(record: Record) -> str:
 
 def _numbers(first: Deviation) -> str:
     text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
-    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < float("inf") else "")
+    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < math.inf else "")
+
+
+def _calibrated(first: Deviation, comparison: Comparison) -> str:
+    """Say where a calibrated threshold comes from."""
+    calibration, measured = comparison.baseline.calibration, first.limit.measured
+    if calibration is None or measured is None:
+        return ""
+    place = f"{_number(first.limit.place, 'step')} after a stored state"
+    return f"{calibration.margin:g} x {measured:.1e}, the largest {place} with {', '.join(calibration.variants)}"
 
 
 def _value(value: object) -> str:
@@ -107,6 +124,10 @@ def _renamed(comparison: Comparison) -> str:
     return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
 
 
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
@@ -123,6 +144,17 @@ def note(comparison: Comparison) -> str:
     largest = f"largest deviation {comparison.largest:.1e} in {_count(comparison.num_values)} values"
     names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
     return f"{_title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}"
+
+
+def calibration_note(record: Record) -> str:
+    """Word what the thresholds of a low-precision baseline come from."""
+    calibration = record.calibration
+    assert calibration is not None, "the caller's condition"
+    largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
+    return (
+        f"{_title(record)}: {_number(len(calibration.steps), 'state')} stored, thresholds {calibration.margin:g} x the "
+        f"largest deviation ({largest:.1e}) with {', '.join(calibration.variants)}"
+    )
 
 
 def training_line(record: Record) -> str:

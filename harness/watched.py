@@ -115,7 +115,7 @@ class Watched:
         tensors = {**self.parameters(), **self.buffers()}
         tape.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
         if not self._previous:
-            self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
+            self.restart()
         self.opened = True
 
     def record_gradients(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
@@ -161,10 +161,18 @@ class Watched:
         parameters = self.parameters()
         if self.optimizers:  # an average has no updates of its own
             self._record_updates(tape, step, parameters)
-        state = {f"weight/{name}": parameter for name, parameter in parameters.items()}
-        state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
-        state |= dict(self._optimizer_state())
+        state = self.state()
         tape.add("state", list(state), step, norms(state.values()))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights, buffers and optimizer state by stream name."""
+        state = {f"weight/{name}": parameter for name, parameter in self.parameters().items()}
+        state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
+        return state | dict(self._optimizer_state())
+
+    def restart(self) -> None:
+        """Count updates from the present weights on."""
+        self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
 
     def _record_updates(self, tape: Tape, step: int, parameters: dict[str, Tensor]) -> None:
         for name, parameter in parameters.items():  # one that was added or resized since starts from zero

@@ -168,6 +168,25 @@ MESSAGES = [
         "  fix    restore it (git checkout -- data/cifar.npz) or regenerate it: pytest t.py --mpl-generate-path=baselines",
     ),
     (
+        errors.StatesError(reason="the header is no JSON"),
+        "these are no stored states of a training: the header is no JSON\n"
+        "  fix    write them with States.to_bytes()",
+    ),
+    (
+        errors.BaselineStatesError(
+            reason="they are not those that were written", path="b/t~12.safetensors", command="pytest t.py"
+        ),
+        "the states of the baseline cannot be read: they are not those that were written\n"
+        "  where  b/t~12.safetensors\n"
+        "  fix    restore them (git checkout -- b/t~12.safetensors) or regenerate the baseline: pytest t.py",
+    ),
+    (
+        errors.RerunError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
+        "this training was run again with 2 threads, and that run left no record\n"
+        "  where  t.py::test_a\n"
+        "  fix    run the test alone and look at its output; the last lines of the run were:\nE   boom\n1 failed",
+    ),
+    (
         errors.BaselineNonFiniteError(
             value=0,
             stream="loss",

@@ -123,7 +123,7 @@ def test_a_damaged_text_never_ends_in_another_error(data):
 
 def test_a_rewritten_checksum_does_not_admit_impossible_parts():
     """A hostile file with a fitting checksum still has to be a record."""
-    from harness.record import _checksum
+    from harness.record.text import _checksum
 
     content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
     content["streams"]["loss"]["values"] = [[1.0]]
@@ -136,7 +136,7 @@ def test_a_rewritten_checksum_does_not_admit_impossible_parts():
 @pytest.mark.parametrize("steps", [10**12, [10**12], [-1], ["0"], [0.5], 2])
 def test_a_hostile_number_of_steps_is_refused(steps):
     """A few bytes cannot ask for terabytes: steps are counted by the values that are there."""
-    from harness.record import _checksum
+    from harness.record.text import _checksum
 
     content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
     content["streams"]["loss"]["steps"] = steps

@@ -8,6 +8,7 @@ HarnessError
 ├── RecorderError          a training loop that is watched in a wrong way
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
+├── RerunError             a training that was run again, varied, and came to no end
 └── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
 
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
@@ -22,12 +23,14 @@ from harness.errors.gate import (
     BaselineError,
     BaselineMissingError,
     BaselineNonFiniteError,
+    BaselineStatesError,
     BaselineWriteError,
     CheckedTwiceError,
     MarkerOptionError,
     NotAFigureError,
     NotComparedError,
     RemoteBaselineError,
+    RerunError,
     ResultsAlwaysError,
     SharedBaselineError,
     SuiteError,
@@ -47,6 +50,7 @@ from harness.errors.recording import (
     RecorderError,
     RecordError,
     SameNamesError,
+    StatesError,
     WatchedTwiceError,
     WrongDtypeError,
 )
@@ -75,6 +79,7 @@ __all__ = [
     "BaselineError",
     "BaselineMissingError",
     "BaselineNonFiniteError",
+    "BaselineStatesError",
     "BaselineWriteError",
     "CheckedTwiceError",
     "DataCorruptError",
@@ -108,9 +113,11 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "RemoteBaselineError",
+    "RerunError",
     "ResultsAlwaysError",
     "SameNamesError",
     "SharedBaselineError",
+    "StatesError",
     "SuiteError",
     "TooFewImagesError",
     "UnknownDeviceError",

@@ -9,12 +9,14 @@ __all__ = [
     "BaselineError",
     "BaselineMissingError",
     "BaselineNonFiniteError",
+    "BaselineStatesError",
     "BaselineWriteError",
     "CheckedTwiceError",
     "MarkerOptionError",
     "NotAFigureError",
     "NotComparedError",
     "RemoteBaselineError",
+    "RerunError",
     "ResultsAlwaysError",
     "SharedBaselineError",
     "SuiteError",
@@ -57,12 +59,28 @@ class BaselineNonFiniteError(BaselineError):
     fix = "no training can equal it; regenerate it: {command}"
 
 
+class BaselineStatesError(BaselineError):
+    """The states that belong to a baseline cannot be used."""
+
+    what = "the states of the baseline cannot be read: {reason}"
+    where = "{path}"
+    fix = "restore them (git checkout -- {path}) or regenerate the baseline: {command}"
+
+
 class BaselineWriteError(BaselineError):
     """A baseline file could not be written; what stood there still stands."""
 
     what = "the baseline could not be written: {reason}"
     where = "{path}"
     fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
+
+
+class RerunError(HarnessError):
+    """A training that was run again, varied, came to no end."""
+
+    what = "this training was run again with {variation}, and that run left no record"
+    where = "{nodeid}"
+    fix = "run the test alone and look at its output; the last lines of the run were:\n{output}"
 
 
 class SuiteError(HarnessError):

@@ -18,6 +18,7 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "SameNamesError",
+    "StatesError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]
@@ -128,6 +129,13 @@ class NonFiniteError(RecordError):
     what = "{stream} is {value} at step {step} ({stage})"
     where = "the record of {name}"
     fix = "find where the number is made: neither a baseline nor a figure can hold it"
+
+
+class StatesError(RecordError):
+    """A file that holds no states of a training."""
+
+    what = "these are no stored states of a training: {reason}"
+    fix = "write them with States.to_bytes()"
 
 
 class NoPictureError(RecordError):

@@ -1,43 +1,26 @@
-"""What a training did: streams of numbers, and their text form. No torch, no pickle."""
+"""The text form of a record: JSON with a checksum, floats by repr, readable in a diff."""
 
 import base64
 import hashlib
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import pairwise
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import RecordError
+from harness.record.parts import PICTURE_IMAGES, PICTURE_SIDE, STAGES, Calibration, Picture, Stream, Value
 
 
-__all__ = ["FORMAT", "PICTURE_IMAGES", "PICTURE_SIDE", "STAGES", "Picture", "Record", "Stream", "Value"]
+if TYPE_CHECKING:
+    from harness.record import Record
+
+__all__ = ["FORMAT", "decoded", "encoded"]
 
 FORMAT = 1
 """Version of the text form; a reader refuses any other."""
-
-STAGES = (
-    "structure",
-    "data",
-    "init",
-    "schedule",
-    "forward",
-    "backward",
-    "update",
-    "state",
-    "evaluation",
-)
-"""Causal order. The schedule comes first in a step: the rate that the step will use is settled before it begins."""
-
-Value = float | int | str
-"""A number, or the fingerprint of something that is not one."""
-
-PICTURE_IMAGES = 10
-"""Images a record keeps of a batch: two rows of five, the article's grid."""
-PICTURE_SIDE = 64
-"""Largest height and width in pixels of an image that is kept."""
 
 _VALUES_PER_LINE = 4
 _LONGEST_RUN = 10**9
@@ -45,119 +28,39 @@ _LONGEST_RUN = 10**9
 _NON_FINITE = ("nan", "inf", "-inf")
 
 
-@dataclass(frozen=True)
-class Stream:
-    """One quantity over a run.
+def encoded(record: "Record") -> str:
+    """Return a record as text; see `Record.to_text`."""
+    content = _content(record)
+    body = ",\n".join(f"{json.dumps(key)}: {_pretty(value)}" for key, value in content.items())
+    return f'{{\n"format": {FORMAT},\n"sha256": "{_checksum(content)}",\n{body}\n}}\n'
 
-    Args:
-        stage: where in a step it is made; one of `STAGES`.
-        steps: step of each value, 0-based, ascending; a step may occur several times (micro-batches) or never.
-        values: one a step in `steps`; floats are exact.
+
+def decoded(text: str) -> dict[str, Any]:
+    """Return the fields of the record that a text holds; see `Record.from_text`.
+
+    Raises:
+        RecordError: the text is no record.
     """
-
-    stage: str
-    steps: tuple[int, ...]
-    values: tuple[Value, ...]
-
-    def non_finite(self) -> Iterator[tuple[int, float]]:
-        """Yield step and value of each NaN or infinity."""
-        for step, value in zip(self.steps, self.values, strict=True):
-            if isinstance(value, float) and not math.isfinite(value):
-                yield step, value
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A few images with their labels, kept so that figures need only the record.
-
-    Args:
-        pixels: uint8 bytes of shape (count, height, width, 3).
-        shape: (count, height, width).
-        labels: class of each image.
-        predicted: class that the model gave each image; empty for images that were not classified.
-    """
-
-    pixels: bytes
-    shape: tuple[int, int, int]
-    labels: tuple[int, ...] = ()
-    predicted: tuple[int, ...] = ()
+    content = _parse(text)
+    try:
+        if content.pop("sha256") != _checksum(content):
+            raise RecordError(reason="checksum")
+        _check_parts(content)
+        parts = {"streams": _streams(content), "pictures": _pictures(content)}
+        return {**content, **parts, "calibration": _calibration(content), "seeds": _seeds(content)}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, zlib.error) as error:
+        raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Everything that a training did, as numbers.
-
-    Args:
-        name: what the training is called in reports.
-        precision: float64, float32 or bfloat16.
-        seed: the seed that all randomness came from.
-        device: cpu, cuda or mps.
-        recipe: the recipe's fields; empty for a watched loop.
-        data: name and SHA-256 of the images in use; empty for a watched loop.
-        environment: versions and hardware, name to text.
-        structure: tensor name to shape, dtype, requires_grad and parameter group.
-        streams: name to stream.
-        pictures: "batch" and "predictions", where there are any.
-        seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
-    """
-
-    name: str
-    precision: str
-    seed: int
-    device: str
-    recipe: Mapping[str, Any]
-    data: Mapping[str, str]
-    environment: Mapping[str, str]
-    structure: Mapping[str, Mapping[str, Any]]
-    streams: Mapping[str, Stream]
-    pictures: Mapping[str, Picture]
-    seconds: float = field(default=0.0, compare=False)
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps taken."""
-        return 1 + max((stream.steps[-1] for stream in self.streams.values() if stream.steps), default=-1)
-
-    def non_finite(self) -> tuple[int, str, str, float] | None:
-        """Return step, stage, stream and value of the first NaN or infinity in causal order, or None."""
-        found = (
-            (step, STAGES.index(stream.stage), name, value)
-            for name, stream in self.streams.items()
-            for step, value in stream.non_finite()
-        )
-        first = min(found, key=lambda item: item[:3], default=None)
-        return first and (first[0], STAGES[first[1]], first[2], first[3])
-
-    def to_text(self) -> str:
-        """Return the record as JSON: a stream's values a few a line, floats by repr, a checksum on top."""
-        content = _content(self)
-        body = ",\n".join(f"{json.dumps(key)}: {_pretty(value)}" for key, value in content.items())
-        return f'{{\n"format": {FORMAT},\n"sha256": "{_checksum(content)}",\n{body}\n}}\n'
-
-    @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read what `to_text` wrote.
-
-        Raises:
-            RecordError: the text is no record, of another format version, or was edited (`reason` "checksum").
-        """
-        content = _parse(text)
-        try:
-            if content.pop("sha256") != _checksum(content):
-                raise RecordError(reason="checksum")
-            _check_parts(content)
-            return cls(**{**content, "streams": _streams(content), "pictures": _pictures(content)})
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, zlib.error) as error:
-            raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
-
-
-def _content(record: Record) -> dict[str, Any]:
+def _content(record: "Record") -> dict[str, Any]:
     plain = {
         key: getattr(record, key)
         for key in ("name", "precision", "seed", "device", "recipe", "data", "environment", "structure")
     }
+    beside = {"calibration": record.calibration and asdict(record.calibration), "seeds": record.seeds}
     return {
         **plain,
+        **{name: part for name, part in beside.items() if part},
         "streams": {name: _stream_content(stream) for name, stream in record.streams.items()},
         "pictures": {name: _picture_content(picture) for name, picture in record.pictures.items()},
     }
@@ -236,6 +139,22 @@ def _stream(name: str, entry: Mapping[str, Any]) -> Stream:
     if not ascending or not all(map(_is_value, values)):
         raise TypeError(f"stream {name}")
     return stream
+
+
+def _calibration(content: Mapping[str, Any]) -> Calibration | None:
+    if "calibration" not in content:
+        return None
+    entry = content["calibration"]
+    largest = {str(kind): tuple(map(float, sizes)) for kind, sizes in entry["largest"].items()}
+    steps = tuple(entry["steps"])
+    if not all(map(_is_step, steps)) or steps[:1] != (0,) or list(steps) != sorted(set(steps)):
+        raise ValueError("calibration")
+    return Calibration(str(entry["states"]), steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
+
+
+def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    seeds = content.get("seeds", {})
+    return {str(int(seed)): {name: float(value) for name, value in run.items()} for seed, run in seeds.items()}
 
 
 def _is_step(step: object) -> bool:
