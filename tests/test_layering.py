@@ -32,6 +32,8 @@ ORDER = [
     "training",
     "thresholds",
     "comparison",
+    "summary",
+    "equivalence",
     "baselines",
     "figures",
     "tensorboard",
