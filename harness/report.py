@@ -5,10 +5,19 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from harness.comparison import Comparison, Deviation
+from harness.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
 from harness.record import Record
 
 
-__all__ = ["calibration_note", "failure", "note", "progress_line", "stream_text", "training_line"]
+__all__ = [
+    "calibration_note",
+    "equivalence_text",
+    "failure",
+    "note",
+    "progress_line",
+    "stream_text",
+    "training_line",
+]
 
 _LATER = 2
 """Later divergences that a failure lists."""
@@ -24,6 +33,9 @@ _WORDED = {
     "evaluation": "{0} of the evaluation",
     "optimizer": "{1} of {0}",
 }
+
+
+_COLUMNS = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
 
 
 def stream_text(stream: str) -> str:
@@ -176,3 +188,44 @@ def progress_line(title: str, step: int, steps: int, loss: float, seconds: float
         seconds: since its start.
     """
     return f"training {title}: step {step}/{steps}, loss {loss:.4f}, {seconds:.1f} s"
+
+
+def equivalence_text(equivalence: Equivalence) -> str:
+    """Word a training's seeds held against its baseline's, whatever the verdict.
+
+    Returns:
+        A headline, a table with a line a metric, and labelled lines on test and margins.
+    """
+    rows = [_COLUMNS, *(_cells(shift) for shift in equivalence.shifts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [
+        "  ".join(["", name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:-1]), verdict])
+        for name, *numbers, verdict in rows
+    ]
+    return "\n".join([_equivalence_headline(equivalence), *table, *_stated_test(equivalence)])
+
+
+def _equivalence_headline(equivalence: Equivalence) -> str:
+    shifted: dict[str, list[str]] = {}
+    for shift in equivalence.shifts:
+        shifted.setdefault(shift.verdict, []).append(stream_text(shift.metric))
+    order = ("worse", "different", "better", "inconclusive")
+    found = [f"{verdict} in {', '.join(shifted[verdict])}" for verdict in order if verdict in shifted]
+    rest = "; ".join(found) or "every metric stays within its margin"
+    return f"{equivalence.verdict} after {equivalence.seeds} of {equivalence.planned} paired seeds: {rest}"
+
+
+def _cells(shift: Shift) -> list[str]:
+    means = [f"{shift.former:.4g}", f"{shift.present:.4g}", f"{shift.difference:+.2g}"]
+    reaches = [f"+-{reach:.2g}" for reach in (shift.reach, shift.corrected_reach)]
+    return [stream_text(shift.metric), *means, *reaches, f"{shift.margin:.2g}", shift.verdict]
+
+
+def _stated_test(equivalence: Equivalence) -> list[str]:
+    error, least, metrics = f"{100 * ALPHA:g} %", f"{100 * MARGIN_SHARE:g} %", len(equivalence.shifts)
+    return [
+        f"  test    paired t at each seed from the third, error spent over {equivalence.planned}: interval, TOST at "
+        f"{error}; corrected, {error} over {metrics} metrics",
+        f"  margin  where none is given, {MARGIN_DEVIATIONS:g} standard deviations of the baseline's seeds, at least "
+        f"{least} of their mean",
+    ]

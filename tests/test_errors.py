@@ -243,6 +243,34 @@ MESSAGES = [
         "  where  --mpl-baseline-path\n"
         "  fix    check the baselines out beside the tests",
     ),
+    (
+        errors.SeedCountError(kind="planned", found=2, needed="3 or more", remedy="plan 3 or more"),
+        "planned seeds: 2, but it takes 3 or more\n  where  equivalence.judge\n  fix    plan 3 or more",
+    ),
+    (
+        errors.SeedMissingError(seed=9, known="0, 1, 2"),
+        "the baseline holds no summary of seed 9\n"
+        "  where  it holds those of seeds 0, 1, 2\n"
+        "  fix    train the seeds that the baseline holds: a seed is compared with itself",
+    ),
+    (
+        errors.MetricMissingError(metric="loss", place="seed 0 of the baseline", other="the margins"),
+        "loss is in seed 0 of the baseline, but not in the margins\n"
+        "  where  equivalence.judge\n"
+        "  fix    log the same numbers in every seed's training; if they changed on purpose, regenerate the baseline",
+    ),
+    (
+        errors.MetricValueError(metric="loss", value=float("nan"), seed=2, side="the baseline"),
+        "loss is nan, not a finite number\n"
+        "  where  seed 2 of the baseline\n"
+        "  fix    find out why this seed's training ends so; no mean can be taken over it",
+    ),
+    (
+        errors.NoMetricError(),
+        "the seeds' summaries hold no metric\n"
+        "  where  equivalence.judge\n"
+        "  fix    log a number in the training: recorder.log(loss=loss)",
+    ),
 ]
 
 

@@ -35,6 +35,8 @@ ORDER = [
     "deviations",
     "comparison",
     "calibration",
+    "summary",
+    "equivalence",
     "baselines",
     "figures",
     "tensorboard",

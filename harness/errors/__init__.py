@@ -9,13 +9,22 @@ HarnessError
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
 ├── RerunError             a training that was run again, varied, and came to no end
-└── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
+├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
+└── EquivalenceError       seeds that cannot be judged together
 
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
 """
 
 from harness.errors.base import (
     HarnessError,
+)
+from harness.errors.equivalence import (
+    EquivalenceError,
+    MetricMissingError,
+    MetricValueError,
+    NoMetricError,
+    SeedCountError,
+    SeedMissingError,
 )
 from harness.errors.gate import (
     BaselineCorruptError,
@@ -88,16 +97,20 @@ __all__ = [
     "DataMissingError",
     "DeviceError",
     "DevicePrecisionError",
+    "EquivalenceError",
     "FieldError",
     "ForeignOptimizerError",
     "HarnessError",
     "MarkerOptionError",
+    "MetricMissingError",
+    "MetricValueError",
     "ModelError",
     "ModelOutputError",
     "NeverSteppedError",
     "NoCifar10Error",
     "NoDeviceError",
     "NoLossError",
+    "NoMetricError",
     "NoPictureError",
     "NoStreamError",
     "NonFiniteError",
@@ -116,6 +129,8 @@ __all__ = [
     "RerunError",
     "ResultsAlwaysError",
     "SameNamesError",
+    "SeedCountError",
+    "SeedMissingError",
     "SharedBaselineError",
     "StatesError",
     "SuiteError",
