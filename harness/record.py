@@ -99,6 +99,8 @@ class Record:
         streams: name to stream.
         pictures: "batch" and "predictions", where there are any.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
+        fault: whether the fault that was to be planted (`Variation.fault`) took effect, and if not, why; None if none
+            was. Not part of the text form either.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Record:
     streams: Mapping[str, Stream]
     pictures: Mapping[str, Picture]
     seconds: float = field(default=0.0, compare=False)
+    fault: tuple[bool, str] | None = field(default=None, compare=False)
 
     @property
     def num_steps(self) -> int:

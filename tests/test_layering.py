@@ -25,6 +25,7 @@ ORDER = [
     "models",
     "hooks",
     "measure",
+    "faults",
     "tape",
     "watched",
     "recording",

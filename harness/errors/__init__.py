@@ -47,6 +47,7 @@ from harness.errors.recording import (
     RecorderError,
     RecordError,
     SameNamesError,
+    UnknownFaultError,
     WatchedTwiceError,
     WrongDtypeError,
 )
@@ -114,6 +115,7 @@ __all__ = [
     "SuiteError",
     "TooFewImagesError",
     "UnknownDeviceError",
+    "UnknownFaultError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]

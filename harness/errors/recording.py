@@ -18,6 +18,7 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "SameNamesError",
+    "UnknownFaultError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]
@@ -113,6 +114,14 @@ class NotABatchError(RecorderError):
     what = "{found} is no batch"
     where = "Recorder.{method}"
     fix = "pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them"
+
+
+class UnknownFaultError(RecorderError):
+    """A variation names a fault that there is not."""
+
+    what = "there is no fault {fault!r}"
+    where = "Variation(fault=...)"
+    fix = "use one of {known}"
 
 
 class RecordError(HarnessError):
