@@ -18,16 +18,17 @@ def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callabl
 
 
 def around_forward(
-    model: nn.Module, before: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None], after: Callable[[], None]
+    model: nn.Module,
+    before: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None],
+    after: Callable[[], None] | None = None,
 ) -> Callable[[], None]:
     """Call `before(model, args, kwargs)` and `after()` around every forward pass; return what removes the hooks.
 
-    `after` is called when the pass raises, too, but not when a compiled one does.
+    `after` is called when the pass raises, too. A model that torch.compile runs must not have it.
     """
-    hooks = (
-        model.register_forward_pre_hook(_ForwardHook(before), with_kwargs=True),
-        model.register_forward_hook(_ForwardHook(lambda *_: after()), always_call=True),
-    )
+    hooks = [model.register_forward_pre_hook(_ForwardHook(before), with_kwargs=True)]
+    if after:
+        hooks.append(model.register_forward_hook(_ForwardHook(lambda *_: after()), always_call=True))
     return lambda: _remove(hooks)
 
 

@@ -52,7 +52,7 @@ class EvalForgotten(_ModeFault):
         swap_method(stack, nn.Module, "train", self._train)  # eval() calls train(False)
 
     def meet_model(self, model: nn.Module) -> None:
-        self._stack.callback(around_forward(model, self._before, lambda: None))
+        self._stack.callback(around_forward(model, self._before))
 
     def _train(self, method: Callable[..., nn.Module], module: nn.Module, mode: bool = True) -> nn.Module:
         if mode:
@@ -88,6 +88,7 @@ class AutocastOn(_ModeFault):
         super().__init__(stack)
         self._entered: list[contextlib.ExitStack] = []
         stack.callback(self._leave_all)
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # the compiler cannot follow hooks into autocast
 
     def meet_model(self, model: nn.Module) -> None:
         self._stack.callback(around_forward(model, self._before, self._after))

@@ -33,14 +33,16 @@ def swap_method(stack: contextlib.ExitStack, owner: type, name: str, around: Aro
 def swap_functions(stack: contextlib.ExitStack, functions: Iterable[Callable[..., Any]], around: Around) -> None:
     """Let `around` run in place of functions until the stack closes, however modules have imported them.
 
-    Modules that are imported meanwhile, and take the replacement with them, get the function back, too.
+    Modules that are imported meanwhile, and take the replacement with them, get the function back, too. Compiled models
+    run eagerly meanwhile: compiled code looks nothing up.
 
     Args:
         stack: takes what puts the functions back.
-        functions: functions that models and losses call; torch.compile does not look into their replacements.
+        functions: functions that loops and models call.
         around: called as `around(function, *args, **kwargs)`.
     """
-    pairs = [(function, torch.compiler.disable(_replacement(function, around, stack))) for function in functions]
+    stack.enter_context(torch.compiler.set_stance("force_eager"))
+    pairs = [(function, _replacement(function, around, stack)) for function in functions]
     _exchange({id(function): replacement for function, replacement in pairs})
     stack.callback(_exchange, {id(replacement): function for function, replacement in pairs})
 
