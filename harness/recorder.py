@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from harness.determinism import deterministic
 from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
+from harness.faults import plant
 from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
 from harness.recipe import Precision, check_fields
 from harness.record import Record
@@ -71,6 +72,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
+        self._fault = plant(current().fault, self._stack)
         self._stack.enter_context(deterministic(self.precision, self.seed))
         self._state = Recording(self.precision, self._stack, self.states)
         self._record = None
@@ -111,7 +113,10 @@ class Recorder:
             ForeignOptimizerError: the optimizer holds no parameter of the model.
             WrongDtypeError: a weight is in another precision.
         """
-        self._recording("watch").watch(model, optimizer, name)
+        state = self._recording("watch")
+        if self._fault:
+            self._fault.watch(model, optimizer)  # its hooks come before ours
+        state.watch(model, optimizer, name)
 
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
@@ -125,6 +130,8 @@ class Recorder:
             NotABatchError: there is no tensor or array in it.
         """
         state = self._recording("batch")
+        if self._fault:
+            self._fault.batch(images, labels)
         state.begin_batch()
         for name, part in (("order", order), ("labels", labels), ("images", images)):
             if part is not None:
@@ -193,6 +200,7 @@ class Recorder:
             streams=state.tape.streams(),
             pictures=state.pictures,
             seconds=time.perf_counter() - self._started,
+            fault=self._fault.outcome if self._fault else None,
         )
 
 

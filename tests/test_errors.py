@@ -55,6 +55,10 @@ MESSAGES = [
         "  fix    return the module itself",
     ),
     (
+        errors.UnknownFaultError(fault="rate", known="rate-scaled, state-lost"),
+        "there is no fault 'rate'\n  where  Variation(fault=...)\n  fix    use one of rate-scaled, state-lost",
+    ),
+    (
         errors.UnknownDeviceError(device="tpu", known="cpu, cuda, mps"),
         "there is no device 'tpu'\n  fix    use one of cpu, cuda, mps",
     ),

@@ -26,6 +26,7 @@ ORDER = [
     "models",
     "hooks",
     "measure",
+    "faults",
     "tape",
     "watched",
     "recording",

@@ -60,6 +60,7 @@ from harness.errors.recording import (
     RecordError,
     SameNamesError,
     StatesError,
+    UnknownFaultError,
     WatchedTwiceError,
     WrongDtypeError,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "SuiteError",
     "TooFewImagesError",
     "UnknownDeviceError",
+    "UnknownFaultError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "RecorderError",
     "SameNamesError",
     "StatesError",
+    "UnknownFaultError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]
@@ -114,6 +115,14 @@ class NotABatchError(RecorderError):
     what = "{found} is no batch"
     where = "Recorder.{method}"
     fix = "pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them"
+
+
+class UnknownFaultError(RecorderError):
+    """A variation names a fault that there is not."""
+
+    what = "there is no fault {fault!r}"
+    where = "Variation(fault=...)"
+    fix = "use one of {known}"
 
 
 class RecordError(HarnessError):
