@@ -38,6 +38,7 @@ ORDER = [
     "calibration",
     "summary",
     "equivalence",
+    "power",
     "baselines",
     "figures",
     "tensorboard",

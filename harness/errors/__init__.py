@@ -23,6 +23,7 @@ from harness.errors.equivalence import (
     MetricMissingError,
     MetricValueError,
     NoMetricError,
+    NoSeedsError,
     SeedCountError,
     SeedMissingError,
 )
@@ -43,6 +44,7 @@ from harness.errors.gate import (
     ResultsAlwaysError,
     SharedBaselineError,
     SuiteError,
+    UnrepeatableError,
 )
 from harness.errors.recording import (
     ForeignOptimizerError,
@@ -113,6 +115,7 @@ __all__ = [
     "NoLossError",
     "NoMetricError",
     "NoPictureError",
+    "NoSeedsError",
     "NoStreamError",
     "NonFiniteError",
     "NotABatchError",
@@ -138,6 +141,7 @@ __all__ = [
     "TooFewImagesError",
     "UnknownDeviceError",
     "UnknownFaultError",
+    "UnrepeatableError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]

@@ -65,6 +65,26 @@ class Assignment:
         """File of the record."""
         return self.folder / "record.json"
 
+    def hand_in(self, record: Record) -> None:
+        """Leave the record, and what became of a fault that was to be planted, for the session that asked."""
+        self.record.write_text(record.to_text(), encoding="utf-8")
+        self._fault.write_text(json.dumps(record.fault), encoding="utf-8")
+
+    def collect(self) -> Record:
+        """Read what another process handed in.
+
+        Raises:
+            OSError: it handed in nothing.
+            RecordError: it was cut off.
+        """
+        record = Record.from_text(self.record.read_text(encoding="utf-8"))
+        fault = json.loads(self._fault.read_text(encoding="utf-8"))
+        return dataclasses.replace(record, fault=fault and tuple(fault))
+
+    @property
+    def _fault(self) -> Path:
+        return self.folder / "fault.json"
+
     def states(self) -> "States | None":
         """Return the states to put back, if there are any."""
         from harness.states import States
@@ -101,7 +121,7 @@ def rerun_test(
         assignment = Assignment(item.nodeid, name, variation, folder)
         result = _run(item.config, folder, {**environment, _VARIABLE: str(assignment.write())})
         try:
-            return Record.from_text(assignment.record.read_text(encoding="utf-8"))
+            return assignment.collect()
         except (OSError, RecordError) as error:
             lines = "\n".join(result.stdout.splitlines()[-_OUTPUT_LINES:])
             raise RerunError(variation=text, nodeid=item.nodeid, output=lines) from error

@@ -33,6 +33,9 @@ class Counts:
     generated: int = 0
     not_compared: int = 0
     drifted: int = 0
+    judged: int = 0
+    faults_planted: int = 0
+    faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
@@ -94,6 +97,21 @@ class Session:
             return bool(self.config.getini("strict"))
         except ValueError:
             return bool(self.config.getoption("strict", False))
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
+        return int(self.config.getoption("--equivalence") or 0)
+
+    @property
+    def measures_power(self) -> bool:
+        """Whether standard faults are planted in every training."""
+        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+
+    @property
+    def least_power(self) -> float:
+        """Share of the planted faults that has to be caught."""
+        return float(self.config.getoption("--gate-power-min") or 0.0)
 
     @property
     def generate_path(self) -> Path | None:

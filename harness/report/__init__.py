@@ -2,6 +2,7 @@
 
 from harness.report.comparison import calibration_note, failure, note
 from harness.report.equivalence import equivalence_text
+from harness.report.power import power_text
 from harness.report.training import progress_line, training_line
 from harness.report.words import stream_text
 
@@ -11,6 +12,7 @@ __all__ = [
     "equivalence_text",
     "failure",
     "note",
+    "power_text",
     "progress_line",
     "stream_text",
     "training_line",
