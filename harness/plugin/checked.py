@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,8 @@ import pytest
 
 from harness.baselines import baseline_name, load_baseline, load_states
 from harness.plugin import devices
-from harness.plugin.rerun import rerun_test
+from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
-from harness.variation import Variation
 
 
 if TYPE_CHECKING:
@@ -78,29 +76,20 @@ class Checked:
         """Whether the record came from `training(recipe)`, so that a rerun needs no process of its own."""
         return self.session.training_of(self.record) is not None
 
-    def rerun(
-        self,
-        text: str,
-        variation: Variation | None = None,
-        environment: Mapping[str, str] | None = None,
-        states: "States | None" = None,
-    ) -> "Record":
-        """Run the training again.
+    def rerun(self, text: str, how: Rerun) -> "Record":
+        """Run the training again: a recipe in this process if that will do, a watched loop in another.
 
         Args:
             text: what is different, in words.
-            variation: how it is varied.
-            environment: variables that have to be set before torch is imported.
-            states: to put back into it.
+            how: what is different.
 
         Raises:
             RerunError: it came to no end.
         """
         training = self.session.training_of(self.record)
-        variation = variation or Variation()
-        if training and not environment:
-            return self.session.retrain(training, variation, states, text)
-        return rerun_test(self.item, self.name, variation, environment or {}, states, text)
+        if training and not how.environment:
+            return self.session.retrain(training, how, text)
+        return self.session.reruns.run(self.item.nodeid, self.name, how, text)
 
 
 def baseline_path(item: pytest.Item, session: Session, name: str) -> Path:

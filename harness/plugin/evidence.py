@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UnrepeatableError
 from harness.plugin.checked import Checked
+from harness.plugin.rerun import Rerun
 from harness.variation import Variation
 
 
@@ -21,7 +22,7 @@ def calibrated(checked: Checked, states: "States") -> "Record":
     """Run the benign variants of a low-precision training; return its record with the thresholds that they give."""
     from harness.calibration import VARIANTS, calibrate
 
-    replays = {v.text: checked.rerun(v.text, v.variation, v.environment, states) for v in VARIANTS}
+    replays = {v.text: checked.rerun(v.text, Rerun(v.variation, v.environment, states)) for v in VARIANTS}
     return dataclasses.replace(checked.record, calibration=calibrate(checked.record, states, replays))
 
 
@@ -58,7 +59,7 @@ def _summary(checked: Checked, shift: int) -> dict[str, float]:
 
     if not shift:
         return summary(checked.record)
-    return summary(checked.rerun(f"seed {checked.record.seed + shift}", Variation(seed_shift=shift)))
+    return summary(checked.rerun(f"seed {checked.record.seed + shift}", Rerun(Variation(seed_shift=shift))))
 
 
 def measured(checked: Checked, baseline: "Record") -> "Power":
@@ -76,7 +77,7 @@ def measured(checked: Checked, baseline: "Record") -> "Power":
 
     states = checked.stored_states(baseline)
     baseline = baseline if states else checked.record
-    control = checked.rerun("no fault", states=states)
+    control = checked.rerun("no fault", Rerun(states=states))
     if compare(baseline, control).verdict == "different":
         raise UnrepeatableError(nodeid=checked.item.nodeid)
     return Power(checked.record, [_mutant(checked, fault, baseline, states) for fault in FAULTS])
@@ -86,7 +87,7 @@ def _mutant(checked: Checked, fault: str, baseline: "Record", states: "States | 
     from harness.power import Mutant, examine
 
     try:
-        record = checked.rerun(f"fault {fault}", Variation(fault=fault), states=states)
+        record = checked.rerun(f"fault {fault}", Rerun(Variation(fault=fault), states=states))
     except Exception as error:  # whatever a broken training raises: nobody overlooks it
         reason = f"the training ended with {type(error).__name__}: {error}".splitlines()[0]
         return Mutant(fault, planted=True, reason=reason, caught=True)

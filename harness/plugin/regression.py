@@ -10,6 +10,7 @@ from harness.comparison import compare
 from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
 from harness.plugin import devices, evidence
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
+from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 
 
@@ -142,7 +143,7 @@ class TrainingRegression:
         if comparison.verdict == "same" or not (baseline.calibration and checked.is_recipes):
             return comparison
         states = checked.stored_states(baseline)
-        return compare(baseline, checked.rerun("put back on stored states", states=states))
+        return compare(baseline, checked.rerun("put back on stored states", Rerun(states=states)))
 
     def _measure(self, checked: Checked, baseline: "Record") -> None:
         """Plant faults in the training; too many that escape are a failure."""
