@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from harness.determinism import deterministic
+from harness.dtypes import named_mixture
 from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
 from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
@@ -71,6 +72,8 @@ class Recorder:
         with stack:
             if kind is None:
                 self._record = self._finish()
+            elif mixture := named_mixture(error, self._state.module_names(), self.precision):
+                raise mixture
 
     @property
     def record(self) -> Record:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
 from harness.hooks import on_forward, on_step
 from harness.recipe import Precision
@@ -35,6 +36,7 @@ class Recording:
         self.evaluating = False
         self._precision = precision
         self._stack = stack
+        self._first_step = stack.enter_context(contextlib.ExitStack())
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
 
@@ -46,6 +48,8 @@ class Recording:
         if watched is None:
             watched = self._add(model, optimizer, name)
             self._stack.callback(on_forward(model, self._on_forward))
+            if self._precision == "float64":
+                self._first_step.callback(refuse_low_precision(model, module_names(model, watched.prefix)))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
             self._stack.callback(self._follow(watched, optimizer))
@@ -61,6 +65,11 @@ class Recording:
         if stage == "evaluation":
             self._settle()
         self.tape.add(stage, names, self._step, values)
+
+    def module_names(self) -> dict[int, str]:
+        """Return the names of all modules of the watched models, by id."""
+        names = (module_names(watched.model, watched.prefix) for watched in self.watched)
+        return {key: name for each in names for key, name in each.items()}
 
     def finish(self) -> None:
         """Record what the last step left behind, and check that there is something to compare.
@@ -105,6 +114,7 @@ class Recording:
             watched.end_step(optimizer)
             self._optimizer_steps += 1
             self._midway = False
+            self._first_step.close()
 
         return on_step(optimizer, before, gradients, after)
 

@@ -122,6 +122,24 @@ MESSAGES = [
         "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
     ),
     (
+        errors.LowPrecisionError(module="norm (Norm)", found="float32", place="model.py:12"),
+        "norm (Norm) computes in float32, but this run is in float64\n"
+        "  where  model.py:12\n"
+        "  fix    compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')",
+    ),
+    (
+        errors.MixedPrecisionError(
+            module="conv (Conv2d)",
+            found="float32 and float64",
+            precision="float64",
+            dtype="float64",
+            place="model.py:12",
+        ),
+        "conv (Conv2d) met float32 and float64 at once, but this run is in float64\n"
+        "  where  model.py:12\n"
+        "  fix    convert what is not float64 with .to(torch.float64); if the model insists on another precision, record the training in that: Recorder(precision=...)",
+    ),
+    (
         errors.NotANumberError(name="loss", found="x", method="log"),
         "loss is x, not a number, a scalar tensor or a list of them\n"
         "  where  Recorder.log\n"

@@ -24,6 +24,7 @@ ORDER = [
     "data",
     "models",
     "hooks",
+    "dtypes",
     "measure",
     "tape",
     "watched",

@@ -34,6 +34,8 @@ from harness.errors.gate import (
 )
 from harness.errors.recording import (
     ForeignOptimizerError,
+    LowPrecisionError,
+    MixedPrecisionError,
     NeverSteppedError,
     NoLossError,
     NonFiniteError,
@@ -86,7 +88,9 @@ __all__ = [
     "FieldError",
     "ForeignOptimizerError",
     "HarnessError",
+    "LowPrecisionError",
     "MarkerOptionError",
+    "MixedPrecisionError",
     "ModelError",
     "ModelOutputError",
     "NeverSteppedError",

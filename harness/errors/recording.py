@@ -5,6 +5,8 @@ from harness.errors.base import HarnessError
 
 __all__ = [
     "ForeignOptimizerError",
+    "LowPrecisionError",
+    "MixedPrecisionError",
     "NeverSteppedError",
     "NoLossError",
     "NoPictureError",
@@ -97,6 +99,25 @@ class WrongDtypeError(RecorderError):
     what = "{tensor} is {found}, but this run is in {precision}"
     where = "Recorder.watch"
     fix = "build the model inside `with Recorder(...)`, or convert it with model.to(torch.{dtype})"
+
+
+class LowPrecisionError(RecorderError):
+    """A model computes in lower precision than the run."""
+
+    what = "{module} computes in {found}, but this run is in float64"
+    where = "{place}"
+    fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
+
+
+class MixedPrecisionError(RecorderError):
+    """Torch refused to mix two precisions."""
+
+    what = "{module} met {found} at once, but this run is in {precision}"
+    where = "{place}"
+    fix = (
+        "convert what is not {dtype} with .to(torch.{dtype}); if the model insists on another precision, "
+        "record the training in that: Recorder(precision=...)"
+    )
 
 
 class NotANumberError(RecorderError):
