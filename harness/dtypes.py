@@ -16,7 +16,7 @@ from harness.errors import LowPrecisionError, MixedPrecisionError
 from harness.recipe import Precision
 
 
-__all__ = ["module_names", "named_mixture", "refuse_low_precision"]
+__all__ = ["module_names", "named_mixture", "refuse_low_loss", "refuse_low_precision"]
 
 _DTYPES = {"float": "float32", "double": "float64", "half": "float16"}
 """What torch's messages call dtypes."""
@@ -59,6 +59,17 @@ def refuse_low_precision(model: nn.Module, names: Mapping[int, str]) -> Callable
     return remove
 
 
+def refuse_low_loss(values: Mapping[str, object]) -> None:
+    """Refuse a loss with gradients in less than float64: binary cross-entropy, say, takes on the dtype of its targets.
+
+    Raises:
+        LowPrecisionError: there is one among the logged values.
+    """
+    for name, value in values.items():
+        if found := _low(value):
+            raise LowPrecisionError(module=name, found=found, place="Recorder.log")
+
+
 def named_mixture(error: object, names: Mapping[int, str], precision: Precision) -> MixedPrecisionError | None:
     """Return what to say of an exception by which torch refuses to mix dtypes; None for any other exception.
 
@@ -93,8 +104,7 @@ class _Float64Guard(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for value in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(value, Tensor) and value.requires_grad and torch.finfo(value.dtype).bits < 64:
-                found = str(value.dtype).removeprefix("torch.")
+            if found := _low(value):
                 calls = list(traceback.walk_stack(sys._getframe(1)))
                 raise LowPrecisionError(found=found, **_facts(calls, self._names, "the model"))
         return result
@@ -115,6 +125,13 @@ class _Float64Guard(TorchFunctionMode):
         if self._outermost is not None:
             self._outermost = None
             self.__exit__(None, None, None)  # type: ignore[no-untyped-call] # likewise
+
+
+def _low(value: object) -> str | None:
+    """Return the dtype of a tensor with gradients in less than float64, otherwise None."""
+    if isinstance(value, Tensor) and value.requires_grad and torch.finfo(value.dtype).bits < 64:
+        return str(value.dtype).removeprefix("torch.")
+    return None
 
 
 def _facts(calls: Sequence[tuple[FrameType, int]], names: Mapping[int, str], otherwise: str) -> dict[str, str]:

@@ -8,12 +8,27 @@ from torch import nn
 from torch.optim import Optimizer
 
 
-__all__ = ["on_forward", "on_step"]
+__all__ = ["on_forward", "on_inputs", "on_step", "unwrapped"]
 
 
 def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
     """Call `notify(model)` before every forward pass of a model; return what removes the hook."""
-    return model.register_forward_pre_hook(_ForwardHook(notify)).remove
+    return model.register_forward_pre_hook(_ForwardHook(lambda model, _: notify(model))).remove
+
+
+def on_inputs(
+    model: nn.Module, notify: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]
+) -> Callable[[], None]:
+    """Call `notify(model, args, kwargs)` before every forward pass of a model; return what removes the hook."""
+    return model.register_forward_pre_hook(_ForwardHook(notify), with_kwargs=True).remove
+
+
+def unwrapped(optimizer: Any) -> Optimizer:
+    """Return the optimizer that takes hooks: Accelerate's wrapper is an optimizer, but was never initialised as one."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        optimizer = optimizer.optimizer
+    assert isinstance(optimizer, Optimizer), "unreachable because only optimizers have these hooks"
+    return optimizer
 
 
 def on_step(
@@ -58,13 +73,13 @@ def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Call
 class _ForwardHook:
     """A hook that stays behind when its model is copied or pickled: a copy is not watched."""
 
-    def __init__(self, notify: Callable[[nn.Module], None] | None = None) -> None:
+    def __init__(self, notify: Callable[..., None] | None = None) -> None:
         # torch.compile would follow the call into the recorder and compile that, too
         self._notify = torch.compiler.disable(notify) if notify else None
 
-    def __call__(self, model: nn.Module, args: object) -> None:
+    def __call__(self, model: nn.Module, *inputs: object) -> None:
         if self._notify:
-            self._notify(model)
+            self._notify(model, *inputs)
 
     def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
         return _ForwardHook, ()

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
-from harness.hooks import on_forward, on_step
+from harness.hooks import on_forward, on_step, unwrapped
 from harness.recipe import Precision
 from harness.record import Picture, Value
 from harness.tape import Tape
@@ -42,6 +42,7 @@ class Recording:
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
+        optimizer = optimizer and unwrapped(optimizer)
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise WatchedTwiceError()

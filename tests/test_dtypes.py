@@ -72,6 +72,13 @@ def test_a_part_that_is_called_by_itself_is_looked_into():
         model[1][0](model[0](torch.rand(4, 3)))
 
 
+def test_a_loss_in_float32_is_named():
+    """Binary cross-entropy takes on the dtype of its targets without a word."""
+    targets = torch.zeros(4, 3, dtype=torch.float32)
+    with pytest.raises(errors.LowPrecisionError, match=r"^loss computes in float32"):
+        record(loss=lambda outputs: functional.binary_cross_entropy_with_logits(outputs, targets))
+
+
 def test_float32_without_gradients_is_no_concern():
     """Metrics, masks and evaluations may be in any precision, and so may whole runs in float32."""
 

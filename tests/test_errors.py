@@ -92,6 +92,12 @@ MESSAGES = [
         "  fix    watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer)",
     ),
     (
+        errors.NoLibraryError(library="ignite", extra="ignite"),
+        "ignite is not installed\n"
+        "  where  harness.adapters.ignite\n"
+        "  fix    pip install 'pytest-training-regression[ignite]'",
+    ),
+    (
         errors.NoLossError(steps=3),
         "no loss was logged in 3 steps\n"
         "  where  the `with Recorder(...)` block\n"

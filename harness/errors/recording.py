@@ -8,6 +8,7 @@ __all__ = [
     "LowPrecisionError",
     "MixedPrecisionError",
     "NeverSteppedError",
+    "NoLibraryError",
     "NoLossError",
     "NoPictureError",
     "NoStreamError",
@@ -67,6 +68,14 @@ class NoLossError(RecorderError):
     what = "no loss was logged in {steps} steps"
     where = "the `with Recorder(...)` block"
     fix = "call recorder.log(loss=loss) once a step"
+
+
+class NoLibraryError(RecorderError, ModuleNotFoundError):
+    """The framework of an adapter is not installed."""
+
+    what = "{library} is not installed"
+    where = "harness.adapters.{extra}"
+    fix = "pip install 'pytest-training-regression[{extra}]'"
 
 
 class WatchedTwiceError(RecorderError):
