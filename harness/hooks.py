@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 
-__all__ = ["around_forward", "on_forward", "on_step"]
+__all__ = ["around_forward", "on_forward", "on_step", "unwrapped"]
 
 
 def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
@@ -30,6 +30,14 @@ def around_forward(
     if after:
         hooks.append(model.register_forward_hook(_ForwardHook(lambda *_: after()), always_call=True))
     return lambda: _remove(hooks)
+
+
+def unwrapped(optimizer: Any) -> Optimizer:
+    """Return the optimizer that takes hooks: Accelerate's wrapper is an optimizer, but was never initialised as one."""
+    while not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        optimizer = optimizer.optimizer
+    assert isinstance(optimizer, Optimizer), "unreachable because only optimizers have these hooks"
+    return optimizer
 
 
 def on_step(

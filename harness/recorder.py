@@ -2,12 +2,14 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Self
 
 from torch import nn
 from torch.optim import Optimizer
 
 from harness.determinism import deterministic
+from harness.dtypes import named_mixture, refuse_low_loss
 from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
 from harness.faults import plant
@@ -85,6 +87,8 @@ class Recorder:
         with stack:
             if kind is None:
                 self._record = self._finish()
+            elif mixture := named_mixture(error, self._state.module_names(), self.precision):
+                raise mixture
 
     @property
     def record(self) -> Record:
@@ -152,8 +156,11 @@ class Recorder:
 
         Raises:
             NotANumberError: a value is none of these.
+            LowPrecisionError: a value with gradients is in less than float64, in a float64 run.
         """
         state = self._recording("log")
+        if self.precision == "float64":
+            refuse_low_loss(values)
         _log(state, "evaluation" if state.evaluating else "forward", "log", values)
 
     def evaluation(self, **values: object) -> None:
@@ -177,6 +184,12 @@ class Recorder:
             raise NotABatchError(found="a list of another length than the images", method="keep_predictions")
         if kept := picture(images, true, found):
             state.pictures["predictions"] = kept
+
+    def at_end(self, undo: Callable[[], None]) -> None:
+        """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
+        if self._stack is None:
+            raise NotRecordingError(method="at_end")
+        self._stack.callback(undo)
 
     def _recording(self, method: str) -> Recording:
         if self._stack is None:
