@@ -611,6 +611,73 @@ def test_what_does_nothing_cannot_be_broken(name):
     assert compare(unfaulted(idle), record).verdict == "same"
 
 
+def small(model, each_step=lambda recorder, model: None, precision="float64"):
+    """Record three steps of a model on one batch."""
+    with Recorder(precision=precision) as recorder:
+        model = model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            each_step(recorder, model)
+            loss = model(torch.ones(4, 48)).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+def test_an_evaluation_mode_in_which_nothing_runs_cannot_be_forgotten():
+    """A model that is put into training mode again before it runs is never evaluated."""
+    record = faulted(
+        "eval-forgotten",
+        small,
+        model=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
+        each_step=lambda recorder, model: model.eval().train(),
+    )
+
+    assert record.fault == (False, FAULTS["eval-forgotten"].reason)
+
+
+def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
+    """What comes behind the part is under autocast as what comes before it."""
+    kinds = []
+
+    class Last(nn.Linear):
+        def forward(self, x):
+            kinds.append(super().forward(x).dtype)
+            return super().forward(x)
+
+    record = faulted(
+        "autocast-on",
+        small,
+        precision="float32",
+        model=lambda: nn.Sequential(nn.Linear(48, 8), Last(8, 3)),
+        each_step=lambda recorder, model: None if kinds else recorder.watch(model[0], name="part"),
+    )
+
+    assert record.fault == (True, "")
+    assert kinds[2:] == [torch.bfloat16] * 3  # behind the two trials
+
+
+def test_a_closure_that_raises_leaves_the_settings_as_they_were():
+    """The next step scales the rate that the loop has set, not the scaled one."""
+
+    def loop():
+        with Recorder() as recorder:
+            model = nn.Linear(48, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            recorder.watch(model, optimizer)
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step(lambda: 1 / 0)
+            model(torch.ones(4, 48)).sum().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
+        return recorder.record
+
+    rates = faulted("rate-scaled", loop).streams["learning_rate/weight"].values
+    assert set(rates) == {0.1 * 1.01}
+
+
 def test_our_own_dropout_of_nothing_cannot_be_broken():
     """As torch's."""
     assert faulted("dropout-changed", train, recipe=tiny(dropout=0.0, epochs=1)).fault[0] is False
@@ -642,18 +709,9 @@ def test_rates_that_are_tensors_are_changed_too():
 def test_a_lazy_model_is_tried_once_it_has_its_shapes():
     """Trying both modes of a model draws no random numbers, also when its weights are drawn in the first pass."""
 
-    def loop():
-        with Recorder(precision="float32") as recorder:
-            model = nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3))
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-            recorder.watch(model, optimizer)
-            for _ in range(3):
-                loss = model(torch.ones(4, 48)).float().square().mean()
-                loss.backward()
-                optimizer.step()
-                recorder.log(loss=loss)
-        return recorder.record
+    def lazy():
+        return small(lambda: nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3)), precision="float32")
 
-    record = faulted("autocast-on", loop)
+    record = faulted("autocast-on", lazy)
     assert record.fault == (True, "")
-    assert compare(unfaulted(loop), record).first_divergence[:2] == (1, "forward")
+    assert compare(lazy(), record).first_divergence[:2] == (1, "forward")
