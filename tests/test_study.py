@@ -12,7 +12,7 @@ from tests.study import long, runs, table
 from tests.study.benign import BENIGN, elsewhere
 from tests.study.faults import FAULTS, USUAL_STAGES, right_stages
 from tests.study.rules import RULES, bit_exact_loss, close_loss, final_accuracy, golden_values, labelled_curve
-from tests.study.runs import REFERENCE, Variant, edited, run, train
+from tests.study.runs import REFERENCE, Conditions, Variant, edited, run, train
 
 
 SHORT = {"data": "synthetic", "epochs": 2, "train_images": 35, "test_images": 30, "bs": 16, "micro": 8}
@@ -106,10 +106,11 @@ def test_a_benign_change_passes(reference, id):
 def test_a_run_is_kept(tmp_path, monkeypatch, reference):
     """A run in a process of its own leaves the same record; the next time it is read, not run."""
     monkeypatch.setattr(runs, "FOLDER", tmp_path / "study")
-    first = run(REFERENCE, **SHORT)
+    conditions = Conditions(epochs=SHORT["epochs"], changes={k: v for k, v in SHORT.items() if k != "epochs"})
+    first = run(REFERENCE, conditions)
     monkeypatch.setattr(runs, "_run_alone", None)
 
-    assert run(REFERENCE, **SHORT) == first
+    assert run(REFERENCE, conditions) == first
     assert first.record.to_text() == reference.to_text()
 
 
@@ -193,19 +194,31 @@ def test_the_tables_count_what_was_judged(reference):
     fault = next(fault for fault in FAULTS if fault.id == "O05")
     found, missed = compare(reference, short(fault)), compare(reference, reference)
     alarms = (True,) * len(RULES)
-    faults = [table.Judged(fault, found, alarms), table.Judged(fault, missed, (False,) * len(RULES))]
+    faults = [table.Judged(fault, found, missed, alarms), table.Judged(fault, missed, missed, (False,) * len(RULES))]
     rows = table.rules_table(faults, faults[:1]).splitlines()
 
-    assert rows[0] == "| rule | faults caught of 2 | benign alarms of 1 |"
-    assert rows[2] == "| ours: `compare`, float64 | 1 (9% to 91%) | 1 (21% to 100%) |"
+    assert rows[0] == "|  | rule | faults caught of 2 | benign alarms of 1 |"
+    assert rows[2] == "|  | ours: both together | 1 (9% to 91%) | 1 (21% to 100%) |"
+    assert rows[3] == "| a | ours: `compare`, float64 | 1 (9% to 91%) | 1 (21% to 100%) |"
     assert [judged.named_right for judged in faults] == [True, False]
-    assert faults[0].largest_excess > faults[0].first_excess > 1e6
+    assert table.largest_excess(found) > table.first_excess(found) > 1e6
     assert "| O05 | momentum 0.89 | not found | - | - | - |" in table.faults_table(faults)
+
+
+def test_what_float64_misses_is_named_by_the_replay(reference):
+    """A fault that lives in low precision is judged by the first divergence of its replay."""
+    fault = next(fault for fault in FAULTS if fault.id == "O05")
+    record = dataclasses.replace(short(fault), precision="float32")
+    replay = compare(dataclasses.replace(reference, precision="float32"), record)
+    judged = table.Judged(fault, compare(reference, reference), replay, (False,) * len(RULES))
+
+    assert judged.found
+    assert judged.named_right
+    assert "| replay: step 0, update, update/c1.weight | yes |" in table.faults_table([judged])
 
 
 def test_a_deviation_without_a_size_is_infinite(reference):
     """Fingerprints and counts have no margin; they must not look like a small one."""
-    changed = dataclasses.replace(reference, structure={})
-    judged = table.Judged(REFERENCE, compare(reference, changed), ())
+    comparison = compare(reference, dataclasses.replace(reference, structure={}))
 
-    assert judged.first_excess == judged.largest_excess == math.inf
+    assert table.first_excess(comparison) == table.largest_excess(comparison) == math.inf

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from tests.study import long, table
+from tests.study import long, lowprecision, table
 from tests.study.benign import BENIGN, elsewhere
 from tests.study.faults import FAULTS
-from tests.study.runs import PRECISIONS, REFERENCE, Variant, run_all
+from tests.study.runs import REFERENCE, Variant, run_all
 
 
 def main() -> None:
@@ -19,14 +19,15 @@ def main() -> None:
     faults = _chosen(FAULTS, options.only) if options.faults or both else []
     benign = [*BENIGN, *(elsewhere(options.other_python) if options.other_python else ())]
     benign = _chosen(benign, options.only) if options.benign or both else []
-    run_all([REFERENCE, *faults, *benign], PRECISIONS, options.jobs)
+    lowprecision.baseline()  # the others are put back on its states
+    run_all([REFERENCE, *faults, *benign], list(table.ways().values()), options.jobs)
     _print([table.judge(fault) for fault in faults], [table.judge(variant) for variant in benign])
     if benign and not options.other_python:
         print("\nnot run: another torch (give --other-python)")
 
 
 def _print(faults: Sequence[table.Judged], benign: Sequence[table.Judged]) -> None:
-    parts = [table.rules_table(faults, benign), table.summary(faults, benign), table.legend()]
+    parts = [table.rules_table(faults, benign), table.summary(faults, benign)]
     parts += [table.faults_table(faults)] if faults else []
     parts += [table.benign_table(benign)] if benign else []
     print("\n\n".join(parts))

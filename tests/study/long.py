@@ -5,20 +5,20 @@ import dataclasses
 from harness import Record, compare
 from harness.record import Stream
 from tests.study.benign import LONG
-from tests.study.runs import REFERENCE, STEPS_PER_EPOCH, run, run_all
+from tests.study.runs import REFERENCE, STEPS_PER_EPOCH, Conditions, run, run_all
 
 
 STEPS = (1, 10, 64, 200, 500, 1000)
-EPOCHS = -(-STEPS[-1] // STEPS_PER_EPOCH)
+_LONG = Conditions(epochs=-(-STEPS[-1] // STEPS_PER_EPOCH))
 
 
 def report(jobs: int) -> str:
     """Run what is missing and return the table."""
-    run_all([REFERENCE, *LONG], ["float64"], jobs, EPOCHS)
-    baseline = run(REFERENCE, epochs=EPOCHS).record
+    run_all([REFERENCE, *LONG], [_LONG], jobs)
+    baseline = run(REFERENCE, _LONG).record
     lines = [f"{'largest deviation of any value until step':<52}" + "".join(f"{step:>9}" for step in STEPS)]
     for variant in LONG:
-        record = run(variant, epochs=EPOCHS).record
+        record = run(variant, _LONG).record
         sizes = (compare(first_steps(baseline, steps), first_steps(record, steps)).largest for steps in STEPS)
         lines.append(f"{variant.what:<52}" + "".join(f"{size:>9.0e}" for size in sizes))
     return "\n".join(lines)

@@ -196,8 +196,8 @@ def run(recorder):
         recorder.evaluation(ema_loss=a, ema_accuracy=b)
 
 
-def train(**changes):
+def train(states=None, **changes):
     CFG.update(changes)
-    with Recorder(precision=CFG["precision"], seed=CFG["seed"], name="study") as recorder:
+    with Recorder(precision=CFG["precision"], seed=CFG["seed"], name="study", states=states) as recorder:
         run(recorder)
     return recorder.record

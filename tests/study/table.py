@@ -1,15 +1,18 @@
 """Turn runs into the tables of the study."""
 
+import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
-from harness import compare
+from harness import Record, compare
 from harness.comparison import Comparison
+from harness.thresholds import THRESHOLD
+from tests.study import lowprecision
 from tests.study.faults import right_stages
 from tests.study.rules import RULES
-from tests.study.runs import PRECISIONS, REFERENCE, Variant, run
+from tests.study.runs import FLOAT32, FLOAT64, REFERENCE, Conditions, Variant, run
 
 
 @dataclass(frozen=True)
@@ -19,37 +22,59 @@ class Judged:
     Args:
         variant: what was changed.
         comparison: its float64 record against the reference's.
+        replay: its float32 record against the reference's, put back on the reference's states.
         alarms: one a rule in `RULES`.
     """
 
     variant: Variant
     comparison: Comparison
+    replay: Comparison
     alarms: tuple[bool, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether one of our two comparisons says "different"."""
+        return "different" in (self.comparison.verdict, self.replay.verdict)
+
+    @property
+    def first(self) -> Comparison:
+        """The comparison that a user would read first: float64's, or the replay's if float64 saw nothing."""
+        return self.comparison if self.comparison.deviations else self.replay
 
     @property
     def named_right(self) -> bool:
         """Whether the first stage that left is one that a fault of this kind should be blamed on."""
-        first = self.comparison.first_divergence
-        return first is not None and first.stage in right_stages(self.variant)
+        divergence = self.first.first_divergence
+        return divergence is not None and divergence.stage in right_stages(self.variant)
 
-    @property
-    def first_excess(self) -> float:
-        """The first deviation over its threshold; infinite for what has no size (a fingerprint, a missing tensor)."""
-        first = self.comparison.deviations[0]
-        return first.size / first.threshold if first.threshold else math.inf
 
-    @property
-    def largest_excess(self) -> float:
-        """The largest finite deviation over its threshold; infinite if only exact values moved."""
-        sizes = (d.size / d.threshold for d in self.comparison.deviations if d.threshold and math.isfinite(d.size))
-        return max(sizes, default=math.inf)
+def ways() -> dict[str, Conditions]:
+    """Return how each variant is run, by the names that rules use."""
+    return {"float64": FLOAT64, "float32": FLOAT32, "replay": lowprecision.replay()}
 
 
 def judge(variant: Variant) -> Judged:
     """Judge a variant by every rule; its runs are in the folder by now."""
-    pairs = {p: (run(REFERENCE, p).record, run(variant, p).record) for p in PRECISIONS}
-    alarms = tuple(bool(rule.alarms(*pairs[rule.precision])) for rule in RULES)
-    return Judged(variant, compare(*pairs["float64"]), alarms)
+    pairs = {way: (_baseline(way), run(variant, conditions).record) for way, conditions in ways().items()}
+    alarms = tuple(bool(rule.alarms(*pairs[rule.way])) for rule in RULES)
+    return Judged(variant, compare(*pairs["float64"]), compare(*pairs["replay"]), alarms)
+
+
+@functools.cache
+def _baseline(way: str) -> Record:
+    return lowprecision.baseline() if way == "replay" else run(REFERENCE, ways()[way]).record
+
+
+def first_excess(comparison: Comparison) -> float:
+    """Return the first deviation over its threshold; infinite for what has no size (a fingerprint, say)."""
+    first = comparison.deviations[0]
+    return first.size / first.threshold if first.threshold else math.inf
+
+
+def largest_excess(comparison: Comparison) -> float:
+    """Return the largest finite deviation over its threshold; infinite if only what has no size moved."""
+    sized = [d for d in comparison.deviations if d.threshold and math.isfinite(d.size)]
+    return max((d.size / d.threshold for d in sized), default=math.inf)
 
 
 def interval(count: int, total: int) -> tuple[float, float]:
@@ -58,17 +83,21 @@ def interval(count: int, total: int) -> tuple[float, float]:
     share, spread = count / total, z * z / total
     centre = share + spread / 2
     half = z * math.sqrt(share * (1 - share) / total + spread / (4 * total))
-    return (centre - half) / (1 + spread), (centre + half) / (1 + spread)
+    return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
 
 
 def rules_table(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
     """Return one line a rule: faults caught and benign changes that alarm."""
-    header = ["rule", f"faults caught of {len(faults)}", f"benign alarms of {len(benign)}"]
-    counts = ([[judged.alarms[k] for judged in kind] for kind in (faults, benign)] for k in range(len(RULES)))
-    return _table(header, ([rule.name, *map(_share, found)] for rule, found in zip(RULES, counts, strict=True)))
+    header = ["", "rule", f"faults caught of {len(faults)}", f"benign alarms of {len(benign)}"]
+    rows: list[tuple[str, str, Callable[[Judged], bool]]] = [("", "ours: both together", lambda judged: judged.found)]
+    for column, rule in enumerate(RULES):
+        rows.append((_letters()[column], rule.name, lambda judged, column=column: judged.alarms[column]))
+    kinds = faults, benign
+    return _table(header, ([letter, name, *(_share(map(red, kind)) for kind in kinds)] for letter, name, red in rows))
 
 
-def _share(found: Sequence[bool]) -> str:
+def _share(found: Iterable[bool]) -> str:
+    found = list(found)
     if not found:
         return "-"
     low, high = interval(sum(found), len(found))
@@ -76,41 +105,45 @@ def _share(found: Sequence[bool]) -> str:
 
 
 def summary(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
-    """Return stages, margins and cost."""
-    caught = [judged for judged in faults if judged.alarms[0]]
-    same = [judged for judged in benign if judged.comparison.verdict == "same"]
+    """Return stages, margins and cost, a line each."""
     lines = []
-    if caught:
-        right = [judged.named_right for judged in caught]
-        lines += [
-            f"first stage named right: {_share(right)} of {len(right)} caught",
-            "smallest fault, its largest deviation over the threshold: " + _least(caught, "largest_excess"),
-            "smallest fault, its first deviation over the threshold: " + _least(caught, "first_excess"),
-        ]
-    if same:
-        most = max(same, key=lambda judged: judged.comparison.largest)
-        lines += [
-            f"largest benign deviation over the threshold: {most.comparison.largest / 1e-10:.0e} ({most.variant.what})",
-            f"benign verdicts: {_verdicts(benign)}",
-        ]
-    return "\n".join([*lines, _cost([judged.variant for judged in (*faults, *benign)])])
+    caught = [judged for judged in faults if judged.found]
+    sharp = [judged for judged in caught if judged.comparison.deviations]
+    if sharp:
+        lines.append(f"first stage named right: {_share(j.named_right for j in caught)} of {len(caught)} caught")
+        lines.append(f"float64, smallest largest deviation of a fault: {_least(sharp, largest_excess)}")
+        lines.append(f"float64, smallest first deviation of a fault: {_least(sharp, first_excess)}")
+    if benign:
+        lines.append(f"float64, largest benign deviation: {_most(benign)}")
+        lines += [f"float64, benign verdicts: {_verdicts(judged.comparison for judged in benign)}"]
+        fresh = [judged.replay for judged in benign if judged.variant.id not in lowprecision.CALIBRATING]
+        lines.append(f"replay, benign verdicts of the {len(fresh)} that did not calibrate: {_verdicts(fresh)}")
+    return "\n".join([*lines, *_cost([judged.variant for judged in (*faults, *benign)])])
 
 
-def _least(judged: Iterable[Judged], excess: str) -> str:
-    least = min(judged, key=lambda one: getattr(one, excess))
-    return f"{getattr(least, excess):.0e} ({least.variant.id}, {least.variant.what})"
+def _least(sharp: Sequence[Judged], excess: Callable[[Comparison], float]) -> str:
+    least = min(sharp, key=lambda judged: excess(judged.comparison))
+    return f"{excess(least.comparison):.0e} thresholds ({least.variant.id}, {least.variant.what})"
 
 
-def _verdicts(benign: Iterable[Judged]) -> str:
-    verdicts = [judged.comparison.verdict for judged in benign]
+def _most(benign: Sequence[Judged]) -> str:
+    same = [judged for judged in benign if judged.comparison.verdict == "same"]
+    most = max(same, key=lambda judged: judged.comparison.largest)
+    return f"{most.comparison.largest / THRESHOLD:.0e} thresholds ({most.variant.id}, {most.variant.what})"
+
+
+def _verdicts(comparisons: Iterable[Comparison]) -> str:
+    verdicts = [comparison.verdict for comparison in comparisons]
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("same", "drift", "different"))
 
 
-def _cost(variants: Sequence[Variant]) -> str:
-    seconds = {p: median(run(variant, p).seconds for variant in variants) for p in PRECISIONS}
-    size = len(run(REFERENCE).record.to_text().encode())
-    times = ", ".join(f"{value:.1f} in {precision}" for precision, value in seconds.items())
-    return f"median seconds a run: {times}; bytes of the baseline: {size:,}"
+def _cost(variants: Sequence[Variant]) -> list[str]:
+    seconds = {way: median(run(variant, how).seconds for variant in variants) for way, how in ways().items()}
+    records = (f"{len(_baseline(way).to_text().encode()):,} ({way})" for way in ("float64", "replay"))
+    return [
+        "median seconds a run: " + ", ".join(f"{value:.1f} ({way})" for way, value in seconds.items()),
+        f"bytes of a baseline: {', '.join(records)}, {lowprecision.bytes_of_states():,} (states of the replay)",
+    ]
 
 
 def faults_table(faults: Sequence[Judged]) -> str:
@@ -120,36 +153,35 @@ def faults_table(faults: Sequence[Judged]) -> str:
 
 
 def _fault_row(judged: Judged) -> list[str]:
-    first = judged.comparison.first_divergence
     found = ["not found", "-", "-", "-"]
-    if first is not None:
-        sizes = (f"{excess:.0e}" for excess in (judged.first_excess, judged.largest_excess))
-        place = f"step {first.step}, {first.stage}, {first.stream}"
-        found = [place, "yes" if judged.named_right else "no", *sizes]
+    if judged.found:
+        sizes = (f"{excess(judged.first):.0e}" for excess in (first_excess, largest_excess))
+        found = [_place(judged.first), "yes" if judged.named_right else "no", *sizes]
     return [judged.variant.id, judged.variant.what, *found, *_marks(judged)]
 
 
+def _place(comparison: Comparison) -> str:
+    divergence = comparison.first_divergence
+    if divergence is None:
+        return ""
+    way = "" if comparison.record.precision == "float64" else "replay: "
+    return f"{way}step {divergence.step}, {divergence.stage}, {divergence.stream}"
+
+
 def benign_table(benign: Sequence[Judged]) -> str:
-    """Return one line a benign variant: verdict, largest deviation, and which rules alarmed."""
-    header = ["id", "benign change", "verdict", "largest deviation", *_letters()]
+    """Return one line a benign variant: verdicts, largest deviation, and which rules alarmed."""
+    header = ["id", "benign change", "float64", "largest deviation", "replay", *_letters()]
     return _table(header, (_benign_row(judged) for judged in benign))
 
 
 def _benign_row(judged: Judged) -> list[str]:
-    verdict = judged.comparison.verdict
-    first = judged.comparison.first_divergence
-    place = f" (step {first.step}, {first.stage}, {first.stream})" if first else ""
-    largest = f"{judged.comparison.largest:.0e}"
-    return [judged.variant.id, judged.variant.what, verdict + place, largest, *_marks(judged)]
-
-
-def legend() -> str:
-    """Return which letter stands for which rule in the long tables."""
-    return "\n".join(f"{letter}: {rule.name}" for letter, rule in zip(_letters(), RULES, strict=True))
+    sharp, wide = (f"{c.verdict} {_place(c)}".strip() for c in (judged.comparison, judged.replay))
+    return [judged.variant.id, judged.variant.what, sharp, f"{judged.comparison.largest:.0e}", wide, *_marks(judged)]
 
 
 def _letters() -> list[str]:
-    return [chr(ord("a") + k) for k in range(len(RULES))]
+    """Return the letter of each rule, by which the long tables name it."""
+    return [chr(ord("a") + column) for column in range(len(RULES))]
 
 
 def _marks(judged: Judged) -> list[str]:
