@@ -222,7 +222,7 @@ MESSAGES = [
         "  fix    restore them (git checkout -- b/t~12.safetensors) or regenerate the baseline: pytest t.py",
     ),
     (
-        errors.RerunError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
+        errors.RerunFailedError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
         "this training was run again with 2 threads, and that run left no record\n"
         "  where  t.py::test_a\n"
         "  fix    run the test alone and look at its output; the last lines of the run were:\nE   boom\n1 failed",
