@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from harness.determinism import swap_layout
 from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
-from harness.hooks import on_forward, on_step, unwrapped
+from harness.hooks import on_forward, on_step
 from harness.recipe import Precision
 from harness.record import Picture, Value
 from harness.states import States
@@ -48,7 +48,6 @@ class Recording:
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
-        optimizer = optimizer and unwrapped(optimizer)
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise WatchedTwiceError()
