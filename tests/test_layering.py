@@ -21,6 +21,9 @@ ORDER = [
     "renaming",
     "states",
     "environment",
+    "provenance",
+    "png",
+    "files",
     "variation",
     "determinism",
     "data",
@@ -43,9 +46,11 @@ ORDER = [
     "equivalence",
     "power",
     "baselines",
+    "candidates",
     "figures",
     "tensorboard",
     "report",
+    "commands",
     "plugin",
 ]
 """Top to bottom: a module imports only from those above it."""

@@ -8,6 +8,7 @@ HarnessError
 ├── RecorderError          a training loop that is watched in a wrong way
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
+├── AcceptError            a result that cannot become a baseline
 ├── RerunError             a training that could not be run again as a rerun has to be
 ├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
 └── EquivalenceError       seeds that cannot be judged together
@@ -15,6 +16,16 @@ HarnessError
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
 """
 
+from harness.errors.accepting import (
+    AcceptError,
+    CandidateCorruptError,
+    CandidateIncompleteError,
+    CandidateStaleError,
+    NeedsTrainingError,
+    NoCandidateError,
+    NoReasonError,
+    NothingFailedError,
+)
 from harness.errors.base import (
     HarnessError,
 )
@@ -90,6 +101,7 @@ from harness.errors.training import (
 
 
 __all__ = [
+    "AcceptError",
     "BaselineCorruptError",
     "BaselineEditedError",
     "BaselineError",
@@ -97,6 +109,9 @@ __all__ = [
     "BaselineNonFiniteError",
     "BaselineStatesError",
     "BaselineWriteError",
+    "CandidateCorruptError",
+    "CandidateIncompleteError",
+    "CandidateStaleError",
     "CheckedTwiceError",
     "DataCorruptError",
     "DataError",
@@ -115,13 +130,16 @@ __all__ = [
     "MixedPrecisionError",
     "ModelError",
     "ModelOutputError",
+    "NeedsTrainingError",
     "NeverSteppedError",
+    "NoCandidateError",
     "NoCifar10Error",
     "NoDeviceError",
     "NoLibraryError",
     "NoLossError",
     "NoMetricError",
     "NoPictureError",
+    "NoReasonError",
     "NoSeedsError",
     "NoStreamError",
     "NonFiniteError",
@@ -132,6 +150,7 @@ __all__ = [
     "NotComparedError",
     "NotFinishedError",
     "NotRecordingError",
+    "NothingFailedError",
     "NothingWatchedError",
     "RecipeError",
     "RecordError",

@@ -1,5 +1,6 @@
 """Hooks that close the holes of pytest-mpl: names, figures that are not compared, files that are half written."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.baselines import baseline_name, move, orphans
+from harness.baselines import baseline_name, orphans, save_figure
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
+from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
@@ -126,6 +128,8 @@ class FigureGate:
                 self._mpl.use_full_test_name = self._full_names and not ours  # it would override our file names
             if ours:
                 self._check_will_compare(item)
+                if self._mpl:
+                    offers.withdrawn(item, self._session, _baseline(item))
                 item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
             try:
                 yield
@@ -143,7 +147,16 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item, self._session)}", pytrace=False)
+        return pytest.fail.Exception(f"{failed}\n  accept    {self._accept(item)}", pytrace=False)
+
+    def _accept(self, item: pytest.Item) -> str:
+        """Keep the figure that differs from its baseline; return the command line that accepts it."""
+        baseline = _baseline(item)
+        result = self._results(item) / f"result{baseline.suffix}"
+        if not (baseline.is_file() and result.is_file()):
+            return regenerate_command(item, self._session)
+        difference = _difference(self._results(item))
+        return offers.keep(item, self._session, baseline, result.read_bytes(), difference=difference)[1]
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:
@@ -156,7 +169,8 @@ class FigureGate:
     def _finish(self, item: pytest.Item) -> None:
         if self._staging:
             for file in self._staging.iterdir():
-                move(file, self._session.baselines / file.name)
+                save_figure(self._session.baselines / file.name, file.read_bytes(), self._session.provenance)
+                file.unlink()
                 self._session.counts.generated += 1
         elif self._mpl and is_ours(item.config, item):
             self._count()
@@ -186,6 +200,14 @@ def _settings(name: str, folder: Path, marker: pytest.Mark) -> dict[str, Any]:
     return {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
 
 
+def _baseline(item: pytest.Item) -> Path:
+    """Return the file of a figure's baseline; a marker's own folder is relative to the test's file."""
+    marker = item.get_closest_marker(MARKER)
+    assert marker is not None, "the caller's condition"
+    folder: str = marker.kwargs["baseline_dir"]
+    return item.path.parent / folder / str(marker.kwargs["filename"])
+
+
 def _sees_all(session: pytest.Session) -> bool:
     config = session.config
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
@@ -211,4 +233,12 @@ def _rms(folder: Path) -> float:
     if not all(file.exists() for file in files):  # another format than PNG, or a hash library
         return 0.0
     one, other = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files)
+    if one.shape != other.shape:
+        return math.inf
     return float(np.sqrt(np.mean((one - other) ** 2)))
+
+
+def _difference(folder: Path) -> str:
+    """Say how a figure that failed differs from its baseline."""
+    rms = _rms(folder)
+    return f"the figure differs, RMS {rms:.2f}" if math.isfinite(rms) else "the figure has another size"

@@ -2,14 +2,16 @@
 
 import os
 import re
+import time
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
-from harness.plugin.rerun import Assignment, Rerun, Reruns
+from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.variation import varied
 
 
@@ -34,6 +36,7 @@ class Counts:
     not_compared: int = 0
     drifted: int = 0
     judged: int = 0
+    acceptable: int = 0
     faults_planted: int = 0
     faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
@@ -80,6 +83,7 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.counts = Counts()
+        self.started = time.time()
         self.output = config.rootpath / "build" / "harness"
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
@@ -139,6 +143,19 @@ class Session:
             return ""
         value = str(self.config.getini(name) or "")
         return "" if re.match("https?://", value) else value
+
+    @property
+    def failed(self) -> Path:
+        """Folder of the results that differ from their baselines."""
+        return self.output / "failed"
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """Where the results of this session come from; asked before the first baseline is written."""
+        from harness.provenance import command_text, provenance
+
+        arguments, here = command_line(self.config)
+        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)))
 
     @property
     def tensorboard(self) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.errors import NoCifar10Error
+from harness.plugin.offers import accept_command
 from harness.plugin.session import Session
 from harness.thresholds import THRESHOLD
 
@@ -43,6 +44,8 @@ def _comparisons(session: Session) -> Iterator[str]:
         f"{counts.generated} generated, {counts.not_compared} not compared"
         + (f", {counts.judged} judged by several seeds" if counts.judged else "")
     )
+    if counts.acceptable > 1:
+        yield f"accept all {counts.acceptable}: {accept_command(session)}"
     yield from counts.notes
     if counts.faults_planted:
         yield f"gate power: {counts.faults_caught} of {_number(counts.faults_planted, 'planted fault')} caught"

@@ -1,6 +1,7 @@
 """What people read: a comparison, a training, seeds. Words only, no decisions."""
 
-from harness.report.comparison import calibration_note, failure, note
+from harness.report.accepted import accepted_table
+from harness.report.comparison import calibration_note, difference, failure, note
 from harness.report.equivalence import equivalence_text
 from harness.report.power import power_text
 from harness.report.training import progress_line, training_line
@@ -8,7 +9,9 @@ from harness.report.words import stream_text
 
 
 __all__ = [
+    "accepted_table",
     "calibration_note",
+    "difference",
     "equivalence_text",
     "failure",
     "note",

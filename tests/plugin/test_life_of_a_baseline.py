@@ -78,11 +78,12 @@ def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
             "  then       update of conv1.weight at step 0; norm of conv1.weight at step 0; * of * values in *",
             "  unchanged  structure, data, init",
             "  changed    recipe: learning_rate 0.05 -> 0.05005 since the baseline was made",
-            "  look       build/harness/records/test_gate-test_training.json   (baseline: baselines/*.json)",
+            "  look       build/harness/failed/test_gate-test_training.json   (baseline: baselines/*.json)",
             "  look       tensorboard --logdir build/harness/tensorboard",
-            "  accept     pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines",
+            '  accept     harness accept test_gate-test_training --reason "..."',
             "Error: Image files did not match.",
-            "  accept    pytest 'test_gate.py::test_loss_curve[[]cpu[]]' --mpl-generate-path=baselines",
+            '  accept    harness accept test_gate-test_loss_curve --reason "..."',
+            'accept all 2: harness accept --reason "..."',
         ]
     )
     assert project.files() == before
