@@ -48,7 +48,7 @@ class Comparison:
         """same, drift or different."""
         if not all(_is_harmless(deviation, self.record) for deviation in self.deviations):
             return "different"
-        moved = self.deviations or (self.record.precision != "float64" and self.largest > 0)
+        moved = self.deviations or (not self.record.precision.startswith("float64") and self.largest > 0)
         return "drift" if moved else "same"
 
     @property

@@ -38,6 +38,7 @@ ORDER = [
     "summary",
     "equivalence",
     "baselines",
+    "events",
     "figures",
     "tensorboard",
     "report",

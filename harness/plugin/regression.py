@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,12 @@ from harness import report
 from harness.baselines import baseline_name, load_baseline, load_states, save_baseline
 from harness.comparison import compare
 from harness.errors import BaselineMissingError, CheckedTwiceError
+from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices
 from harness.plugin.rerun import rerun_test
 from harness.plugin.session import Session
+from harness.recipe import Precision
+from harness.thresholds import IN_EVENT_FILES
 from harness.variation import Variation
 
 
@@ -94,6 +97,31 @@ class TrainingRegression:
         else:
             self._compare(record, path, name)
 
+    def check_events(
+        self,
+        logdir: str | os.PathLike[str],
+        *,
+        precision: Precision = "float64",
+        name: str = "",
+        ignore: Sequence[str] = MEASURED_TIMES,
+    ) -> None:
+        """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
+
+        Args:
+            logdir: the folder, with all runs below it (`events.read_events` says how they become one record).
+            precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
+                keep float32; otherwise they must be equal in the same environment, and may part in another.
+            name: as for `check`.
+            ignore: patterns of scalars that are no property of the training.
+
+        Raises:
+            EventsError: the files are missing, damaged, or hold no scalar.
+            HarnessError: as for `check`.
+        """
+        __tracebackhide__ = True
+        device = device_of(self._item) or "cpu"
+        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
+
     def _path(self, name: str) -> Path:
         stem = baseline_name(self._item.nodeid, device_of(self._item)) + (f",{baseline_name(name)}" if name else "")
         return self._session.baselines / f"{stem}.json"
@@ -145,7 +173,9 @@ class TrainingRegression:
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
             pytest.fail(self._failure(comparison, path), pytrace=False)
-        if comparison.verdict == "same":
+        if comparison.verdict == "same" and record.precision.endswith(IN_EVENT_FILES):  # whose threshold is another
+            counts.notes.append(report.note(comparison))
+        elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
 

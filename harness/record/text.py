@@ -17,13 +17,13 @@ from harness.record.parts import PICTURE_IMAGES, PICTURE_SIDE, STAGES, Calibrati
 if TYPE_CHECKING:
     from harness.record import Record
 
-__all__ = ["FORMAT", "decoded", "encoded"]
+__all__ = ["FORMAT", "LONGEST_RUN", "decoded", "encoded"]
 
 FORMAT = 1
 """Version of the text form; a reader refuses any other."""
 
 _VALUES_PER_LINE = 4
-_LONGEST_RUN = 10**9
+LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
 _NON_FINITE = ("nan", "inf", "-inf")
 
@@ -158,7 +158,7 @@ def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _is_step(step: object) -> bool:
-    return isinstance(step, int) and 0 <= step < _LONGEST_RUN
+    return isinstance(step, int) and 0 <= step < LONGEST_RUN
 
 
 def _is_value(value: object) -> bool:
