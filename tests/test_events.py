@@ -136,7 +136,7 @@ def test_torch_writes_what_we_read(tmp_path):
     record = read_events(tmp_path)
 
     assert list(record.streams) == [
-        "accuracy", "hparams[0]/final", "loss", "split_train/split", "split_val/split"
+        "loss", "accuracy", "hparams[0]/final", "split_train/split", "split_val/split"
     ]  # fmt: skip
     assert points(record) == [(0, 0.0), (1, 0.1), (2, 0.2)]
     assert points(record, "accuracy") == [(0, 0.0), (1, 0.2), (2, 0.4)]
@@ -235,7 +235,7 @@ def test_wall_times_among_the_scalars_are_left_out(tmp_path):
     write(tmp_path / "a.tfevents", *(scalar(tag, 0, 1.0) for tag in tags))
 
     assert list(read_events(tmp_path).streams) == ["train/loss"]
-    assert list(read_events(tmp_path, ignore=()).streams) == sorted(tags)
+    assert list(read_events(tmp_path, ignore=()).streams) == ["train/loss", *sorted(tags[1:])]
     assert list(read_events(tmp_path, ignore=("*_time", "t*/*")).streams) == ["epoch_steps_per_second", "eval/runtime"]
 
 
@@ -266,6 +266,13 @@ def test_a_tags_words_tell_its_stage(tmp_path, tag, stage):
     (stream,) = read_events(tmp_path).streams.values()
 
     assert stream.stage == stage
+
+
+def test_losses_come_first(tmp_path):
+    """What summaries and curves show is the loss, whatever else sorts before it."""
+    write(tmp_path / "a.tfevents", *(scalar(tag, 0, 1.0) for tag in ("epoch", "train/loss", "hp_metric")))
+
+    assert list(read_events(tmp_path).streams) == ["train/loss", "epoch", "hp_metric"]
 
 
 @pytest.mark.parametrize("tag", ["distance/anchor", "optimizer", "gradient/w", "weight"])

@@ -78,7 +78,7 @@ def read_events(
     check_fields(precision=precision)
     files = {run: [read_event_file(path) for path in paths] for run, paths in _runs(Path(folder)).items()}
     series = _by_stream(files)
-    names = [name for name in sorted(series) if not any(fnmatchcase(name, pattern) for pattern in ignore)]
+    names = [name for name in sorted(series, key=_rank) if not any(fnmatchcase(name, pattern) for pattern in ignore)]
     if not names:
         raise NoScalarError(path=folder)
     return Record(
@@ -170,6 +170,11 @@ def _until(series: _Series, step: int) -> _Series:
 def _stream(name: str, series: _Series) -> Stream:
     ordered = sorted(series, key=lambda point: point[0])
     return Stream(_stage(name), tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    """Sort losses to the front: the first stream of the forward stage is what a training is shown by."""
+    return "loss" not in name.lower(), name
 
 
 def _stage(name: str) -> str:
