@@ -166,6 +166,7 @@ class TrainingRegression:
     def _compare(self, record: "Record", path: Path, name: str) -> None:
         __tracebackhide__ = True
         comparison = self._comparison(record, path, name)
+        self._session.runs.overlay(record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
