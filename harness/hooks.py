@@ -8,12 +8,20 @@ from torch import nn
 from torch.optim import Optimizer
 
 
-__all__ = ["on_forward", "on_step"]
+__all__ = ["on_forward", "on_output", "on_step"]
 
 
 def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
     """Call `notify(model)` before every forward pass of a model; return what removes the hook."""
     return model.register_forward_pre_hook(_ForwardHook(notify)).remove
+
+
+def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Callable[[], None]:
+    """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
+
+    Compiled code is the same with and without it: there, it is never called.
+    """
+    return module.register_forward_hook(_OutputHook(notify)).remove
 
 
 def on_step(
@@ -68,3 +76,17 @@ class _ForwardHook:
 
     def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
         return _ForwardHook, ()
+
+
+class _OutputHook:
+    """Likewise, after a forward pass."""
+
+    def __init__(self, notify: Callable[[tuple[Any, ...], Any], None] | None = None) -> None:
+        self._notify = notify
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if self._notify and not torch.compiler.is_compiling():
+            self._notify(inputs, output)
+
+    def __reduce__(self) -> tuple[type["_OutputHook"], tuple[()]]:
+        return _OutputHook, ()
