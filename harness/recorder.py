@@ -2,14 +2,17 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Self
 
 from torch import nn
 from torch.optim import Optimizer
 
 from harness.determinism import deterministic
+from harness.dtypes import named_mixture, refuse_low_loss
 from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
+from harness.faults import plant
 from harness.measure import fingerprint, numbers, tensors_in
 from harness.pictures import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recipe import Precision, check_fields
@@ -72,6 +75,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
+        self._fault = plant(current().fault, self._stack)
         self._stack.enter_context(deterministic(self.precision, self.seed))
         self._state = Recording(self.precision, self._stack, self.states)
         self._record = None
@@ -84,6 +88,8 @@ class Recorder:
         with stack:
             if kind is None:
                 self._record = self._finish()
+            elif mixture := named_mixture(error, self._state.module_names(), self.precision):
+                raise mixture
 
     @property
     def record(self) -> Record:
@@ -112,7 +118,10 @@ class Recorder:
             ForeignOptimizerError: the optimizer holds no parameter of the model.
             WrongDtypeError: a weight is in another precision.
         """
-        self._recording("watch").watch(model, optimizer, name)
+        state = self._recording("watch")
+        if self._fault:
+            self._fault.watch(model, optimizer)  # its hooks come before ours
+        state.watch(model, optimizer, name)
 
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
@@ -126,6 +135,8 @@ class Recorder:
             NotABatchError: there is no tensor or array in it.
         """
         state = self._recording("batch")
+        if self._fault:
+            self._fault.batch(images, labels)
         state.begin_batch()
         for name, part in (("order", order), ("labels", labels), ("images", images)):
             if part is not None:
@@ -146,8 +157,11 @@ class Recorder:
 
         Raises:
             NotANumberError: a value is none of these.
+            LowPrecisionError: a value with gradients is in less than float64, in a float64 run.
         """
         state = self._recording("log")
+        if self.precision == "float64":
+            refuse_low_loss(values)
         _log(state, "evaluation" if state.evaluating else "forward", "log", values)
 
     def evaluation(self, **values: object) -> None:
@@ -183,6 +197,12 @@ class Recorder:
             if taken:
                 state.pictures[name] = taken
 
+    def at_end(self, undo: Callable[[], None]) -> None:
+        """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
+        if self._stack is None:
+            raise NotRecordingError(method="at_end")
+        self._stack.callback(undo)
+
     def _recording(self, method: str) -> Recording:
         if self._stack is None:
             raise NotRecordingError(method=method)
@@ -207,6 +227,7 @@ class Recorder:
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
+            fault=self._fault.outcome if self._fault else None,
         )
 
 

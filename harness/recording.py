@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 from harness.activations import ActivationMaps
 from harness.determinism import swap_layout
 from harness.distributions import Distributions
+from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
-from harness.hooks import on_forward, on_step
+from harness.hooks import on_forward, on_step, unwrapped
 from harness.recipe import Precision
 from harness.record import Picture, Value
 from harness.states import States
@@ -48,17 +49,21 @@ class Recording:
         self._states = states
         self._met = -1
         self._looked = (-1, 0)
+        self._first_step = stack.enter_context(contextlib.ExitStack())
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
+        optimizer = optimizer and unwrapped(optimizer)
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise WatchedTwiceError()
         if watched is None:
             watched = self._add(model, optimizer, name)
             self._stack.callback(on_forward(model, self._on_forward))
+            if self._precision == "float64":
+                self._first_step.callback(refuse_low_precision(model, module_names(model, watched.prefix)))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
             self._stack.callback(self._follow(watched, optimizer))
@@ -74,6 +79,11 @@ class Recording:
         if stage == "evaluation":
             self._settle()
         self.tape.add(stage, names, self._step, values)
+
+    def module_names(self) -> dict[int, str]:
+        """Return the names of all modules of the watched models, by id."""
+        names = (module_names(watched.model, watched.prefix) for watched in self.watched)
+        return {key: name for each in names for key, name in each.items()}
 
     def finish(self) -> None:
         """Record what the last step left behind, and check that there is something to compare.
@@ -130,6 +140,7 @@ class Recording:
             watched.end_step(optimizer)
             self._optimizer_steps += 1
             self._midway = False
+            self._first_step.close()
 
         return on_step(optimizer, before, gradients, after)
 

@@ -111,6 +111,7 @@ class Watched:
         former.replaced = True
         self._previous = former._previous
 
+    @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, tape: Tape, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
         tensors = {**self.parameters(), **self.buffers()}
@@ -165,6 +166,7 @@ class Watched:
             self._rows[stage] = row
             tape.add(stage, names, step, values)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""

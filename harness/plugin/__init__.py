@@ -33,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         devices.check_options(config)
         config.stash[SESSION] = session = Session(config)
+        config.add_cleanup(session.reruns.close)
         if session.assignment:
             vary(config, session.assignment.variation)
         else:

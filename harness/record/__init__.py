@@ -55,6 +55,8 @@ class Record:
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a baseline that was trained with several seeds (`equivalence`).
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
+        fault: whether the fault that was to be planted (`Variation.fault`) took effect, and if not, why; None if none
+            was. Not part of the text form either.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Record:
     calibration: Calibration | None = field(default=None, compare=False)
     seeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict, compare=False)
     seconds: float = field(default=0.0, compare=False)
+    fault: tuple[bool, str] | None = field(default=None, compare=False)
 
     @property
     def num_steps(self) -> int:
