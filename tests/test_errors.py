@@ -55,6 +55,10 @@ MESSAGES = [
         "  fix    return the module itself",
     ),
     (
+        errors.UnknownFaultError(fault="rate", known="rate-scaled, state-lost"),
+        "there is no fault 'rate'\n  where  Variation(fault=...)\n  fix    use one of rate-scaled, state-lost",
+    ),
+    (
         errors.UnknownDeviceError(device="tpu", known="cpu, cuda, mps"),
         "there is no device 'tpu'\n  fix    use one of cpu, cuda, mps",
     ),
@@ -92,6 +96,12 @@ MESSAGES = [
         "  fix    watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer)",
     ),
     (
+        errors.NoLibraryError(library="ignite", extra="ignite"),
+        "ignite is not installed\n"
+        "  where  harness.adapters.ignite\n"
+        "  fix    pip install 'pytest-training-regression[ignite]'",
+    ),
+    (
         errors.NoLossError(steps=3),
         "no loss was logged in 3 steps\n"
         "  where  the `with Recorder(...)` block\n"
@@ -120,6 +130,24 @@ MESSAGES = [
         "conv1.weight is x, but this run is in float64\n"
         "  where  Recorder.watch\n"
         "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
+    ),
+    (
+        errors.LowPrecisionError(module="norm (Norm)", found="float32", place="model.py:12"),
+        "norm (Norm) computes in float32, but this run is in float64\n"
+        "  where  model.py:12\n"
+        "  fix    compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')",
+    ),
+    (
+        errors.MixedPrecisionError(
+            module="conv (Conv2d)",
+            found="float32 and float64",
+            precision="float64",
+            dtype="float64",
+            place="model.py:12",
+        ),
+        "conv (Conv2d) met float32 and float64 at once, but this run is in float64\n"
+        "  where  model.py:12\n"
+        "  fix    convert what is not float64 with .to(torch.float64); if the model insists on another precision, record the training in that: Recorder(precision=...)",
     ),
     (
         errors.NotANumberError(name="loss", found="x", method="log"),

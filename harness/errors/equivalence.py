@@ -8,6 +8,7 @@ __all__ = [
     "MetricMissingError",
     "MetricValueError",
     "NoMetricError",
+    "NoSeedsError",
     "SeedCountError",
     "SeedMissingError",
 ]
@@ -31,6 +32,14 @@ class SeedMissingError(EquivalenceError):
     what = "the baseline holds no summary of seed {seed}"
     where = "it holds those of seeds {known}"
     fix = "train the seeds that the baseline holds: a seed is compared with itself"
+
+
+class NoSeedsError(EquivalenceError):
+    """A baseline was made without the seeds that a training is to be paired with."""
+
+    what = "the baseline holds the summaries of {found} seeds, too few to judge by {seeds}"
+    where = "{path}"
+    fix = "on the former version of the code, run: {command}"
 
 
 class MetricMissingError(EquivalenceError):

@@ -20,6 +20,7 @@ __all__ = [
     "ResultsAlwaysError",
     "SharedBaselineError",
     "SuiteError",
+    "UnrepeatableError",
 ]
 
 
@@ -81,6 +82,14 @@ class RerunError(HarnessError):
     what = "this training was run again with {variation}, and that run left no record"
     where = "{nodeid}"
     fix = "run the test alone and look at its output; the last lines of the run were:\n{output}"
+
+
+class UnrepeatableError(RerunError):
+    """A training that is another one each time, so that nothing can be planted in it."""
+
+    what = "this training, run again without any change, is not the same"
+    where = "{nodeid}"
+    fix = "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its own"
 
 
 class SuiteError(HarnessError):

@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         devices.check_options(config)
         config.stash[SESSION] = session = Session(config)
+        config.add_cleanup(session.reruns.close)
         if config.getoption("--tensorboard"):
             check_folder(session.tensorboard)
         if session.assignment:

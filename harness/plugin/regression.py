@@ -1,25 +1,22 @@
 """The `training_regression` fixture: a record against its baseline."""
 
-import dataclasses
 import os
-import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness import report
-from harness.baselines import baseline_name, load_baseline, load_states, save_baseline
+from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import BaselineMissingError, CheckedTwiceError
+from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
-from harness.plugin import devices
-from harness.plugin.rerun import rerun_test
+from harness.plugin import devices, evidence
+from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
+from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.thresholds import IN_EVENT_FILES
-from harness.variation import Variation
 
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.states import States
 
-__all__ = ["TrainingRegression", "device_of", "regenerate_command", "skip_unless_writer"]
+__all__ = ["TrainingRegression", "skip_unless_writer"]
 
 
 class TrainingRegression:
@@ -54,6 +51,9 @@ class TrainingRegression:
 
         Args:
             name: as for `check`.
+
+        Raises:
+            BaselineError: the baseline, or its states, are broken.
         """
         assignment = self._session.assignment
         states = assignment.states() if assignment else self._session.states_to_fill() or self._stored(name)
@@ -62,12 +62,12 @@ class TrainingRegression:
         return states
 
     def _stored(self, name: str) -> "States | None":
-        path = self._path(name)
+        path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)
         try:
-            baseline = load_baseline(path, "")
-        except BaselineMissingError:
+            baseline = load_baseline(path, command)
+        except BaselineMissingError:  # `check` will say so
             return None
-        return load_states(path, baseline, self._accept) if baseline.calibration else None
+        return load_states(path, baseline, command) if baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -80,7 +80,8 @@ class TrainingRegression:
             CheckedTwiceError: the test has checked a record of this name.
             BaselineError: the baseline is missing, broken, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity.
-            RerunError: the training could not be run again where its comparison needs that.
+            RerunError: the training could not be run again where that is needed.
+            EquivalenceError: the seeds of --equivalence cannot be judged.
         """
         __tracebackhide__ = True
         if name in self._names:
@@ -88,14 +89,16 @@ class TrainingRegression:
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.record.write_text(record.to_text(), encoding="utf-8")
+                assignment.hand_in(record)
             return
-        path = self._path(name)
-        self._session.publish(record, f"{path.stem}-{record.device}")
+        checked = Checked(self._item, self._session, record, name, self._states.get(name))
+        self._session.publish(record, f"{checked.path.stem}-{record.device}")
         if self._session.generate_path:
-            self._generate(record, path, name)
+            self._generate(checked)
+        elif self._session.seeds:
+            self._judge(checked, self._session.seeds)
         else:
-            self._compare(record, path, name)
+            self._compare(checked)
 
     def check_events(
         self,
@@ -108,7 +111,7 @@ class TrainingRegression:
         """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
 
         Args:
-            logdir: the folder, with all runs below it (`events.read_events` says how they become one record).
+            logdir: the folder, with all runs below it (`harness.events` says how they become one record).
             precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
                 keep float32; otherwise they must be equal in the same environment, and may part in another.
             name: as for `check`.
@@ -122,86 +125,79 @@ class TrainingRegression:
         device = device_of(self._item) or "cpu"
         self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
 
-    def _path(self, name: str) -> Path:
-        stem = baseline_name(self._item.nodeid, device_of(self._item)) + (f",{baseline_name(name)}" if name else "")
-        return self._session.baselines / f"{stem}.json"
-
-    @property
-    def _accept(self) -> str:
-        return regenerate_command(self._item, self._session)
-
-    def _generate(self, record: "Record", path: Path, name: str) -> None:
+    def _generate(self, checked: Checked) -> None:
         skip_unless_writer(self._item)
-        training = self._session.training_of(record)
-        states = training.states if training else self._states.get(name)
-        states = states if states and states.steps and record.precision != "float64" else None
-        if states:
-            record = self._calibrated(record, states, name)
-        save_baseline(path, record, states)
-        self._session.counts.generated += 1
+        record, counts = checked.record, self._session.counts
+        if states := checked.kept_states():
+            record = evidence.calibrated(checked, states)
+            counts.notes.append(report.calibration_note(record))
+        if self._session.seeds:
+            record = evidence.with_seeds(checked, record, self._session.seeds)
+        save_baseline(checked.path, record, states)
+        counts.generated += 1
 
-    def _calibrated(self, record: "Record", states: "States", name: str) -> "Record":
-        """Run the benign variants of a low-precision training, and add what they show."""
-        from harness.calibration import VARIANTS, calibrate
-
-        replays = {v.text: self._rerun(record, name, states, v.text, v.variation, v.environment) for v in VARIANTS}
-        record = dataclasses.replace(record, calibration=calibrate(record, states, replays))
-        self._session.counts.notes.append(report.calibration_note(record))
-        return record
-
-    def _rerun(
-        self,
-        record: "Record",
-        name: str,
-        states: "States | None",
-        text: str,
-        variation: Variation,
-        environment: Mapping[str, str],
-    ) -> "Record":
-        training = self._session.training_of(record)
-        if training and not environment:
-            return self._session.retrain(training, variation, states, text)
-        return rerun_test(self._item, name, variation, environment, states, text)
-
-    def _compare(self, record: "Record", path: Path, name: str) -> None:
+    def _judge(self, checked: Checked, seeds: int) -> None:
+        """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
         __tracebackhide__ = True
-        comparison = self._comparison(record, path, name)
-        self._session.runs.overlay(record, comparison.baseline, differs=comparison.verdict != "same")
+        baseline = checked.baseline()
+        if len(baseline.seeds) < seeds:
+            command = f"{checked.accept} --equivalence={seeds}"
+            raise NoSeedsError(path=checked.path, found=len(baseline.seeds), seeds=seeds, command=command)
+        result = evidence.judged(checked, baseline, seeds)
+        self._session.counts.judged += 1
+        text = f"{checked.item.nodeid}\n{report.equivalence_text(result)}"
+        if result.verdict != "equivalent":
+            pytest.fail(text, pytrace=False)
+        self._session.counts.notes.append(f"{text}\n  accept  {checked.accept} --equivalence={seeds}")
+
+    def _compare(self, checked: Checked) -> None:
+        __tracebackhide__ = True
+        baseline = checked.baseline()
+        comparison = self._comparison(checked, baseline)
+        self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
-            pytest.fail(self._failure(comparison, path), pytrace=False)
-        if comparison.verdict == "same" and record.precision.endswith(IN_EVENT_FILES):  # whose threshold is another
-            counts.notes.append(report.note(comparison))
+            pytest.fail(self._failure(comparison, checked), pytrace=False)
+        if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
+            counts.notes.append(report.note(comparison))  # its margin is another
         elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
+        if self._session.measures_power:
+            self._measure(checked, baseline)
 
-    def _comparison(self, record: "Record", path: Path, name: str) -> "Comparison":
+    def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
-        baseline = load_baseline(self._session.shown(path), self._accept)
-        comparison = compare(baseline, record)
-        if comparison.verdict == "same" or not (baseline.calibration and self._session.training_of(record)):
+        comparison = compare(baseline, checked.record)
+        if comparison.verdict == "same" or not (baseline.calibration and checked.is_recipes):
             return comparison
-        states = load_states(path, baseline, self._accept)
-        return compare(baseline, self._rerun(record, name, states, "put back on stored states", Variation(), {}))
+        states = checked.stored_states(baseline)
+        return compare(baseline, checked.rerun("put back on stored states", Rerun(states=states)))
 
-    def _failure(self, comparison: "Comparison", path: Path) -> str:
-        kept = self._session.output / "records" / path.name
+    def _measure(self, checked: Checked, baseline: "Record") -> None:
+        """Plant faults in the training; too many that escape are a failure."""
+        __tracebackhide__ = True
+        power = evidence.measured(checked, baseline)
+        counts = self._session.counts
+        counts.faults_planted += len(power.planted)
+        counts.faults_caught += len(power.caught)
+        text = report.power_text(power, checked.item.nodeid)
+        if power.score < self._session.least_power:
+            pytest.fail(f"{text}\n  below --gate-power-min={self._session.least_power:g}", pytrace=False)
+        counts.notes.append(text)
+
+    def _failure(self, comparison: "Comparison", checked: Checked) -> str:
+        session = self._session
+        kept = session.output / "records" / checked.path.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(comparison.record.to_text(), encoding="utf-8")
-        look = [f"{self._session.shown(kept)}   (baseline: {self._session.shown(path)})"]
-        look += [f"tensorboard --logdir {self._session.shown(self._session.tensorboard)}"]
-        return report.failure(comparison, test=self._item.nodeid, look=look, accept=self._accept)
-
-
-def device_of(item: pytest.Item) -> str | None:
-    """Return the value of a test's `device` parameter."""
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get(devices.PARAMETER) if callspec else None
+        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"]
+        look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
+        return report.failure(comparison, test=self._item.nodeid, look=look, accept=checked.accept)
 
 
 def skip_unless_writer(item: pytest.Item) -> None:
@@ -212,16 +208,3 @@ def skip_unless_writer(item: pytest.Item) -> None:
     chosen = devices.writer(item.config)
     if device != chosen:
         pytest.skip(f"baselines are written on {chosen}, one for all devices")
-
-
-def regenerate_command(item: pytest.Item, session: Session) -> str:
-    """Return the command line that makes this run of one test its baseline, from where pytest was started."""
-    path, colons, test = item.nodeid.partition("::")
-    place = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
-    words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={session.shown(session.baselines)}"]
-    device, cifar10 = device_of(item), item.config.getoption("--cifar10")
-    if device and device != devices.writer(item.config):
-        words.append(f"--device={device}")
-    if cifar10:
-        words.append(f"--cifar10={cifar10}")
-    return shlex.join(words)

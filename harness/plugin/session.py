@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
-from harness.plugin.rerun import Assignment
+from harness.plugin.rerun import Assignment, Rerun, Reruns
 from harness.plugin.runs import Runs
-from harness.variation import Variation, varied
+from harness.variation import varied
 
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class Counts:
     generated: int = 0
     not_compared: int = 0
     drifted: int = 0
+    judged: int = 0
+    faults_planted: int = 0
+    faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
@@ -80,6 +83,7 @@ class Session:
         self.counts = Counts()
         self.output = config.rootpath / "build" / "harness"
         self.assignment = Assignment.from_environment()
+        self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
         self.runs = Runs()
 
@@ -95,6 +99,21 @@ class Session:
             return bool(self.config.getini("strict"))
         except ValueError:
             return bool(self.config.getoption("strict", False))
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
+        return int(self.config.getoption("--equivalence") or 0)
+
+    @property
+    def measures_power(self) -> bool:
+        """Whether standard faults are planted in every training."""
+        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+
+    @property
+    def least_power(self) -> float:
+        """Share of the planted faults that has to be caught."""
+        return float(self.config.getoption("--gate-power-min") or 0.0)
 
     @property
     def generate_path(self) -> Path | None:
@@ -175,21 +194,20 @@ class Session:
         """Return the training of a recipe that a record came from, or None if it is a watched loop's."""
         return next((training for training in self._trainings.values() if training.record is record), None)
 
-    def retrain(self, training: Training, variation: Variation, states: "States | None", text: str) -> "Record":
-        """Train a recipe again, varied, and return the record.
+    def retrain(self, training: Training, how: Rerun, text: str) -> "Record":
+        """Train a recipe again in this process and return the record.
 
         Args:
             training: to be run again.
-            variation: how it is varied.
-            states: to put back into it.
-            text: the variation in words.
+            how: what is different.
+            text: that, in words.
         """
         from harness.plugin.progress import Progress
         from harness.training import train
 
         recipe, device = training.recipe, training.device
-        with varied(variation), Progress(self.config, f"{recipe.title}, {text}", recipe.num_steps) as progress:
-            return train(recipe, device, cifar10=self.cifar10, progress=progress, states=states)
+        with varied(how.variation), Progress(self.config, f"{recipe.title}, {text}", recipe.num_steps) as progress:
+            return train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
 
     def _train(self, recipe: "Recipe", device: str, states: "States | None") -> "Record":
         from harness.plugin.progress import Progress

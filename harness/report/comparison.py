@@ -1,0 +1,123 @@
+"""A comparison in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from harness.comparison import Comparison, Deviation
+from harness.record import Record
+from harness.report.words import count, number, stream_text, title
+from harness.thresholds import IN_EVENT_FILES
+
+
+__all__ = ["calibration_note", "failure", "note"]
+
+_LATER = 2
+"""Later divergences that a failure lists."""
+
+
+def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str) -> str:
+    """Word a comparison whose verdict is different.
+
+    Args:
+        comparison: with at least one deviation.
+        test: pytest's id of the test.
+        look: files and folders worth opening.
+        accept: the one command that makes the present run the baseline.
+
+    Returns:
+        A headline that names step, stage and stream, and labelled lines below it. Drift within what another
+        environment explains has no such place; its headline is the note on it.
+    """
+    first = comparison.deviations[0] if comparison.deviations else None
+    rows = [
+        ("recipe", f"{title(comparison.record)}   {test}"),
+        ("first", _numbers(first) if first else ""),
+        ("threshold", _threshold(first, comparison) if first else ""),
+        ("then", _then(comparison) if first else ""),
+        ("grows", _grows(comparison)),
+        ("unchanged", ", ".join(comparison.unchanged)),
+        ("changed", _changed(comparison)),
+        ("renamed", _renamed(comparison)),
+        *(("look", place) for place in look),
+        ("accept", accept),
+    ]
+    headline = _headline(first) if first else note(comparison)
+    return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
+
+
+def _headline(first: Deviation) -> str:
+    since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
+    return f"training differs from its baseline {since}: {first.stage}, {stream_text(first.stream)}"
+
+
+def _numbers(first: Deviation) -> str:
+    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < math.inf else "")
+
+
+def _threshold(first: Deviation, comparison: Comparison) -> str:
+    """Say where a threshold comes from that is not the usual one."""
+    if comparison.record.precision.endswith(IN_EVENT_FILES):
+        return "event files keep float32, which rounds by up to 1.2e-07"
+    calibration, measured = comparison.baseline.calibration, first.limit.measured
+    if calibration is None or measured is None:
+        return ""
+    place = f"{number(first.limit.place, 'step')} after a stored state"
+    return f"{calibration.margin:g} x {measured:.1e}, the largest {place} with {', '.join(calibration.variants)}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _then(comparison: Comparison) -> str:
+    """Name the first divergences of later stages, and count."""
+    later: dict[str, Deviation] = {}
+    for deviation in comparison.deviations[1:]:
+        if deviation.stage != comparison.deviations[0].stage:
+            later.setdefault(deviation.stage, deviation)
+    texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
+    known = comparison.baseline.streams.keys() | comparison.record.streams.keys()
+    streams = len(known & {deviation.stream for deviation in comparison.deviations})
+    values = f"{count(len(comparison.deviations))} of {count(comparison.num_values)} values"
+    return "; ".join([*texts, f"{values} in {streams} of {comparison.num_streams} streams"])
+
+
+def _grows(comparison: Comparison) -> str:
+    """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
+    points = [f"{size:.1e} at step {step}" for step, size in comparison.growth]
+    return ", ".join(points) if len(points) > 1 else ""
+
+
+def _renamed(comparison: Comparison) -> str:
+    return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
+
+
+def _changed(comparison: Comparison) -> str:
+    recipe = [f"recipe: {name} {before} -> {now}" for name, before, now in comparison.recipe]
+    around = [f"{name} {before} -> {now}" for name, before, now in comparison.environment]
+    return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
+
+
+def note(comparison: Comparison) -> str:
+    """Word a comparison that passed: its verdict, largest deviation and renamed tensors."""
+    moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
+    largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
+    names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
+    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}"
+
+
+def calibration_note(record: Record) -> str:
+    """Word what the thresholds of a low-precision baseline come from."""
+    calibration = record.calibration
+    assert calibration is not None, "the caller's condition"
+    largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
+    return (
+        f"{title(record)}: {number(len(calibration.steps), 'state')} stored, thresholds {calibration.margin:g} x the "
+        f"largest deviation ({largest:.1e}) with {', '.join(calibration.variants)}"
+    )
