@@ -1,12 +1,14 @@
 """Where baselines live: their file names, reading, atomic writing, and files that no test claims."""
 
 import contextlib
+import glob
 import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from harness.errors import (
@@ -14,17 +16,31 @@ from harness.errors import (
     BaselineEditedError,
     BaselineMissingError,
     BaselineNonFiniteError,
+    BaselineStatesError,
     BaselineWriteError,
     NonFiniteError,
     RecordError,
+    StatesError,
 )
 from harness.record import Record
 
 
-__all__ = ["SUFFIXES", "baseline_name", "check_writable", "load_baseline", "move", "orphans", "save_baseline"]
+if TYPE_CHECKING:
+    from harness.states import States
 
-SUFFIXES = (".json", ".png")
-"""What belongs to us in a baselines folder: records and figures."""
+__all__ = [
+    "SUFFIXES",
+    "baseline_name",
+    "check_writable",
+    "load_baseline",
+    "load_states",
+    "move",
+    "orphans",
+    "save_baseline",
+]
+
+SUFFIXES = (".json", ".png", ".safetensors")
+"""What belongs to us in a baselines folder: records, figures and states."""
 
 _LONGEST_NAME = 200
 _LARGEST_FILE = 64 * 2**20
@@ -105,8 +121,38 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def save_baseline(path: Path, record: Record) -> None:
-    """Write a record as a baseline: wholly or not at all.
+def load_states(path: Path, baseline: Record, command: str) -> "States":
+    """Read the states that belong to a calibrated baseline.
+
+    Args:
+        path: the baseline's file.
+        baseline: what it holds.
+        command: the command line that regenerates it, for the message.
+
+    Raises:
+        BaselineStatesError: they are missing, broken, or another baseline's.
+    """
+    from harness.states import States
+
+    assert baseline.calibration is not None, "the caller's condition"
+    place = _states_path(path, baseline.calibration.states)
+    try:
+        data = place.read_bytes() if place.stat().st_size <= _LARGEST_FILE else b""
+        states = States.from_bytes(data)
+    except (OSError, StatesError) as error:
+        raise BaselineStatesError(path=place, command=command, reason=error) from error
+    if states.sha256 != baseline.calibration.states:
+        raise BaselineStatesError(path=place, command=command, reason="they are not those that were written")
+    return states
+
+
+def _states_path(path: Path, sha256: str) -> Path:
+    """Name states by their content: a record and its states are replaced together, by the record's rename."""
+    return path.with_name(f"{path.stem}~{sha256[:12]}.safetensors")
+
+
+def save_baseline(path: Path, record: Record, states: "States | None" = None) -> None:
+    """Write a record, and its states, as a baseline: wholly or not at all.
 
     Raises:
         NonFiniteError: the record holds NaN or infinity.
@@ -117,17 +163,23 @@ def save_baseline(path: Path, record: Record) -> None:
         raise NonFiniteError(step=step, stage=stage, stream=stream, value=value, name=record.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, record.to_text())
+        kept = _states_path(path, states.sha256) if states else None
+        if states and kept:
+            _write(kept, states.to_bytes())
+        _write(path, record.to_text().encode())
+        for former in path.parent.glob(f"{glob.escape(path.stem)}~*.safetensors"):
+            if former != kept:
+                former.unlink()
     except OSError as error:
         raise BaselineWriteError(path=path, reason=error.strerror or error) from error
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Write beside the file, flush to disk, then rename over it: a reader sees the old file or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         _publish(Path(name), path)
@@ -186,5 +238,7 @@ def orphans(folder: Path, claimed: Collection[str]) -> list[str]:
 
 
 def _claim(name: str) -> str:
+    if name.endswith(".safetensors"):
+        name = name.rpartition("~")[0] + ".json"
     stem, _, other = name.lower().partition(",")
     return f"{stem}.json" if other else stem

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from harness.recipe import Precision
+from harness.variation import current
 
 
-__all__ = ["deterministic"]
+__all__ = ["deterministic", "swap_layout"]
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -21,7 +23,8 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 def deterministic(precision: Precision, seed: int) -> Iterator[None]:
     """Run a block seeded, on one thread, with deterministic kernels and full-precision matrix products.
 
-    One thread because sums over several are split by their number. Every global is as before afterwards:
+    One thread because sums over several are split by their number; a `Variation` in force may want it otherwise.
+    Every global is as before afterwards:
     default dtype, random states of Python, NumPy and torch, threads, deterministic flags, TF32 settings,
     gradient mode and cuBLAS' workspace variable.
 
@@ -31,7 +34,7 @@ def deterministic(precision: Precision, seed: int) -> Iterator[None]:
         seed: seed of the three global generators.
     """
     with contextlib.ExitStack() as stack:
-        for guard in (_random_states, _default_dtype, _threads, _kernels, _full_precision, _cublas):
+        for guard in (_random_states, _default_dtype, _threads, _kernels, _onednn, _full_precision, _cublas):
             stack.enter_context(guard())
         stack.enter_context(torch.enable_grad())
         torch.set_default_dtype(torch.float64 if precision == "float64" else torch.float32)
@@ -65,7 +68,7 @@ def _default_dtype() -> Iterator[None]:
 @contextlib.contextmanager
 def _threads() -> Iterator[None]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(current().threads)
     try:
         yield
     finally:
@@ -91,6 +94,20 @@ def _kernels() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _onednn() -> Iterator[None]:
+    """Leave oneDNN as it is, or switch it off if the variation in force asks for it."""
+    if current().onednn:
+        yield
+        return
+    mkldnn: Any = torch.backends.mkldnn  # a module whose stub leaves out set_flags
+    before, *_ = mkldnn.set_flags(False, _fp32_precision=None)  # flags() would set TF32 too, with a warning
+    try:
+        yield
+    finally:
+        mkldnn.set_flags(before, _fp32_precision=None)
+
+
+@contextlib.contextmanager
 def _full_precision() -> Iterator[None]:
     """Keep float32 matrix products in float32."""
     matmul = torch.backends.cuda.matmul
@@ -112,3 +129,13 @@ def _cublas() -> Iterator[None]:
     finally:
         if before is None:
             os.environ.pop(_CUBLAS, None)
+
+
+def swap_layout(model: nn.Module) -> None:
+    """Change the memory format of a model's 4-D weights in place: contiguous to channels last, and back."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            lies_together = parameter.is_contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.contiguous(
+                memory_format=torch.contiguous_format if lies_together else torch.channels_last
+            )

@@ -1,14 +1,15 @@
 """Hooks into torch that a recorder hangs on models and optimizers, and that leave nothing behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 
-__all__ = ["on_forward", "on_inputs", "on_step", "unwrapped"]
+__all__ = ["around_forward", "on_forward", "on_output", "on_step", "unwrapped"]
 
 
 def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
@@ -16,11 +17,19 @@ def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callabl
     return model.register_forward_pre_hook(_ForwardHook(lambda model, _: notify(model))).remove
 
 
-def on_inputs(
-    model: nn.Module, notify: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]
+def around_forward(
+    model: nn.Module,
+    before: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None],
+    after: Callable[[], None] | None = None,
 ) -> Callable[[], None]:
-    """Call `notify(model, args, kwargs)` before every forward pass of a model; return what removes the hook."""
-    return model.register_forward_pre_hook(_ForwardHook(notify), with_kwargs=True).remove
+    """Call `before(model, args, kwargs)` and `after()` around every forward pass; return what removes the hooks.
+
+    `after` is called when the pass raises, too. A model that torch.compile runs must not have it.
+    """
+    hooks = [model.register_forward_pre_hook(_ForwardHook(before), with_kwargs=True)]
+    if after:
+        hooks.append(model.register_forward_hook(_ForwardHook(lambda *_: after()), always_call=True))
+    return lambda: _remove(hooks)
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
@@ -29,6 +38,14 @@ def unwrapped(optimizer: Any) -> Optimizer:
         optimizer = optimizer.optimizer
     assert isinstance(optimizer, Optimizer), "unreachable because only optimizers have these hooks"
     return optimizer
+
+
+def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Callable[[], None]:
+    """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
+
+    Compiled code is the same with and without it: there, it is never called.
+    """
+    return module.register_forward_hook(_OutputHook(notify)).remove
 
 
 def on_step(
@@ -54,11 +71,12 @@ def on_step(
 
     hooks = optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after())
 
-    def remove() -> None:
-        for hook in hooks:
-            hook.remove()
+    return lambda: _remove(hooks)
 
-    return remove
+
+def _remove(hooks: Iterable[RemovableHandle]) -> None:
+    for hook in hooks:
+        hook.remove()
 
 
 def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Callable[[], Any]:
@@ -77,9 +95,23 @@ class _ForwardHook:
         # torch.compile would follow the call into the recorder and compile that, too
         self._notify = torch.compiler.disable(notify) if notify else None
 
-    def __call__(self, model: nn.Module, *inputs: object) -> None:
+    def __call__(self, *event: Any) -> None:
         if self._notify:
-            self._notify(model, *inputs)
+            self._notify(*event)
 
     def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
         return _ForwardHook, ()
+
+
+class _OutputHook:
+    """Likewise, after a forward pass."""
+
+    def __init__(self, notify: Callable[[tuple[Any, ...], Any], None] | None = None) -> None:
+        self._notify = notify
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if self._notify and not torch.compiler.is_compiling():
+            self._notify(inputs, output)
+
+    def __reduce__(self) -> tuple[type["_OutputHook"], tuple[()]]:
+        return _OutputHook, ()

@@ -12,10 +12,15 @@ from harness.determinism import deterministic
 from harness.dtypes import named_mixture, refuse_low_loss
 from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
-from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
+from harness.faults import plant
+from harness.hooks import unwrapped
+from harness.measure import fingerprint, numbers, tensors_in
+from harness.pictures import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recipe import Precision, check_fields
-from harness.record import Record
+from harness.record import Picture, Record
 from harness.recording import Recording
+from harness.states import States
+from harness.variation import current
 
 
 __all__ = ["Recorder"]
@@ -46,23 +51,34 @@ class Recorder:
         precision: float64, float32 or bfloat16.
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
+        states: `training_regression.states()`, for a sharp comparison in low precision: states that are filled when
+            a baseline is written, and that later trainings are put back on.
 
     Raises:
         FieldError: precision, seed or name is none that a recipe could have.
     """
 
-    def __init__(self, *, precision: Precision = "float64", seed: int = 0, name: str = "training") -> None:
+    def __init__(
+        self,
+        *,
+        precision: Precision = "float64",
+        seed: int = 0,
+        name: str = "training",
+        states: States | None = None,
+    ) -> None:
         check_fields(precision=precision, seed=seed, name=name)
         self.precision = precision
-        self.seed = seed
+        self.seed = seed + current().seed_shift
         self.name = name
+        self.states = states
         self._stack: contextlib.ExitStack | None = None
         self._record: Record | None = None
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
+        self._fault = plant(current().fault, self._stack)
         self._stack.enter_context(deterministic(self.precision, self.seed))
-        self._state = Recording(self.precision, self._stack)
+        self._state = Recording(self.precision, self._stack, self.states)
         self._record = None
         self._started = time.perf_counter()
         return self
@@ -103,7 +119,11 @@ class Recorder:
             ForeignOptimizerError: the optimizer holds no parameter of the model.
             WrongDtypeError: a weight is in another precision.
         """
-        self._recording("watch").watch(model, optimizer, name)
+        state = self._recording("watch")
+        optimizer = optimizer and unwrapped(optimizer)
+        if self._fault:
+            self._fault.watch(model, optimizer)  # its hooks come before ours
+        state.watch(model, optimizer, name)
 
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
@@ -117,6 +137,8 @@ class Recorder:
             NotABatchError: there is no tensor or array in it.
         """
         state = self._recording("batch")
+        if self._fault:
+            self._fault.batch(images, labels)
         state.begin_batch()
         for name, part in (("order", order), ("labels", labels), ("images", images)):
             if part is not None:
@@ -148,23 +170,34 @@ class Recorder:
         """Record numbers of an evaluation after this step, whatever the model's mode; otherwise as `log`."""
         _log(self._recording("evaluation"), "evaluation", "evaluation", values)
 
-    def keep_predictions(self, images: object, labels: object, predicted: object) -> None:
-        """Keep a few test images with true and predicted class for `figures.prediction_grid`; the last call counts.
+    def keep_predictions(
+        self, images: object, labels: object, predicted: object, *, confidence: object = None
+    ) -> None:
+        """Keep what a model made of test images, for the figures; the last call counts.
+
+        The first images are kept, the confusion matrix of all, and, with `confidence`, the surest mistakes.
 
         Args:
             images: as for `batch`.
             labels: true class of each image: integers as a tensor, an array or a list.
             predicted: predicted class of each image, likewise.
+            confidence: probability, 0 to 1, that the model gave the predicted class; likewise, floats.
 
         Raises:
-            NotABatchError: labels or predictions are not one integer an image.
+            NotABatchError: labels or predictions are not one integer an image, or confidences not one number.
         """
         state = self._recording("keep_predictions")
         true, found = class_labels(labels), class_labels(predicted)
-        if not len(true) == len(found) == len(images):  # type: ignore[arg-type] # whatever holds images has a length
+        sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
+        lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
+        if lengths != {len(images)}:  # type: ignore[arg-type] # whatever holds images has a length
             raise NotABatchError(found="a list of another length than the images", method="keep_predictions")
-        if kept := picture(images, true, found):
-            state.pictures["predictions"] = kept
+        state.confusion = confusion(true, found)
+        kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
+        for name, taken in kept.items():
+            state.pictures.pop(name, None)
+            if taken:
+                state.pictures[name] = taken
 
     def at_end(self, undo: Callable[[], None]) -> None:
         """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
@@ -192,8 +225,11 @@ class Recorder:
             environment=describe(device),
             structure=state.structure,
             streams=state.tape.streams(),
-            pictures=state.pictures,
+            pictures=state.pictures | activation_pictures(state.activations.maps) | _filters(state),
+            histograms=state.distributions.histograms(),
+            confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
+            fault=self._fault.outcome if self._fault else None,
         )
 
 
@@ -201,3 +237,9 @@ def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -
     prefix = "evaluation/" if stage == "evaluation" else ""
     pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
     state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
+
+
+def _filters(state: Recording) -> dict[str, Picture]:
+    pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
+    first = next(filter(None, pictures), None)
+    return {"filters": first} if first else {}

@@ -1,19 +1,24 @@
 """The state of one recorded block: where in the training it is, and what has been recorded so far."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.activations import ActivationMaps
+from harness.determinism import swap_layout
+from harness.distributions import Distributions
 from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
-from harness.hooks import on_forward, on_step, unwrapped
+from harness.hooks import on_forward, on_step
 from harness.recipe import Precision
 from harness.record import Picture, Value
+from harness.states import States
 from harness.tape import Tape
+from harness.variation import current
 from harness.watched import Watched
 
 
@@ -26,23 +31,30 @@ class Recording:
     Args:
         precision: what weights must be in.
         stack: takes what removes the hooks.
+        states: states to fill, or to put back into the training.
     """
 
-    def __init__(self, precision: Precision, stack: contextlib.ExitStack) -> None:
+    def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.tape = Tape()
         self.watched: list[Watched] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
+        self.confusion: tuple[tuple[int, ...], ...] = ()
+        self.activations = ActivationMaps()
+        self.distributions = Distributions()
         self.evaluating = False
         self._precision = precision
         self._stack = stack
+        stack.callback(self.activations.release)
+        self._states = states
+        self._met = -1
+        self._looked = (-1, 0)
         self._first_step = stack.enter_context(contextlib.ExitStack())
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
-        optimizer = optimizer and unwrapped(optimizer)
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise WatchedTwiceError()
@@ -82,14 +94,25 @@ class Recording:
         """
         self._settle()
         self._open()
+        if self._states is not None:
+            self._states.collects = False  # from now on they are put back
         if not self.watched:
             raise NothingWatchedError()
         if not self.tape.has("update"):
             raise NeverSteppedError()
         if not (self.tape.has("forward") or self.tape.has("evaluation")):
             raise NoLossError(steps=self._step + 1)
+        for watched in self.trained():
+            self.distributions.add_last("weight", watched.parameters(), self._step + 1)
+            self.distributions.add_last("gradient", watched.last_gradients(), self._step)
+
+    def trained(self) -> Iterator[Watched]:
+        """Yield what is trained by an optimizer now: no averages, no models that others took the place of."""
+        yield from (watched for watched in self.watched if watched.optimizers and not watched.replaced)
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
+        if current().other_layout:
+            swap_layout(model)
         watched = Watched(model, f"{name}." if name else "", self._precision)
         present = [other for other in self.watched if not other.replaced]
         if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
@@ -110,6 +133,7 @@ class Recording:
 
         def gradients() -> None:
             watched.record_gradients(self.tape, self._step, optimizer)
+            self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
             watched.end_step(optimizer)
@@ -127,8 +151,17 @@ class Recording:
         self.evaluating = not self._midway
         if self.evaluating:
             self._settle()
+            self._look(model)
         if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
             self._open()
+
+    def _look(self, model: nn.Module) -> None:
+        """Keep activation maps of the first image of an evaluation, of the first model that is trained."""
+        place = self._step, self._optimizer_steps
+        subject = next(self.trained(), None)
+        if subject and subject.model is model and self._looked != place:
+            self._looked = place
+            self.activations.follow(model)
 
     def _begin_step(self) -> None:
         if self._optimizer_steps:
@@ -136,7 +169,12 @@ class Recording:
             self._step += 1
             self._optimizer_steps = 0
             self._settled = False
+            for watched in self.watched:
+                watched.forget_gradients()
         self._open()
+        if self._states is not None and self._met != self._step:
+            self._met = self._step
+            self._meet(self._states)
 
     def _open(self) -> None:
         """Record the start of models that take part for the first time."""
@@ -144,6 +182,21 @@ class Recording:
             if not (watched.opened or watched.lazy):
                 self.structure |= watched.structure()
                 watched.record_init(self.tape, self._step)
+                if watched.optimizers:
+                    self.distributions.add_first("weight", watched.parameters(), self._step)
+
+    def _meet(self, states: States) -> None:
+        """Keep the state that a step begins with, or record how far it is from the kept one and go on from that."""
+        present = [watched for watched in self.watched if watched.opened and not watched.replaced]
+        tensors = {name: tensor for watched in present for name, tensor in watched.state().items()}
+        if states.collects:
+            states.keep(self._step, tensors)
+            return
+        distances = states.put_back(self._step, tensors, current().jitter)
+        names = [f"distance/{name}" if self._step else f"distance/init/{name.partition('/')[2]}" for name in distances]
+        self.tape.add("state" if self._step else "init", names, max(0, self._step - 1), list(distances.values()))
+        for watched in present:
+            watched.restart()
 
     def _settle(self) -> None:
         """Record what the step left behind, once, as soon as something else begins."""

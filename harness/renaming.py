@@ -7,7 +7,7 @@ from typing import Any
 from harness.record import Record
 
 
-__all__ = ["TENSOR_KINDS", "in_names_of"]
+__all__ = ["TENSOR_KINDS", "in_names_of", "matched"]
 
 TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """First part of the names of streams that belong to a tensor, named second."""
@@ -25,7 +25,7 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
         record: whose names are wanted.
         baseline: what to rename.
     """
-    names = _renamed(baseline.structure, record.structure)
+    names = matched(_forms(baseline.structure), _forms(record.structure))
     structure = {names.get(name, name): entry for name, entry in baseline.structure.items()}
     labels = _relabelled(structure, record.structure)
     return (
@@ -38,15 +38,21 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     )
 
 
-def _renamed(before: _Structure, now: _Structure) -> dict[str, str]:
+def matched(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
+    """Return which names changed, former to present, if all that only one side knows match by form and order.
+
+    Args:
+        before: former names to what must be equal (a tensor's shape, say).
+        now: present names, likewise.
+    """
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
-    same = len(gone) == len(new) and all(_form(before[a]) == _form(now[b]) for a, b in zip(gone, new, strict=True))
+    same = [before[name] for name in gone] == [now[name] for name in new]
     return dict(zip(gone, new, strict=True)) if same else {}
 
 
-def _form(entry: Mapping[str, Any]) -> list[Any]:
-    return [entry.get(key) for key in ("shape", "dtype", "requires_grad")]
+def _forms(structure: _Structure) -> dict[str, list[Any]]:
+    return {name: [entry.get(key) for key in ("shape", "dtype", "requires_grad")] for name, entry in structure.items()}
 
 
 def _relabelled(before: _Structure, now: _Structure) -> dict[str, str]:

@@ -21,6 +21,7 @@ from harness.models import build_model
 from harness.recipe import CLASSES, Recipe
 from harness.record import Record
 from harness.recorder import Recorder
+from harness.states import States
 
 
 __all__ = ["Progress", "train"]
@@ -32,7 +33,12 @@ _EVALUATION_BATCH = 250
 
 
 def train(
-    recipe: Recipe, device: str = "cpu", *, cifar10: str | Path | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    device: str = "cpu",
+    *,
+    cifar10: str | Path | None = None,
+    progress: Progress | None = None,
+    states: States | None = None,
 ) -> Record:
     """Run a recipe's training and return its record; works without pytest.
 
@@ -41,6 +47,7 @@ def train(
         device: cpu, cuda or mps.
         cifar10: where CIFAR-10 is, for recipes that need it; the environment variable HARNESS_CIFAR10 otherwise.
         progress: called after each step.
+        states: states to fill, or to put back into the training.
 
     Raises:
         DeviceError: the device is unknown, absent, or cannot compute in the recipe's precision.
@@ -50,7 +57,7 @@ def train(
     """
     require_device(device, recipe.precision)
     dataset = load_dataset(recipe.data, cifar10).first(recipe.train_images, recipe.test_images)
-    with Recorder(precision=recipe.precision, seed=recipe.seed, name=recipe.title) as recorder:
+    with Recorder(precision=recipe.precision, seed=recipe.seed, name=recipe.title, states=states) as recorder:
         _Run(recipe, dataset, device, recorder).train(progress)
     data = {"name": dataset.name, "sha256": dataset.sha256}
     return dataclasses.replace(recorder.record, recipe=recipe.to_dict(), data=data)
@@ -66,8 +73,8 @@ class _Run:
         # float32 convolutions run up to 40 % faster on images whose channels lie together; float64 ones do not
         self.layout = torch.contiguous_format if wide else torch.channels_last
         # a generator each, so that drawing more for one purpose does not shift another
-        self.order = torch.Generator().manual_seed(recipe.seed)
-        self.augmentation = torch.Generator().manual_seed(recipe.seed + 1)
+        self.order = torch.Generator().manual_seed(recorder.seed)
+        self.augmentation = torch.Generator().manual_seed(recorder.seed + 1)
         self._build()
 
     def _build(self) -> None:
@@ -144,8 +151,12 @@ class _Run:
     def _evaluate(self, step: int) -> None:
         logits_NK = self._predict(self.model, step)
         self.recorder.evaluation(**_scores(logits_NK, self.dataset.test_labels_N))
-        labels = self.dataset.test_labels_N.tolist()
-        self.recorder.keep_predictions(self.dataset.test_images_NHWC, labels, logits_NK.argmax(1).tolist())
+        self.recorder.keep_predictions(
+            self.dataset.test_images_NHWC,
+            self.dataset.test_labels_N,
+            logits_NK.argmax(1),
+            confidence=logits_NK.softmax(1).amax(1),
+        )
         if self.average:
             scores = _scores(self._predict(self.average, step), self.dataset.test_labels_N)
             self.recorder.evaluation(average_loss=scores["loss"], average_accuracy=scores["accuracy"])
@@ -162,9 +173,10 @@ class _Run:
         saved = io.BytesIO()
         torch.save(self._state(), saved)
         # a resume that forgets to load weights or generators has others
-        torch.manual_seed(self.recipe.seed + 2)
-        self.order = torch.Generator().manual_seed(self.recipe.seed + 2)
-        self.augmentation = torch.Generator().manual_seed(self.recipe.seed + 3)
+        seed = self.recorder.seed
+        torch.manual_seed(seed + 2)
+        self.order = torch.Generator().manual_seed(seed + 2)
+        self.augmentation = torch.Generator().manual_seed(seed + 3)
         self._build()
         saved.seek(0)
         self._load(torch.load(saved, weights_only=True))

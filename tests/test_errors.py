@@ -55,6 +55,10 @@ MESSAGES = [
         "  fix    return the module itself",
     ),
     (
+        errors.UnknownFaultError(fault="rate", known="rate-scaled, state-lost"),
+        "there is no fault 'rate'\n  where  Variation(fault=...)\n  fix    use one of rate-scaled, state-lost",
+    ),
+    (
         errors.UnknownDeviceError(device="tpu", known="cpu, cuda, mps"),
         "there is no device 'tpu'\n  fix    use one of cpu, cuda, mps",
     ),
@@ -192,6 +196,38 @@ MESSAGES = [
         "  fix    restore it (git checkout -- data/cifar.npz) or regenerate it: pytest t.py --mpl-generate-path=baselines",
     ),
     (
+        errors.UnrepeatableError(nodeid="t.py::test_a"),
+        "this training, run again without any change, is not the same\n"
+        "  where  t.py::test_a\n"
+        "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of "
+        "its own",
+    ),
+    (
+        errors.NoSeedsError(found=0, seeds=8, path="b/t.json", command="pytest t.py --equivalence=8"),
+        "the baseline holds the summaries of 0 seeds, too few to judge by 8\n"
+        "  where  b/t.json\n"
+        "  fix    on the former version of the code, run: pytest t.py --equivalence=8",
+    ),
+    (
+        errors.StatesError(reason="the header is no JSON"),
+        "these are no stored states of a training: the header is no JSON\n"
+        "  fix    write them with States.to_bytes()",
+    ),
+    (
+        errors.BaselineStatesError(
+            reason="they are not those that were written", path="b/t~12.safetensors", command="pytest t.py"
+        ),
+        "the states of the baseline cannot be read: they are not those that were written\n"
+        "  where  b/t~12.safetensors\n"
+        "  fix    restore them (git checkout -- b/t~12.safetensors) or regenerate the baseline: pytest t.py",
+    ),
+    (
+        errors.RerunFailedError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
+        "this training was run again with 2 threads, and that run left no record\n"
+        "  where  t.py::test_a\n"
+        "  fix    run the test alone and look at its output; the last lines of the run were:\nE   boom\n1 failed",
+    ),
+    (
         errors.BaselineNonFiniteError(
             value=0,
             stream="loss",
@@ -247,6 +283,64 @@ MESSAGES = [
         "baselines cannot be read from data/cifar.npz: records are compared with local files\n"
         "  where  --mpl-baseline-path\n"
         "  fix    check the baselines out beside the tests",
+    ),
+    (
+        errors.SeedCountError(kind="planned", found=2, needed="3 or more", remedy="plan 3 or more"),
+        "planned seeds: 2, but it takes 3 or more\n  where  equivalence.judge\n  fix    plan 3 or more",
+    ),
+    (
+        errors.SeedMissingError(seed=9, known="0, 1, 2"),
+        "the baseline holds no summary of seed 9\n"
+        "  where  it holds those of seeds 0, 1, 2\n"
+        "  fix    train the seeds that the baseline holds: a seed is compared with itself",
+    ),
+    (
+        errors.MetricMissingError(metric="loss", place="seed 0 of the baseline", other="the margins"),
+        "loss is in seed 0 of the baseline, but not in the margins\n"
+        "  where  equivalence.judge\n"
+        "  fix    log the same numbers in every seed's training; if they changed on purpose, regenerate the baseline",
+    ),
+    (
+        errors.MetricValueError(metric="loss", value=float("nan"), seed=2, side="the baseline"),
+        "loss is nan, not a finite number\n"
+        "  where  seed 2 of the baseline\n"
+        "  fix    find out why this seed's training ends so; no mean can be taken over it",
+    ),
+    (
+        errors.NoMetricError(),
+        "the seeds' summaries hold no metric\n"
+        "  where  equivalence.judge\n"
+        "  fix    log a number in the training: recorder.log(loss=loss)",
+    ),
+    (
+        errors.EventsMissingError(path="runs", looked_for="a folder"),
+        "there are no event files in runs\n"
+        "  where  looked for a folder\n"
+        "  fix    give the folder that the training writes its TensorBoard events to",
+    ),
+    (
+        errors.EventsCorruptError(path="runs/a.tfevents", reason="the event at byte 24 is damaged"),
+        "the event file cannot be read: the event at byte 24 is damaged\n"
+        "  where  runs/a.tfevents\n"
+        "  fix    remove it, and train again",
+    ),
+    (
+        errors.EventsCutOffError(path="runs/a.tfevents", start=24),
+        "the event file is cut off: the event that begins at byte 24 is not whole\n"
+        "  where  runs/a.tfevents\n"
+        "  fix    close the writer before the check (writer.close()), or find out why the training did not end",
+    ),
+    (
+        errors.NoScalarError(path="runs"),
+        "the event files hold no scalar to compare\n"
+        "  where  runs\n"
+        "  fix    log one (writer.add_scalar('loss', loss, step)), and close the writer before the check (writer.close())",
+    ),
+    (
+        errors.EventsWriteError(path="runs/a", reason="Not a directory"),
+        "the TensorBoard run could not be written: Not a directory\n"
+        "  where  runs/a\n"
+        "  fix    give a folder that can be written to: --tensorboard=DIR",
     ),
 ]
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import compare, report
+from harness.equivalence import judge
 from harness.record import Stream
 from tests.test_record import record_of
 
@@ -207,3 +208,56 @@ def test_a_training_under_way_is_one_line():
     line = report.progress_line("cifar_cnn, synthetic, float64, cpu", 3, 48, 2.302585, 1.49)
 
     assert line == "training cifar_cnn, synthetic, float64, cpu: step 3/48, loss 2.3026, 1.5 s"
+
+
+def seeds(**metrics):
+    """Summaries of three seeds: each metric's values, seed by seed."""
+    names = {name.replace("__", "/"): values for name, values in metrics.items()}
+    return {seed: {name: values[seed] for name, values in names.items()} for seed in range(3)}
+
+
+FORMER = seeds(
+    loss=(2.0, 2.1, 1.9),
+    evaluation__accuracy=(0.25, 0.27, 0.23),
+    gradient_norm=(0.9, 1.0, 0.8),
+    penalty=(1.0, 1.0, 1.0),
+)
+
+
+def test_seeds_are_worded_as_headline_table_and_test():
+    """What moved stands first; below it every metric with its numbers, the test and the margins."""
+    present = seeds(
+        loss=(2.5, 2.61, 2.41),
+        evaluation__accuracy=(0.351, 0.37, 0.331),
+        gradient_norm=(9.0, 9.3, 9.1),
+        penalty=(0.5, 1.0, 1.5),
+    )
+
+    assert report.equivalence_text(judge(FORMER, present, 3)) == (
+        "worse after 3 of 3 paired seeds: worse in loss; different in gradient norm; "
+        "better in accuracy of the evaluation; inconclusive in penalty\n"
+        "  metric                      former  present  difference   interval  corrected  margin  verdict\n"
+        "  loss                             2    2.507       +0.51   +-0.0097    +-0.029     0.2  worse\n"
+        "  accuracy of the evaluation    0.25   0.3507        +0.1  +-0.00097   +-0.0029    0.04  better\n"
+        "  gradient norm                  0.9    9.133        +8.2     +-0.19     +-0.58     0.2  different\n"
+        "  penalty                          1        1          +0     +-0.84      +-2.5    0.01  inconclusive\n"
+        "  test    paired t at each seed from the third, error spent over 3: "
+        "interval, TOST at 5 %; corrected, 5 % over 4 metrics\n"
+        "  margin  where none is given, 2 standard deviations of the baseline's seeds, at least 1 % of their mean"
+    )
+
+
+def test_equivalent_seeds_have_a_short_headline():
+    """Nothing moved: there is nothing to name."""
+    assert report.equivalence_text(judge(FORMER, FORMER, 3)).splitlines()[0] == (
+        "equivalent after 3 of 3 paired seeds: every metric stays within its margin"
+    )
+
+
+def test_what_is_better_is_named_beside_equivalent():
+    """The verdict has no word for it, so the headline has."""
+    present = {seed: {**metrics, "loss": metrics["loss"] - 1} for seed, metrics in FORMER.items()}
+
+    assert report.equivalence_text(judge(FORMER, present, 3)).splitlines()[0] == (
+        "equivalent after 3 of 3 paired seeds: better in loss"
+    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.adapters.values import images_and_labels, numbers_in
 from harness.errors import NoLibraryError
-from harness.hooks import on_inputs, unwrapped
+from harness.hooks import around_forward, unwrapped
 from harness.recorder import Recorder
 
 
@@ -68,7 +68,7 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
         if optimizer not in self._watched:
             self._watched.append(optimizer)
             self._recorder.watch(model, optimizer)
-        self._remove = on_inputs(model, self._batch)
+        self._remove = around_forward(model, self._batch)
         self._recorder.at_end(self._remove)
 
     def on_train_end(

@@ -8,7 +8,10 @@ HarnessError
 ├── RecorderError          a training loop that is watched in a wrong way
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
-└── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
+├── RerunError             a training that could not be run again as a rerun has to be
+├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
+├── EquivalenceError       seeds that cannot be judged together
+└── EventsError            TensorBoard's event files that cannot be compared or written
 
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
 """
@@ -16,21 +19,42 @@ Each leaf states what went wrong, where, and what to do, as templates that its f
 from harness.errors.base import (
     HarnessError,
 )
+from harness.errors.equivalence import (
+    EquivalenceError,
+    MetricMissingError,
+    MetricValueError,
+    NoMetricError,
+    NoSeedsError,
+    SeedCountError,
+    SeedMissingError,
+)
+from harness.errors.events import (
+    EventsCorruptError,
+    EventsCutOffError,
+    EventsError,
+    EventsMissingError,
+    EventsWriteError,
+    NoScalarError,
+)
 from harness.errors.gate import (
     BaselineCorruptError,
     BaselineEditedError,
     BaselineError,
     BaselineMissingError,
     BaselineNonFiniteError,
+    BaselineStatesError,
     BaselineWriteError,
     CheckedTwiceError,
     MarkerOptionError,
     NotAFigureError,
     NotComparedError,
     RemoteBaselineError,
+    RerunError,
+    RerunFailedError,
     ResultsAlwaysError,
     SharedBaselineError,
     SuiteError,
+    UnrepeatableError,
 )
 from harness.errors.recording import (
     ForeignOptimizerError,
@@ -50,6 +74,8 @@ from harness.errors.recording import (
     RecorderError,
     RecordError,
     SameNamesError,
+    StatesError,
+    UnknownFaultError,
     WatchedTwiceError,
     WrongDtypeError,
 )
@@ -78,6 +104,7 @@ __all__ = [
     "BaselineError",
     "BaselineMissingError",
     "BaselineNonFiniteError",
+    "BaselineStatesError",
     "BaselineWriteError",
     "CheckedTwiceError",
     "DataCorruptError",
@@ -86,11 +113,19 @@ __all__ = [
     "DataMissingError",
     "DeviceError",
     "DevicePrecisionError",
+    "EquivalenceError",
+    "EventsCorruptError",
+    "EventsCutOffError",
+    "EventsError",
+    "EventsMissingError",
+    "EventsWriteError",
     "FieldError",
     "ForeignOptimizerError",
     "HarnessError",
     "LowPrecisionError",
     "MarkerOptionError",
+    "MetricMissingError",
+    "MetricValueError",
     "MixedPrecisionError",
     "ModelError",
     "ModelOutputError",
@@ -99,7 +134,10 @@ __all__ = [
     "NoDeviceError",
     "NoLibraryError",
     "NoLossError",
+    "NoMetricError",
     "NoPictureError",
+    "NoScalarError",
+    "NoSeedsError",
     "NoStreamError",
     "NonFiniteError",
     "NotABatchError",
@@ -114,12 +152,19 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "RemoteBaselineError",
+    "RerunError",
+    "RerunFailedError",
     "ResultsAlwaysError",
     "SameNamesError",
+    "SeedCountError",
+    "SeedMissingError",
     "SharedBaselineError",
+    "StatesError",
     "SuiteError",
     "TooFewImagesError",
     "UnknownDeviceError",
+    "UnknownFaultError",
+    "UnrepeatableError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]

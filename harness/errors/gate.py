@@ -9,15 +9,19 @@ __all__ = [
     "BaselineError",
     "BaselineMissingError",
     "BaselineNonFiniteError",
+    "BaselineStatesError",
     "BaselineWriteError",
     "CheckedTwiceError",
     "MarkerOptionError",
     "NotAFigureError",
     "NotComparedError",
     "RemoteBaselineError",
+    "RerunError",
+    "RerunFailedError",
     "ResultsAlwaysError",
     "SharedBaselineError",
     "SuiteError",
+    "UnrepeatableError",
 ]
 
 
@@ -57,12 +61,40 @@ class BaselineNonFiniteError(BaselineError):
     fix = "no training can equal it; regenerate it: {command}"
 
 
+class BaselineStatesError(BaselineError):
+    """The states that belong to a baseline cannot be used."""
+
+    what = "the states of the baseline cannot be read: {reason}"
+    where = "{path}"
+    fix = "restore them (git checkout -- {path}) or regenerate the baseline: {command}"
+
+
 class BaselineWriteError(BaselineError):
     """A baseline file could not be written; what stood there still stands."""
 
     what = "the baseline could not be written: {reason}"
     where = "{path}"
     fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
+
+
+class RerunError(HarnessError):
+    """A training that could not be run again as a rerun has to be."""
+
+
+class RerunFailedError(RerunError):
+    """A training that was run again, varied, came to no end."""
+
+    what = "this training was run again with {variation}, and that run left no record"
+    where = "{nodeid}"
+    fix = "run the test alone and look at its output; the last lines of the run were:\n{output}"
+
+
+class UnrepeatableError(RerunError):
+    """A training that is another one each time, so that nothing can be planted in it."""
+
+    what = "this training, run again without any change, is not the same"
+    where = "{nodeid}"
+    fix = "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its own"
 
 
 class SuiteError(HarnessError):

@@ -21,6 +21,8 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "SameNamesError",
+    "StatesError",
+    "UnknownFaultError",
     "WatchedTwiceError",
     "WrongDtypeError",
 ]
@@ -145,6 +147,14 @@ class NotABatchError(RecorderError):
     fix = "pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them"
 
 
+class UnknownFaultError(RecorderError):
+    """A variation names a fault that there is not."""
+
+    what = "there is no fault {fault!r}"
+    where = "Variation(fault=...)"
+    fix = "use one of {known}"
+
+
 class RecordError(HarnessError):
     """A text that is no record."""
 
@@ -158,6 +168,13 @@ class NonFiniteError(RecordError):
     what = "{stream} is {value} at step {step} ({stage})"
     where = "the record of {name}"
     fix = "find where the number is made: neither a baseline nor a figure can hold it"
+
+
+class StatesError(RecordError):
+    """A file that holds no states of a training."""
+
+    what = "these are no stored states of a training: {reason}"
+    fix = "write them with States.to_bytes()"
 
 
 class NoPictureError(RecordError):

@@ -1,6 +1,7 @@
 """The pytest plugin: options, fixtures and hooks, each a few lines and a call. Heavy imports stay inside them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from harness.errors import HarnessError
 from harness.plugin import devices, options
 from harness.plugin.messages import messages
+from harness.plugin.runs import check_folder
 from harness.plugin.session import SESSION, Session
+from harness.variation import Variation, varied
 
 
 if TYPE_CHECKING:
@@ -30,14 +33,34 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
     try:
         devices.check_options(config)
-        config.stash[SESSION] = Session(config)
-        figure_gate.configure(config)
+        config.stash[SESSION] = session = Session(config)
+        config.add_cleanup(session.reruns.close)
+        if config.getoption("--tensorboard"):
+            check_folder(session.tensorboard)
+        if session.assignment:
+            vary(config, session.assignment.variation)
+        else:
+            figure_gate.configure(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):
         from harness.plugin.workers import Workers
 
         config.pluginmanager.register(Workers(), "training_regression_workers")
+
+
+def vary(config: pytest.Config, variation: Variation) -> None:
+    """Vary every training of this process."""
+    stack = ExitStack()
+    stack.enter_context(varied(variation))
+    config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave one test to a process that was started to rerun it."""
+    if assignment := config.stash[SESSION].assignment:
+        items[:] = [item for item in items if item.nodeid == assignment.nodeid]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -9,9 +9,10 @@ import pytest
 
 from harness.baselines import baseline_name, move, orphans
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
+from harness.plugin.checked import device_of, regenerate_command
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
-from harness.plugin.regression import device_of, regenerate_command, skip_unless_writer
+from harness.plugin.regression import skip_unless_writer
 from harness.plugin.session import SESSION, Session
 
 

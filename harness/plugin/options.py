@@ -1,9 +1,15 @@
 """The command line and ini options."""
 
+import argparse
+import math
+
 import pytest
 
 
 __all__ = ["add"]
+
+_LEAST_SEEDS = 3
+"""As in `equivalence.LEAST_SEEDS`, which would import NumPy here."""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -27,5 +33,39 @@ def add(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder for the TensorBoard runs of the trainings; default: build/harness/tensorboard",
     )
+    group.addoption(
+        "--equivalence",
+        metavar="N",
+        type=_seeds,
+        help="judge trainings that draw other random numbers on purpose by N paired seeds; with --mpl-generate-path, "
+        "store the seeds that later runs are paired with",
+    )
+    group.addoption(
+        "--gate-power",
+        action="store_true",
+        help="plant standard faults in every training, and report which of them the gate catches",
+    )
+    group.addoption(
+        "--gate-power-min",
+        metavar="SHARE",
+        type=_share,
+        help="likewise, and fail where a smaller share of the planted faults is caught, e.g. 0.95",
+    )
     parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
     parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+
+
+def _seeds(text: str) -> int:
+    if not text.isdecimal() or int(text) < _LEAST_SEEDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {_LEAST_SEEDS}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return share

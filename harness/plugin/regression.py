@@ -1,25 +1,30 @@
 """The `training_regression` fixture: a record against its baseline."""
 
 import os
-import shlex
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness import report
-from harness.baselines import baseline_name, load_baseline, save_baseline
+from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import CheckedTwiceError
-from harness.plugin import devices
+from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
+from harness.events import MEASURED_TIMES, read_events
+from harness.plugin import devices, evidence
+from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
+from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
+from harness.recipe import Precision
+from harness.thresholds import IN_EVENT_FILES
 
 
 if TYPE_CHECKING:
     from harness.comparison import Comparison
     from harness.record import Record
+    from harness.states import States
 
-__all__ = ["TrainingRegression", "device_of", "regenerate_command", "skip_unless_writer"]
+__all__ = ["TrainingRegression", "skip_unless_writer"]
 
 
 class TrainingRegression:
@@ -34,6 +39,35 @@ class TrainingRegression:
         self._item = item
         self._session = session
         self._names: set[str] = set()
+        self._states: dict[str, States] = {}
+
+    def states(self, *, name: str = "") -> "States | None":
+        """Return what a `Recorder` in float32 or bfloat16 needs for a sharp comparison on other machines.
+
+            with Recorder(precision="float32", states=training_regression.states()) as recorder:
+
+        Under --mpl-generate-path the recorder fills them, and they are stored beside the baseline. Later the training
+        is put back on each of them, so that rounding has only a few steps to grow.
+
+        Args:
+            name: as for `check`.
+
+        Raises:
+            BaselineError: the baseline, or its states, are broken.
+        """
+        assignment = self._session.assignment
+        states = assignment.states() if assignment else self._session.states_to_fill() or self._stored(name)
+        if states is not None:
+            self._states[name] = states
+        return states
+
+    def _stored(self, name: str) -> "States | None":
+        path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)
+        try:
+            baseline = load_baseline(path, command)
+        except BaselineMissingError:  # `check` will say so
+            return None
+        return load_states(path, baseline, command) if baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -46,53 +80,124 @@ class TrainingRegression:
             CheckedTwiceError: the test has checked a record of this name.
             BaselineError: the baseline is missing, broken, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity.
+            RerunError: the training could not be run again where that is needed.
+            EquivalenceError: the seeds of --equivalence cannot be judged.
         """
         __tracebackhide__ = True
         if name in self._names:
             raise CheckedTwiceError(name=name, nodeid=self._item.nodeid)
         self._names.add(name)
-        stem = baseline_name(self._item.nodeid, device_of(self._item)) + (f",{baseline_name(name)}" if name else "")
-        self._session.publish(record, f"{stem}-{record.device}")
-        path = self._session.baselines / f"{stem}.json"
+        if assignment := self._session.assignment:
+            if name == assignment.name:
+                assignment.hand_in(record)
+            return
+        checked = Checked(self._item, self._session, record, name, self._states.get(name))
+        self._session.publish(record, f"{checked.path.stem}-{record.device}")
         if self._session.generate_path:
-            self._generate(record, path)
+            self._generate(checked)
+        elif self._session.seeds:
+            self._judge(checked, self._session.seeds)
         else:
-            self._compare(record, path)
+            self._compare(checked)
 
-    def _generate(self, record: "Record", path: Path) -> None:
-        skip_unless_writer(self._item)
-        save_baseline(path, record)
-        self._session.counts.generated += 1
+    def check_events(
+        self,
+        logdir: str | os.PathLike[str],
+        *,
+        precision: Precision = "float64",
+        name: str = "",
+        ignore: Sequence[str] = MEASURED_TIMES,
+    ) -> None:
+        """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
 
-    def _compare(self, record: "Record", path: Path) -> None:
+        Args:
+            logdir: the folder, with all runs below it (`harness.events` says how they become one record).
+            precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
+                keep float32; otherwise they must be equal in the same environment, and may part in another.
+            name: as for `check`.
+            ignore: patterns of scalars that are no property of the training.
+
+        Raises:
+            EventsError: the files are missing, damaged, or hold no scalar.
+            HarnessError: as for `check`.
+        """
         __tracebackhide__ = True
-        baseline = load_baseline(self._session.shown(path), regenerate_command(self._item, self._session))
-        comparison = compare(baseline, record)
+        device = device_of(self._item) or "cpu"
+        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
+
+    def _generate(self, checked: Checked) -> None:
+        skip_unless_writer(self._item)
+        record, counts = checked.record, self._session.counts
+        if states := checked.kept_states():
+            record = evidence.calibrated(checked, states)
+            counts.notes.append(report.calibration_note(record))
+        if self._session.seeds:
+            record = evidence.with_seeds(checked, record, self._session.seeds)
+        save_baseline(checked.path, record, states)
+        counts.generated += 1
+
+    def _judge(self, checked: Checked, seeds: int) -> None:
+        """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
+        __tracebackhide__ = True
+        baseline = checked.baseline()
+        if len(baseline.seeds) < seeds:
+            command = f"{checked.accept} --equivalence={seeds}"
+            raise NoSeedsError(path=checked.path, found=len(baseline.seeds), seeds=seeds, command=command)
+        result = evidence.judged(checked, baseline, seeds)
+        self._session.counts.judged += 1
+        text = f"{checked.item.nodeid}\n{report.equivalence_text(result)}"
+        if result.verdict != "equivalent":
+            pytest.fail(text, pytrace=False)
+        self._session.counts.notes.append(f"{text}\n  accept  {checked.accept} --equivalence={seeds}")
+
+    def _compare(self, checked: Checked) -> None:
+        __tracebackhide__ = True
+        baseline = checked.baseline()
+        comparison = self._comparison(checked, baseline)
+        self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
-            pytest.fail(self._failure(comparison, path), pytrace=False)
-        if comparison.verdict == "same":
+            pytest.fail(self._failure(comparison, checked), pytrace=False)
+        if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
+            counts.notes.append(report.note(comparison))  # its margin is another
+        elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
+        if self._session.measures_power:
+            self._measure(checked, baseline)
 
-    def _failure(self, comparison: "Comparison", path: Path) -> str:
-        kept = self._session.output / "records" / path.name
+    def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
+        """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
+        comparison = compare(baseline, checked.record)
+        if comparison.verdict == "same" or not (baseline.calibration and checked.is_recipes):
+            return comparison
+        states = checked.stored_states(baseline)
+        return compare(baseline, checked.rerun("put back on stored states", Rerun(states=states)))
+
+    def _measure(self, checked: Checked, baseline: "Record") -> None:
+        """Plant faults in the training; too many that escape are a failure."""
+        __tracebackhide__ = True
+        power = evidence.measured(checked, baseline)
+        counts = self._session.counts
+        counts.faults_planted += len(power.planted)
+        counts.faults_caught += len(power.caught)
+        text = report.power_text(power, checked.item.nodeid)
+        if power.score < self._session.least_power:
+            pytest.fail(f"{text}\n  below --gate-power-min={self._session.least_power:g}", pytrace=False)
+        counts.notes.append(text)
+
+    def _failure(self, comparison: "Comparison", checked: Checked) -> str:
+        session = self._session
+        kept = session.output / "records" / checked.path.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(comparison.record.to_text(), encoding="utf-8")
-        look = [f"{self._session.shown(kept)}   (baseline: {self._session.shown(path)})"]
-        look += [f"tensorboard --logdir {self._session.shown(self._session.tensorboard)}"]
-        accept = regenerate_command(self._item, self._session)
-        return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept)
-
-
-def device_of(item: pytest.Item) -> str | None:
-    """Return the value of a test's `device` parameter."""
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get(devices.PARAMETER) if callspec else None
+        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"]
+        look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
+        return report.failure(comparison, test=self._item.nodeid, look=look, accept=checked.accept)
 
 
 def skip_unless_writer(item: pytest.Item) -> None:
@@ -103,16 +208,3 @@ def skip_unless_writer(item: pytest.Item) -> None:
     chosen = devices.writer(item.config)
     if device != chosen:
         pytest.skip(f"baselines are written on {chosen}, one for all devices")
-
-
-def regenerate_command(item: pytest.Item, session: Session) -> str:
-    """Return the command line that makes this run of one test its baseline, from where pytest was started."""
-    path, colons, test = item.nodeid.partition("::")
-    place = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
-    words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={session.shown(session.baselines)}"]
-    device, cifar10 = device_of(item), item.config.getoption("--cifar10")
-    if device and device != devices.writer(item.config):
-        words.append(f"--device={device}")
-    if cifar10:
-        words.append(f"--cifar10={cifar10}")
-    return shlex.join(words)

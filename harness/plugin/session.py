@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
+from harness.plugin.rerun import Assignment, Rerun, Reruns
+from harness.plugin.runs import Runs
+from harness.variation import varied
 
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
     from harness.record import Record
+    from harness.states import States
 
-__all__ = ["SESSION", "Counts", "Session"]
+__all__ = ["SESSION", "Counts", "Session", "Training"]
 
 
 @dataclass
@@ -30,6 +34,9 @@ class Counts:
     generated: int = 0
     not_compared: int = 0
     drifted: int = 0
+    judged: int = 0
+    faults_planted: int = 0
+    faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
@@ -51,6 +58,23 @@ class Counts:
                 setattr(self, name, mine + value)
 
 
+@dataclass(frozen=True)
+class Training:
+    """A recipe's training in this session.
+
+    Args:
+        recipe: what was trained.
+        device: on what.
+        record: what it did.
+        states: those that were kept on its way, of a low-precision training that becomes a baseline.
+    """
+
+    recipe: "Recipe"
+    device: str
+    record: "Record"
+    states: "States | None"
+
+
 class Session:
     """Paths, trainings and counts of one pytest session."""
 
@@ -58,8 +82,10 @@ class Session:
         self.config = config
         self.counts = Counts()
         self.output = config.rootpath / "build" / "harness"
-        self._records: dict[tuple[Recipe, str], Record] = {}
-        self._published: list[Record] = []
+        self.assignment = Assignment.from_environment()
+        self.reruns = Reruns(config)
+        self._trainings: dict[tuple[Recipe, str], Training] = {}
+        self.runs = Runs()
 
     @property
     def comparing_figures(self) -> bool:
@@ -73,6 +99,21 @@ class Session:
             return bool(self.config.getini("strict"))
         except ValueError:
             return bool(self.config.getoption("strict", False))
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
+        return int(self.config.getoption("--equivalence") or 0)
+
+    @property
+    def measures_power(self) -> bool:
+        """Whether standard faults are planted in every training."""
+        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+
+    @property
+    def least_power(self) -> float:
+        """Share of the planted faults that has to be caught."""
+        return float(self.config.getoption("--gate-power-min") or 0.0)
 
     @property
     def generate_path(self) -> Path | None:
@@ -132,35 +173,65 @@ class Session:
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet."""
         key = (recipe, device)
-        if key not in self._records:
-            self._records[key] = self._train(recipe, device)
-        return self._records[key]
+        if key not in self._trainings:
+            states = self._states(recipe)
+            self._trainings[key] = Training(recipe, device, self._train(recipe, device, states), states)
+        return self._trainings[key].record
 
-    def _train(self, recipe: "Recipe", device: str) -> "Record":
+    def _states(self, recipe: "Recipe") -> "States | None":
+        """Return states to put back into a training, or to fill, if this session has a use for them."""
+        if self.assignment:
+            return self.assignment.states()
+        return self.states_to_fill() if recipe.precision != "float64" else None
+
+    def states_to_fill(self) -> "States | None":
+        """Return states for a training to fill if its record is to become a baseline."""
+        from harness.states import States
+
+        return States() if self.generate_path else None
+
+    def training_of(self, record: "Record") -> Training | None:
+        """Return the training of a recipe that a record came from, or None if it is a watched loop's."""
+        return next((training for training in self._trainings.values() if training.record is record), None)
+
+    def retrain(self, training: Training, how: Rerun, text: str) -> "Record":
+        """Train a recipe again in this process and return the record.
+
+        Args:
+            training: to be run again.
+            how: what is different.
+            text: that, in words.
+        """
+        from harness.plugin.progress import Progress
+        from harness.training import train
+
+        recipe, device = training.recipe, training.device
+        with varied(how.variation), Progress(self.config, f"{recipe.title}, {text}", recipe.num_steps) as progress:
+            return train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
+
+    def _train(self, recipe: "Recipe", device: str, states: "States | None") -> "Record":
         from harness.plugin.progress import Progress
         from harness.training import train
 
         title = f"{recipe.title}, {recipe.data}, {recipe.precision}, {device}"
         try:
             with Progress(self.config, title, recipe.num_steps) as progress:
-                record = train(recipe, device, cifar10=self.cifar10, progress=progress)
+                record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=states)
         except (NoCifar10Error, DevicePrecisionError) as error:
             pytest.skip(str(error))
+        if self.assignment:
+            return record
         name = f"{record.name}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}"
         self.publish(record, re.sub(r"[^\w.-]", "_", name).lstrip("."))
         return record
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
-        if any(record is known for known in self._published):
-            return
-        from harness.report import training_line
-        from harness.tensorboard import write_events
+        if self.runs.write(record, self.tensorboard / name):
+            from harness.report import training_line
 
-        self._published.append(record)
-        self.counts.trainings.append(training_line(record))
-        self.counts.seconds += record.seconds
-        write_events(record, self.tensorboard / name)
+            self.counts.trainings.append(training_line(record))
+            self.counts.seconds += record.seconds
 
 
 SESSION = pytest.StashKey[Session]()

@@ -34,15 +34,18 @@ def _trainings(session: Session) -> Iterator[str]:
 def _comparisons(session: Session) -> Iterator[str]:
     counts = session.counts
     compared = counts.records_compared + counts.figures_compared
-    if not (compared or counts.generated or counts.not_compared):
+    if not (compared or counts.generated or counts.not_compared or counts.judged):
         return
     records, figures = _number(counts.records_compared, "record"), _number(counts.figures_compared, "figure")
     drift = f", {counts.drifted} of them drifted" if counts.drifted else ""
     yield (
         f"{compared} compared ({records}, {figures}{drift}), "
         f"{counts.generated} generated, {counts.not_compared} not compared"
+        + (f", {counts.judged} judged by several seeds" if counts.judged else "")
     )
     yield from counts.notes
+    if counts.faults_planted:
+        yield f"gate power: {counts.faults_caught} of {_number(counts.faults_planted, 'planted fault')} caught"
     if counts.passed:
         yield (
             f"margins of what passed: deviation {counts.largest_deviation:.1e} of {THRESHOLD:.0e}, "

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from harness.plugin.rerun import command_line
 from harness.plugin.session import SESSION
 
 
@@ -12,7 +13,8 @@ class Workers:
     """Hooks that exist only beside pytest-xdist."""
 
     def pytest_configure_node(self, node: Any) -> None:
-        """Fetch CIFAR-10 once, before the workers would do it side by side."""
+        """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
+        node.workerinput["training_regression"] = command_line(node.config)
         if node.config.stash[SESSION].cifar10 == "download":
             from harness.data import load_dataset
 

@@ -1,36 +1,19 @@
-"""What people read: a comparison as text, a training as a line, a session as a summary. Words only, no decisions."""
+"""A comparison in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from harness.comparison import Comparison, Deviation
 from harness.record import Record
+from harness.report.words import count, number, stream_text, title
+from harness.thresholds import IN_EVENT_FILES
 
 
-__all__ = ["failure", "note", "progress_line", "stream_text", "training_line"]
+__all__ = ["calibration_note", "failure", "note"]
 
 _LATER = 2
 """Later divergences that a failure lists."""
-
-_WORDED = {
-    "gradient": "gradient of {0}",
-    "update": "update of {0}",
-    "weight": "norm of {0}",
-    "buffer": "norm of buffer {0}",
-    "init": "initial {0}",
-    "learning_rate": "learning rate of the group of {0}",
-    "batch": "{0} of the batch",
-    "evaluation": "{0} of the evaluation",
-    "optimizer": "{1} of {0}",
-}
-
-
-def stream_text(stream: str) -> str:
-    """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
-    kind, *rest = stream.split("/")
-    if len(rest) == (2 if kind == "optimizer" else 1) and kind in _WORDED:
-        return _WORDED[kind].format(*rest)
-    return stream.replace("_", " ")
 
 
 def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str) -> str:
@@ -48,8 +31,9 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
     """
     first = comparison.deviations[0] if comparison.deviations else None
     rows = [
-        ("recipe", f"{_title(comparison.record)}   {test}"),
+        ("recipe", f"{title(comparison.record)}   {test}"),
         ("first", _numbers(first) if first else ""),
+        ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
         ("grows", _grows(comparison)),
         ("unchanged", ", ".join(comparison.unchanged)),
@@ -67,13 +51,20 @@ def _headline(first: Deviation) -> str:
     return f"training differs from its baseline {since}: {first.stage}, {stream_text(first.stream)}"
 
 
-def _title(record: Record) -> str:
-    return ", ".join(filter(None, (record.name, record.data.get("name"), record.precision, record.device)))
-
-
 def _numbers(first: Deviation) -> str:
     text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
-    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < float("inf") else "")
+    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < math.inf else "")
+
+
+def _threshold(first: Deviation, comparison: Comparison) -> str:
+    """Say where a threshold comes from that is not the usual one."""
+    if comparison.record.precision.endswith(IN_EVENT_FILES):
+        return "event files keep float32, which rounds by up to 1.2e-07"
+    calibration, measured = comparison.baseline.calibration, first.limit.measured
+    if calibration is None or measured is None:
+        return ""
+    place = f"{number(first.limit.place, 'step')} after a stored state"
+    return f"{calibration.margin:g} x {measured:.1e}, the largest {place} with {', '.join(calibration.variants)}"
 
 
 def _value(value: object) -> str:
@@ -93,8 +84,8 @@ def _then(comparison: Comparison) -> str:
     texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
     known = comparison.baseline.streams.keys() | comparison.record.streams.keys()
     streams = len(known & {deviation.stream for deviation in comparison.deviations})
-    count = f"{_count(len(comparison.deviations))} of {_count(comparison.num_values)} values"
-    return "; ".join([*texts, f"{count} in {streams} of {comparison.num_streams} streams"])
+    values = f"{count(len(comparison.deviations))} of {count(comparison.num_values)} values"
+    return "; ".join([*texts, f"{values} in {streams} of {comparison.num_streams} streams"])
 
 
 def _grows(comparison: Comparison) -> str:
@@ -107,10 +98,6 @@ def _renamed(comparison: Comparison) -> str:
     return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
 
 
-def _count(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
-
-
 def _changed(comparison: Comparison) -> str:
     recipe = [f"recipe: {name} {before} -> {now}" for name, before, now in comparison.recipe]
     around = [f"{name} {before} -> {now}" for name, before, now in comparison.environment]
@@ -120,27 +107,17 @@ def _changed(comparison: Comparison) -> str:
 def note(comparison: Comparison) -> str:
     """Word a comparison that passed: its verdict, largest deviation and renamed tensors."""
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
-    largest = f"largest deviation {comparison.largest:.1e} in {_count(comparison.num_values)} values"
+    largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
-    return f"{_title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}"
+    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}"
 
 
-def training_line(record: Record) -> str:
-    """Return one line on a finished training: what, steps, final loss, seconds."""
-    logged = {name: s.values for name, s in record.streams.items() if s.stage == "forward"}
-    losses = logged.get("loss") or next(iter(logged.values()), ())
-    loss = f", loss {losses[-1]:.4f}" if losses and isinstance(losses[-1], float) else ""
-    return f"{_title(record)}: {record.num_steps} steps{loss}, {record.seconds:.1f} s"
-
-
-def progress_line(title: str, step: int, steps: int, loss: float, seconds: float) -> str:
-    """Return one line on a training under way.
-
-    Args:
-        title: recipe, data, precision and device.
-        step: steps taken.
-        steps: steps of the run.
-        loss: of the last step.
-        seconds: since its start.
-    """
-    return f"training {title}: step {step}/{steps}, loss {loss:.4f}, {seconds:.1f} s"
+def calibration_note(record: Record) -> str:
+    """Word what the thresholds of a low-precision baseline come from."""
+    calibration = record.calibration
+    assert calibration is not None, "the caller's condition"
+    largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
+    return (
+        f"{title(record)}: {number(len(calibration.steps), 'state')} stored, thresholds {calibration.margin:g} x the "
+        f"largest deviation ({largest:.1e}) with {', '.join(calibration.variants)}"
+    )

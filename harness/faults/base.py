@@ -1,0 +1,91 @@
+"""What all faults share: when they are due, what they change, and whether they took effect."""
+
+import contextlib
+from functools import partial
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.hooks import on_step
+
+
+__all__ = ["Fault", "weights"]
+
+
+class Fault:
+    """A standard fault, planted from outside into a training that a recorder watches.
+
+    The recorder creates one a block and tells it of models, optimizers and batches before it measures them itself.
+
+    Args:
+        stack: takes what ends the fault: patches, hooks and changes of the user's data.
+    """
+
+    name: ClassVar[str]
+    """What the fault is called: words and hyphens."""
+    what: ClassVar[str]
+    """What it changes, in one line."""
+    once: ClassVar[bool] = False
+    """Whether it takes effect once, not throughout."""
+    first_step: ClassVar[int] = 0
+    """Step from which on it may take effect, 0-based; faults of one step wait until there is a step before theirs."""
+    reason: ClassVar[str]
+    """What the training lacks if the fault cannot be planted."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self.planted = False
+        self._stack = stack
+        self._steps = 0
+        self._models: list[nn.Module] = []
+        self._optimizers: list[Optimizer] = []
+
+    @property
+    def outcome(self) -> tuple[bool, str]:
+        """Whether the fault took effect, and if not, why it could not."""
+        if self.planted:
+            return True, ""
+        return False, self.reason if self._steps > self.first_step else "the training takes one step only"
+
+    @property
+    def due(self) -> bool:
+        """Whether the fault may take effect now."""
+        return self._steps >= self.first_step and not (self.once and self.planted)
+
+    def watch(self, model: nn.Module, optimizer: Optimizer | None) -> None:
+        """Follow a model and an optimizer; call it before the recorder hangs its own hooks on them."""
+        if all(model is not known for known in self._models):
+            self._models.append(model)
+            self.meet_model(model)
+        if optimizer is not None and all(optimizer is not known for known in self._optimizers):
+            self._optimizers.append(optimizer)
+            self.meet_optimizer(optimizer)
+
+    def meet_model(self, model: nn.Module) -> None:
+        """Called with each model when it is watched."""
+
+    def meet_optimizer(self, optimizer: Optimizer) -> None:
+        """Called with each optimizer when it is watched; follows its steps."""
+        calls = (partial(call, optimizer) for call in (self.before_step, self.gradients, self._end_step))
+        self._stack.callback(on_step(optimizer, *calls))
+
+    def batch(self, images: object, labels: object) -> None:
+        """Called with each batch before its fingerprint is taken."""
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """Called as an optimizer's step begins, before its rates are recorded."""
+
+    def gradients(self, optimizer: Optimizer) -> None:
+        """Called each time an optimizer's gradients are there and not yet used, before they are recorded."""
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """Called when an optimizer's step is done."""
+
+    def _end_step(self, optimizer: Optimizer) -> None:
+        self.after_step(optimizer)
+        self._steps += 1
+
+
+def weights(optimizer: Optimizer) -> list[Tensor]:
+    """Return an optimizer's parameters."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -1,0 +1,170 @@
+"""Faults in the data that goes into the model. The user's tensors and arrays are as before when the step is done."""
+
+import contextlib
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from harness.data.batches import batches
+from harness.faults.base import Fault
+from harness.faults.patching import swap_functions, swap_method
+
+
+__all__ = ["BatchRepeated", "ImagesChanged", "LabelSwapped", "LastBatchDropped"]
+
+
+class _DataFault(Fault, ABC):
+    """Overwrites one batch in place, and puts it back when the step is done."""
+
+    once = True
+    first_step = 1
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._written: list[tuple[Tensor, Tensor, Tensor]] = []
+        stack.callback(self._put_back)
+
+    @abstractmethod
+    def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        """Overwrite a part of a batch; called with each batch while the fault is due."""
+
+    def batch(self, images: object, labels: object) -> None:
+        if self.due:
+            self.change([*_in_place(images)], [*_in_place(labels)])
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        self._put_back()
+
+    @torch.no_grad()
+    def overwrite(self, tensor: Tensor, values: Tensor) -> None:
+        """Write other values into a tensor, if it can be written to."""
+        if not _equal(tensor, values):
+            before = tensor.clone()
+            with contextlib.suppress(RuntimeError):  # expanded tensors, and those of inference mode
+                tensor.copy_(values)
+                self._written.append((tensor, before, values))
+                self.planted = True
+
+    @torch.no_grad()
+    def _put_back(self) -> None:
+        while self._written:
+            tensor, before, values = self._written.pop()
+            if _equal(tensor, values):  # else the loop has filled it anew
+                tensor.copy_(before)
+
+
+class BatchRepeated(_DataFault):
+    """A batch comes again instead of the next one."""
+
+    name = "batch-repeated"
+    what = "one batch is that of the step before"
+    reason = "no two batches of one shape reach Recorder.batch as tensors or arrays, one after the other"
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._former: list[Tensor] = []
+
+    def batch(self, images: object, labels: object) -> None:
+        if not self.planted:
+            present = [*_in_place(images), *_in_place(labels)]
+            clones = [tensor.detach().clone() for tensor in present]
+            super().batch(images, labels)
+            self._former = clones
+
+    def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        present = [*images, *labels]
+        if [tensor.shape for tensor in present] == [former.shape for former in self._former]:
+            for tensor, former in zip(present, self._former, strict=True):
+                self.overwrite(tensor, former.to(tensor))
+
+
+class LabelSwapped(_DataFault):
+    """Two labels of a batch change places."""
+
+    name = "label-swapped"
+    what = "two labels of one batch change places"
+    reason = "no batch with two different labels reaches Recorder.batch as a tensor or array"
+
+    def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        for labels_N in labels[:1]:
+            other = next((i for i, label in enumerate(labels_N) if not torch.equal(label, labels_N[0])), 0)
+            order = torch.arange(len(labels_N))
+            order[0], order[other] = other, 0
+            self.overwrite(labels_N, labels_N[order.to(labels_N.device)])
+
+
+class ImagesChanged(_DataFault):
+    """The images of one batch are a little off."""
+
+    name = "images-changed"
+    what = "the images of one batch are off: floats by 1 %, integers by 1 in one place"
+    reason = "no images that can be changed reach Recorder.batch as a tensor or array"
+
+    def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        for tensor in images[:1]:
+            self.overwrite(tensor, tensor * 1.01 if tensor.is_floating_point() else _one_less(tensor))
+
+
+class LastBatchDropped(Fault):
+    """The last batch of an epoch is missing."""
+
+    name = "last-batch-dropped"
+    what = "the last batch of each epoch is missing"
+    reason = "no torch.utils.data.DataLoader of known length comes to its end"
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        swap_method(stack, DataLoader, "__iter__", self._iterate)
+        swap_functions(stack, (batches,), self._batches)
+
+    def _iterate(self, method: Callable[..., Iterator[Any]], loader: Any) -> Iterator[Any]:
+        try:
+            length = len(loader)
+        except (TypeError, NotImplementedError):
+            length = 0
+        iterator = method(loader)  # now: it draws a random number
+        return self._shortened(iterator, length) if torch.is_grad_enabled() else iterator  # else it is an evaluation's
+
+    def _batches(self, function: Callable[..., Iterator[Tensor]], *args: Any, **kwargs: Any) -> Iterator[Tensor]:
+        parts = [*function(*args, **kwargs)]
+        return self._shortened(iter(parts), len(parts))
+
+    def _shortened(self, iterator: Iterator[Any], length: int) -> Iterator[Any]:
+        if length < 2:
+            yield from iterator
+        else:
+            yield from itertools.islice(iterator, length - 1)
+            self.planted = True
+
+
+def _in_place(batch: object) -> Iterator[Tensor]:
+    """Yield tensors that share memory with those tensors and arrays of a batch that can be written to."""
+    if isinstance(batch, Tensor):
+        if batch.layout == torch.strided and batch.ndim and batch.numel():
+            yield batch.data  # unlike detach(), it does not tell autograd that saved tensors have changed
+    elif isinstance(batch, np.ndarray):
+        if batch.flags.writeable and batch.ndim and batch.size and batch.dtype.kind in "biufc":
+            with contextlib.suppress(TypeError, ValueError):  # a dtype or strides that torch does not have
+                yield torch.from_numpy(batch)
+    elif isinstance(batch, Mapping | list | tuple):
+        for part in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from _in_place(part)
+
+
+def _equal(one: Tensor, two: Tensor) -> bool:
+    return torch.allclose(one, two, rtol=0, atol=0, equal_nan=True)
+
+
+def _one_less(tensor: Tensor) -> Tensor:
+    """Return integers with the largest one less by 1, which keeps token numbers in their range."""
+    values = tensor.flatten().long()
+    if values.min() < values.max():
+        values[values.argmax()] -= 1
+    return values.view(tensor.shape).to(tensor.dtype)

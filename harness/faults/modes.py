@@ -1,0 +1,141 @@
+"""Faults in the mode that a model runs in: planted only where the mode changes what the model computes."""
+
+import contextlib
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from harness.faults.base import Fault
+from harness.faults.patching import swap_method
+from harness.hooks import around_forward
+from harness.measure import tensors_in
+
+
+__all__ = ["AutocastOn", "EvalForgotten"]
+
+
+class _ModeFault(Fault, ABC):
+    """Tries the first forward pass of a model in both modes, without a trace, to see whether they differ."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._tried: dict[int, bool] = {}
+        self._trying = False
+
+    @abstractmethod
+    def other_mode(self, model: nn.Module) -> contextlib.AbstractContextManager[object]:
+        """Return a context in which a model runs in the mode that it is not in now."""
+
+    def matters(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Tell whether the mode changes what a model computes."""
+        if self._trying:  # a watched part of the model that is tried
+            return False
+        if id(model) not in self._tried and not any(map(is_lazy, model.parameters())):
+            self._trying = True
+            try:
+                self._tried[id(model)] = self._differs(model, args, kwargs)
+            finally:
+                self._trying = False
+        return self._tried.get(id(model), False)
+
+    def _differs(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        as_it_is = _trial(model, args, kwargs)
+        with self.other_mode(model):
+            return not _equal(as_it_is, _trial(model, args, kwargs))
+
+
+class EvalForgotten(_ModeFault):
+    """Nobody calls model.eval()."""
+
+    name = "eval-forgotten"
+    what = "model.eval() does nothing"
+    reason = "no watched model computes otherwise in evaluation mode"
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._forgotten: set[nn.Module] = set()
+        swap_method(stack, nn.Module, "train", self._train)  # eval() calls train(False)
+
+    def meet_model(self, model: nn.Module) -> None:
+        self._stack.callback(around_forward(model, self._before))
+
+    def _train(self, method: Callable[..., nn.Module], module: nn.Module, mode: bool = True) -> nn.Module:
+        if mode:
+            self._forgotten.difference_update(module.modules())
+            return method(module, mode)
+        self._forgotten.update(module.modules())
+        return module
+
+    def _before(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if model in self._forgotten and self.matters(model, args, kwargs):
+            self.planted = True
+
+    @contextlib.contextmanager
+    def other_mode(self, model: nn.Module) -> Iterator[None]:
+        modes = [(module, module.training) for module in model.modules()]
+        for module, _ in modes:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
+class AutocastOn(_ModeFault):
+    """Autocast is left on."""
+
+    name = "autocast-on"
+    what = "the model runs under autocast to bfloat16"
+    reason = "autocast changes nothing in the watched models: it leaves float64 alone, or is on already"
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._entered: list[contextlib.ExitStack] = []
+        stack.callback(self._leave_all)
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # the compiler cannot follow hooks into autocast
+
+    def meet_model(self, model: nn.Module) -> None:
+        self._stack.callback(around_forward(model, self._before, self._after))
+
+    def _before(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        entered = contextlib.ExitStack()
+        if self.matters(model, args, kwargs):
+            self.planted = True
+            entered.enter_context(self.other_mode(model))
+        self._entered.append(entered)
+
+    def _after(self) -> None:
+        if self._entered:  # a forward pass may raise before it gets to us
+            self._entered.pop().close()
+
+    def _leave_all(self) -> None:
+        while self._entered:
+            self._after()
+
+    def other_mode(self, model: nn.Module) -> contextlib.AbstractContextManager[object]:
+        device = next((parameter.device.type for parameter in model.parameters()), "cpu")
+        return torch.autocast(device, torch.bfloat16)
+
+
+@torch.no_grad()
+def _trial(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """Return what a model computes; random states and buffers are as before afterwards."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what gradients would be needed for
+            return [tensor.clone() for tensor in tensors_in(model.forward(*args, **kwargs))]
+    finally:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+
+
+def _equal(one: list[Tensor], two: list[Tensor]) -> bool:
+    pairs = zip(one, two, strict=False)
+    return len(one) == len(two) and all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)

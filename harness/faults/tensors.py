@@ -1,0 +1,185 @@
+"""Faults in weights, gradients and optimizer state."""
+
+import contextlib
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from harness.faults.base import Fault, weights
+from harness.hooks import on_forward
+from harness.measure import tensors_in
+
+
+__all__ = [
+    "GradientZeroed",
+    "GradientsRounded",
+    "StateLost",
+    "SteppedTwice",
+    "TensorFrozen",
+    "WeightScaled",
+    "WeightsRounded",
+]
+
+
+class WeightScaled(Fault):
+    """One tensor is initialised larger; planted when the training begins, so that no checkpoint undoes it."""
+
+    name = "weight-scaled"
+    what = "one weight tensor starts 1 % larger"
+    reason = "no watched model starts with a weight other than 0"
+    once = True
+
+    def meet_model(self, model: nn.Module) -> None:
+        self._stack.callback(on_forward(model, lambda _: self._plant()))
+
+    def batch(self, images: object, labels: object) -> None:
+        self._plant()
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        self._plant()
+
+    @torch.no_grad()
+    def _plant(self) -> None:
+        if self._steps or not self.due:
+            return
+        candidates = (p for optimizer in self._optimizers for p in weights(optimizer))
+        started = (p for p in candidates if not is_lazy(p) and p.is_floating_point() and p.any())
+        for parameter in [*started][:1]:
+            parameter.mul_(1.01)
+            self.planted = True
+
+
+class GradientZeroed(Fault):
+    """One entry of one gradient is lost."""
+
+    name = "gradient-zeroed"
+    what = "the largest entry of one gradient is 0 in one step"
+    reason = "no watched weight has a gradient other than 0"
+    once = True
+    first_step = 1
+
+    @torch.no_grad()
+    def gradients(self, optimizer: Optimizer) -> None:
+        gradients = _gradients(optimizer) if self.due else []
+        for gradient in [gradient for gradient in gradients if gradient.any()][:1]:
+            flat = gradient.flatten()
+            flat[flat.abs().argmax()] = 0
+            gradient.copy_(flat.view_as(gradient))
+            self.planted = True
+
+
+class GradientsRounded(Fault):
+    """Gradients pass through a low precision, as in a compressed all-reduce."""
+
+    name = "gradients-rounded"
+    what = "gradients are rounded to bfloat16"
+    reason = "all gradients are bfloat16 numbers already"
+
+    @torch.no_grad()
+    def gradients(self, optimizer: Optimizer) -> None:
+        self.planted = _round(_gradients(optimizer), torch.bfloat16) or self.planted
+
+
+class WeightsRounded(Fault):
+    """Weights pass through a low precision, as in a model that is kept in half precision."""
+
+    name = "weights-rounded"
+    what = "weights are rounded to float16 after each step"
+    reason = "all weights are float16 numbers already"
+
+    @torch.no_grad()
+    def after_step(self, optimizer: Optimizer) -> None:
+        self.planted = _round(weights(optimizer), torch.float16) or self.planted
+
+
+class TensorFrozen(Fault):
+    """One tensor is left out of the optimizer."""
+
+    name = "tensor-frozen"
+    what = "one weight tensor is not updated"
+    reason = "no weight is ever updated"
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._frozen: Tensor | None = None
+        self._before: list[tuple[Tensor, Tensor]] = []
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        frozen = [p for p in weights(optimizer) if self._frozen is None or p is self._frozen]
+        self._before = [(parameter, parameter.detach().clone()) for parameter in frozen]
+
+    @torch.no_grad()
+    def after_step(self, optimizer: Optimizer) -> None:
+        for parameter, before in [pair for pair in self._before if not torch.equal(*pair)][:1]:
+            parameter.copy_(before)
+            self._frozen = parameter
+            self.planted = True
+
+
+class StateLost(Fault):
+    """A resume forgets the optimizer."""
+
+    name = "state-lost"
+    what = "the optimizer's state is lost once, as by a resume that forgets it"
+    reason = "the optimizer keeps no state"
+    once = True
+    first_step = 1
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self._fresh: dict[int, dict[Tensor, Any]] = {}
+
+    def meet_optimizer(self, optimizer: Optimizer) -> None:
+        super().meet_optimizer(optimizer)
+        # some optimizers fill their state when they are made, and fail without it
+        self._fresh[id(optimizer)] = {p: copy.deepcopy(state) for p, state in optimizer.state.items()}
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        fresh = self._fresh[id(optimizer)]
+        if self.due and not _equal(fresh, optimizer.state):
+            optimizer.state.clear()
+            optimizer.state.update(fresh)
+            self.planted = True
+
+
+class SteppedTwice(Fault):
+    """The optimizer takes a step too many."""
+
+    name = "stepped-twice"
+    what = "the optimizer steps twice, once"
+    reason = "no optimizer steps"
+    once = True
+    first_step = 1
+
+    def meet_optimizer(self, optimizer: Optimizer) -> None:
+        super().meet_optimizer(optimizer)
+        self._stack.callback(optimizer.register_step_post_hook(self._again).remove)
+
+    def _again(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._steps > self.first_step and self.due:  # the step that has just ended is counted
+            self.planted = True
+            optimizer.step(*args[1:], **kwargs)  # the first argument is the optimizer itself
+
+
+def _gradients(optimizer: Optimizer) -> list[Tensor]:
+    gradients = (parameter.grad for parameter in weights(optimizer))
+    return [gradient for gradient in gradients if gradient is not None and not gradient.is_sparse]
+
+
+def _round(tensors: list[Tensor], dtype: torch.dtype) -> bool:
+    """Round real tensors in place; tell whether any changed."""
+    real = [(tensor, tensor.to(dtype).to(tensor.dtype)) for tensor in tensors if tensor.is_floating_point()]
+    changed = [(tensor, rounded) for tensor, rounded in real if not torch.equal(tensor, rounded)]
+    for tensor, rounded in changed:
+        tensor.copy_(rounded)
+    return bool(changed)
+
+
+def _equal(state: Mapping[Tensor, Any], other: Mapping[Tensor, Any]) -> bool:
+    one, two = ([*tensors_in(list(part.values()))] for part in (state, other))
+    return len(one) == len(two) and all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, two, strict=True))

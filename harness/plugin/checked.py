@@ -1,0 +1,117 @@
+"""One record that a test checks: where its baseline is, and how to run its training again."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.baselines import baseline_name, load_baseline, load_states
+from harness.plugin import devices
+from harness.plugin.rerun import Rerun
+from harness.plugin.session import Session
+
+
+if TYPE_CHECKING:
+    from harness.record import Record
+    from harness.states import States
+
+__all__ = ["Checked", "baseline_path", "device_of", "regenerate_command"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A record in the hands of `training_regression.check`.
+
+    Args:
+        item: the test.
+        session: the session's state.
+        record: what is checked.
+        name: tells several records of one test apart.
+        filled: states that a watched loop's recorder was given.
+    """
+
+    item: pytest.Item
+    session: Session
+    record: "Record"
+    name: str
+    filled: "States | None" = None
+
+    @property
+    def path(self) -> Path:
+        """File of the baseline."""
+        return baseline_path(self.item, self.session, self.name)
+
+    @property
+    def accept(self) -> str:
+        """The command line that makes this run the baseline."""
+        return regenerate_command(self.item, self.session)
+
+    def baseline(self) -> "Record":
+        """Read the baseline.
+
+        Raises:
+            BaselineError: it is missing or broken.
+        """
+        return load_baseline(self.session.shown(self.path), self.accept)
+
+    def stored_states(self, baseline: "Record") -> "States | None":
+        """Read the states of a calibrated baseline; others have none.
+
+        Raises:
+            BaselineStatesError: they are missing or broken.
+        """
+        return load_states(self.path, baseline, self.accept) if baseline.calibration else None
+
+    def kept_states(self) -> "States | None":
+        """Return the states that this training kept on its way, if it is in low precision and could keep any."""
+        training = self.session.training_of(self.record)
+        states = training.states if training else self.filled
+        return states if states and states.steps and self.record.precision != "float64" else None
+
+    @property
+    def is_recipes(self) -> bool:
+        """Whether the record came from `training(recipe)`, so that a rerun needs no process of its own."""
+        return self.session.training_of(self.record) is not None
+
+    def rerun(self, text: str, how: Rerun) -> "Record":
+        """Run the training again: a recipe in this process if that will do, a watched loop in another.
+
+        Args:
+            text: what is different, in words.
+            how: what is different.
+
+        Raises:
+            RerunError: it came to no end.
+        """
+        training = self.session.training_of(self.record)
+        if training and not how.environment:
+            return self.session.retrain(training, how, text)
+        return self.session.reruns.run(self.item.nodeid, self.name, how, text)
+
+
+def baseline_path(item: pytest.Item, session: Session, name: str) -> Path:
+    """Return the file of one of a test's baselines."""
+    stem = baseline_name(item.nodeid, device_of(item)) + (f",{baseline_name(name)}" if name else "")
+    return session.baselines / f"{stem}.json"
+
+
+def device_of(item: pytest.Item) -> str | None:
+    """Return the value of a test's `device` parameter."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(devices.PARAMETER) if callspec else None
+
+
+def regenerate_command(item: pytest.Item, session: Session) -> str:
+    """Return the command line that makes this run of one test its baseline, from where pytest was started."""
+    path, colons, test = item.nodeid.partition("::")
+    place = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
+    words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={session.shown(session.baselines)}"]
+    device, cifar10 = device_of(item), item.config.getoption("--cifar10")
+    if device and device != devices.writer(item.config):
+        words.append(f"--device={device}")
+    if cifar10:
+        words.append(f"--cifar10={cifar10}")
+    return shlex.join(words)

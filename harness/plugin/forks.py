@@ -1,0 +1,52 @@
+"""Script, never imported: runs pytest again and again, each time in a fresh copy of a process that holds torch already.
+
+Importing torch and its compiler takes seconds, copying a process milliseconds. Started by path, because pytest has to
+be the first to import the harness. It reads a request a line (JSON: args, variables, output) and answers with a line
+when that run has ended.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+
+__all__ = ["serve"]
+
+_SLOW_TO_IMPORT = ("torch._dynamo", "matplotlib.pyplot", "hypothesis")
+"""What a run imports sooner or later: the first optimizer torch's compiler, plugins the others."""
+
+
+def serve() -> None:
+    """Answer requests until there are no more."""
+    for name in _SLOW_TO_IMPORT:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 # as `python -m pytest` has it
+    for line in sys.stdin:
+        process = os.fork()
+        if not process:
+            _run(**json.loads(line))
+        os.waitpid(process, 0)
+        sys.stdout.write("ended\n")
+        sys.stdout.flush()
+
+
+def _run(args: Sequence[str], variables: Mapping[str, str], output: str) -> None:
+    """Run pytest in this copy of the process, and end it."""
+    os.environ.update(variables)
+    for stream, place, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY), (2, output, os.O_WRONLY)):
+        os.dup2(os.open(place, mode | os.O_CREAT | os.O_APPEND), stream)
+    try:
+        pytest.main([*args])
+        sys.stdout.flush()
+    finally:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    serve()

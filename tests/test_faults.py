@@ -1,0 +1,717 @@
+"""Promises of the faults: planted from outside into any watched loop, found where they belong, and gone afterwards."""
+
+import contextlib
+import copy
+import functools
+import itertools
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_  # by name, as users do
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from harness import Recorder, compare, errors, train
+from harness.faults import FAULTS
+from harness.variation import Variation, varied
+from tests.test_determinism import globals_now
+from tests.test_training import tiny
+
+
+def faulted(name, loop, **options):
+    """Record a loop with a fault planted."""
+    with varied(Variation(fault=name)):
+        return loop(**options)
+
+
+def dataset(count=20):
+    """A few random images, the same ones at each call."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(count, 3, 4, 4, generator=generator, dtype=torch.float64)
+    return images, torch.randint(3, (count,), generator=generator)
+
+
+class Dense:
+    """A loop with everything in it, as users write it: 6 steps, two epochs, a smaller last batch, one resume."""
+
+    def __init__(self, precision="float64", compiled=False):
+        with Recorder(precision=precision) as recorder:
+            self.recorder, self.compiled = recorder, compiled
+            images, labels = dataset()
+            data = TensorDataset(images.to(torch.get_default_dtype()), labels)
+            self.criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
+            self.build()
+            self.epoch(DataLoader(data, 8, shuffle=True))
+            saved, state = copy.deepcopy([part.state_dict() for part in self.parts]), torch.get_rng_state()
+            self.build()
+            for part, its in zip(self.parts, saved, strict=True):
+                part.load_state_dict(its)
+            torch.set_rng_state(state)
+            self.epoch(DataLoader(data, 8, shuffle=True))
+        self.record = recorder.record
+
+    def build(self):
+        """Model, optimizer, schedule and average."""
+        self.model = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(16, 3)
+        )
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, 1, 0.9)
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+        self.parts = self.model, self.optimizer, self.schedule, self.average
+        self.recorder.watch(self.model, self.optimizer)
+        self.recorder.watch(self.average, name="average")
+        self.call = torch.compile(self.model, backend="eager") if self.compiled else self.model
+
+    def epoch(self, loader):
+        """Train and evaluate."""
+        self.model.train()
+        for images, labels in loader:
+            self.recorder.batch(images, labels)
+            self.optimizer.zero_grad()
+            loss = self.criterion(self.call(images), labels)
+            loss.backward()
+            clip_grad_norm_(self.model.parameters(), 0.1)
+            self.optimizer.step()
+            self.schedule.step()
+            self.average.update_parameters(self.model)
+            self.recorder.log(loss=loss)
+        for each in (self.model, self.average):
+            each.eval()
+        with torch.no_grad():
+            for each in (self.model, self.average):
+                self.recorder.evaluation(loss=functional.cross_entropy(each(images), labels))
+
+
+def dense(**options):
+    """Record the dense loop."""
+    return Dense(**options).record
+
+
+def bare(batches=None, optimizer=torch.optim.SGD, steps=3, calls_batch=True, **options):
+    """Record a loop with nothing in it: one layer, one loss, gradients emptied by hand."""
+    images, labels = dataset(16)
+    batches = batches or [(images[:8], labels[:8]), (images[8:], labels[8:])] * steps
+    with Recorder() as recorder:
+        model = nn.Linear(48, 3)
+        optim = optimizer(model.parameters(), lr=0.1, **options)
+        recorder.watch(model, optim)
+        for images, labels in itertools.islice(batches, steps):
+            if calls_batch:
+                recorder.batch(images, labels)
+            logits = model(torch.as_tensor(images).flatten(1))
+            loss = functional.cross_entropy(logits, torch.as_tensor(labels))
+            loss.backward()
+            optim.step()
+            for parameter in model.parameters():
+                parameter.grad = None
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+@functools.cache
+def unfaulted(loop, **options):
+    """Record of a loop without a fault."""
+    return loop(**options)
+
+
+# Each is found where it belongs, or says what the training lacks.
+
+STAGES = {
+    "batch-repeated": (1, "data"),
+    "last-batch-dropped": (1, "evaluation"),
+    "label-swapped": (1, "data"),
+    "images-changed": (1, "data"),
+    "weight-scaled": (0, "init"),
+    "rate-scaled": (0, "schedule"),
+    "schedule-stuck": (1, "schedule"),
+    "smoothing-dropped": (0, "forward"),
+    "dropout-changed": (0, "forward"),
+    "batchnorm-evaluating": (0, "forward"),
+    "autocast-on": (0, "forward"),
+    "zero-grad-skipped": (1, "backward"),
+    "gradient-zeroed": (1, "backward"),
+    "gradients-rounded": (0, "backward"),
+    "clipping-dropped": (0, "backward"),
+    "decay-dropped": (0, "update"),
+    "momentum-changed": (1, "update"),
+    "state-lost": (1, "update"),
+    "stepped-twice": (1, "update"),
+    "tensor-frozen": (0, "update"),
+    "weights-rounded": (0, "update"),
+    "average-skipped": (1, "state"),
+    "eval-forgotten": (2, "evaluation"),
+}
+"""Step and stage that each fault shows in first; the first epoch ends with step 2, or with step 1
+if its last batch is missing."""
+
+LACKING = {
+    "last-batch-dropped",
+    "schedule-stuck",
+    "smoothing-dropped",
+    "dropout-changed",
+    "batchnorm-evaluating",
+    "autocast-on",
+    "zero-grad-skipped",
+    "clipping-dropped",
+    "decay-dropped",
+    "momentum-changed",
+    "state-lost",
+    "average-skipped",
+    "eval-forgotten",
+}
+"""Faults of what the bare loop does not have."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_in_the_stage_that_it_belongs_to(name):
+    """In a loop that has everything each fault is planted, and shows first in its own step and stage."""
+    options = {"precision": "float32"} if name == "autocast-on" else {}  # it does not reach float64
+    record = faulted(name, dense, **options)
+    comparison = compare(unfaulted(dense, **options), record)
+
+    assert record.fault == (True, "")
+    assert comparison.verdict == "different"
+    assert comparison.first_divergence[:2] == STAGES[name]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_changes_nothing_is_not_planted_and_says_why(name):
+    """In a loop that has nothing a fault is either found, or the record is the same and the reason is given."""
+    record = faulted(name, bare)
+    comparison = compare(unfaulted(bare), record)
+
+    assert record.fault == ((False, FAULTS[name].reason) if name in LACKING else (True, ""))
+    assert comparison.verdict == ("same" if name in LACKING else "different")
+
+
+@pytest.mark.parametrize("name", ["dropout-changed", "last-batch-dropped", "autocast-on", "eval-forgotten"])
+def test_faults_reach_our_own_loop(name):
+    """The loop of train() has batches and a dropout of its own, and switches autocast off by itself."""
+    recipe = tiny(precision="float32" if name == "autocast-on" else "float64", epochs=1)
+    record = faulted(name, train, recipe=recipe)
+
+    assert record.fault == (True, "")
+    assert compare(train(recipe), record).verdict == "different"
+
+
+def test_a_training_without_a_fault_has_no_outcome():
+    """Record.fault is None, and no part of the text form or of equality."""
+    record = faulted("rate-scaled", bare)
+
+    assert unfaulted(bare).fault is None
+    assert "rate-scaled" not in record.to_text()
+    assert type(record).from_text(record.to_text()) == record
+
+
+def test_faults_are_described():
+    """Each fault has a name of words and hyphens, and its own line on what it changes and what a training may lack."""
+    for name, fault in FAULTS.items():
+        assert name == fault.name
+        assert name.replace("-", "").isalpha()
+        assert name.islower()
+    assert set(STAGES) == set(FAULTS)
+    assert len({fault.what for fault in FAULTS.values()}) == len({fault.reason for fault in FAULTS.values()}) == 23
+
+
+def test_an_unknown_fault_is_refused():
+    """The error names those that there are, and nothing is in force afterwards."""
+    before = globals_now()
+    with pytest.raises(errors.UnknownFaultError, match="rate-scaled"):
+        faulted("rate", bare)
+
+    assert globals_now() == before
+
+
+# Nothing is left behind.
+
+
+def torch_now():
+    """Everything of torch and of ours that a fault may replace."""
+    methods = [
+        (nn.Module, "train"),
+        (nn.Module, "zero_grad"),
+        (torch.optim.Optimizer, "zero_grad"),
+        (AveragedModel, "update_parameters"),
+        (DataLoader, "__iter__"),
+        (sys.modules["harness.models"].Dropout, "forward"),
+    ]
+    functions = {name: value for name, value in vars(functional).items() if callable(value)}
+    names = {"clip": clip_grad_norm_, "batches": sys.modules["harness.training"].batches}
+    return {**{f"{owner}.{name}": vars(owner)[name] for owner, name in methods}, **functions, **names}
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["", "after an exception"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_nothing_is_left_behind(name, fails):
+    """Functions, globals and hyperparameters, and the user's tensors and arrays, are as before."""
+    images, labels = dataset(16)
+    pixels = np.arange(16 * 48, dtype=np.uint8).reshape(16, 48) / 255
+    batches = [(images[:8], labels[:8]), (images[8:], labels[8:]), (pixels[:8], labels[:8]), (pixels[8:], labels[8:])]
+    before, functions = globals_now(), torch_now()
+    optimizers = []
+
+    def make(*args, **options):
+        optimizers.append(torch.optim.SGD(*args, **options))
+        if fails:  # as the second step ends, before the fault is told so
+            optimizers[0].register_step_post_hook(lambda *_: countdown.pop())
+        return optimizers[0]
+
+    countdown = [None]
+    with pytest.raises(IndexError) if fails else contextlib.nullcontext():
+        faulted(name, bare, batches=batches, steps=4, optimizer=make, momentum=0.9, weight_decay=0.1)
+
+    fresh = dataset(16)
+    assert torch.equal(images, fresh[0])
+    assert torch.equal(labels, fresh[1])
+    assert np.array_equal(pixels, np.arange(16 * 48, dtype=np.uint8).reshape(16, 48) / 255)
+    assert globals_now() == before
+    assert torch_now() == functions
+    settings = optimizers[0].param_groups[0]
+    assert (settings["lr"], settings["momentum"], settings["weight_decay"]) == (0.1, 0.9, 0.1)
+    assert not optimizers[0]._optimizer_step_pre_hooks
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_models_keep_no_hook(name):
+    """Neither the watched models nor the copies made of them keep anything of a fault."""
+    loop = faulted(name, Dense)
+
+    for model in (loop.model, loop.average, copy.deepcopy(loop.model)):
+        for module in model.modules():
+            assert not module._forward_pre_hooks
+            assert not module._forward_hooks
+    assert loop.model.training is (name == "eval-forgotten")
+
+
+def test_autocast_ends_with_the_block():
+    """Also when a forward pass is interrupted in a way that runs no hooks."""
+
+    class Interrupted(nn.Linear):
+        def forward(self, images):
+            if torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
+                raise KeyboardInterrupt
+            return super().forward(images)
+
+    recorder = Recorder(precision="float32")
+    with varied(Variation(fault="autocast-on")), pytest.raises(KeyboardInterrupt), recorder:
+        model = Interrupted(4, 3)
+        recorder.watch(model)
+        model(torch.rand(2, 4))
+
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_trying_a_mode_leaves_no_trace():
+    """In float64 autocast changes nothing; to try it, with dropout and BatchNorm, changes nothing either."""
+    assert faulted("autocast-on", dense).to_text() == unfaulted(dense).to_text()
+
+
+def test_a_copy_of_a_model_is_not_under_the_fault():
+    """A deep copy made within the block carries inert hooks."""
+    with varied(Variation(fault="autocast-on")), Recorder(precision="float32") as recorder:
+        model = nn.Linear(48, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        images = torch.rand(8, 48)
+        recorder.batch(images)
+        loss = model(images).sum()
+        loss.backward()
+        optimizer.step()
+        recorder.log(loss=loss)
+        assert model(images).dtype == torch.bfloat16
+        assert copy.deepcopy(model)(images).dtype == torch.float32
+
+
+def test_references_that_somebody_keeps_are_harmless():
+    """A module imported within the block gets the function back; an alias does as the function did."""
+    module = types.ModuleType("imported_meanwhile")
+    logits, labels = torch.eye(3), torch.arange(3)
+    expected = functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    with varied(Variation(fault="smoothing-dropped")), pytest.raises(ZeroDivisionError), Recorder():
+        alias = module.cross_entropy = functional.cross_entropy
+        sys.modules["imported_meanwhile"] = module
+        assert alias(logits, labels, label_smoothing=0.1) != expected
+        raise ZeroDivisionError
+    del sys.modules["imported_meanwhile"]
+
+    assert module.cross_entropy is functional.cross_entropy
+    assert alias is not functional.cross_entropy
+    assert alias(logits, labels, label_smoothing=0.1) == expected
+
+
+# Loops and data of all kinds.
+
+
+def closures():
+    """Record LBFGS, which computes its gradients within step()."""
+    with Recorder() as recorder:
+        model = nn.Linear(48, 3)
+        optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)
+        recorder.watch(model, optimizer)
+        images, labels = dataset(8)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(images.flatten(1)), labels)
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            recorder.batch(images, labels)
+            recorder.log(loss=optimizer.step(closure))
+    return recorder.record
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("label-swapped", (1, "data")),
+        ("rate-scaled", (0, "schedule")),
+        ("zero-grad-skipped", (1, "backward")),
+        ("gradient-zeroed", (1, "backward")),
+        ("gradients-rounded", (0, "backward")),
+        ("state-lost", (1, "update")),
+        ("stepped-twice", (1, "update")),
+        ("tensor-frozen", (0, "update")),
+        ("weights-rounded", (0, "update")),
+    ],
+)
+def test_faults_reach_closures(name, stage):
+    """Gradients that are made within a step, and a step that has to be called with its closure, are reached too."""
+    record = faulted(name, closures)
+
+    assert record.fault == (True, "")
+    assert compare(unfaulted(closures), record).first_divergence[:2] == stage
+
+
+def rivals():
+    """Record two models with an optimizer each, trained in turn."""
+    with Recorder() as recorder:
+        pairs = [(m, torch.optim.Adam(m.parameters())) for m in (nn.Linear(48, 3), nn.Sequential(nn.Linear(48, 3)))]
+        for model, optimizer in pairs:
+            recorder.watch(model, optimizer)
+        images, labels = dataset(8)
+        for _ in range(3):
+            recorder.batch(images, labels)
+            losses = [functional.cross_entropy(model(images.flatten(1)), labels) for model, _ in pairs]
+            for loss, (_, optimizer) in zip(losses, pairs, strict=True):
+                optimizer.zero_grad()
+                loss.backward()  # the second one's graph has outlived the first one's step
+                optimizer.step()
+                recorder.log(loss=loss)
+    return recorder.record
+
+
+REACHING_RIVALS = sorted(set(FAULTS) - LACKING | {"zero-grad-skipped", "momentum-changed", "state-lost"})
+
+
+@pytest.mark.parametrize("name", REACHING_RIVALS)
+def test_faults_reach_several_optimizers(name):
+    """Two models with an optimizer each."""
+    record = faulted(name, rivals)
+
+    expected = name != "batch-repeated"  # always the same batch
+    assert record.fault[0] is expected
+    assert compare(unfaulted(rivals), record).verdict == ("different" if expected else "same")
+
+
+@pytest.mark.parametrize("name", ["dropout-changed", "batchnorm-evaluating", "autocast-on", "eval-forgotten"])
+def test_faults_reach_compiled_models(name):
+    """torch.compile neither hides a function from a fault nor keeps the fault."""
+    options = {"compiled": True, "precision": "float32"}
+    torch._dynamo.reset()
+    record = faulted(name, dense, **options)
+    torch._dynamo.reset()
+
+    assert record.fault == (True, "")
+    assert compare(dense(**options), record).first_divergence[:2] == STAGES[name]
+
+
+def test_a_loop_that_never_calls_batch_has_faults_too():
+    """Weights are changed before the first forward pass; faults of the data say what is missing."""
+    started = faulted("weight-scaled", bare, calls_batch=False)
+    swapped = faulted("label-swapped", bare, calls_batch=False)
+
+    assert compare(unfaulted(bare, calls_batch=False), started).first_divergence == (0, "init", "init/weight")
+    assert swapped.fault == (False, FAULTS["label-swapped"].reason)
+
+
+def test_a_loop_of_one_step_has_no_faults_of_the_second():
+    """The reason is the loop's length, not what it lacks."""
+    assert faulted("gradient-zeroed", bare, steps=1).fault == (False, "the training takes one step only")
+    assert faulted("decay-dropped", bare, steps=1).fault == (False, FAULTS["decay-dropped"].reason)
+
+
+def frozen_arrays():
+    """Arrays that may not be written to."""
+    arrays = [part.numpy() for part in dataset(8)]
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
+def expanded():
+    """Images and labels that are one and the same in memory."""
+    return torch.rand(1, 48, dtype=torch.float64).expand(8, 48), torch.zeros(1, dtype=torch.int64).expand(8)
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+@pytest.mark.parametrize("name", ["batch-repeated", "label-swapped", "images-changed"])
+@pytest.mark.parametrize("make", [frozen_arrays, expanded])
+def test_data_that_cannot_be_written_to_is_left_alone(name, make):
+    """The reason says so, and the training is the same."""
+    torch.manual_seed(0)
+    batches = [make() for _ in range(3)]
+    record = faulted(name, bare, batches=batches)
+
+    assert record.fault == (False, FAULTS[name].reason)
+    assert compare(bare(batches=batches), record).verdict == "same"
+
+
+@pytest.mark.parametrize("name", ["batch-repeated", "label-swapped", "images-changed"])
+def test_what_a_loop_has_filled_anew_is_not_put_back(name):
+    """A loop that copies each batch into the same tensors: only the batch of the fault is another."""
+
+    def batches():
+        images, labels = dataset(24)
+        buffer = torch.empty(8, 48, dtype=torch.float64), torch.empty(8, dtype=torch.int64)
+        for i in range(0, 24, 8):
+            buffer[0].copy_(images[i : i + 8].flatten(1))
+            buffer[1].copy_(labels[i : i + 8])
+            yield buffer
+
+    comparison = compare(bare(batches=batches()), faulted(name, bare, batches=batches()))
+    data = [deviation for deviation in comparison.deviations if deviation.stage == "data"]
+    assert {deviation.step for deviation in data} == {1}
+
+
+@pytest.mark.parametrize("name", ["batch-repeated", "label-swapped", "images-changed"])
+def test_what_a_loop_has_changed_itself_is_left_as_it_is(name):
+    """A loop that overwrites its batch before the step finds what it wrote."""
+    with varied(Variation(fault=name)), Recorder() as recorder:
+        model = nn.Linear(48, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            images, labels = torch.rand(8, 48), torch.randint(3, (8,))
+            recorder.batch(images, labels)
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            images.zero_(), labels.zero_()
+            optimizer.step()
+            assert not images.any()
+            assert not labels.any()
+            recorder.log(loss=loss)
+
+    assert recorder.record.fault == (True, "")
+
+
+def test_an_evaluation_keeps_its_last_batch():
+    """Only where gradients are on, and only where a loader knows its length, the last batch is missing."""
+
+    class Endless(IterableDataset):
+        def __iter__(self):
+            return iter(range(20))
+
+    with varied(Variation(fault="last-batch-dropped")), pytest.raises(errors.NothingWatchedError), Recorder():
+        assert len(list(DataLoader(range(20), 8))) == 2
+        assert len(list(DataLoader(range(8), 8))) == 1
+        assert len(list(DataLoader(Endless(), 8))) == 3
+        with torch.no_grad():
+            assert len(list(DataLoader(range(20), 8))) == 3
+
+
+@pytest.mark.parametrize("name", ["batch-repeated", "images-changed"])
+def test_overlapping_data_is_put_back(name):
+    """Inputs and targets of a language model are views of one text; token numbers stay in their range."""
+    text = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(0))
+    before = text.clone()
+    with varied(Variation(fault=name)), Recorder() as recorder:
+        model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 50))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for rows in (slice(0, 2), slice(2, 4)):
+            tokens, targets = text[rows, :-1], text[rows, 1:]
+            recorder.batch({"tokens": tokens}, targets)
+            assert 0 <= text.min() <= text.max() < 50
+            loss = functional.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert recorder.record.fault == (True, "")
+    assert torch.equal(text, before)
+
+
+class Filled(torch.optim.Optimizer):
+    """An optimizer that fills its state when it is made, and fails without it."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["sum"] = torch.ones_like(parameter)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Divide by the root of the sum of squares, as Adagrad."""
+        for parameter in self.param_groups[0]["params"]:
+            total = self.state[parameter]["sum"].add_(parameter.grad**2)
+            parameter -= self.param_groups[0]["lr"] * parameter.grad / total.sqrt()
+
+
+def test_an_optimizer_that_fills_its_state_at_once_gets_that_back():
+    """A lost state is the one that an optimizer was made with."""
+    record = faulted("state-lost", bare, optimizer=Filled)
+
+    assert record.fault == (True, "")
+    assert compare(unfaulted(bare, optimizer=Filled), record).first_divergence[:2] == (1, "update")
+
+
+def idle():
+    """Record a loop in which everything is there and does nothing: mode calls, dropout of nothing, weights of zero."""
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Dropout(0.0), nn.Linear(48, 3))
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.0, weight_decay=0.0)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 100)
+        criterion = nn.CrossEntropyLoss(label_smoothing=0.0)
+        recorder.watch(model, optimizer)
+        images, labels = dataset(8)
+        for _ in range(3):
+            model.eval()
+            model.train()
+            optimizer.zero_grad()
+            loss = criterion(model(images.flatten(1)), labels)
+            loss.backward()
+            clip_grad_norm_(model.parameters(), 1e6)
+            nn.utils.clip_grad_value_(model.parameters(), 1e6)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+IDLE = LACKING - {"zero-grad-skipped"} | {"weight-scaled"}
+
+
+@pytest.mark.parametrize("name", sorted(IDLE))
+def test_what_does_nothing_cannot_be_broken(name):
+    """Label smoothing of 0, clipping that never clips, a schedule that does not move, a mode that does not matter."""
+    record = faulted(name, idle)
+
+    assert record.fault == (False, FAULTS[name].reason)
+    assert compare(unfaulted(idle), record).verdict == "same"
+
+
+def small(model, each_step=lambda recorder, model: None, precision="float64"):
+    """Record three steps of a model on one batch."""
+    with Recorder(precision=precision) as recorder:
+        model = model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            each_step(recorder, model)
+            loss = model(torch.ones(4, 48)).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+def test_an_evaluation_mode_in_which_nothing_runs_cannot_be_forgotten():
+    """A model that is put into training mode again before it runs is never evaluated."""
+    record = faulted(
+        "eval-forgotten",
+        small,
+        model=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
+        each_step=lambda recorder, model: model.eval().train(),
+    )
+
+    assert record.fault == (False, FAULTS["eval-forgotten"].reason)
+
+
+def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
+    """What comes behind the part is under autocast as what comes before it."""
+    kinds = []
+
+    class Last(nn.Linear):
+        def forward(self, x):
+            kinds.append(super().forward(x).dtype)
+            return super().forward(x)
+
+    record = faulted(
+        "autocast-on",
+        small,
+        precision="float32",
+        model=lambda: nn.Sequential(nn.Linear(48, 8), Last(8, 3)),
+        each_step=lambda recorder, model: None if kinds else recorder.watch(model[0], name="part"),
+    )
+
+    assert record.fault == (True, "")
+    assert kinds[2:] == [torch.bfloat16] * 3  # behind the two trials
+
+
+def test_a_closure_that_raises_leaves_the_settings_as_they_were():
+    """The next step scales the rate that the loop has set, not the scaled one."""
+
+    def loop():
+        with Recorder() as recorder:
+            model = nn.Linear(48, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            recorder.watch(model, optimizer)
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step(lambda: 1 / 0)
+            model(torch.ones(4, 48)).sum().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
+        return recorder.record
+
+    rates = faulted("rate-scaled", loop).streams["learning_rate/weight"].values
+    assert set(rates) == {0.1 * 1.01}
+
+
+def test_our_own_dropout_of_nothing_cannot_be_broken():
+    """As torch's."""
+    assert faulted("dropout-changed", train, recipe=tiny(dropout=0.0, epochs=1)).fault[0] is False
+
+
+def test_rates_that_are_tensors_are_changed_too():
+    """Compiled optimizers keep their rate in a tensor, which schedules fill in place."""
+
+    def loop():
+        with Recorder() as recorder:
+            model = nn.Linear(48, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=torch.tensor(0.1))
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+            recorder.watch(model, optimizer)
+            for _ in range(3):
+                loss = model(torch.rand(4, 48)).square().mean()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                recorder.log(loss=loss)
+        assert float(optimizer.param_groups[0]["lr"]) == 0.1 * 0.5**3
+        return recorder.record
+
+    stuck = compare(unfaulted(loop), faulted("schedule-stuck", loop)).deviations
+    assert {d.step for d in stuck if d.stage == "schedule"} == {1}
+    assert compare(unfaulted(loop), faulted("rate-scaled", loop)).first_divergence[:2] == (0, "schedule")
+
+
+def test_a_lazy_model_is_tried_once_it_has_its_shapes():
+    """Trying both modes of a model draws no random numbers, also when its weights are drawn in the first pass."""
+
+    def lazy():
+        return small(lambda: nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3)), precision="float32")
+
+    record = faulted("autocast-on", lazy)
+    assert record.fault == (True, "")
+    assert compare(lazy(), record).first_divergence[:2] == (1, "forward")
