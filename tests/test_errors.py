@@ -196,6 +196,19 @@ MESSAGES = [
         "  fix    restore it (git checkout -- data/cifar.npz) or regenerate it: pytest t.py --mpl-generate-path=baselines",
     ),
     (
+        errors.UnrepeatableError(nodeid="t.py::test_a"),
+        "this training, run again without any change, is not the same\n"
+        "  where  t.py::test_a\n"
+        "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of "
+        "its own",
+    ),
+    (
+        errors.NoSeedsError(found=0, seeds=8, path="b/t.json", command="pytest t.py --equivalence=8"),
+        "the baseline holds the summaries of 0 seeds, too few to judge by 8\n"
+        "  where  b/t.json\n"
+        "  fix    on the former version of the code, run: pytest t.py --equivalence=8",
+    ),
+    (
         errors.StatesError(reason="the header is no JSON"),
         "these are no stored states of a training: the header is no JSON\n"
         "  fix    write them with States.to_bytes()",
@@ -209,7 +222,7 @@ MESSAGES = [
         "  fix    restore them (git checkout -- b/t~12.safetensors) or regenerate the baseline: pytest t.py",
     ),
     (
-        errors.RerunError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
+        errors.RerunFailedError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
         "this training was run again with 2 threads, and that run left no record\n"
         "  where  t.py::test_a\n"
         "  fix    run the test alone and look at its output; the last lines of the run were:\nE   boom\n1 failed",

@@ -8,7 +8,7 @@ HarnessError
 ├── RecorderError          a training loop that is watched in a wrong way
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
-├── RerunError             a training that was run again, varied, and came to no end
+├── RerunError             a training that could not be run again as a rerun has to be
 ├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
 ├── EquivalenceError       seeds that cannot be judged together
 └── EventsError            TensorBoard's event files that cannot be compared or written
@@ -50,6 +50,7 @@ from harness.errors.gate import (
     NotComparedError,
     RemoteBaselineError,
     RerunError,
+    RerunFailedError,
     ResultsAlwaysError,
     SharedBaselineError,
     SuiteError,
@@ -152,6 +153,7 @@ __all__ = [
     "RecorderError",
     "RemoteBaselineError",
     "RerunError",
+    "RerunFailedError",
     "ResultsAlwaysError",
     "SameNamesError",
     "SeedCountError",

@@ -63,11 +63,12 @@ class TrainingRegression:
 
     def _stored(self, name: str) -> "States | None":
         path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)
+        shown = self._session.shown(path)
         try:
-            baseline = load_baseline(path, command)
+            baseline = load_baseline(path, command, shown)
         except BaselineMissingError:  # `check` will say so
             return None
-        return load_states(path, baseline, command) if baseline.calibration else None
+        return load_states(path, baseline, command, shown) if baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -141,8 +142,8 @@ class TrainingRegression:
         __tracebackhide__ = True
         baseline = checked.baseline()
         if len(baseline.seeds) < seeds:
-            command = f"{checked.accept} --equivalence={seeds}"
-            raise NoSeedsError(path=checked.path, found=len(baseline.seeds), seeds=seeds, command=command)
+            command, shown = f"{checked.accept} --equivalence={seeds}", self._session.shown(checked.path)
+            raise NoSeedsError(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
         result = evidence.judged(checked, baseline, seeds)
         self._session.counts.judged += 1
         text = f"{checked.item.nodeid}\n{report.equivalence_text(result)}"

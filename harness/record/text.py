@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -156,10 +157,12 @@ def _calibration(content: Mapping[str, Any]) -> Calibration | None:
         return None
     entry = content["calibration"]
     largest = {str(kind): tuple(map(float, sizes)) for kind, sizes in entry["largest"].items()}
-    steps = tuple(entry["steps"])
+    steps, states = tuple(entry["steps"]), entry["states"]
     if not all(map(_is_step, steps)) or steps[:1] != (0,) or list(steps) != sorted(set(steps)):
         raise ValueError("calibration")
-    return Calibration(str(entry["states"]), steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
+    if not re.fullmatch("[0-9a-f]{64}", states):  # it becomes part of a file name
+        raise ValueError("calibration")
+    return Calibration(states, steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
 
 
 def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
