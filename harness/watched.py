@@ -44,7 +44,9 @@ class Watched:
         self.opened = False
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
+        self._gradients: dict[str, tuple[Tensor, int]] = {}
         self._stepping: set[int] = set()
+        self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._check_precision()
 
@@ -81,6 +83,7 @@ class Watched:
 
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
+        self._known = self.parameters()
         groups = self._groups(self.optimizers)
         labels = {name: label for label, group in groups for name in self._names(group["params"])}
         tensors = {**self.parameters(), **self.buffers()}
@@ -110,6 +113,7 @@ class Watched:
         former.replaced = True
         self._previous = former._previous
 
+    @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, tape: Tape, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
         tensors = {**self.parameters(), **self.buffers()}
@@ -127,10 +131,19 @@ class Watched:
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
             drop_noise(gradients.values(), self._largest_gradient(step))
+        self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
         if id(optimizer) not in self._stepping:
             self._stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
             self._add_once(tape, "backward", streams, step, norms(gradients.values()))
+
+    def last_gradients(self) -> dict[str, Tensor]:
+        """Return the gradients that the optimizers used last, without those that were overwritten since."""
+        return {name: tensor for name, (tensor, version) in self._gradients.items() if tensor._version == version}
+
+    def forget_gradients(self) -> None:
+        """Free the gradients of the step that is over: they are the largest thing that is held on to."""
+        self._gradients.clear()
 
     def _largest_gradient(self, step: int) -> float:
         """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
@@ -145,6 +158,7 @@ class Watched:
 
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
+        self._known = self.parameters()  # some may have joined since the last step
         rates = {label: float(group["lr"]) for label, group in self._groups([optimizer])}
         self._add_once(tape, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
@@ -155,10 +169,11 @@ class Watched:
             self._rows[stage] = row
             tape.add(stage, names, step, values)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""
-        parameters = self.parameters()
+        self._known = parameters = self.parameters()
         if self.optimizers:  # an average has no updates of its own
             self._record_updates(tape, step, parameters)
         state = self.state()
@@ -200,4 +215,4 @@ class Watched:
     def _names(self, parameters: Iterable[Tensor]) -> dict[str, Tensor]:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
-        return {name: parameter for name, parameter in self.parameters().items() if id(parameter) in wanted}
+        return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}

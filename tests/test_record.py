@@ -1,15 +1,20 @@
 """Promises of Record and its text form."""
 
+import base64
 import contextlib
+import io
 import json
 import math
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from harness import errors
-from harness.record import STAGES, Calibration, Picture, Record, Stream
+from harness.record import HISTOGRAM_BINS, STAGES, Calibration, Histogram, Picture, Record, Stream
+from harness.record.text import _checksum
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -96,9 +101,9 @@ def test_white_space_is_free():
     [
         ("", "it is not JSON (Expecting value: line 1 column 1 (char 0))"),
         ("[" * 100_000, "it is not JSON (maximum recursion depth exceeded"),
-        ("[]", "it is not of format 1"),
-        ('{"format": 2}', "it is not of format 1"),
-        ('{"format": 1}', "a part is missing or of a wrong kind ('sha256')"),
+        ("[]", "it is not of format 1 or 2"),
+        ('{"format": 3}', "it is not of format 1 or 2"),
+        ('{"format": 2}', "a part is missing or of a wrong kind ('sha256')"),
     ],
 )
 def test_a_foreign_text_is_refused_with_the_reason(text, reason):
@@ -123,12 +128,9 @@ def test_a_damaged_text_never_ends_in_another_error(data):
 
 def rewritten(record, change):
     """A record's text after somebody changed its content and made the checksum fit."""
-    from harness.record.text import _checksum
-
     content = json.loads(record.to_text())
     change(content)
-    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
-    return json.dumps({**content, "sha256": _checksum(body)})
+    return signed(content)
 
 
 def test_a_rewritten_checksum_does_not_admit_impossible_parts():
@@ -259,3 +261,115 @@ def test_the_text_reads_well_in_a_diff():
 
     assert len(old) == len(new)
     assert sum(a != b for a, b in zip(old, new, strict=True)) == 2  # the checksum and the last row
+
+
+def drawable_record():
+    """A record with everything that only figures need."""
+    pixels = bytes((7 * i * i + i) % 256 for i in range(2 * 5 * 4 * 3))
+    pictures = {
+        "mistakes": Picture(pixels, (2, 5, 4), (3, 1), (1, 2), (0.9, 0.1 + 0.2)),
+        "filters": Picture(pixels, (2, 5, 4), limits=(-0.1, 0.1)),
+    }
+    counts = tuple(range(HISTOGRAM_BINS))
+    histograms = {"weight/w": Histogram((0, 48), ((-0.1, 0.1), (0.5, 1.5)), (counts, counts[::-1]))}
+    return record_of({}, pictures=pictures, histograms=histograms, confusion=((3, 0), (1, 2)))
+
+
+def test_what_only_figures_need_loses_nothing_either():
+    """Pixels, labels, confidences, limits, counts and the confusion matrix come back as they were."""
+    record = drawable_record()
+
+    assert Record.from_text(record.to_text()) == record
+
+
+def test_a_text_of_format_1_still_loads():
+    """Its pictures are zlib-packed, and it has no histograms: a baseline of then stays good."""
+    pixels = bytes(range(12))
+    content = json.loads(record_of({}, pictures={"batch": Picture(pixels, (1, 2, 2), (3,))}).to_text())
+    packed = base64.b85encode(zlib.compress(pixels)).decode()
+    content["pictures"]["batch"] = {"shape": [1, 2, 2], "labels": [3], "predicted": [], "pixels": packed}
+
+    assert Record.from_text(signed({**content, "format": 1})).pictures["batch"] == Picture(pixels, (1, 2, 2), (3,))
+
+
+def signed(content):
+    """The text of a content that somebody edited, checksum and all."""
+    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+    return json.dumps({**content, "sha256": _checksum(body)})
+
+
+def webp(width, height, mode="RGB", **options):
+    """A picture's text form, of another size or kind than the record says."""
+    packed = io.BytesIO()
+    Image.new(mode, (width, height)).save(packed, "WEBP", **{"lossless": True, **options})
+    return base64.b85encode(packed.getvalue()).decode()
+
+
+NAN = float("nan")
+ROW = [0, -1.0, 1.0, *[1] * HISTOGRAM_BINS]
+HOSTILE = {
+    "an image larger than it says": ("pictures", "filters", "webp", webp(4, 11)),
+    "an image of gigabytes": ("pictures", "filters", "webp", webp(16383, 1)),
+    "an image with loss": ("pictures", "filters", "webp", webp(4, 10, lossless=False)),
+    "an image cut off": ("pictures", "filters", "webp", webp(4, 10)[:35]),
+    "no image": ("pictures", "filters", "webp", "00000"),
+    "not even text": ("pictures", "filters", "webp", 7),
+    "too many images": ("pictures", "filters", "shape", [65, 5, 4]),
+    "images too large": ("pictures", "filters", "shape", [2, 65, 4]),
+    "shape of words": ("pictures", "filters", "shape", ["2", 5, 4]),
+    "limits of nothing": ("pictures", "filters", "limits", [1.0, 1.0]),
+    "infinite limits": ("pictures", "filters", "limits", [0.0, math.inf]),
+    "three limits": ("pictures", "filters", "limits", [0.0, 1.0, 2.0]),
+    "a label too many": ("pictures", "mistakes", "labels", [1, 2, 3]),
+    "a label that is none": ("pictures", "mistakes", "predicted", [1, 2.5]),
+    "a confidence that is none": ("pictures", "mistakes", "confidence", [0.5, NAN]),
+    "pictures without end": ("pictures", None, None, {str(i): {} for i in range(17)}),
+    "a bin too few": ("histograms", "weight/w", None, [ROW[:-1]]),
+    "a negative count": ("histograms", "weight/w", None, [[*ROW[:-1], -1]]),
+    "a count that is none": ("histograms", "weight/w", None, [[*ROW[:-1], 0.5]]),
+    "steps that descend": ("histograms", "weight/w", None, [ROW, ROW]),
+    "no step": ("histograms", "weight/w", None, []),
+    "a row of a row": ("histograms", "weight/w", None, [[*ROW[:-1], [1]]]),
+    "bins of no width": ("histograms", "weight/w", None, [[0, 1.0, 1.0, *ROW[3:]]]),
+    "no histograms": ("histograms", None, None, 3),
+    "a matrix that is not square": ("confusion", None, None, [[1, 2]]),
+    "a negative number of images": ("confusion", None, None, [[-1]]),
+    "a matrix of words": ("confusion", None, None, ["1"]),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_figures_need_is_checked_when_it_is_read(what):
+    """A hostile file with a fitting checksum ends in a RecordError before it fills the memory."""
+    part, name, key, value = HOSTILE[what]
+    content = json.loads(drawable_record().to_text())
+    if key:
+        content[part][name][key] = value
+    elif name:
+        content[part][name] = value
+    else:
+        content[part] = value
+
+    with pytest.raises(errors.RecordError, match="a part is missing or of a wrong kind"):
+        Record.from_text(signed(content))
+
+
+@given(st.data())
+def test_damaged_pixels_never_end_in_another_error(data):
+    """Whatever a decoder makes of broken bytes: a RecordError, or other pixels."""
+    content = json.loads(drawable_record().to_text())
+    packed = bytearray(base64.b85decode(content["pictures"]["filters"]["webp"]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
+    content["pictures"]["filters"]["webp"] = base64.b85encode(bytes(packed)).decode()
+
+    with contextlib.suppress(errors.RecordError):
+        assert len(Record.from_text(signed(content)).pictures["filters"].pixels) == 2 * 5 * 4 * 3
+
+
+def test_a_matrix_has_a_line_a_row_and_a_histogram_a_line_a_step():
+    """A diff of them shows which class, which step."""
+    lines = drawable_record().to_text().splitlines()
+
+    assert " [3,0]," in lines
+    assert sum(line.startswith(" [48,0.5,1.5,") for line in lines) == 1

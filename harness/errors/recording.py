@@ -5,7 +5,10 @@ from harness.errors.base import HarnessError
 
 __all__ = [
     "ForeignOptimizerError",
+    "LowPrecisionError",
+    "MixedPrecisionError",
     "NeverSteppedError",
+    "NoLibraryError",
     "NoLossError",
     "NoPictureError",
     "NoStreamError",
@@ -69,6 +72,14 @@ class NoLossError(RecorderError):
     fix = "call recorder.log(loss=loss) once a step"
 
 
+class NoLibraryError(RecorderError, ModuleNotFoundError):
+    """The framework of an adapter is not installed."""
+
+    what = "{library} is not installed"
+    where = "harness.adapters.{extra}"
+    fix = "pip install 'pytest-training-regression[{extra}]'"
+
+
 class WatchedTwiceError(RecorderError):
     """A model and optimizer were watched twice."""
 
@@ -99,6 +110,25 @@ class WrongDtypeError(RecorderError):
     what = "{tensor} is {found}, but this run is in {precision}"
     where = "Recorder.watch"
     fix = "build the model inside `with Recorder(...)`, or convert it with model.to(torch.{dtype})"
+
+
+class LowPrecisionError(RecorderError):
+    """A model computes in lower precision than the run."""
+
+    what = "{module} computes in {found}, but this run is in float64"
+    where = "{place}"
+    fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
+
+
+class MixedPrecisionError(RecorderError):
+    """Torch refused to mix two precisions."""
+
+    what = "{module} met {found} at once, but this run is in {precision}"
+    where = "{place}"
+    fix = (
+        "convert what is not {dtype} with .to(torch.{dtype}); if the model insists on another precision, "
+        "record the training in that: Recorder(precision=...)"
+    )
 
 
 class NotANumberError(RecorderError):

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 
+__all__ = ["serve"]
+
 _SLOW_TO_IMPORT = ("torch._dynamo", "matplotlib.pyplot", "hypothesis")
 """What a run imports sooner or later: the first optimizer torch's compiler, plugins the others."""
 

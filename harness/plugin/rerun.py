@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from harness.errors import RecordError, RerunError
+from harness.errors import RecordError, RerunFailedError
 from harness.record import Record
 from harness.variation import Variation
 
@@ -137,7 +137,7 @@ class Reruns:
             text: that, in words.
 
         Raises:
-            RerunError: the process left no record.
+            RerunFailedError: the process left no record.
         """
         folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
         try:
@@ -150,7 +150,7 @@ class Reruns:
                 return assignment.collect()
             except (OSError, ValueError, RecordError) as error:
                 lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
-                raise RerunError(variation=text, nodeid=nodeid, output=lines) from error
+                raise RerunFailedError(variation=text, nodeid=nodeid, output=lines) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
