@@ -18,7 +18,7 @@ from harness.provenance import changed_sources, command_text, provenance, source
 from tests.test_record import record_of
 
 
-ABOUT = {"made": "2026-11-23 10:00 UTC", "commit": "1b53ba40a225", "dirty": "yes", "matplotlib": "3.11", "reason": "new"}
+ABOUT = {"made": "2026-11-23 10:00 UTC", "commit": "1b53ba4", "dirty": "yes", "matplotlib": "3.11", "reason": "new"}
 
 
 def git(folder, *words):
@@ -142,17 +142,17 @@ def test_the_same_record_keeps_its_file(tmp_path, former):
 def test_provenance_is_no_deviation_but_is_said():
     """Another commit or Matplotlib changes no verdict; a failure names both, and when and why the baseline was made."""
     baseline = record_of({}, provenance=ABOUT)
-    now = {"made": "2026-11-24 10:00 UTC", "commit": "2c53ba40a225", "dirty": "no", "matplotlib": "3.12.0"}
+    now = {"made": "2026-11-24 10:00 UTC", "commit": "2c53ba4", "dirty": "no", "matplotlib": "3.12.0"}
     assert compare(baseline, record_of({}, provenance=now)).verdict == "same"
 
     other = dataclasses.replace(record_of({}, provenance=now), precision="float32")
     text = report.failure(compare(baseline, other), test="t", look=[], accept="x")
 
     assert (
-        "  changed    commit 1b53ba40a225 with changes -> 2c53ba40a225; matplotlib 3.11 -> 3.12.0 since"
+        "  changed    commit 1b53ba4 with changes -> 2c53ba4; matplotlib 3.11 -> 3.12.0 since"
         in text
     )
-    assert "  made       2026-11-23 10:00 UTC, at commit 1b53ba40a225 with changes, new" in text
+    assert "  made       2026-11-23 10:00 UTC, at commit 1b53ba4 with changes, new" in text
 
 
 def test_a_provenance_of_another_kind_is_no_record():
