@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 
-__all__ = ["ABOUT", "changed_sources", "command_text", "provenance", "sources"]
+__all__ = ["ABOUT", "changed_sources", "command_text", "commit_date", "git_output", "provenance", "sources"]
 
 ABOUT = ("made", "command", "reason")
 """Entries that say when, how and why; the others say with what, and are worth naming when they have changed."""
@@ -45,13 +45,28 @@ def provenance(root: Path, command: str, reason: str = "") -> dict[str, str]:
 
 
 def _git(root: Path, *words: str) -> str | None:
-    """Return what git says, or None where there is no git or no repository."""
-    command = ["git", "-C", str(root), *words]
+    output = git_output(root, *words)
+    return None if output is None else output.decode(errors="replace").strip()
+
+
+def git_output(folder: Path, *words: str) -> bytes | None:
+    """Return what a git command writes, or None where it fails, or there is no git.
+
+    Args:
+        folder: that it works in.
+        *words: the command.
+    """
+    command = ["git", "-C", str(folder), *words]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
+
+
+def commit_date(file: Path) -> str:
+    """Return the day of the last commit that changed a file; empty if there is none."""
+    return _git(file.parent, "log", "-1", "--format=%cs", "--", file.name) or ""
 
 
 def _version(distribution: str) -> str:

@@ -285,6 +285,16 @@ MESSAGES = [
         "the result for a is no whole baseline: it holds the summaries of 8 seeds\n  fix    pytest x",
     ),
     (
+        errors.NotStoredError(name="x", place="baselines"),
+        "there is no baseline, file or folder 'x'\n"
+        "  where  baselines\n"
+        "  fix    give a name that `harness list` prints, a file, a folder, or REVISION:PATH",
+    ),
+    (
+        errors.RevisionError(text="HEAD~9:x"),
+        "git has nothing under 'HEAD~9:x'\n  fix    give a revision and a path from here, e.g. HEAD~1:baselines",
+    ),
+    (
         errors.NotComparedError(nodeid="t.py::test_a"),
         "this figure was collected but not compared\n"
         "  where  t.py::test_a\n"

@@ -50,6 +50,7 @@ ORDER = [
     "power",
     "baselines",
     "candidates",
+    "inventory",
     "events",
     "figures",
     "tensorboard",

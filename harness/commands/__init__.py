@@ -4,13 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from harness.commands import accept
+from harness.commands import accept, diff, doctor, listing
 from harness.errors import HarnessError
 
 
 __all__ = ["main"]
 
-_COMMANDS = (accept,)
+_COMMANDS = (listing, diff, accept, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

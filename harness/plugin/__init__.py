@@ -104,6 +104,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     from harness.plugin.summary import write_summary
 
     write_summary(terminalreporter, config.stash[SESSION])
+    config.stash[SESSION].remember()
 
 
 @pytest.fixture(scope="session", name=devices.PARAMETER)

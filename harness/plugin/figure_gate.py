@@ -102,7 +102,9 @@ class FigureGate:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look for baselines that no test claims, if this session sees all tests and all were collected."""
+        self._session.counts.claimed = len(self._claimed)
         if self._claimed and self._complete and _sees_all(session):
+            self._session.counts.whole = True
             self._session.counts.orphans = orphans(self._session.baselines, self._claimed)
 
     @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """The state of one pytest session: where things are, what was trained, what was compared."""
 
+import json
 import os
 import re
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
+from harness.files import write
 from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.plugin.runs import Runs
 from harness.variation import varied
@@ -43,6 +45,8 @@ class Counts:
     notes: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
+    claimed: int = 0
+    whole: bool = False
     orphans: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class Counts:
         """Add a worker's counts."""
         for name, value in other.items():
             mine = getattr(self, name)
-            if name.startswith("largest"):
+            if name.startswith("largest") or name in ("claimed", "whole"):  # every worker collects all tests
                 setattr(self, name, max(mine, value))
             elif name == "orphans":
                 self.orphans = sorted({*mine, *value})
@@ -171,6 +175,15 @@ class Session:
             return str(given)
         ini: str = self.config.getini("cifar10")
         return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
+
+    def remember(self) -> None:
+        """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
+        if not self.counts.claimed or self.assignment:
+            return
+        orphans = self.counts.orphans if self.counts.whole else None
+        content = {"baselines": os.path.relpath(self.baselines, self.config.rootpath), "orphans": orphans}
+        self.output.mkdir(parents=True, exist_ok=True)
+        write(self.output / "session.json", json.dumps(content).encode())
 
     def shown(self, path: Path) -> Path:
         """Return a path as people here would type it: relative to where pytest was started, if below it."""

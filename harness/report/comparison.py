@@ -33,7 +33,7 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
     """
     first = comparison.deviations[0] if comparison.deviations else None
     rows = [
-        ("recipe", f"{title(comparison.record)}   {test}"),
+        ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("first", _numbers(first) if first else ""),
         ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
