@@ -295,6 +295,12 @@ MESSAGES = [
         "git has nothing under 'HEAD~9:x'\n  fix    give a revision and a path from here, e.g. HEAD~1:baselines",
     ),
     (
+        errors.NotGeneratingError(option="--only-missing"),
+        "--only-missing chooses which baselines are written, and none are\n"
+        "  where  the command line\n"
+        "  fix    add --mpl-generate-path=baselines, or leave --only-missing out",
+    ),
+    (
         errors.NotComparedError(nodeid="t.py::test_a"),
         "this figure was collected but not compared\n"
         "  where  t.py::test_a\n"

@@ -15,6 +15,7 @@ __all__ = [
     "MarkerOptionError",
     "NotAFigureError",
     "NotComparedError",
+    "NotGeneratingError",
     "NotStoredError",
     "RemoteBaselineError",
     "RerunError",
@@ -156,6 +157,14 @@ class CheckedTwiceError(SuiteError):
     what = "this test checks a second record under the name {name!r}"
     where = "{nodeid}"
     fix = "name it: training_regression.check(record, name='...')"
+
+
+class NotGeneratingError(SuiteError):
+    """An option for writing baselines was given where none are written."""
+
+    what = "{option} chooses which baselines are written, and none are"
+    where = "the command line"
+    fix = "add --mpl-generate-path=baselines, or leave {option} out"
 
 
 class ResultsAlwaysError(SuiteError):

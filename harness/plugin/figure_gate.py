@@ -15,6 +15,7 @@ from harness.plugin.checked import device_of, regenerate_command
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.regression import skip_unless_writer
+from harness.plugin.selection import select
 from harness.plugin.session import SESSION, Session
 
 
@@ -46,6 +47,7 @@ class FigureGate:
         self._staging = staging
         self._claimed: dict[str, str] = {}
         self._drawn: dict[str, bool] = {}
+        self._files: dict[str, list[str]] = {}
         self._complete = True
         self._mpl: Any = None
         self._full_names = False
@@ -73,6 +75,7 @@ class FigureGate:
                 self._prepare(config, item)
             if self._mpl and self._claimed:
                 settle(self._mpl, self._session)
+            select(config, self._session, items, self._files)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -84,11 +87,13 @@ class FigureGate:
         folder = self._session.baselines
         if "training_regression" in getattr(item, "fixturenames", ()):
             self._claim(f"{name}.json", name)
+            self._files.setdefault(item.nodeid, []).append(f"{name}.json")
         if marker := item.get_closest_marker(MARKER):
             check_marker(item, marker)
             settings = _settings(name, folder, marker)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
             self._claim(settings["filename"], name)
+            self._files.setdefault(item.nodeid, []).append(settings["filename"])
 
     def _claim(self, file: str, owner: str) -> None:
         """Note whose a file is; names that differ in case only are one file on some systems."""
@@ -171,15 +176,21 @@ class FigureGate:
     def _finish(self, item: pytest.Item) -> None:
         if self._staging:
             for file in self._staging.iterdir():
-                save_figure(self._session.baselines / file.name, file.read_bytes(), self._session.provenance)
-                file.unlink()
-                self._session.counts.generated += 1
+                self._save(file)
         elif self._mpl and is_ours(item.config, item):
             self._count()
             rms = _rms(self._results(item))
             item.user_properties.append(("figure_rms", rms))
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
+
+    def _save(self, file: Path) -> None:
+        """Put a generated figure in its baseline's place."""
+        target = self._session.baselines / file.name
+        if not (self._session.only_missing and target.exists()):
+            save_figure(target, file.read_bytes(), self._session.provenance)
+            self._session.counts.generated += 1
+        file.unlink()
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:

@@ -129,6 +129,8 @@ class TrainingRegression:
 
     def _generate(self, checked: Checked) -> None:
         skip_unless_writer(self._item)
+        if self._session.only_missing and checked.path.exists():
+            return
         record, counts = checked.record, self._session.counts
         if states := checked.kept_states():
             record = evidence.calibrated(checked, states)

@@ -4,15 +4,16 @@ import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
 from harness.files import write
+from harness.plugin.counts import Counts
 from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.plugin.runs import Runs
 from harness.variation import varied
@@ -23,46 +24,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.states import States
 
-__all__ = ["SESSION", "Counts", "Session", "Training"]
-
-
-@dataclass
-class Counts:
-    """What a session, or one worker of it, did; plain data, so that workers can send it."""
-
-    trainings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    records_compared: int = 0
-    figures_compared: int = 0
-    passed: int = 0
-    generated: int = 0
-    not_compared: int = 0
-    drifted: int = 0
-    judged: int = 0
-    acceptable: int = 0
-    faults_planted: int = 0
-    faults_caught: int = 0
-    notes: list[str] = field(default_factory=list)
-    largest_deviation: float = 0.0
-    largest_rms: float = 0.0
-    claimed: int = 0
-    whole: bool = False
-    orphans: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
-
-    def add(self, other: dict[str, Any]) -> None:
-        """Add a worker's counts."""
-        for name, value in other.items():
-            mine = getattr(self, name)
-            if name.startswith("largest") or name in ("claimed", "whole"):  # every worker collects all tests
-                setattr(self, name, max(mine, value))
-            elif name == "orphans":
-                self.orphans = sorted({*mine, *value})
-            else:
-                setattr(self, name, mine + value)
+__all__ = ["SESSION", "Session", "Training"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +84,11 @@ class Session:
     def least_power(self) -> float:
         """Share of the planted faults that has to be caught."""
         return float(self.config.getoption("--gate-power-min") or 0.0)
+
+    @property
+    def only_missing(self) -> bool:
+        """Whether existing baselines stay as they are while others are written."""
+        return bool(self.config.getoption("--only-missing"))
 
     @property
     def generate_path(self) -> Path | None:
