@@ -34,6 +34,13 @@ def add(parser: pytest.Parser) -> None:
         help="folder for the TensorBoard runs of the trainings, and draw the labelled figures of all of them, not only "
         "of those that differ; default: build/harness/tensorboard",
     )
+    _add_evidence(group)
+    parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
+    parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+
+
+def _add_evidence(group: pytest.OptionGroup) -> None:
+    """Add what chooses which baselines are written, and how they are judged."""
     group.addoption(
         "--only-missing",
         action="store_true",
@@ -62,8 +69,6 @@ def add(parser: pytest.Parser) -> None:
         type=_share,
         help="likewise, and fail where a smaller share of the planted faults is caught, e.g. 0.95",
     )
-    parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
-    parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
 
 
 def _seeds(text: str) -> int:

@@ -15,6 +15,7 @@ class Workers:
     def pytest_configure_node(self, node: Any) -> None:
         """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
         node.workerinput["training_regression"] = command_line(node.config)
+        node.workerinput["training_regression_figures"] = str(node.config.stash[SESSION].figures)
         if node.config.stash[SESSION].cifar10 == "download":
             from harness.data import load_dataset
 
