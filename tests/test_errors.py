@@ -168,8 +168,8 @@ MESSAGES = [
         "  fix    find where the number is made: neither a baseline nor a figure can hold it",
     ),
     (
-        errors.NoPictureError(name="loss", picture="batch", remedy="log it"),
-        "the record of loss holds no batch images\n  where  figures.batch_grid\n  fix    log it",
+        errors.NoPictureError(name="loss", picture="filters", figure="filters", remedy="log it"),
+        "the record of loss holds no filters\n  where  figures.filters\n  fix    log it",
     ),
     (
         errors.NoStreamError(name="loss", stream="loss", figure="loss_curve", remedy="log it"),
