@@ -1,7 +1,7 @@
 """Hold a record against its baseline: data, no text."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,10 @@ __all__ = ["Comparison", "Deviation", "Divergence", "Verdict", "compare"]
 Verdict = Literal["same", "drift", "different"]
 """same: nothing moved beyond the threshold; drift: low precision moved as rounding explains, or only values of trained
 weights moved while losses, gradients, updates and evaluations did not; different: anything else."""
+
+_VALUES = ("init", "weight")
+"""Kinds of streams that hold the values of weights."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -46,9 +50,10 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """same, drift or different."""
-        if not all(_is_harmless(deviation, self.record) for deviation in self.deviations):
+        shifted = _shifted_weights(self.deviations, self.record)
+        if not all(_is_harmless(deviation, shifted) for deviation in self.deviations):
             return "different"
-        moved = self.deviations or (self.record.precision != "float64" and self.largest > 0)
+        moved = self.deviations or (not self.record.precision.startswith("float64") and self.largest > 0)
         return "drift" if moved else "same"
 
     @property
@@ -104,15 +109,26 @@ def compare(baseline: Record, record: Record) -> Comparison:
     )
 
 
-def _is_harmless(deviation: Deviation, record: Record) -> bool:
+def _shifted_weights(deviations: Iterable[Deviation], record: Record) -> set[str]:
+    """Return the names of the trained tensors whose own values deviate."""
+    tensors = {tensor for kind, tensor in map(_parts, deviations) if kind in _VALUES}
+    return {name for name in tensors if record.structure.get(name, {}).get("group") is not None}
+
+
+def _is_harmless(deviation: Deviation, shifted: Iterable[str]) -> bool:
     """Tell whether a deviation is only the value of a trained weight, which changes nothing if it stands alone.
 
-    A shift of all biases in front of softmax is one. BatchNorm's state and averages of weights are not: they are
-    there to be evaluated.
+    A shift of all biases in front of softmax is one. BatchNorm's state is not, and an average of weights is not unless
+    the weights that it averages are shifted, too: they are there to be evaluated.
     """
+    kind, tensor = _parts(deviation)
+    follows = any(tensor == name or tensor.endswith(f".{name}") for name in shifted)
+    return kind in _VALUES and follows and math.isfinite(deviation.size)
+
+
+def _parts(deviation: Deviation) -> tuple[str, str]:
     kind, _, tensor = deviation.stream.partition("/")
-    trained = record.structure.get(tensor, {}).get("group") is not None
-    return kind in ("init", "weight") and trained and math.isfinite(deviation.size)
+    return kind, tensor
 
 
 def _causal_order(deviation: Deviation) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from harness.dtypes import named_mixture, refuse_low_loss
 from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
 from harness.faults import plant
+from harness.hooks import unwrapped
 from harness.measure import fingerprint, numbers, tensors_in
 from harness.pictures import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recipe import Precision, check_fields
@@ -119,6 +120,7 @@ class Recorder:
             WrongDtypeError: a weight is in another precision.
         """
         state = self._recording("watch")
+        optimizer = optimizer and unwrapped(optimizer)
         if self._fault:
             self._fault.watch(model, optimizer)  # its hooks come before ours
         state.watch(model, optimizer, name)

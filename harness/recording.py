@@ -13,7 +13,7 @@ from harness.determinism import swap_layout
 from harness.distributions import Distributions
 from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
-from harness.hooks import on_forward, on_step, unwrapped
+from harness.hooks import on_forward, on_step
 from harness.recipe import Precision
 from harness.record import Picture, Value
 from harness.states import States
@@ -55,7 +55,6 @@ class Recording:
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
-        optimizer = optimizer and unwrapped(optimizer)
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise WatchedTwiceError()

@@ -46,6 +46,7 @@ class Watched:
         self._largest = (-1, 0.0)
         self._gradients: dict[str, tuple[Tensor, int]] = {}
         self._stepping: set[int] = set()
+        self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._check_precision()
 
@@ -82,6 +83,7 @@ class Watched:
 
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
+        self._known = self.parameters()
         groups = self._groups(self.optimizers)
         labels = {name: label for label, group in groups for name in self._names(group["params"])}
         tensors = {**self.parameters(), **self.buffers()}
@@ -156,6 +158,7 @@ class Watched:
 
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
+        self._known = self.parameters()  # some may have joined since the last step
         rates = {label: float(group["lr"]) for label, group in self._groups([optimizer])}
         self._add_once(tape, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
@@ -170,7 +173,7 @@ class Watched:
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""
-        parameters = self.parameters()
+        self._known = parameters = self.parameters()
         if self.optimizers:  # an average has no updates of its own
             self._record_updates(tape, step, parameters)
         state = self.state()
@@ -212,4 +215,4 @@ class Watched:
     def _names(self, parameters: Iterable[Tensor]) -> dict[str, Tensor]:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
-        return {name: parameter for name, parameter in self.parameters().items() if id(parameter) in wanted}
+        return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}

@@ -220,6 +220,19 @@ def test_a_shift_of_trained_weights_alone_is_drift(stream):
     assert comparison.deviations
 
 
+def test_an_average_follows_its_weights():
+    """The average of a shifted bias is shifted as well; that of another weight is not excused by it."""
+    names = ("fc.bias", "average.module.fc.bias", "average.module.conv.weight")
+    structure = {name: entry((10,), "fc.bias" if name == "fc.bias" else None) for name in names}
+
+    def shift(*tensors):
+        weights = {f"weight/{name}": series(1.0 + (name in tensors), stage="state") for name in names}
+        return record_of(weights, structure=structure)
+
+    assert compare(shift(), shift(*names[:2])).verdict == "drift"
+    assert compare(shift(), shift(*names)).verdict == "different"
+
+
 @pytest.mark.parametrize("stream", ["update/fc.bias", "buffer/fc.bias", "weight/average.fc.bias"])
 def test_what_is_there_to_be_evaluated_never_drifts(stream):
     """BatchNorm's state, averages of weights and updates make a difference, even if nothing was evaluated."""

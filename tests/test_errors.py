@@ -196,6 +196,19 @@ MESSAGES = [
         "  fix    restore it (git checkout -- data/cifar.npz) or regenerate it: pytest t.py --mpl-generate-path=baselines",
     ),
     (
+        errors.UnrepeatableError(nodeid="t.py::test_a"),
+        "this training, run again without any change, is not the same\n"
+        "  where  t.py::test_a\n"
+        "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of "
+        "its own",
+    ),
+    (
+        errors.NoSeedsError(found=0, seeds=8, path="b/t.json", command="pytest t.py --equivalence=8"),
+        "the baseline holds the summaries of 0 seeds, too few to judge by 8\n"
+        "  where  b/t.json\n"
+        "  fix    on the former version of the code, run: pytest t.py --equivalence=8",
+    ),
+    (
         errors.StatesError(reason="the header is no JSON"),
         "these are no stored states of a training: the header is no JSON\n"
         "  fix    write them with States.to_bytes()",
@@ -209,7 +222,7 @@ MESSAGES = [
         "  fix    restore them (git checkout -- b/t~12.safetensors) or regenerate the baseline: pytest t.py",
     ),
     (
-        errors.RerunError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
+        errors.RerunFailedError(variation="2 threads", nodeid="t.py::test_a", output="E   boom\n1 failed"),
         "this training was run again with 2 threads, and that run left no record\n"
         "  where  t.py::test_a\n"
         "  fix    run the test alone and look at its output; the last lines of the run were:\nE   boom\n1 failed",
@@ -298,6 +311,36 @@ MESSAGES = [
         "the seeds' summaries hold no metric\n"
         "  where  equivalence.judge\n"
         "  fix    log a number in the training: recorder.log(loss=loss)",
+    ),
+    (
+        errors.EventsMissingError(path="runs", looked_for="a folder"),
+        "there are no event files in runs\n"
+        "  where  looked for a folder\n"
+        "  fix    give the folder that the training writes its TensorBoard events to",
+    ),
+    (
+        errors.EventsCorruptError(path="runs/a.tfevents", reason="the event at byte 24 is damaged"),
+        "the event file cannot be read: the event at byte 24 is damaged\n"
+        "  where  runs/a.tfevents\n"
+        "  fix    remove it, and train again",
+    ),
+    (
+        errors.EventsCutOffError(path="runs/a.tfevents", start=24),
+        "the event file is cut off: the event that begins at byte 24 is not whole\n"
+        "  where  runs/a.tfevents\n"
+        "  fix    close the writer before the check (writer.close()), or find out why the training did not end",
+    ),
+    (
+        errors.NoScalarError(path="runs"),
+        "the event files hold no scalar to compare\n"
+        "  where  runs\n"
+        "  fix    log one (writer.add_scalar('loss', loss, step)), and close the writer before the check (writer.close())",
+    ),
+    (
+        errors.EventsWriteError(path="runs/a", reason="Not a directory"),
+        "the TensorBoard run could not be written: Not a directory\n"
+        "  where  runs/a\n"
+        "  fix    give a folder that can be written to: --tensorboard=DIR",
     ),
 ]
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_  # by name, as users do
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from harness import Recorder, compare, errors, train
 from harness.faults import FAULTS
@@ -258,11 +258,11 @@ def test_nothing_is_left_behind(name, fails):
 
     def make(*args, **options):
         optimizers.append(torch.optim.SGD(*args, **options))
-        if fails:  # in the third step, after its backward pass
+        if fails:  # as the second step ends, before the fault is told so
             optimizers[0].register_step_post_hook(lambda *_: countdown.pop())
         return optimizers[0]
 
-    countdown = [0, 0]
+    countdown = [None]
     with pytest.raises(IndexError) if fails else contextlib.nullcontext():
         faulted(name, bare, batches=batches, steps=4, optimizer=make, momentum=0.9, weight_decay=0.1)
 
@@ -287,6 +287,29 @@ def test_models_keep_no_hook(name):
             assert not module._forward_pre_hooks
             assert not module._forward_hooks
     assert loop.model.training is (name == "eval-forgotten")
+
+
+def test_autocast_ends_with_the_block():
+    """Also when a forward pass is interrupted in a way that runs no hooks."""
+
+    class Interrupted(nn.Linear):
+        def forward(self, images):
+            if torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
+                raise KeyboardInterrupt
+            return super().forward(images)
+
+    recorder = Recorder(precision="float32")
+    with varied(Variation(fault="autocast-on")), pytest.raises(KeyboardInterrupt), recorder:
+        model = Interrupted(4, 3)
+        recorder.watch(model)
+        model(torch.rand(2, 4))
+
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_trying_a_mode_leaves_no_trace():
+    """In float64 autocast changes nothing; to try it, with dropout and BatchNorm, changes nothing either."""
+    assert faulted("autocast-on", dense).to_text() == unfaulted(dense).to_text()
 
 
 def test_a_copy_of_a_model_is_not_under_the_fault():
@@ -468,6 +491,42 @@ def test_what_a_loop_has_filled_anew_is_not_put_back(name):
     assert {deviation.step for deviation in data} == {1}
 
 
+@pytest.mark.parametrize("name", ["batch-repeated", "label-swapped", "images-changed"])
+def test_what_a_loop_has_changed_itself_is_left_as_it_is(name):
+    """A loop that overwrites its batch before the step finds what it wrote."""
+    with varied(Variation(fault=name)), Recorder() as recorder:
+        model = nn.Linear(48, 3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            images, labels = torch.rand(8, 48), torch.randint(3, (8,))
+            recorder.batch(images, labels)
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            images.zero_(), labels.zero_()
+            optimizer.step()
+            assert not images.any()
+            assert not labels.any()
+            recorder.log(loss=loss)
+
+    assert recorder.record.fault == (True, "")
+
+
+def test_an_evaluation_keeps_its_last_batch():
+    """Only where gradients are on, and only where a loader knows its length, the last batch is missing."""
+
+    class Endless(IterableDataset):
+        def __iter__(self):
+            return iter(range(20))
+
+    with varied(Variation(fault="last-batch-dropped")), pytest.raises(errors.NothingWatchedError), Recorder():
+        assert len(list(DataLoader(range(20), 8))) == 2
+        assert len(list(DataLoader(range(8), 8))) == 1
+        assert len(list(DataLoader(Endless(), 8))) == 3
+        with torch.no_grad():
+            assert len(list(DataLoader(range(20), 8))) == 3
+
+
 @pytest.mark.parametrize("name", ["batch-repeated", "images-changed"])
 def test_overlapping_data_is_put_back(name):
     """Inputs and targets of a language model are views of one text; token numbers stay in their range."""
@@ -490,13 +549,138 @@ def test_overlapping_data_is_put_back(name):
     assert torch.equal(text, before)
 
 
+class Filled(torch.optim.Optimizer):
+    """An optimizer that fills its state when it is made, and fails without it."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["sum"] = torch.ones_like(parameter)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Divide by the root of the sum of squares, as Adagrad."""
+        for parameter in self.param_groups[0]["params"]:
+            total = self.state[parameter]["sum"].add_(parameter.grad**2)
+            parameter -= self.param_groups[0]["lr"] * parameter.grad / total.sqrt()
+
+
 def test_an_optimizer_that_fills_its_state_at_once_gets_that_back():
-    """Adagrad fails without state; a lost one is the one that it was made with."""
-    options = {"optimizer": torch.optim.Adagrad}
-    record = faulted("state-lost", bare, **options)
+    """A lost state is the one that an optimizer was made with."""
+    record = faulted("state-lost", bare, optimizer=Filled)
 
     assert record.fault == (True, "")
-    assert compare(unfaulted(bare, **options), record).first_divergence[:2] == (1, "update")
+    assert compare(unfaulted(bare, optimizer=Filled), record).first_divergence[:2] == (1, "update")
+
+
+def idle():
+    """Record a loop in which everything is there and does nothing: mode calls, dropout of nothing, weights of zero."""
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Dropout(0.0), nn.Linear(48, 3))
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.0, weight_decay=0.0)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 100)
+        criterion = nn.CrossEntropyLoss(label_smoothing=0.0)
+        recorder.watch(model, optimizer)
+        images, labels = dataset(8)
+        for _ in range(3):
+            model.eval()
+            model.train()
+            optimizer.zero_grad()
+            loss = criterion(model(images.flatten(1)), labels)
+            loss.backward()
+            clip_grad_norm_(model.parameters(), 1e6)
+            nn.utils.clip_grad_value_(model.parameters(), 1e6)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+IDLE = LACKING - {"zero-grad-skipped"} | {"weight-scaled"}
+
+
+@pytest.mark.parametrize("name", sorted(IDLE))
+def test_what_does_nothing_cannot_be_broken(name):
+    """Label smoothing of 0, clipping that never clips, a schedule that does not move, a mode that does not matter."""
+    record = faulted(name, idle)
+
+    assert record.fault == (False, FAULTS[name].reason)
+    assert compare(unfaulted(idle), record).verdict == "same"
+
+
+def small(model, each_step=lambda recorder, model: None, precision="float64"):
+    """Record three steps of a model on one batch."""
+    with Recorder(precision=precision) as recorder:
+        model = model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            each_step(recorder, model)
+            loss = model(torch.ones(4, 48)).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+def test_an_evaluation_mode_in_which_nothing_runs_cannot_be_forgotten():
+    """A model that is put into training mode again before it runs is never evaluated."""
+    record = faulted(
+        "eval-forgotten",
+        small,
+        model=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
+        each_step=lambda recorder, model: model.eval().train(),
+    )
+
+    assert record.fault == (False, FAULTS["eval-forgotten"].reason)
+
+
+def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
+    """What comes behind the part is under autocast as what comes before it."""
+    kinds = []
+
+    class Last(nn.Linear):
+        def forward(self, x):
+            kinds.append(super().forward(x).dtype)
+            return super().forward(x)
+
+    record = faulted(
+        "autocast-on",
+        small,
+        precision="float32",
+        model=lambda: nn.Sequential(nn.Linear(48, 8), Last(8, 3)),
+        each_step=lambda recorder, model: None if kinds else recorder.watch(model[0], name="part"),
+    )
+
+    assert record.fault == (True, "")
+    assert kinds[2:] == [torch.bfloat16] * 3  # behind the two trials
+
+
+def test_a_closure_that_raises_leaves_the_settings_as_they_were():
+    """The next step scales the rate that the loop has set, not the scaled one."""
+
+    def loop():
+        with Recorder() as recorder:
+            model = nn.Linear(48, 3)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            recorder.watch(model, optimizer)
+            with pytest.raises(ZeroDivisionError):
+                optimizer.step(lambda: 1 / 0)
+            model(torch.ones(4, 48)).sum().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
+        return recorder.record
+
+    rates = faulted("rate-scaled", loop).streams["learning_rate/weight"].values
+    assert set(rates) == {0.1 * 1.01}
+
+
+def test_our_own_dropout_of_nothing_cannot_be_broken():
+    """As torch's."""
+    assert faulted("dropout-changed", train, recipe=tiny(dropout=0.0, epochs=1)).fault[0] is False
 
 
 def test_rates_that_are_tensors_are_changed_too():
@@ -525,18 +709,9 @@ def test_rates_that_are_tensors_are_changed_too():
 def test_a_lazy_model_is_tried_once_it_has_its_shapes():
     """Trying both modes of a model draws no random numbers, also when its weights are drawn in the first pass."""
 
-    def loop():
-        with Recorder(precision="float32") as recorder:
-            model = nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3))
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-            recorder.watch(model, optimizer)
-            for _ in range(3):
-                loss = model(torch.ones(4, 48)).float().square().mean()
-                loss.backward()
-                optimizer.step()
-                recorder.log(loss=loss)
-        return recorder.record
+    def lazy():
+        return small(lambda: nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3)), precision="float32")
 
-    record = faulted("autocast-on", loop)
+    record = faulted("autocast-on", lazy)
     assert record.fault == (True, "")
-    assert compare(unfaulted(loop), record).first_divergence[:2] == (1, "forward")
+    assert compare(lazy(), record).first_divergence[:2] == (1, "forward")

@@ -46,6 +46,7 @@ ORDER = [
     "equivalence",
     "power",
     "baselines",
+    "events",
     "figures",
     "tensorboard",
     "report",

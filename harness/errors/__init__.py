@@ -8,9 +8,10 @@ HarnessError
 ├── RecorderError          a training loop that is watched in a wrong way
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
-├── RerunError             a training that was run again, varied, and came to no end
+├── RerunError             a training that could not be run again as a rerun has to be
 ├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
-└── EquivalenceError       seeds that cannot be judged together
+├── EquivalenceError       seeds that cannot be judged together
+└── EventsError            TensorBoard's event files that cannot be compared or written
 
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
 """
@@ -27,6 +28,14 @@ from harness.errors.equivalence import (
     SeedCountError,
     SeedMissingError,
 )
+from harness.errors.events import (
+    EventsCorruptError,
+    EventsCutOffError,
+    EventsError,
+    EventsMissingError,
+    EventsWriteError,
+    NoScalarError,
+)
 from harness.errors.gate import (
     BaselineCorruptError,
     BaselineEditedError,
@@ -41,6 +50,7 @@ from harness.errors.gate import (
     NotComparedError,
     RemoteBaselineError,
     RerunError,
+    RerunFailedError,
     ResultsAlwaysError,
     SharedBaselineError,
     SuiteError,
@@ -104,6 +114,11 @@ __all__ = [
     "DeviceError",
     "DevicePrecisionError",
     "EquivalenceError",
+    "EventsCorruptError",
+    "EventsCutOffError",
+    "EventsError",
+    "EventsMissingError",
+    "EventsWriteError",
     "FieldError",
     "ForeignOptimizerError",
     "HarnessError",
@@ -121,6 +136,7 @@ __all__ = [
     "NoLossError",
     "NoMetricError",
     "NoPictureError",
+    "NoScalarError",
     "NoSeedsError",
     "NoStreamError",
     "NonFiniteError",
@@ -137,6 +153,7 @@ __all__ = [
     "RecorderError",
     "RemoteBaselineError",
     "RerunError",
+    "RerunFailedError",
     "ResultsAlwaysError",
     "SameNamesError",
     "SeedCountError",

@@ -17,6 +17,7 @@ __all__ = [
     "NotComparedError",
     "RemoteBaselineError",
     "RerunError",
+    "RerunFailedError",
     "ResultsAlwaysError",
     "SharedBaselineError",
     "SuiteError",
@@ -77,6 +78,10 @@ class BaselineWriteError(BaselineError):
 
 
 class RerunError(HarnessError):
+    """A training that could not be run again as a rerun has to be."""
+
+
+class RerunFailedError(RerunError):
     """A training that was run again, varied, came to no end."""
 
     what = "this training was run again with {variation}, and that run left no record"

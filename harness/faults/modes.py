@@ -25,6 +25,7 @@ class _ModeFault(Fault, ABC):
     def __init__(self, stack: contextlib.ExitStack) -> None:
         super().__init__(stack)
         self._tried: dict[int, bool] = {}
+        self._trying = False
 
     @abstractmethod
     def other_mode(self, model: nn.Module) -> contextlib.AbstractContextManager[object]:
@@ -32,11 +33,20 @@ class _ModeFault(Fault, ABC):
 
     def matters(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Tell whether the mode changes what a model computes."""
+        if self._trying:  # a watched part of the model that is tried
+            return False
         if id(model) not in self._tried and not any(map(is_lazy, model.parameters())):
-            as_it_is = _trial(model, args, kwargs)
-            with self.other_mode(model):
-                self._tried[id(model)] = not _equal(as_it_is, _trial(model, args, kwargs))
+            self._trying = True
+            try:
+                self._tried[id(model)] = self._differs(model, args, kwargs)
+            finally:
+                self._trying = False
         return self._tried.get(id(model), False)
+
+    def _differs(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        as_it_is = _trial(model, args, kwargs)
+        with self.other_mode(model):
+            return not _equal(as_it_is, _trial(model, args, kwargs))
 
 
 class EvalForgotten(_ModeFault):
@@ -101,7 +111,8 @@ class AutocastOn(_ModeFault):
         self._entered.append(entered)
 
     def _after(self) -> None:
-        self._entered.pop().close()
+        if self._entered:  # a forward pass may raise before it gets to us
+            self._entered.pop().close()
 
     def _leave_all(self) -> None:
         while self._entered:

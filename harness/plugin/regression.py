@@ -1,5 +1,7 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,10 +10,13 @@ from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
 from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
+from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices, evidence
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
+from harness.recipe import Precision
+from harness.thresholds import IN_EVENT_FILES
 
 
 if TYPE_CHECKING:
@@ -58,11 +63,12 @@ class TrainingRegression:
 
     def _stored(self, name: str) -> "States | None":
         path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)
+        shown = self._session.shown(path)
         try:
-            baseline = load_baseline(path, command)
+            baseline = load_baseline(path, command, shown)
         except BaselineMissingError:  # `check` will say so
             return None
-        return load_states(path, baseline, command) if baseline.calibration else None
+        return load_states(path, baseline, command, shown) if baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -95,6 +101,31 @@ class TrainingRegression:
         else:
             self._compare(checked)
 
+    def check_events(
+        self,
+        logdir: str | os.PathLike[str],
+        *,
+        precision: Precision = "float64",
+        name: str = "",
+        ignore: Sequence[str] = MEASURED_TIMES,
+    ) -> None:
+        """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
+
+        Args:
+            logdir: the folder, with all runs below it (`harness.events` says how they become one record).
+            precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
+                keep float32; otherwise they must be equal in the same environment, and may part in another.
+            name: as for `check`.
+            ignore: patterns of scalars that are no property of the training.
+
+        Raises:
+            EventsError: the files are missing, damaged, or hold no scalar.
+            HarnessError: as for `check`.
+        """
+        __tracebackhide__ = True
+        device = device_of(self._item) or "cpu"
+        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
+
     def _generate(self, checked: Checked) -> None:
         skip_unless_writer(self._item)
         record, counts = checked.record, self._session.counts
@@ -111,8 +142,8 @@ class TrainingRegression:
         __tracebackhide__ = True
         baseline = checked.baseline()
         if len(baseline.seeds) < seeds:
-            command = f"{checked.accept} --equivalence={seeds}"
-            raise NoSeedsError(path=checked.path, found=len(baseline.seeds), seeds=seeds, command=command)
+            command, shown = f"{checked.accept} --equivalence={seeds}", self._session.shown(checked.path)
+            raise NoSeedsError(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
         result = evidence.judged(checked, baseline, seeds)
         self._session.counts.judged += 1
         text = f"{checked.item.nodeid}\n{report.equivalence_text(result)}"
@@ -124,6 +155,7 @@ class TrainingRegression:
         __tracebackhide__ = True
         baseline = checked.baseline()
         comparison = self._comparison(checked, baseline)
+        self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
@@ -131,7 +163,9 @@ class TrainingRegression:
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
             pytest.fail(self._failure(comparison, checked), pytrace=False)
-        if comparison.verdict == "same":
+        if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
+            counts.notes.append(report.note(comparison))  # its margin is another
+        elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
         if self._session.measures_power:

@@ -1,6 +1,8 @@
 """Run one test's training again, varied: here for recipes, in a pytest process of its own for watched loops."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from harness.errors import RecordError, RerunError
+from harness.errors import RecordError, RerunFailedError
 from harness.record import Record
 from harness.variation import Variation
 
@@ -29,7 +31,10 @@ _VARIABLE = "HARNESS_RERUN"
 _OUTPUT_LINES = 15
 _PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": STDOUT, "text": True}
 """A debugger that --pdb would start must not wait for input."""
-_OVERRIDES = ("--maxfail=0", "--tb=short", "--color=no")
+_ENDED = "ended\n"
+"""What the prepared process (forks.py) says when a run has ended."""
+_OVERRIDES = ("--maxfail=0", "--tb=short", "--color=no", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""The warning is of modules that the prepared process has imported, under filterwarnings = error."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Reruns:
             text: that, in words.
 
         Raises:
-            RerunError: the process left no record.
+            RerunFailedError: the process left no record.
         """
         folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
         try:
@@ -145,7 +150,7 @@ class Reruns:
                 return assignment.collect()
             except (OSError, ValueError, RecordError) as error:
                 lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
-                raise RerunError(variation=text, nodeid=nodeid, output=lines) from error
+                raise RerunFailedError(variation=text, nodeid=nodeid, output=lines) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -164,19 +169,21 @@ class Reruns:
             run = subprocess.run(command, cwd=directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
-        self._request(directory, json.dumps({"args": args, "variables": dict(variables), "output": str(output)}))
-        return output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
+        request = {"args": args, "variables": dict(variables), "output": str(output)}
+        printed = self._request(directory, json.dumps(request))
+        return output.read_text(encoding="utf-8", errors="replace") if output.exists() else printed
 
-    def _request(self, directory: str, request: str) -> None:
-        """Have a copy of a prepared process do something, and wait for it."""
-        if self._forks is None:
+    def _request(self, directory: str, request: str) -> str:
+        """Have a copy of a prepared process do something, and wait for it; return what that process itself printed."""
+        if self._forks is None or self._forks.poll() is not None:
             command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))]
             self._forks = subprocess.Popen(command, cwd=directory, env=_inherited(), **{**_PIPES, "stdin": PIPE})
         assert self._forks.stdin is not None, "it is a pipe"
         assert self._forks.stdout is not None, "it is a pipe"
-        self._forks.stdin.write(request + "\n")
-        self._forks.stdin.flush()
-        self._forks.stdout.readline()
+        with contextlib.suppress(BrokenPipeError):  # it has died: what it printed says why
+            self._forks.stdin.write(request + "\n")
+            self._forks.stdin.flush()
+        return "".join(itertools.takewhile(_ENDED.__ne__, self._forks.stdout))
 
 
 def command_line(config: pytest.Config) -> tuple[list[str], str]:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
 from harness.plugin.rerun import Assignment, Rerun, Reruns
+from harness.plugin.runs import Runs
 from harness.variation import varied
 
 
@@ -84,7 +85,7 @@ class Session:
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
-        self._published: list[Record] = []
+        self.runs = Runs()
 
     @property
     def comparing_figures(self) -> bool:
@@ -226,15 +227,11 @@ class Session:
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
-        if any(record is known for known in self._published):
-            return
-        from harness.report import training_line
-        from harness.tensorboard import write_events
+        if self.runs.write(record, self.tensorboard / name):
+            from harness.report import training_line
 
-        self._published.append(record)
-        self.counts.trainings.append(training_line(record))
-        self.counts.seconds += record.seconds
-        write_events(record, self.tensorboard / name)
+            self.counts.trainings.append(training_line(record))
+            self.counts.seconds += record.seconds
 
 
 SESSION = pytest.StashKey[Session]()

@@ -40,7 +40,7 @@ class Record:
 
     Args:
         name: what the training is called in reports.
-        precision: float64, float32 or bfloat16.
+        precision: float64, float32 or bfloat16; "... in event files" of a training that left no more than those.
         seed: the seed that all randomness came from.
         device: cpu, cuda or mps.
         recipe: the recipe's fields; empty for a watched loop.

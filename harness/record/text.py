@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,13 +18,13 @@ from harness.record.parts import STAGES, Calibration, Stream, Value
 if TYPE_CHECKING:
     from harness.record import Record
 
-__all__ = ["FORMAT", "decoded", "encoded"]
+__all__ = ["FORMAT", "LONGEST_RUN", "decoded", "encoded"]
 
 FORMAT = 2
 """Version of the text form. A reader also takes 1, whose pictures are packed otherwise; it refuses any other."""
 
 _VALUES_PER_LINE = 4
-_LONGEST_RUN = 10**9
+LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
@@ -156,10 +157,12 @@ def _calibration(content: Mapping[str, Any]) -> Calibration | None:
         return None
     entry = content["calibration"]
     largest = {str(kind): tuple(map(float, sizes)) for kind, sizes in entry["largest"].items()}
-    steps = tuple(entry["steps"])
+    steps, states = tuple(entry["steps"]), entry["states"]
     if not all(map(_is_step, steps)) or steps[:1] != (0,) or list(steps) != sorted(set(steps)):
         raise ValueError("calibration")
-    return Calibration(str(entry["states"]), steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
+    if not re.fullmatch("[0-9a-f]{64}", states):  # it becomes part of a file name
+        raise ValueError("calibration")
+    return Calibration(states, steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
 
 
 def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -168,7 +171,7 @@ def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _is_step(step: object) -> bool:
-    return isinstance(step, int) and 0 <= step < _LONGEST_RUN
+    return isinstance(step, int) and 0 <= step < LONGEST_RUN
 
 
 def _is_value(value: object) -> bool:

@@ -1,0 +1,41 @@
+"""Faults that live in low precision, which float64 cannot see: float32 runs, put back on the baseline's states."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+from harness import Record
+from harness.calibration import VARIANTS, calibrate
+from harness.states import States
+from harness.variation import Variation
+from tests.study.runs import REFERENCE, Conditions, Variant, kept, run
+
+
+_KEEPING = Conditions("float32", keeps_states=True)
+CALIBRATING = ("B01", "B06", "B08", "B09", "B41")
+"""Benign variants that the calibration has seen; on the others its thresholds are put to the test."""
+
+
+def replay(variation: Variation | None = None) -> Conditions:
+    """Return the conditions of a float32 run that is put back on the reference's states."""
+    states = kept(REFERENCE, _KEEPING).with_suffix(".states").name
+    return Conditions("float32", states=states, variation=variation or Variation())
+
+
+@functools.cache
+def baseline() -> Record:
+    """Return the float32 baseline with its calibration, as the plugin makes them; runs what is missing."""
+    record = run(REFERENCE, _KEEPING).record
+    states = States.from_bytes(kept(REFERENCE, _KEEPING).with_suffix(".states").read_bytes())
+    replays = {variant.what: run(variant, conditions).record for variant, conditions in _calibrating()}
+    return dataclasses.replace(record, calibration=calibrate(record, states, replays))
+
+
+def bytes_of_states() -> int:
+    """Return the size of the stored states."""
+    return kept(REFERENCE, _KEEPING).with_suffix(".states").stat().st_size
+
+
+def _calibrating() -> Iterator[tuple[Variant, Conditions]]:
+    for number, variant in enumerate(VARIANTS):
+        yield Variant(f"calibration{number}", variant.text, environment=variant.environment), replay(variant.variation)
