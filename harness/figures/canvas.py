@@ -48,7 +48,8 @@ def own_style() -> Iterator[None]:
 
 def blank(width: int, height: int) -> Figure:
     """Return an empty white figure of a size in pixels, bound to no GUI and unknown to pyplot."""
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    # a little more, because Matplotlib before 3.11 cuts 28.999999999999996 pixels to 28
+    return Figure(figsize=((width + 1e-6) / DPI, (height + 1e-6) / DPI), dpi=DPI, facecolor="white")
 
 
 def frozen(figure: Figure) -> Figure:
@@ -78,7 +79,7 @@ def shades(values: NDArray[np.float64], low: float, high: float, colours: str | 
         values: any shape.
         low: its colour is the first of the map.
         high: its colour is the last.
-        colours: name of one of Matplotlib's perceptually uniform colour maps, or a map with a colour for NaN of its own.
+        colours: name of one of Matplotlib's perceptually uniform colour maps, or a map that has a colour for NaN.
     """
     chosen = matplotlib.colormaps[colours].with_extremes(bad=LIGHT) if isinstance(colours, str) else colours
     pixels: NDArray[np.uint8] = chosen((values.clip(low, high) - low) / (high - low), bytes=True)

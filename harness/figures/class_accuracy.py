@@ -33,10 +33,11 @@ def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     with own_style():
         figure = blank(640, 480)
         place = (0.1, 0.26, 0.87, 0.66) if labelled else (0.05, 0.05, 0.9, 0.9)
-        axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.0), labelled)
+        axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.06), labelled)
         axes.grid(visible=False, axis="x")
         bars = axes.bar(range(classes), shares_K, color=BLUE)
-        axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--", label=f"all {counts_KK.sum():.0f} images: {accuracy:.1%}")
+        all_images = f"all {counts_KK.sum():.0f} images: {accuracy:.1%}"
+        axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--", label=all_images)
         if labelled:
             axes.axhline(1 / classes, color="black", linewidth=1, linestyle=":", label=f"guessing: {1 / classes:.1%}")
             axes.bar_label(bars, [f"{share:.0%}" for share in shares_K], fontsize=8)

@@ -30,7 +30,7 @@ def curve(
     title: str,
     quantity: str,
     labelled: bool,
-    beside: Mapping[str, _Points] = {},  # noqa: B006 - never changed
+    beside: Mapping[str, _Points] | None = None,
 ) -> Figure:
     """Draw series against the step from 0 to a limit; for float64, their nine leading digits below.
 
@@ -57,10 +57,10 @@ def curve(
         if digits:
             _add_digits(figure, [values for _, values in series.values()][:_MOST_RASTERS])
         if labelled:
-            for (name, points), colour in zip(beside.items(), COLOURS[1:], strict=False):
+            for (name, points), colour in zip((beside or {}).items(), COLOURS[1:], strict=False):
                 axes.plot(*points, color=colour, linestyle="none", marker="o", label=name)
             axes.set(title=title, xlabel="step", ylabel=quantity)
-            if len(series) + len(beside) > 1:
+            if len(series) > 1 or beside:
                 axes.legend(loc="best", fontsize=9)
             _label_digits(figure, digits)
         return figure if labelled else frozen(figure)

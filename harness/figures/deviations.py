@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -82,7 +82,7 @@ def _logarithm(size: float, threshold: float) -> float:
     return math.log10(size / threshold) if threshold and math.isfinite(size) else math.inf
 
 
-def _colours() -> ListedColormap:
+def _colours() -> Colormap:
     """Pale blue where nothing moved, greys up to the threshold, from violet to yellow beyond, white for no value."""
     share = -_WITHIN / (_BEYOND - _WITHIN)
     greys = np.linspace((0.93,) * 3, (0.6,) * 3, round(256 * share) - 1)
@@ -117,14 +117,16 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
         thresholds[point.step] = max(thresholds.get(point.step, 0.0), point.threshold)
     for stage, colour in zip(STAGES[1:], COLOURS, strict=True):
-        if sizes := largest.get(stage):
+        if stage in largest:
+            sizes = largest[stage]
             heights = np.clip([sizes[step] for step in sorted(sizes)], _LEAST, _MOST)
             line = "-" if len(sizes) > len(thresholds) / 2 else "none"  # evaluations have nothing between them
             axes.plot(sorted(sizes), heights, color=colour, marker=".", linestyle=line, linewidth=1, label=stage)
     limits = np.clip([thresholds[step] for step in sorted(thresholds)], _LEAST, _MOST)
     axes.plot(sorted(thresholds), limits, color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
-    axes.set_yticks([_LEAST, 1e-13, 1e-10, 1e-7, 1e-4, 1e-1, _MOST], ["equal", "1e-13", "1e-10", "1e-7", "1e-4", "0.1", "infinite"])
+    ticks = {_LEAST: "equal", 1e-13: "1e-13", 1e-10: "1e-10", 1e-7: "1e-7", 1e-4: "1e-4", 0.1: "0.1", _MOST: "infinite"}
+    axes.set_yticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.grid(visible=True, axis="y", color="#dddddd")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness.errors import NoPictureError
 from harness.figures.canvas import BLUE, GREY, LIGHT, blank, frozen, own_style
-from harness.figures.series import WATCH, shortened, spread
+from harness.figures.series import WATCH, shortened, thinned
 from harness.record import HISTOGRAM_BINS, Histogram, Record
 
 
@@ -19,6 +19,7 @@ _ROW = 34
 _TOP, _BOTTOM = 50, 50
 _ROOM = 24
 """Tensors that are shown; of more, evenly spread ones."""
+_REMEDY = f"{WATCH}; a tensor of fewer than {HISTOGRAM_BINS} elements has none"
 _LETTERS = 28
 """Of a name, as many as the margin has room for."""
 _Outline = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -42,8 +43,8 @@ def distributions(record: Record, kind: str, figure: str, title: str, labelled: 
     """
     kept = {name.removeprefix(f"{kind}/"): h for name, h in record.histograms.items() if name.startswith(f"{kind}/")}
     if not kept:
-        raise NoPictureError(name=record.name, picture=f"{kind} histograms", figure=figure, remedy=WATCH)
-    shown = {list(kept)[i]: list(kept.values())[i] for i in spread(len(kept), _ROOM)}
+        raise NoPictureError(name=record.name, picture=f"{kind} histograms", figure=figure, remedy=_REMEDY)
+    shown = thinned(kept, _ROOM)
     with own_style():
         height = _TOP + _BOTTOM + _ROW * len(shown)
         page = blank(800 if labelled else 640, height)
@@ -72,8 +73,8 @@ def _draw(axes: Axes, row: int, histogram: Histogram) -> tuple[float, float]:
         if len(heights) == 1 and edges[0] == edges[1]:
             axes.vlines(places[0], row + 0.05, bottom, color=GREY if first else BLUE, linewidth=3 if first else 1.5)
         else:
-            style = {"fill": True, "color": LIGHT} if first else {"color": BLUE, "linewidth": 1.5}
-            axes.stairs(bottom - 0.9 * heights, places, baseline=bottom, **style)
+            colour, width = (LIGHT, 0.0) if first else (BLUE, 1.5)
+            axes.stairs(bottom - 0.9 * heights, places, baseline=bottom, fill=first, color=colour, linewidth=width)
     return low, high
 
 

@@ -51,7 +51,8 @@ def _page(filters_NHWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = max(1, _TILE // max(height, width))
     large_NHWC = filters_NHWC.repeat(scale, axis=1).repeat(scale, axis=2)
     cell_height, cell_width = height * scale + _GAP, width * scale + _GAP
-    page_HWC = np.full((-(-count // _COLUMNS) * cell_height + _GAP, _COLUMNS * cell_width + _GAP, 3), 255, dtype=np.uint8)
+    rows = -(-count // _COLUMNS)
+    page_HWC = np.full((rows * cell_height + _GAP, _COLUMNS * cell_width + _GAP, 3), 255, dtype=np.uint8)
     for index, filter_HWC in enumerate(large_NHWC):
         top, left = index // _COLUMNS * cell_height + _GAP, index % _COLUMNS * cell_width + _GAP
         page_HWC[top : top + height * scale, left : left + width * scale] = filter_HWC

@@ -38,7 +38,8 @@ def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     limits = _decades(np.stack(list(exponents.values())))
     if not labelled:
         return layer_raster(np.stack(list(exponents.values())), *limits)
-    return layer_sheet(exponents, limits, f"Gradient flow, {record.name}, {record.device}", "log10 of the gradient norm")
+    title = f"Gradient flow, {record.name}, {record.device}"
+    return layer_sheet(exponents, limits, title, "log10 of the gradient norm")
 
 
 def _decades(exponents: NDArray[np.float64]) -> tuple[float, float]:

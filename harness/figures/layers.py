@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.figures.canvas import LIGHT, blank, own_style, raster, shades
-from harness.figures.series import shortened, spread
+from harness.figures.series import shortened, spread, thinned
 
 
 __all__ = ["heat_axes", "layer_raster", "layer_sheet"]
@@ -57,13 +57,13 @@ def layer_sheet(layers: Mapping[str, NDArray[np.float64]], limits: tuple[float, 
         title: of the figure.
         key: what the colours mean.
     """
-    names = [list(layers)[i] for i in spread(len(layers), _ROOM)]
+    shown = thinned(layers, _ROOM)
     with own_style():
-        figure = blank(800, 130 + _ROW * max(8, len(names)))
+        figure = blank(800, 130 + _ROW * max(8, len(shown)))
         height = figure.get_figheight() * 100
         axes = figure.add_axes((0.27, 60 / height, 0.60, 1 - 100 / height))
-        heat_axes(axes, np.stack([layers[name] for name in names]), limits, key)
-        axes.set_yticks(range(len(names)), [shortened(name, _LETTERS) for name in names], fontsize=8)
+        heat_axes(axes, np.stack(list(shown.values())), limits, key)
+        axes.set_yticks(range(len(shown)), [shortened(name, _LETTERS) for name in shown], fontsize=8)
         axes.set(title=title, xlabel="step", ylabel="layer")
         return figure
 

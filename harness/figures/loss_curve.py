@@ -33,5 +33,5 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         title=f"Training loss, {record.name}, {record.device}",
         quantity="loss",
         labelled=labelled,
-        beside={"evaluation": (evaluated.steps, [float(value) for value in evaluated.values])} if evaluated else {},
+        beside={"evaluation": (evaluated.steps, [float(value) for value in evaluated.values])} if evaluated else None,
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +10,7 @@ from matplotlib.patches import Patch
 
 from harness.errors import NoPictureError
 from harness.figures.canvas import COLOURS, blank, frozen, own_style
-from harness.figures.series import WATCH, shortened, spread
+from harness.figures.series import WATCH, shortened, thinned
 from harness.record import Record
 
 
@@ -48,7 +49,7 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
     if not groups:
         raise NoPictureError(name=record.name, picture="trained tensors", figure="model_structure", remedy=WATCH)
     shapes = {name: record.structure[name]["shape"] for name in groups}
-    shown = {list(shapes)[i]: list(shapes.values())[i] for i in spread(len(shapes), _ROOM)}
+    shown = thinned(shapes, _ROOM)
     colours = {group: COLOURS[i % len(COLOURS)] for i, group in enumerate(dict.fromkeys(groups.values()))}
     largest = max(map(math.prod, shapes.values()))
     with own_style():
@@ -65,18 +66,24 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
             axes.set_xticks([])
             return frozen(figure)
         _label(axes, record, shapes, shown)
-        handles = [Patch(color=colour, label=shortened(f"group of {group}", _LETTERS)) for group, colour in [*colours.items()][:_LEGEND]]
-        axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.4, 1.0), fontsize=8, frameon=False)
+        _add_legend(axes, colours)
         return figure
+
+
+def _add_legend(axes: Axes, colours: Mapping[str, str]) -> None:
+    named = list(colours.items())[:_LEGEND]
+    handles = [Patch(color=colour, label=shortened(f"group of {group}", _LETTERS)) for group, colour in named]
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.4, 1.0), fontsize=8, frameon=False)
 
 
 def _label(axes: Axes, record: Record, shapes: _Shapes, shown: _Shapes) -> None:
     total, rest = sum(map(math.prod, shapes.values())), len(record.structure) - len(shapes)
     others = f"; {rest} tensors that no optimizer updates" if rest else ""
-    axes.set_title(f"{record.name}: {total:,} parameters in {len(shapes)} tensors{others}", loc="left", x=-0.5, fontsize=11)
+    title = f"{record.name}: {total:,} parameters in {len(shapes)} tensors{others}"
+    axes.set_title(title, loc="left", x=-0.5, fontsize=11)
     axes.set_xlabel("elements")
     axes.set_yticks(range(len(shown)), [shortened(name, _LETTERS) for name in shown], fontsize=8)
     for row, shape in enumerate(shown.values()):
-        form = "x".join(map(str, shape)) or "a number"
-        axes.text(1.02, row, f"{form}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-        axes.text(1.38, row, f"{math.prod(shape):,}", transform=axes.get_yaxis_transform(), va="center", ha="right", fontsize=8)
+        options: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 8}
+        axes.text(1.02, row, "x".join(map(str, shape)) or "a number", **options)
+        axes.text(1.38, row, f"{math.prod(shape):,}", ha="right", **options)

@@ -1,7 +1,8 @@
 """Read from a record what a figure draws."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from harness.recipe import CLASSES
 from harness.record import Record, Stream
 
 
-__all__ = ["WATCH", "finite_series", "layer_norms", "loss_limit", "shortened", "spread", "training_loss"]
+__all__ = ["WATCH", "finite_series", "layer_norms", "loss_limit", "shortened", "spread", "thinned", "training_loss"]
+
+Thing = TypeVar("Thing")
 
 WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
 """What to do where a record has no tensors."""
@@ -90,6 +93,12 @@ def layer_norms(
 def _joined(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     norms = np.hypot(np.nan_to_num(one), np.nan_to_num(other))
     return np.where(np.isnan(one) & np.isnan(other), np.nan, norms)
+
+
+def thinned(things: Mapping[str, Thing], room: int) -> dict[str, Thing]:
+    """Return as many entries of a mapping as there is room for, in its order, the first and the last among them."""
+    items = list(things.items())
+    return dict(items[index] for index in spread(len(items), room))
 
 
 def spread(count: int, room: int) -> list[int]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from harness.figures.canvas import blank, curve_axes, frozen, own_style
-from harness.figures.series import layer_norms, shortened, spread
+from harness.figures.series import layer_norms, shortened, thinned
 from harness.record import Record
 
 
@@ -50,7 +50,8 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
         axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1)
         _draw(axes, ratios)
         if labelled:
-            axes.set(title=f"Update to weight, {record.name}, {record.device}", xlabel="step", ylabel="update norm / weight norm")
+            axes.set(xlabel="step", ylabel="update norm / weight norm")
+            axes.set_title(f"Update to weight, {record.name}, {record.device}")
             axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
         else:
             axes.tick_params(which="both", labelleft=False, labelbottom=False)
@@ -79,7 +80,7 @@ def _decades(ratios: dict[str, NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, ratios: dict[str, NDArray[np.float64]]) -> None:
-    named = {list(ratios)[i] for i in spread(len(ratios), _ROOM)}
+    named = thinned(ratios, _ROOM)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(ratios)))
     for (name, ratio), colour in zip(ratios.items(), colours, strict=True):
         axes.plot(ratio, color=colour, linewidth=1.5, label=shortened(name, _LETTERS) if name in named else None)

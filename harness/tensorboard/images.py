@@ -21,7 +21,7 @@ def images_of(record: Record) -> Iterator["Summary"]:
     """Yield each image that the record has the numbers for: one with NaN or without pictures still has others."""
     for name in _GRIDS:
         yield from _drawn(record, name, f"images/{name.removesuffix('_grid')}", labelled=False)
-    for name in figures.__all__:
+    for name in figures.OF_A_RECORD:
         yield from _drawn(record, name, f"figures/{name}", labelled=True)
 
 
