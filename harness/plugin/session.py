@@ -108,7 +108,8 @@ class Session:
     @property
     def measures_power(self) -> bool:
         """Whether standard faults are planted in every training."""
-        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+        option = self.config.getoption
+        return bool(option("--gate-power")) or option("--gate-power-min") is not None
 
     @property
     def least_power(self) -> float:
