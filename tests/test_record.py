@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness import errors
-from harness.record import HISTOGRAM_BINS, STAGES, Histogram, Picture, Record, Stream
+from harness.record import HISTOGRAM_BINS, STAGES, Calibration, Histogram, Picture, Record, Stream
 from harness.record.text import _checksum
 
 
@@ -126,25 +126,131 @@ def test_a_damaged_text_never_ends_in_another_error(data):
         assert Record.from_text(damaged) == record
 
 
+def rewritten(record, change):
+    """A record's text after somebody changed its content and made the checksum fit."""
+    content = json.loads(record.to_text())
+    change(content)
+    return signed(content)
+
+
 def test_a_rewritten_checksum_does_not_admit_impossible_parts():
     """A hostile file with a fitting checksum still has to be a record."""
-    content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
-    content["streams"]["loss"]["values"] = [[1.0]]
-    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+    record = record_of({"loss": Stream("forward", (0,), (1.0,))})
 
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
+        Record.from_text(rewritten(record, lambda content: content["streams"]["loss"].update(values=[[1.0]])))
+
+
+CALIBRATION = Calibration("0f" * 32, (0, 4, 8), 3.0, ("2 threads", "AVX2"), {"loss": (1e-7, 0.1), "optimizer/ü": ()})
+
+
+def test_a_calibration_and_seeds_are_part_of_the_text():
+    """They come back exactly, and a record without them has no word of them."""
+    seeds = {"0": {"loss": 0.1, "evaluation/accuracy": 1 / 3}, "1": {"loss": 1e-300, "evaluation/accuracy": 0.0}}
+    record = record_of({}, calibration=CALIBRATION, seeds=seeds)
+    read = Record.from_text(record.to_text())
+
+    assert (read.calibration, read.seeds) == (CALIBRATION, seeds)
+    assert read.to_text() == record.to_text()
+    assert {"calibration", "seeds"} <= json.loads(record.to_text()).keys()
+    assert not {"calibration", "seeds"} & json.loads(record_of({}).to_text()).keys()
+
+
+@given(
+    st.lists(st.integers(0, 10**6), max_size=5),
+    st.floats(0, 1e300),
+    st.lists(st.text(max_size=9), max_size=3),
+    st.dictionaries(st.text(max_size=9), st.lists(finite, max_size=5).map(tuple), max_size=3),
+    st.dictionaries(st.integers(0, 2**63).map(str), st.dictionaries(st.text(max_size=9), finite, max_size=3)),
+)
+def test_any_calibration_and_any_seeds_come_back(steps, margin, variants, largest, seeds):
+    """Any words, any finite numbers, bit for bit."""
+    calibration = Calibration("a" * 64, tuple(sorted({0, *steps})), margin, tuple(variants), largest)
+    read = Record.from_text(record_of({}, calibration=calibration, seeds=seeds).to_text())
+
+    assert (read.calibration, read.seeds) == (calibration, seeds)
+
+
+def test_calibration_seeds_and_faults_do_not_tell_trainings_apart():
+    """They say how a baseline was made, not what its training did."""
+    fault = record_of({}, fault=(True, ""))
+
+    assert record_of({}, calibration=CALIBRATION, seeds={"0": {}}) == record_of({}) == fault
+    assert fault.to_text() == record_of({}).to_text()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (None, None),
+        (None, [1]),
+        (None, {}),
+        ("states", None),
+        ("states", 7),
+        ("states", ""),
+        ("states", "../../../etc/passwd"),
+        ("states", "0f" * 32 + "\n"),
+        ("steps", None),
+        ("steps", []),
+        ("steps", [1, 2]),
+        ("steps", [0, 2, 2]),
+        ("steps", [0, 4, 2]),
+        ("steps", [0, -1]),
+        ("steps", [0, 10**12]),
+        ("steps", [0, 0.5]),
+        ("steps", {"0": 1}),
+        ("margin", None),
+        ("margin", [3.0]),
+        ("margin", "three"),
+        ("variants", None),
+        ("variants", 3),
+        ("largest", None),
+        ("largest", [1.0]),
+        ("largest", {"loss": 1.0}),
+        ("largest", {"loss": [None]}),
+        ("largest", {"loss": ["a"]}),
+    ],
+)
+def test_a_hostile_calibration_is_refused(field, value):
+    """A file with a fitting checksum: no path where a hash belongs, no steps out of order, no word for a number."""
+
+    def change(content):
+        if field:
+            content["calibration"][field] = value
+        else:
+            content["calibration"] = value
+
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(rewritten(record_of({}, calibration=CALIBRATION), change))
+
+
+@pytest.mark.parametrize("field", ["states", "steps", "margin", "variants", "largest"])
+def test_an_incomplete_calibration_is_refused(field):
+    """Each part is needed."""
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(
+            rewritten(record_of({}, calibration=CALIBRATION), lambda content: content["calibration"].pop(field))
+        )
+
+
+@pytest.mark.parametrize(
+    "seeds", [None, [1], {"one": {}}, {"1.5": {}}, {"0": None}, {"0": [1.0]}, {"0": {"loss": None}}, {"0": {"a": "b"}}]
+)
+def test_hostile_seeds_are_refused(seeds):
+    """A seed is a whole number, a metric a number."""
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(
+            rewritten(record_of({}, seeds={"0": {"loss": 1.0}}), lambda content: content.update(seeds=seeds))
+        )
 
 
 @pytest.mark.parametrize("steps", [10**12, [10**12], [-1], ["0"], [0.5], 2])
 def test_a_hostile_number_of_steps_is_refused(steps):
     """A few bytes cannot ask for terabytes: steps are counted by the values that are there."""
-    content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
-    content["streams"]["loss"]["steps"] = steps
-    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+    record = record_of({"loss": Stream("forward", (0,), (1.0,))})
 
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
+        Record.from_text(rewritten(record, lambda content: content["streams"]["loss"].update(steps=steps)))
 
 
 def test_the_text_reads_well_in_a_diff():

@@ -55,11 +55,18 @@ class TrainingRegression:
         Raises:
             BaselineError: the baseline, or its states, are broken.
         """
-        assignment = self._session.assignment
-        states = assignment.states() if assignment else self._session.states_to_fill() or self._stored(name)
+        states = self._given(name)
         if states is not None:
             self._states[name] = states
         return states
+
+    def _given(self, name: str) -> "States | None":
+        session = self._session
+        if session.assignment:
+            return session.assignment.states() if name == session.assignment.name else None
+        if session.generate_path or not session.seeds:
+            return session.states_to_fill() or self._stored(name)
+        return None  # a training that is judged by its results goes its own way
 
     def _stored(self, name: str) -> "States | None":
         path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)

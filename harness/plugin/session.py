@@ -108,7 +108,8 @@ class Session:
     @property
     def measures_power(self) -> bool:
         """Whether standard faults are planted in every training."""
-        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+        option = self.config.getoption
+        return bool(option("--gate-power")) or option("--gate-power-min") is not None
 
     @property
     def least_power(self) -> float:
@@ -227,7 +228,7 @@ class Session:
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
-        if self.runs.write(record, self.tensorboard / name):
+        if self.runs.write(record, self.tensorboard / name, labelled=bool(self.config.getoption("--tensorboard"))):
             from harness.report import training_line
 
             self.counts.trainings.append(training_line(record))
