@@ -228,7 +228,7 @@ class Session:
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
-        if self.runs.write(record, self.tensorboard / name):
+        if self.runs.write(record, self.tensorboard / name, labelled=bool(self.config.getoption("--tensorboard"))):
             from harness.report import training_line
 
             self.counts.trainings.append(training_line(record))

@@ -2,17 +2,18 @@
 
 import io
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import EventsWriteError
 from harness.record import Record
 from harness.tensorboard.graph import graph_of
+from harness.tensorboard.histograms import histograms_of
 from harness.tensorboard.hyperparameters import hyperparameters
-from harness.tensorboard.images import images_of
+from harness.tensorboard.images import figures_of, grids_of
 from harness.tensorboard.layout import layout_of
-from harness.tensorboard.scalars import scalars_of
+from harness.tensorboard.scalars import Scalars, scalars_of
 from harness.tensorboard.tables import tables_of
 
 
@@ -25,17 +26,17 @@ __all__ = ["remove_events", "write_events"]
 _FILE = "events.out.tfevents."
 
 
-def write_events(record: Record, folder: Path, *, images: bool = True) -> None:
+def write_events(record: Record, folder: Path, *, labelled: bool = True) -> None:
     """Write all that a record holds as one TensorBoard run.
 
     Scalars of every stream of numbers, grouped by kind, with a custom layout; the total gradient norm, and each
     tensor's update over its weight; tables of environment, recipe and structure; the recipe as hyperparameters with the
-    final metrics; the module tree as a graph; image grids and labelled figures.
+    final metrics; the module tree as a graph; histograms, image grids and labelled figures.
 
     Args:
         record: a finished training; what is NaN or infinite in it is left out of the figures, not of the curves.
         folder: of this run alone; event files of an earlier run in it are removed, since TensorBoard merges them.
-        images: whether grids and figures are drawn, which takes most of the time.
+        labelled: whether the labelled figures are drawn, which takes longer than all the rest.
 
     Raises:
         EventsWriteError: the folder cannot be written to.
@@ -44,7 +45,7 @@ def write_events(record: Record, folder: Path, *, images: bool = True) -> None:
 
     written = io.BytesIO()
     writer = RecordWriter(written)
-    for event in _events(record, images):
+    for event in _events(record, labelled):
         event.wall_time = time.time()
         writer.write(event.SerializeToString())
     try:
@@ -61,7 +62,7 @@ def remove_events(folder: Path) -> None:
         stale.unlink(missing_ok=True)
 
 
-def _events(record: Record, images: bool) -> Iterator["Event"]:
+def _events(record: Record, labelled: bool) -> Iterator["Event"]:
     from tensorboard.compat.proto.event_pb2 import Event
 
     scalars = scalars_of(record)
@@ -69,18 +70,18 @@ def _events(record: Record, images: bool) -> Iterator["Event"]:
     yield Event(graph_def=graph_of(record).SerializeToString())
     for summary in (layout_of(scalars), *tables_of(record), *hyperparameters(record, scalars)):
         yield Event(summary=summary)
-    for step, summary in _by_step(scalars.items()):
+    for step, summary in (*_by_step(scalars), *histograms_of(record)):
         yield Event(step=step, summary=summary)
-    for summary in images_of(record) if images else ():
+    for summary in (*grids_of(record), *(figures_of(record) if labelled else ())):
         yield Event(step=record.num_steps, summary=summary)
 
 
-def _by_step(scalars: Iterable[tuple[str, list[tuple[int, float]]]]) -> Iterator[tuple[int, "Summary"]]:
+def _by_step(scalars: Scalars) -> Iterator[tuple[int, "Summary"]]:
     """Put what belongs to one step into one event; a tag's second value in a step goes into another event after it."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     summaries: dict[tuple[int, int], Summary] = {}
-    for tag, points in scalars:
+    for tag, points in scalars.items():
         last, nth = -1, 0
         for step, value in points:
             last, nth = step, nth + 1 if step == last else 0

@@ -22,7 +22,7 @@ def graph_of(record: Record) -> "GraphDef":
     graph = GraphDef()
     groups: dict[str, list[str]] = {}
     for name, entry in record.structure.items():
-        node = graph.node.add(name=_node(name), op="Parameter" if entry.get("requires_grad") else "Buffer")
+        node = graph.node.add(name=name.replace(".", "/"), op="Parameter" if entry.get("requires_grad") else "Buffer")
         shape = node.attr["_output_shapes"].list.shape.add()
         for size in entry.get("shape", ()):
             shape.dim.add(size=size)
@@ -30,10 +30,5 @@ def graph_of(record: Record) -> "GraphDef":
         if entry.get("group") is not None:
             groups.setdefault(str(entry["group"]), []).append(node.name)
     for label, members in groups.items():
-        graph.node.add(name=f"optimizer/group of {label}", op="ParameterGroup", input=members)
+        graph.node.add(name=f"parameter groups/{label}", op="ParameterGroup", input=members)
     return graph
-
-
-def _node(tensor: str) -> str:
-    """Return a tensor's node: dots in its name are levels of the tree."""
-    return "model/" + tensor.replace(".", "/")

@@ -28,10 +28,10 @@ LAYOUT: Mapping[str, Mapping[str, str]] = {
         "norm of the update of each tensor": r"^update/",
     },
     "state": {
-        "norm of each weight": r"^weight/",
-        "norm of each buffer": r"^buffer/",
-        "norm of the optimizer's state of each tensor": r"^optimizer/",
-        "distance from the stored state": r"^distance/",
+        "norm of each weight": r"^state_weight/",
+        "norm of each buffer": r"^state_buffer/",
+        "norm of the optimizer's state of each tensor": r"^state_optimizer/",
+        "distance from the stored state": r"^state_distance/",
     },
 }
 """Category to chart to a pattern of tags. TensorBoard merges the layouts of all runs, and equal charts once: hence

@@ -10,14 +10,19 @@ __all__ = ["Scalars", "scalars_of"]
 Scalars = dict[str, list[tuple[int, float]]]
 """Tag to (step, value) pairs, steps ascending."""
 
+_GROUPS = {"data": "data/", "forward": "training/", "state": "state_"}
+"""Stage to what its tags start with. TensorBoard shows groups in alphabetical order, and the first two unfolded."""
+
 
 def scalars_of(record: Record) -> Scalars:
     """Return every stream of numbers by tag, and two kinds of numbers that are computed from them.
 
     A tag is the stream's name; what comes before its first slash is the group it is shown in. Numbers logged in
-    training are in the group "training", other streams without a slash in a group named after their stage. Computed
-    are "training/gradient_norm", of the gradient of all tensors together, and "update_ratio/TENSOR", the norm of each
-    update over the norm of the weight after it.
+    training are in the group "training", batches in "data", what a step leaves behind in "state_weight",
+    "state_optimizer" and so on, other streams without a slash in a group named after their stage.
+
+    Computed are "training/gradient_norm", of the gradient of all tensors together, and "update_ratio/TENSOR", the norm
+    of each update over the norm of the weight after it.
     """
     scalars = {_tag(name, stream): _numbers(stream) for name, stream in record.streams.items()}
     for tag, points in (("training/gradient_norm", _gradient_norms(record)), *_update_ratios(record).items()):
@@ -26,8 +31,8 @@ def scalars_of(record: Record) -> Scalars:
 
 
 def _tag(name: str, stream: Stream) -> str:
-    if stream.stage == "forward":
-        return f"training/{name}"
+    if stream.stage in _GROUPS:
+        return _GROUPS[stream.stage] + name
     return name if "/" in name else f"{stream.stage}/{name}"
 
 
