@@ -45,7 +45,9 @@ ORDER = [
     "baselines",
     "figures",
     "tensorboard",
+    "results",
     "report",
+    "page",
     "plugin",
 ]
 """Top to bottom: a module imports only from those above it."""

@@ -131,8 +131,10 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     return TrainingRegression(request.node, request.config.stash[SESSION])
 
 
+@pytest.hookimpl(trylast=True)  # after xdist has seen its workers off
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's counts to the session that started it."""
+    """Write the report; hand a worker's counts to the session that started it."""
+    session.config.stash[SESSION].outcome.finish()
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["training_regression"] = session.config.stash[SESSION].counts.to_dict()

@@ -10,6 +10,7 @@ import pytest
 from harness.baselines import baseline_name, move, orphans
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
 from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin.figure_outcome import figure_outcome, figure_rms
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.regression import skip_unless_writer
@@ -143,7 +144,10 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item, self._session)}", pytrace=False)
+        report, accept = self._session.shown(self._session.outcome.page), regenerate_command(item, self._session)
+        text = f"{failed}\n  look      {report}\n  accept    {accept}"
+        self._keep(item, passed=False, text=text)
+        return pytest.fail.Exception(text, pytrace=False)
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:
@@ -160,10 +164,20 @@ class FigureGate:
                 self._session.counts.generated += 1
         elif self._mpl and is_ours(item.config, item):
             self._count()
-            rms = _rms(self._results(item))
+            rms = figure_rms(self._results(item)) or 0.0
             item.user_properties.append(("figure_rms", rms))
+            self._keep(item, passed=True, text="")
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
+
+    def _keep(self, item: pytest.Item, *, passed: bool, text: str) -> None:
+        """Keep what became of a figure for the report."""
+        marker = item.get_closest_marker(MARKER)
+        if marker and self._mpl and not self._staging and is_ours(item.config, item):
+            tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
+            folder, session = self._results(item), self._session
+            found = figure_outcome(item, session, folder, tolerance=tolerance, passed=passed, text=text)
+            session.outcome.add(found)
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:
@@ -200,15 +214,3 @@ def _in_ci() -> bool:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _rms(folder: Path) -> float:
-    """Return the root mean square difference in grey levels, which pytest-mpl leaves out when a figure passes."""
-    import numpy as np
-    from PIL import Image
-
-    files = [folder / "baseline.png", folder / "result.png"]
-    if not all(file.exists() for file in files):  # another format than PNG, or a hash library
-        return 0.0
-    one, other = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files)
-    return float(np.sqrt(np.mean((one - other) ** 2)))

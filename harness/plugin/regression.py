@@ -7,11 +7,12 @@ import pytest
 from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
+from harness.errors import BaselineMissingError, CheckedTwiceError, HarnessError, NoSeedsError
 from harness.plugin import devices, evidence
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
+from harness.results import error_result, training_result
 
 
 if TYPE_CHECKING:
@@ -122,15 +123,22 @@ class TrainingRegression:
 
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
-        baseline = checked.baseline()
-        comparison = self._comparison(checked, baseline)
+        try:
+            baseline = checked.baseline()
+            comparison = self._comparison(checked, baseline)
+        except HarnessError as error:
+            self._session.outcome.add(error_result(checked.check, str(error)))
+            raise
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
-        if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
-            pytest.fail(self._failure(comparison, checked), pytrace=False)
+        failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
+        text = self._failure(comparison, checked) if failed else report.note(comparison)
+        self._session.outcome.add(training_result(checked.check, comparison, passed=not failed, text=text))
+        if failed:
+            pytest.fail(text, pytrace=False)
         if comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
@@ -162,7 +170,8 @@ class TrainingRegression:
         kept = session.output / "records" / checked.path.name
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(comparison.record.to_text(), encoding="utf-8")
-        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"]
+        look = [str(session.shown(session.outcome.page))]
+        look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"]
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
         return report.failure(comparison, test=self._item.nodeid, look=look, accept=checked.accept)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
+from harness.plugin.outcome import Outcome
 from harness.plugin.rerun import Assignment, Rerun, Reruns
 from harness.variation import varied
 
@@ -81,6 +82,7 @@ class Session:
         self.config = config
         self.counts = Counts()
         self.output = config.rootpath / "build" / "harness"
+        self.outcome = Outcome(config, self.output)
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}

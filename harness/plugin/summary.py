@@ -15,7 +15,7 @@ __all__ = ["write_summary"]
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
     """Write the section, if this session had anything to do with training."""
-    lines = [*_trainings(session), *_comparisons(session), *_skips(reporter), *_orphans(session)]
+    lines = [*_trainings(session), *_comparisons(session), *_report(session), *_skips(reporter), *_orphans(session)]
     if lines:
         reporter.ensure_newline()
         reporter.section("training regression")
@@ -51,6 +51,11 @@ def _comparisons(session: Session) -> Iterator[str]:
             f"margins of what passed: deviation {counts.largest_deviation:.1e} of {THRESHOLD:.0e}, "
             f"figure RMS {counts.largest_rms:.2f}"
         )
+
+
+def _report(session: Session) -> Iterator[str]:
+    if session.outcome.results:
+        yield f"report: {session.shown(session.outcome.page)}"
 
 
 def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
