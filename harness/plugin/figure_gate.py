@@ -165,7 +165,6 @@ class FigureGate:
         elif self._mpl and is_ours(item.config, item):
             self._count()
             rms = figure_rms(self._results(item)) or 0.0
-            item.user_properties.append(("figure_rms", rms))
             self._keep(item, passed=True, text="")
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
@@ -177,7 +176,7 @@ class FigureGate:
             tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
             folder, session = self._results(item), self._session
             found = figure_outcome(item, session, folder, tolerance=tolerance, passed=passed, text=text)
-            session.outcome.add(found)
+            session.outcome.add(item, found)
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:

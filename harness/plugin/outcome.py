@@ -39,6 +39,11 @@ class Outcome:
         return self._folder / "report.html"
 
     @property
+    def markdown(self) -> Path:
+        """File of the summary for pull requests."""
+        return self._folder / "report.md"
+
+    @property
     def kept(self) -> Path:
         """Folder of this session's results, and of no other's; a worker's is its controller's."""
         if self._kept is None:
@@ -48,23 +53,29 @@ class Outcome:
                 self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
         return self._kept
 
-    def add(self, result: "Result") -> None:
-        """Keep what a check found."""
+    def add(self, item: pytest.Item, result: "Result") -> None:
+        """Keep what a test's check found, for the report and for JUnit's."""
+        from harness.report import junit_properties
         from harness.results import keep
 
         keep(result, self.kept)
+        found = junit_properties(result)
+        former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
+        item.user_properties[:] = [*former, *found.items()]
 
     def finish(self) -> None:
         """Write report and JSON, if any check found anything; a worker leaves that to its controller."""
         if self._kept is None or hasattr(self._config, "workerinput"):
             return
-        from harness.results import RESULTS, collect, to_text, write
+        from harness.results import collect, to_text, write
 
         self.results = collect(self._kept)
         if self.results:
             from harness.page import page
+            from harness.report import markdown
 
-            write(self._folder / RESULTS, to_text(self.results))
+            write(self.markdown, markdown(self.results))
+            write(self._folder / "results.json", to_text(self.results))
             write(self.page, page(self.results, dict(self._pictures())))
 
     def _pictures(self) -> Iterable[tuple[str, bytes]]:

@@ -127,7 +127,7 @@ class TrainingRegression:
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
         except HarnessError as error:
-            self._session.outcome.add(error_result(checked.check, str(error)))
+            self._session.outcome.add(self._item, error_result(checked.check, str(error)))
             raise
         counts = self._session.counts
         counts.records_compared += 1
@@ -136,7 +136,7 @@ class TrainingRegression:
         counts.drifted += comparison.verdict == "drift"
         failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
         text = self._failure(comparison, checked) if failed else report.note(comparison)
-        self._session.outcome.add(training_result(checked.check, comparison, passed=not failed, text=text))
+        self._session.outcome.add(self._item, training_result(checked.check, comparison, passed=not failed, text=text))
         if failed:
             pytest.fail(text, pytrace=False)
         if comparison.verdict == "same":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.errors import NoCifar10Error
+from harness.plugin.github import tell_github
 from harness.plugin.session import Session
 from harness.thresholds import THRESHOLD
 
@@ -21,6 +22,8 @@ def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
         reporter.section("training regression")
         for line in lines:
             reporter.line(line)
+    if session.outcome.results:
+        tell_github(reporter, session.outcome.results, session.outcome.markdown)
 
 
 def _trainings(session: Session) -> Iterator[str]:

@@ -7,7 +7,28 @@ from harness.report.words import number, stream_text
 from harness.results import Figure, First, Result
 
 
-__all__ = ["first_text", "result_title", "session_text", "share_text"]
+__all__ = [
+    "figure_text",
+    "first_text",
+    "junit_properties",
+    "result_headline",
+    "result_title",
+    "session_text",
+    "share_text",
+]
+
+
+def junit_properties(result: Result) -> dict[str, str]:
+    """Return what a JUnit report carries of a result, name to text; a check's own name stands behind each."""
+    if figure := result["figure"]:
+        rms = "the sizes differ" if figure["rms"] is None else f"{float(figure['rms']):.2f}"
+        return {"figure_verdict": result["verdict"], "figure_rms": rms}
+    found: dict[str, str] = {"training_verdict": result["verdict"]}
+    if training := result["training"]:
+        found["largest_deviation"] = f"{float(training['largest']):.1e}"
+        found["first_divergence"] = first_text(training["first"]) if training["first"] else "none"
+    suffix = f"[{result['name']}]" if result["name"] else ""
+    return {f"{name}{suffix}": value for name, value in found.items()}
 
 
 def result_title(result: Result) -> str:

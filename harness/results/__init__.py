@@ -2,13 +2,11 @@
 
 from harness.results.check import Check, error_result, figure_result, margin_of, training_result
 from harness.results.parts import FORMAT, Change, Curve, Figure, First, Number, Profile, Result, Training, plain
-from harness.results.store import PAGE, RESULTS, collect, keep, to_text, write
+from harness.results.store import collect, keep, to_text, write
 
 
 __all__ = [
     "FORMAT",
-    "PAGE",
-    "RESULTS",
     "Change",
     "Check",
     "Curve",

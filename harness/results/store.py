@@ -10,10 +10,7 @@ from pathlib import Path
 from harness.results.parts import FORMAT, Result
 
 
-__all__ = ["PAGE", "RESULTS", "collect", "keep", "to_text", "write"]
-
-RESULTS = "results.json"
-PAGE = "report.html"
+__all__ = ["collect", "keep", "to_text", "write"]
 
 
 def keep(result: Result, folder: Path) -> None:

@@ -78,6 +78,35 @@ def test_a_session_that_checks_nothing_leaves_no_report(project):
     assert not (project.path / "build/harness/report.html").exists()
 
 
+def test_github_sees_failures_at_the_tests_lines(project, monkeypatch):
+    """In a job, each failure is annotated and the job's summary grows by the session's; JUnit has the verdicts."""
+    project.generate()
+    project.edit(*FAULT)
+    summary = project.path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path.parent))
+    result = project.run("--mpl", "--junit-xml=junit.xml")
+
+    place = f"file={project.path.name}/test_gate.py,line="
+    told = [line for line in result.outlines if line.startswith("::error ")]
+    assert len(told) == 2
+    assert all(place in line for line in told)
+    assert "title=training differs from its baseline from step 0 on%3A schedule%2C" in told[0]
+    assert summary.read_text().startswith("before\n### Training regression: 2 of 2 checks failed: 2 different")
+    junit = (project.path / "junit.xml").read_text()
+    assert '<property name="training_verdict" value="different"' in junit
+    assert '<property name="first_divergence" value="step 0, schedule, learning rate of the group of conv1' in junit
+
+
+def test_outside_of_github_nothing_is_annotated(project):
+    """A terminal is not told what only GitHub understands."""
+    result = project.run()
+
+    assert "::error" not in result.stdout.str()
+
+
 FIGURES = """
 import pytest
 from matplotlib.figure import Figure
