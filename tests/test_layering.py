@@ -46,6 +46,7 @@ ORDER = [
     "figures",
     "tensorboard",
     "results",
+    "history",
     "report",
     "page",
     "plugin",

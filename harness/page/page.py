@@ -7,9 +7,10 @@ from importlib.resources import files
 from string import Template
 
 from harness.page.figure import figure_part
+from harness.page.history import history_part
 from harness.page.markup import Markup, element
 from harness.page.training import training_part
-from harness.report import result_headline, result_title, session_text, share_text
+from harness.report import result_headline, result_title, session_text, share_text, trends
 from harness.results import Result, margin_of
 
 
@@ -32,10 +33,16 @@ def page(results: Sequence[Result], pictures: Mapping[str, bytes] | None = None)
         policy=_policy(style, script),
         style=style,
         script=script,
-        headline=element("p", session_text(results), class_="headline"),
+        headline=_headline(results),
         contents=element("ul", *(_entry(key, result) for key, result in keyed)),
         checks=Markup("\n".join(_check(key, result, pictures or {}) for key, result in keyed)),
     )
+
+
+def _headline(results: Sequence[Result]) -> Markup:
+    lines = [element("p", session_text(results), class_="headline")]
+    lines += [element("p", line, class_="trend") for line in trends(results)]
+    return Markup("\n".join(lines))
 
 
 def _policy(style: str, script: str) -> str:
@@ -79,6 +86,8 @@ def _parts(key: str, result: Result, pictures: Mapping[str, bytes]) -> Iterator[
         yield from training_part(result, result["training"])
     if result["figure"]:
         yield from figure_part(result["figure"], pictures, key)
+    if result["history"]:
+        yield from history_part(result)
     if not result["passed"]:
         yield element("h3", "Accept")
         yield element("p", "If the change is wanted, this line makes it the baseline:")

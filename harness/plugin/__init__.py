@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
             vary(config, session.assignment.variation)
         else:
             figure_gate.configure(config)
+            session.outcome.prepare(session.history)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):

@@ -31,7 +31,23 @@ class Outcome:
         self._config = config
         self._folder = folder
         self._kept: Path | None = None
+        self._history: Path | None = None
         self.results: list[Result] = []
+
+    def prepare(self, history: Path | None) -> None:
+        """Check that margins can be kept.
+
+        Args:
+            history: file that they are kept in; None keeps none.
+
+        Raises:
+            HistoryFileError: it cannot be read or written.
+        """
+        if history:
+            from harness.history import check_history
+
+            check_history(history)
+            self._history = history
 
     @property
     def page(self) -> Path:
@@ -70,6 +86,10 @@ class Outcome:
         from harness.results import collect, to_text, write
 
         self.results = collect(self._kept)
+        if self._history:
+            from harness.history import remember
+
+            self.results = remember(self._history, self.results)
         if self.results:
             from harness.page import page
             from harness.report import markdown

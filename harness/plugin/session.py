@@ -149,6 +149,14 @@ class Session:
         return Path(option).absolute() if option else self.output / "tensorboard"
 
     @property
+    def history(self) -> Path | None:
+        """File with the margins of past runs, if they are kept."""
+        if option := self.config.getoption("--training-history"):
+            return Path(option).absolute()
+        ini = self.config.getini("training_history")
+        return self.config.rootpath / ini if ini else None
+
+    @property
     def cifar10(self) -> str | None:
         """Where CIFAR-10 is, from the command line, the environment or the ini file."""
         if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):

@@ -58,6 +58,9 @@ def _comparisons(session: Session) -> Iterator[str]:
 
 def _report(session: Session) -> Iterator[str]:
     if session.outcome.results:
+        from harness.report import trends
+
+        yield from trends(session.outcome.results)
         yield f"report: {session.shown(session.outcome.page)}"
 
 

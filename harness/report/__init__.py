@@ -13,6 +13,7 @@ from harness.report.results import (
     result_title,
     session_text,
     share_text,
+    trends,
 )
 from harness.report.training import progress_line, training_line
 from harness.report.words import stream_text
@@ -36,4 +37,5 @@ __all__ = [
     "share_text",
     "stream_text",
     "training_line",
+    "trends",
 ]

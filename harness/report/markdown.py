@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from harness.report.results import first_text, result_title, session_text, share_text
+from harness.report.results import first_text, result_title, session_text, share_text, trends
 from harness.results import Result, margin_of
 
 
@@ -21,6 +21,7 @@ def markdown(results: Sequence[Result]) -> str:
     failed = [result for result in results if not result["passed"]]
     passed = [result for result in results if result["passed"]]
     parts = [f"### Training regression: {session_text(results)}\n"]
+    parts += [f"{_code(line)}\n" for line in trends(results)]
     parts += [_table(failed), *map(_failure, failed)] if failed else []
     if passed:
         parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))

@@ -1,10 +1,11 @@
 """A session's results in words."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from harness.history import shrinks
 from harness.report.words import number, stream_text
-from harness.results import Figure, First, Result
+from harness.results import Figure, First, Result, margin_of
 
 
 __all__ = [
@@ -15,7 +16,11 @@ __all__ = [
     "result_title",
     "session_text",
     "share_text",
+    "trends",
 ]
+
+_RUNS = 6
+"""Runs that a line on a trend shows."""
 
 
 def junit_properties(result: Result) -> dict[str, str]:
@@ -82,3 +87,16 @@ def share_text(share: float | None) -> str:
     if share == float("inf"):
         return "no number within any threshold"
     return f"{100 * share:.2g} % of the threshold" if share <= 1 else f"{share:.2g} times the threshold"
+
+
+def trends(results: Iterable[Result]) -> Iterator[str]:
+    """Yield a line on each check that passed, but came closer to its threshold than it used to."""
+    for result in results:
+        margin = margin_of(result)
+        if margin is None or not result["passed"]:
+            continue
+        margins = [*map(float, result["history"]), margin]
+        if shrinks(margins):
+            shares = ", ".join(f"{100 * share:.2g} %" for share in margins[-_RUNS:])
+            runs = f"{shares} of the threshold in the last runs"
+            yield f"margin shrinks: {result_title(result)}: {runs}   {result['test']}"

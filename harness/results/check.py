@@ -119,6 +119,7 @@ def _result(
         margin=None if margin is None else plain(margin),
         text=text,
         accept=check.accept,
+        history=[],
         training=training,
         figure=figure,
     )

@@ -86,7 +86,8 @@ class Result(TypedDict):
     """What one check found.
 
     `margin` is the share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where
-    nothing could be compared. `verdict` is that of the comparison, or "error". `passed` also depends on --strict.
+    nothing could be compared; `history` holds those of earlier runs, oldest first. `verdict` is that of the comparison,
+    or "error". `passed` also depends on --strict.
     """
 
     kind: Literal["training", "figure", "error"]
@@ -99,6 +100,7 @@ class Result(TypedDict):
     margin: Number | None
     text: str
     accept: str
+    history: list[Number]
     training: Training | None
     figure: Figure | None
 

@@ -129,3 +129,18 @@ def test_workers_hand_their_results_to_one_report(project):
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["report: build/harness/report.html"])
     assert {test for test, _ in results(project)} == {f"test_gate.py::test_figure[{height}]" for height in (1, 2, 3)}
+
+
+def test_margins_are_kept_where_the_project_wants_them(project):
+    """--training-history or the ini option name a file; a file that cannot be is a usage error."""
+    project.write(test_gate=FIGURES)
+    project.pytester.makeini("[pytest]\ntraining_baselines = baselines\ntraining_history = cache/margins.jsonl")
+    project.generate()
+    project.run("--mpl")
+    project.run("--mpl", "-k", "1")
+
+    lines = (project.path / "cache/margins.jsonl").read_text().splitlines()
+    assert [json.loads(line)["margin"] for line in lines] == [0.0] * 4
+    assert [len(result["history"]) for result in results(project).values()] == [1]
+    refused = project.run("--mpl", "--training-history=baselines")
+    refused.stderr.fnmatch_lines(["ERROR: the history of margins cannot be kept: Is a directory"])
