@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness import errors, figures, recipes
     from harness.comparison import Comparison, compare
+    from harness.events import read_events
     from harness.recipe import Recipe
     from harness.record import Record
     from harness.recorder import Recorder
@@ -24,6 +25,7 @@ __all__ = [
     "compare",
     "errors",
     "figures",
+    "read_events",
     "recipes",
     "train",
     "write_events",
@@ -35,6 +37,7 @@ _HOMES = {
     "Record": "record",
     "Recorder": "recorder",
     "compare": "comparison",
+    "read_events": "events",
     "train": "training",
     "write_events": "tensorboard",
 }

@@ -43,6 +43,7 @@ SUFFIXES = (".json", ".png", ".safetensors")
 """What belongs to us in a baselines folder: records, figures and states."""
 
 _LONGEST_NAME = 200
+_HASH_DIGITS = 12
 _LARGEST_FILE = 64 * 2**20
 """Bytes; a record aims at 200 KB, so anything above is no record and is not read into memory."""
 
@@ -84,12 +85,13 @@ def _shortened(name: str) -> str:
     return f"{name[: _LONGEST_NAME - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def load_baseline(path: Path, command: str) -> Record:
+def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record:
     """Read a committed record.
 
     Args:
         path: its file.
         command: the command line that regenerates it, for the message.
+        shown: the path as the message gives it.
 
     Raises:
         BaselineMissingError: there is no such file.
@@ -97,21 +99,20 @@ def load_baseline(path: Path, command: str) -> Record:
         BaselineEditedError: its checksum does not fit.
         BaselineNonFiniteError: it holds NaN or infinity.
     """
+    facts = {"path": shown or path, "command": command}
     try:
         record = Record.from_text(_read(path))
     except FileNotFoundError as error:
-        raise BaselineMissingError(path=path, command=command) from error
+        raise BaselineMissingError(**facts) from error
     except RecordError as error:
         if error.facts["reason"] == "checksum":
-            raise BaselineEditedError(path=path, command=command) from error
-        raise BaselineCorruptError(path=path, command=command, reason=error.facts["reason"]) from error
+            raise BaselineEditedError(**facts) from error
+        raise BaselineCorruptError(**facts, reason=error.facts["reason"]) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BaselineCorruptError(path=path, command=command, reason=error) from error
+        raise BaselineCorruptError(**facts, reason=error) from error
     if found := record.non_finite():
         step, stage, stream, value = found
-        raise BaselineNonFiniteError(
-            path=path, command=command, step=step, stage=stage, stream=stream, value=value
-        )
+        raise BaselineNonFiniteError(**facts, step=step, stage=stage, stream=stream, value=value)
     return record
 
 
@@ -121,13 +122,14 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def load_states(path: Path, baseline: Record, command: str) -> "States":
+def load_states(path: Path, baseline: Record, command: str, shown: Path | None = None) -> "States":
     """Read the states that belong to a calibrated baseline.
 
     Args:
         path: the baseline's file.
         baseline: what it holds.
         command: the command line that regenerates it, for the message.
+        shown: the path as the message gives it.
 
     Raises:
         BaselineStatesError: they are missing, broken, or another baseline's.
@@ -135,20 +137,22 @@ def load_states(path: Path, baseline: Record, command: str) -> "States":
     from harness.states import States
 
     assert baseline.calibration is not None, "the caller's condition"
-    place = _states_path(path, baseline.calibration.states)
+    sha256 = baseline.calibration.states
+    place, facts = _states_path(path, sha256), {"path": _states_path(shown or path, sha256), "command": command}
     try:
         data = place.read_bytes() if place.stat().st_size <= _LARGEST_FILE else b""
-        states = States.from_bytes(data)
-    except (OSError, StatesError) as error:
-        raise BaselineStatesError(path=place, command=command, reason=error) from error
-    if states.sha256 != baseline.calibration.states:
-        raise BaselineStatesError(path=place, command=command, reason="they are not those that were written")
-    return states
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise BaselineStatesError(**facts, reason="they are not those that were written")
+        return States.from_bytes(data)
+    except OSError as error:
+        raise BaselineStatesError(**facts, reason=error.strerror or error) from error
+    except StatesError as error:
+        raise BaselineStatesError(**facts, reason=error.facts["reason"]) from error
 
 
 def _states_path(path: Path, sha256: str) -> Path:
     """Name states by their content: a record and its states are replaced together, by the record's rename."""
-    return path.with_name(f"{path.stem}~{sha256[:12]}.safetensors")
+    return path.with_name(f"{path.stem}~{sha256[:_HASH_DIGITS]}.safetensors")
 
 
 def save_baseline(path: Path, record: Record, states: "States | None" = None) -> None:
@@ -164,12 +168,16 @@ def save_baseline(path: Path, record: Record, states: "States | None" = None) ->
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _states_path(path, states.sha256) if states else None
-        if states and kept:
-            _write(kept, states.to_bytes())
-        _write(path, record.to_text().encode())
-        for former in path.parent.glob(f"{glob.escape(path.stem)}~*.safetensors"):
-            if former != kept:
-                former.unlink()
+        former = set(path.parent.glob(f"{glob.escape(path.stem)}~{'?' * _HASH_DIGITS}.safetensors"))
+        with contextlib.ExitStack() as scraps:
+            if states and kept:
+                if kept not in former:
+                    scraps.callback(kept.unlink, missing_ok=True)
+                _write(kept, states.to_bytes())
+            _write(path, record.to_text().encode())
+            scraps.pop_all()
+        for file in former - {kept}:
+            file.unlink()
     except OSError as error:
         raise BaselineWriteError(path=path, reason=error.strerror or error) from error
 

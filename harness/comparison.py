@@ -53,7 +53,7 @@ class Comparison:
         shifted = _shifted_weights(self.deviations, self.record)
         if not all(_is_harmless(deviation, shifted) for deviation in self.deviations):
             return "different"
-        moved = self.deviations or (self.record.precision != "float64" and self.largest > 0)
+        moved = self.deviations or (not self.record.precision.startswith("float64") and self.largest > 0)
         return "drift" if moved else "same"
 
     @property

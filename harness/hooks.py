@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 
-__all__ = ["around_forward", "on_forward", "on_step", "unwrapped"]
+__all__ = ["around_forward", "on_forward", "on_output", "on_step", "unwrapped"]
 
 
 def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
@@ -38,6 +38,14 @@ def unwrapped(optimizer: Any) -> Optimizer:
         optimizer = optimizer.optimizer
     assert isinstance(optimizer, Optimizer), "unreachable because only optimizers have these hooks"
     return optimizer
+
+
+def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Callable[[], None]:
+    """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
+
+    Compiled code is the same with and without it: there, it is never called.
+    """
+    return module.register_forward_hook(_OutputHook(notify)).remove
 
 
 def on_step(
@@ -93,3 +101,17 @@ class _ForwardHook:
 
     def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
         return _ForwardHook, ()
+
+
+class _OutputHook:
+    """Likewise, after a forward pass."""
+
+    def __init__(self, notify: Callable[[tuple[Any, ...], Any], None] | None = None) -> None:
+        self._notify = notify
+
+    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if self._notify and not torch.compiler.is_compiling():
+            self._notify(inputs, output)
+
+    def __reduce__(self) -> tuple[type["_OutputHook"], tuple[()]]:
+        return _OutputHook, ()

@@ -1,21 +1,24 @@
-"""Turn tensors into the few numbers that a record keeps: norms, fingerprints, small pictures."""
+"""Turn tensors into the few numbers that a record keeps: norms, fingerprints, histograms."""
 
 import functools
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from harness.errors import NotABatchError, NotANumberError
-from harness.record import PICTURE_IMAGES, PICTURE_SIDE, Picture, Value
+from harness.record import HISTOGRAM_BINS, Value
 
 
-__all__ = ["class_labels", "drop_noise", "fingerprint", "norms", "numbers", "picture", "tensors_in"]
+__all__ = ["drop_noise", "fingerprint", "histogram", "norms", "numbers", "tensors_in"]
 
 _NOISE = 1e-12
+_NARROWEST = 1e-300
+"""Between the limits of a histogram; below it float64 has no room for bins."""
 
 
 @torch.no_grad()
@@ -35,7 +38,7 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
 
 
 def _real(tensor: Tensor, wide: torch.dtype) -> Tensor:
-    """Return a dense real floating-point tensor of the same norm."""
+    """Return a dense real tensor of the same norm, integers as `wide`."""
     if tensor.is_sparse:
         tensor = tensor.coalesce().values()
     if tensor.is_complex():
@@ -59,6 +62,32 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
         for gradient in gradients:
             if not (gradient.is_sparse or gradient.is_complex()):
                 gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))
+
+
+@torch.no_grad()
+def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | None:
+    """Return limits and counts of the bins of a tensor's elements, or None if there are fewer finite ones than bins.
+
+    The limits are rounded outwards to two digits: short in a diff, and the same on every machine.
+
+    Args:
+        tensor: any shape and dtype; NaN and infinity are left out.
+    """
+    values = _real(tensor, tensor.dtype).detach().cpu().double().numpy()
+    values = values[np.isfinite(values)]
+    if values.size < HISTOGRAM_BINS:
+        return None
+    low, high = _rounded(values.min(), ROUND_FLOOR), _rounded(values.max(), ROUND_CEILING)
+    if not _NARROWEST < high - low < math.inf:  # all alike, mostly
+        low, high = low - 0.5, high + 0.5
+    if not math.isfinite(high - low):
+        return None
+    counts, _ = np.histogram(values, HISTOGRAM_BINS, (low, high))
+    return (low, high), tuple(counts.tolist())
+
+
+def _rounded(value: float, rounding: str) -> float:
+    return float(Context(prec=2, rounding=rounding).plus(Decimal(float(value))))
 
 
 def fingerprint(batch: object) -> tuple[Value, ...]:
@@ -132,41 +161,3 @@ def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | i
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotANumberError(name=name, found=type(value).__name__, method=method)
     return ((name, value),)
-
-
-def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | None:
-    """Return the first images of a batch as uint8 pixels, or None if they are not small RGB or grey images.
-
-    Args:
-        images: uint8 (N, H, W, 3), or float (N, 3 or 1, H, W), which is stretched to 0 to 255.
-        labels: class of each image; those of the images kept are kept.
-        predicted: class that the model gave each image; likewise.
-    """
-    pixels_NHWC = _pixels(next(tensors_in(images), None))
-    if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > PICTURE_SIDE:
-        return None
-    count, height, width, _ = pixels_NHWC.shape
-    data = pixels_NHWC.contiguous().numpy().tobytes()
-    return Picture(data, (count, height, width), tuple(labels[:count]), tuple(predicted[:count]))
-
-
-def class_labels(labels: object) -> list[int]:
-    """Return a batch's labels if they are one integer an image, an empty list otherwise."""
-    if isinstance(labels, list | tuple) and all(isinstance(label, int) for label in labels):
-        return [int(label) for label in labels]
-    tensor = next(tensors_in(labels), None)
-    whole = tensor is not None and tensor.ndim == 1 and not tensor.is_floating_point()
-    return tensor.tolist() if tensor is not None and whole else []
-
-
-def _pixels(images: Tensor | None) -> Tensor | None:
-    if images is None or images.ndim != 4:
-        return None
-    first = images[:PICTURE_IMAGES].detach().cpu()
-    if first.dtype == torch.uint8 and first.shape[3] == 3:
-        return first
-    if not first.is_floating_point() or first.shape[1] not in (1, 3):
-        return None
-    low, high = first.aminmax()
-    stretched_NCHW = ((first - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
-    return stretched_NCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)

@@ -14,9 +14,10 @@ from harness.environment import describe
 from harness.errors import NotABatchError, NotFinishedError, NotRecordingError
 from harness.faults import plant
 from harness.hooks import unwrapped
-from harness.measure import class_labels, fingerprint, numbers, picture, tensors_in
+from harness.measure import fingerprint, numbers, tensors_in
+from harness.pictures import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recipe import Precision, check_fields
-from harness.record import Record
+from harness.record import Picture, Record
 from harness.recording import Recording
 from harness.states import States
 from harness.variation import current
@@ -169,23 +170,34 @@ class Recorder:
         """Record numbers of an evaluation after this step, whatever the model's mode; otherwise as `log`."""
         _log(self._recording("evaluation"), "evaluation", "evaluation", values)
 
-    def keep_predictions(self, images: object, labels: object, predicted: object) -> None:
-        """Keep a few test images with true and predicted class for `figures.prediction_grid`; the last call counts.
+    def keep_predictions(
+        self, images: object, labels: object, predicted: object, *, confidence: object = None
+    ) -> None:
+        """Keep what a model made of test images, for the figures; the last call counts.
+
+        The first images are kept, the confusion matrix of all, and, with `confidence`, the surest mistakes.
 
         Args:
             images: as for `batch`.
             labels: true class of each image: integers as a tensor, an array or a list.
             predicted: predicted class of each image, likewise.
+            confidence: probability, 0 to 1, that the model gave the predicted class; likewise, floats.
 
         Raises:
-            NotABatchError: labels or predictions are not one integer an image.
+            NotABatchError: labels or predictions are not one integer an image, or confidences not one number.
         """
         state = self._recording("keep_predictions")
         true, found = class_labels(labels), class_labels(predicted)
-        if not len(true) == len(found) == len(images):  # type: ignore[arg-type] # whatever holds images has a length
+        sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
+        lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
+        if lengths != {len(images)}:  # type: ignore[arg-type] # whatever holds images has a length
             raise NotABatchError(found="a list of another length than the images", method="keep_predictions")
-        if kept := picture(images, true, found):
-            state.pictures["predictions"] = kept
+        state.confusion = confusion(true, found)
+        kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
+        for name, taken in kept.items():
+            state.pictures.pop(name, None)
+            if taken:
+                state.pictures[name] = taken
 
     def at_end(self, undo: Callable[[], None]) -> None:
         """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
@@ -213,7 +225,9 @@ class Recorder:
             environment=describe(device),
             structure=state.structure,
             streams=state.tape.streams(),
-            pictures=state.pictures,
+            pictures=state.pictures | activation_pictures(state.activations.maps) | _filters(state),
+            histograms=state.distributions.histograms(),
+            confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
             fault=self._fault.outcome if self._fault else None,
         )
@@ -223,3 +237,9 @@ def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -
     prefix = "evaluation/" if stage == "evaluation" else ""
     pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
     state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
+
+
+def _filters(state: Recording) -> dict[str, Picture]:
+    pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
+    first = next(filter(None, pictures), None)
+    return {"filters": first} if first else {}

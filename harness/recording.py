@@ -1,14 +1,16 @@
 """The state of one recorded block: where in the training it is, and what has been recorded so far."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from harness.activations import ActivationMaps
 from harness.determinism import swap_layout
+from harness.distributions import Distributions
 from harness.dtypes import module_names, refuse_low_precision
 from harness.errors import NeverSteppedError, NoLossError, NothingWatchedError, SameNamesError, WatchedTwiceError
 from harness.hooks import on_forward, on_step
@@ -37,11 +39,16 @@ class Recording:
         self.watched: list[Watched] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
+        self.confusion: tuple[tuple[int, ...], ...] = ()
+        self.activations = ActivationMaps()
+        self.distributions = Distributions()
         self.evaluating = False
         self._precision = precision
         self._stack = stack
+        stack.callback(self.activations.release)
         self._states = states
         self._met = -1
+        self._looked = (-1, 0)
         self._first_step = stack.enter_context(contextlib.ExitStack())
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
@@ -95,6 +102,13 @@ class Recording:
             raise NeverSteppedError()
         if not (self.tape.has("forward") or self.tape.has("evaluation")):
             raise NoLossError(steps=self._step + 1)
+        for watched in self.trained():
+            self.distributions.add_last("weight", watched.parameters(), self._step + 1)
+            self.distributions.add_last("gradient", watched.last_gradients(), self._step)
+
+    def trained(self) -> Iterator[Watched]:
+        """Yield what is trained by an optimizer now: no averages, no models that others took the place of."""
+        yield from (watched for watched in self.watched if watched.optimizers and not watched.replaced)
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
         if current().other_layout:
@@ -119,6 +133,7 @@ class Recording:
 
         def gradients() -> None:
             watched.record_gradients(self.tape, self._step, optimizer)
+            self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
             watched.end_step(optimizer)
@@ -136,8 +151,17 @@ class Recording:
         self.evaluating = not self._midway
         if self.evaluating:
             self._settle()
+            self._look(model)
         if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
             self._open()
+
+    def _look(self, model: nn.Module) -> None:
+        """Keep activation maps of the first image of an evaluation, of the first model that is trained."""
+        place = self._step, self._optimizer_steps
+        subject = next(self.trained(), None)
+        if subject and subject.model is model and self._looked != place:
+            self._looked = place
+            self.activations.follow(model)
 
     def _begin_step(self) -> None:
         if self._optimizer_steps:
@@ -145,6 +169,8 @@ class Recording:
             self._step += 1
             self._optimizer_steps = 0
             self._settled = False
+            for watched in self.watched:
+                watched.forget_gradients()
         self._open()
         if self._states is not None and self._met != self._step:
             self._met = self._step
@@ -156,6 +182,8 @@ class Recording:
             if not (watched.opened or watched.lazy):
                 self.structure |= watched.structure()
                 watched.record_init(self.tape, self._step)
+                if watched.optimizers:
+                    self.distributions.add_first("weight", watched.parameters(), self._step)
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that."""

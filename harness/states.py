@@ -50,7 +50,7 @@ class States:
         """Keep copies of tensors as the state that a step begins with, and thin out what grows too large."""
         if step % self._every or not self.collects:
             return
-        self._kept[step] = {name: _copy(tensor) for name, tensor in tensors.items()}
+        self._kept[step] = {name: _copy(tensor) for name, tensor in _storable(tensors).items()}
         while self._kept and self._bytes() > STATES_BYTES:
             self._every *= 2
             self._kept = {} if len(self._kept) == 1 else {n: s for n, s in self._kept.items() if n % self._every == 0}
@@ -64,22 +64,22 @@ class States:
         """Give a training's tensors the values kept at a step, and return how far each was from them.
 
         Renamed tensors are matched by shape and order. A distance is the norm of the difference over the norm of the
-        kept value; a tensor that the training lacks, or has in another shape, is at a distance of 1.
+        kept value; a tensor that the training lacks, or has in another shape, or whose kind was all zero, is at a
+        distance of 1.
 
         Args:
             step: that is about to begin.
             tensors: the training's own.
             jitter: seed of a random change of the values by one unit in the last place; 0 for none.
         """
-        kept = self._kept.get(step, {})
+        kept, tensors = self._kept.get(step, {}), _storable(tensors)
         names = matched(_shapes(kept), _shapes(tensors))
         kept = {names.get(name, name): value for name, value in kept.items()}
         sizes = _sizes(kept)
         distances = {name: _distance(tensors.get(name), value, sizes[name]) for name, value in kept.items()}
         for name, value in kept.items():
             if name in tensors and tensors[name].shape == value.shape:
-                # past autograd's bookkeeping: a graph may hold the tensor
-                tensors[name].data.copy_(_jittered(value, jitter + step) if jitter else value)
+                tensors[name].copy_(_jittered(value, jitter + step) if jitter else value)
         return distances
 
     def to_bytes(self) -> bytes:
@@ -103,7 +103,7 @@ class States:
             for key, tensor in load(data).items():
                 step, _, name = key.partition("/")
                 kept.setdefault(int(step), {})[name] = tensor
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, KeyError) as error:  # a KeyError is a number format that torch lacks
             raise StatesError(reason=error) from error
         return cls(kept)
 
@@ -113,8 +113,14 @@ class States:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
 
+def _storable(tensors: Arrays) -> dict[str, Tensor]:
+    """Return views of dense tensors as real numbers, past autograd's bookkeeping: a graph may hold them."""
+    dense = {name: tensor.data for name, tensor in tensors.items() if tensor.layout is torch.strided}
+    return {name: torch.view_as_real(t) if t.is_complex() else t for name, t in dense.items()}
+
+
 def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return tensor.cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _kind(name: str) -> str:
@@ -138,14 +144,17 @@ def _sizes(kept: Arrays) -> dict[str, float]:
 def _distance(own: Tensor | None, kept: Tensor, size: float) -> float:
     if own is None or own.shape != kept.shape:
         return 1.0
-    difference = float(torch.linalg.vector_norm(own.detach().cpu().double() - kept.double()))
-    return difference / size if difference else 0.0
+    difference = float(torch.linalg.vector_norm(own.cpu().double() - kept.double()))
+    return difference / size if size else float(difference != 0)
 
 
 def _jittered(value: Tensor, seed: int) -> Tensor:
-    """Return each number moved to one of its two neighbours, at random; integers as they are."""
-    if not value.is_floating_point():
+    """Return each number moved to one of its two neighbours, at random; integers and zeros as they are.
+
+    Zeros are exact on every machine, and Adam takes roots of some: below zero lies NaN.
+    """
+    if not value.is_floating_point() or value.element_size() == 1:  # float8 has no neighbours in torch
         return value
     up = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
     infinite = torch.full_like(value, torch.inf)
-    return torch.nextafter(value, torch.where(up, infinite, -infinite))
+    return torch.where(value == 0, value, torch.nextafter(value, torch.where(up, infinite, -infinite)))

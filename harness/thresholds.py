@@ -7,11 +7,17 @@ from itertools import pairwise
 from harness.record import Calibration
 
 
-__all__ = ["MARGIN", "THRESHOLD", "Limit", "limit"]
+__all__ = ["EVENTS_THRESHOLD", "IN_EVENT_FILES", "MARGIN", "THRESHOLD", "Limit", "limit"]
 
 THRESHOLD = 1e-10
 """Largest relative deviation of equal float64 trainings. Other CPUs, thread counts and library versions stay below
 4e-12, most below 1e-13; the smallest of 129 one-line faults that move a number at all reach 1e-8 within a few steps."""
+
+IN_EVENT_FILES = " in event files"
+"""What the precision of a record ends with whose numbers were read from event files, which keep float32."""
+EVENTS_THRESHOLD = 1e-6
+"""Largest relative deviation of equal float64 trainings in event files. Rounding to float32 turns any difference,
+however small, into one of up to 2**-23 = 1.2e-7; the rest is room for tools that average in float32 what they log."""
 
 MARGIN = 3.0
 """Thresholds of low precision over what benign variants showed: with 3, none of 32 variants that were left out in turn
@@ -71,19 +77,21 @@ def limit(
         kind: the stream's kind: those of one kind share a limit.
         stage: the stream's stage. Learning rates are computed in double precision whatever the training's own.
         step: 0-based.
-        precision: float64, float32 or bfloat16.
+        precision: float64, float32 or bfloat16, and perhaps `IN_EVENT_FILES`, where steps are what the tool counts
+            (epochs, samples): low precision elsewhere may then part at any of them as far as after many.
         elsewhere: whether the trainings ran in different environments.
         calibration: of the baseline, if the training was put back on its states.
     """
-    if precision == "float64" or stage == "schedule":
-        return Limit(THRESHOLD)
+    in_event_files = precision.endswith(IN_EVENT_FILES)
+    if precision.startswith("float64") or stage == "schedule":
+        return Limit(EVENTS_THRESHOLD if in_event_files else THRESHOLD)
     if calibration is not None:
         return _calibrated(kind, step, precision, calibration)
     if not elsewhere:
         return Limit(0.0)
-    share = _BFLOAT16_SHARE if precision == "bfloat16" else 1.0
+    share = _BFLOAT16_SHARE if precision.startswith("bfloat16") else 1.0
     points = _LOSSES if stage == "forward" else _TENSORS
-    return Limit(min(_END, MARGIN * share * _interpolated(points, step)))
+    return Limit(min(_END, MARGIN * share * _interpolated(points, points[-1][0] if in_event_files else step)))
 
 
 def _calibrated(kind: str, step: int, precision: str, calibration: Calibration) -> Limit:

@@ -151,8 +151,12 @@ class _Run:
     def _evaluate(self, step: int) -> None:
         logits_NK = self._predict(self.model, step)
         self.recorder.evaluation(**_scores(logits_NK, self.dataset.test_labels_N))
-        labels = self.dataset.test_labels_N.tolist()
-        self.recorder.keep_predictions(self.dataset.test_images_NHWC, labels, logits_NK.argmax(1).tolist())
+        self.recorder.keep_predictions(
+            self.dataset.test_images_NHWC,
+            self.dataset.test_labels_N,
+            logits_NK.argmax(1),
+            confidence=logits_NK.softmax(1).amax(1),
+        )
         if self.average:
             scores = _scores(self._predict(self.average, step), self.dataset.test_labels_N)
             self.recorder.evaluation(average_loss=scores["loss"], average_accuracy=scores["accuracy"])

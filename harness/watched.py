@@ -44,6 +44,7 @@ class Watched:
         self.opened = False
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
+        self._gradients: dict[str, tuple[Tensor, int]] = {}
         self._stepping: set[int] = set()
         self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
@@ -130,10 +131,19 @@ class Watched:
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
             drop_noise(gradients.values(), self._largest_gradient(step))
+        self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
         if id(optimizer) not in self._stepping:
             self._stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
             self._add_once(tape, "backward", streams, step, norms(gradients.values()))
+
+    def last_gradients(self) -> dict[str, Tensor]:
+        """Return the gradients that the optimizers used last, without those that were overwritten since."""
+        return {name: tensor for name, (tensor, version) in self._gradients.items() if tensor._version == version}
+
+    def forget_gradients(self) -> None:
+        """Free the gradients of the step that is over: they are the largest thing that is held on to."""
+        self._gradients.clear()
 
     def _largest_gradient(self, step: int) -> float:
         """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""

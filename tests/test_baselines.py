@@ -1,12 +1,18 @@
 """Promises of baseline files: different tests, different names; whole files only."""
 
+import hashlib
+import os
+from pathlib import Path
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import errors
-from harness.baselines import baseline_name, check_writable, load_baseline, move, orphans, save_baseline
-from harness.record import Stream
+from harness.baselines import baseline_name, check_writable, load_baseline, load_states, move, orphans, save_baseline
+from harness.record import Calibration, Stream
+from harness.states import States
 from tests.test_record import record_of
 
 
@@ -97,3 +103,190 @@ def test_orphans_are_files_of_ours_that_no_test_claims(tmp_path):
         (tmp_path / name).touch()
 
     assert orphans(tmp_path, {"a.json", "b.png"}) == ["c.json"]
+
+
+def calibrated(*weights, seed=0):
+    """A low-precision record and the states that it was calibrated on."""
+    kept = States({0: {"weight/w": torch.tensor(weights)}})
+    return record_of({}, seed=seed, calibration=Calibration(kept.sha256, (0,), 3.0, (), {})), kept
+
+
+def files(folder):
+    """Name and bytes of every file, hidden ones too."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_states_are_stored_beside_their_record(tmp_path):
+    """Named by their content, readable, and those that were written."""
+    record, kept = calibrated(1.0, 2.0)
+    save_baseline(tmp_path / "a.json", record, kept)
+
+    assert sorted(files(tmp_path)) == ["a.json", f"a~{kept.sha256[:12]}.safetensors"]
+    assert load_states(tmp_path / "a.json", record, "pytest").sha256 == kept.sha256
+    assert (tmp_path / f"a~{kept.sha256[:12]}.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["a", "a,second", "a=x", "a[1]", "a" * 200])
+def test_new_states_take_the_place_of_former_ones(tmp_path, name):
+    """Whatever the name; another test's states, and a second record's, stay."""
+    others = ("b", f"{name},other", f"{name}b", f"{name[:180]}~0123456789abcdef", "a1")
+    for other in others:
+        (tmp_path / f"{other}~000000000000.safetensors").write_bytes(b"theirs")
+    save_baseline(tmp_path / f"{name}.json", *calibrated(1.0))
+    save_baseline(tmp_path / f"{name}.json", *calibrated(2.0))
+    _, kept = calibrated(2.0)
+
+    assert set(files(tmp_path)) == {f"{name}.json", f"{name}~{kept.sha256[:12]}.safetensors"} | {
+        f"{other}~000000000000.safetensors" for other in others
+    }
+
+
+def test_a_record_without_states_takes_the_place_of_one_with_them(tmp_path):
+    """A training that goes over to double precision leaves no states behind."""
+    save_baseline(tmp_path / "a.json", *calibrated(1.0))
+    save_baseline(tmp_path / "a.json", record_of({}))
+
+    assert list(files(tmp_path)) == ["a.json"]
+
+
+def test_the_same_states_are_written_anew(tmp_path):
+    """Regenerating mends states that were damaged, though their name stays."""
+    record, kept = calibrated(1.0)
+    save_baseline(tmp_path / "a.json", record, kept)
+    before = files(tmp_path)
+    (tmp_path / f"a~{kept.sha256[:12]}.safetensors").write_bytes(b"damaged")
+    save_baseline(tmp_path / "a.json", record, kept)
+
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("writes", range(4))
+@pytest.mark.parametrize("weights", [(1.0,), (2.0,)], ids=["same-states", "other-states"])
+def test_a_crash_at_any_write_leaves_old_or_new_whole(tmp_path, monkeypatch, error, writes, weights):
+    """States and record are replaced together, by the record's rename; nothing is left over that no record names."""
+    path = tmp_path / "a.json"
+    old, new = calibrated(1.0), calibrated(*weights, seed=1)
+    save_baseline(path, *old)
+    before = files(tmp_path)
+    left = [writes]
+
+    def crash_at(function):
+        def called(*args, **options):
+            if not left[0]:
+                raise error
+            left[0] -= 1
+            return function(*args, **options)
+
+        return called
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", crash_at(os.fsync))
+        patched.setattr(Path, "replace", crash_at(Path.replace))
+        with pytest.raises((error, errors.BaselineWriteError)):
+            save_baseline(path, *new)
+
+    assert files(tmp_path) == before
+    assert load_states(path, load_baseline(path, "pytest"), "pytest").sha256 == old[1].sha256
+
+
+def test_a_process_that_is_killed_between_record_and_clean_up_leaves_the_new_baseline(tmp_path, monkeypatch):
+    """The former states lie beside it until the next generation."""
+    path = tmp_path / "a.json"
+    save_baseline(path, *calibrated(1.0))
+    record, kept = calibrated(2.0, seed=1)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save_baseline(path, record, kept)
+
+    assert load_states(path, load_baseline(path, "pytest"), "pytest").sha256 == kept.sha256
+    save_baseline(path, record, kept)
+    assert len(files(tmp_path)) == 2
+
+
+def damaged(place):
+    """Change a byte of the file."""
+    data = place.read_bytes()
+    place.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def of_another(place):
+    """Put another baseline's states in its place."""
+    place.write_bytes(calibrated(7.0)[1].to_bytes())
+
+
+def huge(place):
+    """Let it promise more than memory holds."""
+    with place.open("wb") as file:
+        file.truncate(65 * 2**20)
+
+
+def in_the_way(place):
+    """A folder where the file should be."""
+    place.unlink()
+    place.mkdir()
+
+
+NOT_WRITTEN = "they are not those that were written"
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (Path.unlink, "No such file or directory"),
+        (in_the_way, "Is a directory"),
+        (damaged, NOT_WRITTEN),
+        (of_another, NOT_WRITTEN),
+        (huge, NOT_WRITTEN),
+        (lambda place: place.write_bytes(b""), NOT_WRITTEN),
+        (lambda place: place.write_text("version https://git-lfs.github.com/spec/v1"), NOT_WRITTEN),
+    ],
+    ids=["missing", "folder", "damaged", "other", "huge", "empty", "pointer"],
+)
+def test_states_that_cannot_be_used_are_a_message(tmp_path, damage, reason):
+    """It names the file as it was given, and both ways out."""
+    record, kept = calibrated(1.0)
+    save_baseline(tmp_path / "a.json", record, kept)
+    file = f"a~{kept.sha256[:12]}.safetensors"
+    damage(tmp_path / file)
+    with pytest.raises(errors.BaselineStatesError) as caught:
+        load_states(tmp_path / "a.json", record, "pytest x", Path("baselines/a.json"))
+
+    assert str(caught.value) == (
+        f"the states of the baseline cannot be read: {reason}\n"
+        f"  where  baselines/{file}\n"
+        f"  fix    restore them (git checkout -- baselines/{file}) or regenerate the baseline: pytest x"
+    )
+
+
+def test_states_whose_hash_fits_still_have_to_be_states(tmp_path):
+    """A hostile baseline may name the hash of anything."""
+    sha256 = hashlib.sha256(b"anything").hexdigest()
+    (tmp_path / f"a~{sha256[:12]}.safetensors").write_bytes(b"anything")
+    record = record_of({}, calibration=Calibration(sha256, (0,), 3.0, (), {}))
+
+    with pytest.raises(errors.BaselineStatesError, match=r"cannot be read: Error while deserializing.*\n  where"):
+        load_states(tmp_path / "a.json", record, "pytest")
+
+
+def test_a_baseline_is_shown_as_it_was_asked_for(tmp_path):
+    """Messages give the path that people would type."""
+    with pytest.raises(errors.BaselineMissingError) as caught:
+        load_baseline(tmp_path / "a.json", "pytest", Path("baselines/a.json"))
+
+    assert caught.value.facts["path"] == Path("baselines/a.json")
+
+
+def test_states_belong_to_the_test_of_their_record(tmp_path):
+    """They are an orphan where their record is one."""
+    for name in ("a~000000000000.safetensors", "a,two~000000000000.safetensors", "c~000000000000.safetensors"):
+        (tmp_path / name).touch()
+    shortened = f"{'b' * 183}~0123456789abcdef"
+    (tmp_path / f"{shortened}~000000000000.safetensors").touch()
+
+    assert orphans(tmp_path, {"a.json", f"{shortened}.json"}) == ["c~000000000000.safetensors"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import compare
-from harness.record import STAGES, Stream
+from harness.record import STAGES, Calibration, Stream
 from harness.thresholds import THRESHOLD
 from tests.test_record import finite, record_of, streams
 
@@ -271,3 +271,58 @@ def test_a_rename_leaves_streams_of_others_alone():
     one = record_of(streams, structure={"count": entry(())})
 
     assert compare(one, record_of(streams, structure={"seen": entry(())})).verdict == "same"
+
+
+def put_back(*distances, loss=1.0, calibrated=True, **changes):
+    """A float32 baseline, calibrated or not, and a record that was put back on its states at some distances."""
+    measured = Calibration("0" * 64, (0, 1, 2), 3.0, ("2 threads",), {"distance/weight": (0.125,), "loss": (0.125,)})
+    baseline = record_of({"loss": series(1.0)}, precision="float32", calibration=measured if calibrated else None)
+    streams = {"loss": series(loss), "distance/weight/w": series(*distances, stage="state")}
+    return baseline, record_of(streams, precision="float32", **changes)
+
+
+@pytest.mark.parametrize(
+    ("distances", "verdict"),
+    [
+        ((0.0, 0.0), "same"),
+        ((0.0, 0.375), "drift"),
+        ((0.0, 0.376), "different"),
+        ((math.nan, 0.0), "different"),
+        ((0.0, math.inf), "different"),
+        ((1.0, 0.0), "different"),
+    ],
+)
+def test_distances_are_held_against_zero(distances, verdict):
+    """Only the put-back record has them: the baseline was at no distance from itself, and they are no extra stream."""
+    comparison = compare(*put_back(*distances))
+
+    assert comparison.verdict == verdict
+    assert all(d.divergence.stream == "distance/weight/w" and d.baseline == 0.0 for d in comparison.deviations)
+
+
+@pytest.mark.parametrize("environment", [{"torch": "2"}, {"torch": "3"}])
+def test_calibrated_thresholds_hold_wherever_a_record_was_put_back(environment):
+    """The machine that made the baseline has no sharper and no blunter gate than another."""
+    assert compare(*put_back(0.0, loss=1.3, environment=environment)).verdict == "drift"
+    assert compare(*put_back(0.0, loss=1.4, environment=environment)).verdict == "different"
+
+
+def test_a_record_that_ran_free_is_not_judged_by_calibrated_thresholds():
+    """They hold from state to state only."""
+    baseline, record = put_back(0.0, loss=1.3)
+    free = dataclasses.replace(record, streams={"loss": record.streams["loss"]})
+
+    assert compare(baseline, free).verdict == "different"
+
+
+def test_a_baseline_without_thresholds_lends_none():
+    """Put back or not, what was not calibrated is exact."""
+    assert compare(*put_back(0.0, loss=1 + 1e-6, calibrated=False)).verdict == "different"
+
+
+def test_a_deviation_says_where_its_threshold_comes_from():
+    """What the variants showed, and how many steps after a state."""
+    comparison = compare(*put_back(0.0, 0.0, 0.5))
+
+    assert comparison.deviations[0].threshold == 0.375
+    assert (comparison.deviations[0].limit.measured, comparison.deviations[0].limit.place) == (0.125, 0)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from harness import Recorder
-from harness.determinism import deterministic
+from harness.determinism import deterministic, swap_layout
+from harness.variation import Variation, varied
 
 
 def globals_now():
@@ -22,6 +23,7 @@ def globals_now():
         "fill": torch.utils.deterministic.fill_uninitialized_memory,
         "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled),
         "tf32": (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision),
+        "onednn": (torch.backends.mkldnn.enabled, torch.backends.mkldnn.fp32_precision),
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": str(np.random.get_state()),
         "python": random.getstate(),
@@ -92,3 +94,54 @@ def test_one_seed_gives_one_stream_of_each_generator():
 
     assert draws(1) == draws(1)
     assert all(a != b for a, b in zip(draws(1), draws(2), strict=True))
+
+
+@pytest.mark.usefixtures("unusual_globals")
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_variation_has_its_threads_and_kernels_for_a_block(enabled):
+    """Two threads, no oneDNN; afterwards as before, also where oneDNN was off already, also after an exception."""
+    mkldnn = torch.backends.mkldnn
+    mkldnn.set_flags(enabled)
+    try:
+        before = globals_now()
+        with varied(Variation(threads=3, onednn=False)):
+            with pytest.raises(ZeroDivisionError), deterministic("float32", 0):
+                assert torch.get_num_threads() == 3
+                assert not mkldnn.enabled
+                raise ZeroDivisionError
+            assert globals_now() == before
+    finally:
+        mkldnn.set_flags(True)
+
+
+def test_onednn_is_left_as_it_is_unless_a_variation_asks():
+    """Who has switched it off keeps it off."""
+    torch.backends.mkldnn.set_flags(False)
+    try:
+        with deterministic("float32", 0):
+            assert not torch.backends.mkldnn.enabled
+    finally:
+        torch.backends.mkldnn.set_flags(True)
+
+
+def layouts(model):
+    """Whether the channels of each weight lie together."""
+    return [
+        p.is_contiguous(memory_format=torch.channels_last) if p.ndim == 4 else p.is_contiguous()
+        for p in model.parameters()
+    ]
+
+
+def test_swapping_the_layout_changes_where_weights_lie_and_nothing_else():
+    """4-D weights go to channels last and back; values, the parameters themselves and other tensors stay."""
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv1d(4, 4, 3), torch.nn.Linear(4, 2))
+    parameters, values = [*model.parameters()], [p.detach().clone() for p in model.parameters()]
+    swap_layout(model)
+
+    assert layouts(model) == [True] * 6
+    assert not model[0].weight.is_contiguous()
+    assert all(p is q for p, q in zip(model.parameters(), parameters, strict=True))
+    assert all(torch.equal(p, value) for p, value in zip(parameters, values, strict=True))
+    swap_layout(model)
+    assert model[0].weight.is_contiguous()
+    assert all(torch.equal(p, value) for p, value in zip(parameters, values, strict=True))

@@ -59,6 +59,24 @@ def build():
     project.run("--mpl").assert_outcomes(passed=1)
 
 
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning's own calls of torch
+def test_the_lightning_example_runs(project):  # noqa: F811 - the fixture
+    """A fit is gated as printed, with the module and data of the example project."""
+    pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
+    pytest.importorskip("harness.adapters.lightning")  # here, so that pytester does not import it anew
+    (project.path / "test_gate.py").unlink()
+    example = ROOT / "tests" / "examples" / "lightning" / "lit_stripes.py"
+    prelude = """from lightning.pytorch import Trainer
+from lit_stripes import LitClassifier as LitModel, Stripes
+datamodule = Stripes()
+"""
+    (project.path / "lit_stripes.py").write_text(example.read_text())
+    (project.path / "test_fit.py").write_text(prelude + blocks("python")[2])
+
+    project.generate()
+    project.run("--mpl").assert_outcomes(passed=1)
+
+
 def test_ci_runs_the_test_command_of_the_readme():
     """What contributors are told to run is what CI runs."""
     gate, tests = blocks("sh")

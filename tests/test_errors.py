@@ -318,6 +318,36 @@ MESSAGES = [
         "  where  equivalence.judge\n"
         "  fix    log a number in the training: recorder.log(loss=loss)",
     ),
+    (
+        errors.EventsMissingError(path="runs", looked_for="a folder"),
+        "there are no event files in runs\n"
+        "  where  looked for a folder\n"
+        "  fix    give the folder that the training writes its TensorBoard events to",
+    ),
+    (
+        errors.EventsCorruptError(path="runs/a.tfevents", reason="the event at byte 24 is damaged"),
+        "the event file cannot be read: the event at byte 24 is damaged\n"
+        "  where  runs/a.tfevents\n"
+        "  fix    remove it, and train again",
+    ),
+    (
+        errors.EventsCutOffError(path="runs/a.tfevents", start=24),
+        "the event file is cut off: the event that begins at byte 24 is not whole\n"
+        "  where  runs/a.tfevents\n"
+        "  fix    close the writer before the check (writer.close()), or find out why the training did not end",
+    ),
+    (
+        errors.NoScalarError(path="runs"),
+        "the event files hold no scalar to compare\n"
+        "  where  runs\n"
+        "  fix    log one (writer.add_scalar('loss', loss, step)), and close the writer before the check (writer.close())",
+    ),
+    (
+        errors.EventsWriteError(path="runs/a", reason="Not a directory"),
+        "the TensorBoard run could not be written: Not a directory\n"
+        "  where  runs/a\n"
+        "  fix    give a folder that can be written to: --tensorboard=DIR",
+    ),
 ]
 
 

@@ -1,15 +1,20 @@
 """Promises of Record and its text form."""
 
+import base64
 import contextlib
+import io
 import json
 import math
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from harness import errors
-from harness.record import STAGES, Picture, Record, Stream
+from harness.record import HISTOGRAM_BINS, STAGES, Calibration, Histogram, Picture, Record, Stream
+from harness.record.text import _checksum
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -96,9 +101,9 @@ def test_white_space_is_free():
     [
         ("", "it is not JSON (Expecting value: line 1 column 1 (char 0))"),
         ("[" * 100_000, "it is not JSON (maximum recursion depth exceeded"),
-        ("[]", "it is not of format 1"),
-        ('{"format": 2}', "it is not of format 1"),
-        ('{"format": 1}', "a part is missing or of a wrong kind ('sha256')"),
+        ("[]", "it is not of format 1 or 2"),
+        ('{"format": 3}', "it is not of format 1 or 2"),
+        ('{"format": 2}', "a part is missing or of a wrong kind ('sha256')"),
     ],
 )
 def test_a_foreign_text_is_refused_with_the_reason(text, reason):
@@ -121,29 +126,131 @@ def test_a_damaged_text_never_ends_in_another_error(data):
         assert Record.from_text(damaged) == record
 
 
+def rewritten(record, change):
+    """A record's text after somebody changed its content and made the checksum fit."""
+    content = json.loads(record.to_text())
+    change(content)
+    return signed(content)
+
+
 def test_a_rewritten_checksum_does_not_admit_impossible_parts():
     """A hostile file with a fitting checksum still has to be a record."""
-    from harness.record.text import _checksum
-
-    content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
-    content["streams"]["loss"]["values"] = [[1.0]]
-    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+    record = record_of({"loss": Stream("forward", (0,), (1.0,))})
 
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
+        Record.from_text(rewritten(record, lambda content: content["streams"]["loss"].update(values=[[1.0]])))
+
+
+CALIBRATION = Calibration("0f" * 32, (0, 4, 8), 3.0, ("2 threads", "AVX2"), {"loss": (1e-7, 0.1), "optimizer/ü": ()})
+
+
+def test_a_calibration_and_seeds_are_part_of_the_text():
+    """They come back exactly, and a record without them has no word of them."""
+    seeds = {"0": {"loss": 0.1, "evaluation/accuracy": 1 / 3}, "1": {"loss": 1e-300, "evaluation/accuracy": 0.0}}
+    record = record_of({}, calibration=CALIBRATION, seeds=seeds)
+    read = Record.from_text(record.to_text())
+
+    assert (read.calibration, read.seeds) == (CALIBRATION, seeds)
+    assert read.to_text() == record.to_text()
+    assert {"calibration", "seeds"} <= json.loads(record.to_text()).keys()
+    assert not {"calibration", "seeds"} & json.loads(record_of({}).to_text()).keys()
+
+
+@given(
+    st.lists(st.integers(0, 10**6), max_size=5),
+    st.floats(0, 1e300),
+    st.lists(st.text(max_size=9), max_size=3),
+    st.dictionaries(st.text(max_size=9), st.lists(finite, max_size=5).map(tuple), max_size=3),
+    st.dictionaries(st.integers(0, 2**63).map(str), st.dictionaries(st.text(max_size=9), finite, max_size=3)),
+)
+def test_any_calibration_and_any_seeds_come_back(steps, margin, variants, largest, seeds):
+    """Any words, any finite numbers, bit for bit."""
+    calibration = Calibration("a" * 64, tuple(sorted({0, *steps})), margin, tuple(variants), largest)
+    read = Record.from_text(record_of({}, calibration=calibration, seeds=seeds).to_text())
+
+    assert (read.calibration, read.seeds) == (calibration, seeds)
+
+
+def test_calibration_seeds_and_faults_do_not_tell_trainings_apart():
+    """They say how a baseline was made, not what its training did."""
+    fault = record_of({}, fault=(True, ""))
+
+    assert record_of({}, calibration=CALIBRATION, seeds={"0": {}}) == record_of({}) == fault
+    assert fault.to_text() == record_of({}).to_text()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (None, None),
+        (None, [1]),
+        (None, {}),
+        ("states", None),
+        ("states", 7),
+        ("states", ""),
+        ("states", "../../../etc/passwd"),
+        ("states", "0f" * 32 + "\n"),
+        ("steps", None),
+        ("steps", []),
+        ("steps", [1, 2]),
+        ("steps", [0, 2, 2]),
+        ("steps", [0, 4, 2]),
+        ("steps", [0, -1]),
+        ("steps", [0, 10**12]),
+        ("steps", [0, 0.5]),
+        ("steps", {"0": 1}),
+        ("margin", None),
+        ("margin", [3.0]),
+        ("margin", "three"),
+        ("variants", None),
+        ("variants", 3),
+        ("largest", None),
+        ("largest", [1.0]),
+        ("largest", {"loss": 1.0}),
+        ("largest", {"loss": [None]}),
+        ("largest", {"loss": ["a"]}),
+    ],
+)
+def test_a_hostile_calibration_is_refused(field, value):
+    """A file with a fitting checksum: no path where a hash belongs, no steps out of order, no word for a number."""
+
+    def change(content):
+        if field:
+            content["calibration"][field] = value
+        else:
+            content["calibration"] = value
+
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(rewritten(record_of({}, calibration=CALIBRATION), change))
+
+
+@pytest.mark.parametrize("field", ["states", "steps", "margin", "variants", "largest"])
+def test_an_incomplete_calibration_is_refused(field):
+    """Each part is needed."""
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(
+            rewritten(record_of({}, calibration=CALIBRATION), lambda content: content["calibration"].pop(field))
+        )
+
+
+@pytest.mark.parametrize(
+    "seeds", [None, [1], {"one": {}}, {"1.5": {}}, {"0": None}, {"0": [1.0]}, {"0": {"loss": None}}, {"0": {"a": "b"}}]
+)
+def test_hostile_seeds_are_refused(seeds):
+    """A seed is a whole number, a metric a number."""
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Record.from_text(
+            rewritten(record_of({}, seeds={"0": {"loss": 1.0}}), lambda content: content.update(seeds=seeds))
+        )
 
 
 @pytest.mark.parametrize("steps", [10**12, [10**12], [-1], ["0"], [0.5], 2])
 def test_a_hostile_number_of_steps_is_refused(steps):
     """A few bytes cannot ask for terabytes: steps are counted by the values that are there."""
-    from harness.record.text import _checksum
-
-    content = json.loads(record_of({"loss": Stream("forward", (0,), (1.0,))}).to_text())
-    content["streams"]["loss"]["steps"] = steps
-    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+    record = record_of({"loss": Stream("forward", (0,), (1.0,))})
 
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(json.dumps({**content, "sha256": _checksum(body)}))
+        Record.from_text(rewritten(record, lambda content: content["streams"]["loss"].update(steps=steps)))
 
 
 def test_the_text_reads_well_in_a_diff():
@@ -154,3 +261,115 @@ def test_the_text_reads_well_in_a_diff():
 
     assert len(old) == len(new)
     assert sum(a != b for a, b in zip(old, new, strict=True)) == 2  # the checksum and the last row
+
+
+def drawable_record():
+    """A record with everything that only figures need."""
+    pixels = bytes((7 * i * i + i) % 256 for i in range(2 * 5 * 4 * 3))
+    pictures = {
+        "mistakes": Picture(pixels, (2, 5, 4), (3, 1), (1, 2), (0.9, 0.1 + 0.2)),
+        "filters": Picture(pixels, (2, 5, 4), limits=(-0.1, 0.1)),
+    }
+    counts = tuple(range(HISTOGRAM_BINS))
+    histograms = {"weight/w": Histogram((0, 48), ((-0.1, 0.1), (0.5, 1.5)), (counts, counts[::-1]))}
+    return record_of({}, pictures=pictures, histograms=histograms, confusion=((3, 0), (1, 2)))
+
+
+def test_what_only_figures_need_loses_nothing_either():
+    """Pixels, labels, confidences, limits, counts and the confusion matrix come back as they were."""
+    record = drawable_record()
+
+    assert Record.from_text(record.to_text()) == record
+
+
+def test_a_text_of_format_1_still_loads():
+    """Its pictures are zlib-packed, and it has no histograms: a baseline of then stays good."""
+    pixels = bytes(range(12))
+    content = json.loads(record_of({}, pictures={"batch": Picture(pixels, (1, 2, 2), (3,))}).to_text())
+    packed = base64.b85encode(zlib.compress(pixels)).decode()
+    content["pictures"]["batch"] = {"shape": [1, 2, 2], "labels": [3], "predicted": [], "pixels": packed}
+
+    assert Record.from_text(signed({**content, "format": 1})).pictures["batch"] == Picture(pixels, (1, 2, 2), (3,))
+
+
+def signed(content):
+    """The text of a content that somebody edited, checksum and all."""
+    body = {key: value for key, value in content.items() if key not in ("format", "sha256")}
+    return json.dumps({**content, "sha256": _checksum(body)})
+
+
+def webp(width, height, mode="RGB", **options):
+    """A picture's text form, of another size or kind than the record says."""
+    packed = io.BytesIO()
+    Image.new(mode, (width, height)).save(packed, "WEBP", **{"lossless": True, **options})
+    return base64.b85encode(packed.getvalue()).decode()
+
+
+NAN = float("nan")
+ROW = [0, -1.0, 1.0, *[1] * HISTOGRAM_BINS]
+HOSTILE = {
+    "an image larger than it says": ("pictures", "filters", "webp", webp(4, 11)),
+    "an image of gigabytes": ("pictures", "filters", "webp", webp(16383, 1)),
+    "an image with loss": ("pictures", "filters", "webp", webp(4, 10, lossless=False)),
+    "an image cut off": ("pictures", "filters", "webp", webp(4, 10)[:35]),
+    "no image": ("pictures", "filters", "webp", "00000"),
+    "not even text": ("pictures", "filters", "webp", 7),
+    "too many images": ("pictures", "filters", "shape", [65, 5, 4]),
+    "images too large": ("pictures", "filters", "shape", [2, 65, 4]),
+    "shape of words": ("pictures", "filters", "shape", ["2", 5, 4]),
+    "limits of nothing": ("pictures", "filters", "limits", [1.0, 1.0]),
+    "infinite limits": ("pictures", "filters", "limits", [0.0, math.inf]),
+    "three limits": ("pictures", "filters", "limits", [0.0, 1.0, 2.0]),
+    "a label too many": ("pictures", "mistakes", "labels", [1, 2, 3]),
+    "a label that is none": ("pictures", "mistakes", "predicted", [1, 2.5]),
+    "a confidence that is none": ("pictures", "mistakes", "confidence", [0.5, NAN]),
+    "pictures without end": ("pictures", None, None, {str(i): {} for i in range(17)}),
+    "a bin too few": ("histograms", "weight/w", None, [ROW[:-1]]),
+    "a negative count": ("histograms", "weight/w", None, [[*ROW[:-1], -1]]),
+    "a count that is none": ("histograms", "weight/w", None, [[*ROW[:-1], 0.5]]),
+    "steps that descend": ("histograms", "weight/w", None, [ROW, ROW]),
+    "no step": ("histograms", "weight/w", None, []),
+    "a row of a row": ("histograms", "weight/w", None, [[*ROW[:-1], [1]]]),
+    "bins of no width": ("histograms", "weight/w", None, [[0, 1.0, 1.0, *ROW[3:]]]),
+    "no histograms": ("histograms", None, None, 3),
+    "a matrix that is not square": ("confusion", None, None, [[1, 2]]),
+    "a negative number of images": ("confusion", None, None, [[-1]]),
+    "a matrix of words": ("confusion", None, None, ["1"]),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_figures_need_is_checked_when_it_is_read(what):
+    """A hostile file with a fitting checksum ends in a RecordError before it fills the memory."""
+    part, name, key, value = HOSTILE[what]
+    content = json.loads(drawable_record().to_text())
+    if key:
+        content[part][name][key] = value
+    elif name:
+        content[part][name] = value
+    else:
+        content[part] = value
+
+    with pytest.raises(errors.RecordError, match="a part is missing or of a wrong kind"):
+        Record.from_text(signed(content))
+
+
+@given(st.data())
+def test_damaged_pixels_never_end_in_another_error(data):
+    """Whatever a decoder makes of broken bytes: a RecordError, or other pixels."""
+    content = json.loads(drawable_record().to_text())
+    packed = bytearray(base64.b85decode(content["pictures"]["filters"]["webp"]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
+    content["pictures"]["filters"]["webp"] = base64.b85encode(bytes(packed)).decode()
+
+    with contextlib.suppress(errors.RecordError):
+        assert len(Record.from_text(signed(content)).pictures["filters"].pixels) == 2 * 5 * 4 * 3
+
+
+def test_a_matrix_has_a_line_a_row_and_a_histogram_a_line_a_step():
+    """A diff of them shows which class, which step."""
+    lines = drawable_record().to_text().splitlines()
+
+    assert " [3,0]," in lines
+    assert sum(line.startswith(" [48,0.5,1.5,") for line in lines) == 1

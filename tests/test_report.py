@@ -1,5 +1,6 @@
 """Promises of the wording: what a person reads, to the letter."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import compare, report
+from harness.deviations import Divergence
 from harness.equivalence import judge
-from harness.record import Stream
+from harness.power import Mutant, Power
+from harness.record import Calibration, Stream
 from tests.test_record import record_of
 
 
@@ -158,6 +161,10 @@ def test_a_failure_never_counts_more_streams_than_it_says_there_are():
         ("dataset", "dataset"),
         ("conv3.weight", "conv3.weight"),
         ("penalty/weights", "penalty/weights"),
+        ("distance/weight/conv3.weight", "norm of conv3.weight against the stored state"),
+        ("distance/init/conv3.weight", "initial conv3.weight against the stored state"),
+        ("distance/optimizer/fc.bias/exp_avg", "exp_avg of fc.bias against the stored state"),
+        ("distance/buffer/norm.running_mean", "norm of buffer norm.running_mean against the stored state"),
     ],
 )
 def test_a_stream_has_words(stream, text):
@@ -261,3 +268,92 @@ def test_what_is_better_is_named_beside_equivalent():
     assert report.equivalence_text(judge(FORMER, present, 3)).splitlines()[0] == (
         "equivalent after 3 of 3 paired seeds: better in loss"
     )
+
+
+CALIBRATION = Calibration("0" * 64, (0, 2), 3.0, ("2 threads", "AVX2"), {"gradient": (0.0625, 0.125), "loss": (0.25,)})
+
+
+def calibrated(**changes):
+    """A float32 record that was put back on its states, at no distance."""
+    record = a_record(precision="float32", **changes)
+    return dataclasses.replace(
+        record, streams={**record.streams, "distance/weight/conv3.weight": steps(0.0, 0.0, stage="state")}
+    )
+
+
+def test_a_failure_says_where_a_calibrated_threshold_comes_from():
+    """Its margin, the deviation that was measured, how far from a stored state, and with which variants."""
+    baseline = a_record(precision="float32", calibration=CALIBRATION)
+
+    assert words(baseline, calibrated(gradients=(2.0, 3.0))).splitlines()[2:4] == [
+        "  first      step 1   baseline 2   now 3   (5.0e-01, threshold 3.8e-01)",
+        "  threshold  3 x 1.2e-01, the largest 1 step after a stored state with 2 threads, AVX2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("baseline", "record"),
+    [
+        (a_record(precision="float32"), a_record(precision="float32", losses=(1.0, 3.0))),
+        (a_record(), a_record(losses=(1.0, 3.0))),
+        (a_record(precision="float32", calibration=CALIBRATION), calibrated(losses=(1.0,))),
+    ],
+    ids=["not calibrated", "float64", "missing"],
+)
+def test_a_failure_has_no_word_on_a_threshold_that_was_not_calibrated(baseline, record):
+    """Nor on what has no size: a step that is missing."""
+    assert not [line for line in words(baseline, record).splitlines() if line.startswith("  threshold")]
+
+
+def test_drift_that_fails_is_headed_by_its_note():
+    """Under --strict: there is no place where it begins, and nothing follows."""
+    baseline = a_record(precision="float32", calibration=CALIBRATION)
+
+    assert words(baseline, calibrated(losses=(1.0, 1.5))) == (
+        "cifar_cnn, synthetic, float32, cpu: drift, largest deviation 5.0e-01 in 15 values\n"
+        "  recipe     cifar_cnn, synthetic, float32, cpu   tests/test_a.py::test_b[cpu]\n"
+        "  unchanged  structure, data, init, schedule, forward, backward, update, state, evaluation\n"
+        "  look       build/report.html\n"
+        "  accept     pytest x"
+    )
+
+
+def test_a_calibrated_baseline_is_one_line():
+    """How many states, and where the thresholds come from."""
+    one = dataclasses.replace(CALIBRATION, steps=(0,), largest={}, variants=("AVX2",))
+
+    assert report.calibration_note(a_record(precision="float32", calibration=CALIBRATION)) == (
+        "cifar_cnn, synthetic, float32, cpu: 2 states stored, thresholds 3 x the largest deviation (2.5e-01) with "
+        "2 threads, AVX2"
+    )
+    assert report.calibration_note(a_record(precision="bfloat16", calibration=one)) == (
+        "cifar_cnn, synthetic, bfloat16, cpu: 1 state stored, thresholds 3 x the largest deviation (0.0e+00) with AVX2"
+    )
+
+
+def test_power_is_a_headline_and_a_line_a_fault():
+    """Escapes first, then what was caught and where, then what could not be planted and why."""
+    place = Divergence(3, "backward", "gradient/conv3.weight")
+    mutants = [
+        Mutant("fault-a", planted=True, divergence=place, caught=True),
+        Mutant("b", planted=False, reason="no batch is shuffled"),
+        Mutant("c", planted=True),
+        Mutant("d", planted=True, reason="the training ended with ValueError: no", caught=True),
+        Mutant("e", planted=True, divergence=Divergence(0, "init", "init/fc.bias")),
+    ]
+
+    assert report.power_text(Power(a_record(), mutants), "test_a.py::test_b[cpu]") == (
+        "gate power 0.50: 2 of 4 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_a.py::test_b[cpu]\n"
+        "  c        ESCAPED: it moved nothing beyond the threshold\n"
+        "  e        ESCAPED as drift: step 0, init, initial fc.bias\n"
+        "  fault-a  caught at step 3, backward, gradient of conv3.weight\n"
+        "  d        caught: the training ended with ValueError: no\n"
+        "  b        not planted: no batch is shuffled"
+    )
+
+
+def test_power_over_one_fault_reads_well():
+    """The noun follows the number."""
+    text = report.power_text(Power(a_record(), [Mutant("a", planted=True, caught=True)]), "t")
+
+    assert text.startswith("gate power 1.00: 1 of 1 planted fault caught   ")

@@ -37,16 +37,16 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
 
     To know in float64:
 
-    - Build model and Trainer inside the block. A model from `from_pretrained` comes in the checkpoint's dtype: convert
-      it with `model.double()`. Leave `bf16` and `fp16` off, and give `use_cpu=True` where the test is for the CPU.
-    - The Trainer seeds everything with `TrainingArguments(seed=...)` when it is built and before data is shuffled. That
-      replaces the recorder's seed and does no harm: of the recorder's only the weights are drawn.
-    - Data collators make float32 of float labels; wrap the collator. Tensors and arrays keep their dtype: images that
-      were made in float32 must be converted.
+    - Build model and Trainer inside the block. A model of `from_pretrained` comes in the checkpoint's dtype: convert it
+      with `model.double()`. Leave `bf16` and `fp16` off, and give `use_cpu=True` where the test is for the CPU.
+    - The Trainer seeds everything with `TrainingArguments(seed=...)` when it is built. That does no harm; of the
+      recorder's seed only the weights are drawn.
     - Language models compute their loss, and many their normalisation and attention, in float32, whatever their dtype
       is. The recorder names the first such module. A loss is replaced with `compute_loss_func`; a model that does it
       inside is recorded with `Recorder(precision="float32")`.
-    - With a `compute_loss_func` or label smoothing the Trainer keeps the labels from the model, so they are not seen.
+    - Data collators make float32 of float labels, in which binary cross-entropy then computes: it is named, too.
+      Images in float32 are converted by some models and named in others.
+    - With `compute_loss_func` or label smoothing the Trainer keeps the labels from the model, so they are not recorded.
     - A loss of NaN is logged as 0 unless `logging_nan_inf_filter=False`; the gradients tell.
 
     Args:

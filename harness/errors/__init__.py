@@ -10,7 +10,8 @@ HarnessError
 ├── BaselineError          a baseline that is missing, broken or cannot be written
 ├── RerunError             a training that could not be run again as a rerun has to be
 ├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
-└── EquivalenceError       seeds that cannot be judged together
+├── EquivalenceError       seeds that cannot be judged together
+└── EventsError            TensorBoard's event files that cannot be compared or written
 
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
 """
@@ -26,6 +27,14 @@ from harness.errors.equivalence import (
     NoSeedsError,
     SeedCountError,
     SeedMissingError,
+)
+from harness.errors.events import (
+    EventsCorruptError,
+    EventsCutOffError,
+    EventsError,
+    EventsMissingError,
+    EventsWriteError,
+    NoScalarError,
 )
 from harness.errors.gate import (
     BaselineCorruptError,
@@ -106,6 +115,11 @@ __all__ = [
     "DeviceError",
     "DevicePrecisionError",
     "EquivalenceError",
+    "EventsCorruptError",
+    "EventsCutOffError",
+    "EventsError",
+    "EventsMissingError",
+    "EventsWriteError",
     "FieldError",
     "ForeignOptimizerError",
     "HarnessError",
@@ -124,6 +138,7 @@ __all__ = [
     "NoLossError",
     "NoMetricError",
     "NoPictureError",
+    "NoScalarError",
     "NoSeedsError",
     "NoStreamError",
     "NonFiniteError",

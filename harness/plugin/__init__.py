@@ -9,6 +9,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.plugin import devices, options
 from harness.plugin.messages import messages
+from harness.plugin.runs import check_folder
 from harness.plugin.session import SESSION, Session
 from harness.variation import Variation, varied
 
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         devices.check_options(config)
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
+        if config.getoption("--tensorboard"):
+            check_folder(session.tensorboard)
         if session.assignment:
             vary(config, session.assignment.variation)
         else:

@@ -62,7 +62,7 @@ class Checked:
         Raises:
             BaselineError: it is missing or broken.
         """
-        return load_baseline(self.session.shown(self.path), self.accept)
+        return load_baseline(self.path, self.accept, self.session.shown(self.path))
 
     def stored_states(self, baseline: "Record") -> "States | None":
         """Read the states of a calibrated baseline; others have none.
@@ -70,7 +70,9 @@ class Checked:
         Raises:
             BaselineStatesError: they are missing or broken.
         """
-        return load_states(self.path, baseline, self.accept) if baseline.calibration else None
+        if not baseline.calibration:
+            return None
+        return load_states(self.path, baseline, self.accept, self.session.shown(self.path))
 
     def kept_states(self) -> "States | None":
         """Return the states that this training kept on its way, if it is in low precision and could keep any."""

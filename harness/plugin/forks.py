@@ -1,8 +1,8 @@
 """Script, never imported: runs pytest again and again, each time in a fresh copy of a process that holds torch already.
 
 Importing torch and its compiler takes seconds, copying a process milliseconds. Started by path, because pytest has to
-be the first to import the harness. It reads a request a line (JSON: args, variables, output) and answers with a line
-when that run has ended.
+be the first to import the harness. It reads a request a line (JSON: args, variables, output) and answers with the line
+"ended" when that run has ended; other lines are modules' own, and warnings.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -43,8 +44,10 @@ def _run(args: Sequence[str], variables: Mapping[str, str], output: str) -> None
         os.dup2(os.open(place, mode | os.O_CREAT | os.O_APPEND), stream)
     try:
         pytest.main([*args])
-        sys.stdout.flush()
+    except BaseException:  # whatever it is, the session that asked shows it
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
         os._exit(0)
 
 

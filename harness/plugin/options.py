@@ -31,7 +31,8 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--tensorboard",
         metavar="DIR",
-        help="folder for the TensorBoard runs of the trainings; default: build/harness/tensorboard",
+        help="folder for the TensorBoard runs of the trainings, and draw the labelled figures of all of them, not only "
+        "of those that differ; default: build/harness/tensorboard",
     )
     group.addoption(
         "--equivalence",

@@ -1,5 +1,7 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,11 +10,14 @@ from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
 from harness.errors import BaselineMissingError, CheckedTwiceError, HarnessError, NoSeedsError
+from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices, evidence
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
+from harness.recipe import Precision
 from harness.results import error_result, training_result
+from harness.thresholds import IN_EVENT_FILES
 
 
 if TYPE_CHECKING:
@@ -51,19 +56,27 @@ class TrainingRegression:
         Raises:
             BaselineError: the baseline, or its states, are broken.
         """
-        assignment = self._session.assignment
-        states = assignment.states() if assignment else self._session.states_to_fill() or self._stored(name)
+        states = self._given(name)
         if states is not None:
             self._states[name] = states
         return states
 
+    def _given(self, name: str) -> "States | None":
+        session = self._session
+        if session.assignment:
+            return session.assignment.states() if name == session.assignment.name else None
+        if session.generate_path or not session.seeds:
+            return session.states_to_fill() or self._stored(name)
+        return None  # a training that is judged by its results goes its own way
+
     def _stored(self, name: str) -> "States | None":
         path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)
+        shown = self._session.shown(path)
         try:
-            baseline = load_baseline(path, command)
+            baseline = load_baseline(path, command, shown)
         except BaselineMissingError:  # `check` will say so
             return None
-        return load_states(path, baseline, command) if baseline.calibration else None
+        return load_states(path, baseline, command, shown) if baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -96,6 +109,31 @@ class TrainingRegression:
         else:
             self._compare(checked)
 
+    def check_events(
+        self,
+        logdir: str | os.PathLike[str],
+        *,
+        precision: Precision = "float64",
+        name: str = "",
+        ignore: Sequence[str] = MEASURED_TIMES,
+    ) -> None:
+        """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
+
+        Args:
+            logdir: the folder, with all runs below it (`harness.events` says how they become one record).
+            precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
+                keep float32; otherwise they must be equal in the same environment, and may part in another.
+            name: as for `check`.
+            ignore: patterns of scalars that are no property of the training.
+
+        Raises:
+            EventsError: the files are missing, damaged, or hold no scalar.
+            HarnessError: as for `check`.
+        """
+        __tracebackhide__ = True
+        device = device_of(self._item) or "cpu"
+        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
+
     def _generate(self, checked: Checked) -> None:
         skip_unless_writer(self._item)
         record, counts = checked.record, self._session.counts
@@ -112,8 +150,8 @@ class TrainingRegression:
         __tracebackhide__ = True
         baseline = checked.baseline()
         if len(baseline.seeds) < seeds:
-            command = f"{checked.accept} --equivalence={seeds}"
-            raise NoSeedsError(path=checked.path, found=len(baseline.seeds), seeds=seeds, command=command)
+            command, shown = f"{checked.accept} --equivalence={seeds}", self._session.shown(checked.path)
+            raise NoSeedsError(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
         result = evidence.judged(checked, baseline, seeds)
         self._session.counts.judged += 1
         text = f"{checked.item.nodeid}\n{report.equivalence_text(result)}"
@@ -129,6 +167,7 @@ class TrainingRegression:
         except HarnessError as error:
             self._session.outcome.add(self._item, error_result(checked.check, str(error)))
             raise
+        self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
@@ -139,7 +178,9 @@ class TrainingRegression:
         self._session.outcome.add(self._item, training_result(checked.check, comparison, passed=not failed, text=text))
         if failed:
             pytest.fail(text, pytrace=False)
-        if comparison.verdict == "same":
+        if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
+            counts.notes.append(text)  # its margin is another
+        elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
         if self._session.measures_power:

@@ -1,6 +1,8 @@
 """Run one test's training again, varied: here for recipes, in a pytest process of its own for watched loops."""
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -29,7 +31,10 @@ _VARIABLE = "HARNESS_RERUN"
 _OUTPUT_LINES = 15
 _PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": STDOUT, "text": True}
 """A debugger that --pdb would start must not wait for input."""
-_OVERRIDES = ("--maxfail=0", "--tb=short", "--color=no")
+_ENDED = "ended\n"
+"""What the prepared process (forks.py) says when a run has ended."""
+_OVERRIDES = ("--maxfail=0", "--tb=short", "--color=no", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""The warning is of modules that the prepared process has imported, under filterwarnings = error."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ class Assignment:
 
     def hand_in(self, record: Record) -> None:
         """Leave the record, and what became of a fault that was to be planted, for the session that asked."""
-        self.record.write_text(record.to_text(), encoding="utf-8")
+        judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
+        self.record.write_text(judged.to_text(), encoding="utf-8")
         self._fault.write_text(json.dumps(record.fault), encoding="utf-8")
 
     def collect(self) -> Record:
@@ -164,19 +170,21 @@ class Reruns:
             run = subprocess.run(command, cwd=directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
-        self._request(directory, json.dumps({"args": args, "variables": dict(variables), "output": str(output)}))
-        return output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
+        request = {"args": args, "variables": dict(variables), "output": str(output)}
+        printed = self._request(directory, json.dumps(request))
+        return output.read_text(encoding="utf-8", errors="replace") if output.exists() else printed
 
-    def _request(self, directory: str, request: str) -> None:
-        """Have a copy of a prepared process do something, and wait for it."""
-        if self._forks is None:
+    def _request(self, directory: str, request: str) -> str:
+        """Have a copy of a prepared process do something, and wait for it; return what that process itself printed."""
+        if self._forks is None or self._forks.poll() is not None:
             command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))]
             self._forks = subprocess.Popen(command, cwd=directory, env=_inherited(), **{**_PIPES, "stdin": PIPE})
         assert self._forks.stdin is not None, "it is a pipe"
         assert self._forks.stdout is not None, "it is a pipe"
-        self._forks.stdin.write(request + "\n")
-        self._forks.stdin.flush()
-        self._forks.stdout.readline()
+        with contextlib.suppress(BrokenPipeError):  # it has died: what it printed says why
+            self._forks.stdin.write(request + "\n")
+            self._forks.stdin.flush()
+        return "".join(itertools.takewhile(_ENDED.__ne__, self._forks.stdout))
 
 
 def command_line(config: pytest.Config) -> tuple[list[str], str]:
@@ -189,7 +197,9 @@ def command_line(config: pytest.Config) -> tuple[list[str], str]:
 
 def _overrides(config: pytest.Config, folder: Path) -> list[str]:
     """Return what keeps a rerun's files apart from this session's."""
-    overrides = [*_OVERRIDES, f"--basetemp={folder / 'tmp'}", "-o", f"cache_dir={folder / 'cache'}"]
+    overrides = [*_OVERRIDES, f"--basetemp={folder / 'tmp'}"]
+    if config.pluginmanager.hasplugin("cacheprovider"):
+        overrides += ["-o", f"cache_dir={folder / 'cache'}"]
     if config.pluginmanager.hasplugin("xdist"):
         overrides.append("-n0")
     if config.getoption("xmlpath", None):

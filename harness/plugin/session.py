@@ -11,6 +11,7 @@ import pytest
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
 from harness.plugin.outcome import Outcome
 from harness.plugin.rerun import Assignment, Rerun, Reruns
+from harness.plugin.runs import Runs
 from harness.variation import varied
 
 
@@ -86,7 +87,7 @@ class Session:
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
-        self._published: list[Record] = []
+        self.runs = Runs()
 
     @property
     def comparing_figures(self) -> bool:
@@ -109,7 +110,8 @@ class Session:
     @property
     def measures_power(self) -> bool:
         """Whether standard faults are planted in every training."""
-        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+        option = self.config.getoption
+        return bool(option("--gate-power")) or option("--gate-power-min") is not None
 
     @property
     def least_power(self) -> float:
@@ -236,15 +238,11 @@ class Session:
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
-        if any(record is known for known in self._published):
-            return
-        from harness.report import training_line
-        from harness.tensorboard import write_events
+        if self.runs.write(record, self.tensorboard / name, labelled=bool(self.config.getoption("--tensorboard"))):
+            from harness.report import training_line
 
-        self._published.append(record)
-        self.counts.trainings.append(training_line(record))
-        self.counts.seconds += record.seconds
-        write_events(record, self.tensorboard / name)
+            self.counts.trainings.append(training_line(record))
+            self.counts.seconds += record.seconds
 
 
 SESSION = pytest.StashKey[Session]()

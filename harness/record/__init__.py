@@ -5,11 +5,33 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from harness.errors import RecordError
-from harness.record.parts import PICTURE_IMAGES, PICTURE_SIDE, STAGES, Calibration, Picture, Stream, Value
+from harness.record.parts import (
+    HISTOGRAM_BINS,
+    PICTURE_IMAGES,
+    PICTURE_SIDE,
+    STAGES,
+    Calibration,
+    Histogram,
+    Picture,
+    Stream,
+    Value,
+)
 from harness.record.text import FORMAT, decoded, encoded
 
 
-__all__ = ["FORMAT", "PICTURE_IMAGES", "PICTURE_SIDE", "STAGES", "Calibration", "Picture", "Record", "Stream", "Value"]
+__all__ = [
+    "FORMAT",
+    "HISTOGRAM_BINS",
+    "PICTURE_IMAGES",
+    "PICTURE_SIDE",
+    "STAGES",
+    "Calibration",
+    "Histogram",
+    "Picture",
+    "Record",
+    "Stream",
+    "Value",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +40,7 @@ class Record:
 
     Args:
         name: what the training is called in reports.
-        precision: float64, float32 or bfloat16.
+        precision: float64, float32 or bfloat16; "... in event files" of a training that left no more than those.
         seed: the seed that all randomness came from.
         device: cpu, cuda or mps.
         recipe: the recipe's fields; empty for a watched loop.
@@ -26,7 +48,10 @@ class Record:
         environment: versions and hardware, name to text.
         structure: tensor name to shape, dtype, requires_grad and parameter group.
         streams: name to stream.
-        pictures: "batch" and "predictions", where there are any.
+        pictures: "batch", "predictions", "mistakes", "filters", "activation/INPUT" and "activation/CONVOLUTION", where
+            there are any. Like histograms and confusion they are for figures; no comparison looks at them.
+        histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
+        confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a baseline that was trained with several seeds (`equivalence`).
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
@@ -44,6 +69,8 @@ class Record:
     structure: Mapping[str, Mapping[str, Any]]
     streams: Mapping[str, Stream]
     pictures: Mapping[str, Picture]
+    histograms: Mapping[str, Histogram] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
     calibration: Calibration | None = field(default=None, compare=False)
     seeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict, compare=False)
     seconds: float = field(default=0.0, compare=False)

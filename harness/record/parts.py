@@ -1,11 +1,21 @@
-"""What a record is made of: streams, pictures, a calibration."""
+"""What a record is made of: streams, pictures, histograms, a calibration."""
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
-__all__ = ["PICTURE_IMAGES", "PICTURE_SIDE", "STAGES", "Calibration", "Picture", "Stream", "Value"]
+__all__ = [
+    "HISTOGRAM_BINS",
+    "PICTURE_IMAGES",
+    "PICTURE_SIDE",
+    "STAGES",
+    "Calibration",
+    "Histogram",
+    "Picture",
+    "Stream",
+    "Value",
+]
 
 STAGES = (
     "structure",
@@ -28,6 +38,8 @@ PICTURE_IMAGES = 10
 PICTURE_SIDE = 64
 """Largest height and width in pixels of an image that is kept."""
 
+HISTOGRAM_BINS = 32
+"""Bins of every histogram."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +72,31 @@ class Picture:
         shape: (count, height, width).
         labels: class of each image.
         predicted: class that the model gave each image; empty for images that were not classified.
+        confidence: probability, 0 to 1, that the model gave that class; empty where it is not known.
+        limits: the numbers that 0 and 255 stand for, of pictures of weights and activations.
     """
 
     pixels: bytes
     shape: tuple[int, int, int]
     labels: tuple[int, ...] = ()
     predicted: tuple[int, ...] = ()
+    confidence: tuple[float, ...] = ()
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How the elements of a tensor were distributed at one or a few steps.
+
+    Args:
+        steps: 0-based, ascending.
+        limits: lower end of the first and upper end of the last bin, a pair a step.
+        counts: elements in each of `HISTOGRAM_BINS` equal bins, a tuple a step; NaN and infinity are in none.
+    """
+
+    steps: tuple[int, ...]
+    limits: tuple[tuple[float, float], ...]
+    counts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)

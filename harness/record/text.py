@@ -1,9 +1,9 @@
 """The text form of a record: JSON with a checksum, floats by repr, readable in a diff."""
 
-import base64
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,20 +11,23 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RecordError
-from harness.record.parts import PICTURE_IMAGES, PICTURE_SIDE, STAGES, Calibration, Picture, Stream, Value
+from harness.record.drawable import confusion, histogram, histogram_rows, picture, picture_content
+from harness.record.parts import STAGES, Calibration, Stream, Value
 
 
 if TYPE_CHECKING:
     from harness.record import Record
 
-__all__ = ["FORMAT", "decoded", "encoded"]
+__all__ = ["FORMAT", "LONGEST_RUN", "decoded", "encoded"]
 
-FORMAT = 1
-"""Version of the text form; a reader refuses any other."""
+FORMAT = 2
+"""Version of the text form. A reader also takes 1, whose pictures are packed otherwise; it refuses any other."""
 
 _VALUES_PER_LINE = 4
-_LONGEST_RUN = 10**9
+LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
+_MOST_PICTURES = 16
+"""Of one record: each may unpack to far more than it takes."""
 _NON_FINITE = ("nan", "inf", "-inf")
 
 
@@ -46,8 +49,7 @@ def decoded(text: str) -> dict[str, Any]:
         if content.pop("sha256") != _checksum(content):
             raise RecordError(reason="checksum")
         _check_parts(content)
-        parts = {"streams": _streams(content), "pictures": _pictures(content)}
-        return {**content, **parts, "calibration": _calibration(content), "seeds": _seeds(content)}
+        return {**content, **_parts(content), "calibration": _calibration(content), "seeds": _seeds(content)}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, zlib.error) as error:
         raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
 
@@ -58,11 +60,16 @@ def _content(record: "Record") -> dict[str, Any]:
         for key in ("name", "precision", "seed", "device", "recipe", "data", "environment", "structure")
     }
     beside = {"calibration": record.calibration and asdict(record.calibration), "seeds": record.seeds}
+    drawn = {
+        "confusion": [list(row) for row in record.confusion],
+        "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
+    }
     return {
         **plain,
         **{name: part for name, part in beside.items() if part},
         "streams": {name: _stream_content(stream) for name, stream in record.streams.items()},
-        "pictures": {name: _picture_content(picture) for name, picture in record.pictures.items()},
+        **{name: part for name, part in drawn.items() if part},
+        "pictures": {name: picture_content(entry) for name, entry in record.pictures.items()},
     }
 
 
@@ -77,15 +84,6 @@ def _plain(value: Value) -> Value:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _picture_content(picture: Picture) -> dict[str, Any]:
-    return {
-        "shape": list(picture.shape),
-        "labels": list(picture.labels),
-        "predicted": list(picture.predicted),
-        "pixels": base64.b85encode(zlib.compress(picture.pixels, 9)).decode(),
-    }
-
-
 def _checksum(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -96,10 +94,12 @@ def _pretty(value: Any, depth: int = 1) -> str:
     if isinstance(value, Mapping) and value and depth < 4:
         items = (f"{' ' * depth}{json.dumps(key)}: {_pretty(item, depth + 1)}" for key, item in value.items())
         return "{\n" + ",\n".join(items) + "\n" + " " * (depth - 1) + "}"
+    if isinstance(value, list) and value and isinstance(value[0], list):  # a row a line
+        return "[\n" + ",\n".join(" " + json.dumps(row, separators=(",", ":")) for row in value) + "]"
     if isinstance(value, list) and len(value) > _VALUES_PER_LINE:
         texts = [json.dumps(item) for item in value]
         rows = (texts[i : i + _VALUES_PER_LINE] for i in range(0, len(texts), _VALUES_PER_LINE))
-        return "[\n" + ",\n".join(" " * depth + ", ".join(row) for row in rows) + "]"
+        return "[\n" + ",\n".join(" " + ", ".join(row) for row in rows) + "]"
     return json.dumps(value)
 
 
@@ -108,8 +108,8 @@ def _parse(text: str) -> dict[str, Any]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError(reason=f"it is not JSON ({error})") from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise RecordError(reason=f"it is not of format {FORMAT}")
+    if not isinstance(content, dict) or content.pop("format", None) not in range(1, FORMAT + 1):
+        raise RecordError(reason=f"it is not of format 1 or {FORMAT}")
     return content
 
 
@@ -121,6 +121,17 @@ def _check_parts(content: Mapping[str, Any]) -> None:
         raise TypeError("structure")
     if not all(isinstance(content[part], str) for part in ("name", "precision", "device")):
         raise TypeError("name, precision or device")
+
+
+def _parts(content: Mapping[str, Any]) -> dict[str, Any]:
+    if len(content["pictures"]) > _MOST_PICTURES:
+        raise ValueError("too many pictures")
+    return {
+        "streams": _streams(content),
+        "pictures": {name: picture(entry) for name, entry in content["pictures"].items()},
+        "histograms": {name: histogram(entry) for name, entry in content.get("histograms", {}).items()},
+        "confusion": confusion(content.get("confusion", ())),
+    }
 
 
 def _streams(content: Mapping[str, Any]) -> dict[str, Stream]:
@@ -146,10 +157,12 @@ def _calibration(content: Mapping[str, Any]) -> Calibration | None:
         return None
     entry = content["calibration"]
     largest = {str(kind): tuple(map(float, sizes)) for kind, sizes in entry["largest"].items()}
-    steps = tuple(entry["steps"])
+    steps, states = tuple(entry["steps"]), entry["states"]
     if not all(map(_is_step, steps)) or steps[:1] != (0,) or list(steps) != sorted(set(steps)):
         raise ValueError("calibration")
-    return Calibration(str(entry["states"]), steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
+    if not re.fullmatch("[0-9a-f]{64}", states):  # it becomes part of a file name
+        raise ValueError("calibration")
+    return Calibration(states, steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
 
 
 def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -158,27 +171,8 @@ def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _is_step(step: object) -> bool:
-    return isinstance(step, int) and 0 <= step < _LONGEST_RUN
+    return isinstance(step, int) and 0 <= step < LONGEST_RUN
 
 
 def _is_value(value: object) -> bool:
     return isinstance(value, int | float | str)
-
-
-def _pictures(content: Mapping[str, Any]) -> dict[str, Picture]:
-    return {name: _picture(entry) for name, entry in content["pictures"].items()}
-
-
-def _picture(entry: Mapping[str, Any]) -> Picture:
-    count, height, width = entry["shape"]
-    if not (0 < count <= PICTURE_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE):
-        raise ValueError("a picture's shape")  # before anything is unpacked: the file's own claim is no limit
-    size = count * height * width * 3
-    unpacked = zlib.decompressobj()
-    pixels = unpacked.decompress(base64.b85decode(entry["pixels"]), size + 1)  # no more, however small it was packed
-    if len(pixels) != size:
-        raise ValueError("a picture's size")
-    labels, predicted = tuple(entry["labels"]), tuple(entry["predicted"])
-    if {len(labels), len(predicted)} - {0, count} or not all(isinstance(k, int) for k in labels + predicted):
-        raise ValueError("a picture's labels")
-    return Picture(pixels, (count, height, width), labels, predicted)

@@ -1,6 +1,7 @@
 """Promises of the Lightning adapter: an existing fit() is recorded like a loop written by hand."""
 
 import importlib
+import sys
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness import Recorder, compare, errors
+from harness import Recorder, adapters, compare, errors
 
 
 lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
@@ -219,20 +220,28 @@ def test_float32_data_are_converted_or_named():
     assert fit(dtype=torch.float32, precision="64-true").num_steps == 6
 
 
-def test_pytorch_lightning_takes_it_too():
-    """The same callback under the other name of Lightning."""
-    from pytorch_lightning import LightningModule, Trainer
+def test_pytorch_lightning_alone_is_enough(monkeypatch):
+    """Where Lightning is installed under its other name only, the adapter is a callback of that."""
+    for module in [name for name in sys.modules if name.split(".")[0] == "lightning"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    monkeypatch.delitem(sys.modules, "harness.adapters.lightning")
+    monkeypatch.delattr(adapters, "lightning")
+    from pytorch_lightning import Callback, LightningModule, Trainer
+
+    adapter = importlib.import_module("harness.adapters.lightning")
+    assert issubclass(adapter.LightningRecorder, Callback)
 
     class Other(LightningModule):
         def __init__(self):
             super().__init__()
-            self.net = Classifier().net
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
 
         training_step = Classifier.training_step
         configure_optimizers = Classifier.configure_optimizers
 
     with Recorder() as recorder:
-        options = {"callbacks": [LightningRecorder(recorder)], "max_epochs": 1, "accelerator": "cpu"}
+        options = {"callbacks": [adapter.LightningRecorder(recorder)], "max_epochs": 1, "accelerator": "cpu"}
         Trainer(**options, **QUIET).fit(Other(), images())
 
     assert recorder.record.num_steps == 3

@@ -1,5 +1,7 @@
 """The gate: the shipped recipes on the embedded set and on CIFAR-10, numbers and figures."""
 
+import dataclasses
+
 import pytest
 
 from harness import figures, recipes
@@ -20,6 +22,11 @@ def record(request, training, data):
 def test_training_is_unchanged(record, training_regression):
     """Every number of the training equals its baseline."""
     training_regression.check(record)
+
+
+def test_low_precision_training_is_unchanged(training, training_regression):
+    """A float32 training stays, from each stored state to the next, within what rounding explains."""
+    training_regression.check(training(dataclasses.replace(recipes.cifar_resnet(), precision="float32")))
 
 
 @pytest.mark.mpl_image_compare

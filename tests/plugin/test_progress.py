@@ -103,5 +103,5 @@ def test_every_training_leaves_a_tensorboard_run_where_asked(project):
     result = project.run(GENERATE, "--tensorboard=runs")
 
     result.stdout.fnmatch_lines(["look: tensorboard --logdir runs"])
-    assert list((project.path / "runs").glob("cifar_cnn-synthetic-float64-cpu-*/events.out.tfevents.*"))
+    assert list((project.path / "runs").glob("cifar_cnn-synthetic-float64-cpu-*/now/events.out.tfevents.*"))
     assert not (project.path / "build" / "harness" / "tensorboard").exists()

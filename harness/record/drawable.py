@@ -1,0 +1,135 @@
+"""The text form of what only figures need: pictures, histograms, the confusion matrix."""
+
+import base64
+import io
+import math
+import struct
+import zlib
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from harness.record.parts import HISTOGRAM_BINS, PICTURE_SIDE, Histogram, Picture
+
+
+__all__ = ["confusion", "histogram", "histogram_rows", "picture", "picture_content"]
+
+_MOST_IMAGES = 64
+"""Of one picture: as many filters as a wide first layer has."""
+_VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
+"""RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
+
+
+def picture_content(picture: Picture) -> dict[str, Any]:
+    """Return a picture as JSON values, its images below each other as one lossless WebP."""
+    from PIL import Image
+
+    count, height, width = picture.shape
+    packed = io.BytesIO()
+    page = Image.frombytes("RGB", (width, count * height), picture.pixels)
+    page.save(packed, "WEBP", lossless=True, quality=80, method=4)  # a third smaller than zlib on photographs
+    known = {"labels": picture.labels, "predicted": picture.predicted, "confidence": picture.confidence}
+    return {
+        "shape": list(picture.shape),
+        **{name: list(values) for name, values in known.items() if values},
+        **({"limits": list(picture.limits)} if picture.limits else {}),
+        "webp": base64.b85encode(packed.getvalue()).decode(),
+    }
+
+
+def picture(entry: Mapping[str, Any]) -> Picture:
+    """Return the picture of JSON values.
+
+    Raises:
+        ValueError: it is none; like the other errors of a wrong value, it is reported as a RecordError.
+    """
+    count, height, width = shape = tuple(entry["shape"])
+    if not (0 < count <= _MOST_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE):
+        raise ValueError("a picture's shape")  # before anything is unpacked: the file's own claim is no limit
+    pixels = _from_webp(entry["webp"], shape) if "webp" in entry else _from_zlib(entry["pixels"], shape)
+    labels, predicted = (tuple(entry.get(name, ())) for name in ("labels", "predicted"))
+    confidence = tuple(entry.get("confidence", ()))
+    if {len(labels), len(predicted), len(confidence)} - {0, count}:
+        raise ValueError("a picture's labels")
+    if not (all(map(_is_whole, labels + predicted)) and all(map(_is_finite, confidence))):
+        raise ValueError("a picture's labels")
+    limits = _limits(entry["limits"]) if "limits" in entry else None
+    return Picture(pixels, (count, height, width), labels, predicted, confidence, limits)
+
+
+def _from_webp(text: str, shape: tuple[int, int, int]) -> bytes:
+    from PIL import Image
+
+    packed, (count, height, width) = base64.b85decode(text), shape
+    *parts, bits = _VP8L_HEADER.unpack_from(packed.ljust(_VP8L_HEADER.size))
+    sides = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    # checked here: a decoder allocates what the file asks for before it decodes
+    if parts[2:4] != [b"WEBP", b"VP8L"] or sides != (width, count * height):
+        raise ValueError("a picture's size")
+    try:
+        return Image.open(io.BytesIO(packed), formats=("WEBP",)).convert("RGB").tobytes()
+    except OSError as error:
+        raise ValueError("a picture's pixels") from error
+
+
+def _from_zlib(text: str, shape: tuple[int, int, int]) -> bytes:
+    """Unpack the pixels of a text of format 1."""
+    size = math.prod(shape) * 3
+    pixels = zlib.decompressobj().decompress(base64.b85decode(text), size + 1)  # no more, however small it was packed
+    if len(pixels) != size:
+        raise ValueError("a picture's size")
+    return pixels
+
+
+def histogram_rows(histogram: Histogram) -> list[list[float]]:
+    """Return a histogram as JSON values, a row a step: the step, the limits, the counts."""
+    points = zip(histogram.steps, histogram.limits, histogram.counts, strict=True)
+    return [[step, *limits, *counts] for step, limits, counts in points]
+
+
+def histogram(rows: Any) -> Histogram:
+    """Return the histogram of JSON values.
+
+    Raises:
+        ValueError: it is none.
+    """
+    points = ((step, _limits((low, high)), tuple(counts)) for step, low, high, *counts in rows)
+    steps, limits, counts = zip(*points, strict=True)
+    if any(len(row) != HISTOGRAM_BINS for row in counts):
+        raise ValueError("a histogram's length")
+    if not all(map(_is_count, [*steps, *(count for row in counts for count in row)])):
+        raise ValueError("a histogram's counts")
+    if not all(before < after for before, after in pairwise(steps)):
+        raise ValueError("a histogram's steps")
+    return Histogram(steps, limits, counts)
+
+
+def confusion(rows: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the confusion matrix of JSON values.
+
+    Raises:
+        ValueError: it is not square, or holds something else than counts.
+    """
+    matrix = tuple(map(tuple, rows))
+    if any(len(row) != len(matrix) for row in matrix) or not all(_is_count(count) for row in matrix for count in row):
+        raise ValueError("the confusion matrix")
+    return matrix
+
+
+def _limits(pair: Any) -> tuple[float, float]:
+    low, high = pair
+    if not (_is_finite(low) and _is_finite(high) and low < high):
+        raise ValueError("limits")
+    return float(low), float(high)
+
+
+def _is_count(value: object) -> bool:
+    return _is_whole(value) and value >= 0  # type: ignore[operator] # whole numbers compare
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,64 @@
+"""What a record holds as TensorBoard scalars: tag to (step, value) pairs."""
+
+import math
+
+from harness.record import Record, Stream
+
+
+__all__ = ["Scalars", "scalars_of"]
+
+Scalars = dict[str, list[tuple[int, float]]]
+"""Tag to (step, value) pairs, steps ascending."""
+
+_GROUPS = {"data": "data/", "forward": "training/", "state": "state_"}
+"""Stage to what its tags start with. TensorBoard shows groups in alphabetical order, and the first two unfolded."""
+
+
+def scalars_of(record: Record) -> Scalars:
+    """Return every stream of numbers by tag, and two kinds of numbers that are computed from them.
+
+    A tag is the stream's name; what comes before its first slash is the group it is shown in. Numbers logged in
+    training are in the group "training", batches in "data", what a step leaves behind in "state_weight",
+    "state_optimizer" and so on, other streams without a slash in a group named after their stage.
+
+    Computed are "training/gradient_norm", of the gradient of all tensors together, and "update_ratio/TENSOR", the norm
+    of each update over the norm of the weight after it.
+    """
+    scalars = {_tag(name, stream): _numbers(stream) for name, stream in record.streams.items()}
+    for tag, points in (("training/gradient_norm", _gradient_norms(record)), *_update_ratios(record).items()):
+        scalars.setdefault(tag, points)
+    return {tag: points for tag, points in scalars.items() if points}
+
+
+def _tag(name: str, stream: Stream) -> str:
+    if stream.stage in _GROUPS:
+        return _GROUPS[stream.stage] + name
+    return name if "/" in name else f"{stream.stage}/{name}"
+
+
+def _numbers(stream: Stream) -> list[tuple[int, float]]:
+    points = zip(stream.steps, stream.values, strict=True)
+    return [(step, float(value)) for step, value in points if not isinstance(value, str)]
+
+
+def _gradient_norms(record: Record) -> list[tuple[int, float]]:
+    """Return the norm of the whole gradient of every step, as the optimizer got it."""
+    totals: dict[int, float] = {}
+    for name, stream in record.streams.items():
+        if name.startswith("gradient/"):
+            for step, norm in _numbers(stream):
+                totals[step] = math.hypot(totals.get(step, 0.0), norm)
+    return sorted(totals.items())
+
+
+def _update_ratios(record: Record) -> Scalars:
+    ratios: Scalars = {}
+    for name, stream in record.streams.items():
+        kind, _, tensor = name.partition("/")
+        weight = record.streams.get(f"weight/{tensor}")
+        if kind == "update" and weight:
+            norms = dict(_numbers(weight))
+            ratios[f"update_ratio/{tensor}"] = [
+                (step, update / norms[step]) for step, update in _numbers(stream) if norms.get(step)
+            ]
+    return ratios

@@ -1,0 +1,216 @@
+"""Promises of calibration: thresholds come from what benign variants show, and faults stand above them."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import Recipe, compare, train
+from harness.calibration import VARIANTS, Variant, calibrate
+from harness.deviations import kind_of
+from harness.record import STAGES, Record, Stream
+from harness.states import States
+from harness.thresholds import MARGIN
+from harness.variation import Variation, varied
+from tests.test_comparison import series
+from tests.test_record import record_of
+
+
+def put_back_on(*steps):
+    """States that begin at some steps; of what is in them nothing depends here."""
+    import torch
+
+    return States({step: {"weight/w": torch.ones(1)} for step in steps})
+
+
+def low(**streams):
+    """A float32 record: `weight__w` stands for the stream `weight/w`."""
+    return record_of({name.replace("__", "/"): stream for name, stream in streams.items()}, precision="float32")
+
+
+def test_the_largest_deviation_of_any_variant_counts():
+    """By steps since the last state, and none below the one before: noise does not shrink within a segment."""
+    baseline = low(loss=series(1.0, 1.0, 1.0, 1.0, 1.0))
+    replays = {
+        "one": low(loss=series(1.0, 1.5, 1.125, 1.0, 1.0)),
+        "other": low(loss=series(1.0, 1.0, 1.0, 1.25, 1.0)),
+    }
+    found = calibrate(baseline, put_back_on(0, 3), replays)
+
+    assert found.largest == {"loss": (0.25, 0.5, 0.5)}
+    assert (found.steps, found.margin, found.variants) == ((0, 3), MARGIN, ("one", "other"))
+    assert found.states == put_back_on(0, 3).sha256
+
+
+def test_tensors_of_one_kind_share_a_threshold():
+    """What moved in one gradient may move in the next; other streams stand alone."""
+    streams = {
+        "gradient__a": series(1.0, stage="backward"),
+        "gradient__b": series(1.0, stage="backward"),
+        "optimizer__a__exp_avg": series(1.0, stage="state"),
+        "optimizer__b__exp_avg_sq": series(1.0, stage="state"),
+        "loss": series(1.0),
+        "penalty": series(1.0),
+    }
+    moved = {name: series(1.0 + 2.0**-i, stage=stream.stage) for i, (name, stream) in enumerate(streams.items())}
+    found = calibrate(low(**streams), put_back_on(0), {"one": low(**moved)})
+
+    assert found.largest == {
+        "gradient": (1.0,),
+        "optimizer/exp_avg": (0.25,),
+        "optimizer/exp_avg_sq": (0.125,),
+        "loss": (0.0625,),
+        "penalty": (0.03125,),
+    }
+
+
+def test_what_has_no_size_calibrates_nothing():
+    """NaN, a missing step, another fingerprint or a changed rate in a variant do not open the gate for a fault."""
+    baseline = low(
+        loss=series(1.0, 1.0),
+        extra=series(1.0),
+        batch__order=series("0123456789abcdef", stage="data"),
+        learning_rate__w=series(0.1, stage="schedule"),
+    )
+    replay = low(
+        loss=series(float("nan")),
+        batch__order=series("fedcba9876543210", stage="data"),
+        learning_rate__w=series(0.2, stage="schedule"),
+    )
+
+    assert calibrate(baseline, put_back_on(0), {"broken": replay}).largest == {}
+
+
+def test_distances_from_the_states_are_calibrated():
+    """Only a replay has them; the baseline was at no distance from itself."""
+    replay = low(loss=series(1.0), distance__weight__w=series(0.5, 0.25, stage="state"))
+
+    assert calibrate(low(loss=series(1.0)), put_back_on(0), {"one": replay}).largest == {"distance/weight": (0.5, 0.5)}
+
+
+numbers = st.lists(st.floats(0.8, 1.2), min_size=6, max_size=6)
+
+
+@given(numbers, st.lists(numbers, min_size=1, max_size=3), st.sets(st.integers(1, 5), max_size=3))
+def test_no_variant_that_was_measured_alarms(before, variants, starts):
+    """Whatever numbers a variant shows: held against the baseline that it calibrated, it is no difference."""
+    at_rest = {"distance__weight__w": series(0.0, stage="state")}
+    replays = {str(i): low(loss=series(*values), **at_rest) for i, values in enumerate(variants)}
+    baseline = low(loss=series(*before))
+    calibrated = dataclasses.replace(baseline, calibration=calibrate(baseline, put_back_on(0, *starts), replays))
+
+    for replay in replays.values():
+        assert compare(calibrated, replay).verdict in ("same", "drift")
+
+
+def test_the_variants_are_real_and_unlike_each_other():
+    """Other threads, kernels, layouts and instruction sets, besides noise; each changes something."""
+    assert len({variant.text for variant in VARIANTS}) == len(VARIANTS)
+    assert all(variant.variation != Variation() or variant.environment for variant in VARIANTS)
+    assert sum(bool(variant.variation.jitter) for variant in VARIANTS) < len(VARIANTS) / 2
+    assert not any(variant.variation.seed_shift or variant.variation.fault for variant in VARIANTS)
+
+
+LOW = Recipe(width=2, epochs=2, train_images=20, test_images=200, batch_size=8, warmup_steps=1, precision="float32")
+"""Twenty test images a class: one that noise classifies otherwise moves an accuracy by 5 points."""
+IN_PROCESS = [variant for variant in VARIANTS if not variant.environment]
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def calibrated(request):
+    """A recipe, its baseline with thresholds, and the states: what `--mpl-generate-path` makes, in this process."""
+    recipe, kept = dataclasses.replace(LOW, precision=request.param), States()
+    record = train(recipe, states=kept)
+    replays = {}
+    for variant in IN_PROCESS:
+        with varied(variant.variation):
+            replays[variant.text] = train(recipe, states=kept)
+    return recipe, dataclasses.replace(record, calibration=calibrate(record, kept, replays)), kept
+
+
+def test_a_recipe_is_put_back_through_resume_and_average(calibrated):
+    """Weights, averages, optimizer and BatchNorm: nothing of a step begins elsewhere than the state says."""
+    recipe, baseline, kept = calibrated
+    comparison = compare(baseline, train(recipe, states=kept))
+
+    assert comparison.verdict == "same"
+    assert kept.steps == tuple(range(recipe.num_steps))
+    assert any(kind_of(name) == "distance/optimizer/momentum_buffer" for name in comparison.record.streams)
+    assert "distance/weight/average.module.classifier.weight" in comparison.record.streams
+
+
+@pytest.mark.parametrize("jitter", [5, 6, 7])
+def test_a_benign_variant_that_was_not_measured_is_drift(calibrated, jitter):
+    """Other noise than the calibration's: no alarm."""
+    recipe, baseline, kept = calibrated
+    with varied(Variation(jitter=jitter)):
+        record = train(recipe, states=kept)
+    comparison = compare(baseline, record)
+
+    assert (comparison.verdict, comparison.deviations) == ("drift", ())
+    assert comparison.largest > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ({"learning_rate": 0.0505}, "schedule"),
+        ({"momentum": 0.89}, "update"),
+        ({"weight_decay": 0.05}, "update"),
+        ({"label_smoothing": 0.2}, "backward"),
+        ({"nesterov": False}, "update"),
+        ({"ema_decay": 0.8}, "state"),
+        ({"clip_norm": 0.01}, "update"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_fault_stands_above_the_thresholds(calibrated, change, stage):
+    """In float32 and in bfloat16; the stage is not after the fault's, though each segment starts from a state."""
+    recipe, baseline, kept = calibrated
+    comparison = compare(baseline, train(dataclasses.replace(recipe, **change), states=kept))
+
+    assert comparison.verdict == "different"
+    assert comparison.first_divergence.step <= 1
+    assert STAGES.index(comparison.first_divergence.stage) <= STAGES.index(stage)
+    assert comparison.deviations[0].limit.measured is not None or stage == "schedule"
+
+
+def test_another_seed_is_told_at_the_first_state(calibrated):
+    """Another initialisation is at a distance, though the training is put back before its first step."""
+    recipe, baseline, kept = calibrated
+    with varied(Variation(seed_shift=1)):
+        comparison = compare(baseline, train(recipe, states=kept))
+
+    assert comparison.verdict == "different"
+    assert {d.stage for d in comparison.deviations if d.step == 0} >= {"data", "init"}
+    assert any(d.stream.startswith("distance/init/") for d in comparison.deviations)
+
+
+def test_without_its_states_a_calibrated_baseline_is_exact_in_its_environment(calibrated):
+    """Thresholds hold for segments; a training that runs free is held to its bits, or to the envelope elsewhere."""
+    recipe, baseline, _ = calibrated
+    same = train(recipe)
+    moved = dataclasses.replace(same, streams={**same.streams, "loss": _nudged(same.streams["loss"])})
+
+    assert compare(baseline, same).verdict == "same"
+    assert compare(baseline, moved).verdict == "different"
+
+
+def _nudged(stream):
+    return Stream(stream.stage, stream.steps, (stream.values[0] * (1 + 1e-7), *stream.values[1:]))
+
+
+def test_the_calibration_is_part_of_the_text(calibrated):
+    """A baseline that is read again judges as the one that was written."""
+    _, baseline, _ = calibrated
+    read = Record.from_text(baseline.to_text())
+
+    assert read.calibration == baseline.calibration
+    assert read.to_text() == baseline.to_text()
+
+
+def test_a_variant_departs_in_nothing_by_default():
+    """Each field says what it changes."""
+    assert Variant("none").variation == Variation()
+    assert Variant("none").environment == {}

@@ -1,0 +1,317 @@
+"""Promises of what a recorder keeps for figures: distributions, filters, activation maps, mistakes."""
+
+import copy
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from harness import Recipe, Recorder, errors, train
+from harness.measure import histogram
+from harness.pictures import confusion, filter_picture, mistakes
+from harness.record import HISTOGRAM_BINS
+from tests.test_recorder import batches, build
+
+
+def pixels_of(picture):
+    """A picture as an array of shape (count, height, width, 3)."""
+    return np.frombuffer(picture.pixels, dtype=np.uint8).reshape(*picture.shape, 3)
+
+
+def run(*, steps=3, model=None, wrap=lambda model: model, evaluate=1, zero_first=True, to_none=True):
+    """Record a loop; return the record, the final model, and the first and last gradient of its first layer."""
+    gradients = []
+    with Recorder() as recorder:
+        built, _ = build()
+        model = model() if model else built
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        call = wrap(model)
+        for images, labels in batches(steps):
+            recorder.batch(images, labels)
+            if zero_first:
+                optimizer.zero_grad(set_to_none=to_none)
+            loss = functional.cross_entropy(call(images), labels)
+            loss.backward()
+            optimizer.step()
+            gradients.append(copy.deepcopy(next(model.parameters()).grad))
+            if not zero_first:
+                optimizer.zero_grad(set_to_none=to_none)
+            recorder.log(loss=loss)
+        model.eval()
+        with torch.no_grad():
+            for _ in range(evaluate):
+                recorder.log(loss=functional.cross_entropy(call(images), labels))
+    return recorder.record, model, gradients
+
+
+def test_weights_are_counted_before_the_first_step_and_after_the_last():
+    """A histogram's step is the one that begins with these weights, as with stored states."""
+    record, model, _ = run()
+    kept = record.histograms["weight/0.weight"]
+
+    assert kept.steps == (0, 3)
+    assert (kept.limits[1], kept.counts[1]) == histogram(model[0].weight)
+    assert kept.counts[0] != kept.counts[1]
+    assert {sum(counts) for counts in kept.counts} == {model[0].weight.numel()}
+
+
+@pytest.mark.parametrize("zero_first", [True, False])
+def test_gradients_are_counted_at_the_first_step_and_the_last(zero_first):
+    """Also where the loop throws them away right after its step."""
+    record, _, gradients = run(zero_first=zero_first)
+    kept = record.histograms["gradient/0.weight"]
+
+    assert kept.steps == (0, 2)
+    assert [(limits, counts) for limits, counts in zip(kept.limits, kept.counts, strict=True)] == [
+        histogram(gradients[0]),
+        histogram(gradients[-1]),
+    ]
+
+
+def test_gradients_that_were_set_to_zero_are_not_counted_as_zeros():
+    """What is gone is not shown: `zero_grad(set_to_none=False)` after the last step leaves the first step's alone."""
+    record, _, _ = run(zero_first=False, to_none=False)
+
+    assert record.histograms["gradient/0.weight"].steps == (0,)
+
+
+def test_small_tensors_and_averages_have_no_histogram():
+    """Ten numbers in 32 bins show nothing, and an average is no other training."""
+    record = train(Recipe(width=4, epochs=1, train_images=128, test_images=20, resume=False))
+
+    assert set(record.histograms) == {
+        f"{kind}/{name}.weight" for kind in ("weight", "gradient") for name in ("conv1", "conv2", "conv3", "classifier")
+    }
+
+
+@given(st.lists(st.floats(width=64), min_size=HISTOGRAM_BINS, max_size=60))
+def test_a_histogram_counts_every_finite_number_once(values):
+    """Whatever is in a tensor: its finite numbers are between the limits, and no other is counted."""
+    taken = histogram(torch.tensor(values, dtype=torch.float64))
+    finite = [value for value in values if math.isfinite(value)]
+
+    if taken:
+        (low, high), counts = taken
+        assert low <= min(finite)
+        assert max(finite) <= high
+        assert low < high
+        assert (sum(counts), len(counts)) == (len(finite), HISTOGRAM_BINS)
+    else:
+        assert len(finite) < HISTOGRAM_BINS or max(map(abs, finite)) > 1e307
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.randn(50, dtype=torch.bfloat16),
+        torch.randn(50, dtype=torch.complex64),
+        torch.eye(50).to_sparse(),
+        torch.arange(50),
+    ],
+)
+def test_any_kind_of_tensor_is_counted(tensor):
+    """Low precision, complex (both parts), sparse (what is stored), integers."""
+    limits, counts = histogram(tensor)
+
+    assert sum(counts) >= 50
+    assert limits[0] < limits[1]
+
+
+def test_limits_are_short():
+    """Two digits, rounded outwards: another machine's last digit does not change a baseline."""
+    values = torch.linspace(-0.123456, 0.98765, 100, dtype=torch.float64)
+
+    assert histogram(values)[0] == (-0.13, 0.99)
+
+
+def test_the_filters_are_those_of_the_end():
+    """Grey is zero, black and white are the largest weight."""
+    record, model, _ = run()
+    weights_NCHW = model[0].weight.detach()
+    filters = record.pictures["filters"]
+    largest = float(weights_NCHW.abs().max())
+    expected = ((weights_NCHW + largest) / (2 * largest) * 255).round().permute(0, 2, 3, 1)
+
+    assert filters.limits == (-largest, largest)
+    assert np.abs(pixels_of(filters) - expected.numpy()).max() <= 1
+
+
+def test_a_layer_that_sees_no_image_has_no_filters():
+    """Nor does one of zeros, or of patches larger than a picture may be."""
+    assert filter_picture([torch.randn(4, 8, 3, 3), torch.randn(4, 3)]) is None
+    assert filter_picture([torch.zeros(4, 3, 3, 3)]) is None
+    assert filter_picture([torch.full((4, 3, 3, 3), math.nan)]) is None
+    assert filter_picture([torch.randn(4, 3, 65, 65)]) is None
+    assert filter_picture([torch.randn(400, 1, 16, 16)]).shape == (16, 16, 16)
+
+
+def maps_of(record):
+    """Names and shapes of a record's activation maps."""
+    return {
+        name.removeprefix("activation/"): picture.shape
+        for name, picture in record.pictures.items()
+        if name.startswith("activation/")
+    }
+
+
+def test_activation_maps_are_what_the_convolution_returned():
+    """Of the first image of the evaluation, the channels in order, in 32 greys."""
+    record, model, _ = run()
+    *_, (images, _) = batches_of_the_run()
+    with torch.no_grad():
+        maps_CHW = model[0](images[:1])[0]
+    kept = record.pictures["activation/0"]
+    low, high = kept.limits
+    drawn_CHW = low + pixels_of(kept)[..., 0] / 255 * (high - low)
+
+    assert maps_of(record) == {"input": (1, 8, 8), "0": (4, 6, 6)}
+    assert (low, high) == tuple(map(float, maps_CHW.aminmax()))
+    assert np.abs(drawn_CHW - maps_CHW.numpy()).max() < (high - low) / 50
+
+
+def batches_of_the_run():
+    """The batches that `run` trained on."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        found = list(batches(3))
+        functional.cross_entropy(model(found[0][0]), found[0][1]).backward()
+        optimizer.step()
+        recorder.log(loss=0.0)
+    return found
+
+
+def test_large_and_deep_models_keep_a_few_small_maps():
+    """Six convolutions, the first and the last among them, six channels, at most 32 pixels a side."""
+
+    def deep():
+        convolutions = [nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1) for i in range(12)]
+        pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)]
+        return nn.Sequential(nn.Upsample(40), *convolutions, *pool)
+
+    record, _, _ = run(model=deep)
+
+    assert maps_of(record) == {"input": (1, 32, 32), **{str(1 + i): (6, 32, 32) for i in (0, 2, 4, 6, 8, 11)}}
+
+
+def test_a_loop_without_evaluation_has_no_maps():
+    """No forward pass is made for them."""
+    assert not maps_of(run(evaluate=0)[0])
+
+
+def test_no_hook_is_left_on_a_convolution():
+    """Also where a convolution is never used; and a copy made in between carries none."""
+
+    class Partly(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+            self.copies = []
+
+        def forward(self, images):
+            if not self.training:
+                self.copies.append(copy.deepcopy(self.unused))
+                torch.save(self.unused, io.BytesIO())
+            return functional.pad(self.used(images).mean((2, 3)), (0, 6))
+
+    _, model, _ = run(model=Partly, evaluate=2)
+
+    assert not model.used._forward_hooks
+    assert not model.unused._forward_hooks
+    assert all(hook._notify is None for copied in model.copies for hook in copied._forward_hooks.values())
+
+
+def test_maps_change_no_number():
+    """The evaluation gives the same loss, bit for bit, on a plain model and on a compiled one, whose maps stay out."""
+    plain, _, _ = run(evaluate=2)
+    compiled, model, _ = run(evaluate=2, wrap=lambda model: torch.compile(model, backend="eager"))
+
+    assert plain.streams == compiled.streams
+    assert not model[0]._forward_hooks
+
+
+def test_dead_maps_are_left_out():
+    """A convolution that returns one number everywhere has nothing to show."""
+
+    def dead():
+        model, _ = build()
+        nn.init.zeros_(model[0].weight)
+        nn.init.zeros_(model[0].bias)
+        model[0].requires_grad_(False)
+        return model
+
+    assert maps_of(run(model=dead)[0]) == {"input": (1, 8, 8)}
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, list])
+def test_mistakes_are_the_surest_first(kind):
+    """Only wrong ones, with label, prediction and confidence; NaN is no confidence."""
+    images = torch.randint(256, (9, 8, 8, 3), dtype=torch.uint8)
+    confidence = [0.2, 0.9, 0.4, math.nan, 0.5, 0.6, 0.7, 0.8, 0.3]
+    labels, predicted = [1] * 9, [2, 1, 2, 2, 2, 2, 2, 2, 2]
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        functional.cross_entropy(model(torch.rand(2, 3, 8, 8)), torch.tensor([0, 1])).backward()
+        optimizer.step()
+        recorder.log(loss=0.0)
+        recorder.keep_predictions(images, kind(labels), kind(predicted), confidence=kind(confidence))
+    kept = recorder.record.pictures["mistakes"]
+
+    assert kept.confidence == (0.8, 0.7, 0.6, 0.5)
+    assert (kept.labels, kept.predicted) == ((1,) * 4, (2,) * 4)
+    assert np.array_equal(pixels_of(kept), images[[7, 6, 5, 4]].numpy())
+
+
+def test_without_a_mistake_there_is_no_picture_of_one():
+    """A perfect model, or one that gave no confidence."""
+    images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+
+    assert mistakes(images, [1, 2], [1, 2], [0.9, 0.9]) is None
+    assert mistakes(images, [1, 2], [2, 1], []) is None
+
+
+def test_later_predictions_take_the_place_of_earlier_ones():
+    """A mistake of an early evaluation is not shown as one of the last."""
+    images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        functional.cross_entropy(model(torch.rand(2, 3, 8, 8)), torch.tensor([0, 1])).backward()
+        optimizer.step()
+        recorder.log(loss=0.0)
+        recorder.keep_predictions(images, [0, 1], [1, 1], confidence=[0.5, 0.5])
+        recorder.keep_predictions(images, [0, 1], [0, 1], confidence=[0.5, 0.5])
+        with pytest.raises(errors.NotABatchError, match="another length"):
+            recorder.keep_predictions(images, [0, 1], [0, 1], confidence=[0.5])
+
+    assert "mistakes" not in recorder.record.pictures
+    assert recorder.record.confusion == ((1, 0), (0, 1))
+
+
+def test_the_confusion_matrix_counts_every_image():
+    """Rows are true classes, columns predicted ones; labels that count nothing make none."""
+    assert confusion([0, 0, 2], [0, 1, 2]) == ((1, 1, 0), (0, 0, 0), (0, 0, 1))
+    assert confusion([0, 100], [0, 0]) == ()
+    assert confusion([0, -100], [0, 0]) == ()
+    assert confusion([], []) == ()
+
+
+def test_the_shipped_trainings_keep_it_all():
+    """One training of our own loop has what every figure needs, of its last evaluation."""
+    record = train(Recipe(width=4, epochs=1, train_images=128, test_images=50, resume=False))
+
+    assert set(record.pictures) == {
+        "batch", "predictions", "mistakes", "filters",
+        "activation/input", "activation/conv1", "activation/conv2", "activation/conv3",
+    }  # fmt: skip
+    assert sum(map(sum, record.confusion)) == 50
+    right = sum(row[i] for i, row in enumerate(record.confusion))
+    assert record.streams["evaluation/accuracy"].values[-1] == right / 50

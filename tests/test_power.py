@@ -1,0 +1,75 @@
+"""Promises of the gate's power: a fault counts as the gate would judge it."""
+
+import dataclasses
+
+import pytest
+
+from harness.power import Mutant, Power, examine
+from harness.record import Calibration
+from tests.test_comparison import series
+from tests.test_record import record_of
+
+
+BASELINE = record_of(
+    {"loss": series(1.0, 1.0), "weight/w": series(1.0, stage="state")}, structure={"w": {"group": "w"}}
+)
+
+
+def faulty(fault=(True, ""), **streams):
+    """The baseline with other streams, under a planted fault."""
+    streams = {name.replace("__", "/"): stream for name, stream in streams.items()}
+    return dataclasses.replace(BASELINE, streams={**BASELINE.streams, **streams}, fault=fault)
+
+
+def test_a_fault_that_the_gate_would_fail_is_caught():
+    """The mutant knows where it shows."""
+    found = examine("a", BASELINE, faulty(loss=series(1.0, 2.0)))
+
+    assert found == Mutant("a", planted=True, divergence=(1, "forward", "loss"), caught=True)
+
+
+def test_a_fault_that_moves_nothing_escapes():
+    """It was planted, and the record is as before."""
+    assert examine("a", BASELINE, faulty()) == Mutant("a", planted=True)
+
+
+def test_a_fault_that_passes_as_drift_escapes():
+    """Drift is green: whoever wants it red runs with --strict."""
+    found = examine("a", BASELINE, faulty(weight__w=series(2.0, stage="state")))
+
+    assert found == Mutant("a", planted=True, divergence=(0, "state", "weight/w"), caught=False)
+
+
+def test_low_precision_is_judged_by_its_thresholds():
+    """What noise explains escapes, what it does not is caught."""
+    calibration = Calibration("0" * 64, (0,), 3.0, (), {"loss": (0.125,)})
+    baseline = dataclasses.replace(BASELINE, precision="float32", calibration=calibration)
+
+    def mutant(loss):
+        streams = {"loss": series(1.0, loss), "distance__weight__w": series(0.0, stage="state")}
+        return examine("a", baseline, dataclasses.replace(faulty(**streams), precision="float32"))
+
+    assert mutant(1.3) == Mutant("a", planted=True)
+    assert mutant(1.4).caught
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [((False, "no dropout"), "no dropout"), (None, "no recorder watches this training")]
+)
+def test_a_fault_that_took_no_effect_is_neither(fault, reason):
+    """Whatever the record shows: the reason is told, and the score leaves it out."""
+    found = examine("a", BASELINE, faulty(fault=fault, loss=series(5.0, 5.0)))
+
+    assert found == Mutant("a", planted=False, reason=reason)
+    assert Power(BASELINE, [found]).planted == []
+
+
+def test_the_score_is_the_share_of_planted_faults_that_are_caught():
+    """What was not planted does not count; without any planted fault nothing escaped."""
+    caught, escaped = Mutant("a", planted=True, caught=True), Mutant("b", planted=True)
+    absent = Mutant("c", planted=False)
+
+    assert Power(BASELINE, [caught, escaped, absent, caught, caught]).score == 0.75
+    assert Power(BASELINE, [caught, escaped, absent]).caught == [caught]
+    assert Power(BASELINE, [absent]).score == Power(BASELINE, []).score == 1.0
+    assert Power(BASELINE, [escaped]).score == 0.0

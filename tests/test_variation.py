@@ -1,0 +1,71 @@
+"""Promises of a variation: it departs in what it says, for as long as it is in force."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from harness import Recipe, Recorder, train
+from harness.variation import Variation, current, varied
+
+
+TINY = Recipe(width=2, epochs=1, train_images=12, test_images=10, batch_size=6, precision="float32")
+
+
+def test_a_variation_is_in_force_for_its_block():
+    """Blocks nest, and an exception ends them as well."""
+    one, other = Variation(seed_shift=1), Variation(threads=2)
+    with varied(one):
+        with pytest.raises(ZeroDivisionError), varied(other):
+            assert current() is other
+            raise ZeroDivisionError
+        assert current() is one
+
+    assert current() == Variation()
+
+
+def test_the_default_departs_in_nothing():
+    """Bit for bit the training as written."""
+    with varied(Variation()):
+        assert train(TINY) == train(TINY)
+
+
+def test_a_seed_shift_moves_everything_that_is_drawn():
+    """The training is that of the other seed: initialisation, order, augmentation, dropout, resume."""
+    with varied(Variation(seed_shift=3)):
+        shifted = train(TINY)
+
+    assert shifted.seed == 3
+    assert shifted.streams == train(dataclasses.replace(TINY, seed=3)).streams
+    assert shifted.streams != train(TINY).streams
+
+
+def test_a_recorder_follows_the_variation_that_it_was_made_under():
+    """Its seed is what a loop may draw its own generators from."""
+    with varied(Variation(seed_shift=2)), Recorder(seed=5) as recorder:
+        model = torch.nn.Linear(2, 1)
+        drawn = model.weight.tolist()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        recorder.batch(torch.ones(3, 2))
+        model(torch.ones(3, 2, dtype=torch.float64)).sum().backward()
+        optimizer.step()
+        recorder.log(loss=1.0)
+    torch.manual_seed(7)
+
+    assert recorder.seed == recorder.record.seed == 7
+    assert drawn == torch.nn.Linear(2, 1, dtype=torch.float64).weight.tolist()
+
+
+@pytest.mark.parametrize("other_layout", [False, True])
+def test_another_layout_reaches_a_watched_loop(other_layout):
+    """Models that are watched under the variation, and no others."""
+    model = torch.nn.Conv2d(3, 4, 3, dtype=torch.float64)
+    with varied(Variation(other_layout=other_layout)), Recorder() as recorder:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        model(torch.ones(2, 3, 4, 4)).sum().backward()
+        optimizer.step()
+        recorder.log(loss=1.0)
+
+    assert model.weight.is_contiguous(memory_format=torch.channels_last) == other_layout
