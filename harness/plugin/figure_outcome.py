@@ -30,14 +30,18 @@ def figure_outcome(
         passed: whether it did.
         text: what a person is told.
     """
-    from harness.results import figure_result
+    from harness.results import error_result, figure_result
 
+    check = check_of(item, "", regenerate_command(item, session))
+    if not (passed or all(path.exists() for path in _pictures(folder))):  # no baseline, or another format than PNG
+        return error_result(check, text)
+    baseline, result = _pictures(folder)
     return figure_result(
-        check_of(item, "", regenerate_command(item, session)),
+        check,
         rms=figure_rms(folder),
         tolerance=tolerance,
-        baseline=os.path.relpath(folder / "baseline.png", session.output),
-        result=os.path.relpath(folder / "result.png", session.output),
+        baseline=os.path.relpath(baseline, session.output),
+        result=os.path.relpath(result, session.output),
         passed=passed,
         text=text,
     )
@@ -52,8 +56,12 @@ def figure_rms(folder: Path) -> float | None:
     import numpy as np
     from PIL import Image
 
-    files = [folder / "baseline.png", folder / "result.png"]
-    if not all(file.exists() for file in files):
+    paths = _pictures(folder)
+    if not all(path.exists() for path in paths):
         return 0.0
-    one, other = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files)
+    one, other = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) for path in paths)
     return float(np.sqrt(np.mean((one - other) ** 2))) if one.shape == other.shape else None
+
+
+def _pictures(folder: Path) -> tuple[Path, Path]:
+    return folder / "baseline.png", folder / "result.png"

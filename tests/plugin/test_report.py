@@ -61,12 +61,14 @@ def test_a_session_does_not_inherit_results(project):
 
 
 def test_a_missing_baseline_is_in_the_report(project):
-    """What could not be compared is an error there, with the message."""
-    project.run()
+    """What could not be compared, record or figure, is an error there, with the message."""
+    project.run("--mpl")
 
-    (found,) = results(project).values()
-    assert (found["kind"], found["verdict"], found["passed"], found["margin"]) == ("error", "error", False, None)
-    assert found["text"].startswith("there is no baseline for this training yet")
+    for found in results(project).values():
+        assert (found["kind"], found["verdict"], found["passed"], found["margin"]) == ("error", "error", False, None)
+    training, figure = (results(project)[f"test_gate.py::test_{name}[cpu]", ""] for name in ("training", "loss_curve"))
+    assert training["text"].startswith("there is no baseline for this training yet")
+    assert "Image file not found for comparison test" in figure["text"]
 
 
 def test_a_session_that_checks_nothing_leaves_no_report(project):
