@@ -203,10 +203,9 @@ def seeds_of(project):
 
 
 def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(loop):
-    """The user's options and ini settings reach them, also through a worker of xdist; -x, --lf, -k and a report in
-    XML are the session's own business.
-    """
-    result = loop.run(GENERATE, "--equivalence=3", "-n2", "--rate=0.2", "-x", "--lf", "-k=trainer", "--junit-xml=out.xml")
+    """The user's options reach them, also through xdist; -x, --lf, -k and a report in XML stay the session's own."""
+    options = ("-n2", "--rate=0.2", "-x", "--lf", "-k=trainer", "--junit-xml=out.xml")
+    result = loop.run(GENERATE, "--equivalence=3", *options)
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 1 generated, 0 not compared"])
