@@ -66,7 +66,7 @@ def examine(fault: str, baseline: Record, record: Record) -> Mutant:
         baseline: the training without it.
         record: the training with it.
     """
-    planted, reason = record.fault or (False, "")
+    planted, reason = record.fault or (False, "no recorder watches this training")
     if not planted:
         return Mutant(fault, planted=False, reason=reason)
     comparison = compare(baseline, record)

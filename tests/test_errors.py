@@ -168,8 +168,8 @@ MESSAGES = [
         "  fix    find where the number is made: neither a baseline nor a figure can hold it",
     ),
     (
-        errors.NoPictureError(name="loss", picture="batch", remedy="log it"),
-        "the record of loss holds no batch images\n  where  figures.batch_grid\n  fix    log it",
+        errors.NoPictureError(name="loss", picture="filters", figure="filters", remedy="log it"),
+        "the record of loss holds no filters\n  where  figures.filters\n  fix    log it",
     ),
     (
         errors.NoStreamError(name="loss", stream="loss", figure="loss_curve", remedy="log it"),
@@ -331,6 +331,12 @@ MESSAGES = [
     (
         errors.ResultsAlwaysError(value=0, path="data/cifar.npz"),
         "mpl-results-always = 0 means true to pytest-mpl\n  where  data/cifar.npz\n  fix    remove the line",
+    ),
+    (
+        errors.HistoryFileError(path="build", reason="Is a directory"),
+        "the history of margins cannot be kept: Is a directory\n"
+        "  where  build\n"
+        "  fix    name a file in a folder that can be written: --training-history=FILE, or the ini option training_history",
     ),
     (
         errors.RemoteBaselineError(path="data/cifar.npz"),

@@ -101,7 +101,7 @@ def test_a_histogram_counts_every_finite_number_once(values):
         (low, high), counts = taken
         assert low <= min(finite)
         assert max(finite) <= high
-        assert low < high
+        assert low < high or counts == (len(finite), *[0] * (HISTOGRAM_BINS - 1))
         assert (sum(counts), len(counts)) == (len(finite), HISTOGRAM_BINS)
     else:
         assert len(finite) < HISTOGRAM_BINS or max(map(abs, finite)) > 1e307
@@ -121,7 +121,12 @@ def test_any_kind_of_tensor_is_counted(tensor):
     limits, counts = histogram(tensor)
 
     assert sum(counts) >= 50
-    assert limits[0] < limits[1]
+    assert limits[0] <= limits[1]
+
+
+def test_ones_are_counted_as_ones():
+    """A tensor of equal elements has limits without a width, and one bin."""
+    assert histogram(torch.ones(50)) == ((1.0, 1.0), (50, *[0] * (HISTOGRAM_BINS - 1)))
 
 
 def test_limits_are_short():

@@ -53,7 +53,9 @@ def test_low_precision_is_judged_by_its_thresholds():
     assert mutant(1.4).caught
 
 
-@pytest.mark.parametrize(("fault", "reason"), [((False, "no dropout"), "no dropout"), (None, "")])
+@pytest.mark.parametrize(
+    ("fault", "reason"), [((False, "no dropout"), "no dropout"), (None, "no recorder watches this training")]
+)
 def test_a_fault_that_took_no_effect_is_neither(fault, reason):
     """Whatever the record shows: the reason is told, and the score leaves it out."""
     found = examine("a", BASELINE, faulty(fault=fault, loss=series(5.0, 5.0)))

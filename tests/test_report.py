@@ -286,7 +286,7 @@ def test_a_failure_says_where_a_calibrated_threshold_comes_from():
     baseline = a_record(precision="float32", calibration=CALIBRATION)
 
     assert words(baseline, calibrated(gradients=(2.0, 3.0))).splitlines()[2:4] == [
-        "  first      step 1   baseline 2   now 3   (5.0e-01, threshold 4e-01)",
+        "  first      step 1   baseline 2   now 3   (5.0e-01, threshold 3.8e-01)",
         "  threshold  3 x 1.2e-01, the largest 1 step after a stored state with 2 threads, AVX2",
     ]
 

@@ -296,7 +296,7 @@ def pixels_in(events, tag):
     return np.asarray(decoded), event.step
 
 
-@pytest.mark.parametrize("name", figures.__all__)
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
 def test_every_labelled_figure_is_there(record, events, name):
     """Curves and image grids: a PNG each, at the last step, with the pixels of the labelled figure."""
     pixels, step = pixels_in(events, f"figures/{name}")

@@ -35,6 +35,7 @@ def add(parser: pytest.Parser) -> None:
         "of those that differ; default: build/harness/tensorboard",
     )
     _add_evidence(group)
+    parser.addini("training_history", "file with the margins of past runs, relative to the root")
     parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
     parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
 
@@ -68,6 +69,11 @@ def _add_evidence(group: pytest.OptionGroup) -> None:
         metavar="SHARE",
         type=_share,
         help="likewise, and fail where a smaller share of the planted faults is caught, e.g. 0.95",
+    )
+    group.addoption(
+        "--training-history",
+        metavar="FILE",
+        help="keep the margins of past runs in a file (JSON lines), and say where they shrink; also an ini option",
     )
 
 

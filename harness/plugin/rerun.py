@@ -90,7 +90,8 @@ class Assignment:
 
     def hand_in(self, record: Record) -> None:
         """Leave the record, and what became of a fault that was to be planted, for the session that asked."""
-        self.record.write_text(record.to_text(), encoding="utf-8")
+        judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
+        self.record.write_text(judged.to_text(), encoding="utf-8")
         self._fault.write_text(json.dumps(record.fault), encoding="utf-8")
 
     def collect(self) -> Record:
@@ -196,7 +197,9 @@ def command_line(config: pytest.Config) -> tuple[list[str], str]:
 
 def _overrides(config: pytest.Config, folder: Path) -> list[str]:
     """Return what keeps a rerun's files apart from this session's."""
-    overrides = [*_OVERRIDES, f"--basetemp={folder / 'tmp'}", "-o", f"cache_dir={folder / 'cache'}"]
+    overrides = [*_OVERRIDES, f"--basetemp={folder / 'tmp'}"]
+    if config.pluginmanager.hasplugin("cacheprovider"):
+        overrides += ["-o", f"cache_dir={folder / 'cache'}"]
     if config.pluginmanager.hasplugin("xdist"):
         overrides.append("-n0")
     if config.getoption("xmlpath", None):

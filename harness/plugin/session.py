@@ -15,6 +15,7 @@ from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineE
 from harness.files import write
 from harness.plugin.counts import Counts
 from harness.plugin.locks import own_folder
+from harness.plugin.outcome import Outcome
 from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.plugin.runs import Runs
 from harness.variation import varied
@@ -53,6 +54,7 @@ class Session:
         self.counts = Counts()
         self.started = time.time()
         self.output = config.rootpath / "build" / "harness"
+        self.outcome = Outcome(config, self.output)
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
@@ -79,7 +81,8 @@ class Session:
     @property
     def measures_power(self) -> bool:
         """Whether standard faults are planted in every training."""
-        return bool(self.config.getoption("--gate-power")) or self.least_power > 0
+        option = self.config.getoption
+        return bool(option("--gate-power")) or option("--gate-power-min") is not None
 
     @property
     def least_power(self) -> float:
@@ -142,6 +145,14 @@ class Session:
         """Folder of the TensorBoard runs."""
         option = self.config.getoption("--tensorboard")
         return Path(option).absolute() if option else self.output / "tensorboard"
+
+    @property
+    def history(self) -> Path | None:
+        """File with the margins of past runs, if they are kept."""
+        if option := self.config.getoption("--training-history"):
+            return Path(option).absolute()
+        ini = self.config.getini("training_history")
+        return self.config.rootpath / ini if ini else None
 
     @property
     def cifar10(self) -> str | None:

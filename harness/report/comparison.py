@@ -56,7 +56,8 @@ def _headline(first: Deviation) -> str:
 
 def _numbers(first: Deviation) -> str:
     text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
-    return text + (f"   ({first.size:.1e}, threshold {first.threshold:.0e})" if first.size < math.inf else "")
+    threshold = f"{first.threshold:.1e}".replace(".0e", "e")
+    return text + (f"   ({first.size:.1e}, threshold {threshold})" if first.size < math.inf else "")
 
 
 def _threshold(first: Deviation, comparison: Comparison) -> str:

@@ -9,8 +9,12 @@ import pytest
 # whatever is heavy is imported here, before the first run (torch._dynamo is what the first optimizer imports)
 for _module in ("matplotlib.pyplot", "seaborn", "torch._dynamo", "torch.utils.tensorboard", "torchvision"):
     importlib.import_module(_module)
-for _module in ("training", "tensorboard", "plugin.workers", "plugin.summary", "plugin.regression", "plugin.progress"):
+importlib.import_module("safetensors.torch")
+for _module in ("calibration", "equivalence", "power", "summary", "tensorboard", "training"):
     importlib.import_module(f"harness.{_module}")
+for _module in ("evidence", "progress", "regression", "summary", "workers"):
+    importlib.import_module(f"harness.plugin.{_module}")
+importlib.import_module("harness.page")
 
 SMALL = """
 import dataclasses
@@ -42,7 +46,8 @@ GENERATE = "--mpl-generate-path=baselines"
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
-    for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS"):
+    github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
+    for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
     pytester.plugins = []
     pytester.makepyfile(test_gate=GATE)
