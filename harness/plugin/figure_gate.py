@@ -14,6 +14,7 @@ from harness.plugin.checked import device_of, regenerate_command
 from harness.plugin.figure_outcome import figure_outcome, figure_rms
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
+from harness.plugin.outcome import check_of
 from harness.plugin.regression import skip_unless_writer
 from harness.plugin.selection import select
 from harness.plugin.session import SESSION, Session
@@ -156,8 +157,9 @@ class FigureGate:
             return failed
         self._count()
         page = self._session.shown(self._session.outcome.page)
-        text = f"{failed}\n  look      {page}\n  accept    {self._accept(item)}"
-        self._keep(item, passed=False, text=text)
+        accept = self._accept(item)
+        text = f"{failed}\n  look      {page}\n  accept    {accept}"
+        self._keep(item, passed=False, text=text, accept=accept)
         return pytest.fail.Exception(text, pytrace=False)
 
     def _accept(self, item: pytest.Item) -> str:
@@ -184,7 +186,7 @@ class FigureGate:
         elif self._mpl and is_ours(item.config, item):
             self._count()
             rms = figure_rms(self._results(item)) or 0.0
-            self._keep(item, passed=True, text="")
+            self._keep(item, passed=True, text="", accept=regenerate_command(item, self._session))
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
 
@@ -196,13 +198,14 @@ class FigureGate:
             self._session.counts.generated += 1
         file.unlink()
 
-    def _keep(self, item: pytest.Item, *, passed: bool, text: str) -> None:
+    def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
         """Keep what became of a figure for the report."""
         marker = item.get_closest_marker(MARKER)
         if marker and self._mpl and not self._staging and is_ours(item.config, item):
             tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
             folder, session = self._results(item), self._session
-            found = figure_outcome(item, session, folder, tolerance=tolerance, passed=passed, text=text)
+            check = check_of(item, "", accept)
+            found = figure_outcome(check, session, folder, tolerance=tolerance, passed=passed, text=text)
             session.outcome.add(item, found)
 
     def _count(self) -> None:

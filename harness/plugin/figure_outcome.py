@@ -4,26 +4,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from harness.plugin.checked import regenerate_command
-from harness.plugin.outcome import check_of
 from harness.plugin.session import Session
 
 
 if TYPE_CHECKING:
-    from harness.results import Result
+    from harness.results import Check, Result
 
 __all__ = ["figure_outcome", "figure_rms"]
 
 
 def figure_outcome(
-    item: pytest.Item, session: Session, folder: Path, *, tolerance: float, passed: bool, text: str
+    check: "Check", session: Session, folder: Path, *, tolerance: float, passed: bool, text: str
 ) -> "Result":
     """Return the result of a figure test.
 
     Args:
-        item: the test.
+        check: what is the same in every result of it.
         session: the session's state.
         folder: of the figure's pictures.
         tolerance: RMS in grey levels that passes.
@@ -32,7 +28,6 @@ def figure_outcome(
     """
     from harness.results import error_result, figure_result
 
-    check = check_of(item, "", regenerate_command(item, session))
     if not (passed or all(path.exists() for path in _pictures(folder))):  # no baseline, or another format than PNG
         return error_result(check, text)
     baseline, result = _pictures(folder)

@@ -179,8 +179,11 @@ class TrainingRegression:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
         failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
-        text = self._failure(comparison, checked, baseline) if failed else report.note(comparison)
-        self._session.outcome.add(self._item, training_result(checked.check, comparison, passed=not failed, text=text))
+        text, accept = report.note(comparison), checked.accept
+        if failed:
+            text, accept = self._failure(comparison, checked, baseline)
+        check = dataclasses.replace(checked.check, accept=accept)
+        self._session.outcome.add(self._item, training_result(check, comparison, passed=not failed, text=text))
         if failed:
             pytest.fail(text, pytrace=False)
         if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
@@ -211,7 +214,8 @@ class TrainingRegression:
             pytest.fail(f"{text}\n  below --gate-power-min={self._session.least_power:g}", pytrace=False)
         counts.notes.append(text)
 
-    def _failure(self, comparison: "Comparison", checked: Checked, baseline: "Record") -> str:
+    def _failure(self, comparison: "Comparison", checked: Checked, baseline: "Record") -> tuple[str, str]:
+        """Keep the record that differs; return the message, and the command in it that accepts the record."""
         session = self._session
         kept, accept = offers.keep(
             self._item,
@@ -226,7 +230,7 @@ class TrainingRegression:
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
         present = dataclasses.replace(comparison.record, provenance=session.provenance)
         comparison = dataclasses.replace(comparison, record=present)
-        return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept)
+        return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept), accept
 
 
 def _obstacle(baseline: "Record") -> str:
