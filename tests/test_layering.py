@@ -21,6 +21,9 @@ ORDER = [
     "renaming",
     "states",
     "environment",
+    "provenance",
+    "png",
+    "files",
     "variation",
     "determinism",
     "data",
@@ -46,10 +49,13 @@ ORDER = [
     "equivalence",
     "power",
     "baselines",
+    "candidates",
+    "inventory",
     "events",
     "figures",
     "tensorboard",
     "report",
+    "commands",
     "plugin",
 ]
 """Top to bottom: a module imports only from those above it."""

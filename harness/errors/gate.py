@@ -15,10 +15,13 @@ __all__ = [
     "MarkerOptionError",
     "NotAFigureError",
     "NotComparedError",
+    "NotGeneratingError",
+    "NotStoredError",
     "RemoteBaselineError",
     "RerunError",
     "RerunFailedError",
     "ResultsAlwaysError",
+    "RevisionError",
     "SharedBaselineError",
     "SuiteError",
     "UnrepeatableError",
@@ -75,6 +78,21 @@ class BaselineWriteError(BaselineError):
     what = "the baseline could not be written: {reason}"
     where = "{path}"
     fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
+
+
+class NotStoredError(BaselineError):
+    """A command was given a name that no baseline has."""
+
+    what = "there is no baseline, file or folder {name!r}"
+    where = "{place}"
+    fix = "give a name that `harness list` prints, a file, a folder, or REVISION:PATH"
+
+
+class RevisionError(BaselineError):
+    """A command was given something that git does not know."""
+
+    what = "git has nothing under {text!r}"
+    fix = "give a revision and a path from here, e.g. HEAD~1:baselines"
 
 
 class RerunError(HarnessError):
@@ -139,6 +157,14 @@ class CheckedTwiceError(SuiteError):
     what = "this test checks a second record under the name {name!r}"
     where = "{nodeid}"
     fix = "name it: training_regression.check(record, name='...')"
+
+
+class NotGeneratingError(SuiteError):
+    """An option for writing baselines was given where none are written."""
+
+    what = "{option} chooses which baselines are written, and none are"
+    where = "the command line"
+    fix = "add --mpl-generate-path=baselines, or leave {option} out"
 
 
 class ResultsAlwaysError(SuiteError):

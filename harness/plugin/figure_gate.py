@@ -1,5 +1,6 @@
 """Hooks that close the holes of pytest-mpl: names, figures that are not compared, files that are half written."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from harness.baselines import baseline_name, move, orphans
+from harness.baselines import baseline_name, orphans, save_figure
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
+from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.regression import skip_unless_writer
+from harness.plugin.selection import select
 from harness.plugin.session import SESSION, Session
 
 
@@ -44,6 +47,7 @@ class FigureGate:
         self._staging = staging
         self._claimed: dict[str, str] = {}
         self._drawn: dict[str, bool] = {}
+        self._files: dict[str, list[str]] = {}
         self._complete = True
         self._mpl: Any = None
         self._full_names = False
@@ -71,6 +75,7 @@ class FigureGate:
                 self._prepare(config, item)
             if self._mpl and self._claimed:
                 settle(self._mpl, self._session)
+            select(config, self._session, items, self._files)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -82,11 +87,13 @@ class FigureGate:
         folder = self._session.baselines
         if "training_regression" in getattr(item, "fixturenames", ()):
             self._claim(f"{name}.json", name)
+            self._files.setdefault(item.nodeid, []).append(f"{name}.json")
         if marker := item.get_closest_marker(MARKER):
             check_marker(item, marker)
             settings = _settings(name, folder, marker)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
             self._claim(settings["filename"], name)
+            self._files.setdefault(item.nodeid, []).append(settings["filename"])
 
     def _claim(self, file: str, owner: str) -> None:
         """Note whose a file is; names that differ in case only are one file on some systems."""
@@ -100,7 +107,9 @@ class FigureGate:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look for baselines that no test claims, if this session sees all tests and all were collected."""
+        self._session.counts.claimed = len(self._claimed)
         if self._claimed and self._complete and _sees_all(session):
+            self._session.counts.whole = True
             self._session.counts.orphans = orphans(self._session.baselines, self._claimed)
 
     @pytest.hookimpl(wrapper=True)
@@ -126,6 +135,8 @@ class FigureGate:
                 self._mpl.use_full_test_name = self._full_names and not ours  # it would override our file names
             if ours:
                 self._check_will_compare(item)
+                if self._mpl:
+                    offers.withdrawn(item, self._session, _baseline(item))
                 item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
             try:
                 yield
@@ -143,7 +154,16 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item, self._session)}", pytrace=False)
+        return pytest.fail.Exception(f"{failed}\n  accept    {self._accept(item)}", pytrace=False)
+
+    def _accept(self, item: pytest.Item) -> str:
+        """Keep the figure that differs from its baseline; return the command line that accepts it."""
+        baseline = _baseline(item)
+        result = self._results(item) / f"result{baseline.suffix}"
+        if not (baseline.is_file() and result.is_file()):
+            return regenerate_command(item, self._session)
+        difference = _difference(self._results(item))
+        return offers.keep(item, self._session, baseline, result.read_bytes(), difference=difference)[1]
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:
@@ -156,14 +176,21 @@ class FigureGate:
     def _finish(self, item: pytest.Item) -> None:
         if self._staging:
             for file in self._staging.iterdir():
-                move(file, self._session.baselines / file.name)
-                self._session.counts.generated += 1
+                self._save(file)
         elif self._mpl and is_ours(item.config, item):
             self._count()
             rms = _rms(self._results(item))
             item.user_properties.append(("figure_rms", rms))
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
+
+    def _save(self, file: Path) -> None:
+        """Put a generated figure in its baseline's place."""
+        target = self._session.baselines / file.name
+        if not (self._session.only_missing and target.exists()):
+            save_figure(target, file.read_bytes(), self._session.provenance)
+            self._session.counts.generated += 1
+        file.unlink()
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:
@@ -184,6 +211,14 @@ def _settings(name: str, folder: Path, marker: pytest.Mark) -> dict[str, Any]:
     """Return a marker's options with file and folder of our own where it names none."""
     extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
     return {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
+
+
+def _baseline(item: pytest.Item) -> Path:
+    """Return the file of a figure's baseline; a marker's own folder is relative to the test's file."""
+    marker = item.get_closest_marker(MARKER)
+    assert marker is not None, "the caller's condition"
+    folder: str = marker.kwargs["baseline_dir"]
+    return item.path.parent / folder / str(marker.kwargs["filename"])
 
 
 def _sees_all(session: pytest.Session) -> bool:
@@ -211,4 +246,12 @@ def _rms(folder: Path) -> float:
     if not all(file.exists() for file in files):  # another format than PNG, or a hash library
         return 0.0
     one, other = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files)
+    if one.shape != other.shape:
+        return math.inf
     return float(np.sqrt(np.mean((one - other) ** 2)))
+
+
+def _difference(folder: Path) -> str:
+    """Say how a figure that failed differs from its baseline."""
+    rms = _rms(folder)
+    return f"the figure differs, RMS {rms:.2f}" if math.isfinite(rms) else "the figure has another size"

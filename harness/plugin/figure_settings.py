@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.baselines import check_writable
 from harness.errors import MarkerOptionError, ResultsAlwaysError
+from harness.files import check_writable
 from harness.plugin.session import Session
 
 

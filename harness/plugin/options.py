@@ -35,6 +35,16 @@ def add(parser: pytest.Parser) -> None:
         "of those that differ; default: build/harness/tensorboard",
     )
     group.addoption(
+        "--only-missing",
+        action="store_true",
+        help="with --mpl-generate-path: run only tests that have no baseline yet; existing baselines stay",
+    )
+    group.addoption(
+        "--only-failing",
+        action="store_true",
+        help="with --mpl-generate-path: run only tests whose results differed from their baselines when they last ran",
+    )
+    group.addoption(
         "--equivalence",
         metavar="N",
         type=_seeds,

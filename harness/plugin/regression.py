@@ -1,5 +1,6 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
 from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
-from harness.plugin import devices, evidence
+from harness.plugin import devices, evidence, offers
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
@@ -135,13 +136,16 @@ class TrainingRegression:
 
     def _generate(self, checked: Checked) -> None:
         skip_unless_writer(self._item)
+        if self._session.only_missing and checked.path.exists():
+            return
         record, counts = checked.record, self._session.counts
         if states := checked.kept_states():
             record = evidence.calibrated(checked, states)
             counts.notes.append(report.calibration_note(record))
         if self._session.seeds:
             record = evidence.with_seeds(checked, record, self._session.seeds)
-        save_baseline(checked.path, record, states)
+        save_baseline(checked.path, dataclasses.replace(record, provenance=self._session.provenance), states)
+        offers.withdrawn(self._item, self._session, checked.path)
         counts.generated += 1
 
     def _judge(self, checked: Checked, seeds: int) -> None:
@@ -160,6 +164,7 @@ class TrainingRegression:
 
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
+        offers.withdrawn(self._item, self._session, checked.path)
         baseline = checked.baseline()
         comparison = self._comparison(checked, baseline)
         self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
@@ -169,7 +174,7 @@ class TrainingRegression:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
         if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
-            pytest.fail(self._failure(comparison, checked), pytrace=False)
+            pytest.fail(self._failure(comparison, checked, baseline), pytrace=False)
         if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
             counts.notes.append(report.note(comparison))  # its margin is another
         elif comparison.verdict == "same":
@@ -198,14 +203,28 @@ class TrainingRegression:
             pytest.fail(f"{text}\n  below --gate-power-min={self._session.least_power:g}", pytrace=False)
         counts.notes.append(text)
 
-    def _failure(self, comparison: "Comparison", checked: Checked) -> str:
+    def _failure(self, comparison: "Comparison", checked: Checked, baseline: "Record") -> str:
         session = self._session
-        kept = session.output / "records" / checked.path.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(comparison.record.to_text(), encoding="utf-8")
-        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"]
+        kept, accept = offers.keep(
+            self._item,
+            session,
+            checked.path,
+            comparison.record.to_text().encode(),
+            difference=report.difference(comparison),
+            obstacle=_obstacle(baseline),
+        )
+        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-        return report.failure(comparison, test=self._item.nodeid, look=look, accept=checked.accept)
+        present = dataclasses.replace(comparison.record, provenance=session.provenance)
+        comparison = dataclasses.replace(comparison, record=present)
+        return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept)
+
+
+def _obstacle(baseline: "Record") -> str:
+    """Say what of a baseline only a training can make anew."""
+    if baseline.calibration:
+        return "its states and thresholds are made while it trains"
+    return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
 def skip_unless_writer(item: pytest.Item) -> None:

@@ -9,8 +9,11 @@ import pytest
 # whatever is heavy is imported here, before the first run (torch._dynamo is what the first optimizer imports)
 for _module in ("matplotlib.pyplot", "seaborn", "torch._dynamo", "torch.utils.tensorboard", "torchvision"):
     importlib.import_module(_module)
-for _module in ("training", "tensorboard", "plugin.workers", "plugin.summary", "plugin.regression", "plugin.progress"):
+importlib.import_module("safetensors.torch")
+for _module in ("calibration", "equivalence", "power", "summary", "tensorboard", "training"):
     importlib.import_module(f"harness.{_module}")
+for _module in ("evidence", "progress", "regression", "summary", "workers"):
+    importlib.import_module(f"harness.plugin.{_module}")
 
 SMALL = """
 import dataclasses

@@ -1,0 +1,238 @@
+"""Promises of --equivalence: trainings that draw other random numbers on purpose are judged by paired seeds."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from harness.baselines import save_baseline
+from harness.record import Calibration, Record
+from harness.states import States
+from tests.plugin.conftest import GENERATE, SMALL
+from tests.test_record import record_of
+
+
+RECORD = "test_gate-test_training.json"
+RECIPE = (
+    SMALL
+    + """
+def test_training(training, training_regression):
+    training_regression.check(training(RECIPE))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """Where the baseline of three seeds is kept for all tests."""
+    return tmp_path_factory.mktemp("committed")
+
+
+@pytest.fixture
+def seeded(project, committed):
+    """A project with a recipe whose baseline holds three seeds."""
+    (project.path / "test_gate.py").write_text(RECIPE)
+    if not list(committed.iterdir()):
+        project.generate("--equivalence=3")
+        shutil.copytree(project.baselines, committed, dirs_exist_ok=True)
+    shutil.copytree(committed, project.baselines, dirs_exist_ok=True)
+    return project
+
+
+def test_generating_stores_the_summaries_of_all_seeds(seeded):
+    """The record is the first seed's, as without the option; each seed has a number for every metric."""
+    record = Record.from_text((seeded.baselines / RECORD).read_text())
+
+    assert record.seed == 0
+    assert list(record.seeds) == ["0", "1", "2"]
+    assert {*record.seeds["0"]} >= {"loss", "evaluation/accuracy", "gradient_norm"}
+    assert record.seeds["0"].keys() == record.seeds["1"].keys() == record.seeds["2"].keys()
+    assert len({metrics["loss"] for metrics in record.seeds.values()}) == 3
+    assert record.seeds["0"]["evaluation/loss"] == record.streams["evaluation/loss"].values[-1]
+
+
+def test_a_baseline_with_seeds_is_compared_as_ever(seeded):
+    """Without the option a run is held against the record, number by number."""
+    seeded.run().stdout.fnmatch_lines(["1 compared (1 record, 0 figures), 0 generated, 0 not compared"])
+
+
+def test_the_same_training_is_equivalent(seeded):
+    """It passes, with the table and the line that accepts it; it is counted as judged, not as compared."""
+    result = seeded.run("--equivalence=3")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "0 compared (0 records, 0 figures), 0 generated, 0 not compared, 1 judged by several seeds",
+            "test_gate.py::test_training[[]cpu[]]",
+            "equivalent after 3 of 3 paired seeds: every metric stays within its margin",
+            "  metric * former * present * difference * interval * corrected * margin * verdict",
+            "  loss * +0 * +-0 * +-0 * equivalent",
+            "  accept  pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines --equivalence=3",
+        ]
+    )
+
+
+def test_a_training_that_computes_otherwise_may_be_equivalent(seeded):
+    """What the gate calls different, number by number, has the same results."""
+    seeded.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.0501")
+
+    seeded.run().assert_outcomes(failed=1)
+    seeded.run("--equivalence=3").assert_outcomes(passed=1)
+
+
+def test_a_worse_training_fails_with_the_table(seeded):
+    """The failure is the verdict, metric by metric; the baseline stays as it was."""
+    before = seeded.files()
+    seeded.edit("warmup_steps=1", "warmup_steps=1, learning_rate=1e-9")
+    result = seeded.run("--equivalence=3")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_gate.py::test_training[[]cpu[]]",
+            "worse after 3 of 3 paired seeds: worse in * of the evaluation*",
+            "  metric * verdict",
+            "  * of the evaluation * worse",
+            "  test    paired t at each seed from the third, *",
+            "  margin  where none is given, 2 standard deviations of the baseline's seeds, *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*accept*")
+    assert seeded.files() == before
+
+
+@pytest.mark.parametrize("stored", [0, 3])
+def test_a_baseline_with_too_few_seeds_is_a_message(seeded, stored):
+    """It names the command, to be run on the former version."""
+    if not stored:
+        seeded.generate()
+    result = seeded.run("--equivalence=4")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"the baseline holds the summaries of {stored} seeds, too few to judge by 4",
+            f"  where  baselines/{RECORD}",
+            "  fix    on the former version of the code, run: "
+            "pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines --equivalence=4",
+        ]
+    )
+
+
+def test_other_seeds_than_the_baselines_are_a_message(seeded):
+    """A seed is compared with itself."""
+    seeded.edit("warmup_steps=1", "warmup_steps=1, seed=5")
+
+    seeded.run("--equivalence=3").stdout.fnmatch_lines(
+        ["the baseline holds no summary of seed 5", "  where  it holds those of seeds 0, 1, 2"]
+    )
+
+
+@pytest.mark.parametrize("count", ["2", "0", "-3", "3.5", "many", ""])
+def test_a_number_of_seeds_that_is_none_is_refused(project, count):
+    """In words, before anything is trained."""
+    result = project.run(f"--equivalence={count}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*argument --equivalence: '{count}' is no whole number of at least 3"])
+
+
+def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
+    """In low precision it would be put back on the baseline's states, and its first seed could not differ."""
+    kept = States({0: {"weight/weight": torch.ones(1, 1)}})
+    record = record_of({}, precision="float32", calibration=Calibration(kept.sha256, (0,), 3.0, (), {}))
+    save_baseline(project.baselines / "test_gate-test_states.json", record, kept)
+    project.write(test_gate="def test_states(training_regression):\n    assert training_regression.states() is None")
+
+    project.run("--equivalence=3").assert_outcomes(passed=1)
+    project.run().assert_outcomes(failed=1)
+
+
+LOOP = """
+import os
+import torch
+from harness import Recorder
+
+def a_loop(pytestconfig, check, fails=False):
+    with Recorder(seed=10) as recorder:
+        assert not (fails and recorder.seed != 10), "only seed 10 will do"
+        model = torch.nn.Linear(4, 1)
+        rate, momentum = pytestconfig.getoption("--rate"), float(pytestconfig.getini("momentum"))
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
+        recorder.watch(model, optimizer)
+        for _ in range(4):
+            inputs = torch.rand(8, 4)
+            recorder.batch(inputs)
+            optimizer.zero_grad()
+            loss = (model(inputs).squeeze(1) - inputs.sum(1)).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss, rate=rate, momentum=momentum, worker=float("PYTEST_XDIST_WORKER" in os.environ))
+    check(recorder.record)
+
+def test_my_trainer(pytestconfig, training_regression):
+    a_loop(pytestconfig, training_regression.check)
+"""
+
+BROKEN = """
+def test_broken(pytestconfig, training_regression):
+    a_loop(pytestconfig, training_regression.check, fails=True)
+"""
+
+CONFTEST = """
+def pytest_addoption(parser):
+    parser.addoption("--rate", type=float, default=0.1)
+    parser.addini("momentum", "momentum", default="0")
+"""
+
+
+@pytest.fixture
+def loop(project):
+    """A project whose watched loop reads an option and an ini setting of its own."""
+    (project.path / "test_gate.py").write_text(LOOP)
+    (project.path / "conftest.py").write_text(CONFTEST)
+    project.pytester.makeini("[pytest]\nmomentum = 0.5\n")
+    return project
+
+
+def seeds_of(project):
+    """The seeds of the watched loop's baseline."""
+    return json.loads((project.baselines / "test_gate-test_my_trainer.json").read_text())["seeds"]
+
+
+def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(loop):
+    """The user's options and ini settings reach them, also through a worker of xdist; -x, --lf, -k and a report in
+    XML are the session's own business.
+    """
+    result = loop.run(GENERATE, "--equivalence=3", "-n2", "--rate=0.2", "-x", "--lf", "-k=trainer", "--junit-xml=out.xml")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 1 generated, 0 not compared"])
+    seeds = seeds_of(loop)
+    assert list(seeds) == ["10", "11", "12"]
+    assert len({metrics["loss"] for metrics in seeds.values()}) == 3
+    assert [(m["rate"], m["momentum"], m["worker"]) for m in seeds.values()] == [(0.2, 0.5, 1), *[(0.2, 0.5, 0)] * 2]
+    assert 'tests="1"' in (loop.path / "out.xml").read_text()
+
+
+def test_a_watched_loop_is_judged_by_seeds(loop):
+    """Generated and judged again it is equivalent; one whose rerun breaks is told with its last lines."""
+    with (loop.path / "test_gate.py").open("a") as file:
+        file.write(BROKEN)
+    result = loop.run(GENERATE, "--equivalence=3")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "this training was run again with seed 11, and that run left no record",
+            "  where  test_gate.py::test_broken",
+            "  fix    run the test alone and look at its output; the last lines of the run were:",
+            "*AssertionError: only seed 10 will do*",
+        ]
+    )
+    assert set(loop.files()) == {"test_gate-test_my_trainer.json"}
+
+    result = loop.run("--equivalence=3", "-k=trainer")
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(["equivalent after 3 of 3 paired seeds: every metric stays within its margin"])

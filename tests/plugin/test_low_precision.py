@@ -1,0 +1,324 @@
+"""Promises of low precision: the baseline is calibrated, noise of other machines is drift, a fault is red."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+import torch
+
+from harness import calibration
+from harness.record import Record
+from harness.variation import Variation, varied
+from tests.plugin.conftest import GENERATE, SMALL
+
+
+RECIPES = (
+    SMALL
+    + """
+LOW = dataclasses.replace(RECIPE, test_images=200)  # an image that noise classifies otherwise counts for little
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training(training, training_regression, precision):
+    training_regression.check(training(dataclasses.replace(LOW, precision=precision)))
+"""
+)
+
+LOOP = """
+import torch
+from harness import Recorder
+
+def test_my_trainer(training_regression):
+    with Recorder(precision="float32", seed=0, states=training_regression.states()) as recorder:
+        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        recorder.watch(model, optimizer)
+        for _ in range(4):
+            inputs = torch.rand(8, 4)
+            recorder.batch(inputs, inputs.sum(1))
+            optimizer.zero_grad()
+            loss = (model(inputs).squeeze(1) - inputs.sum(1)).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    training_regression.check(recorder.record)
+"""
+
+RECORDS = {
+    "float32": "test_gate-test_training=float32.json",
+    "bfloat16": "test_gate-test_training=bfloat16.json",
+    "loop": "test_loop-test_my_trainer.json",
+}
+
+
+def states_of(record):
+    """Name of the states that belong to a baseline."""
+    sha256 = json.loads(record.read_text())["calibration"]["states"]
+    return f"{record.stem}~{sha256[:12]}.safetensors"
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """Where the baselines of the sound trainings are kept for all tests."""
+    return tmp_path_factory.mktemp("committed")
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Every process that a run starts."""
+    started = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, *args, **options):
+            started.append(self)
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    return started
+
+
+@pytest.fixture
+def low(project, committed, monkeypatch):
+    """A project with two recipes and a watched loop in low precision, calibrated on one variant to save time.
+
+    It is as strict as projects are: warnings are errors, in the processes of reruns too, and nothing is cached.
+    """
+    project.pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-config -p no:cacheprovider\n")
+    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Variation(jitter=1))])
+    (project.path / "test_gate.py").write_text(RECIPES)
+    (project.path / "test_loop.py").write_text(LOOP)
+    if not list(committed.iterdir()):
+        project.generated = project.run(GENERATE)
+        shutil.copytree(project.baselines, committed, dirs_exist_ok=True)
+    shutil.copytree(committed, project.baselines, dirs_exist_ok=True)
+    return project
+
+
+def test_generating_calibrates_and_leaves_nothing_behind(project, committed, processes, monkeypatch, tmp_path, request):
+    """Records with thresholds, states beside them, and a line on each; no process runs on, no scrap is left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    low = request.getfixturevalue("low")
+    result = low.generated
+
+    result.assert_outcomes(passed=3)
+    note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1-ulp jitter"
+    result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 3 generated, 0 not compared", *[note] * 3])
+    expected = {name for file in RECORDS.values() for name in (file, states_of(committed / file))}
+    assert {path.name for path in committed.iterdir()} == expected
+    assert processes
+    assert all(process.poll() is not None for process in processes)
+    assert not list(tmp_path.glob("training-regression-*"))
+
+
+def test_a_calibrated_baseline_knows_its_states(low):
+    """Steps, variants and sizes stand in the record, by kind of stream."""
+    for file in RECORDS.values():
+        record = Record.from_text((low.baselines / file).read_text())
+
+        assert record.calibration.steps == tuple(range(record.num_steps))
+        assert record.calibration.variants == ("1-ulp jitter",)
+        assert {"update", "distance/weight"} <= record.calibration.largest.keys()
+        assert all(0 < size < 0.5 for sizes in record.calibration.largest.values() for size in sizes)
+
+
+def test_an_unchanged_training_is_the_same(low):
+    """In the environment of the baseline nothing has moved, whether the states were put back or not."""
+    result = low.run("-o", "strict=true")
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "3 compared (3 records, 0 figures), 0 generated, 0 not compared",
+            "margins of what passed: deviation 0.0e+00 of 1e-10, figure RMS 0.00",
+        ]
+    )
+
+
+def test_another_environment_is_drift(low, monkeypatch):
+    """Other instructions: every number is within what rounding explains, and it is said.
+
+    Not bfloat16, whose noise one variant shows too little of.
+    """
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    result = low.pytester.runpytest_subprocess("-p", "no:randomly", "-k", "not bfloat16")
+
+    result.assert_outcomes(passed=2, deselected=1)
+    if torch.backends.cpu.get_cpu_capability() != "DEFAULT":
+        result.stdout.fnmatch_lines(
+            [
+                "2 compared (2 records, 0 figures, * of them drifted), 0 generated, 0 not compared",
+                "*, float32, cpu: drift, largest deviation *e-0*",
+            ]
+        )
+
+
+def test_drift_passes_is_counted_and_fails_under_strict(low):
+    """Noise that the calibration has not seen; --strict shows it under the note, without a place where it begins."""
+    with varied(Variation(jitter=7)):
+        passed = low.run("test_loop.py")
+        failed = low.run("test_loop.py", "-o", "strict=true")
+
+    passed.assert_outcomes(passed=1)
+    passed.stdout.fnmatch_lines(
+        [
+            "1 compared (1 record, 0 figures, 1 of them drifted), 0 generated, 0 not compared",
+            "training, float32, cpu: drift, largest deviation *e-0* in * values",
+        ]
+    )
+    failed.assert_outcomes(failed=1)
+    failed.stdout.fnmatch_lines(
+        [
+            "training, float32, cpu: drift, largest deviation *e-0* in * values",
+            "  recipe     training, float32, cpu   test_loop.py::test_my_trainer",
+            "  unchanged  structure, data, init, schedule, forward, backward, update, state, evaluation",
+            "  accept     pytest test_loop.py::test_my_trainer --mpl-generate-path=baselines",
+        ]
+    )
+
+
+def test_a_fault_in_a_watched_loop_is_red_and_says_whence_the_threshold(low):
+    """Momentum takes effect at step 1; the loop is back on the stored state there, so nothing else has grown."""
+    low.edit("momentum=0.9", "momentum=0.899", file="test_loop.py")
+    result = low.run("test_loop.py")
+    measured = Record.from_text((low.baselines / RECORDS["loop"]).read_text()).calibration.largest["update"][0]
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "training differs from its baseline from step 1 on: update, update of *",
+            "  first      step 1   baseline * now * (*, threshold *)",
+            f"  threshold  3 x {measured:.1e}, the largest 0 steps after a stored state with 1-ulp jitter",
+            "  then       norm of *.weight at step 1; * values in * streams",
+            "  unchanged  structure, data, init, schedule, forward, backward",
+        ]
+    )
+
+
+def test_a_fault_in_a_recipe_is_red_in_every_precision(low):
+    """A training that is not its baseline bit for bit is put back on the states before it is judged."""
+    low.edit("test_images=200)", "test_images=200, momentum=0.7)")
+    result = low.run("test_gate.py")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "training differs from its baseline from step * on: update, update of *",
+            "  threshold  3 x *, the largest 0 steps after a stored state with 1-ulp jitter",
+            "  changed    recipe: momentum 0.9 -> 0.7 since the baseline was made",
+        ]
+        * 2
+    )
+
+
+def missing(states):
+    """Forgotten in the commit."""
+    states.unlink()
+    return "No such file or directory"
+
+
+def corrupt(states):
+    """A byte that was not written."""
+    data = states.read_bytes()
+    states.write_bytes(data[:100] + bytes([data[100] ^ 255]) + data[101:])
+    return "they are not those that were written"
+
+
+def of_another(states):
+    """Another baseline's, renamed."""
+    states.write_bytes(next(path for path in states.parent.glob("*.safetensors") if path != states).read_bytes())
+    return "they are not those that were written"
+
+
+@pytest.mark.parametrize("damage", [missing, corrupt, of_another])
+def test_states_that_cannot_be_used_are_a_message_not_a_traceback(low, damage):
+    """A watched loop needs them before it starts; nothing is rewritten."""
+    states = states_of(low.baselines / RECORDS["loop"])
+    reason = damage(low.baselines / states)
+    before = low.files()
+    result = low.run("test_loop.py")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"the states of the baseline cannot be read: {reason}",
+            f"  where  baselines/{states}",
+            f"  fix    restore them (git checkout -- baselines/{states}) or regenerate the baseline: "
+            "pytest test_loop.py::test_my_trainer --mpl-generate-path=baselines",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+    assert low.files() == before
+
+
+def test_a_recipe_needs_its_states_where_its_numbers_are_others(low):
+    """Equal bit for bit, it needs none; else their absence is told before any verdict."""
+    states = states_of(low.baselines / RECORDS["float32"])
+    missing(low.baselines / states)
+    low.run("test_gate.py", "-k", "float32").assert_outcomes(passed=1, deselected=1)
+    low.edit("test_images=200)", "test_images=200, momentum=0.7)")
+    result = low.run("test_gate.py", "-k", "float32")
+
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the states of the baseline cannot be read: No such file or directory",
+            f"  where  baselines/{states}",
+            f"  fix    restore them * the baseline: pytest 'test_gate.py::test_training[[]cpu-float32[]]' {GENERATE}",
+        ]
+    )
+
+
+def test_states_of_a_baseline_that_is_gone_are_orphans(low):
+    """A test that was deleted leaves two files, and both are told."""
+    (low.path / "test_loop.py").unlink()
+    low.edit('["float32", "bfloat16"]', '["float32"]')
+    loop, bfloat16 = (states_of(low.baselines / RECORDS[which]) for which in ("loop", "bfloat16"))
+
+    low.run().stdout.fnmatch_lines(
+        [
+            "4 baselines in baselines that no test claims:",
+            f"  {RECORDS['bfloat16']}",
+            f"  {bfloat16}",
+            f"  {RECORDS['loop']}",
+            f"  {loop}",
+        ]
+    )
+
+
+def test_a_loop_that_goes_over_to_float64_leaves_no_states_behind(low):
+    """Its new baseline needs none; `states()` may stay in the test."""
+    low.edit('precision="float32"', 'precision="float64"', file="test_loop.py")
+    states = states_of(low.baselines / RECORDS["loop"])
+    low.run("test_loop.py", GENERATE).assert_outcomes(passed=1)
+
+    assert not (low.baselines / states).exists()
+    low.run("test_loop.py").assert_outcomes(passed=1)
+
+
+def test_a_loop_that_forgets_its_states_is_exact_where_it_was_made(low):
+    """Without `states=` the comparison is bit for bit in the same environment, and any change is red."""
+    low.edit(", states=training_regression.states()", "", file="test_loop.py")
+
+    low.run("test_loop.py").assert_outcomes(passed=1)
+    low.edit("lr=0.1,", "lr=0.1, dampening=1e-6,", file="test_loop.py")
+    result = low.run("test_loop.py")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("  threshold *")
+
+
+def test_a_test_that_changes_its_folder_finds_its_baseline(low):
+    """Trainers write where they stand, so tests go elsewhere first."""
+    fixtures = "(training_regression, monkeypatch, tmp_path):\n    monkeypatch.chdir(tmp_path)"
+    low.edit("(training_regression):", fixtures, file="test_loop.py")
+
+    low.run("test_loop.py").assert_outcomes(passed=1)
+
+
+def test_the_first_run_has_no_states_and_says_that_there_is_no_baseline(low):
+    """`states()` leaves it to `check` to say so."""
+    shutil.rmtree(low.baselines)
+    result = low.run("test_loop.py")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["there is no baseline for this training yet"])
