@@ -39,7 +39,10 @@ def test_the_margin_is_the_share_of_the_threshold():
     assert margin_of(error_result(check(), "no")) is None
 
 
-@given(st.lists(st.floats(), min_size=401, max_size=1500), st.integers(0, 400))
+finite = st.floats(-1e9, 1e9)
+
+
+@given(st.one_of(*(st.lists(kind, min_size=401, max_size=1500) for kind in (st.floats(), finite))), st.integers(0, 400))
 def test_thinned_curves_keep_their_extremes(losses, step):
     """However long a training, its largest and smallest loss and its worst step are still seen."""
     now = list(losses)
