@@ -270,9 +270,9 @@ def test_mistakes_are_the_surest_first(kind):
         recorder.keep_predictions(images, kind(labels), kind(predicted), confidence=kind(confidence))
     kept = recorder.record.pictures["mistakes"]
 
-    assert kept.confidence == (0.8, 0.7, 0.6, 0.5)
-    assert (kept.labels, kept.predicted) == ((1,) * 4, (2,) * 4)
-    assert np.array_equal(pixels_of(kept), images[[7, 6, 5, 4]].numpy())
+    assert kept.confidence == (0.8, 0.7, 0.6)
+    assert (kept.labels, kept.predicted) == ((1,) * 3, (2,) * 3)
+    assert np.array_equal(pixels_of(kept), images[[7, 6, 5]].numpy())
 
 
 def test_without_a_mistake_there_is_no_picture_of_one():

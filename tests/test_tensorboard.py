@@ -393,7 +393,7 @@ def test_a_record_with_nan_and_without_pictures_has_its_curves(tmp_path):
 
     assert str(curve(events, "training/loss")) == "[(0, 1.0), (1, nan), (2, inf)]"
     assert str(curve(events, "training/gradient_norm")) == "[(0, 5.0), (1, nan), (2, inf)]"
-    assert events.Tags()["images"] == ["figures/accuracy_curve"]
+    assert events.Tags()["images"] == ["figures/accuracy_curve", "figures/model_structure"]
 
 
 def test_a_training_that_exploded_has_its_curves(tmp_path):

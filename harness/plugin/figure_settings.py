@@ -66,9 +66,7 @@ def settle(mpl: Any, session: Session) -> None:
         raise ResultsAlwaysError(value=always, path=config.inipath)
     mpl.results_always = True
     if not (config.getoption("--mpl-results-path") or config.getini("mpl-results-path")):
-        mpl.results_dir = session.output / "figures"
-        if not hasattr(config, "workerinput"):
-            shutil.rmtree(mpl.results_dir, ignore_errors=True)  # of an earlier session
+        mpl.results_dir = session.figures
         mpl.results_dir.mkdir(parents=True, exist_ok=True)
 
 

@@ -14,6 +14,7 @@ import pytest
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
 from harness.files import write
 from harness.plugin.counts import Counts
+from harness.plugin.locks import own_folder
 from harness.plugin.outcome import Outcome
 from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.plugin.runs import Runs
@@ -123,6 +124,13 @@ class Session:
     def failed(self) -> Path:
         """Folder of the results that differ from their baselines."""
         return self.output / "failed"
+
+    @cached_property
+    def figures(self) -> Path:
+        """Folder of pytest-mpl's pictures; a worker has it from the session that started it."""
+        if hasattr(self.config, "workerinput"):
+            return Path(self.config.workerinput["training_regression_figures"])
+        return own_folder(self.output / "figures", self.config.add_cleanup)
 
     @cached_property
     def provenance(self) -> dict[str, str]:

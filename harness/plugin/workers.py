@@ -16,6 +16,7 @@ class Workers:
         """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
         session = node.config.stash[SESSION]
         node.workerinput["training_regression"] = command_line(node.config)
+        node.workerinput["training_regression_figures"] = str(session.figures)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)
         if session.cifar10 == "download":
             from harness.data import load_dataset

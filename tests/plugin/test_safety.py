@@ -10,6 +10,7 @@ import pytest
 
 from harness.baselines import load_baseline, save_baseline
 from harness.files import SCRAP
+from harness.plugin.locks import own_folder
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_accept import FAILED
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
@@ -93,6 +94,23 @@ def test_what_a_killed_run_left_is_said(project):
             f"  .a.json.x{SCRAP}",
         ]
     )
+
+
+def test_two_sessions_at_once_do_not_share_their_pictures(project):
+    """While another session holds the folder, the pictures that are compared stand in one of their own."""
+    before = project.generate()
+    other = []
+    theirs = own_folder(project.path / "build" / "harness" / "figures", other.append)
+    (theirs / "kept").mkdir(parents=True)
+    project.run("--mpl").assert_outcomes(passed=2)
+    mine = [path.name for path in theirs.parent.glob("figures-*")]
+    for close in other:
+        close()
+    project.run("--mpl").assert_outcomes(passed=2)
+
+    assert len(mine) == 1
+    assert not (theirs / "kept").exists()
+    assert project.files() == before
 
 
 WRITER = """
