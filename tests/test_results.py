@@ -157,3 +157,14 @@ def test_junit_has_verdict_deviation_and_place():
     assert report.junit_properties(training((2.0, 1.5, 1.0)))["first_divergence"] == "none"
     assert report.junit_properties(figure()) == {"figure_verdict": "different", "figure_rms": "29.20"}
     assert report.junit_properties(error_result(check(), "no")) == {"training_verdict": "error"}
+
+
+@pytest.mark.parametrize("steps", [401, 777, 2000])
+def test_a_single_spike_survives_the_thinning(steps):
+    """Wherever in a long training one loss is off, up or down, its curve still shows it."""
+    losses = [2.0 + step % 7 for step in range(steps)]
+    for step in range(1, steps, steps // 10):
+        for spike in (-5.0, 50.0):
+            (curve,) = curves(compared(losses, [*losses[:step], spike, *losses[step + 1 :]]))
+            assert spike in curve["values"]
+            assert step in curve["steps"]
