@@ -333,6 +333,12 @@ MESSAGES = [
         "mpl-results-always = 0 means true to pytest-mpl\n  where  data/cifar.npz\n  fix    remove the line",
     ),
     (
+        errors.HistoryFileError(path="build", reason="Is a directory"),
+        "the history of margins cannot be kept: Is a directory\n"
+        "  where  build\n"
+        "  fix    name a file in a folder that can be written: --training-history=FILE, or the ini option training_history",
+    ),
+    (
         errors.RemoteBaselineError(path="data/cifar.npz"),
         "baselines cannot be read from data/cifar.npz: records are compared with local files\n"
         "  where  --mpl-baseline-path\n"

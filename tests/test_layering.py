@@ -54,8 +54,11 @@ ORDER = [
     "events",
     "figures",
     "tensorboard",
+    "results",
+    "history",
     "report",
     "commands",
+    "page",
     "plugin",
 ]
 """Top to bottom: a module imports only from those above it."""

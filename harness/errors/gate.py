@@ -12,6 +12,7 @@ __all__ = [
     "BaselineStatesError",
     "BaselineWriteError",
     "CheckedTwiceError",
+    "HistoryFileError",
     "MarkerOptionError",
     "NotAFigureError",
     "NotComparedError",
@@ -133,6 +134,14 @@ class NotAFigureError(SuiteError):
     what = "the test returned {found}, not a figure"
     where = "{nodeid}"
     fix = "end the test with `return figure`"
+
+
+class HistoryFileError(SuiteError):
+    """The margins of past runs cannot be kept."""
+
+    what = "the history of margins cannot be kept: {reason}"
+    where = "{path}"
+    fix = "name a file in a folder that can be written: --training-history=FILE, or the ini option training_history"
 
 
 class MarkerOptionError(SuiteError):

@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
             vary(config, session.assignment.variation)
         else:
             figure_gate.configure(config)
+            session.outcome.prepare(session.history)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):
@@ -137,8 +138,9 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
 
 @pytest.hookimpl(trylast=True)  # after pytest-xdist has collected what its workers counted
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's counts to the session that started it; under --strict, orphans are a failure."""
+    """Write the report, hand a worker's counts to its session, and fail over orphans under --strict."""
     state = session.config.stash[SESSION]
+    state.outcome.finish()
     if state.strict and state.counts.orphans and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)

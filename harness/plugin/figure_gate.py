@@ -1,6 +1,5 @@
 """Hooks that close the holes of pytest-mpl: names, figures that are not compared, files that are half written."""
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +11,13 @@ from harness.baselines import baseline_name, orphans, save_figure
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
 from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin.figure_outcome import figure_outcome, figure_rms
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.regression import skip_unless_writer
 from harness.plugin.selection import select
 from harness.plugin.session import SESSION, Session
+from harness.report import figure_difference
 
 
 __all__ = ["FigureGate", "configure"]
@@ -154,7 +155,10 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        return pytest.fail.Exception(f"{failed}\n  accept    {self._accept(item)}", pytrace=False)
+        page = self._session.shown(self._session.outcome.page)
+        text = f"{failed}\n  look      {page}\n  accept    {self._accept(item)}"
+        self._keep(item, passed=False, text=text)
+        return pytest.fail.Exception(text, pytrace=False)
 
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline; return the command line that accepts it."""
@@ -162,7 +166,7 @@ class FigureGate:
         result = self._results(item) / f"result{baseline.suffix}"
         if not (baseline.is_file() and result.is_file()):
             return regenerate_command(item, self._session)
-        difference = _difference(self._results(item))
+        difference = figure_difference(figure_rms(self._results(item)))
         return offers.keep(item, self._session, baseline, result.read_bytes(), difference=difference)[1]
 
     def _check_will_compare(self, item: pytest.Item) -> None:
@@ -179,8 +183,8 @@ class FigureGate:
                 self._save(file)
         elif self._mpl and is_ours(item.config, item):
             self._count()
-            rms = _rms(self._results(item))
-            item.user_properties.append(("figure_rms", rms))
+            rms = figure_rms(self._results(item)) or 0.0
+            self._keep(item, passed=True, text="")
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
 
@@ -191,6 +195,15 @@ class FigureGate:
             save_figure(target, file.read_bytes(), self._session.provenance)
             self._session.counts.generated += 1
         file.unlink()
+
+    def _keep(self, item: pytest.Item, *, passed: bool, text: str) -> None:
+        """Keep what became of a figure for the report."""
+        marker = item.get_closest_marker(MARKER)
+        if marker and self._mpl and not self._staging and is_ours(item.config, item):
+            tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
+            folder, session = self._results(item), self._session
+            found = figure_outcome(item, session, folder, tolerance=tolerance, passed=passed, text=text)
+            session.outcome.add(item, found)
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:
@@ -235,23 +248,3 @@ def _in_ci() -> bool:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _rms(folder: Path) -> float:
-    """Return the root mean square difference in grey levels, which pytest-mpl leaves out when a figure passes."""
-    import numpy as np
-    from PIL import Image
-
-    files = [folder / "baseline.png", folder / "result.png"]
-    if not all(file.exists() for file in files):  # another format than PNG, or a hash library
-        return 0.0
-    one, other = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files)
-    if one.shape != other.shape:
-        return math.inf
-    return float(np.sqrt(np.mean((one - other) ** 2)))
-
-
-def _difference(folder: Path) -> str:
-    """Say how a figure that failed differs from its baseline."""
-    rms = _rms(folder)
-    return f"the figure differs, RMS {rms:.2f}" if math.isfinite(rms) else "the figure has another size"

@@ -10,13 +10,14 @@ import pytest
 from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
+from harness.errors import BaselineMissingError, CheckedTwiceError, HarnessError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices, evidence, offers
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 from harness.recipe import Precision
+from harness.results import error_result, training_result
 from harness.thresholds import IN_EVENT_FILES
 
 
@@ -165,18 +166,25 @@ class TrainingRegression:
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
         offers.withdrawn(self._item, self._session, checked.path)
-        baseline = checked.baseline()
-        comparison = self._comparison(checked, baseline)
+        try:
+            baseline = checked.baseline()
+            comparison = self._comparison(checked, baseline)
+        except HarnessError as error:
+            self._session.outcome.add(self._item, error_result(checked.check, str(error)))
+            raise
         self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
-        if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
-            pytest.fail(self._failure(comparison, checked, baseline), pytrace=False)
+        failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
+        text = self._failure(comparison, checked, baseline) if failed else report.note(comparison)
+        self._session.outcome.add(self._item, training_result(checked.check, comparison, passed=not failed, text=text))
+        if failed:
+            pytest.fail(text, pytrace=False)
         if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
-            counts.notes.append(report.note(comparison))  # its margin is another
+            counts.notes.append(text)  # its margin is another
         elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
@@ -213,7 +221,8 @@ class TrainingRegression:
             difference=report.difference(comparison),
             obstacle=_obstacle(baseline),
         )
-        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
+        look = [str(session.shown(session.outcome.page))]
+        look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
         present = dataclasses.replace(comparison.record, provenance=session.provenance)
         comparison = dataclasses.replace(comparison, record=present)

@@ -14,6 +14,7 @@ import pytest
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
 from harness.files import write
 from harness.plugin.counts import Counts
+from harness.plugin.outcome import Outcome
 from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.plugin.runs import Runs
 from harness.variation import varied
@@ -52,6 +53,7 @@ class Session:
         self.counts = Counts()
         self.started = time.time()
         self.output = config.rootpath / "build" / "harness"
+        self.outcome = Outcome(config, self.output)
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
@@ -135,6 +137,14 @@ class Session:
         """Folder of the TensorBoard runs."""
         option = self.config.getoption("--tensorboard")
         return Path(option).absolute() if option else self.output / "tensorboard"
+
+    @property
+    def history(self) -> Path | None:
+        """File with the margins of past runs, if they are kept."""
+        if option := self.config.getoption("--training-history"):
+            return Path(option).absolute()
+        ini = self.config.getini("training_history")
+        return self.config.rootpath / ini if ini else None
 
     @property
     def cifar10(self) -> str | None:

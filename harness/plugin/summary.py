@@ -7,6 +7,7 @@ import pytest
 
 from harness.errors import NoCifar10Error
 from harness.files import scraps
+from harness.plugin.github import tell_github
 from harness.plugin.offers import accept_command
 from harness.plugin.session import Session
 from harness.thresholds import THRESHOLD
@@ -17,12 +18,15 @@ __all__ = ["write_summary"]
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
     """Write the section, if this session had anything to do with training."""
-    lines = [*_trainings(session), *_comparisons(session), *_skips(reporter), *_orphans(session), *_scraps(session)]
+    lines = [*_trainings(session), *_comparisons(session), *_report(session), *_skips(reporter), *_orphans(session)]
+    lines += _scraps(session)
     if lines:
         reporter.ensure_newline()
         reporter.section("training regression")
         for line in lines:
             reporter.line(line)
+    if session.outcome.results:
+        tell_github(reporter, session.outcome.results, session.outcome.markdown)
 
 
 def _trainings(session: Session) -> Iterator[str]:
@@ -55,6 +59,14 @@ def _comparisons(session: Session) -> Iterator[str]:
             f"margins of what passed: deviation {counts.largest_deviation:.1e} of {THRESHOLD:.0e}, "
             f"figure RMS {counts.largest_rms:.2f}"
         )
+
+
+def _report(session: Session) -> Iterator[str]:
+    if session.outcome.results:
+        from harness.report import trends
+
+        yield from trends(session.outcome.results)
+        yield f"report: {session.shown(session.outcome.page)}"
 
 
 def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
