@@ -107,8 +107,8 @@ class Recording:
             self.distributions.add_last("gradient", watched.last_gradients(), self._step)
 
     def trained(self) -> Iterator[Watched]:
-        """Yield what is trained by an optimizer now: no averages, no models that others took the place of."""
-        yield from (watched for watched in self.watched if watched.optimizers and not watched.replaced)
+        """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
+        yield from (each for each in self.watched if each.optimizers and each.opened and not each.replaced)
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
         if current().other_layout:

@@ -124,6 +124,14 @@ def test_any_kind_of_tensor_is_counted(tensor):
     assert limits[0] <= limits[1]
 
 
+def test_of_a_large_tensor_a_sample_is_counted():
+    """Evenly spaced elements: a histogram of a hundred million weights costs what one of a million does."""
+    counts = histogram(torch.arange(2**21, dtype=torch.float32))[1]
+
+    assert 2**19 < sum(counts) <= 2**20
+    assert max(counts) < 1.1 * sum(counts) / HISTOGRAM_BINS
+
+
 def test_ones_are_counted_as_ones():
     """A tensor of equal elements has limits without a width, and one bin."""
     assert histogram(torch.ones(50)) == ((1.0, 1.0), (50, *[0] * (HISTOGRAM_BINS - 1)))
@@ -240,6 +248,39 @@ def test_maps_change_no_number():
 
     assert plain.streams == compiled.streams
     assert not model[0]._forward_hooks
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_maps_are_kept_in_any_mode_without_gradients(mode):
+    """Also where the tensors of an evaluation may not be used in training any more."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        for images, labels in batches(2):
+            functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            recorder.log(loss=0.0)
+        model.eval()
+        with mode():
+            model(images)
+
+    assert maps_of(recorder.record) == {"input": (1, 8, 8), "0": (4, 6, 6)}
+
+
+def test_a_model_that_never_ran_has_nothing_to_show():
+    """A lazy model beside the trained one, which never gets its shapes, is no error."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        lazy = nn.LazyConv2d(4, 3)
+        recorder.watch(lazy, torch.optim.SGD(lazy.parameters(), lr=0.1), name="lazy")
+        recorder.watch(model, optimizer)
+        for images, labels in batches(2):
+            functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+            recorder.log(loss=0.0)
+
+    assert "filters" in recorder.record.pictures
+    assert not [name for name in recorder.record.histograms if "lazy" in name]
 
 
 def test_dead_maps_are_left_out():
