@@ -1,16 +1,16 @@
 """Where baselines live: their file names, reading, atomic writing, and files that no test claims."""
 
 import contextlib
+import dataclasses
 import glob
 import hashlib
-import os
 import re
-import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from harness import png
 from harness.errors import (
     BaselineCorruptError,
     BaselineEditedError,
@@ -22,6 +22,7 @@ from harness.errors import (
     RecordError,
     StatesError,
 )
+from harness.files import write
 from harness.record import Record
 
 
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SUFFIXES",
     "baseline_name",
-    "check_writable",
     "load_baseline",
     "load_states",
-    "move",
     "orphans",
     "save_baseline",
+    "save_figure",
 ]
 
 SUFFIXES = (".json", ".png", ".safetensors")
@@ -158,6 +158,8 @@ def _states_path(path: Path, sha256: str) -> Path:
 def save_baseline(path: Path, record: Record, states: "States | None" = None) -> None:
     """Write a record, and its states, as a baseline: wholly or not at all.
 
+    A stored baseline that differs in its provenance only stays as it is: it was made when it says it was.
+
     Raises:
         NonFiniteError: the record holds NaN or infinity.
         BaselineWriteError: the file cannot be written; what stood there still stands.
@@ -166,15 +168,17 @@ def save_baseline(path: Path, record: Record, states: "States | None" = None) ->
         step, stage, stream, value = found
         raise NonFiniteError(step=step, stage=stage, stream=stream, value=value, name=record.name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         kept = _states_path(path, states.sha256) if states else None
+        if _stands(path, record) and not (states and kept and not _holds(kept, states.to_bytes())):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
         former = set(path.parent.glob(f"{glob.escape(path.stem)}~{'?' * _HASH_DIGITS}.safetensors"))
         with contextlib.ExitStack() as scraps:
             if states and kept:
                 if kept not in former:
                     scraps.callback(kept.unlink, missing_ok=True)
-                _write(kept, states.to_bytes())
-            _write(path, record.to_text().encode())
+                write(kept, states.to_bytes())
+            write(path, record.to_text().encode())
             scraps.pop_all()
         for file in former - {kept}:
             file.unlink()
@@ -182,56 +186,41 @@ def save_baseline(path: Path, record: Record, states: "States | None" = None) ->
         raise BaselineWriteError(path=path, reason=error.strerror or error) from error
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write beside the file, flush to disk, then rename over it: a reader sees the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+def _stands(path: Path, record: Record) -> bool:
+    """Tell whether a baseline is that record already, and says where it came from."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(Path(name), path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        stored = Record.from_text(_read(path))
+    except (OSError, ValueError, RecordError):
+        return False
+    plain = (dataclasses.replace(either, provenance={}).to_text() for either in (stored, record))
+    return bool(stored.provenance) and len({*plain}) == 1
 
 
-def _publish(temporary: Path, path: Path) -> None:
-    temporary.chmod(0o644)  # mkstemp's files are private
-    temporary.replace(path)
+def _holds(path: Path, data: bytes) -> bool:
+    return path.exists() and path.read_bytes() == data
 
 
-def move(source: Path, target: Path) -> None:
-    """Put a finished file, on any disk, in a baseline's place: wholly or not at all.
+def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
+    """Write a figure as a baseline: wholly or not at all.
+
+    A stored figure that differs in its provenance only stays as it is.
+
+    Args:
+        path: its file.
+        data: its bytes.
+        about: its provenance; only a PNG keeps it.
 
     Raises:
         BaselineWriteError: it cannot be written; what stood there still stands.
     """
-    temporary = target.with_name(f".{target.name[:100]}.{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(source.read_bytes())
-        _publish(temporary, target)
+        stored = path.read_bytes() if path.exists() else b""
+        if png.annotations(stored) and png.plain(stored) == png.plain(data):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, png.annotated(data, about))
     except OSError as error:
-        raise BaselineWriteError(path=target, reason=error.strerror or error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    source.unlink()
-
-
-def check_writable(folder: Path) -> None:
-    """Make sure, before any training, that baselines can be written to a folder; create it if need be.
-
-    Raises:
-        BaselineWriteError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BaselineWriteError(path=folder, reason=error.strerror or error) from error
+        raise BaselineWriteError(path=path, reason=error.strerror or error) from error
 
 
 def orphans(folder: Path, claimed: Collection[str]) -> list[str]:

@@ -68,7 +68,8 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
 def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | None:
     """Return limits and counts of the bins of a tensor's elements, or None if there are fewer finite ones than bins.
 
-    The limits are rounded outwards to two digits: short in a diff, and the same on every machine.
+    The limits are rounded outwards to two digits: short in a diff, and the same on every machine. If all elements are
+    alike, the limits are, too, and the first bin holds them.
 
     Args:
         tensor: any shape and dtype; NaN and infinity are left out.
@@ -78,10 +79,10 @@ def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | N
     if values.size < HISTOGRAM_BINS:
         return None
     low, high = _rounded(values.min(), ROUND_FLOOR), _rounded(values.max(), ROUND_CEILING)
-    if not _NARROWEST < high - low < math.inf:  # all alike, mostly
-        low, high = low - 0.5, high + 0.5
     if not math.isfinite(high - low):
         return None
+    if high - low < _NARROWEST:  # all alike: ones or zeros, mostly
+        return (low, low), (len(values), *[0] * (HISTOGRAM_BINS - 1))
     counts, _ = np.histogram(values, HISTOGRAM_BINS, (low, high))
     return (low, high), tuple(counts.tolist())
 

@@ -14,7 +14,7 @@ from harness.record import PICTURE_IMAGES, PICTURE_SIDE, Picture
 
 __all__ = ["activation_pictures", "class_labels", "confusion", "filter_picture", "mistakes", "picture"]
 
-_MISTAKES = 4
+_MISTAKES = 3
 """Most-confident mistakes that are kept."""
 _FILTERS = 64
 _FILTER_PIXELS = 4096

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import errors
-from harness.baselines import baseline_name, check_writable, load_baseline, load_states, move, orphans, save_baseline
+from harness.baselines import baseline_name, load_baseline, load_states, orphans, save_baseline, save_figure
+from harness.files import check_writable
 from harness.record import Calibration, Stream
 from harness.states import States
 from tests.test_record import record_of
@@ -78,13 +79,13 @@ def test_nan_is_not_saved(tmp_path):
 def test_a_folder_in_the_way_is_a_write_error(tmp_path):
     """Whatever the system says, it is one error."""
     (tmp_path / "a.png").mkdir()
-    source = tmp_path / "source"
-    source.write_bytes(b"picture")
+    file = tmp_path / "file"
+    file.write_bytes(b"in the way")
 
     with pytest.raises(errors.BaselineWriteError):
-        move(source, tmp_path / "a.png")
+        save_figure(tmp_path / "a.png", b"picture", {})
     with pytest.raises(errors.BaselineWriteError):
-        check_writable(source)
+        check_writable(file)
 
 
 def test_a_huge_file_is_not_read_into_memory(tmp_path):

@@ -168,8 +168,8 @@ MESSAGES = [
         "  fix    find where the number is made: neither a baseline nor a figure can hold it",
     ),
     (
-        errors.NoPictureError(name="loss", picture="batch", remedy="log it"),
-        "the record of loss holds no batch images\n  where  figures.batch_grid\n  fix    log it",
+        errors.NoPictureError(name="loss", picture="filters", figure="filters", remedy="log it"),
+        "the record of loss holds no filters\n  where  figures.filters\n  fix    log it",
     ),
     (
         errors.NoStreamError(name="loss", stream="loss", figure="loss_curve", remedy="log it"),
@@ -247,6 +247,60 @@ MESSAGES = [
         "  fix    make the folder writable and the disk roomy, then run the command again; nothing was changed",
     ),
     (
+        errors.NothingFailedError(place="build/harness/failed"),
+        "no result of a failed comparison is kept here\n"
+        "  where  build/harness/failed\n"
+        "  fix    run pytest --mpl first; what differs from its baseline can then be accepted",
+    ),
+    (
+        errors.NoCandidateError(name="x", place="build/harness/failed", known="a, b"),
+        "no result of a failed comparison is called 'x'\n  where  build/harness/failed\n  fix    use one of a, b",
+    ),
+    (
+        errors.NoReasonError(),
+        "a baseline does not change without a reason\n"
+        "  where  --reason\n"
+        '  fix    --reason "...", in words that a reviewer will understand',
+    ),
+    (
+        errors.CandidateCorruptError(path="a.json.candidate", reason="it is larger than 1 MiB"),
+        "the note on a failed comparison cannot be used: it is larger than 1 MiB\n"
+        "  where  a.json.candidate\n"
+        "  fix    delete it and run the test again",
+    ),
+    (
+        errors.CandidateIncompleteError(path="a.json", reason="it is not there", command="pytest x"),
+        "the result cannot be accepted: it is not there\n"
+        "  where  a.json\n"
+        "  fix    run the test again, or train anew: pytest x",
+    ),
+    (
+        errors.CandidateStaleError(name="a", reason="t.py changed after the comparison", test="t.py::test_a"),
+        "the result for a is stale: t.py changed after the comparison\n"
+        "  where  t.py::test_a\n"
+        "  fix    run the test again: pytest --mpl 't.py::test_a'",
+    ),
+    (
+        errors.NeedsTrainingError(name="a", obstacle="it holds the summaries of 8 seeds", command="pytest x"),
+        "the result for a is no whole baseline: it holds the summaries of 8 seeds\n  fix    pytest x",
+    ),
+    (
+        errors.NotStoredError(name="x", place="baselines"),
+        "there is no baseline, file or folder 'x'\n"
+        "  where  baselines\n"
+        "  fix    give a name that `harness list` prints, a file, a folder, or REVISION:PATH",
+    ),
+    (
+        errors.RevisionError(text="HEAD~9:x"),
+        "git has nothing under 'HEAD~9:x'\n  fix    give a revision and a path from here, e.g. HEAD~1:baselines",
+    ),
+    (
+        errors.NotGeneratingError(option="--only-missing"),
+        "--only-missing chooses which baselines are written, and none are\n"
+        "  where  the command line\n"
+        "  fix    add --mpl-generate-path=baselines, or leave --only-missing out",
+    ),
+    (
         errors.NotComparedError(nodeid="t.py::test_a"),
         "this figure was collected but not compared\n"
         "  where  t.py::test_a\n"
@@ -277,6 +331,12 @@ MESSAGES = [
     (
         errors.ResultsAlwaysError(value=0, path="data/cifar.npz"),
         "mpl-results-always = 0 means true to pytest-mpl\n  where  data/cifar.npz\n  fix    remove the line",
+    ),
+    (
+        errors.HistoryFileError(path="build", reason="Is a directory"),
+        "the history of margins cannot be kept: Is a directory\n"
+        "  where  build\n"
+        "  fix    name a file in a folder that can be written: --training-history=FILE, or the ini option training_history",
     ),
     (
         errors.RemoteBaselineError(path="data/cifar.npz"),

@@ -1,5 +1,7 @@
 """Promises of the figures: pure functions of a record, without glyphs, exact to the pixel."""
 
+import dataclasses
+import functools
 import io
 import math
 
@@ -12,15 +14,46 @@ from hypothesis import strategies as st
 from matplotlib import pyplot
 from PIL import Image
 
-from harness import errors, figures
+from harness import compare, errors, figures
 from harness.figures.digits import DIGITS, leading_digits
-from harness.record import Picture, Stream
+from harness.record import HISTOGRAM_BINS, Histogram, Picture, Record, Stream
 from tests.test_record import record_of
 
 
 def losses(steps=60, factor=1.0):
     """A falling loss."""
     return tuple((0.5 + 1.8 * math.exp(-step / 20)) * factor for step in range(steps))
+
+
+STEPS = tuple(range(60))
+TENSORS = {
+    "conv1.weight": [4, 3, 3, 3],
+    "conv1.bias": [4],
+    "conv2.weight": [8, 4, 3, 3],
+    "classifier.weight": [10, 128],
+}
+
+
+def tensor_streams():
+    """Norms of gradients, updates and weights, each layer's another, and two learning rates."""
+    streams = {"learning_rate/conv1.weight": Stream("schedule", STEPS, tuple(0.1 / (1 + step) for step in STEPS))}
+    streams["learning_rate/conv1.bias"] = Stream("schedule", STEPS, (0.05,) * len(STEPS))
+    for kind, stage, size in (("gradient", "backward", 0.3), ("update", "update", 0.01), ("weight", "state", 2.0)):
+        for index, name in enumerate(TENSORS):
+            norms = tuple(size * (1 + index) * math.exp(-step / 40) for step in STEPS)
+            streams[f"{kind}/{name}"] = Stream(stage, STEPS, norms)
+    return streams
+
+
+def histograms():
+    """Weights that spread, from ones, and gradients that shrink."""
+    bell = tuple(round(100 * math.exp(-((i - 15.5) ** 2) / 30)) for i in range(HISTOGRAM_BINS))
+    ones = (sum(bell), *[0] * (HISTOGRAM_BINS - 1))
+    return {
+        "weight/conv1.weight": Histogram((0, 60), ((1.0, 1.0), (0.9, 1.2)), (ones, bell)),
+        "weight/conv2.weight": Histogram((0, 60), ((-0.1, 0.1), (-0.3, 0.4)), (bell, bell[::-1])),
+        "gradient/conv1.weight": Histogram((0, 59), ((-0.1, 0.1), (-0.01, 0.02)), (bell, bell)),
+    }
 
 
 def a_record(loss=None, **changes):
@@ -30,16 +63,36 @@ def a_record(loss=None, **changes):
     labels = tuple(range(10))
     streams = {
         "loss": Stream("forward", tuple(range(len(loss))), loss),
+        **tensor_streams(),
+        "evaluation/loss": Stream("evaluation", (19, 39, 59), (2.0, 1.5, 1.0)),
         "evaluation/accuracy": Stream("evaluation", (19, 39, 59), (0.2, 0.35, 0.5)),
         "evaluation/average_accuracy": Stream("evaluation", (19, 39, 59), (0.1, 0.4, 0.55)),
         "evaluation/class_accuracy[0]": Stream("evaluation", (19, 39, 59), (0.2, 0.3, 0.4)),
         "evaluation/class_accuracy[1]": Stream("evaluation", (19, 39, 59), (0.1, 0.5, 0.6)),
     }
+    small = bytes(i % 256 for i in range(4 * 8 * 8 * 3))
     pictures = {
         "batch": Picture(pixels, (10, 32, 32), labels),
         "predictions": Picture(pixels, (10, 32, 32), labels, (0, 1, 2, 3, 9, 5, 6, 7, 8, 0)),
+        "mistakes": Picture(pixels[: 2 * 32 * 32 * 3], (2, 32, 32), (3, 5), (5, 3), (0.9, 0.8)),
+        "filters": Picture(small[: 4 * 3 * 3 * 3], (4, 3, 3), limits=(-0.2, 0.2)),
+        "activation/input": Picture(small[: 8 * 8 * 3], (1, 8, 8), limits=(-1.0, 1.0)),
+        "activation/conv1": Picture(small, (4, 8, 8), limits=(-2.0, 3.0)),
+        "activation/conv2": Picture(small[: 4 * 4 * 4 * 3], (4, 4, 4), limits=(-0.5, 0.1)),
     }
-    return record_of(streams, recipe={"model": "cifar_cnn"}, pictures=pictures, **changes)
+    group = {False: "conv1.bias", True: "conv1.weight"}
+    parts = {
+        "recipe": {"model": "cifar_cnn"},
+        "data": {"name": "cifar10"},
+        "structure": {
+            name: {"shape": shape, "dtype": "float64", "requires_grad": True, "group": group[len(shape) > 1]}
+            for name, shape in TENSORS.items()
+        },
+        "pictures": pictures,
+        "histograms": histograms(),
+        "confusion": tuple(tuple(9 if row == column else row % 3 for column in range(10)) for row in range(10)),
+    }
+    return record_of(streams, **{**parts, **changes})
 
 
 def pixels_of(figure, **options):
@@ -49,12 +102,18 @@ def pixels_of(figure, **options):
     return np.asarray(Image.open(buffer).convert("RGB"), dtype=np.float64)
 
 
+@functools.cache
+def drawn(name, labelled=False):
+    """The figure of the unchanged record."""
+    return pixels_of(getattr(figures, name)(a_record(), labelled=labelled))
+
+
 def rms(one, other):
     """pytest-mpl's measure."""
     return float(np.sqrt(np.mean((pixels_of(one) - pixels_of(other)) ** 2)))
 
 
-@pytest.mark.parametrize("name", figures.__all__)
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
 def test_a_gated_figure_holds_no_glyph(name, monkeypatch):
     """Text moves with every Matplotlib and FreeType release; what is not there cannot move."""
     drawn = []
@@ -66,11 +125,11 @@ def test_a_gated_figure_holds_no_glyph(name, monkeypatch):
     assert not [text for text in drawn if text]
 
 
-@pytest.mark.parametrize("name", figures.__all__)
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
 @pytest.mark.parametrize("style", ["classic", "dark_background", "ggplot"])
 def test_no_style_of_the_surroundings_reaches_a_figure(name, style):
     """Built under any style, saved under any other: the same pixels."""
-    plain = pixels_of(getattr(figures, name)(a_record()))
+    plain = drawn(name)
     with pyplot.style.context(style, after_reset=True):
         figure = getattr(figures, name)(a_record())
         styled = pixels_of(figure, facecolor="white")
@@ -78,7 +137,7 @@ def test_no_style_of_the_surroundings_reaches_a_figure(name, style):
     assert np.array_equal(plain, styled)
 
 
-@pytest.mark.parametrize("name", figures.__all__)
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
 def test_figures_leave_nothing_in_pyplot(name):
     """No figure has to be closed, no rcParam stays changed."""
     before = dict(matplotlib.rcParams)
@@ -88,14 +147,106 @@ def test_figures_leave_nothing_in_pyplot(name):
     assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.parametrize("name", figures.__all__)
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
 def test_the_labelled_twin_has_words(name):
     """It is for people: a title, and more."""
     figure = getattr(figures, name)(a_record(), labelled=True)
     words = [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
 
     assert any("made" in text for text in words)
+    assert len(words) > 1
     assert pixels_of(figure).std() > 0
+
+
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_figures_are_pure_functions(name, labelled):
+    """The same record gives the same pixels, also after it has been stored."""
+    stored = Record.from_text(a_record().to_text())
+
+    assert np.array_equal(pixels_of(getattr(figures, name)(stored, labelled=labelled)), drawn(name, labelled))
+
+
+AXES = {
+    "loss_curve": ("step", "loss"),
+    "accuracy_curve": ("step", "accuracy"),
+    "learning_rate_curve": ("step", "learning rate"),
+    "gradient_flow": ("step", "layer"),
+    "update_ratio": ("step", "update norm / weight norm"),
+    "weight_distributions": ("weight, from the smallest to the largest of the tensor (dotted: zero)", ""),
+    "gradient_distributions": ("gradient, from the smallest to the largest of the tensor (dotted: zero)", ""),
+    "confusion_matrix": ("predicted class", "true class"),
+    "class_accuracy": ("", "accuracy (share of images, 0 to 1)"),
+    "model_structure": ("elements", ""),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_axes_say_what_they_show(name):
+    """Quantity and unit stand beside the axis."""
+    axes = getattr(figures, name)(a_record(), labelled=True).axes[0]
+
+    assert (axes.get_xlabel(), axes.get_ylabel()) == AXES[name]
+
+
+def changed(part, name, value):
+    """The record with one entry of one of its parts changed."""
+    return dataclasses.replace(a_record(), **{part: {**getattr(a_record(), part), name: value}})
+
+
+def shifted(name, step, factor):
+    """The record with one value of a stream changed."""
+    stream = a_record().streams[name]
+    values = tuple(value * factor if i == step else value for i, value in enumerate(stream.values))
+    return changed("streams", name, dataclasses.replace(stream, values=values))
+
+
+def other_picture(name):
+    """The record with one pixel of a picture inverted."""
+    picture = a_record().pictures[name]
+    pixels = bytes([255 - picture.pixels[0]]) + picture.pixels[1:]
+    return changed("pictures", name, dataclasses.replace(picture, pixels=pixels))
+
+
+def other_histogram(name):
+    """The record with some elements of a tensor in another bin, at the last step."""
+    histogram = a_record().histograms[name]
+    counts = (*histogram.counts[:-1], (50, *histogram.counts[-1][1:]))
+    return changed("histograms", name, dataclasses.replace(histogram, counts=counts))
+
+
+def other_confusion():
+    """The record with one image more right."""
+    first, second, *rest = a_record().confusion
+    return dataclasses.replace(a_record(), confusion=(first, (second[0], second[1] + 1, *second[2:]), *rest))
+
+
+MUTATIONS = {
+    "loss_curve": lambda: shifted("loss", 30, 1 + 1e-7),
+    "accuracy_curve": lambda: shifted("evaluation/accuracy", 1, 1.05),
+    "learning_rate_curve": lambda: shifted("learning_rate/conv1.bias", 30, 1 + 1e-7),
+    "gradient_flow": lambda: shifted("gradient/conv2.weight", 30, 1.2),
+    "update_ratio": lambda: shifted("update/conv2.weight", 30, 1.2),
+    "weight_distributions": lambda: other_histogram("weight/conv2.weight"),
+    "gradient_distributions": lambda: other_histogram("gradient/conv1.weight"),
+    "confusion_matrix": other_confusion,
+    "class_accuracy": other_confusion,
+    "filters": lambda: other_picture("filters"),
+    "activation_maps": lambda: other_picture("activation/conv2"),
+    "batch_grid": lambda: other_picture("batch"),
+    "prediction_grid": lambda: other_picture("predictions"),
+    "mistakes": lambda: other_picture("mistakes"),
+    "model_structure": lambda: changed("structure", "conv1.bias", {"shape": [5], "group": "conv1.bias"}),
+}
+
+
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_change_of_the_record_moves_the_figure(name, labelled):
+    """Each figure shows what it is about: one value, one pixel, one image, one shape that changed."""
+    other = getattr(figures, name)(MUTATIONS[name](), labelled=labelled)
+
+    assert not np.array_equal(pixels_of(other), drawn(name, labelled))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +256,22 @@ def test_the_labelled_twin_has_words(name):
         ("accuracy_curve", (480, 640)),
         ("batch_grid", (216, 540)),
         ("prediction_grid", (216, 540)),
+        ("learning_rate_curve", (480, 640)),
+        ("gradient_flow", (480, 640)),
+        ("update_ratio", (480, 640)),
+        ("weight_distributions", (168, 640)),
+        ("gradient_distributions", (134, 640)),
+        ("confusion_matrix", (480, 480)),
+        ("class_accuracy", (480, 640)),
+        ("filters", (68, 516)),
+        ("activation_maps", (204, 604)),
+        ("mistakes", (108, 540)),
+        ("model_structure", (190, 640)),
     ],
 )
 def test_sizes_are_fixed(name, size):
     """Figures have a size in pixels, whatever is in them."""
-    assert pixels_of(getattr(figures, name)(a_record())).shape[:2] == size
+    assert drawn(name).shape[:2] == size
 
 
 def test_a_change_in_the_ninth_digit_is_visible():
@@ -170,21 +332,247 @@ def test_wrong_predictions_differ_by_more_than_colour():
     assert right[6:30, -30:-6].std() > 1
 
 
-@pytest.mark.parametrize("name", ["loss_curve", "accuracy_curve"])
-def test_a_missing_stream_is_named(name):
-    """The message says what to log."""
-    with pytest.raises(errors.NoStreamError, match="log it: "):
-        getattr(figures, name)(record_of({}))
+KEEP = "call recorder.keep_predictions(images, labels, predicted) after the last evaluation"
+WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
+MISSING = {
+    "loss_curve": ("loss", "log it: recorder.log(loss=loss)"),
+    "accuracy_curve": ("evaluation/accuracy", "log it: recorder.evaluation(accuracy=...)"),
+    "learning_rate_curve": ("learning rate", WATCH),
+    "gradient_flow": ("gradient norms", WATCH),
+    "update_ratio": ("update norms", WATCH),
+    "weight_distributions": ("weight histograms", f"{WATCH}; a tensor of fewer than 32 elements has none"),
+    "gradient_distributions": ("gradient histograms", f"{WATCH}; a tensor of fewer than 32 elements has none"),
+    "confusion_matrix": ("confusion matrix", KEEP),
+    "class_accuracy": ("confusion matrix", KEEP),
+    "filters": (
+        "filters",
+        "watch a model whose first weight is that of a convolution over images with 3 or 1 channels",
+    ),
+    "activation_maps": (
+        "activation maps",
+        "evaluate the watched model in the block (model.eval()), and watch one with nn.Conv2d, uncompiled",
+    ),
+    "batch_grid": (
+        "batch images",
+        "call recorder.batch(images, labels) with images of at most 64x64 pixels and 1 or 3 channels",
+    ),
+    "prediction_grid": ("prediction images", KEEP),
+    "mistakes": ("mistakes", KEEP.replace("predicted)", "predicted, confidence=...)")),
+    "model_structure": ("trained tensors", WATCH),
+}
 
 
-@pytest.mark.parametrize("name", ["batch_grid", "prediction_grid"])
-def test_a_missing_picture_is_named(name):
-    """The message says which call keeps it."""
-    with pytest.raises(errors.NoPictureError, match="call recorder"):
-        getattr(figures, name)(record_of({}))
+@pytest.mark.parametrize("name", figures.OF_A_RECORD)
+def test_what_a_record_lacks_is_named(name):
+    """Word for word: what is missing, which figure wants it, which call records it."""
+    missing, remedy = MISSING[name]
+    with pytest.raises((errors.NoStreamError, errors.NoPictureError)) as caught:
+        getattr(figures, name)(record_of({}, structure={}))
+
+    assert str(caught.value) == f"the record of made holds no {missing}\n  where  figures.{name}\n  fix    {remedy}"
 
 
 def test_nan_is_not_drawn():
     """A hole in a curve is too small for pytest-mpl to see: the figure refuses."""
     with pytest.raises(errors.NonFiniteError, match="loss is nan at step 1"):
         figures.loss_curve(a_record((1.0, math.nan, 1.0)))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("gradient_flow", "gradient"), ("update_ratio", "update")])
+def test_nan_in_a_layer_is_not_drawn_either(name, kind):
+    """The message names the tensor's stream and the step."""
+    with pytest.raises(errors.NonFiniteError, match=rf"{kind}/conv1.weight is nan at step 7 "):
+        getattr(figures, name)(shifted(f"{kind}/conv1.weight", 7, math.nan))
+
+
+def test_a_layer_without_gradient_has_the_lowest_colour():
+    """A layer that is not trained stands out: its row is the first colour of the map, all others lighter."""
+    zero = Stream("backward", STEPS, (0.0,) * len(STEPS))
+    rows = pixels_of(figures.gradient_flow(changed("streams", "gradient/conv2.weight", zero)))[40:180:48, 100]
+
+    assert rows[1].tolist() == [68, 1, 84]  # of viridis
+    assert all(row.sum() > rows[1].sum() for row in rows[[0, 2]])
+
+
+def test_groups_of_one_schedule_share_a_curve():
+    """Two groups with the same rates are one line, and the legend names both."""
+    rates = a_record().streams["learning_rate/conv1.weight"]
+    one = figures.learning_rate_curve(changed("streams", "learning_rate/conv1.bias", rates), labelled=True)
+    two = figures.learning_rate_curve(a_record(), labelled=True)
+
+    assert [line.get_label() for line in one.axes[0].lines] == ["group of conv1.weight, conv1.bias"]
+    assert len(two.axes[0].lines) == 2
+
+
+def test_biases_have_no_ratio():
+    """They start at zero: only matrices and kernels are drawn."""
+    legend = figures.update_ratio(a_record(), labelled=True).axes[0].get_legend()
+
+    assert [text.get_text() for text in legend.get_texts()] == ["conv1", "conv2", "classifier"]
+
+
+def test_columns_of_digits_stand_below_their_steps():
+    """The raster is as wide as the axes above it, so that a changed column can be read off the axis."""
+    figure = figures.loss_curve(a_record(), labelled=True)
+    box = figure.axes[0].get_window_extent()
+
+    assert (round(box.x0), round(box.width)) == (72, figure.images[0].get_array().shape[1])
+
+
+def test_many_layers_and_tensors_fit():
+    """A deep model: evenly spread layers, the first and the last among them, at a bounded size."""
+    names = [f"a.very.long.name.of.a.block.in.a.deep.model.layers.{i}.weight" for i in range(500)]
+    kinds = ("gradient", "update", "weight")
+    norms = {f"{kind}/{name}": Stream("backward", (0,), (1.0,)) for kind in kinds for name in names}
+    structure = {name: {"shape": [8, 8], "dtype": "float64", "requires_grad": True, "group": name} for name in names}
+    bell = a_record().histograms["gradient/conv1.weight"]
+    record = record_of(norms, structure=structure, histograms={f"weight/{name}": bell for name in names})
+    for name in ("gradient_flow", "update_ratio", "model_structure", "weight_distributions"):
+        assert pixels_of(getattr(figures, name)(record)).shape[0] <= 1400
+        figure = getattr(figures, name)(record, labelled=True)
+        words = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+        assert any("...of.a.block.in" in text or ".layers.0" in text for text in words), name
+        assert any(".layers.499" in text for text in words), name
+
+
+def test_classes_have_their_names():
+    """Of CIFAR-10 and the embedded set; of other data, numbers."""
+    captions = [
+        [text.get_text() for text in figures.mistakes(a_record(data={"name": data}), labelled=True).texts]
+        for data in ("cifar10", "synthetic", "mine")
+    ]
+
+    assert "cat\ntaken for\ndog\n90.0% sure" in captions[0]
+    assert "frame\ntaken for\ndiagonal cross\n90.0% sure" in captions[1]
+    assert "class 3\ntaken for\nclass 5\n90.0% sure" in captions[2]
+
+
+def test_classes_without_test_images_are_drawn_as_such():
+    """A row of zeros is grey, not black, and no division by zero."""
+    record = a_record(confusion=((3, 1), (0, 0)))
+    matrix = pixels_of(figures.confusion_matrix(record))
+
+    assert matrix[400, 100].tolist() == [204, 204, 204]
+    assert figures.class_accuracy(record, labelled=True).axes[0].patches[1].get_height() == 0
+
+
+def test_the_film_shows_every_step():
+    """An animated GIF, a frame a step, the last one longer; the curve grows to the right."""
+    with Image.open(io.BytesIO(figures.film(a_record()))) as film:
+        blue = []
+        for index in range(film.n_frames):
+            film.seek(index)
+            pixels = np.asarray(film.convert("RGB")).astype(int)[60:200]
+            blue.append((np.abs(pixels - (0, 0x72, 0xB2)).sum(axis=2) < 60).any(axis=0).sum())
+        assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (60, (640, 480), 2000, 0)
+
+    assert blue == sorted(blue)
+    assert blue[-1] > 400
+
+
+def test_the_film_of_a_long_training_is_short():
+    """Evenly spread steps, at most sixty frames; the same record gives the same bytes."""
+    steps = tuple(range(300))
+    streams = {name: Stream("forward", steps, (1.0,) * 300) for name in ("loss", "gradient/w")}
+    first, second = (figures.film(record_of(streams)) for _ in range(2))
+
+    assert first == second
+    with Image.open(io.BytesIO(first)) as film:
+        assert film.n_frames <= 60
+
+
+@pytest.mark.parametrize("part", ["loss", "gradient"])
+def test_a_film_needs_losses_and_gradients(part):
+    """The message names the figure and what it lacks."""
+    kept = {name: stream for name, stream in a_record().streams.items() if not name.startswith(part)}
+
+    with pytest.raises(errors.NoStreamError, match=r"figures\.film"):
+        figures.film(record_of(kept))
+
+
+def test_a_sheet_shows_where_two_figures_differ():
+    """Baseline, present and difference beside each other; the difference is white where nothing differs."""
+    sheet = figures.side_by_side(figures.loss_curve(a_record()), figures.loss_curve(MUTATIONS["loss_curve"]()))
+    pixels = np.asarray(sheet).astype(int)
+    before, now, difference = (pixels[28:508, 12 + i * 652 : 652 + i * 652] for i in range(3))
+    differs = (before != now).any(axis=2)
+
+    assert sheet.size == (1968, 520)
+    assert differs.any()
+    assert ((difference != 255).any(axis=2) == differs).all()
+
+
+def test_a_sheet_of_equal_figures_has_no_difference():
+    """All white, whatever is drawn; images are taken, too."""
+    image = Image.new("RGB", (30, 20), "#123456")
+    pixels = np.asarray(figures.side_by_side(image, image.copy()))
+
+    assert (pixels[29:47, 97:125] == 255).all()
+
+
+def test_a_sheet_of_two_sizes_pads_the_smaller():
+    """What only one of them has is a difference."""
+    sheet = figures.side_by_side(Image.new("RGB", (30, 20), "black"), Image.new("RGB", (40, 20), "black"))
+    difference = np.asarray(sheet)[28:48, 12 + 2 * 52 : 52 + 2 * 52]
+
+    assert (difference[:, :30] == 255).all()
+    assert (difference[:, 30:] != 255).any(axis=2).all()
+
+
+def comparison(**changes):
+    """The record against itself with changes."""
+    return compare(a_record(), dataclasses.replace(a_record(), **changes))
+
+
+def test_deviations_of_equal_records_are_pale_blue():
+    """Every value of every stream is there, and none has moved."""
+    pixels = pixels_of(figures.deviations(comparison()))[25, 25:600]
+
+    assert {tuple(pixel) for pixel in pixels} == {(204.0, 226.0, 244.0)}
+
+
+def test_deviations_show_step_and_stream():
+    """One value beyond the threshold is one cell in colour, on a row and a column of its own; infinity is the last."""
+    for factor, colour in ((1 + 1e-13, "grey"), (1.001, "colour"), (math.nan, "colour")):
+        streams = shifted("gradient/conv1.weight", 30, factor).streams
+        cells = pixels_of(figures.deviations(comparison(streams=streams)))
+        moved = (cells != pixels_of(figures.deviations(comparison()))).any(axis=2)
+        rows, columns = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
+        pixel = cells[rows[0], columns[0]]
+
+        assert (columns[0], columns[-1]) == (20 + 30 * 10, 20 + 30 * 10 + 9)
+        assert len(rows) <= 480 / len(streams)
+        assert (np.ptp(pixel) < 1) == (colour == "grey")
+
+
+def test_a_stream_that_is_missing_is_infinitely_far():
+    """It has the last colour."""
+    streams = {name: stream for name, stream in a_record().streams.items() if name != "loss"}
+    pixels = pixels_of(figures.deviations(comparison(streams=streams)))
+
+    assert (np.abs(pixels - (240, 249, 33)).sum(axis=2) < 3).any()  # of plasma
+
+
+def test_labelled_deviations_name_the_streams_that_leave_first():
+    """The logged ones, then those beyond the threshold by step; the verdict is in the title."""
+    streams = shifted("gradient/classifier.weight", 3, 2.0).streams
+    figure = figures.deviations(comparison(streams=streams), labelled=True)
+    names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+
+    assert {"loss", "gradient/classifier.weight"} <= set(names)
+    assert figure.axes[0].get_title() == "Deviation from the baseline, made: different"
+    assert figure.axes[0].get_ylabel() == "relative deviation"
+
+
+def test_gated_deviations_hold_no_glyph():
+    """They are one raster."""
+    figure = figures.deviations(comparison())
+
+    assert not [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert pixels_of(figure).shape[:2] == (480, 640)
+
+
+def test_all_figures_have_their_place():
+    """What a module of figures offers is in `figures`, and the record's figures are listed in both."""
+    assert set(figures.OF_A_RECORD) <= set(figures.__all__)
+    assert set(figures.__all__) - set(figures.OF_A_RECORD) == {"OF_A_RECORD", "deviations", "film", "side_by_side"}

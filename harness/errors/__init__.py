@@ -8,6 +8,7 @@ HarnessError
 ├── RecorderError          a training loop that is watched in a wrong way
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
+├── AcceptError            a result that cannot become a baseline
 ├── RerunError             a training that could not be run again as a rerun has to be
 ├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
 ├── EquivalenceError       seeds that cannot be judged together
@@ -16,6 +17,16 @@ HarnessError
 Each leaf states what went wrong, where, and what to do, as templates that its facts fill in.
 """
 
+from harness.errors.accepting import (
+    AcceptError,
+    CandidateCorruptError,
+    CandidateIncompleteError,
+    CandidateStaleError,
+    NeedsTrainingError,
+    NoCandidateError,
+    NoReasonError,
+    NothingFailedError,
+)
 from harness.errors.base import (
     HarnessError,
 )
@@ -45,13 +56,17 @@ from harness.errors.gate import (
     BaselineStatesError,
     BaselineWriteError,
     CheckedTwiceError,
+    HistoryFileError,
     MarkerOptionError,
     NotAFigureError,
     NotComparedError,
+    NotGeneratingError,
+    NotStoredError,
     RemoteBaselineError,
     RerunError,
     RerunFailedError,
     ResultsAlwaysError,
+    RevisionError,
     SharedBaselineError,
     SuiteError,
     UnrepeatableError,
@@ -99,6 +114,7 @@ from harness.errors.training import (
 
 
 __all__ = [
+    "AcceptError",
     "BaselineCorruptError",
     "BaselineEditedError",
     "BaselineError",
@@ -106,6 +122,9 @@ __all__ = [
     "BaselineNonFiniteError",
     "BaselineStatesError",
     "BaselineWriteError",
+    "CandidateCorruptError",
+    "CandidateIncompleteError",
+    "CandidateStaleError",
     "CheckedTwiceError",
     "DataCorruptError",
     "DataError",
@@ -122,6 +141,7 @@ __all__ = [
     "FieldError",
     "ForeignOptimizerError",
     "HarnessError",
+    "HistoryFileError",
     "LowPrecisionError",
     "MarkerOptionError",
     "MetricMissingError",
@@ -129,13 +149,16 @@ __all__ = [
     "MixedPrecisionError",
     "ModelError",
     "ModelOutputError",
+    "NeedsTrainingError",
     "NeverSteppedError",
+    "NoCandidateError",
     "NoCifar10Error",
     "NoDeviceError",
     "NoLibraryError",
     "NoLossError",
     "NoMetricError",
     "NoPictureError",
+    "NoReasonError",
     "NoScalarError",
     "NoSeedsError",
     "NoStreamError",
@@ -146,7 +169,10 @@ __all__ = [
     "NotANumberError",
     "NotComparedError",
     "NotFinishedError",
+    "NotGeneratingError",
     "NotRecordingError",
+    "NotStoredError",
+    "NothingFailedError",
     "NothingWatchedError",
     "RecipeError",
     "RecordError",
@@ -155,6 +181,7 @@ __all__ = [
     "RerunError",
     "RerunFailedError",
     "ResultsAlwaysError",
+    "RevisionError",
     "SameNamesError",
     "SeedCountError",
     "SeedMissingError",

@@ -12,13 +12,17 @@ __all__ = [
     "BaselineStatesError",
     "BaselineWriteError",
     "CheckedTwiceError",
+    "HistoryFileError",
     "MarkerOptionError",
     "NotAFigureError",
     "NotComparedError",
+    "NotGeneratingError",
+    "NotStoredError",
     "RemoteBaselineError",
     "RerunError",
     "RerunFailedError",
     "ResultsAlwaysError",
+    "RevisionError",
     "SharedBaselineError",
     "SuiteError",
     "UnrepeatableError",
@@ -77,6 +81,21 @@ class BaselineWriteError(BaselineError):
     fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
 
 
+class NotStoredError(BaselineError):
+    """A command was given a name that no baseline has."""
+
+    what = "there is no baseline, file or folder {name!r}"
+    where = "{place}"
+    fix = "give a name that `harness list` prints, a file, a folder, or REVISION:PATH"
+
+
+class RevisionError(BaselineError):
+    """A command was given something that git does not know."""
+
+    what = "git has nothing under {text!r}"
+    fix = "give a revision and a path from here, e.g. HEAD~1:baselines"
+
+
 class RerunError(HarnessError):
     """A training that could not be run again as a rerun has to be."""
 
@@ -117,6 +136,14 @@ class NotAFigureError(SuiteError):
     fix = "end the test with `return figure`"
 
 
+class HistoryFileError(SuiteError):
+    """The margins of past runs cannot be kept."""
+
+    what = "the history of margins cannot be kept: {reason}"
+    where = "{path}"
+    fix = "name a file in a folder that can be written: --training-history=FILE, or the ini option training_history"
+
+
 class MarkerOptionError(SuiteError):
     """A figure test's marker has an option that pytest-mpl would ignore."""
 
@@ -139,6 +166,14 @@ class CheckedTwiceError(SuiteError):
     what = "this test checks a second record under the name {name!r}"
     where = "{nodeid}"
     fix = "name it: training_regression.check(record, name='...')"
+
+
+class NotGeneratingError(SuiteError):
+    """An option for writing baselines was given where none are written."""
+
+    what = "{option} chooses which baselines are written, and none are"
+    where = "the command line"
+    fix = "add --mpl-generate-path=baselines, or leave {option} out"
 
 
 class ResultsAlwaysError(SuiteError):

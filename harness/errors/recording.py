@@ -178,10 +178,10 @@ class StatesError(RecordError):
 
 
 class NoPictureError(RecordError):
-    """A record holds no picture of this kind."""
+    """A record lacks the picture, histogram or table that a figure draws."""
 
-    what = "the record of {name} holds no {picture} images"
-    where = "figures.{picture}_grid"
+    what = "the record of {name} holds no {picture}"
+    where = "figures.{figure}"
     fix = "{remedy}"
 
 

@@ -2,6 +2,7 @@
 
 from matplotlib.figure import Figure
 
+from harness.figures.classes import class_name
 from harness.figures.sheet import image_of, labelled_sheet, picture_of, sheet
 from harness.record import Record
 
@@ -24,10 +25,10 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
     Raises:
         NoPictureError: the record holds no images.
     """
-    picture = picture_of(record, "batch", _REMEDY)
+    picture = picture_of(record, "batch", "batch_grid", _REMEDY)
     images = [image_of(picture, index) for index in range(picture.shape[0])]
     colours = ["white"] * len(images)
     if not labelled:
         return sheet(images, colours)
-    captions = [f"class {label}" for label in picture.labels] or [f"image {i}" for i in range(len(images))]
+    captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
     return labelled_sheet(images, colours, captions, f"First batch, {record.name}")

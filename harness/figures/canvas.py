@@ -8,17 +8,34 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 
-__all__ = ["BLUE", "DPI", "ORANGE", "blank", "curve_axes", "frozen", "own_style", "pixels_of", "raster"]
+__all__ = [
+    "BLUE",
+    "COLOURS",
+    "DPI",
+    "GREY",
+    "LIGHT",
+    "ORANGE",
+    "blank",
+    "curve_axes",
+    "frozen",
+    "own_style",
+    "pixels_of",
+    "raster",
+    "shades",
+]
 
 DPI = 100
 """Dots an inch; pytest-mpl saves at the figure's own."""
 
-BLUE, ORANGE = "#0072B2", "#D55E00"
-"""Two colours that the colour-blind tell apart (Okabe and Ito, "Color Universal Design", 2008)."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#000000")
+"""Colours that the colour-blind tell apart (Okabe and Ito, "Color Universal Design", 2008)."""
+BLUE, ORANGE = COLOURS[:2]
+GREY, LIGHT = "#888888", "#cccccc"
 
 
 @contextlib.contextmanager
@@ -31,7 +48,8 @@ def own_style() -> Iterator[None]:
 
 def blank(width: int, height: int) -> Figure:
     """Return an empty white figure of a size in pixels, bound to no GUI and unknown to pyplot."""
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    # a little more, because Matplotlib before 3.11 cuts 28.999999999999996 pixels to 28
+    return Figure(figsize=((width + 1e-6) / DPI, (height + 1e-6) / DPI), dpi=DPI, facecolor="white")
 
 
 def frozen(figure: Figure) -> Figure:
@@ -52,6 +70,20 @@ def raster(pixels_HWC: NDArray[np.uint8]) -> Figure:
     figure = blank(width, height)
     figure.figimage(pixels_HWC, origin="upper")
     return figure
+
+
+def shades(values: NDArray[np.float64], low: float, high: float, colours: str | Colormap) -> NDArray[np.uint8]:
+    """Return values as colours, shape (..., 3): `low` and below the first, `high` and above the last, NaN light grey.
+
+    Args:
+        values: any shape.
+        low: its colour is the first of the map.
+        high: its colour is the last.
+        colours: name of one of Matplotlib's perceptually uniform colour maps, or a map that has a colour for NaN.
+    """
+    chosen = matplotlib.colormaps[colours].with_extremes(bad=LIGHT) if isinstance(colours, str) else colours
+    pixels: NDArray[np.uint8] = chosen((values.clip(low, high) - low) / (high - low), bytes=True)
+    return pixels[..., :3]
 
 
 def curve_axes(

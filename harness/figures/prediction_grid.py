@@ -4,6 +4,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from harness.figures.canvas import BLUE, ORANGE
+from harness.figures.classes import class_name
 from harness.figures.sheet import image_of, labelled_sheet, picture_of, sheet
 from harness.record import Record
 
@@ -26,7 +27,7 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     Raises:
         NoPictureError: the record holds no predictions.
     """
-    picture = picture_of(record, "predictions", _REMEDY)
+    picture = picture_of(record, "predictions", "prediction_grid", _REMEDY)
     pairs = list(zip(picture.labels, picture.predicted, strict=True))
     right = [true == predicted for true, predicted in pairs]
     images = [image_of(picture, index) for index in range(len(pairs))]
@@ -34,8 +35,9 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     colours = [BLUE if ok else ORANGE for ok in right]
     if not labelled:
         return sheet(images, colours)
+    named = [(class_name(record, true), class_name(record, predicted)) for true, predicted in pairs]
     captions = [
-        f"{true}, right" if true == predicted else f"{true}, taken for {predicted}" for true, predicted in pairs
+        f"{true}\nright" if true == predicted else f"{true}\ntaken for\n{predicted}" for true, predicted in named
     ]
     return labelled_sheet(images, colours, captions, f"Predictions, {record.name}")
 

@@ -1,17 +1,31 @@
 """Read from a record what a figure draws."""
 
 import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import NonFiniteError, NoStreamError
 from harness.recipe import CLASSES
 from harness.record import Record, Stream
 
 
-__all__ = ["finite_series", "loss_limit", "training_loss"]
+__all__ = ["WATCH", "finite_series", "layer_norms", "loss_limit", "shortened", "spread", "thinned", "training_loss"]
+
+Thing = TypeVar("Thing")
+
+WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
+"""What to do where a record has no tensors."""
 
 
-def training_loss(record: Record) -> tuple[list[int], list[float]]:
+def training_loss(record: Record, figure: str = "loss_curve") -> tuple[list[int], list[float]]:
     """Return steps and values of the training loss: the stream "loss", or else the first of the forward stage.
+
+    Args:
+        record: the record.
+        figure: the figure that wants it, for the message.
 
     Raises:
         NoStreamError: nothing was logged.
@@ -19,7 +33,7 @@ def training_loss(record: Record) -> tuple[list[int], list[float]]:
     """
     logged = (name for name, stream in record.streams.items() if stream.stage == "forward")
     name = "loss" if "loss" in record.streams else next(logged, "loss")
-    return finite_series(record, name, "loss_curve", "log it: recorder.log(loss=loss)")
+    return finite_series(record, name, figure, "log it: recorder.log(loss=loss)")
 
 
 def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[list[int], list[float]]:
@@ -45,6 +59,56 @@ def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[
 def _check_finite(record: Record, name: str, stream: Stream) -> None:
     for step, value in stream.non_finite():
         raise NonFiniteError(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
+
+
+def layer_norms(
+    record: Record, kind: str, figure: str, wanted: Callable[[str], bool] = lambda _: True
+) -> dict[str, NDArray[np.float64]]:
+    """Return the norm of each layer at each step: of its tensors together, NaN at steps without a value.
+
+    Args:
+        record: the record.
+        kind: "gradient", "update" or "weight".
+        figure: the figure that wants it, for the message.
+        wanted: which tensors, by name.
+
+    Raises:
+        NoStreamError: there is no such stream.
+        NonFiniteError: a norm is NaN or infinite.
+    """
+    layers: dict[str, NDArray[np.float64]] = {}
+    for name in record.streams:
+        first, _, tensor = name.partition("/")
+        if first == kind and wanted(tensor):
+            steps, values = finite_series(record, name, figure, WATCH)
+            norms = np.full(record.num_steps, np.nan)
+            norms[steps] = values
+            layer = tensor.rpartition(".")[0] or tensor
+            layers[layer] = _joined(layers[layer], norms) if layer in layers else norms
+    if not layers:
+        raise NoStreamError(name=record.name, stream=f"{kind} norms", figure=figure, remedy=WATCH)
+    return layers
+
+
+def _joined(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    norms = np.hypot(np.nan_to_num(one), np.nan_to_num(other))
+    return np.where(np.isnan(one) & np.isnan(other), np.nan, norms)
+
+
+def thinned(things: Mapping[str, Thing], room: int) -> dict[str, Thing]:
+    """Return as many entries of a mapping as there is room for, in its order, the first and the last among them."""
+    items = list(things.items())
+    return dict(items[index] for index in spread(len(items), room))
+
+
+def spread(count: int, room: int) -> list[int]:
+    """Return indices of as many of `count` things as there is room for, the first and the last among them."""
+    return list(range(count)) if count <= room else np.linspace(0, count - 1, room).astype(int).tolist()
+
+
+def shortened(name: str, room: int) -> str:
+    """Return a tensor's name cut on the left, where names are alike, if it has more characters than there is room."""
+    return name if len(name) <= room else "..." + name[3 - room :]
 
 
 def loss_limit(record: Record, values: list[float]) -> float:

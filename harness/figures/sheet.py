@@ -12,31 +12,42 @@ from harness.figures.canvas import blank, own_style, raster
 from harness.record import Picture, Record
 
 
-__all__ = ["image_of", "labelled_sheet", "picture_of", "sheet"]
+__all__ = ["image_of", "labelled_sheet", "picture_of", "pixels_in", "sheet"]
 
 COLUMNS = 5
 """Images a row: the article's grid is 2 x 5."""
 _SCALE = 3
 _FRAME = 6
+_LINE, _SPACE, _TITLE = 14, 10, 40
+"""Pixels of a line of a caption, between things, and of the title."""
+_WORDED = {"batch": "batch images", "predictions": "prediction images"}
 
 
-def picture_of(record: Record, kind: str, remedy: str) -> Picture:
+def picture_of(record: Record, name: str, figure: str, remedy: str) -> Picture:
     """Return a record's picture.
 
+    Args:
+        record: the record.
+        name: the picture's name.
+        figure: the figure that wants it, for the message.
+        remedy: what to do if it is missing, for the message.
+
     Raises:
-        NoPictureError: it has none of this kind; the message gives the remedy.
+        NoPictureError: it has none of this name.
     """
-    if kind not in record.pictures:
-        figure = {"batch": "batch", "predictions": "prediction"}[kind]
-        raise NoPictureError(name=record.name, picture=figure, remedy=remedy)
-    return record.pictures[kind]
+    if name not in record.pictures:
+        raise NoPictureError(name=record.name, picture=_WORDED.get(name, name), figure=figure, remedy=remedy)
+    return record.pictures[name]
+
+
+def pixels_in(picture: Picture) -> NDArray[np.uint8]:
+    """Return the images of a picture, shape (count, height, width, 3)."""
+    return np.frombuffer(picture.pixels, dtype=np.uint8).reshape(*picture.shape, 3)
 
 
 def image_of(picture: Picture, index: int) -> Image.Image:
     """Return one image of a picture, each pixel enlarged to a 3x3 square."""
-    count, height, width = picture.shape
-    images_NHWC = np.frombuffer(picture.pixels, dtype=np.uint8).reshape(count, height, width, 3)
-    return ImageOps.scale(Image.fromarray(images_NHWC[index]), _SCALE, Image.Resampling.NEAREST)
+    return ImageOps.scale(Image.fromarray(pixels_in(picture)[index]), _SCALE, Image.Resampling.NEAREST)
 
 
 def sheet(images: Sequence[Image.Image], colours: Sequence[str]) -> Figure:
@@ -53,27 +64,30 @@ def sheet(images: Sequence[Image.Image], colours: Sequence[str]) -> Figure:
 def labelled_sheet(
     images: Sequence[Image.Image], colours: Sequence[str], captions: Sequence[str], title: str
 ) -> Figure:
-    """Return the same sheet with a caption under each image and a title, for people."""
+    """Return the same images with a caption of up to a few lines above each and a title, for people."""
+    tiles = _framed(images, colours)
+    width, height = tiles[0].size
+    above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
+    rows = -(-len(tiles) // COLUMNS)
+    page_width, page_height = COLUMNS * (width + 2 * _SPACE), _TITLE + rows * (height + above + _SPACE)
     with own_style():
-        pixels_HWC: NDArray[np.uint8] = np.asarray(_paste(images, colours))
-        rows = -(-len(images) // COLUMNS)
-        figure = blank(640, 60 + 145 * rows)
-        figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.82, wspace=0.08, hspace=0.25)
-        figure.suptitle(title)
-        tile_height = pixels_HWC.shape[0] // rows
-        tile_width = pixels_HWC.shape[1] // COLUMNS
-        for index, caption in enumerate(captions):
+        figure = blank(page_width, page_height)
+        figure.suptitle(title, y=1 - _SPACE / page_height, va="top")
+        for index, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
             row, column = divmod(index, COLUMNS)
-            axes = figure.add_subplot(rows, COLUMNS, index + 1)
-            top, left = row * tile_height, column * tile_width
-            axes.imshow(pixels_HWC[top : top + tile_height, left : left + tile_width])
-            axes.set_title(caption, fontsize=9)
-            axes.set_axis_off()
+            left, top = column * (width + 2 * _SPACE) + _SPACE, _TITLE + row * (height + above + _SPACE) + above
+            figure.figimage(np.asarray(tile), xo=left, yo=page_height - top - height, origin="upper")
+            place = (left + width / 2) / page_width, 1 - (top - 4) / page_height
+            figure.text(*place, caption, ha="center", va="bottom", fontsize=8)
     return figure
 
 
+def _framed(images: Sequence[Image.Image], colours: Sequence[str]) -> list[Image.Image]:
+    return [ImageOps.expand(i, _FRAME, fill=colour) for i, colour in zip(images, colours, strict=True)]
+
+
 def _paste(images: Sequence[Image.Image], colours: Sequence[str]) -> Image.Image:
-    tiles = [ImageOps.expand(i, _FRAME, fill=colour) for i, colour in zip(images, colours, strict=True)]
+    tiles = _framed(images, colours)
     width, height = tiles[0].size
     rows = -(-len(tiles) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * width, rows * height), "white")

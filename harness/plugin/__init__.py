@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
             vary(config, session.assignment.variation)
         else:
             figure_gate.configure(config)
+            session.outcome.prepare(session.history)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):
@@ -104,6 +105,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     from harness.plugin.summary import write_summary
 
     write_summary(terminalreporter, config.stash[SESSION])
+    config.stash[SESSION].remember()
 
 
 @pytest.fixture(scope="session", name=devices.PARAMETER)
@@ -134,8 +136,13 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     return TrainingRegression(request.node, request.config.stash[SESSION])
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-xdist has collected what its workers counted
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand a worker's counts to the session that started it."""
+    """Write the report, hand a worker's counts to its session, and fail over orphans under --strict."""
+    state = session.config.stash[SESSION]
+    state.outcome.finish()
+    if state.strict and state.counts.orphans and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["training_regression"] = session.config.stash[SESSION].counts.to_dict()

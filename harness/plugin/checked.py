@@ -10,12 +10,14 @@ import pytest
 
 from harness.baselines import baseline_name, load_baseline, load_states
 from harness.plugin import devices
+from harness.plugin.outcome import check_of
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 
 
 if TYPE_CHECKING:
     from harness.record import Record
+    from harness.results import Check
     from harness.states import States
 
 __all__ = ["Checked", "baseline_path", "device_of", "regenerate_command"]
@@ -48,6 +50,11 @@ class Checked:
     def accept(self) -> str:
         """The command line that makes this run the baseline."""
         return regenerate_command(self.item, self.session)
+
+    @property
+    def check(self) -> "Check":
+        """What is the same in every result of this check."""
+        return check_of(self.item, self.name, self.accept)
 
     def baseline(self) -> "Record":
         """Read the baseline.

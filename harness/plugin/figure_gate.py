@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from harness.baselines import baseline_name, move, orphans
+from harness.baselines import baseline_name, orphans, save_figure
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
+from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin.figure_outcome import figure_outcome, figure_rms
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.regression import skip_unless_writer
+from harness.plugin.selection import select
 from harness.plugin.session import SESSION, Session
+from harness.report import figure_difference
 
 
 __all__ = ["FigureGate", "configure"]
@@ -44,6 +48,7 @@ class FigureGate:
         self._staging = staging
         self._claimed: dict[str, str] = {}
         self._drawn: dict[str, bool] = {}
+        self._files: dict[str, list[str]] = {}
         self._complete = True
         self._mpl: Any = None
         self._full_names = False
@@ -71,6 +76,7 @@ class FigureGate:
                 self._prepare(config, item)
             if self._mpl and self._claimed:
                 settle(self._mpl, self._session)
+            select(config, self._session, items, self._files)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -82,11 +88,13 @@ class FigureGate:
         folder = self._session.baselines
         if "training_regression" in getattr(item, "fixturenames", ()):
             self._claim(f"{name}.json", name)
+            self._files.setdefault(item.nodeid, []).append(f"{name}.json")
         if marker := item.get_closest_marker(MARKER):
             check_marker(item, marker)
             settings = _settings(name, folder, marker)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
             self._claim(settings["filename"], name)
+            self._files.setdefault(item.nodeid, []).append(settings["filename"])
 
     def _claim(self, file: str, owner: str) -> None:
         """Note whose a file is; names that differ in case only are one file on some systems."""
@@ -100,7 +108,9 @@ class FigureGate:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look for baselines that no test claims, if this session sees all tests and all were collected."""
+        self._session.counts.claimed = len(self._claimed)
         if self._claimed and self._complete and _sees_all(session):
+            self._session.counts.whole = True
             self._session.counts.orphans = orphans(self._session.baselines, self._claimed)
 
     @pytest.hookimpl(wrapper=True)
@@ -126,6 +136,8 @@ class FigureGate:
                 self._mpl.use_full_test_name = self._full_names and not ours  # it would override our file names
             if ours:
                 self._check_will_compare(item)
+                if self._mpl:
+                    offers.withdrawn(item, self._session, _baseline(item))
                 item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
             try:
                 yield
@@ -143,7 +155,19 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        return pytest.fail.Exception(f"{failed}\n  accept    {regenerate_command(item, self._session)}", pytrace=False)
+        page = self._session.shown(self._session.outcome.page)
+        text = f"{failed}\n  look      {page}\n  accept    {self._accept(item)}"
+        self._keep(item, passed=False, text=text)
+        return pytest.fail.Exception(text, pytrace=False)
+
+    def _accept(self, item: pytest.Item) -> str:
+        """Keep the figure that differs from its baseline; return the command line that accepts it."""
+        baseline = _baseline(item)
+        result = self._results(item) / f"result{baseline.suffix}"
+        if not (baseline.is_file() and result.is_file()):
+            return regenerate_command(item, self._session)
+        difference = figure_difference(figure_rms(self._results(item)))
+        return offers.keep(item, self._session, baseline, result.read_bytes(), difference=difference)[1]
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:
@@ -156,14 +180,30 @@ class FigureGate:
     def _finish(self, item: pytest.Item) -> None:
         if self._staging:
             for file in self._staging.iterdir():
-                move(file, self._session.baselines / file.name)
-                self._session.counts.generated += 1
+                self._save(file)
         elif self._mpl and is_ours(item.config, item):
             self._count()
-            rms = _rms(self._results(item))
-            item.user_properties.append(("figure_rms", rms))
+            rms = figure_rms(self._results(item)) or 0.0
+            self._keep(item, passed=True, text="")
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
+
+    def _save(self, file: Path) -> None:
+        """Put a generated figure in its baseline's place."""
+        target = self._session.baselines / file.name
+        if not (self._session.only_missing and target.exists()):
+            save_figure(target, file.read_bytes(), self._session.provenance)
+            self._session.counts.generated += 1
+        file.unlink()
+
+    def _keep(self, item: pytest.Item, *, passed: bool, text: str) -> None:
+        """Keep what became of a figure for the report."""
+        marker = item.get_closest_marker(MARKER)
+        if marker and self._mpl and not self._staging and is_ours(item.config, item):
+            tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
+            folder, session = self._results(item), self._session
+            found = figure_outcome(item, session, folder, tolerance=tolerance, passed=passed, text=text)
+            session.outcome.add(item, found)
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:
@@ -186,6 +226,14 @@ def _settings(name: str, folder: Path, marker: pytest.Mark) -> dict[str, Any]:
     return {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
 
 
+def _baseline(item: pytest.Item) -> Path:
+    """Return the file of a figure's baseline; a marker's own folder is relative to the test's file."""
+    marker = item.get_closest_marker(MARKER)
+    assert marker is not None, "the caller's condition"
+    folder: str = marker.kwargs["baseline_dir"]
+    return item.path.parent / folder / str(marker.kwargs["filename"])
+
+
 def _sees_all(session: pytest.Session) -> bool:
     config = session.config
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
@@ -200,15 +248,3 @@ def _in_ci() -> bool:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _rms(folder: Path) -> float:
-    """Return the root mean square difference in grey levels, which pytest-mpl leaves out when a figure passes."""
-    import numpy as np
-    from PIL import Image
-
-    files = [folder / "baseline.png", folder / "result.png"]
-    if not all(file.exists() for file in files):  # another format than PNG, or a hash library
-        return 0.0
-    one, other = (np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files)
-    return float(np.sqrt(np.mean((one - other) ** 2)))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.baselines import check_writable
 from harness.errors import MarkerOptionError, ResultsAlwaysError
+from harness.files import check_writable
 from harness.plugin.session import Session
 
 
@@ -66,9 +66,7 @@ def settle(mpl: Any, session: Session) -> None:
         raise ResultsAlwaysError(value=always, path=config.inipath)
     mpl.results_always = True
     if not (config.getoption("--mpl-results-path") or config.getini("mpl-results-path")):
-        mpl.results_dir = session.output / "figures"
-        if not hasattr(config, "workerinput"):
-            shutil.rmtree(mpl.results_dir, ignore_errors=True)  # of an earlier session
+        mpl.results_dir = session.figures
         mpl.results_dir.mkdir(parents=True, exist_ok=True)
 
 

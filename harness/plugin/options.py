@@ -15,6 +15,15 @@ _LEAST_SEEDS = 3
 def add(parser: pytest.Parser) -> None:
     """Add the options of the group "training regression"."""
     group = parser.getgroup("training regression", "training regression")
+    _add_trainings(group)
+    _add_baselines(group)
+    _add_judgements(group)
+    parser.addini("training_history", "file with the margins of past runs, relative to the root")
+    parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
+    parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+
+
+def _add_trainings(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--device",
         metavar="LIST",
@@ -34,6 +43,22 @@ def add(parser: pytest.Parser) -> None:
         help="folder for the TensorBoard runs of the trainings, and draw the labelled figures of all of them, not only "
         "of those that differ; default: build/harness/tensorboard",
     )
+
+
+def _add_baselines(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--only-missing",
+        action="store_true",
+        help="with --mpl-generate-path: run only tests that have no baseline yet; existing baselines stay",
+    )
+    group.addoption(
+        "--only-failing",
+        action="store_true",
+        help="with --mpl-generate-path: run only tests whose results differed from their baselines when they last ran",
+    )
+
+
+def _add_judgements(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--equivalence",
         metavar="N",
@@ -52,8 +77,11 @@ def add(parser: pytest.Parser) -> None:
         type=_share,
         help="likewise, and fail where a smaller share of the planted faults is caught, e.g. 0.95",
     )
-    parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
-    parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+    group.addoption(
+        "--training-history",
+        metavar="FILE",
+        help="keep the margins of past runs in a file (JSON lines), and say where they shrink; also an ini option",
+    )
 
 
 def _seeds(text: str) -> int:

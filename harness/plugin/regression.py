@@ -1,5 +1,6 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,13 +10,14 @@ import pytest
 from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
+from harness.errors import BaselineMissingError, CheckedTwiceError, HarnessError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
-from harness.plugin import devices, evidence
+from harness.plugin import devices, evidence, offers
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 from harness.recipe import Precision
+from harness.results import error_result, training_result
 from harness.thresholds import IN_EVENT_FILES
 
 
@@ -135,13 +137,16 @@ class TrainingRegression:
 
     def _generate(self, checked: Checked) -> None:
         skip_unless_writer(self._item)
+        if self._session.only_missing and checked.path.exists():
+            return
         record, counts = checked.record, self._session.counts
         if states := checked.kept_states():
             record = evidence.calibrated(checked, states)
             counts.notes.append(report.calibration_note(record))
         if self._session.seeds:
             record = evidence.with_seeds(checked, record, self._session.seeds)
-        save_baseline(checked.path, record, states)
+        save_baseline(checked.path, dataclasses.replace(record, provenance=self._session.provenance), states)
+        offers.withdrawn(self._item, self._session, checked.path)
         counts.generated += 1
 
     def _judge(self, checked: Checked, seeds: int) -> None:
@@ -160,18 +165,26 @@ class TrainingRegression:
 
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
-        baseline = checked.baseline()
-        comparison = self._comparison(checked, baseline)
+        offers.withdrawn(self._item, self._session, checked.path)
+        try:
+            baseline = checked.baseline()
+            comparison = self._comparison(checked, baseline)
+        except HarnessError as error:
+            self._session.outcome.add(self._item, error_result(checked.check, str(error)))
+            raise
         self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
             counts.notes.append(report.note(comparison))
         counts.drifted += comparison.verdict == "drift"
-        if comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict):
-            pytest.fail(self._failure(comparison, checked), pytrace=False)
+        failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
+        text = self._failure(comparison, checked, baseline) if failed else report.note(comparison)
+        self._session.outcome.add(self._item, training_result(checked.check, comparison, passed=not failed, text=text))
+        if failed:
+            pytest.fail(text, pytrace=False)
         if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
-            counts.notes.append(report.note(comparison))  # its margin is another
+            counts.notes.append(text)  # its margin is another
         elif comparison.verdict == "same":
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
@@ -198,14 +211,29 @@ class TrainingRegression:
             pytest.fail(f"{text}\n  below --gate-power-min={self._session.least_power:g}", pytrace=False)
         counts.notes.append(text)
 
-    def _failure(self, comparison: "Comparison", checked: Checked) -> str:
+    def _failure(self, comparison: "Comparison", checked: Checked, baseline: "Record") -> str:
         session = self._session
-        kept = session.output / "records" / checked.path.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(comparison.record.to_text(), encoding="utf-8")
-        look = [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"]
+        kept, accept = offers.keep(
+            self._item,
+            session,
+            checked.path,
+            comparison.record.to_text().encode(),
+            difference=report.difference(comparison),
+            obstacle=_obstacle(baseline),
+        )
+        look = [str(session.shown(session.outcome.page))]
+        look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-        return report.failure(comparison, test=self._item.nodeid, look=look, accept=checked.accept)
+        present = dataclasses.replace(comparison.record, provenance=session.provenance)
+        comparison = dataclasses.replace(comparison, record=present)
+        return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept)
+
+
+def _obstacle(baseline: "Record") -> str:
+    """Say what of a baseline only a training can make anew."""
+    if baseline.calibration:
+        return "its states and thresholds are made while it trains"
+    return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
 def skip_unless_writer(item: pytest.Item) -> None:

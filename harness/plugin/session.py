@@ -1,15 +1,22 @@
 """The state of one pytest session: where things are, what was trained, what was compared."""
 
+import json
 import os
 import re
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
-from harness.plugin.rerun import Assignment, Rerun, Reruns
+from harness.files import write
+from harness.plugin.counts import Counts
+from harness.plugin.locks import own_folder
+from harness.plugin.outcome import Outcome
+from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
 from harness.plugin.runs import Runs
 from harness.variation import varied
 
@@ -19,43 +26,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.states import States
 
-__all__ = ["SESSION", "Counts", "Session", "Training"]
-
-
-@dataclass
-class Counts:
-    """What a session, or one worker of it, did; plain data, so that workers can send it."""
-
-    trainings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    records_compared: int = 0
-    figures_compared: int = 0
-    passed: int = 0
-    generated: int = 0
-    not_compared: int = 0
-    drifted: int = 0
-    judged: int = 0
-    faults_planted: int = 0
-    faults_caught: int = 0
-    notes: list[str] = field(default_factory=list)
-    largest_deviation: float = 0.0
-    largest_rms: float = 0.0
-    orphans: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
-
-    def add(self, other: dict[str, Any]) -> None:
-        """Add a worker's counts."""
-        for name, value in other.items():
-            mine = getattr(self, name)
-            if name.startswith("largest"):
-                setattr(self, name, max(mine, value))
-            elif name == "orphans":
-                self.orphans = sorted({*mine, *value})
-            else:
-                setattr(self, name, mine + value)
+__all__ = ["SESSION", "Session", "Training"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +52,9 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.counts = Counts()
+        self.started = time.time()
         self.output = config.rootpath / "build" / "harness"
+        self.outcome = Outcome(config, self.output)
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
@@ -117,6 +90,11 @@ class Session:
         return float(self.config.getoption("--gate-power-min") or 0.0)
 
     @property
+    def only_missing(self) -> bool:
+        """Whether existing baselines stay as they are while others are written."""
+        return bool(self.config.getoption("--only-missing"))
+
+    @property
     def generate_path(self) -> Path | None:
         """Folder that this session writes baselines to, or None if it compares."""
         path = getattr(self.config.option, "training_generate_path", None)
@@ -143,10 +121,38 @@ class Session:
         return "" if re.match("https?://", value) else value
 
     @property
+    def failed(self) -> Path:
+        """Folder of the results that differ from their baselines."""
+        return self.output / "failed"
+
+    @cached_property
+    def figures(self) -> Path:
+        """Folder of pytest-mpl's pictures; a worker has it from the session that started it."""
+        if hasattr(self.config, "workerinput"):
+            return Path(self.config.workerinput["training_regression_figures"])
+        return own_folder(self.output / "figures", self.config.add_cleanup)
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """Where the results of this session come from; asked before the first baseline is written."""
+        from harness.provenance import command_text, provenance
+
+        arguments, here = command_line(self.config)
+        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)))
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of the TensorBoard runs."""
         option = self.config.getoption("--tensorboard")
         return Path(option).absolute() if option else self.output / "tensorboard"
+
+    @property
+    def history(self) -> Path | None:
+        """File with the margins of past runs, if they are kept."""
+        if option := self.config.getoption("--training-history"):
+            return Path(option).absolute()
+        ini = self.config.getini("training_history")
+        return self.config.rootpath / ini if ini else None
 
     @property
     def cifar10(self) -> str | None:
@@ -155,6 +161,15 @@ class Session:
             return str(given)
         ini: str = self.config.getini("cifar10")
         return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
+
+    def remember(self) -> None:
+        """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
+        if not self.counts.claimed or self.assignment:
+            return
+        orphans = self.counts.orphans if self.counts.whole else None
+        content = {"baselines": os.path.relpath(self.baselines, self.config.rootpath), "orphans": orphans}
+        self.output.mkdir(parents=True, exist_ok=True)
+        write(self.output / "session.json", json.dumps(content).encode())
 
     def shown(self, path: Path) -> Path:
         """Return a path as people here would type it: relative to where pytest was started, if below it."""

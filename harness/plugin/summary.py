@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from harness.errors import NoCifar10Error
+from harness.files import scraps
+from harness.plugin.github import tell_github
+from harness.plugin.offers import accept_command
 from harness.plugin.session import Session
 from harness.thresholds import THRESHOLD
 
@@ -15,12 +18,15 @@ __all__ = ["write_summary"]
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
     """Write the section, if this session had anything to do with training."""
-    lines = [*_trainings(session), *_comparisons(session), *_skips(reporter), *_orphans(session)]
+    lines = [*_trainings(session), *_comparisons(session), *_report(session), *_skips(reporter), *_orphans(session)]
+    lines += _scraps(session)
     if lines:
         reporter.ensure_newline()
         reporter.section("training regression")
         for line in lines:
             reporter.line(line)
+    if session.outcome.results:
+        tell_github(reporter, session.outcome.results, session.outcome.markdown)
 
 
 def _trainings(session: Session) -> Iterator[str]:
@@ -43,6 +49,8 @@ def _comparisons(session: Session) -> Iterator[str]:
         f"{counts.generated} generated, {counts.not_compared} not compared"
         + (f", {counts.judged} judged by several seeds" if counts.judged else "")
     )
+    if counts.acceptable > 1:
+        yield f"accept all {counts.acceptable}: {accept_command(session)}"
     yield from counts.notes
     if counts.faults_planted:
         yield f"gate power: {counts.faults_caught} of {_number(counts.faults_planted, 'planted fault')} caught"
@@ -51,6 +59,14 @@ def _comparisons(session: Session) -> Iterator[str]:
             f"margins of what passed: deviation {counts.largest_deviation:.1e} of {THRESHOLD:.0e}, "
             f"figure RMS {counts.largest_rms:.2f}"
         )
+
+
+def _report(session: Session) -> Iterator[str]:
+    if session.outcome.results:
+        from harness.report import trends
+
+        yield from trends(session.outcome.results)
+        yield f"report: {session.shown(session.outcome.page)}"
 
 
 def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
@@ -69,7 +85,18 @@ def _reason(report: pytest.TestReport) -> str:
 
 def _orphans(session: Session) -> Iterator[str]:
     if found := session.counts.orphans:
-        yield f"{_number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims:"
+        strict = ", a failure under --strict" if session.strict else ""
+        yield f"{_number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims{strict}:"
+        yield from (f"  {name}" for name in found)
+
+
+def _scraps(session: Session) -> Iterator[str]:
+    """Say that an earlier run was killed while it wrote, if it left something."""
+    if session.counts.claimed and (found := scraps(session.baselines)):
+        yield (
+            f"{_number(len(found), 'unfinished file')} in {session.shown(session.baselines)}, of a run that was killed "
+            "or is under way; the baselines are whole, delete what is left over:"
+        )
         yield from (f"  {name}" for name in found)
 
 

@@ -14,8 +14,11 @@ class Workers:
 
     def pytest_configure_node(self, node: Any) -> None:
         """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
+        session = node.config.stash[SESSION]
         node.workerinput["training_regression"] = command_line(node.config)
-        if node.config.stash[SESSION].cifar10 == "download":
+        node.workerinput["training_regression_figures"] = str(session.figures)
+        node.workerinput["training_regression_results"] = str(session.outcome.kept)
+        if session.cifar10 == "download":
             from harness.data import load_dataset
 
             load_dataset("cifar10", "download")

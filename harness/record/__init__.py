@@ -53,6 +53,7 @@ class Record:
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         calibration: of a low-precision baseline with stored states.
+        provenance: of a baseline: when, from which commit, with which libraries and why it was made.
         seeds: seed to metric to value, of a baseline that was trained with several seeds (`equivalence`).
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
         fault: whether the fault that was to be planted (`Variation.fault`) took effect, and if not, why; None if none
@@ -72,6 +73,7 @@ class Record:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     calibration: Calibration | None = field(default=None, compare=False)
+    provenance: Mapping[str, str] = field(default_factory=dict, compare=False)
     seeds: Mapping[str, Mapping[str, float]] = field(default_factory=dict, compare=False)
     seconds: float = field(default=0.0, compare=False)
     fault: tuple[bool, str] | None = field(default=None, compare=False)

@@ -93,9 +93,9 @@ def histogram(rows: Any) -> Histogram:
     Raises:
         ValueError: it is none.
     """
-    points = ((step, _limits((low, high)), tuple(counts)) for step, low, high, *counts in rows)
+    points = ((step, _ordered((low, high)), tuple(counts)) for step, low, high, *counts in rows)
     steps, limits, counts = zip(*points, strict=True)
-    if any(len(row) != HISTOGRAM_BINS for row in counts):
+    if any(len(row) != HISTOGRAM_BINS or not any(row) for row in counts):
         raise ValueError("a histogram's length")
     if not all(map(_is_count, [*steps, *(count for row in counts for count in row)])):
         raise ValueError("a histogram's counts")
@@ -117,8 +117,15 @@ def confusion(rows: Any) -> tuple[tuple[int, ...], ...]:
 
 
 def _limits(pair: Any) -> tuple[float, float]:
+    low, high = _ordered(pair)
+    if low == high:
+        raise ValueError("limits")
+    return low, high
+
+
+def _ordered(pair: Any) -> tuple[float, float]:
     low, high = pair
-    if not (_is_finite(low) and _is_finite(high) and low < high):
+    if not (_is_finite(low) and _is_finite(high) and low <= high):
         raise ValueError("limits")
     return float(low), float(high)
 

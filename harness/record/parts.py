@@ -90,7 +90,7 @@ class Histogram:
 
     Args:
         steps: 0-based, ascending.
-        limits: lower end of the first and upper end of the last bin, a pair a step.
+        limits: lower end of the first and upper end of the last bin, a pair a step; equal where all elements are.
         counts: elements in each of `HISTOGRAM_BINS` equal bins, a tuple a step; NaN and infinity are in none.
     """
 

@@ -49,7 +49,8 @@ def decoded(text: str) -> dict[str, Any]:
         if content.pop("sha256") != _checksum(content):
             raise RecordError(reason="checksum")
         _check_parts(content)
-        return {**content, **_parts(content), "calibration": _calibration(content), "seeds": _seeds(content)}
+        beside = {"calibration": _calibration(content), "seeds": _seeds(content)}
+        return {**content, **_parts(content), **beside, "provenance": _texts(content.get("provenance", {}))}
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, zlib.error) as error:
         raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
 
@@ -59,7 +60,11 @@ def _content(record: "Record") -> dict[str, Any]:
         key: getattr(record, key)
         for key in ("name", "precision", "seed", "device", "recipe", "data", "environment", "structure")
     }
-    beside = {"calibration": record.calibration and asdict(record.calibration), "seeds": record.seeds}
+    beside = {
+        "provenance": record.provenance,
+        "calibration": record.calibration and asdict(record.calibration),
+        "seeds": record.seeds,
+    }
     drawn = {
         "confusion": [list(row) for row in record.confusion],
         "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
@@ -168,6 +173,12 @@ def _calibration(content: Mapping[str, Any]) -> Calibration | None:
 def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     seeds = content.get("seeds", {})
     return {str(int(seed)): {name: float(value) for name, value in run.items()} for seed, run in seeds.items()}
+
+
+def _texts(entry: Mapping[str, Any]) -> dict[str, str]:
+    if not all(isinstance(text, str) for text in entry.values()):
+        raise TypeError("provenance")
+    return dict(entry)
 
 
 def _is_step(step: object) -> bool:

@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from harness.comparison import Comparison, Deviation
+from harness.provenance import ABOUT
 from harness.record import Record
-from harness.report.words import count, number, stream_text, title
+from harness.report.words import commit_text, count, number, stream_text, title
 from harness.thresholds import IN_EVENT_FILES
 
 
-__all__ = ["calibration_note", "failure", "note"]
+__all__ = ["calibration_note", "difference", "failure", "note"]
 
 _LATER = 2
 """Later divergences that a failure lists."""
+_DIFFERS = "training differs from its baseline "
 
 
 def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str) -> str:
@@ -31,13 +33,14 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
     """
     first = comparison.deviations[0] if comparison.deviations else None
     rows = [
-        ("recipe", f"{title(comparison.record)}   {test}"),
+        ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("first", _numbers(first) if first else ""),
         ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
         ("grows", _grows(comparison)),
         ("unchanged", ", ".join(comparison.unchanged)),
         ("changed", _changed(comparison)),
+        ("made", _made(comparison.baseline)),
         ("renamed", _renamed(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
@@ -48,7 +51,7 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
 
 def _headline(first: Deviation) -> str:
     since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
-    return f"training differs from its baseline {since}: {first.stage}, {stream_text(first.stream)}"
+    return f"{_DIFFERS}{since}: {first.stage}, {stream_text(first.stream)}"
 
 
 def _numbers(first: Deviation) -> str:
@@ -101,8 +104,34 @@ def _renamed(comparison: Comparison) -> str:
 
 def _changed(comparison: Comparison) -> str:
     recipe = [f"recipe: {name} {before} -> {now}" for name, before, now in comparison.recipe]
-    around = [f"{name} {before} -> {now}" for name, before, now in comparison.environment]
+    around = [f"{name} {before} -> {now}" for name, before, now in comparison.environment + _sources(comparison)]
     return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
+
+
+def _sources(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
+    """Return what else differs of where both come from, as far as both say it."""
+    before, now = ({**about, "commit": commit_text(about)} for about in _abouts(comparison))
+    names = [name for name in now if before.get(name) and now[name] and name not in (*ABOUT, "dirty")]
+    return tuple((name, before[name], now[name]) for name in names if before[name] != now[name])
+
+
+def _abouts(comparison: Comparison) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    return comparison.baseline.provenance, comparison.record.provenance
+
+
+def _made(baseline: Record) -> str:
+    """Say when, from which sources and why a baseline was made."""
+    about = baseline.provenance
+    commit = f"at commit {commit_text(about)}" if "commit" in about else ""
+    return ", ".join(filter(None, [about.get("made"), commit, about.get("reason")]))
+
+
+def difference(comparison: Comparison) -> str:
+    """Word in a line how a record differs from its baseline, for a table."""
+    if not comparison.deviations:
+        return note(comparison)
+    first = comparison.deviations[0]
+    return f"{_headline(first).removeprefix(_DIFFERS)}; {_numbers(first)}; {_then(comparison)}"
 
 
 def note(comparison: Comparison) -> str:

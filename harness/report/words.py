@@ -1,9 +1,11 @@
 """Words that several reports share."""
 
+from collections.abc import Mapping
+
 from harness.record import Record
 
 
-__all__ = ["count", "number", "stream_text", "title"]
+__all__ = ["commit_text", "count", "number", "stream_text", "title"]
 
 _WORDED = {
     "gradient": "gradient of {0}",
@@ -35,6 +37,11 @@ def _plain(stream: str) -> str:
 def title(record: Record) -> str:
     """Return what was trained, on which data, in which precision, on which device."""
     return ", ".join(filter(None, (record.name, record.data.get("name"), record.precision, record.device)))
+
+
+def commit_text(about: Mapping[str, str]) -> str:
+    """Return the commit of a provenance, and whether there were changes on top of it; empty if unknown."""
+    return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
 
 
 def number(count: int, noun: str) -> str:

@@ -46,7 +46,7 @@ def figures_of(record: Record) -> Iterator["Summary"]:
     """Yield each labelled figure that the record has the numbers for: one with NaN or without pictures has others."""
     from torch.utils.tensorboard.summary import image
 
-    for name in figures.__all__:
+    for name in figures.OF_A_RECORD:
         try:
             figure = getattr(figures, name)(record, labelled=True)
         except RecordError:

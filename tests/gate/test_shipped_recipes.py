@@ -51,3 +51,27 @@ def test_batch_grid(record):
 def test_prediction_grid(record):
     """The same test images are taken for the same classes."""
     return figures.prediction_grid(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_learning_rate_curve(record):
+    """The rate of every group, and nine digits of each, look as before."""
+    return figures.learning_rate_curve(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_gradient_flow(record):
+    """Every layer gets gradients of the same size at every step."""
+    return figures.gradient_flow(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_confusion_matrix(record):
+    """The same number of test images of each class is taken for each other class."""
+    return figures.confusion_matrix(record)
+
+
+@pytest.mark.mpl_image_compare
+def test_filters(record):
+    """The first layer has learnt the same filters."""
+    return figures.filters(record)

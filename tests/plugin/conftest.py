@@ -14,6 +14,7 @@ for _module in ("calibration", "equivalence", "power", "summary", "tensorboard",
     importlib.import_module(f"harness.{_module}")
 for _module in ("evidence", "progress", "regression", "summary", "workers"):
     importlib.import_module(f"harness.plugin.{_module}")
+importlib.import_module("harness.page")
 
 SMALL = """
 import dataclasses
@@ -45,7 +46,8 @@ GENERATE = "--mpl-generate-path=baselines"
 @pytest.fixture
 def project(pytester, monkeypatch):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
-    for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS"):
+    github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
+    for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
     pytester.plugins = []
     pytester.makepyfile(test_gate=GATE)

@@ -78,11 +78,12 @@ def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
             "  then       update of conv1.weight at step 0; norm of conv1.weight at step 0; * of * values in *",
             "  unchanged  structure, data, init",
             "  changed    recipe: learning_rate 0.05 -> 0.05005 since the baseline was made",
-            "  look       build/harness/records/test_gate-test_training.json   (baseline: baselines/*.json)",
+            "  look       build/harness/failed/test_gate-test_training.json   (baseline: baselines/*.json)",
             "  look       tensorboard --logdir build/harness/tensorboard",
-            "  accept     pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines",
+            '  accept     harness accept test_gate-test_training --reason "..."',
             "Error: Image files did not match.",
-            "  accept    pytest 'test_gate.py::test_loss_curve[[]cpu[]]' --mpl-generate-path=baselines",
+            '  accept    harness accept test_gate-test_loss_curve --reason "..."',
+            'accept all 2: harness accept --reason "..."',
         ]
     )
     assert project.files() == before
@@ -201,7 +202,7 @@ def holding_nan(text):
     [
         (lambda text: text[:1000], "the baseline cannot be read: it is not JSON (*)"),
         (lambda text: "", "the baseline cannot be read: it is not JSON (*)"),
-        (lambda text: json.dumps({"format": 99}), "the baseline cannot be read: it is not of format 1"),
+        (lambda text: json.dumps({"format": 99}), "the baseline cannot be read: it is not of format 1 or 2"),
         (hand_edited, "the baseline was edited after it was written: its checksum does not fit its contents"),
         (holding_nan, "the baseline holds nan in loss at step 0 (forward)"),
         (lambda text: "<<<<<<< HEAD\n" + text, "the baseline cannot be read: it is not JSON (*)"),

@@ -1,0 +1,218 @@
+"""Results that differ from their baselines and may become them, without another training: kept, checked, accepted."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import png
+from harness.baselines import save_baseline, save_figure
+from harness.errors import (
+    CandidateCorruptError,
+    CandidateIncompleteError,
+    CandidateStaleError,
+    NeedsTrainingError,
+    RecordError,
+)
+from harness.files import write
+from harness.provenance import changed_sources
+from harness.record import Record
+
+
+__all__ = ["Candidate", "accept", "candidates", "digest", "offer", "withdraw"]
+
+_SUFFIX = ".candidate"
+_LARGEST_NOTE = 2**20
+"""Bytes of a candidate's note; the result beside it may have as many as a baseline."""
+_LARGEST_RESULT = 64 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What is known of a result that differs from its baseline.
+
+    Args:
+        test: pytest's id of the test.
+        baseline: the baseline's file, relative to the project's root.
+        compared: SHA-256 of the baseline that it was compared with.
+        result: SHA-256 of the result.
+        difference: from the baseline, in words.
+        sources: the project's Python files that were imported, path to SHA-256.
+        obstacle: what the result lacks to be a whole baseline; empty if nothing.
+        command: the command line that makes the baseline by training again.
+        provenance: of the result.
+    """
+
+    test: str
+    baseline: str
+    compared: str
+    result: str
+    difference: str
+    sources: Mapping[str, str]
+    obstacle: str
+    command: str
+    provenance: Mapping[str, str]
+
+    @property
+    def file(self) -> str:
+        """File name of the baseline, and of the result."""
+        return Path(self.baseline).name
+
+    @property
+    def name(self) -> str:
+        """What the baseline is called on the command line."""
+        return Path(self.baseline).stem
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def offer(folder: Path, candidate: Candidate, data: bytes) -> Path:
+    """Keep a result, and what is known of it; return the result's file.
+
+    Args:
+        folder: of the candidates.
+        candidate: what is known; without the result's SHA-256.
+        data: the result's bytes.
+    """
+    candidate = dataclasses.replace(candidate, result=digest(data))
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / candidate.file, data)
+    write(_note(folder, candidate.file), json.dumps(dataclasses.asdict(candidate), indent=1).encode())
+    return folder / candidate.file
+
+
+def withdraw(folder: Path, file: str, test: str) -> None:
+    """Forget a test's former result, because there is a new one.
+
+    Args:
+        folder: of the candidates.
+        file: name of the baseline's file.
+        test: pytest's id; a result of the same test on another device stays.
+    """
+    try:
+        former = _read(_note(folder, file))
+    except (FileNotFoundError, CandidateCorruptError):
+        former = None
+    if former is None or former.test == test:
+        _forget(folder, file)
+
+
+def _note(folder: Path, file: str) -> Path:
+    return folder / f"{file}{_SUFFIX}"
+
+
+def _forget(folder: Path, file: str) -> None:
+    _note(folder, file).unlink(missing_ok=True)
+    (folder / file).unlink(missing_ok=True)
+
+
+def candidates(folder: Path) -> list[Candidate]:
+    """Return what is kept, sorted by name.
+
+    Raises:
+        CandidateCorruptError: a note cannot be read.
+    """
+    return [_read(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+
+
+def _read(path: Path) -> Candidate:
+    try:
+        if path.stat().st_size > _LARGEST_NOTE:
+            raise CandidateCorruptError(path=path, reason="it is larger than 1 MiB")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        candidate = Candidate(**content)
+        _check_texts(candidate)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CandidateCorruptError(path=path, reason=error) from error
+    if candidate.file + _SUFFIX != path.name:
+        raise CandidateCorruptError(path=path, reason=f"it speaks of {candidate.file!r}")
+    return candidate
+
+
+def _check_texts(candidate: Candidate) -> None:
+    for field in dataclasses.fields(candidate):
+        value = getattr(candidate, field.name)
+        nested = field.name in ("sources", "provenance")
+        if not all(isinstance(text, str) for text in (value.values() if nested else [value])):
+            raise TypeError(f"{field.name} is of a wrong kind")
+
+
+def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
+    """Make a result the baseline, wholly or not at all, and forget it.
+
+    Args:
+        folder: of the candidates.
+        root: of the project.
+        candidate: one of `candidates`.
+        reason: why the baseline changes.
+
+    Raises:
+        NeedsTrainingError: the result lacks a part of the baseline.
+        CandidateIncompleteError: the result is gone, cut off or no result.
+        CandidateStaleError: the baseline or a source has changed since the comparison.
+        CandidateCorruptError: the baseline would lie outside the project.
+        NonFiniteError: the result holds NaN or infinity.
+        BaselineWriteError: the baseline cannot be written.
+    """
+    path = (root / candidate.baseline).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise CandidateCorruptError(path=_note(folder, candidate.file), reason="its baseline is outside the project")
+    if candidate.obstacle:
+        raise NeedsTrainingError(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
+    data = _result(folder, candidate)
+    _check_fresh(candidate, root, path, data)
+    about = {**candidate.provenance, "reason": reason}
+    if path.suffix == ".json":
+        save_baseline(path, dataclasses.replace(_record(folder, candidate, data), provenance=about))
+    else:
+        save_figure(path, data, about)
+    _forget(folder, candidate.file)
+
+
+def _result(folder: Path, candidate: Candidate) -> bytes:
+    path = folder / candidate.file
+    if not path.is_file() or path.stat().st_size > _LARGEST_RESULT:
+        raise CandidateIncompleteError(path=path, reason="it is not there", command=candidate.command)
+    data = path.read_bytes()
+    if digest(data) != candidate.result:
+        reason = "it is not what the failed comparison left there"
+        raise CandidateIncompleteError(path=path, reason=reason, command=candidate.command)
+    return data
+
+
+def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> None:
+    """Refuse a result of other sources, or one that was compared with another baseline than the present one."""
+    changed = changed_sources(root, candidate.sources)
+    if changed:
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        reason = f"{changed[0]}{others} changed after the comparison"
+    elif not _is_fresh(path.read_bytes() if path.is_file() else b"", candidate.compared, data):
+        reason = "its baseline changed after the comparison"
+    else:
+        return
+    raise CandidateStaleError(name=candidate.name, reason=reason, test=candidate.test)
+
+
+def _is_fresh(stored: bytes, compared: str, data: bytes) -> bool:
+    """Tell whether a baseline is what the result was compared with, or, after an interruption, the result already."""
+    if digest(stored) == compared or png.plain(stored) == png.plain(data):
+        return True
+    try:
+        record = Record.from_text(stored.decode("utf-8"))
+    except (UnicodeDecodeError, RecordError):
+        return False
+    return dataclasses.replace(record, provenance={}).to_text().encode() == data
+
+
+def _record(folder: Path, candidate: Candidate, data: bytes) -> Record:
+    try:
+        return Record.from_text(data.decode("utf-8"))
+    except (UnicodeDecodeError, RecordError) as error:
+        reason = error.facts["reason"] if isinstance(error, RecordError) else error
+        path = folder / candidate.file
+        raise CandidateIncompleteError(path=path, reason=reason, command=candidate.command) from error

@@ -1,0 +1,32 @@
+"""The console script `harness`: what to do with baselines beside running pytest."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from harness.commands import accept, diff, doctor, listing
+from harness.errors import HarnessError
+
+
+__all__ = ["main"]
+
+_COMMANDS = (listing, diff, accept, doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status: 0, 1 if something was refused, 2 for a wrong command line.
+
+    Args:
+        arguments: of the command line; by default this process's.
+    """
+    parser = argparse.ArgumentParser(prog="harness", description="Baselines of trainings.")
+    subparsers = parser.add_subparsers(required=True, metavar="command")
+    for command in _COMMANDS:
+        command.add(subparsers)
+    given = parser.parse_args(arguments)
+    try:
+        status: int = given.run(given)
+    except HarnessError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return status

@@ -1,0 +1,75 @@
+"""`harness accept`: make the results of failed comparisons the baselines, without training again."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from harness import candidates, report
+from harness.candidates import Candidate
+from harness.commands.project import add_root, failed_results, project_root
+from harness.errors import HarnessError, NoCandidateError, NoReasonError
+
+
+__all__ = ["add"]
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "accept",
+        help="make the results of failed comparisons the baselines, without training again",
+        description="Make the results of failed comparisons the baselines, and print a table for the pull request.",
+    )
+    parser.add_argument("names", nargs="*", help="baselines (also patterns: 'test_a*') or tests; default: all")
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why the baselines change")
+    add_root(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Accept what can be accepted; say why of the rest."""
+    if not given.reason.strip(". \t\n"):
+        raise NoReasonError
+    root = project_root(given.root)
+    folder = failed_results(root)
+    accepted, refused = _accept(_chosen(folder, given.names), folder, root, given.reason)
+    if accepted:
+        print(report.accepted_table(accepted, given.reason))
+    for error in refused:
+        print(error, file=sys.stderr)
+    return bool(refused)
+
+
+def _accept(
+    chosen: Sequence[Candidate], folder: Path, root: Path, reason: str
+) -> tuple[list[Candidate], list[HarnessError]]:
+    accepted, refused = [], []
+    for candidate in chosen:
+        try:
+            candidates.accept(folder, root, candidate, reason)
+            accepted.append(candidate)
+        except HarnessError as error:
+            refused.append(error)
+    return accepted, refused
+
+
+def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
+    """Return the candidates of these names, all if there are none.
+
+    Raises:
+        NoCandidateError: no candidate has one of the names.
+    """
+    known = candidates.candidates(folder)
+    for name in names:
+        if not any(_is_called(candidate, name) for candidate in known):
+            all_names = ", ".join(dict.fromkeys(candidate.name for candidate in known))
+            raise NoCandidateError(name=name, place=folder, known=all_names)
+    return [candidate for candidate in known if not names or any(_is_called(candidate, name) for name in names)]
+
+
+def _is_called(candidate: Candidate, name: str) -> bool:
+    texts = (candidate.name, candidate.file, candidate.test, candidate.test.partition("[")[0])
+    return name in texts or fnmatchcase(candidate.name, name)

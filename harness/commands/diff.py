@@ -1,0 +1,108 @@
+"""`harness diff`: two records, folders, git revisions or event folders, in the words of a failed test."""
+
+import argparse
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import png, report
+from harness.baselines import load_baseline
+from harness.commands.project import add_places, stored
+from harness.comparison import compare
+from harness.errors import NotStoredError, RevisionError
+from harness.provenance import git_output
+from harness.record import Record
+
+
+__all__ = ["add"]
+
+_Side = Mapping[str, Record | bytes]
+"""Name to record, or bytes of a figure."""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("diff", help="compare two baselines, files, folders, git revisions or event folders")
+    what = "a baseline's name, a file, a folder, a folder of TensorBoard event files, or REVISION:PATH"
+    parser.add_argument("former", help=what)
+    parser.add_argument("present", help="likewise")
+    add_places(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Print the differences; return 1 if there are any that a test would fail for."""
+    former, present = _side(given, given.former), _side(given, given.present)
+    if len(former) == len(present) == 1:  # whatever the two are called
+        former, present = ({given.former: next(iter(side.values()))} for side in (former, present))
+    pairs = [(name, former.get(name), present.get(name)) for name in sorted({**former, **present})]
+    texts = [(name, *_difference(one, other)) for name, one, other in pairs]
+    print("\n".join(f"{name}\n  {text}" if len(pairs) > 1 else text for name, _, text in texts))
+    return any(differs for _, differs, _ in texts)
+
+
+def _difference(one: Record | bytes | None, other: Record | bytes | None) -> tuple[bool, str]:
+    """Return whether two of a name differ, and how, in words."""
+    if isinstance(one, Record) and isinstance(other, Record):
+        comparison = compare(one, other)
+        if comparison.verdict != "different":
+            return False, report.note(comparison)
+        return True, report.failure(comparison, test="", look=[], accept="")
+    if isinstance(one, bytes) and isinstance(other, bytes):
+        equal = png.plain(one) == png.plain(other)
+        return not equal, "the same figure" if equal else "the figures differ"
+    if one is None or other is None:
+        return True, "only in the latter" if one is None else "only in the former"
+    return True, "a record and a figure"
+
+
+def _side(given: argparse.Namespace, text: str) -> _Side:
+    """Return what a word of the command line stands for.
+
+    Raises:
+        NotStoredError: nothing.
+        RevisionError: git knows no such revision, or not that path in it.
+        RecordError: a revision's file is no record.
+        BaselineError: a record cannot be read.
+        EventsError: event files cannot be read.
+    """
+    path = Path(text)
+    if path.is_dir() and any(path.rglob("*tfevents*")):
+        from harness.events import read_events
+
+        return {path.name: read_events(path)}
+    if path.is_dir():
+        return {file.name: _read(file) for file in sorted(path.iterdir()) if file.suffix in (".json", ".png")}
+    if path.is_file():
+        return {path.name: _read(path)}
+    if ":" in text:
+        return _revision(text)
+    return {entry.path.name: _read(entry.path) for entry in stored(given, text)}
+
+
+def _read(path: Path) -> Record | bytes:
+    return load_baseline(path, "pytest --mpl-generate-path=DIR") if path.suffix == ".json" else path.read_bytes()
+
+
+def _revision(text: str) -> _Side:
+    """Return what stands in a git revision: a file, or the files of a folder."""
+    data = None if text.startswith("-") else git_output(Path.cwd(), "show", _anchored(text))
+    if data is None:
+        raise RevisionError(text=text)
+    if not data.startswith(b"tree "):
+        return {Path(text.partition(":")[2]).name: _parsed(text, data)}
+    names = [line for line in data.decode().splitlines()[2:] if line.endswith((".json", ".png"))]
+    if not names:
+        raise NotStoredError(name=text, place="git")
+    folder = text.removesuffix("/")
+    return {name: _parsed(name, git_output(Path.cwd(), "show", _anchored(f"{folder}/{name}")) or b"") for name in names}
+
+
+def _anchored(text: str) -> str:
+    """Return REVISION:PATH with a path that counts from here, not from the repository's root."""
+    return re.sub(r":(?![./])", ":./", text, count=1)
+
+
+def _parsed(name: str, data: bytes) -> Record | bytes:
+    return Record.from_text(data.decode("utf-8", errors="replace")) if name.endswith(".json") else data

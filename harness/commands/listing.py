@@ -1,0 +1,34 @@
+"""`harness list` and `harness show`: the stored baselines, and one of them."""
+
+import argparse
+from typing import Any
+
+from harness import report
+from harness.commands.project import add_places, baselines, last_orphans, stored
+from harness.files import scraps
+from harness.inventory import inventory
+
+
+__all__ = ["add"]
+
+
+def add(subparsers: Any) -> None:
+    """Add both commands."""
+    parser = subparsers.add_parser("list", help="the baselines: when, where and from what they were made; orphans")
+    add_places(parser)
+    parser.set_defaults(run=_list)
+    parser = subparsers.add_parser("show", help="all about one baseline but its numbers")
+    parser.add_argument("name", help="a baseline's name, or its file name")
+    add_places(parser)
+    parser.set_defaults(run=_show)
+
+
+def _list(given: argparse.Namespace) -> int:
+    folder = baselines(given)
+    print(report.inventory_text(inventory(folder), folder, last_orphans(given), scraps(folder)))
+    return 0
+
+
+def _show(given: argparse.Namespace) -> int:
+    print("\n\n".join(report.stored_text(entry) for entry in stored(given, given.name)))
+    return 0

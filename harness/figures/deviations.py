@@ -1,0 +1,132 @@
+"""How far a training is from its baseline: every stream at every step, on a logarithmic scale."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from harness.comparison import Comparison
+from harness.deviations import Deviation, stream_deviations
+from harness.figures.canvas import COLOURS, blank, own_style
+from harness.figures.layers import heat_axes, layer_raster
+from harness.figures.series import shortened
+from harness.record import STAGES
+
+
+__all__ = ["deviations"]
+
+_LEAST, _MOST = 1e-17, 10.0
+"""Equal values are drawn at the first, what has no finite size at the last."""
+_WITHIN, _BEYOND = -8.0, 10.0
+"""Exponents of ten, below and above the threshold, that have colours of their own."""
+_ROOM = 40
+"""Streams of the labelled form: what was logged, then those that leave the baseline first."""
+_ROW = 14
+_LETTERS = 42
+_EQUAL = (0.80, 0.89, 0.96)
+"""Pale blue."""
+
+
+def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
+    """Draw each value's deviation over its threshold: pale blue where equal, grey within, from violet to yellow beyond.
+
+    One row a stream, in causal order, one column a step; of several values in a step the furthest counts, and where
+    there is none, the page is white. The deviation is relative to the size of the baseline's value (`compare`). A
+    missing or an extra value, NaN and infinity, and another fingerprint or count are infinitely far.
+
+    Args:
+        comparison: of a record with its baseline.
+        labelled: for people: the streams that leave the baseline first, with their names, and above them the largest
+            deviation of each stage against step, with the threshold; without, for pytest-mpl: all streams.
+
+    Returns:
+        A 640x480 pixel figure (labelled: 900 wide, as high as its rows), unknown to pyplot.
+    """
+    points = list(stream_deviations(comparison.baseline, comparison.record))
+    steps = 1 + max((point.step for point in points), default=0)
+    rows = _rows(points, steps)
+    if not labelled:
+        page = np.stack(list(rows.values())) if rows else np.full((1, 1), np.nan)
+        return layer_raster(page, _WITHIN, _BEYOND, _colours())
+    logged = {point.stream for point in points if point.stage == "forward"}
+    first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:_ROOM])
+    with own_style():
+        figure = _labelled(comparison, points, {name: values for name, values in rows.items() if name in first})
+        figure.axes[-1].set_xlabel(f"step   ({len(first)} of {len(rows)} streams; pale blue: equal)")
+        return figure
+
+
+def _rows(points: Sequence[Deviation], steps: int) -> dict[str, NDArray[np.float64]]:
+    """Return the logarithm of deviation over threshold of each stream by step; NaN where it has no value."""
+    rows: dict[str, NDArray[np.float64]] = {}
+    for point in sorted(points, key=lambda point: STAGES.index(point.stage)):
+        row = rows.setdefault(point.stream, np.full(steps, np.nan))
+        row[point.step] = np.fmax(row[point.step], _logarithm(point.size, point.threshold))
+    return rows
+
+
+def _urgency(values: NDArray[np.float64]) -> tuple[int, float]:
+    """Return the first step beyond the threshold, and the largest deviation with its sign turned."""
+    beyond = np.flatnonzero(values > 0)
+    return int(beyond[0]) if len(beyond) else len(values), -float(np.nanmax(values))
+
+
+def _logarithm(size: float, threshold: float) -> float:
+    if size == 0:
+        return -math.inf
+    return math.log10(size / threshold) if threshold and math.isfinite(size) else math.inf
+
+
+def _colours() -> Colormap:
+    """Pale blue where nothing moved, greys up to the threshold, from violet to yellow beyond, white for no value."""
+    share = -_WITHIN / (_BEYOND - _WITHIN)
+    greys = np.linspace((0.93,) * 3, (0.6,) * 3, round(256 * share) - 1)
+    beyond = matplotlib.colormaps["plasma"](np.linspace(0, 1, 256 - round(256 * share)))[:, :3]
+    return ListedColormap(np.concatenate([[_EQUAL], greys, beyond])).with_extremes(bad="white")
+
+
+def _labelled(
+    comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, NDArray[np.float64]]
+) -> Figure:
+    height = 330 + _ROW * max(8, len(rows))
+    figure = blank(900, height)
+    above = figure.add_axes((0.36, 1 - 220 / height, 0.48, 180 / height))
+    _draw_stages(above, points)
+    title = f"Deviation from the baseline, {comparison.record.name}: {comparison.verdict}"
+    above.set(title=title, ylabel="relative deviation")
+    if rows:
+        below = figure.add_axes((0.36, 60 / height, 0.48, 1 - 320 / height), sharex=above)
+        values_LS = np.stack(list(rows.values()))
+        heat_axes(below, values_LS, (_WITHIN, _BEYOND), "log10 (deviation / threshold)", _colours())
+        below.set_yticks(range(len(rows)), [shortened(name, _LETTERS) for name in rows], fontsize=8)
+        below.set(xlim=(-0.5, values_LS.shape[1] - 0.5))
+    return figure
+
+
+def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
+    """Draw the largest deviation of each stage, and the largest threshold, against the step."""
+    largest: dict[str, dict[int, float]] = {}
+    thresholds: dict[int, float] = {}
+    for point in points:
+        sizes = largest.setdefault(point.stage, {})
+        sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
+        thresholds[point.step] = max(thresholds.get(point.step, 0.0), point.threshold)
+    for stage, colour in zip(STAGES[1:], COLOURS, strict=True):
+        if stage in largest:
+            sizes = largest[stage]
+            heights = np.clip([sizes[step] for step in sorted(sizes)], _LEAST, _MOST)
+            line = "-" if len(sizes) > len(thresholds) / 2 else "none"  # evaluations have nothing between them
+            axes.plot(sorted(sizes), heights, color=colour, marker=".", linestyle=line, linewidth=1, label=stage)
+    limits = np.clip([thresholds[step] for step in sorted(thresholds)], _LEAST, _MOST)
+    axes.plot(sorted(thresholds), limits, color="black", linestyle="--", linewidth=1, label="threshold")
+    axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
+    ticks = {_LEAST: "equal", 1e-13: "1e-13", 1e-10: "1e-10", 1e-7: "1e-7", 1e-4: "1e-4", 0.1: "0.1", _MOST: "infinite"}
+    axes.set_yticks(list(ticks), list(ticks.values()))
+    axes.minorticks_off()
+    axes.grid(visible=True, axis="y", color="#dddddd")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)

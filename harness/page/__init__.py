@@ -1,0 +1,6 @@
+"""The report: one HTML file that needs nothing beside it, neither files nor a network."""
+
+from harness.page.page import page
+
+
+__all__ = ["page"]

@@ -1,0 +1,71 @@
+"""Results of failed comparisons: kept, so that `harness accept` needs no other training."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness.candidates import Candidate, digest, offer, withdraw
+from harness.plugin import devices
+from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin.session import Session
+from harness.provenance import sources
+
+
+__all__ = ["accept_command", "keep", "withdrawn"]
+
+
+def keep(
+    item: pytest.Item, session: Session, baseline: Path, data: bytes, *, difference: str, obstacle: str = ""
+) -> tuple[Path | None, str]:
+    """Keep the result of a failed comparison.
+
+    Args:
+        item: the test.
+        session: the session's state.
+        baseline: the file that it was compared with.
+        data: the result.
+        difference: in words.
+        obstacle: what the result lacks to be a whole baseline; empty if nothing.
+
+    Returns:
+        The result's file, None if the baseline is outside the project; and the command line that accepts it.
+    """
+    root, command = session.config.rootpath, regenerate_command(item, session)
+    if not baseline.is_relative_to(root):
+        return None, command
+    if _is_other_device(item):
+        obstacle = obstacle or f"baselines are written on {devices.writer(item.config)}, one for all devices"
+    candidate = Candidate(
+        test=item.nodeid,
+        baseline=baseline.relative_to(root).as_posix(),
+        compared=digest(baseline.read_bytes()),
+        result="",
+        difference=difference,
+        sources=sources(root, session.started),
+        obstacle=obstacle,
+        command=command,
+        provenance=session.provenance,
+    )
+    session.counts.acceptable += not obstacle
+    return offer(session.failed, candidate, data), command if obstacle else accept_command(session, candidate.name)
+
+
+def withdrawn(item: pytest.Item, session: Session, baseline: Path) -> None:
+    """Forget the result that an earlier session kept of this test."""
+    withdraw(session.failed, baseline.name, item.nodeid)
+
+
+def accept_command(session: Session, name: str = "") -> str:
+    """Return the command line that accepts one kept result, or all, from where pytest was started."""
+    root, here = session.config.rootpath, session.config.invocation_params.dir
+    words = ["harness", "accept", *([name] if name else [])]
+    if not here.is_relative_to(root):
+        words += ["--root", os.path.relpath(root, here)]
+    return f'{shlex.join(words)} --reason "..."'
+
+
+def _is_other_device(item: pytest.Item) -> bool:
+    device = device_of(item)
+    return device is not None and not item.get_closest_marker("device") and device != devices.writer(item.config)

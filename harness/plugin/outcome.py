@@ -1,0 +1,129 @@
+"""What each check found: kept while the session runs, written as report and JSON at its end."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+
+if TYPE_CHECKING:
+    from harness.results import Check, Result
+
+__all__ = ["Outcome", "check_of"]
+
+_LARGEST_PICTURE = 2**20
+"""Bytes; a larger figure would swell the page, and is left in its folder."""
+
+
+class Outcome:
+    """The results of a session; xdist's workers keep theirs where the controller finds them.
+
+    Args:
+        config: of the session.
+        folder: where the report goes.
+    """
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        self._config = config
+        self._folder = folder
+        self._kept: Path | None = None
+        self._history: Path | None = None
+        self.results: list[Result] = []
+
+    def prepare(self, history: Path | None) -> None:
+        """Check that margins can be kept.
+
+        Args:
+            history: file that they are kept in; None keeps none.
+
+        Raises:
+            HistoryFileError: it cannot be read or written.
+        """
+        if history:
+            from harness.history import check_history
+
+            check_history(history)
+            self._history = history
+
+    @property
+    def page(self) -> Path:
+        """File of the report."""
+        return self._folder / "report.html"
+
+    @property
+    def markdown(self) -> Path:
+        """File of the summary for pull requests."""
+        return self._folder / "report.md"
+
+    @property
+    def kept(self) -> Path:
+        """Folder of this session's results, and of no other's; a worker's is its controller's."""
+        if self._kept is None:
+            given = getattr(self._config, "workerinput", {}).get("training_regression_results")
+            self._kept = Path(given or tempfile.mkdtemp(prefix="training-regression-"))
+            if not given:
+                self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
+        return self._kept
+
+    def add(self, item: pytest.Item, result: "Result") -> None:
+        """Keep what a test's check found, for the report and for JUnit's."""
+        from harness.report import junit_properties
+        from harness.results import keep
+
+        keep(result, self.kept)
+        found = junit_properties(result)
+        former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
+        item.user_properties[:] = [*former, *found.items()]
+
+    def finish(self) -> None:
+        """Write report and JSON, if any check found anything; a worker leaves that to its controller."""
+        if self._kept is None or hasattr(self._config, "workerinput"):
+            return
+        from harness.results import collect, to_text, write
+
+        self.results = collect(self._kept)
+        if self._history:
+            from harness.history import remember
+
+            self.results = remember(self._history, self.results)
+        if self.results:
+            from harness.page import page
+            from harness.report import markdown
+
+            write(self.markdown, markdown(self.results))
+            write(self._folder / "results.json", to_text(self.results))
+            write(self.page, page(self.results, dict(self._pictures())))
+
+    def _pictures(self) -> Iterable[tuple[str, bytes]]:
+        """Yield the pictures of figures that failed."""
+        for result in self.results:
+            if result["figure"] and not result["passed"]:
+                for name in (result["figure"]["baseline"], result["figure"]["result"]):
+                    path = self._folder / name
+                    if path.suffix == ".png" and path.is_file() and path.stat().st_size <= _LARGEST_PICTURE:
+                        yield name, path.read_bytes()
+
+
+def check_of(item: pytest.Item, name: str, accept: str) -> "Check":
+    """Return what is the same in every result of a check.
+
+    Args:
+        item: the test.
+        name: tells several checks of one test apart.
+        accept: the command that makes the present run the baseline.
+    """
+    from harness.results import Check
+
+    _, line, _ = item.location
+    return Check(item.nodeid, name, _in_repository(item), 1 + (line or 0), accept)
+
+
+def _in_repository(item: pytest.Item) -> str:
+    """Return the file of a test as annotations name it: relative to the checkout, or to pytest's root."""
+    checkout = Path(os.environ.get("GITHUB_WORKSPACE") or item.config.rootpath)
+    place = item.path if item.path.is_relative_to(checkout) else Path(item.location[0])
+    return (place.relative_to(checkout) if place.is_relative_to(checkout) else place).as_posix()

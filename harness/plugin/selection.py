@@ -1,0 +1,55 @@
+"""Which tests run when baselines are written: all, those without a baseline, those that failed."""
+
+import glob
+from collections.abc import Collection, Mapping, Sequence
+
+import pytest
+
+from harness.candidates import candidates
+from harness.errors import NotGeneratingError
+from harness.plugin.session import Session
+
+
+__all__ = ["select"]
+
+
+def select(
+    config: pytest.Config, session: Session, items: list[pytest.Item], files: Mapping[str, Collection[str]]
+) -> None:
+    """Take away the tests that --only-missing and --only-failing leave out.
+
+    Args:
+        config: of the session.
+        session: the session's state.
+        items: the collected tests; what is left out is removed.
+        files: id of a test to the names of its baselines.
+
+    Raises:
+        NotGeneratingError: no baselines are written in this session.
+        CandidateCorruptError: what failed cannot be read.
+    """
+    options = [name for name in ("--only-missing", "--only-failing") if config.getoption(name)]
+    if not options:
+        return
+    if not session.generate_path:
+        raise NotGeneratingError(option=options[0])
+    wanted = {item.nodeid for item in items if item.nodeid in files}
+    if "--only-missing" in options:
+        wanted = {nodeid for nodeid in wanted if not all(_exists(session, file) for file in files[nodeid])}
+    if "--only-failing" in options:
+        wanted &= {candidate.test for candidate in candidates(session.failed)}
+    _keep(config, items, wanted)
+
+
+def _exists(session: Session, file: str) -> bool:
+    """Tell whether a test has a baseline; records may have a name of their own after a comma."""
+    stem, _, extension = file.rpartition(".")
+    others = session.baselines.glob(f"{glob.escape(stem)},*.{extension}")
+    return (session.baselines / file).exists() or any(others)
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[str]) -> None:
+    left_out: Sequence[pytest.Item] = [item for item in items if item.nodeid not in wanted]
+    items[:] = [item for item in items if item.nodeid in wanted]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)

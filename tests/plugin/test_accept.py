@@ -1,0 +1,226 @@
+"""Promises of `harness accept`: from red to green without training again, and no way to accept what should not be."""
+
+import dataclasses
+import json
+
+import pytest
+
+from harness import png
+from harness.baselines import save_baseline
+from harness.commands import main
+from harness.record import Record
+from tests.plugin.conftest import GENERATE
+from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD, nan_model
+
+
+FAILED = "build/harness/failed"
+
+
+_RED = {}
+"""Files of the red project by name: it is trained for the first test, and copied for the others."""
+
+
+@pytest.fixture
+def red(project):
+    """A project whose training, and so its figure, changed after its baselines were made."""
+    if not _RED:
+        project.generate()
+        project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+        project.run("--mpl").assert_outcomes(failed=2)
+        places = [project.path / "test_gate.py", *project.baselines.iterdir(), *(project.path / FAILED).iterdir()]
+        _RED.update({path.relative_to(project.path): path.read_bytes() for path in places})
+    for name, data in _RED.items():
+        (project.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.path / name).write_bytes(data)
+    return project
+
+
+def accept(*names, reason="a larger rate learns faster"):
+    """Run the command; return its exit status."""
+    return main(["accept", *names, "--reason", reason])
+
+
+def test_from_red_to_green_in_one_command_without_training(red, capsys):
+    """All that failed becomes the baseline, with a table for the pull request; afterwards nothing is left to accept."""
+    assert accept() == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert lines[:4] == [
+        "Baselines accepted: a larger rate learns faster",
+        "",
+        "| baseline | how it differs from the former one | measured at commit |",
+        "|---|---|---|",
+    ]
+    assert lines[4].startswith("| `test_gate-test_loss_curve` | the figure differs, RMS ")
+    assert lines[5].startswith("| `test_gate-test_training` | from step 0 on: schedule, learning rate of the group of ")
+    red.run("--mpl").assert_outcomes(passed=2)
+    assert accept() == 1
+    assert capsys.readouterr().err.startswith("no result of a failed comparison is kept here\n")
+
+
+def test_accepted_numbers_are_those_that_a_generation_writes(red):
+    """The accepted record is the regenerated one, but for where it comes from."""
+    accept()
+    accepted = Record.from_text((red.baselines / RECORD).read_text())
+    pixels = png.plain((red.baselines / FIGURE).read_bytes())
+    for path in red.baselines.glob("*"):
+        path.unlink()
+    red.generate()
+
+    assert Record.from_text((red.baselines / RECORD).read_text()) == accepted
+    assert png.plain((red.baselines / FIGURE).read_bytes()) == pixels
+    assert accepted.provenance["reason"] == "a larger rate learns faster"
+
+
+@pytest.mark.parametrize("name", ["test_gate-test_training", RECORD, "test_gate.py::test_training", "*training"])
+def test_one_baseline_is_accepted_by_name_file_test_or_pattern(red, name):
+    """The others stay as they were, and can still be accepted."""
+    before = red.files()
+    accept(name)
+    after = red.files()
+
+    assert after[FIGURE] == before[FIGURE]
+    assert after[RECORD] != before[RECORD]
+    assert accept("test_gate-test_loss_curve") == 0
+
+
+def test_an_unknown_name_changes_nothing(red, capsys):
+    """The message gives the names there are."""
+    before = red.files()
+
+    assert accept("test_gate-test_training", "test_gate-test_trainin") == 1
+    assert red.files() == before
+    assert capsys.readouterr().err.endswith("fix    use one of test_gate-test_loss_curve, test_gate-test_training\n")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "..."])
+def test_a_reason_is_not_optional(red, reason, capsys):
+    """The placeholder of the printed line is none."""
+    before = red.files()
+
+    assert accept(reason=reason) == 1
+    assert red.files() == before
+    assert capsys.readouterr().err.startswith("a baseline does not change without a reason\n")
+
+
+def refusal(red, capsys, *lines):
+    """Try to accept the record; nothing changes, and the message has these lines."""
+    before = red.files()
+
+    assert accept("test_gate-test_training") == 1
+    assert red.files() == before
+    error = capsys.readouterr().err
+    for line in lines:
+        assert line in error
+    assert "Traceback" not in error
+
+
+def test_a_result_of_other_sources_is_stale(red, capsys):
+    """The code changed after the comparison: its numbers are no longer those."""
+    red.edit("0.06", "0.07")
+    refusal(red, capsys, "the result for test_gate-test_training is stale: test_gate.py changed after the comparison")
+
+
+def test_a_result_for_another_baseline_is_stale(red, capsys):
+    """The baseline was regenerated, pulled or restored since."""
+    path = red.baselines / RECORD
+    path.write_text(path.read_text() + "\n")
+    refusal(red, capsys, "is stale: its baseline changed after the comparison")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.unlink(), "it is not there"),
+        (lambda path: path.write_bytes(path.read_bytes()[:999]), "it is not what the failed comparison left there"),
+    ],
+    ids=["gone", "cut off"],
+)
+def test_an_incomplete_result_is_refused(red, capsys, damage, words):
+    """A result is accepted as it was compared, or not at all."""
+    damage(red.path / FAILED / RECORD)
+    refusal(red, capsys, f"the result cannot be accepted: {words}", "fix    run the test again, or train anew: pytest ")
+
+
+def test_what_only_a_training_can_make_is_refused(red, capsys):
+    """A baseline that holds other seeds, or states, is made by training: that command is printed at once."""
+    record = Record.from_text((red.baselines / RECORD).read_text())
+    save_baseline(red.baselines / RECORD, dataclasses.replace(record, seeds={"0": {"loss": 2.0}, "1": {"loss": 2.1}}))
+    command = "pytest 'test_gate.py::test_training[cpu]' --mpl-generate-path=baselines"
+    result = red.run("-k", "test_training")
+
+    assert f"  accept     {command}" in result.outlines
+    refusal(
+        red,
+        capsys,
+        "the result for test_gate-test_training is no whole baseline: it holds the summaries of 2 seeds",
+        f"  fix    {command}",
+    )
+
+
+def test_nan_is_refused(project, capsys):
+    """A run into NaN is red, and stays red."""
+    nan_model(project)
+    project.edit("> 4", "> 99")
+    project.generate()
+    project.edit("> 99", "> 4")
+    project.run("--mpl")
+    refusal(project, capsys, "loss is nan at step 2 (forward)")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "words"),
+    [
+        ("baseline", "../test_gate-test_training.json", "its baseline is outside the project"),
+        ("baseline", "/tmp/other.json", "it speaks of 'other.json'"),
+        ("sources", [], "'list' object has no attribute 'values'"),
+        ("test", 5, "test is of a wrong kind"),
+        ("unknown", "x", "unexpected keyword argument 'unknown'"),
+    ],
+)
+def test_a_hostile_note_is_a_message(red, capsys, entry, value, words):
+    """Artifacts come from anywhere: nothing outside the project is written, nothing ends in a traceback."""
+    note = red.path / FAILED / f"{RECORD}.candidate"
+    note.write_text(json.dumps({**json.loads(note.read_text()), entry: value}))
+    refusal(red, capsys, words)
+    assert not (red.path.parent / RECORD).exists()
+
+
+def test_a_run_that_passes_forgets_the_former_result(red, capsys):
+    """Only what the last run of a test left can be accepted; tests that did not run keep theirs."""
+    red.edit("learning_rate=0.06", "learning_rate=0.05")
+    red.run("-k", "test_training").assert_outcomes(passed=1, deselected=1)
+
+    assert accept("test_gate-test_training") == 1
+    assert capsys.readouterr().err.endswith("fix    use one of test_gate-test_loss_curve\n")
+
+
+def test_an_interrupted_accept_can_be_repeated(red):
+    """Killed between the baseline's rename and the end: the next time says the same and leaves the baseline."""
+    kept = {path: path.read_bytes() for path in (red.path / FAILED).iterdir()}
+    accept()
+    accepted = red.files()
+    for path, data in kept.items():
+        path.write_bytes(data)
+
+    assert accept() == 0
+    assert red.files() == accepted
+
+
+
+
+def test_a_failure_says_when_and_why_its_baseline_was_made(red):
+    """After an accept, the next failure quotes its reason."""
+    accept()
+    red.edit("0.06", "0.07")
+    result = red.run("test_gate.py::test_training")
+
+    result.stdout.fnmatch_lines(["  made       20??-??-?? ??:?? UTC, a larger rate learns faster"])
+
+
+def test_generating_forgets_the_former_result(red, capsys):
+    """What was regenerated has nothing to accept."""
+    red.run(GENERATE, "-k", "test_training")
+
+    assert accept("test_gate-test_training") == 1
+    assert "use one of test_gate-test_loss_curve" in capsys.readouterr().err

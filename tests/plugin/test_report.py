@@ -1,0 +1,148 @@
+"""Promises of what a session leaves behind: the report, its JSON, and what CI is told."""
+
+import json
+
+import pytest
+
+
+FAULT = ("warmup_steps=1", "warmup_steps=1, learning_rate=0.05005")
+
+
+def results(project):
+    """What the last session left, by test and kind."""
+    content = json.loads((project.path / "build/harness/results.json").read_text())
+    return {(result["test"], result["name"]): result for result in content["results"]}
+
+
+def page(project):
+    """The report's text."""
+    return (project.path / "build/harness/report.html").read_text(encoding="utf-8")
+
+
+def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
+    """Training and figure are in it, with their pictures; both failures name it, and so does the summary."""
+    project.generate()
+    project.edit(*FAULT)
+    result = project.run("--mpl")
+
+    result.stdout.fnmatch_lines(["  look       build/harness/report.html", "  look      build/harness/report.html"])
+    result.stdout.fnmatch_lines(["report: build/harness/report.html"])
+    found = results(project)
+    training, figure = found["test_gate.py::test_training[cpu]", ""], found["test_gate.py::test_loss_curve[cpu]", ""]
+    source = (project.path / "test_gate.py").read_text().splitlines()
+    assert (training["verdict"], training["passed"], training["file"]) == ("different", False, "test_gate.py")
+    assert source[training["line"] - 1].startswith("def test_training(")
+    assert training["training"]["first"]["stage"] == "schedule"
+    assert training["training"]["recipe"] == [{"name": "learning_rate", "before": "0.05", "now": "0.05005"}]
+    assert figure["figure"]["rms"] > 2
+    assert figure["margin"] == pytest.approx(figure["figure"]["rms"] / 2)
+    assert page(project).count('src="data:image/png;base64,') == 2
+
+
+def test_a_green_session_leaves_its_margins(project):
+    """The report is there on a pass, too, and no picture swells it."""
+    project.generate()
+    project.run("--mpl").stdout.fnmatch_lines(["report: build/harness/report.html"])
+
+    assert {key: (result["verdict"], result["margin"]) for key, result in results(project).items()} == {
+        ("test_gate.py::test_training[cpu]", ""): ("same", 0.0),
+        ("test_gate.py::test_loss_curve[cpu]", ""): ("same", 0.0),
+    }
+    assert "data:image" not in page(project).replace("img-src data:", "")
+
+
+def test_a_session_does_not_inherit_results(project):
+    """After a run of everything, a run of one test reports that test alone."""
+    project.generate()
+    project.run("--mpl")
+    project.run("--mpl", "-k", "test_training")
+
+    assert set(results(project)) == {("test_gate.py::test_training[cpu]", "")}
+
+
+def test_a_missing_baseline_is_in_the_report(project):
+    """What could not be compared, record or figure, is an error there, with the message."""
+    project.run("--mpl")
+
+    for found in results(project).values():
+        assert (found["kind"], found["verdict"], found["passed"], found["margin"]) == ("error", "error", False, None)
+    training, figure = (results(project)[f"test_gate.py::test_{name}[cpu]", ""] for name in ("training", "loss_curve"))
+    assert training["text"].startswith("there is no baseline for this training yet")
+    assert "Image file not found for comparison test" in figure["text"]
+
+
+def test_a_session_that_checks_nothing_leaves_no_report(project):
+    """Neither generating nor other tests touch the report."""
+    project.generate()
+    project.write(test_gate="def test_plain():\n    pass\n")
+    project.run("--mpl")
+
+    assert not (project.path / "build/harness/report.html").exists()
+
+
+def test_github_sees_failures_at_the_tests_lines(project, monkeypatch):
+    """In a job, each failure is annotated and the job's summary grows by the session's; JUnit has the verdicts."""
+    project.generate()
+    project.edit(*FAULT)
+    summary = project.path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path.parent))
+    result = project.run("--mpl", "--junit-xml=junit.xml")
+
+    place = f"file={project.path.name}/test_gate.py,line="
+    told = [line for line in result.outlines if line.startswith("::error ")]
+    assert len(told) == 2
+    assert all(place in line for line in told)
+    assert "title=training differs from its baseline from step 0 on%3A schedule%2C" in told[0]
+    assert summary.read_text().startswith("before\n### Training regression: 2 of 2 checks failed: 2 different")
+    junit = (project.path / "junit.xml").read_text()
+    assert '<property name="training_verdict" value="different"' in junit
+    assert '<property name="first_divergence" value="step 0, schedule, learning rate of the group of conv1' in junit
+
+
+def test_outside_of_github_nothing_is_annotated(project):
+    """A terminal is not told what only GitHub understands."""
+    result = project.run()
+
+    assert "::error" not in result.stdout.str()
+
+
+FIGURES = """
+import pytest
+from matplotlib.figure import Figure
+
+@pytest.mark.mpl_image_compare
+@pytest.mark.parametrize("height", [1, 2, 3])
+def test_figure(height):
+    return Figure(figsize=(1, height))
+"""
+
+
+def test_workers_hand_their_results_to_one_report(project):
+    """Under xdist the controller's report holds every worker's checks, each once."""
+    pytest.importorskip("xdist")
+    project.write(test_gate=FIGURES)
+    project.pytester.makeini("[pytest]\ntraining_baselines = baselines")
+    project.generate()
+    result = project.run("--mpl", "-n", "2")
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["report: build/harness/report.html"])
+    assert {test for test, _ in results(project)} == {f"test_gate.py::test_figure[{height}]" for height in (1, 2, 3)}
+
+
+def test_margins_are_kept_where_the_project_wants_them(project):
+    """--training-history or the ini option name a file; a file that cannot be is a usage error."""
+    project.write(test_gate=FIGURES)
+    project.pytester.makeini("[pytest]\ntraining_baselines = baselines\ntraining_history = cache/margins.jsonl")
+    project.generate()
+    project.run("--mpl")
+    project.run("--mpl", "-k", "1")
+
+    lines = (project.path / "cache/margins.jsonl").read_text().splitlines()
+    assert [json.loads(line)["margin"] for line in lines] == [0.0] * 4
+    assert [len(result["history"]) for result in results(project).values()] == [1]
+    refused = project.run("--mpl", "--training-history=baselines")
+    refused.stderr.fnmatch_lines(["ERROR: the history of margins cannot be kept: Is a directory"])

@@ -1,0 +1,158 @@
+"""Promises of safety: what is written, what is left alone, what a killed or a second run does."""
+
+import dataclasses
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from harness.baselines import load_baseline, save_baseline
+from harness.files import SCRAP
+from harness.plugin.locks import own_folder
+from tests.plugin.conftest import GENERATE
+from tests.plugin.test_accept import FAILED
+from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
+from tests.test_record import record_of
+
+
+CHECK = "import pytest\n\ndef test_a(training_regression):\n    pytest.fail('must not run')\n"
+
+
+def test_only_missing_writes_only_what_is_missing(project):
+    """Tests that have their baselines do not run; those baselines keep their bytes."""
+    before = project.generate()
+    project.write(test_other=(project.path / "test_gate.py").read_text())
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    result = project.run(GENERATE, "--only-missing")
+
+    result.assert_outcomes(passed=2, deselected=2)
+    after = project.files()
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {name.replace("gate", "other", 1) for name in before}
+
+
+def test_only_missing_leaves_the_other_file_of_a_test_alone(project):
+    """A test with a record and a figure, of which one is there."""
+    project.edit("def test_loss_curve(record):", "def test_loss_curve(record, training_regression):")
+    project.edit("    return figures", "    training_regression.check(record)\n    return figures")
+    project.generate()
+    (project.baselines / FIGURE).unlink()
+    before = project.files()
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    project.run(GENERATE, "--only-missing").assert_outcomes(passed=1, deselected=1)
+
+    after = project.files()
+    assert set(after) - set(before) == {FIGURE}
+    assert {name: after[name] for name in before} == before
+
+
+def test_only_failing_writes_what_differed_last_time(project):
+    """The record that differed is regenerated; a figure that was never compared is not."""
+    before = project.generate()
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    project.run("--mpl", "-k", "test_training").assert_outcomes(failed=1, deselected=1)
+    project.run(GENERATE, "--only-failing").assert_outcomes(passed=1, deselected=1)
+
+    assert project.files()[FIGURE] == before[FIGURE]
+    assert project.files()[RECORD] != before[RECORD]
+    assert not list((project.path / FAILED).iterdir())
+    assert project.run(GENERATE, "--only-failing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize("option", ["--only-missing", "--only-failing"])
+def test_choosing_what_to_write_needs_writing(project, option):
+    """In a comparing run the option is refused."""
+    (project.path / "test_gate.py").write_text(CHECK)
+    result = project.run("--mpl", option)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {option} chooses which baselines are written, and none are"])
+
+
+def test_orphans_are_red_under_strict(project):
+    """A baseline that no test claims is said, and with pytest's --strict the exit status is a failure's."""
+    (project.path / "test_gate.py").write_text("def test_a(training_regression):\n    pass\n")
+    save_baseline(project.baselines / "old.json", record_of({}))
+
+    assert project.run("--mpl").ret == pytest.ExitCode.OK
+    result = project.run("--mpl", "-o", "strict=true")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["1 baseline in baselines that no test claims, a failure under --strict:", "  old*"])
+
+
+def test_what_a_killed_run_left_is_said(project):
+    """The next run names it."""
+    (project.path / "test_gate.py").write_text("def test_a(training_regression):\n    pass\n")
+    project.baselines.mkdir()
+    (project.baselines / f".a.json.x{SCRAP}").touch()
+
+    project.run("--mpl").stdout.fnmatch_lines(
+        [
+            "1 unfinished file in baselines, of a run that was killed or is under way; the baselines are whole*",
+            f"  .a.json.x{SCRAP}",
+        ]
+    )
+
+
+def test_two_sessions_at_once_do_not_share_their_pictures(project):
+    """While another session holds the folder, the pictures that are compared stand in one of their own."""
+    before = project.generate()
+    other = []
+    theirs = own_folder(project.path / "build" / "harness" / "figures", other.append)
+    (theirs / "kept").mkdir(parents=True)
+    project.run("--mpl").assert_outcomes(passed=2)
+    mine = [path.name for path in theirs.parent.glob("figures-*")]
+    for close in other:
+        close()
+    project.run("--mpl").assert_outcomes(passed=2)
+
+    assert len(mine) == 1
+    assert not (theirs / "kept").exists()
+    assert project.files() == before
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from harness.baselines import save_baseline
+from harness.candidates import Candidate, accept, digest, offer
+from harness.record import Record
+
+root = Path(sys.argv[1])
+texts = [(root / name).read_text() for name in ("old.json", "new.json")]
+path, failed = root / "baselines" / "a.json", root / "failed"
+print("ready", flush=True)
+for text in itertools.cycle(reversed(texts)):
+    record = Record.from_text(text)
+    if sys.argv[2] == "generate":
+        save_baseline(path, record)
+        continue
+    candidate = Candidate(test="t", baseline="baselines/a.json", compared=digest(path.read_bytes()), result="",
+                          difference="", sources={}, obstacle="", command="pytest", provenance={})
+    offer(failed, candidate, text.encode())
+    accept(failed, root, candidate.__class__(**{**vars(candidate), "result": digest(text.encode())}), "why")
+"""
+
+
+@pytest.mark.parametrize("action", ["generate", "accept"])
+def test_kill_9_leaves_the_old_baseline_or_the_new_one(tmp_path, action):
+    """At five random moments each: the file can be read, is one of the two, and can be written again."""
+    sides = [record_of({}, seed=seed, recipe={"fill": "x" * 50_000}) for seed in (1, 2)]
+    for name, record in zip(("old.json", "new.json"), sides, strict=True):
+        (tmp_path / name).write_text(record.to_text())
+    path = tmp_path / "baselines" / "a.json"
+    save_baseline(path, sides[0])
+    moments = random.Random(0)
+    for _ in range(5):
+        command = [sys.executable, "-c", WRITER, str(tmp_path), action]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout.readline() == "ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                writer.wait(timeout=moments.uniform(0, 0.05))
+            writer.send_signal(signal.SIGKILL)
+        found = dataclasses.replace(load_baseline(path, "pytest"), provenance={})
+        assert found in sides
+    save_baseline(path, sides[0])
+    assert load_baseline(path, "pytest") == sides[0]

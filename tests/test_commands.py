@@ -1,0 +1,191 @@
+"""Promises of the commands that look: list, show, diff, doctor."""
+
+import dataclasses
+import json
+
+import pytest
+
+from harness.baselines import save_baseline, save_figure
+from harness.commands import main
+from harness.record import Stream
+from tests.test_provenance import ABOUT, git, picture
+from tests.test_record import record_of
+
+
+LOSS = Stream("forward", (0, 1), (2.5, 1.25))
+RECORD = record_of({"loss": LOSS}, provenance=ABOUT)
+OTHER = dataclasses.replace(RECORD, streams={"loss": Stream("forward", (0, 1), (2.5, 1.5))})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project with a record and a figure among its baselines, and the last session's notes."""
+    monkeypatch.chdir(tmp_path)
+    save_baseline(tmp_path / "baselines" / "train.json", RECORD)
+    save_figure(tmp_path / "baselines" / "curve.png", picture(), ABOUT)
+    return tmp_path
+
+
+def session(folder, **notes):
+    """Leave what a session leaves."""
+    place = folder / "build" / "harness"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "session.json").write_text(json.dumps({"baselines": "baselines", "orphans": None, **notes}))
+
+
+def lines(capsys, *arguments, status=0):
+    """Run a command; return what it printed."""
+    assert main(arguments) == status
+    return capsys.readouterr().out.splitlines()
+
+
+def test_list_says_when_and_with_what_each_was_made(folder, capsys):
+    """A line a baseline, the reason at its end; orphans are not claimed to be known."""
+    assert lines(capsys, "list") == [
+        "2 baselines, 1 KB, in baselines",
+        "  curve  figure  0 KB  2026-11-23 10:00 UTC  matplotlib 3.11, new",
+        "  train  record  1 KB  2026-11-23 10:00 UTC  torch 2, new",
+        "orphans: not known, the last session did not see all tests (run pytest --mpl)",
+    ]
+
+
+def test_list_names_orphans_and_what_is_broken_or_unfinished(folder, capsys):
+    """Nothing in the folder is passed over in silence, and nothing ends in a traceback."""
+    session(folder, orphans=["old.json"])
+    (folder / "baselines" / "old.json").write_text("{")
+    (folder / "baselines" / ".old.json.abc.unfinished").touch()
+    found = lines(capsys, "list")
+
+    assert any(line.startswith("  old    record  0 KB  unknown ") and "cannot be read: " in line for line in found)
+    assert found[-2:] == [
+        "orphans: old.json (as of the last session)",
+        "unfinished, of a run that was killed or is under way: .old.json.abc.unfinished",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"baselines": 5, "orphans": "x"}'])
+def test_broken_notes_of_a_session_are_none(folder, capsys, text):
+    """They are a convenience."""
+    session(folder)
+    (folder / "build" / "harness" / "session.json").write_text(text)
+
+    assert lines(capsys, "list")[-1].startswith("orphans: not known")
+
+
+def test_list_works_from_below_and_from_outside(folder, capsys, monkeypatch):
+    """The project is the nearest folder above in which the gate has run; --root and --baselines say otherwise."""
+    session(folder, baselines="kept")
+    (folder / "baselines").rename(folder / "kept")
+    (folder / "src").mkdir()
+    monkeypatch.chdir(folder / "src")
+    assert lines(capsys, "list")[0].endswith("in ../kept")
+    monkeypatch.chdir(folder.parent)
+    assert lines(capsys, "list", "--root", str(folder))[0].startswith("2 baselines")
+    assert lines(capsys, "list", "--baselines", str(folder / "kept"))[0].startswith("2 baselines")
+    assert lines(capsys, "list", "--baselines", str(folder / "src"))[0].startswith("0 baselines")
+
+
+def test_show_tells_all_but_the_numbers(folder, capsys):
+    """Training, steps, environment, and where it comes from."""
+    found = lines(capsys, "show", "train")
+
+    assert found[0] == "baselines/train.json"
+    assert {
+        "  training    made, float64, cpu",
+        "  steps       2",
+        "  commit      1b53ba4 with changes",
+        "  reason      new",
+    } <= {*found}
+    assert "  kind        figure" in lines(capsys, "show", "curve.png")
+
+
+def test_show_of_an_unknown_name_is_a_message(folder, capsys):
+    """It names the folder."""
+    assert main(["show", "trian"]) == 1
+    assert capsys.readouterr().err.startswith("there is no baseline, file or folder 'trian'\n  where  baselines\n")
+
+
+def test_diff_of_records_speaks_as_a_failed_test(folder, capsys):
+    """Step, stage and stream; status 1, as diff has it. Equal ones are said to be the same."""
+    (folder / "other.json").write_text(OTHER.to_text())
+    found = lines(capsys, "diff", "train", "other.json", status=1)
+
+    assert found[:3] == [
+        "training differs from its baseline from step 1 on: forward, loss",
+        "  recipe     made, float64, cpu",
+        "  first      step 1   baseline 1.25   now 1.5   (1.3e-01, threshold 1e-10)",
+    ]
+    assert lines(capsys, "diff", "train", "baselines/train.json") == [
+        "made, float64, cpu: same, largest deviation 0.0e+00 in 5 values"
+    ]
+
+
+def test_diff_of_folders_pairs_files(folder, capsys):
+    """What stands on one side only differs."""
+    save_baseline(folder / "new" / "train.json", OTHER)
+    save_baseline(folder / "new" / "more.json", OTHER)
+    save_figure(folder / "new" / "curve.png", picture(), {})
+    found = lines(capsys, "diff", "baselines", "new", status=1)
+
+    assert found[:5] == [
+        "curve.png",
+        "  the same figure",
+        "more.json",
+        "  only in the latter",
+        "train.json",
+    ]
+    assert found[5] == "  training differs from its baseline from step 1 on: forward, loss"
+
+
+def test_diff_reads_git_revisions(folder, capsys):
+    """A file or a folder of any revision, its path counted from here."""
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "first")
+    save_baseline(folder / "baselines" / "train.json", OTHER)
+
+    assert lines(capsys, "diff", "HEAD:baselines/train.json", "train", status=1)[0].endswith("forward, loss")
+    assert lines(capsys, "diff", "HEAD:baselines", "baselines", status=1)[:2] == ["curve.png", "  the same figure"]
+    for wrong in ("HEAD:nothing", "HEAD~7:baselines", "--output=x:y"):
+        assert main(["diff", "--", wrong, "train"]) == 1
+        assert capsys.readouterr().err.startswith(f"git has nothing under {wrong!r}\n")
+    assert not (folder / "x:y").exists()
+
+
+def test_diff_reads_event_folders(folder, capsys):
+    """Two TensorBoard runs of any tool."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    for name, last in (("one", 1.0), ("two", 0.5)):
+        with SummaryWriter(folder / name) as writer:
+            for step, value in enumerate((2.0, last)):
+                writer.add_scalar("loss", value, step)
+
+    assert lines(capsys, "diff", "one", "two", status=1)[0].endswith("from step 1 on: forward, loss")
+    assert lines(capsys, "diff", "one", "one")[0].endswith("same, largest deviation 0.0e+00 in 4 values")
+
+
+def test_doctor_says_what_changes_numbers_and_what_has_changed(folder, capsys, monkeypatch):
+    """Versions, instruction set, threads, devices, data and variables; then what the baselines had otherwise."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    monkeypatch.delenv("HARNESS_CIFAR10", raising=False)
+    found = lines(capsys, "doctor")
+    names = [line.split()[0] for line in found]
+
+    for name in ("python", "torch", "instructions", "threads", "matplotlib", "freetype", "devices"):
+        assert name in names
+    assert any(line.split() == ["OMP_NUM_THREADS", "3"] for line in found)
+    assert any(line.split() == ["MKL_CBWR", "AVX2"] for line in found)
+    changed = found[found.index("since the baselines in baselines were made") + 1 :]
+    assert any(line.startswith("  torch ") and "2 -> " in line and "(1 of 2 baselines)" in line for line in changed)
+    assert any(line.startswith("  matplotlib ") and "3.11 -> " in line for line in changed)
+
+
+def test_a_wrong_command_line_is_a_usage_message(capsys):
+    """No command, an unknown one, or a name too few."""
+    for arguments in ([], ["lits"], ["diff", "one"]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.startswith("usage: harness")

@@ -1,0 +1,297 @@
+"""Promises of the report page: one file, nothing requested, everything escaped, usable by anybody."""
+
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import compare
+from harness.page import page
+from harness.page.chart import Line, chart
+from harness.page.scale import linear, logarithmic
+from harness.record import Stream
+from harness.results import Check, error_result, figure_result, training_result
+from tests.browser import CHROMIUM, browsing
+from tests.test_record import record_of
+
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc33"
+    "0000000049454e44ae426082"
+)
+"""One pixel."""
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+def check(test="tests/test_a.py::test_b[cpu]", name=""):
+    """What is the same in every result of a check."""
+    return Check(test, name, "tests/test_a.py", 7, f"pytest '{test}' --mpl-generate-path=baselines")
+
+
+def training(losses, baseline=(2.0, 1.5, 1.0), environment=None, text="what pytest says", **where):
+    """The result of a training with these losses."""
+    records = [
+        record_of(
+            {"loss": Stream("forward", tuple(range(len(values))), tuple(values))},
+            name="cifar_cnn",
+            data={"name": "synthetic"},
+            environment=around,
+        )
+        for values, around in ((baseline, {"torch": "2.14"}), (losses, environment or {"torch": "2.14"}))
+    ]
+    comparison = compare(*records)
+    passed = comparison.verdict != "different"
+    return training_result(check(**where), comparison, passed=passed, text=text)
+
+
+def figure(rms=29.2, passed=False, **where):
+    """The result of a figure."""
+    return figure_result(
+        check(**where), rms=rms, tolerance=2.0, baseline="b.png", result="r.png", passed=passed, text="Error: pixels"
+    )
+
+
+class Reading(HTMLParser):
+    """What a parser sees: tags with attributes, and text outside of style and script."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self._inside = [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        """Note a tag."""
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        """Leave it."""
+        self._inside = None
+
+    def handle_data(self, data):
+        """Note text."""
+        if self._inside not in ("style", "script"):
+            self.text.append(data)
+
+
+def said(*results, **pictures):
+    """The page's text, spaces joined."""
+    return " ".join(" ".join(Reading(page(results, pictures)).text).split())
+
+
+def test_a_failed_training_says_where_and_how_to_accept():
+    """Verdict, first divergence, deviation against threshold, what changed, and the accept line are there."""
+    text = said(training((2.0, 1.6, 1.0), environment={"torch": "2.15"}))
+
+    assert "1 of 1 check failed: 1 different" in text
+    assert "first divergence step 1, forward, loss: baseline 1.5, now 1.6 (6.7e-02, threshold 1e-10)" in text
+    assert "largest deviation 6.7e-02, 6.7e+08 times the threshold" in text
+    assert "environment torch 2.14 2.15" in text
+    assert "this line makes it the baseline: pytest 'tests/test_a.py::test_b[cpu]' --mpl-generate-path=base" in text
+
+
+def test_a_passed_training_shows_its_margin():
+    """How close it came, although nothing is wrong; no accept line tempts anybody."""
+    text = said(training((2.0, 1.5 + 3e-11, 1.0)))
+
+    assert "1 check, all passed" in text
+    assert "largest deviation 2.0e-11, 20 % of the threshold" in text
+    assert "first divergence none" in text
+    assert "Accept" not in text
+
+
+def test_failures_are_open_and_the_rest_is_folded():
+    """What needs eyes is seen without a click."""
+    tags = Reading(page([training((2.0, 9.0, 1.0)), training((2.0, 1.5, 1.0))])).tags
+    checks = [attributes for tag, attributes in tags if tag == "details" and attributes.get("class") == "check"]
+
+    assert ["open" in attributes for attributes in checks] == [True, False]
+
+
+def test_baseline_and_run_are_drawn_over_each_other():
+    """Each chart of a stream has both curves; the deviations have their threshold."""
+    drawn = [a["class"] for tag, a in Reading(page([training((2.0, 1.6, 1.0))])).tags if tag == "path" and "d" in a]
+
+    for style in ("line baseline", "line run", "line size", "line threshold", "mark"):
+        assert style in drawn
+
+
+def test_a_failed_figure_has_three_views_of_two_pictures():
+    """Side by side, slider and difference share the two embedded pictures."""
+    tags = Reading(page([figure()], {"b.png": PNG, "r.png": PNG})).tags
+
+    assert len([a for tag, a in tags if tag == "img" and a["src"].startswith("data:image/png;base64,")]) == 2
+    assert len([a for tag, a in tags if a.get("type") == "radio"]) == 3
+    assert len([a for tag, a in tags if a.get("type") == "range" and a["aria-label"]]) == 1
+
+
+def test_a_figure_without_pictures_still_has_its_numbers():
+    """A folder that was cleaned does not break the report."""
+    assert "the figure differs from its baseline RMS 29.20, tolerance 2 grey levels" in said(figure())
+    assert "the sizes differ" in said(figure(rms=None))
+
+
+def test_a_check_without_a_comparison_is_listed():
+    """A missing baseline is as red as a different one."""
+    text = said(error_result(check(), "there is no baseline\n  fix    pytest x"))
+
+    assert "1 of 1 check failed: 1 error" in text
+    assert "fix pytest x" in text
+
+
+hostile = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(['</script><script src="http://x">', "</style><b>", '" onload="x', "<!--", "$style", "${x}", "\0"]),
+)
+
+
+@given(test=hostile, name=hostile, text=hostile, environment=hostile)
+def test_no_name_leaves_its_place(test, name, text, environment):
+    """Whatever a test, a tensor or a version is called, the page has the same elements, and no others."""
+    losses = (2.0, 1.6, 1.0)
+    plain, odd = (
+        page([training(losses, environment={"v": e}, test=t, name=n, text=f"{x}\n")])
+        for t, n, x, e in (("a", "b", "c", "d"), (test, name or "b", text, environment))
+    )
+
+    assert [tag for tag, _ in Reading(odd).tags] == [tag for tag, _ in Reading(plain).tags]
+    assert [sorted(a) for _, a in Reading(odd).tags] == [sorted(a) for _, a in Reading(plain).tags]
+
+
+def test_nothing_is_loaded_from_anywhere():
+    """No address but pictures inside and places in the page; the policy forbids the rest."""
+    text = page([training((2.0, 1.6, 1.0)), figure()], {"b.png": PNG, "r.png": PNG})
+    addresses = [a.get("src") or a.get("href") for _, a in Reading(text).tags if "src" in a or "href" in a]
+
+    assert addresses
+    assert [address for address in addresses if not address.startswith(("data:image/png;", "#"))] == []
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_fifty_long_trainings_stay_small():
+    """Under 5 MB, with 5,000 steps each: curves are thinned to what a chart can show."""
+    losses = [math.sin(step) + 2 for step in range(5000)]
+    result = training([loss + 1e-3 for loss in losses], baseline=losses)
+
+    assert len(page([result] * 50).encode()) < 5e6
+
+
+@given(st.lists(st.floats(), max_size=40), st.booleans())
+def test_any_numbers_can_be_drawn(values, log):
+    """NaN, infinity, huge, tiny and constant curves give points inside the chart, and a cross for each odd one."""
+    scale = logarithmic(values, 1e-17) if log else linear(values)
+    drawing = chart([Line("run", range(len(values)), values)], linear([0, 39]), scale, label="x")
+    paths = re.findall(r'd="(M[\d. ML-]+)"', drawing)
+    places = [float(place) for path in paths for place in re.findall(r"-?[\d.]+", path)]
+
+    assert len(places) == 2 * sum(map(math.isfinite, values))
+    assert all(0 <= place <= 400 for place in places)
+    assert drawing.count("l8 8m0 -8l-8 8") == sum(not math.isfinite(value) for value in values)
+
+
+def test_ticks_are_round_numbers():
+    """1, 2 or 5 times a power of ten; decades on a logarithmic axis."""
+    assert linear([0, 47]).ticks == (0, 20, 40)
+    assert linear([1.1, 2.3]).ticks == pytest.approx((1.5, 2.0))
+    assert logarithmic([1e-13, 1e-10], 1e-17).ticks == pytest.approx((1e-13, 1e-12, 1e-11, 1e-10))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for all tests of this file."""
+    with browsing() as tab:
+        yield tab
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """The browser with a page of a failed training, a passed one and a failed figure; `opened.path` is the file."""
+    results = [training((2.0, 1.6, 1.0)), figure(), training((2.0, 1.5, 1.0), name="second")]
+    browser.path = tmp_path / "report.html"
+    browser.path.write_text(page(results, {"b.png": PNG, "r.png": PNG}), encoding="utf-8")
+    browser.complaints.clear()
+    browser.open(browser.path)
+    yield browser
+    browser.call("Emulation.clearDeviceMetricsOverride")
+    browser.call("Emulation.setEmulatedMedia", features=[])
+
+
+@needs_chromium
+def test_a_browser_requests_the_page_and_nothing_else(opened):
+    """No request leaves the page, and neither policy nor script complains."""
+    asked = [url for url in opened.requests if not url.startswith("data:image/png;")]
+
+    assert asked == [opened.path.as_uri()]
+    assert opened.complaints == []
+
+
+@needs_chromium
+def test_it_fits_a_phone(opened):
+    """At 390 pixels nothing sticks out to the side, and the charts' numbers are at least 9 pixels high."""
+    opened.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+
+    assert opened.ask("document.documentElement.scrollWidth") <= 390
+    assert opened.ask("Math.min(...[...document.querySelectorAll('[open] svg text')].map("
+                      "text => text.getBoundingClientRect().height))") >= 9
+
+
+@needs_chromium
+def test_it_is_dark_where_the_reader_wants_it_dark(opened):
+    """The background follows the system's setting, and the text stays legible: contrast at least 7."""
+    seen = {}
+    for scheme in ("light", "dark"):
+        opened.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        style = "getComputedStyle(document.body)"
+        seen[scheme] = [luminance(opened.ask(f"{style}.{name}")) for name in ("backgroundColor", "color")]
+
+    assert seen["light"][0] > 0.9
+    assert seen["dark"][0] < 0.05
+    assert all((max(pair) + 0.05) / (min(pair) + 0.05) >= 7 for pair in seen.values())
+
+
+def luminance(colour):
+    """Relative luminance of an `rgb(...)` colour (WCAG 2)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear_parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear_parts, strict=True))
+
+
+@needs_chromium
+def test_it_works_by_keyboard(opened):
+    """Tab reaches the list of checks, Enter opens one; arrows choose a figure's view and move its slider."""
+    opened.press("Tab", 9)  # the skip link
+    for _ in range(3):
+        opened.press("Tab", 9)
+    assert opened.ask("document.activeElement.hash") == "#check-3"
+    assert not opened.ask("document.getElementById('check-3').open")
+    opened.press("Enter", 13)
+    opened.call("Runtime.evaluate", expression="new Promise(done => setTimeout(done))", awaitPromise=True)
+    assert opened.ask("document.getElementById('check-3').open")
+
+    opened.ask("document.querySelector('input[type=radio]').focus()")
+    opened.press("ArrowRight", 39)
+    assert opened.ask("document.activeElement.className") == "v1"
+    opened.press("Tab", 9)
+    assert opened.ask("document.activeElement.type") == "range"
+    opened.press("ArrowRight", 39)
+    assert opened.ask("document.querySelector('.frames').style.getPropertyValue('--at')") == "51%"
+
+
+@needs_chromium
+def test_the_views_of_a_figure_are_what_they_say(opened):
+    """Side by side nothing overlaps; under the slider and as a difference the pictures lie on each other."""
+    overlap = "(() => { const [a, b] = [...document.querySelectorAll('.frame')].map(f => f.getBoundingClientRect());"
+    overlap += " return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom })()"
+    seen = []
+    for view in range(3):
+        opened.ask(f"document.querySelector('.v{view}').click()")
+        seen.append(opened.ask(overlap))
+
+    assert seen == [False, True, True]
+    assert opened.ask("getComputedStyle(document.querySelector('.frame.now')).mixBlendMode") == "difference"

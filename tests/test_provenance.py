@@ -1,0 +1,163 @@
+"""Promises of provenance: where a baseline comes from, in records and figures, without disturbing either."""
+
+import dataclasses
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from harness import png, report
+from harness.baselines import load_baseline, save_baseline, save_figure
+from harness.comparison import compare
+from harness.provenance import changed_sources, command_text, provenance, sources
+from tests.test_record import record_of
+
+
+ABOUT = {"made": "2026-11-23 10:00 UTC", "commit": "1b53ba4", "dirty": "yes", "matplotlib": "3.11", "reason": "new"}
+
+
+def git(folder, *words):
+    """Run git with an author of its own."""
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True)
+
+
+def test_commit_and_changes_on_top_of_it_are_told(tmp_path):
+    """A clean checkout is its commit; an edited one is not."""
+    (tmp_path / "a.py").write_text("a = 1\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "first")
+    clean = provenance(tmp_path, "pytest")
+    (tmp_path / "a.py").write_text("a = 2\n")
+    edited = provenance(tmp_path, "pytest")
+
+    assert len(clean["commit"]) == 12
+    assert (clean["dirty"], edited["dirty"]) == ("no", "yes")
+    assert edited["commit"] == clean["commit"]
+
+
+def test_versions_command_and_reason_are_told(tmp_path):
+    """Whatever draws or computes has its version; without git there is no commit, and no error."""
+    import matplotlib
+    import torchvision
+
+    found = provenance(tmp_path, "pytest --mpl", "because")
+
+    assert found["torchvision"].partition("+")[0] == torchvision.__version__.partition("+")[0]
+    assert found["matplotlib"] == matplotlib.__version__
+    assert found["freetype"] == matplotlib.ft2font.__freetype_version__
+    assert found["torch build"]
+    assert (found["command"], found["reason"]) == ("pytest --mpl", "because")
+    assert "commit" not in found
+    assert "dirty" not in found
+
+
+def test_a_command_names_no_path_of_the_machine(tmp_path):
+    """Absolute paths are shortened to what others have, too."""
+    arguments = ["tests/a.py", f"--mpl-generate-path={tmp_path}/baselines", "--cifar10=/home/me/c.npz", "-k", "a b"]
+
+    assert command_text("pytest", arguments, tmp_path) == (
+        "pytest tests/a.py --mpl-generate-path=baselines --cifar10=c.npz -k 'a b'"
+    )
+
+
+def test_sources_are_the_projects_imported_files(tmp_path, monkeypatch):
+    """A file that was not imported does not count; one that was and changes, or goes, does."""
+    for name in ("imported_source", "other_source"):
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__("imported_source")
+    try:
+        started = (tmp_path / "imported_source.py").stat().st_mtime
+        found = sources(tmp_path, started)
+        late = sources(tmp_path, started - 1)
+    finally:
+        del sys.modules["imported_source"]
+
+    assert list(found) == ["imported_source.py"]
+    assert changed_sources(tmp_path, found) == []
+    assert changed_sources(tmp_path, late) == ["imported_source.py"]
+    (tmp_path / "imported_source.py").write_text("x = 2\n")
+    assert changed_sources(tmp_path, found) == ["imported_source.py"]
+    (tmp_path / "imported_source.py").unlink()
+    assert changed_sources(tmp_path, found) == ["imported_source.py"]
+
+
+def picture(value=0):
+    """A small PNG."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((4, 5, 3), value, dtype=np.uint8)).save(file, format="png")
+    return file.getvalue()
+
+
+@given(st.dictionaries(st.text(), st.text(), min_size=1))
+def test_a_figure_carries_its_provenance_beside_its_pixels(entries):
+    """Any text survives; the file without it is the file before, and the pixels are the pixels."""
+    data = png.annotated(picture(), entries)
+
+    assert png.annotations(data) == entries
+    assert png.plain(data) == picture()
+    assert png.annotated(data, entries) == data
+    assert np.array_equal(Image.open(io.BytesIO(data)), Image.open(io.BytesIO(picture())))
+
+
+@given(st.binary(max_size=60), st.integers(0, 200))
+def test_a_broken_figure_has_no_provenance_and_no_traceback(tail, cut):
+    """Whatever stands behind a PNG's signature, or in its place."""
+    for data in (tail, picture()[:8] + tail, png.annotated(picture(), ABOUT)[:cut]):
+        assert png.annotations(data) in ({}, ABOUT)
+        png.plain(data)
+
+
+@pytest.mark.parametrize("former", [{}, ABOUT])
+def test_the_same_figure_keeps_its_file(tmp_path, former):
+    """One that says where it comes from is not touched for being drawn again; an old one learns it."""
+    path = tmp_path / "a.png"
+    path.write_bytes(png.annotated(picture(), former))
+    save_figure(path, picture(), {**ABOUT, "made": "later"})
+
+    assert png.annotations(path.read_bytes())["made"] == (former.get("made") or "later")
+    save_figure(path, picture(1), {**ABOUT, "made": "at last"})
+    assert png.annotations(path.read_bytes())["made"] == "at last"
+
+
+@pytest.mark.parametrize("former", [{}, ABOUT])
+def test_the_same_record_keeps_its_file(tmp_path, former):
+    """As with figures: regenerating gives the same bytes, whatever the clock and the commit say."""
+    path = tmp_path / "a.json"
+    save_baseline(path, record_of({}, provenance=former))
+    save_baseline(path, record_of({}, provenance={**ABOUT, "made": "later"}))
+
+    assert load_baseline(path, "pytest").provenance["made"] == (former.get("made") or "later")
+    save_baseline(path, record_of({}, provenance={**ABOUT, "made": "at last"}, environment={"torch": "3"}))
+    assert load_baseline(path, "pytest").provenance["made"] == "at last"
+
+
+def test_provenance_is_no_deviation_but_is_said():
+    """Another commit or Matplotlib changes no verdict; a failure names both, and when and why the baseline was made."""
+    baseline = record_of({}, provenance=ABOUT)
+    now = {"made": "2026-11-24 10:00 UTC", "commit": "2c53ba4", "dirty": "no", "matplotlib": "3.12.0"}
+    assert compare(baseline, record_of({}, provenance=now)).verdict == "same"
+
+    other = dataclasses.replace(record_of({}, provenance=now), precision="float32")
+    text = report.failure(compare(baseline, other), test="t", look=[], accept="x")
+
+    assert (
+        "  changed    commit 1b53ba4 with changes -> 2c53ba4; matplotlib 3.11 -> 3.12.0 since"
+        in text
+    )
+    assert "  made       2026-11-23 10:00 UTC, at commit 1b53ba4 with changes, new" in text
+
+
+def test_a_provenance_of_another_kind_is_no_record():
+    """Texts under names, nothing else."""
+    text = record_of({}, provenance={"made": 5}).to_text()
+
+    with pytest.raises(Exception, match="a part is missing or of a wrong kind"):
+        type(record_of({})).from_text(text)

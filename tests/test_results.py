@@ -1,0 +1,159 @@
+"""Promises of results: what is kept of a comparison, how it is stored, and how CI reads it."""
+
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from html import unescape
+from importlib.resources import files
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import compare, report
+from harness.record import Stream
+from harness.results import collect, error_result, keep, margin_of, to_text
+from harness.results.curves import curves, profile
+from tests.test_page import check, figure, hostile, training
+from tests.test_record import record_of
+
+
+needs_schema = pytest.mark.skipif(
+    importlib.util.find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed"
+)
+
+
+def compared(before, now):
+    """Two losses, compared."""
+    return compare(*(record_of({"loss": Stream("forward", tuple(range(len(v))), tuple(v))}) for v in (before, now)))
+
+
+def test_the_margin_is_the_share_of_the_threshold():
+    """0 for equal trainings, below 1 within the threshold, above it beyond, infinite for NaN."""
+    margins = [margin_of(training((2.0, loss, 1.0))) for loss in (1.5, 1.5 + 3e-11, 1.5 + 3e-10, math.nan)]
+
+    assert margins == [0, pytest.approx(0.2, rel=1e-5), pytest.approx(2, rel=1e-5), math.inf]
+    assert margin_of(figure(rms=0.5)) == 0.25
+    assert margin_of(error_result(check(), "no")) is None
+
+
+@given(st.lists(st.floats(), min_size=401, max_size=1500), st.integers(0, 400))
+def test_thinned_curves_keep_their_extremes(losses, step):
+    """However long a training, its largest and smallest loss and its worst step are still seen."""
+    now = list(losses)
+    now[step] = 1.0
+    comparison = compared(losses, now)
+    (curve,) = curves(comparison)
+    shown = [float(value) for value in curve["values"]]
+    worst = profile(comparison)
+
+    assert len(shown) <= 400
+    assert len(worst["steps"]) <= 400
+    assert curve["steps"] == sorted(curve["steps"])
+    finite = [value for value in now if math.isfinite(value)]
+    if len(finite) == len(now):
+        assert (min(shown), max(shown)) == (min(now), max(now))
+        assert max(map(float, worst["sizes"])) == comparison.largest
+    else:
+        assert any(not math.isfinite(value) for value in shown)
+
+
+def test_the_stream_that_leaves_first_is_the_first_curve():
+    """It stands before the losses; fingerprints have no curve."""
+    streams = {
+        "batch/order": Stream("data", (0,), ("ab",)),
+        "loss": Stream("forward", (0,), (1.0,)),
+        "gradient/w": Stream("backward", (0,), (1.0,)),
+    }
+    changed = {**streams, "gradient/w": Stream("backward", (0,), (2.0,))}
+
+    found = curves(compare(record_of(streams), record_of(changed)))
+    assert [curve["stream"] for curve in found] == ["gradient/w", "loss"]
+
+
+def test_a_check_that_runs_again_replaces_its_own_result(tmp_path):
+    """A rerun's last try counts; checks of other names, and figures, stay beside it; failures come first."""
+    for result in (training((2.0, 9.0, 1.0)), training((2.0, 1.5, 1.0)), training((9.0,), name="b"), figure()):
+        keep(result, tmp_path)
+
+    found = [(result["kind"], result["name"], result["passed"]) for result in collect(tmp_path)]
+    assert found == [("training", "b", False), ("figure", "", False), ("training", "", True)]
+
+
+@needs_schema
+def test_the_json_follows_its_schema(tmp_path):
+    """Every kind of result, NaN included, is valid; the schema is one; what it does not know is refused."""
+    schema = files("harness.results").joinpath("results.schema.json")
+    results = [training((2.0, math.nan, 1.0)), training((2.0, 1.5)), figure(), figure(rms=None)]
+    text = to_text([*results, error_result(check(), "no baseline")])
+    json.loads(text, parse_constant=pytest.fail)
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(text)
+    bad.write_text(text.replace('"kind": "figure"', '"kind": "training"', 1))
+
+    def validate(*arguments):
+        return subprocess.run([sys.executable, "-m", "check_jsonschema", *arguments], capture_output=True, text=True)
+
+    done = validate("--schemafile", str(schema), str(good))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert validate("--schemafile", str(schema), str(bad)).returncode == 1
+    assert validate("--check-metaschema", str(schema)).returncode == 0
+
+
+def test_the_summary_is_a_table_and_what_each_failure_says():
+    """Headline, failures with their place, the text pytest prints folded, and margins of the rest."""
+    text = report.markdown([training((2.0, 1.6, 1.0), text="it differs\n  first  1"), training((2.0, 1.5, 1.0))])
+
+    assert text.startswith("### Training regression: 1 of 2 checks failed: 1 different\n\n| verdict | check |")
+    assert "| **different** | <code>cifar&#95;cnn, synthetic, float64, cpu</code> |" in text
+    assert "| 6.7e+08 times the threshold | <code>step 1, forward, loss&#58; baseline 1.5, now 1.6" in text
+    assert "```\nit differs\n  first  1\n```\n" in text
+    assert "<details><summary>passed, with margins</summary>" in text
+    assert "0 % of the threshold" in text
+
+
+def test_a_long_summary_is_cut_between_its_parts():
+    """GitHub refuses what is too long; what is left is still whole, and says how much is missing."""
+    text = report.markdown([training((2.0, 1.6, 1.0), text="x" * 20_000)] * 5)
+
+    assert len(text) < 65_536
+    assert text.count("```") == 4
+    assert text.endswith("Too long for GitHub: 3 more in the report.\n")
+
+
+@given(hostile, hostile)
+def test_no_name_leaves_the_table(test, text):
+    """Pipes, newlines, mentions, HTML and fences in names and texts stay text."""
+    lines = report.markdown([training((2.0, 1.6, 1.0), test=test, text=f"``` {text}")]).splitlines()
+    row = next(line for line in lines if line.startswith("| **different**"))
+    cell = row.split(" | ")[2]
+
+    assert row.count("|") == 6
+    assert not set("@`[*") & set(cell)
+    assert unescape(cell.removeprefix("<code>").removesuffix("</code>")) == " ".join(test.split())
+    assert lines.count("````") >= 2
+
+
+def test_an_annotation_is_one_line_at_the_tests_line():
+    """The escapes are GitHub's: a text cannot end the command or begin another."""
+    result = error_result(check(), "50% is off: a, b\n::error::no")
+
+    assert report.annotation(result) == (
+        "::error file=tests/test_a.py,line=7,title=50%25 is off%3A a%2C b::50%25 is off: a, b%0A::error::no"
+    )
+
+
+def test_junit_has_verdict_deviation_and_place():
+    """As short texts; several checks of a test do not hide each other."""
+    place = "step 1, forward, loss: baseline 1.5, now 1.6 (6.7e-02, threshold 1e-10)"
+
+    assert report.junit_properties(training((2.0, 1.6, 1.0), name="b")) == {
+        "training_verdict[b]": "different",
+        "largest_deviation[b]": "6.7e-02",
+        "first_divergence[b]": place,
+    }
+    assert report.junit_properties(training((2.0, 1.5, 1.0)))["first_divergence"] == "none"
+    assert report.junit_properties(figure()) == {"figure_verdict": "different", "figure_rms": "29.20"}
+    assert report.junit_properties(error_result(check(), "no")) == {"training_verdict": "error"}
