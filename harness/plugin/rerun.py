@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import shutil
@@ -29,7 +28,7 @@ __all__ = ["Assignment", "Rerun", "Reruns", "command_line"]
 
 _VARIABLE = "HARNESS_RERUN"
 _OUTPUT_LINES = 15
-_PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": STDOUT, "text": True}
+_PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": STDOUT, "errors": "replace"}
 """A debugger that --pdb would start must not wait for input."""
 _ENDED = "ended\n"
 """What the prepared process (forks.py) says when a run has ended."""
@@ -159,6 +158,7 @@ class Reruns:
         """End the process that copies are made of."""
         if self._forks:
             self._forks.communicate()  # closes its input, and waits
+            self._forks = None
 
     def _start(self, folder: Path, variables: Mapping[str, str], fresh: bool) -> str:
         """Run pytest as this session was started, without touching this session's files; return its output."""
@@ -176,7 +176,7 @@ class Reruns:
 
     def _request(self, directory: str, request: str) -> str:
         """Have a copy of a prepared process do something, and wait for it; return what that process itself printed."""
-        if self._forks is None or self._forks.poll() is not None:
+        if self._forks is None:
             command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py"))]
             self._forks = subprocess.Popen(command, cwd=directory, env=_inherited(), **{**_PIPES, "stdin": PIPE})
         assert self._forks.stdin is not None, "it is a pipe"
@@ -184,7 +184,13 @@ class Reruns:
         with contextlib.suppress(BrokenPipeError):  # it has died: what it printed says why
             self._forks.stdin.write(request + "\n")
             self._forks.stdin.flush()
-        return "".join(itertools.takewhile(_ENDED.__ne__, self._forks.stdout))
+        printed: list[str] = []
+        for line in self._forks.stdout:
+            if line == _ENDED:
+                return "".join(printed)
+            printed.append(line)
+        self.close()
+        return "".join(printed)
 
 
 def command_line(config: pytest.Config) -> tuple[list[str], str]:

@@ -1,0 +1,186 @@
+"""Promises of --gate-power: faults are planted in every training, and those that escape are told."""
+
+import pytest
+
+from harness import calibration, faults
+from harness.faults import FAULTS
+from harness.variation import Variation
+from tests.plugin.conftest import GENERATE
+
+
+class Overlooked(faults.Fault):
+    """A fault that moves nothing."""
+
+    name = "overlooked"
+    what = "nothing"
+    reason = "never"
+
+    def before_step(self, optimizer):
+        """Take effect, so to speak."""
+        self.planted = True
+
+
+def only(monkeypatch, *names):
+    """Let there be a few faults only, in their order."""
+    known = {**FAULTS, "overlooked": Overlooked}
+    monkeypatch.setattr(faults, "FAULTS", {name: known[name] for name in names})
+
+
+def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
+    """A passing test gets a score, a line a fault in the summary, and the session a total; nothing is published."""
+    only(monkeypatch, "label-swapped", "rate-scaled", "eval-forgotten")
+    project.generate()
+    result = project.run("--gate-power", "-k", "test_training")
+
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            "1 training in * s",
+            "1 compared (1 record, 0 figures), 0 generated, 0 not compared",
+            "gate power 1.00: 2 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   "
+            "test_gate.py::test_training[[]cpu[]]",
+            "  label-swapped   caught at step 1, data, labels of the batch",
+            "  rate-scaled     caught at step 0, schedule, learning rate of the group of conv1.weight",
+            "  eval-forgotten  not planted: no watched model computes otherwise in evaluation mode",
+            "gate power: 2 of 2 planted faults caught",
+            "margins of what passed: deviation 0.0e+00 of 1e-10, figure RMS 0.00",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "passes"),
+    [
+        ("--gate-power", True),
+        ("--gate-power-min=0", True),
+        ("--gate-power-min=0.5", True),
+        ("--gate-power-min=0.51", False),
+    ],
+)
+def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch, option, passes):
+    """Without a least share it is told, and no more; with one, that is the test's failure."""
+    only(monkeypatch, "rate-scaled", "overlooked")
+    project.generate()
+    result = project.run("-k", "test_training", option)
+
+    result.assert_outcomes(passed=passes, failed=not passes, deselected=1)
+    lines = [
+        "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_gate.py::*",
+        "  overlooked   ESCAPED: it moved nothing beyond the threshold",
+        "  rate-scaled  caught at step 0, schedule, learning rate of the group of conv1.weight",
+    ]
+    result.stdout.fnmatch_lines(lines if passes else [*lines, "  below --gate-power-min=0.51"])
+    result.stdout.fnmatch_lines(["gate power: 1 of 2 planted faults caught"])
+
+
+def test_a_red_test_has_no_power_to_measure(project, monkeypatch):
+    """What differs from its baseline is told; nothing is planted in it."""
+    only(monkeypatch, "rate-scaled")
+    project.generate()
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    result = project.run("--gate-power", "-k", "test_training")
+
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.no_fnmatch_line("*gate power*")
+
+
+def test_writing_a_baseline_plants_nothing(project, monkeypatch):
+    """A fault in force while a baseline is written would be in it."""
+    only(monkeypatch, "rate-scaled")
+
+    project.run(GENERATE, "--gate-power").stdout.no_fnmatch_line("*gate power*")
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.1", "95%", "nan", ""])
+def test_a_share_that_is_none_is_refused(project, share):
+    """In words, before anything is trained."""
+    result = project.run(f"--gate-power-min={share}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*argument --gate-power-min: '{share}' is no number from 0 to 1"])
+
+
+def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(project, monkeypatch):
+    """Run again without a fault, the training is within its thresholds; a fault is beyond them."""
+    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Variation(jitter=1))])
+    only(monkeypatch, "momentum-changed", "overlooked")
+    project.edit("warmup_steps=1)", 'warmup_steps=1, precision="float32")')
+    project.generate()
+    result = project.run("--gate-power", "-k", "test_training")
+
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float32, cpu   *",
+            "  overlooked        ESCAPED: it moved nothing beyond the threshold",
+            "  momentum-changed  caught at step *, update, update of *",
+        ]
+    )
+
+
+LOOPS = """
+import dataclasses
+import os
+import torch
+from harness import Recorder
+
+LUCK = torch.rand(8, 4, generator=torch.Generator().manual_seed(os.getpid()))
+
+def a_loop(inputs_of, fragile=False):
+    with Recorder() as recorder:
+        model = torch.nn.Linear(4, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(4):
+            inputs = inputs_of()
+            recorder.batch(inputs)
+            optimizer.zero_grad()
+            loss = (model(inputs).squeeze(1) - inputs.sum(1)).square().mean()
+            loss.backward()
+            before = [parameter.detach().clone() for parameter in model.parameters()]
+            optimizer.step()
+            assert not fragile or not any(map(torch.equal, before, model.parameters())), "it does not learn"
+            recorder.log(loss=loss)
+    return recorder.record
+
+def drawn():
+    return torch.rand(8, 4)
+
+def test_fragile(training_regression):
+    training_regression.check(a_loop(drawn, fragile=True))
+
+def test_blind(training_regression):
+    record = a_loop(drawn)
+    training_regression.check(dataclasses.replace(record, streams={"batch/size": record.streams["batch/size"]}))
+
+def test_lucky(training_regression):
+    training_regression.check(a_loop(lambda: LUCK.double()))
+"""
+
+
+def test_watched_loops_are_run_again_under_every_fault(project, monkeypatch):
+    """A loop that breaks has caught the fault, and one whose test looks at nothing lets it escape.
+
+    One that draws outside of its recorder cannot be measured.
+    """
+    only(monkeypatch, "tensor-frozen", "dropout-changed")
+    project.write(test_gate=LOOPS)
+    project.generate()
+    result = project.run("--gate-power-min=0.5")
+
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "gate power 0.00: 0 of 1 planted fault caught   training, float64, cpu   test_gate.py::test_blind",
+            "  tensor-frozen    ESCAPED: it moved nothing beyond the threshold",
+            "  dropout-changed  not planted: *",
+            "  below --gate-power-min=0.5",
+            "this training, run again without any change, is not the same",
+            "  where  test_gate.py::test_lucky",
+            "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators *",
+            "3 compared (3 records, 0 figures), 0 generated, 0 not compared",
+            "gate power 1.00: 1 of 1 planted fault caught   training, float64, cpu   test_gate.py::test_fragile",
+            "  tensor-frozen    caught: the training ended with RerunFailedError: this training was run again with *",
+            "gate power: 1 of 2 planted faults caught",
+        ]
+    )

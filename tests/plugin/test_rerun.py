@@ -1,0 +1,163 @@
+"""Promises of reruns in other processes: what is asked for arrives, what comes back is whole, nothing is left."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from harness import errors
+from harness.plugin import rerun
+from harness.plugin.regression import TrainingRegression
+from harness.plugin.rerun import Assignment, Rerun, Reruns
+from harness.record import Picture, Stream
+from harness.states import States
+from harness.variation import Variation
+from tests.test_record import record_of
+
+
+RECORD = record_of({"loss": Stream("forward", (0, 1), (0.1, float("nan")))})
+KEPT = States({0: {"weight/w": torch.tensor([1.0, 2.0])}})
+
+
+def assigned(folder, monkeypatch, **parts):
+    """An assignment as the process finds it that has to do it."""
+    wanted = Assignment("tests/test_a.py::test_b[ü]", "student", Variation(seed_shift=3, fault="rate-scaled"), folder)
+    wanted = dataclasses.replace(wanted, **parts)
+    monkeypatch.setenv("HARNESS_RERUN", str(wanted.write()))
+    return wanted, Assignment.from_environment()
+
+
+def test_an_assignment_arrives_as_it_was_written(tmp_path, monkeypatch):
+    """Test, record, variation and folder; an ordinary session has none."""
+    assert Assignment.from_environment() is None
+    wanted, found = assigned(tmp_path, monkeypatch)
+
+    assert found == wanted
+    assert found.states() is None
+
+
+@pytest.mark.parametrize("fault", [None, (True, ""), (False, "no dropout")])
+def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch, fault):
+    """Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
+    wanted, found = assigned(tmp_path, monkeypatch)
+    drawn = dataclasses.replace(RECORD, fault=fault, pictures={"batch": Picture(bytes(12), (1, 2, 2))})
+    found.hand_in(drawn)
+    collected = wanted.collect()
+
+    assert collected.to_text() == RECORD.to_text()
+    assert collected.fault == fault
+
+
+@pytest.mark.parametrize("name", ["", "student"])
+def test_states_are_put_back_into_the_record_that_is_wanted_and_no_other(tmp_path, monkeypatch, name):
+    """A teacher that is trained in the same test may have tensors of the same names."""
+    (tmp_path / "states").write_bytes(KEPT.to_bytes())
+    _, found = assigned(tmp_path, monkeypatch, name=name)
+    tested = TrainingRegression(item=None, session=SimpleNamespace(assignment=found))
+
+    assert tested.states(name=name).sha256 == KEPT.sha256
+    assert tested.states(name="teacher") is None
+
+
+PREPARED = """
+import json, os, sys
+from pathlib import Path
+
+Path({started!r}).open("a").write("x")
+print("a warning of an import", flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    folder = Path(request["output"]).parent
+    assert json.loads(Path(request["variables"]["HARNESS_RERUN"]).read_text())["nodeid"] == "t::t"
+    print("a warning of a fork", flush=True)
+    {does}
+    print("ended", flush=True)
+"""
+HANDS_IN = """
+    folder.joinpath("record.json").write_text({text!r}); folder.joinpath("fault.json").write_text("null")
+"""
+
+
+@pytest.fixture
+def reruns(tmp_path, monkeypatch, pytestconfig):
+    """Reruns whose prepared process does something simple; `started` counts how often it was started."""
+    monkeypatch.setattr(rerun, "__file__", str(tmp_path / "rerun.py"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    made = Reruns(pytestconfig)
+
+    def prepare(does):
+        (tmp_path / "forks.py").write_text(PREPARED.format(started=str(tmp_path / "started"), does=does))
+        return made
+
+    yield prepare
+    made.close()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def started(tmp_path):
+    """How often the prepared process was started."""
+    return len((tmp_path / "started").read_text())
+
+
+def test_one_prepared_process_serves_all_reruns(reruns, tmp_path):
+    """What imports and warnings print is not taken for an answer; it ends with the session."""
+    made = reruns(HANDS_IN.format(text=RECORD.to_text()).strip())
+    records = [made.run("t::t", "", Rerun(), "no change") for _ in range(3)]
+
+    assert {record.to_text() for record in records} == {RECORD.to_text()}
+    assert started(tmp_path) == 1
+    made.close()
+    made.close()  # once is enough, twice is no harm
+
+
+@pytest.mark.parametrize(
+    ("does", "output", "starts"),
+    [
+        ('folder.joinpath("output.txt").write_text("E  it broke\\n")', "E  it broke", 1),
+        ('folder.joinpath("output.txt").write_bytes(b"\\xff broke")', "\ufffd broke", 1),
+        ("pass", "a warning of an import\na warning of a fork", 1),
+        ("sys.exit('it died')", "a warning of an import\na warning of a fork\nit died", 2),
+        ("os._exit(1)", "a warning of an import\na warning of a fork", 2),
+        ('folder.joinpath("record.json").write_text("{}")', "a warning of an import\na warning of a fork", 1),
+    ],
+    ids=["output", "bytes", "silent", "exit", "killed", "half"],
+)
+def test_a_rerun_without_a_record_is_told_with_its_last_lines(reruns, tmp_path, does, output, starts):
+    """Of the run, or of the prepared process where that died; the next rerun has a new one."""
+    made = reruns(does)
+    with pytest.raises(errors.RerunFailedError) as caught:
+        made.run("t::t", "", Rerun(), "2 threads")
+    with pytest.raises(errors.RerunFailedError):
+        made.run("t::t", "", Rerun(), "2 threads")
+
+    assert caught.value.facts == {"variation": "2 threads", "nodeid": "t::t", "output": output}
+    assert started(tmp_path) == starts
+
+
+def test_a_process_that_cannot_be_prepared_is_told(reruns, tmp_path):
+    """An import that fails there, say: its traceback ends the message."""
+    made = reruns("pass")
+    (tmp_path / "forks.py").write_text("import no_such_module")
+
+    with pytest.raises(errors.RerunFailedError, match="No module named 'no_such_module'"):
+        made.run("t::t", "", Rerun(states=KEPT), "2 threads")
+
+
+def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
+    """Also where pytest itself raises, before it could say anything."""
+    import subprocess
+    import sys
+
+    script = Path(rerun.__file__).with_name("forks.py").read_text()
+    (tmp_path / "pytest.py").write_text("def main(args):\n    raise RuntimeError(f'broken by {args}')")
+    (tmp_path / "forks.py").write_text(script.replace("torch._dynamo", "no_such_module"))
+    request = f'{{"args": ["a"], "variables": {{}}, "output": "{tmp_path / "output.txt"}"}}\n'
+    command = [sys.executable, str(tmp_path / "forks.py")]
+    done = subprocess.run(command, input=request * 2, capture_output=True, text=True, cwd=tmp_path)
+
+    assert (done.stdout, done.returncode) == ("ended\n" * 2, 0)
+    assert (tmp_path / "output.txt").read_text().count("RuntimeError: broken by ['a']") == 2
