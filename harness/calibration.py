@@ -82,5 +82,6 @@ def calibrate(baseline: Record, states: States, replays: Mapping[str, Record]) -
 
 
 def _growing(sizes: Mapping[int, float]) -> tuple[float, ...]:
-    """Return sizes by place, none below the one before: noise does not shrink within a segment."""
-    return tuple(accumulate((sizes.get(place, 0.0) for place in range(max(sizes) + 1)), max))
+    """Return sizes by place, to three digits, none below the one before: noise does not shrink within a segment."""
+    rounded = (float(f"{sizes.get(place, 0.0):.2e}") for place in range(max(sizes) + 1))
+    return tuple(accumulate(rounded, max))
