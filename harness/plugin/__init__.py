@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # pytest-mpl reads its options in its own pytest_configure
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, prepare pytest-mpl, and register what only some sessions need."""
-    from harness.plugin import figure_gate
+    from harness.plugin import figure_gate, figure_settings
 
     config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
     try:
@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
             check_folder(session.tensorboard)
         if session.assignment:
             vary(config, session.assignment.variation)
+            figure_settings.leave_figures(config)
         else:
             figure_gate.configure(config)
             session.outcome.prepare(session.history)

@@ -14,7 +14,7 @@ from harness.files import check_writable
 from harness.plugin.session import Session
 
 
-__all__ = ["MARKER", "check_marker", "drawing", "is_ours", "settle", "stage_generated_files"]
+__all__ = ["MARKER", "check_marker", "drawing", "is_ours", "leave_figures", "settle", "stage_generated_files"]
 
 MARKER = "mpl_image_compare"
 _MARKER_OPTIONS = (
@@ -48,6 +48,11 @@ def stage_generated_files(config: pytest.Config) -> Path | None:
     config.add_cleanup(lambda: shutil.rmtree(staging, ignore_errors=True))
     option.training_generate_path, option.mpl_generate_path = str(target), staging
     return Path(staging)
+
+
+def leave_figures(config: pytest.Config) -> None:
+    """Let pytest-mpl neither compare nor write: figures of a rerun are nobody's."""
+    config.option.mpl, config.option.mpl_generate_path, config.option.mpl_generate_hash_library = False, None, None
 
 
 def settle(mpl: Any, session: Session) -> None:

@@ -163,8 +163,9 @@ def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
 
 LOOP = """
 import os
+import pytest
 import torch
-from harness import Recorder
+from harness import Recorder, figures
 
 def a_loop(pytestconfig, check, fails=False):
     with Recorder(seed=10) as recorder:
@@ -182,9 +183,11 @@ def a_loop(pytestconfig, check, fails=False):
             optimizer.step()
             recorder.log(loss=loss, rate=rate, momentum=momentum, worker=float("PYTEST_XDIST_WORKER" in os.environ))
     check(recorder.record)
+    return recorder.record
 
+@pytest.mark.mpl_image_compare
 def test_my_trainer(pytestconfig, training_regression):
-    a_loop(pytestconfig, training_regression.check)
+    return figures.loss_curve(a_loop(pytestconfig, training_regression.check))
 """
 
 BROKEN = """
@@ -210,8 +213,8 @@ def a_project(project):
 def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(project, watched):
     """The user's options and ini settings reach them, also through a worker of xdist.
 
-    What is the session's own business (-x, --lf, -k, a report in XML) is no hindrance. A rerun that breaks is told with
-    its last lines, and its test gets no baseline.
+    The session's own business (-x, --lf, -k, a report in XML, figures) is no hindrance, and none of a rerun's. A
+    rerun that breaks is told with its last lines, and its test gets no baseline.
     """
     loop = a_project(project)
     with (loop.path / "test_gate.py").open("a") as file:
@@ -226,10 +229,10 @@ def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(project
             "  where  test_gate.py::test_broken_trainer",
             "  fix    run the test alone and look at its output; the last lines of the run were:",
             "*AssertionError: only seed 10 will do*",
-            "0 compared (0 records, 0 figures), 1 generated, 0 not compared",
+            "0 compared (0 records, 0 figures), 2 generated, 0 not compared",
         ]
     )
-    assert set(loop.files()) == {"test_gate-test_my_trainer.json"}
+    assert set(loop.files()) == {"test_gate-test_my_trainer.json", "test_gate-test_my_trainer.png"}
     seeds = json.loads(loop.files()["test_gate-test_my_trainer.json"])["seeds"]
     assert list(seeds) == ["10", "11", "12"]
     assert len({metrics["loss"] for metrics in seeds.values()}) == 3
