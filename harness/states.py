@@ -129,7 +129,7 @@ def _kind(name: str) -> str:
 
 
 def _shapes(tensors: Arrays) -> dict[str, list[int]]:
-    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+    return {name: list(tensors[name].shape) for name in sorted(tensors)}  # as they come from a file
 
 
 def _sizes(kept: Arrays) -> dict[str, float]:

@@ -49,6 +49,9 @@ _BFLOAT16_SHARE = 2.0**16
 
 _FLOORS = {"float32": 2.0**-22, "bfloat16": 2.0**-7}
 """Two units in the last place: what a variant that happens not to move a number cannot lower."""
+_DATA_FACTOR = 64.0
+"""More for fingerprints of float images, whose projection adds up the rounding of every pixel: pixels normalised by
+multiply and add move it by 5 units."""
 _ACCURACY_FLOOR = 0.1
 """Accuracies are counts: one image of a class of fifty, classified otherwise, is 2 points."""
 
@@ -86,7 +89,7 @@ def limit(
     if precision.startswith("float64") or stage == "schedule":
         return Limit(EVENTS_THRESHOLD if in_event_files else THRESHOLD)
     if calibration is not None:
-        return _calibrated(kind, step, precision, calibration)
+        return _calibrated(kind, stage, step, precision, calibration)
     if not elsewhere:
         return Limit(0.0)
     share = _BFLOAT16_SHARE if precision.startswith("bfloat16") else 1.0
@@ -94,11 +97,12 @@ def limit(
     return Limit(min(_END, MARGIN * share * _interpolated(points, points[-1][0] if in_event_files else step)))
 
 
-def _calibrated(kind: str, step: int, precision: str, calibration: Calibration) -> Limit:
+def _calibrated(kind: str, stage: str, step: int, precision: str, calibration: Calibration) -> Limit:
     place = step - max(start for start in calibration.steps if start <= step)
     sizes = calibration.largest.get(kind, ())
     measured = sizes[min(place, len(sizes) - 1)] if sizes else 0.0
-    floor = _ACCURACY_FLOOR if "accuracy" in kind else _FLOORS[precision]
+    rounding = _FLOORS[precision] * (_DATA_FACTOR if stage == "data" else 1.0)
+    floor = _ACCURACY_FLOOR if "accuracy" in kind else rounding
     return Limit(min(_END, max(floor, calibration.margin * measured)), measured, place)
 
 

@@ -61,7 +61,7 @@ def test_tensors_of_one_kind_share_a_threshold():
         "optimizer/exp_avg": (0.25,),
         "optimizer/exp_avg_sq": (0.125,),
         "loss": (0.0625,),
-        "penalty": (0.03125,),
+        "penalty": (0.0312,),
     }
 
 

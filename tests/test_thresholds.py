@@ -118,3 +118,11 @@ def test_the_calibration_holds_in_its_own_environment_too():
 def test_the_margin_is_the_baselines():
     """A baseline keeps the margin that it was made with."""
     assert found(calibration=calibration(margin=5.0, loss=(1e-5,))).size == pytest.approx(5e-5)
+
+
+def test_fingerprints_of_float_images_have_more_room():
+    """A projection adds up the rounding of every pixel; what no variant moved is still allowed that."""
+    calibration = Calibration("0" * 64, (0,), 3.0, ("2 threads",), {})
+    places = {"precision": "float32", "elsewhere": True, "calibration": calibration}
+
+    assert limit("batch/images[1]", "data", 0, **places).size == 64 * limit("loss", "forward", 0, **places).size

@@ -1,7 +1,7 @@
 """Run the study and print its tables: `python -m tests.study`; what has run before is taken from build/study."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tests.study import long, lowprecision, table
 from tests.study.benign import BENIGN, elsewhere
@@ -21,16 +21,19 @@ def main() -> None:
     benign = _chosen(benign, options.only) if options.benign or both else []
     lowprecision.baseline()  # the others are put back on its states
     run_all([REFERENCE, *faults, *benign], list(table.ways().values()), options.jobs)
-    _print([table.judge(fault) for fault in faults], [table.judge(variant) for variant in benign])
-    if benign and not options.other_python:
-        print("\nnot run: another torch (give --other-python)")
+    if not options.other_python:
+        print("Another torch did not run: give --other-python.\n")
+    print("\n\n".join(_parts([table.judge(fault) for fault in faults], [table.judge(variant) for variant in benign])))
 
 
-def _print(faults: Sequence[table.Judged], benign: Sequence[table.Judged]) -> None:
-    parts = [table.rules_table(faults, benign), table.summary(faults, benign)]
-    parts += [table.faults_table(faults)] if faults else []
-    parts += [table.benign_table(benign)] if benign else []
-    print("\n\n".join(parts))
+def _parts(faults: Sequence[table.Judged], benign: Sequence[table.Judged]) -> Iterator[str]:
+    yield table.machine()
+    yield table.rules_table(faults, benign)
+    yield table.summary(faults, benign)
+    if faults:
+        yield f"## Faults\n\n{table.faults_table(faults)}"
+    if benign:
+        yield f"## Benign changes\n\n{table.benign_table(benign)}"
 
 
 def _chosen(variants: Sequence[Variant], ids: Sequence[str]) -> list[Variant]:

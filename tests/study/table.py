@@ -86,6 +86,12 @@ def interval(count: int, total: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
 
 
+def machine() -> str:
+    """Return where the reference ran."""
+    found = run(REFERENCE).record.environment
+    return f"torch {found['torch']}, Python {found['python']}, {found['processor']}, {found['instructions']}"
+
+
 def rules_table(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
     """Return one line a rule: faults caught and benign changes that alarm."""
     header = ["", "rule", f"faults caught of {len(faults)}", f"benign alarms of {len(benign)}"]
@@ -105,7 +111,7 @@ def _share(found: Iterable[bool]) -> str:
 
 
 def summary(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
-    """Return stages, margins and cost, a line each."""
+    """Return stages, margins and cost, an item each."""
     lines = []
     caught = [judged for judged in faults if judged.found]
     sharp = [judged for judged in caught if judged.comparison.deviations]
@@ -118,7 +124,8 @@ def summary(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
         lines += [f"float64, benign verdicts: {_verdicts(judged.comparison for judged in benign)}"]
         fresh = [judged.replay for judged in benign if judged.variant.id not in lowprecision.CALIBRATING]
         lines.append(f"replay, benign verdicts of the {len(fresh)} that did not calibrate: {_verdicts(fresh)}")
-    return "\n".join([*lines, *_cost([judged.variant for judged in (*faults, *benign)])])
+    lines += _cost([judged.variant for judged in (*faults, *benign)])
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _least(sharp: Sequence[Judged], excess: Callable[[Comparison], float]) -> str:
