@@ -73,7 +73,7 @@ def test_a_changed_training_is_red_and_names_step_stage_and_tag(gate):
             "  threshold  event files keep float32, which rounds by up to 1.2e-07",
             "  then       val/loss at step 0; train/loss at step 1; 17 of 20 values in 3 of 3 streams",
             "  unchanged  structure, data, init",
-            f"  look       build/harness/records/{RECORD}   (baseline: baselines/{RECORD})",
+            f"  look       build/harness/failed/{RECORD}   (baseline: baselines/{RECORD})",
             '  accept     harness accept test_gate-test_training --reason "..."',
         ]
     )
