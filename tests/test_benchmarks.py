@@ -24,7 +24,7 @@ def test_step_prints_its_table(monkeypatch):
             "cifar_cnn against the bare step * at most 1.10  o*",
             "cifar_resnet against the bare step * at most 1.10  o*",
             "article against the bare step * at most 1.10  o*",
-            "cifar_resnet, 16 images against the bare step * at most 1.10  o*",
+            "cifar_resnet, 20 images against the bare step * at most 1.10  o*",
             "cifar_cnn, width 20 against the bare step * at most 1.03  o*",
             "article, float32, against its own loop * below 1.00  o*",
         ]
