@@ -127,7 +127,10 @@ def _is_harmless(deviation: Deviation, shifted: Iterable[str]) -> bool:
 
 
 def _parts(deviation: Deviation) -> tuple[str, str]:
-    kind, _, tensor = deviation.stream.partition("/")
+    stream = deviation.stream
+    if stream.startswith("distance/init/"):  # where a weight started; later distances tell of the updates between
+        stream = stream.removeprefix("distance/")
+    kind, _, tensor = stream.partition("/")
     return kind, tensor
 
 

@@ -20,7 +20,7 @@ class Distributions:
         self._points: dict[str, list[_Point]] = {}
 
     def add_first(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Take the histograms of tensors that have none yet."""
+        """Take the histograms of tensors that were not seen yet."""
         for name in tensors:
             if f"{kind}/{name}" not in self._points:
                 self._add(f"{kind}/{name}", tensors[name], step)
@@ -32,9 +32,10 @@ class Distributions:
                 self._add(f"{kind}/{name}", tensor, step)
 
     def _add(self, name: str, tensor: Tensor, step: int) -> None:
+        points = self._points.setdefault(name, [])  # seen, even if it has too few elements for a histogram
         if taken := histogram(tensor):
-            self._points.setdefault(name, []).append((step, *taken))
+            points.append((step, *taken))
 
     def histograms(self) -> dict[str, Histogram]:
         """Return all that was taken."""
-        return {name: Histogram(*zip(*points, strict=True)) for name, points in self._points.items()}
+        return {name: Histogram(*zip(*points, strict=True)) for name, points in self._points.items() if points}

@@ -24,7 +24,7 @@ _NARROWEST = 1e-300
 
 @torch.no_grad()
 def norms(tensors: Iterable[Tensor]) -> list[float]:
-    """Return the Euclidean norm of each tensor, with one transfer from the device.
+    """Return the Euclidean norm of each tensor; from an accelerator with one transfer.
 
     Args:
         tensors: any shapes and dtypes, on one device; sums run in float64 (float32 on MPS, which has no other).
@@ -34,7 +34,10 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
         return []
     wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
     floats = [_real(tensor, wide) for tensor in tensors]
-    values: list[float] = torch.stack(list(torch._foreach_norm(floats, 2, dtype=wide))).tolist()
+    found = torch._foreach_norm(floats, 2, dtype=wide)
+    if tensors[0].device.type == "cpu":  # one by one, in a third of the time
+        return [norm.item() for norm in found]
+    values: list[float] = torch.stack(found).tolist()
     return values
 
 

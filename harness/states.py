@@ -1,6 +1,7 @@
 """What a training holds between two steps, kept every few steps: a run elsewhere is put back on it."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Self
 
@@ -60,7 +61,7 @@ class States:
         return sum(tensor.nbytes for state in self._kept.values() for tensor in state.values())
 
     @torch.no_grad()
-    def put_back(self, step: int, tensors: Arrays, jitter: int = 0) -> dict[str, float]:
+    def put_back(self, step: int, tensors: Arrays, jitter: int = 0, *, reach: float = math.inf) -> dict[str, float]:
         """Give a training's tensors the values kept at a step, and return how far each was from them.
 
         Renamed tensors are matched by shape and order. A distance is the norm of the difference over the norm of the
@@ -71,6 +72,7 @@ class States:
             step: that is about to begin.
             tensors: the training's own.
             jitter: seed of a random change of the values by one unit in the last place; 0 for none.
+            reach: tensors that are farther away than this stay where they are.
         """
         kept, tensors = self._kept.get(step, {}), _storable(tensors)
         names = matched(_shapes(kept), _shapes(tensors))
@@ -78,7 +80,8 @@ class States:
         sizes = _sizes(kept)
         distances = {name: _distance(tensors.get(name), value, sizes[name]) for name, value in kept.items()}
         for name, value in kept.items():
-            if name in tensors and tensors[name].shape == value.shape:
+            fits = name in tensors and tensors[name].shape == value.shape
+            if fits and not distances[name] > reach:
                 tensors[name].copy_(_jittered(value, jitter + step) if jitter else value)
         return distances
 

@@ -147,7 +147,7 @@ class Watched:
 
     def _largest_gradient(self, step: int) -> float:
         """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
-        values = norms(p.grad for p in self.model.parameters() if p.grad is not None)
+        values = norms(p.grad for p in self._known.values() if p.grad is not None)
         known = self._largest[1] if self._largest[0] == step else 0.0
         self._largest = (step, max([known, *values]))
         return self._largest[1]
@@ -173,15 +173,18 @@ class Watched:
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""
-        self._known = parameters = self.parameters()
-        if self.optimizers:  # an average has no updates of its own
-            self._record_updates(tape, step, parameters)
         state = self.state()
-        tape.add("state", list(state), step, norms(state.values()))
+        updates = self._updates() if self.optimizers else []  # an average has no updates of its own
+        values = norms([*updates, *state.values()])
+        if updates:
+            tape.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
+            torch._foreach_copy_(updates, list(self._known.values()))
+        tape.add("state", list(state), step, values[len(updates) :])
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, buffers and optimizer state by stream name."""
-        state = {f"weight/{name}": parameter for name, parameter in self.parameters().items()}
+        self._known = self.parameters()
+        state = {f"weight/{name}": parameter for name, parameter in self._known.items()}
         state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
         return state | dict(self._optimizer_state())
 
@@ -189,15 +192,14 @@ class Watched:
         """Count updates from the present weights on."""
         self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
 
-    def _record_updates(self, tape: Tape, step: int, parameters: dict[str, Tensor]) -> None:
-        for name, parameter in parameters.items():  # one that was added or resized since starts from zero
+    def _updates(self) -> list[Tensor]:
+        """Turn the copies of the weights into updates; the caller turns them into copies again."""
+        for name, parameter in self._known.items():  # one that was added or resized since starts from zero
             if name not in self._previous or self._previous[name].shape != parameter.shape:
                 self._previous[name] = torch.zeros_like(parameter)
-        previous = [self._previous[name] for name in parameters]
-        now = [parameter.detach() for parameter in parameters.values()]
-        torch._foreach_sub_(previous, now)  # the copies turn into updates, then into copies again
-        tape.add("update", [f"update/{name}" for name in parameters], step, norms(previous))
-        torch._foreach_copy_(previous, now)
+        previous = [self._previous[name] for name in self._known]
+        torch._foreach_sub_(previous, list(self._known.values()))
+        return previous
 
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self.optimizers:

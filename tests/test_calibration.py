@@ -177,7 +177,7 @@ def test_a_fault_stands_above_the_thresholds(calibrated, change, stage):
 
 
 def test_another_seed_is_told_at_the_first_state(calibrated):
-    """Another initialisation is at a distance, though the training is put back before its first step."""
+    """Another initialisation is at a distance."""
     recipe, baseline, kept = calibrated
     with varied(Variation(seed_shift=1)):
         comparison = compare(baseline, train(recipe, states=kept))

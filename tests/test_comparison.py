@@ -300,6 +300,30 @@ def test_distances_are_held_against_zero(distances, verdict):
     assert all(d.divergence.stream == "distance/weight/w" and d.baseline == 0.0 for d in comparison.deviations)
 
 
+def started_elsewhere(stream, **changes):
+    """A float32 baseline with a trained tensor `w`, and a record put back on its states that has one more stream."""
+    structure = {"w": entry((1,), group="w")}
+    baseline, record = put_back(0.0, structure=structure, **changes)
+    streams = {**record.streams, stream: series(0.5, stage="init" if "/init/" in stream else "state")}
+    return dataclasses.replace(baseline, structure=structure), dataclasses.replace(record, streams=streams)
+
+
+def test_another_start_that_moves_nothing_else_is_drift_after_being_put_back_too():
+    """It stayed where it started for a segment, and the losses did not tell."""
+    assert compare(*started_elsewhere("distance/init/w")).verdict == "drift"
+    assert compare(*started_elsewhere("distance/init/w", loss=1.5)).verdict == "different"
+
+
+def test_a_later_distance_is_never_harmless():
+    """It tells that an update went elsewhere, and is put back before the losses can tell."""
+    assert compare(*started_elsewhere("distance/weight/w")).verdict == "different"
+
+
+def test_another_start_of_what_nothing_trains_is_different():
+    """BatchNorm's state, say."""
+    assert compare(*started_elsewhere("distance/init/running_mean")).verdict == "different"
+
+
 @pytest.mark.parametrize("environment", [{"torch": "2"}, {"torch": "3"}])
 def test_calibrated_thresholds_hold_wherever_a_record_was_put_back(environment):
     """The machine that made the baseline has no sharper and no blunter gate than another."""

@@ -387,3 +387,46 @@ def test_adam_survives_jitter():
 
     assert record.non_finite() is None
     assert max(record.streams["distance/weight/2.weight"].values) > 0
+
+
+def classifier(kept, **shifts):
+    """A watched float32 classifier, some of whose initial tensors are shifted by a number: `bias` its last biases."""
+    with Recorder(precision="float32", states=kept) as recorder:
+        model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 5))
+        with torch.no_grad():
+            for name, shift in shifts.items():
+                getattr(model[2], name).add_(shift)
+        trained = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, trained)
+        for _ in range(5):
+            inputs, labels = torch.rand(8, 3), torch.arange(8) % 5
+            recorder.batch(inputs, labels)
+            trained.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            trained.step()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+def test_a_tensor_that_starts_elsewhere_stays_there_until_the_second_state():
+    """All biases in front of softmax may be larger by one: the first losses tell that, put back they could not."""
+    kept = States()
+    baseline = classifier(kept)
+    record = classifier(States({step: kept._kept[step] for step in (0, 2, 4)}), bias=1.0)
+
+    assert record.streams["distance/init/2.bias"].steps == (0, 1)
+    assert record.streams["distance/init/2.bias"].stage == "init"
+    assert record.streams["distance/weight/2.bias"].steps == (3,)
+    assert record.streams["distance/weight/2.bias"].values[0] < 1e-6
+    assert record.streams["distance/init/2.weight"].steps == (0,)
+    assert record.streams["loss"].values[:2] == pytest.approx(baseline.streams["loss"].values[:2], rel=1e-6)
+
+
+def test_a_shift_of_initial_values_that_matters_shows_in_the_first_loss():
+    """It is not put back before that."""
+    kept = States()
+    baseline, record = classifier(kept), classifier(kept, weight=5 * torch.arange(5.0)[:, None])
+
+    assert record.streams["loss"].values[0] != pytest.approx(baseline.streams["loss"].values[0], rel=1e-2)
+    assert record.streams["loss"].values[1:] == pytest.approx(baseline.streams["loss"].values[1:], rel=1e-6)
