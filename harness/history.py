@@ -82,7 +82,7 @@ def shrinks(margins: Sequence[float]) -> bool:
 
 
 def _key(result: Result) -> _Key:
-    return "figure" if result["kind"] == "figure" else "training", result["test"], result["name"]
+    return "training" if result["kind"] == "error" else result["kind"], result["test"], result["name"]
 
 
 def _line(key: _Key, margin: float) -> str:

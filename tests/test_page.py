@@ -8,12 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import compare
+from harness import compare, report
+from harness.equivalence import judge
 from harness.page import page
 from harness.page.chart import Line, chart
 from harness.page.scale import linear, logarithmic
+from harness.power import Mutant, Power
 from harness.record import Stream
-from harness.results import Check, error_result, figure_result, training_result
+from harness.results import (
+    Check,
+    equivalence_result,
+    error_result,
+    figure_result,
+    power_result,
+    training_result,
+)
 from tests.browser import CHROMIUM, browsing
 from tests.test_record import record_of
 
@@ -53,6 +62,22 @@ def figure(rms=29.2, passed=False, **where):
     return figure_result(
         check(**where), rms=rms, tolerance=2.0, baseline="b.png", result="r.png", passed=passed, text="Error: pixels"
     )
+
+
+def seeds(shift=0.0):
+    """The result of a training that was judged by three seeds, each moved."""
+    former = {seed: {"loss": 2.0 + 0.01 * seed} for seed in range(3)}
+    found = judge(former, {seed: {"loss": values["loss"] + shift} for seed, values in former.items()}, 3)
+    return equivalence_result(check(), found, text=report.equivalence_text(found))
+
+
+def power(*escaped, least=0.0):
+    """The result of a training with two faults that are caught, one that is not planted, and those that escape."""
+    names = ("rate-scaled", "decay-dropped", *escaped)
+    mutants = [Mutant(name, planted=True, caught=name not in escaped) for name in names]
+    found = Power(record_of({}), [*mutants, Mutant("average-skipped", planted=False, reason="there is none")])
+    text = report.power_text(found, "tests/test_a.py::test_b[cpu]")
+    return power_result(check(), found, passed=found.score >= least, text=text)
 
 
 class Reading(HTMLParser):
@@ -102,6 +127,31 @@ def test_a_passed_training_shows_its_margin():
     assert "largest deviation 2.0e-11, 20 % of the threshold" in text
     assert "first divergence none" in text
     assert "Accept" not in text
+
+
+def test_seeds_are_shown_as_pytest_prints_them():
+    """The verdict and its table; only where the new training is as good does a line accept it."""
+    text = said(seeds())
+    assert "1 check, all passed" in text
+    assert "equivalent after 3 of 3 paired seeds: every metric stays within its margin" in text
+    assert "metric former present difference" in text
+    assert "this line makes it the baseline: pytest 'tests/test_a.py::test_b[cpu]'" in text
+
+    text = said(seeds(0.5))
+    assert "1 of 1 check failed: 1 worse" in text
+    assert "Accept" not in text
+
+
+def test_planted_faults_are_shown_and_what_escaped_stands_out():
+    """With the count, the verdict and a line a fault; there is nothing to accept, however it ends."""
+    text = said(power("overlooked", least=0.9))
+
+    assert "1 of 1 check failed: 1 escaped" in text
+    assert "gate power of test_b[cpu]" in text
+    assert "2 of 3 planted faults caught" in text
+    assert "overlooked ESCAPED: it moved nothing beyond the threshold" in text
+    assert "Accept" not in text
+    assert "caught gate power of test_b[cpu]" in said(power())
 
 
 def test_failures_are_open_and_the_rest_is_folded():

@@ -16,7 +16,7 @@ from harness import compare, report
 from harness.record import Stream
 from harness.results import collect, error_result, keep, margin_of, to_text
 from harness.results.curves import curves, profile
-from tests.test_page import check, figure, hostile, training
+from tests.test_page import check, figure, hostile, power, seeds, training
 from tests.test_record import record_of
 
 
@@ -73,6 +73,26 @@ def test_the_stream_that_leaves_first_is_the_first_curve():
     assert [curve["stream"] for curve in found] == ["gradient/w", "loss"]
 
 
+def test_several_seeds_and_planted_faults_have_results_of_their_own():
+    """Verdict, whether the test went on, and what escaped; neither has a margin that a history could take."""
+    good, worse, sharp, blunt = seeds(), seeds(0.5), power(), power("overlooked", least=0.9)
+
+    assert [(r["verdict"], r["passed"]) for r in (good, worse)] == [("equivalent", True), ("worse", False)]
+    assert [(r["verdict"], r["passed"]) for r in (sharp, blunt)] == [("caught", True), ("escaped", False)]
+    assert blunt["faults"] == {"planted": 3, "caught": 2, "escaped": ["overlooked"]}
+    assert power("overlooked")["passed"]
+    assert [bool(r["accept"]) for r in (good, worse, sharp)] == [True, False, False]
+    assert {margin_of(r) for r in (good, worse, sharp, blunt)} == {None}
+
+
+def test_the_power_of_a_training_stands_beside_its_comparison(tmp_path):
+    """Neither replaces the other; an error replaces the comparison that an earlier try left."""
+    for result in (training((2.0, 1.5, 1.0)), power(), error_result(check(), "no")):
+        keep(result, tmp_path)
+
+    assert [result["kind"] for result in collect(tmp_path)] == ["error", "power"]
+
+
 def test_a_check_that_runs_again_replaces_its_own_result(tmp_path):
     """A rerun's last try counts; checks of other names, and figures, stay beside it; failures come first."""
     for result in (training((2.0, 9.0, 1.0)), training((2.0, 1.5, 1.0)), training((9.0,), name="b"), figure()):
@@ -87,6 +107,7 @@ def test_the_json_follows_its_schema(tmp_path):
     """Every kind of result, NaN included, is valid; the schema is one; what it does not know is refused."""
     schema = files("harness.results").joinpath("results.schema.json")
     results = [training((2.0, math.nan, 1.0)), training((2.0, 1.5)), figure(), figure(rms=None)]
+    results += [seeds(), seeds(0.5), power(), power("overlooked")]
     text = to_text([*results, error_result(check(), "no baseline")])
     json.loads(text, parse_constant=pytest.fail)
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
@@ -112,6 +133,18 @@ def test_the_summary_is_a_table_and_what_each_failure_says():
     assert "```\nit differs\n  first  1\n```\n" in text
     assert "<details><summary>passed, with margins</summary>" in text
     assert "0 % of the threshold" in text
+
+
+def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
+    """A row each, and the whole text, folded."""
+    text = report.markdown([seeds(), power("overlooked")])
+
+    assert text.startswith("### Training regression: 2 checks, all passed\n")
+    assert "| equivalent | <code>seeds of test&#95;b&#91;cpu&#93;</code> |" in text
+    assert "| escaped | <code>gate power of test&#95;b&#91;cpu&#93;</code> |" in text
+    assert "| 2 of 3 planted faults caught |" in text
+    assert "\nequivalent after 3 of 3 paired seeds" in text
+    assert "ESCAPED: it moved nothing beyond the threshold\n" in text
 
 
 def test_a_long_summary_is_cut_between_its_parts():
@@ -156,6 +189,11 @@ def test_junit_has_verdict_deviation_and_place():
     }
     assert report.junit_properties(training((2.0, 1.5, 1.0)))["first_divergence"] == "none"
     assert report.junit_properties(figure()) == {"figure_verdict": "different", "figure_rms": "29.20"}
+    assert report.junit_properties(seeds()) == {"training_verdict": "equivalent"}
+    assert report.junit_properties(power("overlooked")) == {
+        "gate_power": "2 of 3 planted faults caught",
+        "escaped_faults": "overlooked",
+    }
     assert report.junit_properties(error_result(check(), "no")) == {"training_verdict": "error"}
 
 

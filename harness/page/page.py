@@ -10,8 +10,8 @@ from harness.page.figure import figure_part
 from harness.page.history import history_part
 from harness.page.markup import Markup, element
 from harness.page.training import training_part
-from harness.report import result_headline, result_title, session_text, share_text, trends
-from harness.results import Result, margin_of
+from harness.report import result_headline, result_title, session_text, size_text, trends
+from harness.results import Result
 
 
 __all__ = ["page"]
@@ -65,8 +65,7 @@ def _chip(result: Result) -> Markup:
 
 
 def _meter(result: Result) -> Markup:
-    margin = margin_of(result)
-    return element("small", "" if margin is None else share_text(margin), class_="margin")
+    return element("small", "" if result["kind"] == "error" else size_text(result), class_="margin")
 
 
 def _where(result: Result) -> str:
@@ -88,11 +87,11 @@ def _parts(key: str, result: Result, pictures: Mapping[str, bytes]) -> Iterator[
         yield from figure_part(result["figure"], pictures, key)
     if result["history"]:
         yield from history_part(result)
-    if not result["passed"]:
+    if result["accept"] and (not result["passed"] or result["kind"] == "equivalence"):
         yield element("h3", "Accept")
         yield element("p", "If the change is wanted, this line makes it the baseline:")
         yield element("pre", result["accept"], class_="accept", tabindex="0")
     if "\n" in result["text"]:
         said = element("pre", result["text"], tabindex="0")
-        opened = "" if result["kind"] == "error" else None
+        opened = None if result["training"] or result["figure"] else ""  # there is nothing else to see
         yield element("details", element("summary", "As pytest prints it"), said, open=opened)

@@ -1,8 +1,9 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from harness.plugin.checked import Checked, baseline_path, device_of, regenerate
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 from harness.recipe import Precision
-from harness.results import error_result, training_result
+from harness.results import equivalence_result, error_result, power_result, training_result
 from harness.thresholds import IN_EVENT_FILES
 
 
@@ -152,26 +153,28 @@ class TrainingRegression:
     def _judge(self, checked: Checked, seeds: int) -> None:
         """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
         __tracebackhide__ = True
-        baseline = checked.baseline()
-        if len(baseline.seeds) < seeds:
-            command, shown = f"{checked.accept} --equivalence={seeds}", self._session.shown(checked.path)
-            raise NoSeedsError(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
-        result = evidence.judged(checked, baseline, seeds)
+        command = f"{checked.accept} --equivalence={seeds}"
+        with self._errors_kept(checked):
+            baseline = checked.baseline()
+            if len(baseline.seeds) < seeds:
+                shown = self._session.shown(checked.path)
+                raise NoSeedsError(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
+            result = evidence.judged(checked, baseline, seeds)
         self._session.counts.judged += 1
-        text = f"{checked.item.nodeid}\n{report.equivalence_text(result)}"
+        text = report.equivalence_text(result)
+        check = dataclasses.replace(checked.check, accept=command)
+        self._session.outcome.add(self._item, equivalence_result(check, result, text=text))
+        text = f"{checked.item.nodeid}\n{text}"
         if result.verdict != "equivalent":
             pytest.fail(text, pytrace=False)
-        self._session.counts.notes.append(f"{text}\n  accept  {checked.accept} --equivalence={seeds}")
+        self._session.counts.notes.append(f"{text}\n  accept  {command}")
 
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
         offers.withdrawn(self._item, self._session, checked.path)
-        try:
+        with self._errors_kept(checked):
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
-        except HarnessError as error:
-            self._session.outcome.add(self._item, error_result(checked.check, str(error)))
-            raise
         self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
         counts = self._session.counts
         counts.records_compared += 1
@@ -194,6 +197,15 @@ class TrainingRegression:
         if self._session.measures_power:
             self._measure(checked, baseline)
 
+    @contextlib.contextmanager
+    def _errors_kept(self, checked: Checked) -> Iterator[None]:
+        """Put into the report what left nothing to compare."""
+        try:
+            yield
+        except HarnessError as error:
+            self._session.outcome.add(self._item, error_result(checked.check, str(error)))
+            raise
+
     def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
         comparison = compare(baseline, checked.record)
@@ -205,13 +217,17 @@ class TrainingRegression:
     def _measure(self, checked: Checked, baseline: "Record") -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
-        power = evidence.measured(checked, baseline)
+        with self._errors_kept(checked):
+            power = evidence.measured(checked, baseline)
         counts = self._session.counts
         counts.faults_planted += len(power.planted)
         counts.faults_caught += len(power.caught)
         text = report.power_text(power, checked.item.nodeid)
-        if power.score < self._session.least_power:
-            pytest.fail(f"{text}\n  below --gate-power-min={self._session.least_power:g}", pytrace=False)
+        passed = power.score >= self._session.least_power
+        text += "" if passed else f"\n  below --gate-power-min={self._session.least_power:g}"
+        self._session.outcome.add(self._item, power_result(checked.check, power, passed=passed, text=text))
+        if not passed:
+            pytest.fail(text, pytrace=False)
         counts.notes.append(text)
 
     def _failure(self, comparison: "Comparison", checked: Checked, baseline: "Record") -> tuple[str, str]:

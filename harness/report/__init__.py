@@ -15,6 +15,7 @@ from harness.report.results import (
     result_title,
     session_text,
     share_text,
+    size_text,
     trends,
 )
 from harness.report.stored import inventory_text, rows_text, stored_text
@@ -43,6 +44,7 @@ __all__ = [
     "rows_text",
     "session_text",
     "share_text",
+    "size_text",
     "stored_text",
     "stream_text",
     "training_line",

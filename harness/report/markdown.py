@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from harness.report.results import first_text, result_title, session_text, share_text, trends
-from harness.results import Result, margin_of
+from harness.report.results import first_text, result_title, session_text, size_text, trends
+from harness.results import Result
 
 
 __all__ = ["markdown"]
@@ -17,14 +17,18 @@ _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """Return a headline, a table of the checks, and what each failure says; cut where GitHub would refuse it."""
+    """Return a headline, a table of the checks, and what failures, seeds and planted faults say.
+
+    It is cut where GitHub would refuse it.
+    """
     failed = [result for result in results if not result["passed"]]
     passed = [result for result in results if result["passed"]]
     parts = [f"### Training regression: {session_text(results)}\n"]
     parts += [f"{_code(line)}\n" for line in trends(results)]
-    parts += [_table(failed), *map(_failure, failed)] if failed else []
+    parts += [_table(failed), *map(_said, failed)] if failed else []
     if passed:
         parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))
+    parts += [_said(result) for result in passed if result["kind"] in ("equivalence", "power")]
     return "\n".join(_within(parts, _LIMIT))
 
 
@@ -52,7 +56,7 @@ def _cells(result: Result) -> Iterator[str]:
     yield f"**{result['verdict']}**" if not result["passed"] else result["verdict"]
     yield _code(result_title(result))
     yield _code(result["test"] + (f", {result['name']}" if result["name"] else ""))
-    yield share_text(margin_of(result))
+    yield size_text(result)
     yield _code(first_text(first)) if first else ""
 
 
@@ -62,7 +66,7 @@ def _code(text: str) -> str:
     return f"<code>{_ACTIVE.sub(lambda found: f'&#{ord(found[0])};', line)}</code>"
 
 
-def _failure(result: Result) -> str:
+def _said(result: Result) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", result["text"])), default=2))
     return _folded(_code(result_title(result)), f"{fence}\n{result['text']}\n{fence}\n")
 

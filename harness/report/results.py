@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from harness.history import shrinks
 from harness.report.words import number, stream_text
-from harness.results import Figure, First, Result, margin_of
+from harness.results import Faults, Figure, First, Result, margin_of
 
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "result_title",
     "session_text",
     "share_text",
+    "size_text",
     "trends",
 ]
 
@@ -30,6 +31,8 @@ def junit_properties(result: Result) -> dict[str, str]:
         rms = "the sizes differ" if figure["rms"] is None else f"{float(figure['rms']):.2f}"
         return {"figure_verdict": result["verdict"], "figure_rms": rms}
     found: dict[str, str] = {"training_verdict": result["verdict"]}
+    if faults := result["faults"]:
+        found = {"gate_power": faults_text(faults), "escaped_faults": ", ".join(faults["escaped"]) or "none"}
     if training := result["training"]:
         found["largest_deviation"] = f"{float(training['largest']):.1e}"
         found["first_divergence"] = first_text(training["first"]) if training["first"] else "none"
@@ -38,11 +41,12 @@ def junit_properties(result: Result) -> dict[str, str]:
 
 
 def result_title(result: Result) -> str:
-    """Return what was checked: the training, or the test of a figure."""
+    """Return what was checked: the training, or, of whatever else, its test."""
     if training := result["training"]:
         parts = (training["name"], training["data"], training["precision"], training["device"])
         return ", ".join(filter(None, parts))
-    return f"figure of {_function(result['test'])}" if result["kind"] == "figure" else _function(result["test"])
+    what = {"figure": "figure of ", "equivalence": "seeds of ", "power": "gate power of "}.get(result["kind"], "")
+    return what + _function(result["test"])
 
 
 def _function(test: str) -> str:
@@ -81,6 +85,18 @@ def figure_text(figure: Figure) -> str:
     """Word how far a figure is from its baseline."""
     rms = "the sizes differ" if figure["rms"] is None else f"RMS {float(figure['rms']):.2f}"
     return f"{rms}, tolerance {figure['tolerance']:g} grey levels"
+
+
+def faults_text(faults: Faults) -> str:
+    """Count the planted faults that were caught."""
+    return f"{faults['caught']} of {number(faults['planted'], 'planted fault')} caught"
+
+
+def size_text(result: Result) -> str:
+    """Word how large a check's deviation is, or what took its place."""
+    if result["faults"]:
+        return faults_text(result["faults"])
+    return "" if result["kind"] == "equivalence" else share_text(margin_of(result))
 
 
 def result_headline(result: Result) -> str:

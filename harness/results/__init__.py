@@ -1,7 +1,28 @@
 """What the checks of a session found, as plain data that JSON can hold."""
 
-from harness.results.check import Check, error_result, figure_result, margin_of, training_result
-from harness.results.parts import FORMAT, Change, Curve, Figure, First, Number, Profile, Result, Training, plain
+from harness.results.check import (
+    Check,
+    equivalence_result,
+    error_result,
+    figure_result,
+    margin_of,
+    power_result,
+    training_result,
+)
+from harness.results.parts import (
+    FORMAT,
+    Change,
+    Curve,
+    Faults,
+    Figure,
+    First,
+    Number,
+    Profile,
+    Result,
+    Training,
+    Verdict,
+    plain,
+)
 from harness.results.store import collect, keep, to_text, write
 
 
@@ -10,18 +31,22 @@ __all__ = [
     "Change",
     "Check",
     "Curve",
+    "Faults",
     "Figure",
     "First",
     "Number",
     "Profile",
     "Result",
     "Training",
+    "Verdict",
     "collect",
+    "equivalence_result",
     "error_result",
     "figure_result",
     "keep",
     "margin_of",
     "plain",
+    "power_result",
     "to_text",
     "training_result",
     "write",

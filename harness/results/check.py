@@ -1,16 +1,27 @@
-"""Results of checks: a comparison, a figure, or an error that left nothing to compare."""
+"""Results of checks: a comparison, a figure, several seeds, planted faults, or an error that left nothing to compare."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.comparison import Comparison, Deviation
+from harness.equivalence import Equivalence
+from harness.power import Power
 from harness.results.curves import curves, profile, share
-from harness.results.parts import Change, Figure, First, Result, Training, plain
+from harness.results.parts import Change, Faults, Figure, First, Result, Training, Verdict, plain
 
 
-__all__ = ["Check", "error_result", "figure_result", "margin_of", "training_result"]
+__all__ = [
+    "Check",
+    "equivalence_result",
+    "error_result",
+    "figure_result",
+    "margin_of",
+    "power_result",
+    "training_result",
+]
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,21 @@ def error_result(check: Check, text: str) -> Result:
     return _result(check, "error", "error", False, text, None)
 
 
+def equivalence_result(check: Check, equivalence: Equivalence, *, text: str) -> Result:
+    """Return the result of a training that was judged by several seeds; only an equivalent one is to be accepted."""
+    passed = equivalence.verdict == "equivalent"
+    check = check if passed else dataclasses.replace(check, accept="")
+    return _result(check, "equivalence", equivalence.verdict, passed, text, None)
+
+
+def power_result(check: Check, power: Power, *, passed: bool, text: str) -> Result:
+    """Return the result of the faults that were planted in a training; there is nothing to accept."""
+    escaped = [mutant.fault for mutant in power.planted if not mutant.caught]
+    faults = Faults(planted=len(power.planted), caught=len(power.caught), escaped=escaped)
+    verdict: Verdict = "escaped" if escaped else "caught"
+    return _result(dataclasses.replace(check, accept=""), "power", verdict, passed, text, None, faults=faults)
+
+
 def margin_of(result: Result) -> float | None:
     """Return the share of its threshold that a result's largest deviation takes, as a number."""
     return None if result["margin"] is None else float(result["margin"])
@@ -99,14 +125,15 @@ def margin_of(result: Result) -> float | None:
 
 def _result(
     check: Check,
-    kind: Literal["training", "figure", "error"],
-    verdict: Literal["same", "drift", "different", "error"],
+    kind: Literal["training", "figure", "error", "equivalence", "power"],
+    verdict: Verdict,
     passed: bool,
     text: str,
     margin: float | None,
     *,
     training: Training | None = None,
     figure: Figure | None = None,
+    faults: Faults | None = None,
 ) -> Result:
     return Result(
         kind=kind,
@@ -122,6 +149,7 @@ def _result(
         history=[],
         training=training,
         figure=figure,
+        faults=faults,
     )
 
 

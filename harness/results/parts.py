@@ -1,16 +1,32 @@
 """The parts of a result: dictionaries, so that JSON holds them as they are. `results.schema.json` describes them."""
 
 import math
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 
-__all__ = ["FORMAT", "Change", "Curve", "Figure", "First", "Number", "Profile", "Result", "Training", "plain"]
+__all__ = [
+    "FORMAT",
+    "Change",
+    "Curve",
+    "Faults",
+    "Figure",
+    "First",
+    "Number",
+    "Profile",
+    "Result",
+    "Training",
+    "Verdict",
+    "plain",
+]
 
 FORMAT = 1
 """Version of the form that results have in JSON."""
 
-Number = float | str
-"""A finite number, or "nan", "inf" or "-inf": JSON has none of these. `float()` reads both."""
+Number = float | Literal["nan", "inf", "-inf"]
+"""A finite number, or a name of what JSON has no number for. `float()` reads both."""
+
+Verdict = Literal["same", "drift", "different", "error", "equivalent", "worse", "inconclusive", "caught", "escaped"]
+"""The comparison's, or "error"; of several seeds, theirs; of planted faults, whether any escaped."""
 
 
 class Change(TypedDict):
@@ -82,20 +98,28 @@ class Figure(TypedDict):
     result: str
 
 
+class Faults(TypedDict):
+    """Standard faults planted in a training: how many, how many the gate caught, the names of those that escaped."""
+
+    planted: int
+    caught: int
+    escaped: list[str]
+
+
 class Result(TypedDict):
     """What one check found.
 
     `margin` is the share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where
-    nothing could be compared; `history` holds those of earlier runs, oldest first. `verdict` is that of the comparison,
-    or "error". `passed` also depends on --strict.
+    nothing was compared; `history` holds those of earlier runs, oldest first. `passed` also depends on --strict and
+    --gate-power-min. `accept` is empty where nothing is to be accepted.
     """
 
-    kind: Literal["training", "figure", "error"]
+    kind: Literal["training", "figure", "error", "equivalence", "power"]
     test: str
     name: str
     file: str
     line: int
-    verdict: Literal["same", "drift", "different", "error"]
+    verdict: Verdict
     passed: bool
     margin: Number | None
     text: str
@@ -103,8 +127,9 @@ class Result(TypedDict):
     history: list[Number]
     training: Training | None
     figure: Figure | None
+    faults: Faults | None
 
 
 def plain(value: float) -> Number:
     """Return a number as JSON can hold it."""
-    return value if math.isfinite(value) else str(value)
+    return value if math.isfinite(value) else cast(Literal["nan", "inf", "-inf"], str(value))

@@ -15,8 +15,13 @@ __all__ = ["collect", "keep", "to_text", "write"]
 
 def keep(result: Result, folder: Path) -> None:
     """Leave a result for the session that collects; a check that runs again replaces its own."""
-    key = json.dumps([result["kind"] == "figure", result["test"], result["name"]])
+    key = json.dumps([_subject(result), result["test"], result["name"]])
     write(folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json", json.dumps(result))
+
+
+def _subject(result: Result) -> str:
+    """Return what a test may have one result of, under one name."""
+    return result["kind"] if result["kind"] in ("figure", "power") else "training"
 
 
 def collect(folder: Path) -> list[Result]:

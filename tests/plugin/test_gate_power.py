@@ -1,5 +1,7 @@
 """Promises of --gate-power: faults are planted in every training, and those that escape are told."""
 
+import json
+
 import pytest
 
 from harness import calibration, faults
@@ -71,6 +73,13 @@ def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch, opti
     ]
     result.stdout.fnmatch_lines(lines if passes else [*lines, "  below --gate-power-min=0.51"])
     result.stdout.fnmatch_lines(["gate power: 1 of 2 planted faults caught"])
+    content = json.loads((project.path / "build/harness/results.json").read_text())
+    found = {result["kind"]: result for result in content["results"]}
+    assert found.keys() == {"training", "power"}
+    assert (found["power"]["verdict"], found["power"]["passed"]) == ("escaped", passes)
+    assert found["power"]["faults"] == {"planted": 2, "caught": 1, "escaped": ["overlooked"]}
+    assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.html").read_text()
+    assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.md").read_text()
 
 
 def test_a_red_test_has_no_power_to_measure(project, monkeypatch):
