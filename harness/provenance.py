@@ -10,7 +10,16 @@ from importlib import metadata
 from pathlib import Path
 
 
-__all__ = ["ABOUT", "changed_sources", "command_text", "commit_date", "git_output", "provenance", "sources"]
+__all__ = [
+    "ABOUT",
+    "changed_sources",
+    "command_text",
+    "commit_date",
+    "git_output",
+    "is_reason",
+    "provenance",
+    "sources",
+]
 
 ABOUT = ("made", "command", "reason")
 """Entries that say when, how and why; the others say with what, and are worth naming when they have changed."""
@@ -42,6 +51,11 @@ def provenance(root: Path, command: str, reason: str = "") -> dict[str, str]:
         "reason": reason,
     }
     return {name: text for name, text in found.items() if text}
+
+
+def is_reason(text: str) -> bool:
+    """Tell whether a reason says anything: the placeholder that messages print does not."""
+    return bool(text.strip(". \t\n"))
 
 
 def _git(root: Path, *words: str) -> str | None:

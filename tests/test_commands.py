@@ -152,6 +152,34 @@ def test_diff_reads_git_revisions(folder, capsys):
     assert not (folder / "x:y").exists()
 
 
+def test_diff_says_what_a_checkout_lacks(folder, capsys, monkeypatch):
+    """A shallow one has no older revisions, as in CI; a folder without git has none; nor has a machine without it."""
+    save_baseline(folder / "whole" / "baselines" / "train.json", RECORD)
+    for message in ("first", "second"):
+        git(folder / "whole", "init", "--quiet")
+        git(folder / "whole", "add", ".")
+        git(folder / "whole", "commit", "--quiet", "--allow-empty", "-m", message)
+    git(folder, "clone", "--quiet", "--depth=1", (folder / "whole").as_uri(), "shallow")
+
+    def remedy():
+        assert main(["diff", "HEAD~1:baselines", "baselines"]) == 1
+        return capsys.readouterr().err.splitlines()
+
+    monkeypatch.chdir(folder / "shallow")
+    assert lines(capsys, "diff", "HEAD:baselines", "baselines")[0].startswith("made, float64, cpu: same")
+    assert remedy() == [
+        "git has nothing under 'HEAD~1:baselines'",
+        f"  where  {folder / 'shallow'}",
+        "  fix    this checkout is shallow: git fetch --unshallow (in CI, fetch-depth: 0) brings older revisions",
+    ]
+    no_git = "  fix    give two files or folders: git is not installed, or this is no checkout of it"
+    monkeypatch.chdir(folder)
+    assert remedy()[-1] == no_git
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.chdir(folder / "shallow")
+    assert remedy()[-1] == no_git
+
+
 def test_diff_reads_event_folders(folder, capsys):
     """Two TensorBoard runs of any tool."""
     from torch.utils.tensorboard import SummaryWriter

@@ -257,7 +257,7 @@ MESSAGES = [
         "no result of a failed comparison is called 'x'\n  where  build/harness/failed\n  fix    use one of a, b",
     ),
     (
-        errors.NoReasonError(),
+        errors.NoReasonError(option="--reason"),
         "a baseline does not change without a reason\n"
         "  where  --reason\n"
         '  fix    --reason "...", in words that a reviewer will understand',
@@ -291,12 +291,30 @@ MESSAGES = [
         "  fix    give a name that `harness list` prints, a file, a folder, or REVISION:PATH",
     ),
     (
-        errors.RevisionError(text="HEAD~9:x"),
-        "git has nothing under 'HEAD~9:x'\n  fix    give a revision and a path from here, e.g. HEAD~1:baselines",
+        errors.RevisionError(text="HEAD~9:x", place="/here", remedy="look elsewhere"),
+        "git has nothing under 'HEAD~9:x'\n  where  /here\n  fix    look elsewhere",
+    ),
+    (
+        errors.ResultsMissingError(path="build/harness"),
+        "there are no results of a session here\n"
+        "  where  build/harness\n"
+        "  fix    run pytest --mpl first, or give a folder that holds its results.json: build/harness, an artifact of CI",
+    ),
+    (
+        errors.ResultsCorruptError(path="results.json", reason="results[0].line is 'x'"),
+        "the results of a session cannot be read: results[0].line is 'x'\n"
+        "  where  results.json\n"
+        "  fix    run pytest --mpl again, or fetch the artifact again; a file of another version needs that version",
+    ),
+    (
+        errors.ReportWriteError(path="report.html", reason="it is a folder"),
+        "the report could not be written: it is a folder\n"
+        "  where  report.html\n"
+        "  fix    name another file: harness report --output FILE",
     ),
     (
         errors.NotGeneratingError(option="--only-missing"),
-        "--only-missing chooses which baselines are written, and none are\n"
+        "--only-missing is about baselines that are written, and none are\n"
         "  where  the command line\n"
         "  fix    add --mpl-generate-path=baselines, or leave --only-missing out",
     ),

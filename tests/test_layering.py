@@ -57,8 +57,8 @@ ORDER = [
     "results",
     "history",
     "report",
-    "commands",
     "page",
+    "commands",
     "plugin",
 ]
 """Top to bottom: a module imports only from those above it."""

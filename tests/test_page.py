@@ -232,6 +232,13 @@ def test_fifty_long_trainings_stay_small():
     assert len(page([result] * 50).encode()) < 5e6
 
 
+def test_the_largest_numbers_have_an_axis():
+    """A loss of 1e308 once found no power of ten above it, and left no report."""
+    for value in (1.0000001e308, 1.7e308):
+        assert logarithmic([value], 1e-17).share(value) == 1
+        assert logarithmic([1.0, value], 1e-17).high == 1e308
+
+
 @given(st.lists(st.floats(), max_size=40), st.booleans())
 def test_any_numbers_can_be_drawn(values, log):
     """NaN, infinity, huge, tiny and constant curves give points inside the chart, and a cross for each odd one."""

@@ -4,13 +4,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from harness.commands import accept, diff, doctor, listing
+from harness.commands import accept, diff, doctor, listing, report
 from harness.errors import HarnessError
 
 
 __all__ = ["main"]
 
-_COMMANDS = (listing, diff, accept, doctor)
+_COMMANDS = (listing, diff, report, accept, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from harness import candidates, report
 from harness.candidates import Candidate
 from harness.commands.project import add_root, failed_results, project_root
 from harness.errors import HarnessError, NoCandidateError, NoReasonError
+from harness.provenance import is_reason
 
 
 __all__ = ["add"]
@@ -31,8 +32,8 @@ def add(subparsers: Any) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     """Accept what can be accepted; say why of the rest."""
-    if not given.reason.strip(". \t\n"):
-        raise NoReasonError
+    if not is_reason(given.reason):
+        raise NoReasonError(option="--reason")
     root = project_root(given.root)
     folder = failed_results(root)
     accepted, refused = _accept(_chosen(folder, given.names), folder, root, given.reason)

@@ -89,7 +89,7 @@ def _revision(text: str) -> _Side:
     """Return what stands in a git revision: a file, or the files of a folder."""
     data = None if text.startswith("-") else git_output(Path.cwd(), "show", _anchored(text))
     if data is None:
-        raise RevisionError(text=text)
+        raise RevisionError(text=text, place=Path.cwd(), remedy=_remedy())
     if not data.startswith(b"tree "):
         return {Path(text.partition(":")[2]).name: _parsed(text, data)}
     names = [line for line in data.decode().splitlines()[2:] if line.endswith((".json", ".png"))]
@@ -97,6 +97,16 @@ def _revision(text: str) -> _Side:
         raise NotStoredError(name=text, place="git")
     folder = text.removesuffix("/")
     return {name: _parsed(name, git_output(Path.cwd(), "show", _anchored(f"{folder}/{name}")) or b"") for name in names}
+
+
+def _remedy() -> str:
+    """Say what may be wrong with the checkout, if not the revision."""
+    shallow = git_output(Path.cwd(), "rev-parse", "--is-shallow-repository")
+    if shallow is None:
+        return "give two files or folders: git is not installed, or this is no checkout of it"
+    if shallow.strip() == b"true":
+        return "this checkout is shallow: git fetch --unshallow (in CI, fetch-depth: 0) brings older revisions"
+    return "give a revision and a path from here, e.g. HEAD~1:baselines"
 
 
 def _anchored(text: str) -> str:

@@ -10,7 +10,16 @@ from harness.errors import NothingFailedError, NotStoredError
 from harness.inventory import Stored, inventory
 
 
-__all__ = ["add_places", "add_root", "baselines", "failed_results", "last_orphans", "project_root", "stored"]
+__all__ = [
+    "add_places",
+    "add_root",
+    "baselines",
+    "failed_results",
+    "last_orphans",
+    "last_results",
+    "project_root",
+    "stored",
+]
 
 _OUTPUT = Path("build", "harness")
 
@@ -53,6 +62,11 @@ def baselines(given: argparse.Namespace) -> Path:
     root = project_root(given.root)
     folder: Path = given.baselines or root / str(_last_session(root).get("baselines", "baselines"))
     return Path(os.path.relpath(folder))
+
+
+def last_results(given: argparse.Namespace) -> Path:
+    """Return the folder of what the last session left."""
+    return Path(os.path.relpath(project_root(given.root) / _OUTPUT))
 
 
 def last_orphans(given: argparse.Namespace) -> list[str] | None:

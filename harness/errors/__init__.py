@@ -9,6 +9,7 @@ HarnessError
 ├── RecordError            a text that is no record
 ├── BaselineError          a baseline that is missing, broken or cannot be written
 ├── AcceptError            a result that cannot become a baseline
+├── ResultsError           results of a session that no report can be made from
 ├── RerunError             a training that could not be run again as a rerun has to be
 ├── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
 ├── EquivalenceError       seeds that cannot be judged together
@@ -94,6 +95,7 @@ from harness.errors.recording import (
     WatchedTwiceError,
     WrongDtypeError,
 )
+from harness.errors.results import ReportWriteError, ResultsCorruptError, ResultsError, ResultsMissingError
 from harness.errors.training import (
     DataCorruptError,
     DataError,
@@ -178,9 +180,13 @@ __all__ = [
     "RecordError",
     "RecorderError",
     "RemoteBaselineError",
+    "ReportWriteError",
     "RerunError",
     "RerunFailedError",
     "ResultsAlwaysError",
+    "ResultsCorruptError",
+    "ResultsError",
+    "ResultsMissingError",
     "RevisionError",
     "SameNamesError",
     "SeedCountError",

@@ -39,8 +39,8 @@ class NoReasonError(AcceptError):
     """A baseline was to be changed for no reason."""
 
     what = "a baseline does not change without a reason"
-    where = "--reason"
-    fix = '--reason "...", in words that a reviewer will understand'
+    where = "{option}"
+    fix = '{option} "...", in words that a reviewer will understand'
 
 
 class CandidateCorruptError(AcceptError):

@@ -93,7 +93,8 @@ class RevisionError(BaselineError):
     """A command was given something that git does not know."""
 
     what = "git has nothing under {text!r}"
-    fix = "give a revision and a path from here, e.g. HEAD~1:baselines"
+    where = "{place}"
+    fix = "{remedy}"
 
 
 class RerunError(HarnessError):
@@ -171,7 +172,7 @@ class CheckedTwiceError(SuiteError):
 class NotGeneratingError(SuiteError):
     """An option for writing baselines was given where none are written."""
 
-    what = "{option} chooses which baselines are written, and none are"
+    what = "{option} is about baselines that are written, and none are"
     where = "the command line"
     fix = "add --mpl-generate-path=baselines, or leave {option} out"
 

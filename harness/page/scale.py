@@ -8,6 +8,8 @@ from dataclasses import dataclass
 __all__ = ["Scale", "linear", "logarithmic"]
 
 _TICKS = 4
+_LARGEST = 308
+"""The largest power of ten that is a finite number."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,6 @@ def logarithmic(values: Iterable[float], floor: float) -> Scale:
     """
     known = [max(value, floor) for value in values if 0 < value < math.inf] or [floor]
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
-    high = max(high, low + 1)
+    low, high = min(low, _LARGEST - 1), min(max(high, low + 1), _LARGEST)
     every = max(1, math.ceil((high - low) / _TICKS))
     return Scale(10.0**low, 10.0**high, tuple(10.0**power for power in range(low, high + 1, every)), log=True)

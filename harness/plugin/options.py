@@ -5,8 +5,10 @@ import math
 
 import pytest
 
+from harness.errors import NoReasonError, NotGeneratingError
 
-__all__ = ["add"]
+
+__all__ = ["add", "check_reason"]
 
 _LEAST_SEEDS = 3
 """As in `equivalence.LEAST_SEEDS`, which would import NumPy here."""
@@ -21,6 +23,27 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("training_history", "file with the margins of past runs, relative to the root")
     parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
     parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+
+
+def check_reason(config: pytest.Config, *, writes: bool) -> None:
+    """Check that --training-reason is a reason, and that there is something to give it for.
+
+    Args:
+        config: of the session.
+        writes: whether it writes baselines.
+
+    Raises:
+        NotGeneratingError: it does not.
+        NoReasonError: the reason says nothing.
+    """
+    from harness.provenance import is_reason
+
+    option = "--training-reason"
+    reason = config.getoption(option)
+    if reason is not None and not writes:
+        raise NotGeneratingError(option=option)
+    if reason is not None and not is_reason(reason):
+        raise NoReasonError(option=option)
 
 
 def _add_trainings(group: pytest.OptionGroup) -> None:
@@ -55,6 +78,11 @@ def _add_baselines(group: pytest.OptionGroup) -> None:
         "--only-failing",
         action="store_true",
         help="with --mpl-generate-path: run only tests whose results differed from their baselines when they last ran",
+    )
+    group.addoption(
+        "--training-reason",
+        metavar="TEXT",
+        help="with --mpl-generate-path: why the baselines change; it is kept in them",
     )
 
 

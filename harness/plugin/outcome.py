@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from harness.results import Check, Result
 
 __all__ = ["Outcome", "check_of"]
-
-_LARGEST_PICTURE = 2**20
-"""Bytes; a larger figure would swell the page, and is left in its folder."""
 
 
 class Outcome:
@@ -91,21 +87,12 @@ class Outcome:
 
             self.results = remember(self._history, self.results)
         if self.results:
-            from harness.page import page
+            from harness.page import page, pictures
             from harness.report import markdown
 
             write(self.markdown, markdown(self.results))
             write(self._folder / "results.json", to_text(self.results))
-            write(self.page, page(self.results, dict(self._pictures())))
-
-    def _pictures(self) -> Iterable[tuple[str, bytes]]:
-        """Yield the pictures of figures that failed."""
-        for result in self.results:
-            if result["figure"] and not result["passed"]:
-                for name in (result["figure"]["baseline"], result["figure"]["result"]):
-                    path = self._folder / name
-                    if path.suffix == ".png" and path.is_file() and path.stat().st_size <= _LARGEST_PICTURE:
-                        yield name, path.read_bytes()
+            write(self.page, page(self.results, dict(pictures(self.results, self._folder))))
 
 
 def check_of(item: pytest.Item, name: str, accept: str) -> "Check":

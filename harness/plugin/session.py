@@ -138,7 +138,8 @@ class Session:
         from harness.provenance import command_text, provenance
 
         arguments, here = command_line(self.config)
-        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)))
+        reason = str(self.config.getoption("--training-reason") or "")
+        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
 
     @property
     def tensorboard(self) -> Path:

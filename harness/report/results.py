@@ -1,7 +1,7 @@
 """A session's results in words."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.history import shrinks
 from harness.report.words import number, stream_text
@@ -15,6 +15,7 @@ __all__ = [
     "junit_properties",
     "result_headline",
     "result_title",
+    "results_text",
     "session_text",
     "share_text",
     "size_text",
@@ -113,6 +114,18 @@ def share_text(share: float | None) -> str:
     if share == float("inf"):
         return "no number within any threshold"
     return f"{100 * share:.2g} % of the threshold" if share <= 1 else f"{share:.2g} times the threshold"
+
+
+def results_text(results: Sequence[Result]) -> str:
+    """Return what failed and passed, and a line a check; figures that passed have none."""
+    shown = [result for result in results if not (result["figure"] and result["passed"])]
+    width = max((len(result["verdict"]) for result in shown), default=0)
+    return "\n".join([session_text(results), *(f"  {r['verdict']:<{width}}  {_line(r)}" for r in shown)])
+
+
+def _line(result: Result) -> str:
+    where = result["test"] + (f", {result['name']}" if result["name"] else "")
+    return f"{where}   {result_headline(result)}"
 
 
 def trends(results: Iterable[Result]) -> Iterator[str]:

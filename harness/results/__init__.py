@@ -23,7 +23,8 @@ from harness.results.parts import (
     Verdict,
     plain,
 )
-from harness.results.store import collect, keep, to_text, write
+from harness.results.reading import read
+from harness.results.store import collect, keep, ordered, to_text, write
 
 
 __all__ = [
@@ -45,8 +46,10 @@ __all__ = [
     "figure_result",
     "keep",
     "margin_of",
+    "ordered",
     "plain",
     "power_result",
+    "read",
     "to_text",
     "training_result",
     "write",

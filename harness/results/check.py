@@ -1,4 +1,4 @@
-"""Results of checks: a comparison, a figure, several seeds, planted faults, or an error that left nothing to compare."""
+"""Results of checks: a comparison, a figure, several seeds, planted faults, or an error in place of these."""
 
 import dataclasses
 import math

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.results.parts import FORMAT, Result
 
 
-__all__ = ["collect", "keep", "to_text", "write"]
+__all__ = ["collect", "keep", "ordered", "to_text", "write"]
 
 
 def keep(result: Result, folder: Path) -> None:
@@ -25,9 +25,14 @@ def _subject(result: Result) -> str:
 
 
 def collect(folder: Path) -> list[Result]:
-    """Return what was kept: failures first, trainings before figures, then by test."""
+    """Return what was kept, in order."""
     kept: list[Result] = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
-    return sorted(kept, key=_order)
+    return ordered(kept)
+
+
+def ordered(results: Iterable[Result]) -> list[Result]:
+    """Return results as they are shown: failures first, trainings before figures, then by test."""
+    return sorted(results, key=_order)
 
 
 def _order(result: Result) -> tuple[bool, bool, str, str]:

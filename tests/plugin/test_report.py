@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from harness.commands import main
+
 
 FAULT = ("warmup_steps=1", "warmup_steps=1, learning_rate=0.05005")
 
@@ -37,6 +39,24 @@ def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
     assert figure["figure"]["rms"] > 2
     assert figure["margin"] == pytest.approx(figure["figure"]["rms"] / 2)
     assert page(project).count('src="data:image/png;base64,') == 2
+
+
+def test_the_report_can_be_made_anew_elsewhere(project, capsys):
+    """`harness report` on the folder, moved as an artifact is, writes the page that the session wrote."""
+    project.write(test_gate=FIGURES)
+    project.pytester.makeini("[pytest]\ntraining_baselines = baselines")
+    project.generate()
+    project.edit("(1, height)", "(2, height)")
+    project.run("--mpl").assert_outcomes(failed=3)
+    written = page(project)
+    place = project.path / "artifact"
+    (project.path / "build/harness").rename(place)
+    (place / "report.html").unlink()
+    capsys.readouterr()
+
+    assert main(["report", str(place)]) == 0
+    assert (place / "report.html").read_text() == written
+    assert capsys.readouterr().out.startswith("3 of 3 checks failed: 3 different\n  different  test_gate.py::test_")
 
 
 def test_a_green_session_leaves_its_margins(project):

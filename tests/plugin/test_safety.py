@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
+from harness import png
 from harness.baselines import load_baseline, save_baseline
 from harness.files import SCRAP
 from harness.plugin.locks import own_folder
+from harness.record import Record
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_accept import FAILED
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
@@ -61,14 +63,34 @@ def test_only_failing_writes_what_differed_last_time(project):
     assert project.run(GENERATE, "--only-failing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-@pytest.mark.parametrize("option", ["--only-missing", "--only-failing"])
+@pytest.mark.parametrize("option", ["--only-missing", "--only-failing", "--training-reason=why"])
 def test_choosing_what_to_write_needs_writing(project, option):
     """In a comparing run the option is refused."""
     (project.path / "test_gate.py").write_text(CHECK)
     result = project.run("--mpl", option)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {option} chooses which baselines are written, and none are"])
+    option = option.partition("=")[0]
+    result.stderr.fnmatch_lines([f"ERROR: {option} is about baselines that are written, and none are"])
+
+
+def test_baselines_keep_the_reason_that_they_are_written_for(project):
+    """Record and figure say it, as after `harness accept`; the next failure quotes it."""
+    project.generate("--training-reason=a wider model")
+    record = Record.from_text(project.files()[RECORD].decode())
+
+    assert record.provenance["reason"] == png.annotations(project.files()[FIGURE])["reason"] == "a wider model"
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    project.run("-k", "test_training").stdout.fnmatch_lines(["  made       20??-??-?? ??:?? UTC, a wider model"])
+
+
+@pytest.mark.parametrize("reason", ["", "..."])
+def test_a_reason_has_words(project, reason):
+    """The placeholder that messages print is none; nothing is trained."""
+    result = project.run(GENERATE, f"--training-reason={reason}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: a baseline does not change without a reason", "  where  --training-reason"])
 
 
 def test_orphans_are_red_under_strict(project):

@@ -1,0 +1,107 @@
+"""`harness report`: the report anew, from what sessions left, here or in CI."""
+
+import argparse
+import os
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.commands.project import add_root, last_results
+from harness.errors import ReportWriteError, ResultsMissingError
+from harness.results import Result, ordered, read, write
+
+
+__all__ = ["add"]
+
+_RESULTS = "results.json"
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "report",
+        help="the HTML report anew, from what sessions left, here or in CI",
+        description="Write the report of the last session anew, or one of what several sessions left, such as the "
+        "artifacts of a CI matrix, and print a line a training.",
+    )
+    what = f"a {_RESULTS}, or a folder with one or with several below it; default: build/harness of the last session"
+    parser.add_argument("places", nargs="*", metavar="place", type=Path, help=what)
+    where = "default: report.html beside the results; here, if there are several"
+    parser.add_argument("--output", metavar="FILE", type=Path, help=where)
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    add_root(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Write the report and say what is in it."""
+    from harness.page import page
+    from harness.report import results_text
+
+    files = [file for place in given.places or [last_results(given)] for file in _files(place)]
+    results, pictures = _merged(files) if len(files) > 1 else _session(files[0])
+    output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
+    _write(output, page(results, pictures))
+    print(results_text(results).encode(errors="backslashreplace").decode())  # a file name may be no Unicode
+    print(f"report: {output}")
+    if given.open:
+        webbrowser.open(output.resolve().as_uri())
+    return 0
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the results of a place: a file, a folder's own, or all below the folder.
+
+    Raises:
+        ResultsMissingError: there are none.
+    """
+    if place.is_file() or (place := place / _RESULTS).is_file():
+        return [place]
+    found = sorted(place.parent.rglob(_RESULTS))
+    if not found:
+        raise ResultsMissingError(path=place.parent)
+    return found
+
+
+def _session(file: Path) -> tuple[list[Result], dict[str, bytes]]:
+    """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere.
+
+    Raises:
+        ResultsError: they cannot be read.
+    """
+    from harness.page import pictures
+
+    results, place = read(file), file.parent.resolve()
+    found = pictures(results, file.parent)
+    return results, {name: data for name, data in found if (place / name).resolve().is_relative_to(place)}
+
+
+def _merged(files: Sequence[Path]) -> tuple[list[Result], dict[str, bytes]]:
+    """Return the results of several sessions, each under the name of its folder."""
+    common = os.path.commonpath([file.parent.resolve() for file in files])
+    results: list[Result] = []
+    pictures: dict[str, bytes] = {}
+    for file in files:
+        label = os.path.relpath(file.resolve(), common).removesuffix(f"{os.sep}{_RESULTS}")
+        found, images = _session(file)
+        results += [_labelled(result, label) for result in found]
+        pictures |= {f"{label}/{name}": data for name, data in images.items()}
+    return ordered(results), pictures
+
+
+def _labelled(result: Result, label: str) -> Result:
+    """Return a result that says which session it is of."""
+    figure: Mapping[str, Any] | None = result["figure"]
+    if figure:
+        figure = {**figure, **{name: f"{label}/{figure[name]}" for name in ("baseline", "result")}}
+    return Result(**{**result, "test": f"{result['test']} in {label}", "figure": figure})  # type: ignore[typeddict-item]
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        if output.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        write(output, text)
+    except OSError as error:
+        raise ReportWriteError(path=output, reason=error.strerror or error) from error

@@ -1,0 +1,27 @@
+"""The pictures of figures that failed, for the page to hold."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.results import Result
+
+
+__all__ = ["pictures"]
+
+_LARGEST = 2**20
+"""Bytes; a larger figure would swell the page, and is left in its folder."""
+
+
+def pictures(results: Iterable[Result], folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the pictures of figures that failed: path, as results name it, and bytes.
+
+    Args:
+        results: of a session.
+        folder: of these results, which the paths of pictures are relative to.
+    """
+    for result in results:
+        if result["figure"] and not result["passed"]:
+            for name in (result["figure"]["baseline"], result["figure"]["result"]):
+                path = folder / name
+                if path.suffix == ".png" and path.is_file() and path.stat().st_size <= _LARGEST:
+                    yield name, path.read_bytes()

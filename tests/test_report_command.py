@@ -1,0 +1,240 @@
+"""Promises of `harness report`: the page anew from what sessions left, and a message for what no session left."""
+
+import copy
+import json
+import webbrowser
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.commands import main
+from harness.errors import HarnessError
+from harness.page import page
+from harness.report import results_text
+from harness.results import error_result, read, to_text
+from tests.test_page import PNG, check, figure, power, seeds, training
+
+
+RED = training((2.0, 1.6, 1.0), text="training differs\n  first  step 1")
+GREEN = training((2.0, 1.5, 1.0), text="cifar_cnn: same", test="tests/test_a.py::test_c")
+
+
+def leave(folder, *results):
+    """What a session leaves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(to_text(results))
+    for name in ("b.png", "r.png"):
+        (folder / name).write_bytes(PNG)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The folder of a project."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def report(capsys, *arguments):
+    """Run the command; return the lines that it prints."""
+    assert main(["report", *map(str, arguments)]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_the_last_sessions_report_is_made_anew(place, capsys):
+    """It stands where pytest writes it, with the pictures; a line a training says how it ended."""
+    passed = figure(rms=0.1, passed=True)
+    passed["figure"].update(baseline="b2.png", result="r2.png")
+    folder = leave(place / "build" / "harness", RED, figure(), GREEN, passed)
+    (folder / "b2.png").write_bytes(PNG)
+
+    assert report(capsys) == [
+        "2 of 4 checks failed: 2 different",
+        "  different  tests/test_a.py::test_b[cpu]   training differs",
+        "  different  tests/test_a.py::test_b[cpu]   the figure differs from its baseline",
+        "  same       tests/test_a.py::test_c   cifar_cnn: same",
+        "report: build/harness/report.html",
+    ]
+    text = (folder / "report.html").read_text()
+    assert text == page([RED, figure(), GREEN, passed], {"b.png": PNG, "r.png": PNG})
+    assert text.count("data:image/png;base64,") == 2
+
+
+def test_it_is_found_from_below_and_by_root(place, capsys, monkeypatch):
+    """As with the other commands, the project is the nearest folder above in which the gate has run."""
+    leave(place / "build" / "harness", GREEN)
+    (place / "src").mkdir()
+    monkeypatch.chdir(place / "src")
+    assert report(capsys)[-1] == "report: ../build/harness/report.html"
+    monkeypatch.chdir(place.parent)
+    assert report(capsys, "--root", place)[-1].endswith("/build/harness/report.html")
+
+
+def test_an_artifact_is_a_folder_or_a_file(place, capsys):
+    """Wherever it was unpacked; --output says where the page goes."""
+    folder = leave(place / "artifact", RED)
+
+    assert report(capsys, folder)[-1] == f"report: {folder / 'report.html'}"
+    assert report(capsys, folder / "results.json", "--output", "pages/mine.html")[-1] == "report: pages/mine.html"
+    assert (place / "pages" / "mine.html").read_text() == (folder / "report.html").read_text()
+
+
+def test_a_matrix_becomes_one_page(place, capsys):
+    """Each check says which folder it is of, failures of all come first, pictures do not mix."""
+    leave(place / "all" / "py311", GREEN)
+    other = leave(place / "all" / "py313" / "build" / "harness", RED, figure())
+    (other / "b.png").write_bytes(PNG + b"another")
+    lines = report(capsys, "all")
+
+    assert lines == [
+        "2 of 3 checks failed: 2 different",
+        "  different  tests/test_a.py::test_b[cpu] in py313/build/harness   training differs",
+        "  different  tests/test_a.py::test_b[cpu] in py313/build/harness   the figure differs from its baseline",
+        "  same       tests/test_a.py::test_c in py311   cifar_cnn: same",
+        "report: report.html",
+    ]
+    text = (place / "report.html").read_text()
+    assert text.count("data:image/png;base64,") == 2
+    assert "figure of test_b[cpu] in py313/build/harness" in text
+    assert report(capsys, "all/py311", "all/py313/build")[:-1] == lines[:-1]
+
+
+def test_no_picture_comes_from_elsewhere(place, capsys):
+    """An artifact of somebody else names only files of its own."""
+    leave(place, GREEN)
+    result = figure()
+    for name in ("../b.png", str(place / "b.png")):
+        result["figure"]["baseline"] = name
+        leave(place / "artifact", result)
+        report(capsys, "artifact")
+        assert (place / "artifact" / "report.html").read_text().count("data:image/png;base64,") == 1
+
+
+def test_the_browser_opens_if_it_is_asked_to(place, capsys, monkeypatch):
+    """With an address that it understands."""
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    leave(place / "build" / "harness", GREEN)
+    report(capsys)
+    report(capsys, "--open")
+
+    assert opened == [(place / "build" / "harness" / "report.html").as_uri()]
+
+
+def refused(capsys, *arguments):
+    """Run the command in vain; return its message."""
+    assert main(["report", *map(str, arguments)]) == 1
+    return capsys.readouterr().err.splitlines()
+
+
+def test_nothing_to_report_is_a_message(place, capsys):
+    """A project without a session, an empty folder, a folder that is not there."""
+    (place / "empty").mkdir()
+    for arguments, where in (([], "build/harness"), (["empty"], "empty"), (["nowhere"], "nowhere")):
+        assert refused(capsys, *arguments)[:2] == ["there are no results of a session here", f"  where  {where}"]
+
+
+def edited(**changes):
+    """The text of results whose first is edited."""
+    return to_text([{**RED, **changes}])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Expecting value"),
+        ("[]", "it has not the parts format and results"),
+        ('{"format": 7, "results": []}', "it is of format 7, and this version reads 1"),
+        (to_text([]), "it holds no result"),
+        (to_text([GREEN])[:-40], ""),
+        ("[" * 100_000, "maximum recursion depth"),
+        (edited(kind="magic"), "results[0].kind is 'magic'"),
+        (edited(line=True), "results[0].line is True"),
+        (edited(line=10**400), "results[0].line is 1000"),
+        (edited(passed=None), "results[0].passed is None"),
+        (edited(margin="much"), "results[0].margin is 'much'"),
+        (edited(more=1), "results[0].more is unknown"),
+        (edited(training={**RED["training"], "first": {"step": 1}}), "results[0].training.first.baseline is missing"),
+        (edited(training={**RED["training"], "largest": float("nan")}), "NaN is no JSON"),
+        (
+            edited(training={**RED["training"], "profile": {"steps": [1], "sizes": [], "thresholds": []}}),
+            "results[0].training.profile has lists of different lengths",
+        ),
+    ],
+)
+def test_what_no_session_wrote_is_a_message(place, capsys, text, words):
+    """It names the file and what is wrong with it."""
+    (place / "results.json").write_text(text)
+    first, where, _ = refused(capsys, "results.json")
+
+    assert first.startswith(f"the results of a session cannot be read: {words}")
+    assert where == "  where  results.json"
+
+
+def test_bytes_that_are_no_text_are_a_message(place, capsys):
+    """As is a file that may not be read."""
+    (place / "results.json").write_bytes(b"\xff\xfe\x00")
+
+    assert refused(capsys, "results.json")[0].startswith("the results of a session cannot be read: 'utf-8' codec")
+
+
+def test_a_page_that_cannot_be_written_is_a_message(place, capsys):
+    """A folder, or a file in the place of one; nothing is left beside it."""
+    leave(place / "artifact", GREEN)
+    before = sorted(place.rglob("*"))
+
+    assert refused(capsys, "artifact", "--output", "artifact")[:2] == [
+        "the report could not be written: it is a folder",
+        "  where  artifact",
+    ]
+    assert refused(capsys, "artifact", "--output", "artifact/b.png/report.html")[0] == (
+        "the report could not be written: File exists"
+    )
+    assert sorted(place.rglob("*")) == before
+
+
+WHOLE = [RED, GREEN, figure(), seeds(), power("overlooked"), error_result(check(), "no baseline")]
+
+
+def test_what_a_session_wrote_is_read_as_it_was(place):
+    """Every kind of result."""
+    leave(place, *WHOLE)
+
+    assert read(place / "results.json") == WHOLE
+
+
+def paths(value, here=()):
+    """The path of every node of JSON."""
+    yield here
+    nested = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in nested:
+        yield from paths(inner, (*here, key))
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+    st.sampled_from([[], {}, [[]], "nan", "inf", "-inf", 10**400, 2**53 - 1, 1.7e308, 5e-324, "\ud800"]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(path=st.sampled_from([*paths({"results": WHOLE})][2:]), junk=JUNK)
+def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, junk):
+    """One value of a whole file is replaced: what is not refused can be shown."""
+    content = copy.deepcopy({"format": 1, "results": WHOLE})
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = junk
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    try:
+        results = read(tmp_path / "results.json")
+    except HarnessError:
+        return
+    assert page(results).startswith("<!DOCTYPE html>")
+    assert results_text(results)
