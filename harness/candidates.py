@@ -27,6 +27,8 @@ _SUFFIX = ".candidate"
 _LARGEST_NOTE = 2**20
 """Bytes of a candidate's note; the result beside it may have as many as a baseline."""
 _LARGEST_RESULT = 64 * 2**20
+_FORMATS = (".json", ".png", ".eps", ".pdf", ".svg")
+"""How the name of a record ends, and those of the figures that pytest-mpl can compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,8 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
     path = (root / candidate.baseline).resolve()
     if not path.is_relative_to(root.resolve()):
         raise CandidateCorruptError(path=_note(folder, candidate.file), reason="its baseline is outside the project")
+    if path.suffix not in _FORMATS:  # a note from elsewhere may speak of .git/config, which could run anything
+        raise CandidateCorruptError(path=_note(folder, candidate.file), reason=f"no baseline ends in {path.suffix!r}")
     if candidate.obstacle:
         raise NeedsTrainingError(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
     data = _result(folder, candidate)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -207,6 +208,21 @@ def test_an_interrupted_accept_can_be_repeated(red):
     assert red.files() == accepted
 
 
+def test_results_are_accepted_on_another_checkout_of_the_same_sources(red, tmp_path, capsys):
+    """As an artifact of CI is, wherever the folder is and whenever its files were written; of other sources it is stale."""
+    for name in ("baselines", FAILED):
+        shutil.copytree(red.path / name, tmp_path / "clone" / name)
+    shutil.copy(red.path / "test_gate.py", tmp_path / "clone")
+    command = ["accept", "--reason=why", "--root", str(tmp_path / "clone")]
+    (tmp_path / "clone" / "test_gate.py").write_text((red.path / "test_gate.py").read_text() + "\n")
+    assert main(command) == 1
+    assert capsys.readouterr().err.count("is stale: test_gate.py changed after the comparison") == 2
+    shutil.copy(red.path / "test_gate.py", tmp_path / "clone")
+
+    assert main(command) == 0
+    record = Record.from_text((tmp_path / "clone" / "baselines" / RECORD).read_text())
+    assert record.provenance["reason"] == "why"
+    assert record.recipe["learning_rate"] == 0.06
 
 
 def test_a_failure_says_when_and_why_its_baseline_was_made(red):
