@@ -96,7 +96,8 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 def test_every_option_is_in_the_readme(pytester):
     """An option that nobody can find does not exist."""
-    for option in ("--cifar10", "--device", "--require-device", "--tensorboard", "training_baselines", "cifar10"):
+    options = ("--cifar10", "--device", "--require-device", "--tensorboard", "--training-reason")
+    for option in (*options, "training_baselines", "cifar10"):
         assert f"`{option}" in README or f"`{option.split('=')[0]}" in README or f"ini `{option}`" in README
 
 

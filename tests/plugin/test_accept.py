@@ -209,7 +209,7 @@ def test_an_interrupted_accept_can_be_repeated(red):
 
 
 def test_results_are_accepted_on_another_checkout_of_the_same_sources(red, tmp_path, capsys):
-    """As an artifact of CI is, wherever the folder is and whenever its files were written; of other sources it is stale."""
+    """As an artifact of CI is, wherever the folder is and whenever its files were written; of others it is stale."""
     for name in ("baselines", FAILED):
         shutil.copytree(red.path / name, tmp_path / "clone" / name)
     shutil.copy(red.path / "test_gate.py", tmp_path / "clone")
