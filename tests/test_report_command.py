@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.commands import main
 from harness.errors import HarnessError
-from harness.page import page
+from harness.page import page, pictures
 from harness.report import results_text
 from harness.results import error_result, read, to_text
 from tests.test_page import PNG, check, figure, power, seeds, training
@@ -212,17 +212,18 @@ def paths(value, here=()):
         yield from paths(inner, (*here, key))
 
 
+ODD_FILES = [f"{'x' * 5000}.png", "\0.png", "\ud800.png", "/.png"]
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
     st.floats(allow_nan=False),
     st.text(max_size=5),
-    st.sampled_from([[], {}, [[]], "nan", "inf", "-inf", 10**400, 2**53 - 1, 1.7e308, 5e-324, "\ud800"]),
+    st.sampled_from([[], {}, [[]], "nan", "inf", "-inf", 10**400, 2**53 - 1, 1.7e308, 5e-324, "\ud800", *ODD_FILES]),
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(path=st.sampled_from([*paths({"results": WHOLE})][2:]), junk=JUNK)
 def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, junk):
     """One value of a whole file is replaced: what is not refused can be shown."""
@@ -236,5 +237,5 @@ def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, j
         results = read(tmp_path / "results.json")
     except HarnessError:
         return
-    assert page(results).startswith("<!DOCTYPE html>")
+    assert page(results, dict(pictures(results, tmp_path))).startswith("<!DOCTYPE html>")
     assert results_text(results)

@@ -1,12 +1,16 @@
 """What each check found: kept while the session runs, written as report and JSON at its end."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from harness.errors import HarnessError
 
 
 if TYPE_CHECKING:
@@ -74,6 +78,17 @@ class Outcome:
         found = junit_properties(result)
         former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
         item.user_properties[:] = [*former, *found.items()]
+
+    @contextlib.contextmanager
+    def keeping_errors(self, item: pytest.Item, check: "Check") -> Iterator[None]:
+        """Keep for the report, too, what leaves nothing to compare: a baseline that is missing, say."""
+        from harness.results import error_result
+
+        try:
+            yield
+        except HarnessError as error:
+            self.add(item, error_result(check, str(error)))
+            raise
 
     def finish(self) -> None:
         """Write report and JSON, if any check found anything; a worker leaves that to its controller."""

@@ -1,9 +1,8 @@
 """The `training_regression` fixture: a record against its baseline."""
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +10,14 @@ import pytest
 from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import BaselineMissingError, CheckedTwiceError, HarnessError, NoSeedsError
+from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices, evidence, offers
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 from harness.recipe import Precision
-from harness.results import equivalence_result, error_result, power_result, training_result
+from harness.results import equivalence_result, power_result, training_result
 from harness.thresholds import IN_EVENT_FILES
 
 
@@ -154,7 +153,7 @@ class TrainingRegression:
         """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
         __tracebackhide__ = True
         command = f"{checked.accept} --equivalence={seeds}"
-        with self._errors_kept(checked):
+        with self._session.outcome.keeping_errors(self._item, checked.check):
             baseline = checked.baseline()
             if len(baseline.seeds) < seeds:
                 shown = self._session.shown(checked.path)
@@ -172,7 +171,7 @@ class TrainingRegression:
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
         offers.withdrawn(self._item, self._session, checked.path)
-        with self._errors_kept(checked):
+        with self._session.outcome.keeping_errors(self._item, checked.check):
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
         self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
@@ -197,15 +196,6 @@ class TrainingRegression:
         if self._session.measures_power:
             self._measure(checked, baseline)
 
-    @contextlib.contextmanager
-    def _errors_kept(self, checked: Checked) -> Iterator[None]:
-        """Put into the report what left nothing to compare."""
-        try:
-            yield
-        except HarnessError as error:
-            self._session.outcome.add(self._item, error_result(checked.check, str(error)))
-            raise
-
     def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
         comparison = compare(baseline, checked.record)
@@ -217,7 +207,7 @@ class TrainingRegression:
     def _measure(self, checked: Checked, baseline: "Record") -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
-        with self._errors_kept(checked):
+        with self._session.outcome.keeping_errors(self._item, checked.check):
             power = evidence.measured(checked, baseline)
         counts = self._session.counts
         counts.faults_planted += len(power.planted)
