@@ -470,6 +470,20 @@ def test_the_film_shows_every_step():
     assert blue[-1] > 400
 
 
+def test_the_film_shows_the_baseline_behind_the_training():
+    """Its loss is a grey line from the first frame on; its norms are black marks on the bars, and the axis says so."""
+    frames = []
+    for before in (None, shifted("gradient/conv1.weight", 0, 3.0), a_record(losses(50))):
+        with Image.open(io.BytesIO(figures.film(a_record(), before))) as film:
+            frames.append(np.asarray(film.convert("RGB")).astype(int))
+    alone, moved, short = ((np.abs(frame - 0x88).sum(axis=2) < 30)[60:200, 70:600].sum() for frame in frames)
+    marks = [(frame[290:420, 200:610].sum(axis=2) < 60).sum() for frame in frames]
+
+    assert alone < 50 < moved
+    assert short > 50  # a baseline with fewer steps
+    assert marks[0] < marks[1]
+
+
 def test_the_film_of_a_long_training_is_short():
     """Evenly spread steps, at most sixty frames; the same record gives the same bytes."""
     steps = tuple(range(300))

@@ -233,7 +233,8 @@ def machine() -> str:
 def main() -> None:
     """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=60, help="rough budget of all steps (default: 60); a whole training comes on top")
+    told = "rough budget (default: 60); whole trainings come on top"
+    parser.add_argument("--seconds", type=float, default=60, help=told)
     seconds = parser.parse_args().seconds
     torch.set_num_threads(1)
     print(machine())
