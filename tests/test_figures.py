@@ -456,6 +456,16 @@ def test_classes_without_test_images_are_drawn_as_such():
     assert figures.class_accuracy(record, labelled=True).axes[0].patches[1].get_height() == 0
 
 
+def test_the_legend_of_class_accuracy_covers_no_bar():
+    """Where every class is wholly right, the bars and their numbers end below it."""
+    figure = figures.class_accuracy(a_record(confusion=((3, 0), (0, 4))), labelled=True)
+    pixels_of(figure)  # so that everything has its place
+    (axes,) = figure.axes
+    legend = axes.get_legend().get_window_extent()
+
+    assert not [bar for bar in [*axes.patches, *axes.texts] if bar.get_window_extent().overlaps(legend)]
+
+
 def test_the_film_shows_every_step():
     """An animated GIF, a frame a step, the last one longer; the curve grows to the right."""
     with Image.open(io.BytesIO(figures.film(a_record()))) as film:

@@ -311,8 +311,8 @@ def test_the_deviations_of_a_comparison_are_among_the_figures(record, tmp_path):
     write_events(record, tmp_path, labelled=False, comparison=comparison)
     events = read(tmp_path)
 
-    assert [tag for tag in events.Tags()["images"] if tag.startswith("figures/")] == ["figures/deviations"]
-    pixels, step = pixels_in(events, "figures/deviations")
+    assert [tag for tag in events.Tags()["images"] if not tag.startswith("images/")] == ["comparison/deviations"]
+    pixels, step = pixels_in(events, "comparison/deviations")
     assert step == record.num_steps
     assert np.array_equal(pixels, pixels_of(figures.deviations(comparison, labelled=True)))
 

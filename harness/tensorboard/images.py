@@ -60,4 +60,4 @@ def deviations_of(comparison: Comparison) -> "Summary":
     from torch.utils.tensorboard.summary import image
 
     pixels_HWC = pixels_of(figures.deviations(comparison, labelled=True))
-    return image("figures/deviations", pixels_HWC, dataformats="HWC")
+    return image("comparison/deviations", pixels_HWC, dataformats="HWC")

@@ -26,7 +26,7 @@ def runs(project, folder=RUNS):
 
 def figures_in(run):
     """Tags of a run's labelled figures."""
-    return [tag for tag in EventAccumulator(str(run)).Reload().Tags()["images"] if tag.startswith("figures/")]
+    return [tag for tag in EventAccumulator(str(run)).Reload().Tags()["images"] if not tag.startswith("images/")]
 
 
 NOW, BASELINE = ("cifar_cnn-synthetic-float64-cpu/now", "cifar_cnn-synthetic-float64-cpu/baseline")
@@ -53,7 +53,7 @@ def test_a_red_training_lies_beside_its_baseline(project):
     assert found[NOW][1] != found[BASELINE][1] == runs(project, "before")[NOW][1]
     assert (found[NOW][0], found[NOW][2]) == (found[BASELINE][0], found[BASELINE][2]) == (1, True)
     (baseline,) = (project.path / RUNS).glob("*/baseline")
-    assert {*figures_in(baseline.with_name("now"))} - {*figures_in(baseline)} == {"figures/deviations"}
+    assert {*figures_in(baseline.with_name("now"))} - {*figures_in(baseline)} == {"comparison/deviations"}
 
 
 def test_deviations_are_added_to_figures_that_were_drawn_before(project):
@@ -64,7 +64,7 @@ def test_deviations_are_added_to_figures_that_were_drawn_before(project):
 
     assert runs(project)[NOW][0] == 1
     assert sorted(figures_in(next((project.path / RUNS).glob("*/baseline")).with_name("now"))) == sorted(
-        [*(f"figures/{name}" for name in OF_A_RECORD), "figures/deviations"]
+        [*(f"figures/{name}" for name in OF_A_RECORD), "comparison/deviations"]
     )
 
 
