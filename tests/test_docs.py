@@ -123,3 +123,13 @@ def test_pages_have_short_lines(name):
 def test_generate_is_the_command_of_the_readme():
     """The option that the tests use is the documented one."""
     assert GENERATE in README
+
+
+def test_every_figure_is_in_the_readme():
+    """Those of a record with a phrase each; two that show the same of two things share one."""
+    from harness import figures
+
+    for name in figures.OF_A_RECORD:
+        assert re.search(rf"`{name}`(, `\w+`)? \(", README), name
+    for name in set(figures.__all__) - {*figures.OF_A_RECORD, "OF_A_RECORD"}:
+        assert f"`{name}(" in README

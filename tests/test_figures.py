@@ -456,6 +456,16 @@ def test_classes_without_test_images_are_drawn_as_such():
     assert figures.class_accuracy(record, labelled=True).axes[0].patches[1].get_height() == 0
 
 
+def test_the_legend_of_class_accuracy_covers_no_bar():
+    """Where every class is wholly right, the bars and their numbers end below it."""
+    figure = figures.class_accuracy(a_record(confusion=((3, 0), (0, 4))), labelled=True)
+    pixels_of(figure)  # so that everything has its place
+    (axes,) = figure.axes
+    legend = axes.get_legend().get_window_extent()
+
+    assert not [bar for bar in [*axes.patches, *axes.texts] if bar.get_window_extent().overlaps(legend)]
+
+
 def test_the_film_shows_every_step():
     """An animated GIF, a frame a step, the last one longer; the curve grows to the right."""
     with Image.open(io.BytesIO(figures.film(a_record()))) as film:
@@ -468,6 +478,20 @@ def test_the_film_shows_every_step():
 
     assert blue == sorted(blue)
     assert blue[-1] > 400
+
+
+def test_the_film_shows_the_baseline_behind_the_training():
+    """Its loss is a grey line from the first frame on; its norms are black marks on the bars, and the axis says so."""
+    frames = []
+    for before in (None, shifted("gradient/conv1.weight", 0, 3.0), a_record(losses(50))):
+        with Image.open(io.BytesIO(figures.film(a_record(), before))) as film:
+            frames.append(np.asarray(film.convert("RGB")).astype(int))
+    alone, moved, short = ((np.abs(frame - 0x88).sum(axis=2) < 30)[60:200, 70:600].sum() for frame in frames)
+    marks = [(frame[290:420, 200:610].sum(axis=2) < 60).sum() for frame in frames]
+
+    assert alone < 50 < moved
+    assert short > 50  # a baseline with fewer steps
+    assert marks[0] < marks[1]
 
 
 def test_the_film_of_a_long_training_is_short():

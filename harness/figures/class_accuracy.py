@@ -33,7 +33,7 @@ def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     with own_style():
         figure = blank(640, 480)
         place = (0.1, 0.26, 0.87, 0.66) if labelled else (0.05, 0.05, 0.9, 0.9)
-        axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.06), labelled)
+        axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.2 if labelled else 1.06), labelled)
         axes.grid(visible=False, axis="x")
         bars = axes.bar(range(classes), shares_K, color=BLUE)
         all_images = f"all {counts_KK.sum():.0f} images: {accuracy:.1%}"
@@ -42,7 +42,8 @@ def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
             axes.axhline(1 / classes, color="black", linewidth=1, linestyle=":", label=f"guessing: {1 / classes:.1%}")
             axes.bar_label(bars, [f"{share:.0%}" for share in shares_K], fontsize=8)
             names = [class_name(record, label) for label in range(classes)]
+            axes.set_yticks(np.linspace(0, 1, 6))
             axes.set_xticks(range(classes), names, rotation=45, ha="right", fontsize=9)
             axes.set(title=f"Test accuracy of each class, {record.name}", ylabel="accuracy (share of images, 0 to 1)")
-            axes.legend(loc="upper right", fontsize=9)
+            axes.legend(loc="upper center", ncols=2, fontsize=9, frameon=False)
         return figure if labelled else frozen(figure)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.comparison import Comparison
 from harness.deviations import Deviation, stream_deviations
-from harness.figures.canvas import COLOURS, blank, own_style
+from harness.figures.canvas import COLOURS, GREY, blank, own_style
 from harness.figures.layers import heat_axes, layer_raster
 from harness.figures.series import shortened
 from harness.record import STAGES
@@ -30,6 +31,11 @@ _ROW = 14
 _LETTERS = 42
 _EQUAL = (0.80, 0.89, 0.96)
 """Pale blue."""
+_LOOKS: Sequence[dict[str, Any]] = [
+    {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1}
+    for colour, marker in zip((*COLOURS[:6], GREY, "black"), "os^DvPX*", strict=True)
+]
+"""Of each stage's line; yellow would be too pale."""
 
 
 def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
@@ -116,12 +122,12 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
         sizes = largest.setdefault(point.stage, {})
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
         thresholds[point.step] = max(thresholds.get(point.step, 0.0), point.threshold)
-    for stage, colour in zip(STAGES[1:], COLOURS, strict=True):
+    for stage, look in zip(STAGES[1:], _LOOKS, strict=True):
         if stage in largest:
             sizes = largest[stage]
             heights = np.clip([sizes[step] for step in sorted(sizes)], _LEAST, _MOST)
             line = "-" if len(sizes) > len(thresholds) / 2 else "none"  # evaluations have nothing between them
-            axes.plot(sorted(sizes), heights, color=colour, marker=".", linestyle=line, linewidth=1, label=stage)
+            axes.plot(sorted(sizes), heights, linestyle=line, label=stage, **look)
     limits = np.clip([thresholds[step] for step in sorted(thresholds)], _LEAST, _MOST)
     axes.plot(sorted(thresholds), limits, color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))

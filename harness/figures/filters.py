@@ -40,7 +40,8 @@ def filters(record: Record, *, labelled: bool = False) -> Figure:
         figure.figimage(page_HWC, xo=(640 - width) // 2, yo=40, origin="upper")
         count, rows, columns = picture.shape
         largest = picture.limits[1] if picture.limits else 0.0
-        figure.suptitle(f"First layer after the training, {record.name}: {count} filters of {rows}x{columns}")
+        title = f"First layer after the training, {record.name}: {count} filters of {rows}x{columns}"
+        figure.suptitle(title, y=1 - 12 / (height + 100), va="top")
         figure.text(0.5, 0.02, f"mid-grey is 0, black -{largest:.3g}, white {largest:.3g}", ha="center", va="bottom")
         return figure
 

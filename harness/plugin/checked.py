@@ -47,6 +47,16 @@ class Checked:
         return baseline_path(self.item, self.session, self.name)
 
     @property
+    def run(self) -> str:
+        """Name of what is written about this record alone: each device has its own."""
+        return f"{self.path.stem}-{self.record.device}"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of the pictures that are drawn if the record differs from its baseline."""
+        return self.session.output / "pictures" / self.run
+
+    @property
     def accept(self) -> str:
         """The command line that makes this run the baseline."""
         return regenerate_command(self.item, self.session)

@@ -11,7 +11,7 @@ from harness.baselines import baseline_name, orphans, save_figure
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
 from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
-from harness.plugin.figure_outcome import figure_outcome, figure_rms
+from harness.plugin.figure_outcome import draw_sheet, figure_outcome, figure_rms
 from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
 from harness.plugin.messages import messages
 from harness.plugin.outcome import check_of
@@ -156,9 +156,12 @@ class FigureGate:
         if not self._drawn.pop(item.nodeid, False):
             return failed
         self._count()
-        page = self._session.shown(self._session.outcome.page)
+        look = [self._session.outcome.page]
+        if sheet := draw_sheet(self._results(item)):
+            look.append(sheet)
         accept = self._accept(item)
-        text = f"{failed}\n  look      {page}\n  accept    {accept}"
+        shown = "".join(f"\n  look      {self._session.shown(path)}" for path in look)
+        text = f"{failed}{shown}\n  accept    {accept}"
         self._keep(item, passed=False, text=text, accept=accept)
         return pytest.fail.Exception(text, pytrace=False)
 

@@ -10,7 +10,7 @@ from harness.plugin.session import Session
 if TYPE_CHECKING:
     from harness.results import Check, Result
 
-__all__ = ["figure_outcome", "figure_rms"]
+__all__ = ["draw_sheet", "figure_outcome", "figure_rms"]
 
 
 def figure_outcome(
@@ -56,6 +56,24 @@ def figure_rms(folder: Path) -> float | None:
         return 0.0
     one, other = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) for path in paths)
     return float(np.sqrt(np.mean((one - other) ** 2))) if one.shape == other.shape else None
+
+
+def draw_sheet(folder: Path) -> Path | None:
+    """Draw a figure's baseline, result and difference beside each other; return the file, None without a baseline.
+
+    Args:
+        folder: of the figure's pictures.
+    """
+    from PIL import Image
+
+    from harness.figures import side_by_side
+
+    paths = _pictures(folder)
+    if not all(path.exists() for path in paths):  # or another format than PNG
+        return None
+    sheet = folder / "side-by-side.png"
+    side_by_side(*map(Image.open, paths)).save(sheet)
+    return sheet
 
 
 def _pictures(folder: Path) -> tuple[Path, Path]:

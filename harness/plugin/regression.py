@@ -12,7 +12,7 @@ from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
 from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
-from harness.plugin import devices, evidence, offers
+from harness.plugin import devices, evidence, offers, pictures
 from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
@@ -102,7 +102,7 @@ class TrainingRegression:
                 assignment.hand_in(record)
             return
         checked = Checked(self._item, self._session, record, name, self._states.get(name))
-        self._session.publish(record, f"{checked.path.stem}-{record.device}")
+        self._session.publish(record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
         elif self._session.seeds:
@@ -146,7 +146,7 @@ class TrainingRegression:
         if self._session.seeds:
             record = evidence.with_seeds(checked, record, self._session.seeds)
         save_baseline(checked.path, dataclasses.replace(record, provenance=self._session.provenance), states)
-        offers.withdrawn(self._item, self._session, checked.path)
+        self._withdraw(checked)
         counts.generated += 1
 
     def _judge(self, checked: Checked, seeds: int) -> None:
@@ -170,11 +170,11 @@ class TrainingRegression:
 
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
-        offers.withdrawn(self._item, self._session, checked.path)
+        self._withdraw(checked)
         with self._session.outcome.keeping_errors(self._item, checked.check):
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
-        self._session.runs.overlay(checked.record, comparison.baseline, differs=comparison.verdict != "same")
+        self._session.runs.overlay(checked.record, comparison)
         counts = self._session.counts
         counts.records_compared += 1
         if comparison.verdict == "drift" or comparison.renamed:
@@ -195,6 +195,11 @@ class TrainingRegression:
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
         if self._session.measures_power:
             self._measure(checked, baseline)
+
+    def _withdraw(self, checked: Checked) -> None:
+        """Forget what an earlier session kept of a failure."""
+        offers.withdrawn(self._item, self._session, checked.path)
+        pictures.forget(checked.pictures)
 
     def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
@@ -233,6 +238,7 @@ class TrainingRegression:
         )
         look = [str(session.shown(session.outcome.page))]
         look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
+        look += [str(session.shown(path)) for path in pictures.draw(comparison, checked.pictures)]
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
         present = dataclasses.replace(comparison.record, provenance=session.provenance)
         comparison = dataclasses.replace(comparison, record=present)

@@ -8,6 +8,7 @@ from harness.errors import EventsWriteError
 
 
 if TYPE_CHECKING:
+    from harness.comparison import Comparison
     from harness.record import Record
 
 __all__ = ["Runs", "check_folder"]
@@ -30,7 +31,6 @@ def check_folder(folder: Path) -> None:
 class _Run(NamedTuple):
     record: "Record"
     folder: Path
-    labelled: bool
 
 
 class Runs:
@@ -56,25 +56,27 @@ class Runs:
             return False
         write_events(record, folder / "now", labelled=labelled)
         remove_events(folder / "baseline")
-        self._written.append(_Run(record, folder, labelled))
+        self._written.append(_Run(record, folder))
         return True
 
-    def overlay(self, record: "Record", baseline: "Record", *, differs: bool) -> None:
+    def overlay(self, record: "Record", comparison: "Comparison") -> None:
         """Write a baseline's run beside that of the training that was compared with it.
+
+        If the two differ, the figures of both are drawn, and that of their deviations; and this baseline takes the
+        place of another one that the same training was compared with.
 
         Args:
             record: of the training.
-            baseline: its tensors named as in the record.
-            differs: whether the two are worth looking at: if so the figures of both are drawn, and this baseline takes
-                the place of another one that the same training was compared with.
+            comparison: with the baseline, its tensors named as in the record.
 
         Raises:
             EventsWriteError: the folder cannot be written to.
         """
         from harness.tensorboard import write_events
 
-        run = next(run for run in self._written if run.record is record)
-        if differs and not run.labelled:
-            write_events(record, run.folder / "now")
-        if differs or not any((run.folder / "baseline").glob("*")):
-            write_events(baseline, run.folder / "baseline", labelled=differs)
+        folder = next(run.folder for run in self._written if run.record is record)
+        differs = comparison.verdict != "same"
+        if differs:
+            write_events(record, folder / "now", comparison=comparison)
+        if differs or not any((folder / "baseline").glob("*")):
+            write_events(comparison.baseline, folder / "baseline", labelled=differs)

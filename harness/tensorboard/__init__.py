@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.comparison import Comparison
 from harness.errors import EventsWriteError
 from harness.record import Record
 from harness.tensorboard.graph import graph_of
 from harness.tensorboard.histograms import histograms_of
 from harness.tensorboard.hyperparameters import hyperparameters
-from harness.tensorboard.images import figures_of, grids_of
+from harness.tensorboard.images import deviations_of, figures_of, grids_of
 from harness.tensorboard.layout import layout_of
 from harness.tensorboard.scalars import Scalars, scalars_of
 from harness.tensorboard.tables import tables_of
@@ -26,7 +27,9 @@ __all__ = ["remove_events", "write_events"]
 _FILE = "events.out.tfevents."
 
 
-def write_events(record: Record, folder: Path, *, labelled: bool = True) -> None:
+def write_events(
+    record: Record, folder: Path, *, labelled: bool = True, comparison: Comparison | None = None
+) -> None:
     """Write all that a record holds as one TensorBoard run.
 
     Scalars of every stream of numbers, grouped by kind, with a custom layout; the total gradient norm, and each
@@ -37,6 +40,7 @@ def write_events(record: Record, folder: Path, *, labelled: bool = True) -> None
         record: a finished training; what is NaN or infinite in it is left out of the figures, not of the curves.
         folder: of this run alone; event files of an earlier run in it are removed, since TensorBoard merges them.
         labelled: whether the labelled figures are drawn, which takes longer than all the rest.
+        comparison: of the record with its baseline, to be drawn too.
 
     Raises:
         EventsWriteError: the folder cannot be written to.
@@ -45,7 +49,7 @@ def write_events(record: Record, folder: Path, *, labelled: bool = True) -> None
 
     written = io.BytesIO()
     writer = RecordWriter(written)
-    for event in _events(record, labelled):
+    for event in _events(record, labelled, comparison):
         event.wall_time = time.time()
         writer.write(event.SerializeToString())
     try:
@@ -62,7 +66,7 @@ def remove_events(folder: Path) -> None:
         stale.unlink(missing_ok=True)
 
 
-def _events(record: Record, labelled: bool) -> Iterator["Event"]:
+def _events(record: Record, labelled: bool, comparison: Comparison | None) -> Iterator["Event"]:
     from tensorboard.compat.proto.event_pb2 import Event
 
     scalars = scalars_of(record)
@@ -72,7 +76,8 @@ def _events(record: Record, labelled: bool) -> Iterator["Event"]:
         yield Event(summary=summary)
     for step, summary in (*_by_step(scalars), *histograms_of(record)):
         yield Event(step=step, summary=summary)
-    for summary in (*grids_of(record), *(figures_of(record) if labelled else ())):
+    compared = [deviations_of(comparison)] if comparison else []
+    for summary in (*grids_of(record), *(figures_of(record) if labelled else ()), *compared):
         yield Event(step=record.num_steps, summary=summary)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness import figures
+from harness.comparison import Comparison
 from harness.errors import RecordError
 from harness.figures.canvas import pixels_of
 from harness.record import PICTURE_IMAGES, Picture, Record
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-__all__ = ["figures_of", "grid", "grids_of"]
+__all__ = ["deviations_of", "figures_of", "grid", "grids_of"]
 
 
 def grids_of(record: Record) -> Iterator["Summary"]:
@@ -52,3 +53,11 @@ def figures_of(record: Record) -> Iterator["Summary"]:
         except RecordError:
             continue
         yield image(f"figures/{name}", pixels_of(figure), dataformats="HWC")
+
+
+def deviations_of(comparison: Comparison) -> "Summary":
+    """Return the labelled figure of how far a record is from its baseline."""
+    from torch.utils.tensorboard.summary import image
+
+    pixels_HWC = pixels_of(figures.deviations(comparison, labelled=True))
+    return image("comparison/deviations", pixels_HWC, dataformats="HWC")

@@ -4,6 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from harness import read_events
+from harness.figures import OF_A_RECORD
 from tests.plugin.conftest import GENERATE
 
 
@@ -17,11 +18,15 @@ def runs(project, folder=RUNS):
     for path in sorted((project.path / folder).glob("*/*")):
         files = [file for file in path.iterdir() if "tfevents" in file.name]
         if files:
-            events = EventAccumulator(str(path)).Reload()
-            figures = [tag for tag in events.Tags()["images"] if tag.startswith("figures/")]
+            figures = figures_in(path)
             losses = read_events(path).streams["training/loss"].values
             found[f"{path.parent.name.rpartition('-')[0]}/{path.name}"] = (len(files), losses[-1], bool(figures))
     return found
+
+
+def figures_in(run):
+    """Tags of a run's labelled figures."""
+    return [tag for tag in EventAccumulator(str(run)).Reload().Tags()["images"] if not tag.startswith("images/")]
 
 
 NOW, BASELINE = ("cifar_cnn-synthetic-float64-cpu/now", "cifar_cnn-synthetic-float64-cpu/baseline")
@@ -38,7 +43,7 @@ def test_a_green_training_lies_on_its_baseline(project):
 
 
 def test_a_red_training_lies_beside_its_baseline(project):
-    """Other curves under the same tags, and the labelled figures of both."""
+    """Other curves under the same tags, the labelled figures of both, and how far one is from the other."""
     project.generate()
     (project.path / RUNS).rename(project.path / "before")
     project.edit(*CHANGE)
@@ -47,6 +52,20 @@ def test_a_red_training_lies_beside_its_baseline(project):
 
     assert found[NOW][1] != found[BASELINE][1] == runs(project, "before")[NOW][1]
     assert (found[NOW][0], found[NOW][2]) == (found[BASELINE][0], found[BASELINE][2]) == (1, True)
+    (baseline,) = (project.path / RUNS).glob("*/baseline")
+    assert {*figures_in(baseline.with_name("now"))} - {*figures_in(baseline)} == {"comparison/deviations"}
+
+
+def test_deviations_are_added_to_figures_that_were_drawn_before(project):
+    """With --tensorboard all figures are there when the comparison finds a difference: one run, everything once."""
+    project.generate()
+    project.edit(*CHANGE)
+    project.run(f"--tensorboard={RUNS}")
+
+    assert runs(project)[NOW][0] == 1
+    assert sorted(figures_in(next((project.path / RUNS).glob("*/baseline")).with_name("now"))) == sorted(
+        [*(f"figures/{name}" for name in OF_A_RECORD), "comparison/deviations"]
+    )
 
 
 def test_a_new_baseline_has_no_former_one_beside_it(project):
