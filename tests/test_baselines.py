@@ -243,7 +243,7 @@ NOT_WRITTEN = "they are not those that were written"
         (in_the_way, "Is a directory"),
         (damaged, NOT_WRITTEN),
         (of_another, NOT_WRITTEN),
-        (huge, NOT_WRITTEN),
+        (huge, "it is larger than 64 MiB"),
         (lambda place: place.write_bytes(b""), NOT_WRITTEN),
         (lambda place: place.write_text("version https://git-lfs.github.com/spec/v1"), NOT_WRITTEN),
     ],

@@ -57,7 +57,9 @@ def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[
 
 
 def _check_finite(record: Record, name: str, stream: Stream) -> None:
-    for step, value in stream.non_finite():
+    """Check that there are finite numbers only: a file may hold texts where a training logs numbers."""
+    texts = ((step, value) for step, value in zip(stream.steps, stream.values, strict=True) if isinstance(value, str))
+    for step, value in (*stream.non_finite(), *texts):
         raise NonFiniteError(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
 
 

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import BaselineWriteError, HarnessError, OutputWriteError
 from harness.plugin.session import Session
 
 
 if TYPE_CHECKING:
     from harness.results import Check, Result
 
-__all__ = ["figure_outcome", "figure_rms"]
+__all__ = ["figure_outcome", "figure_rms", "unwritten"]
 
 
 def figure_outcome(
@@ -60,3 +61,15 @@ def figure_rms(folder: Path) -> float | None:
 
 def _pictures(folder: Path) -> tuple[Path, Path]:
     return folder / "baseline.png", folder / "result.png"
+
+
+def unwritten(error: OSError, session: Session, place: Path) -> HarnessError:
+    """Return the error that says that a figure could not be saved.
+
+    Args:
+        error: the system's.
+        session: the session's state; it writes baselines or compares.
+        place: the baseline's file, or the folder of the figure's pictures.
+    """
+    kind = BaselineWriteError if session.generate_path else OutputWriteError
+    return kind(path=session.shown(place), reason=error.strerror or error)

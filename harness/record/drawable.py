@@ -44,7 +44,8 @@ def picture(entry: Mapping[str, Any]) -> Picture:
         ValueError: it is none; like the other errors of a wrong value, it is reported as a RecordError.
     """
     count, height, width = shape = tuple(entry["shape"])
-    if not (0 < count <= _MOST_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE):
+    fits = 0 < count <= _MOST_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE
+    if not (fits and all(map(_is_whole, shape))):
         raise ValueError("a picture's shape")  # before anything is unpacked: the file's own claim is no limit
     pixels = _from_webp(entry["webp"], shape) if "webp" in entry else _from_zlib(entry["pixels"], shape)
     labels, predicted = (tuple(entry.get(name, ())) for name in ("labels", "predicted"))
