@@ -205,8 +205,10 @@ def _stands(path: Path, record: Record) -> bool:
         stored = Record.from_text(read(path).decode())
     except (OSError, ValueError, RecordError):
         return False
+    if stored != record or not stored.provenance:  # most differ here, before their pictures are packed again
+        return False
     plain = (dataclasses.replace(either, provenance={}).to_text() for either in (stored, record))
-    return bool(stored.provenance) and len({*plain}) == 1
+    return len({*plain}) == 1
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -16,6 +16,8 @@ __all__ = ["confusion", "histogram", "histogram_rows", "picture", "picture_conte
 
 _MOST_IMAGES = 64
 """Of one picture: as many filters as a wide first layer has."""
+_LARGEST_COUNT = 2**53
+"""Above any label and count; NumPy and floats hold it."""
 _VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
 """RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
 
@@ -136,7 +138,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_COUNT
 
 
 def _is_finite(value: object) -> bool:

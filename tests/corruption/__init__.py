@@ -1,1 +1,1 @@
-"""Thousands of corrupt baselines, records and notes, read the way that users read them: `python -m tests.corruption`."""
+"""Corrupt baselines, records and notes, read as users read them: `python -m tests.corruption`."""

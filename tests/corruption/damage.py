@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -35,6 +36,9 @@ HOSTILE: tuple[Any, ...] = (
     {"": {}},
 )
 """Values that a JSON file may hold where another is meant."""
+
+
+HEALTH = list(HealthCheck)
 
 
 def damaged(data: bytes, random_: random.Random) -> bytes:
@@ -96,7 +100,7 @@ def _change(container: Any, key: Any, random_: random.Random) -> None:
         case 0:
             del container[key]
         case 1 | 2:
-            container[key] = random_.choice(HOSTILE)
+            container[key] = deepcopy(random_.choice(HOSTILE))
         case 3:
             container[key] = nested(random_.choice((5, 400, 3000)))
         case 4:
@@ -105,7 +109,7 @@ def _change(container: Any, key: Any, random_: random.Random) -> None:
         case 5 if isinstance(container, dict):
             container[random_.choice(("extra", "../../x", "\x00", "a/b", ""))] = container[key]
         case _ if isinstance(container, list):
-            container.append(random_.choice(HOSTILE))
+            container.append(deepcopy(random_.choice(HOSTILE)))
 
 
 def generated(count: int, number: int) -> list[Any]:
@@ -121,7 +125,7 @@ def generated(count: int, number: int) -> list[Any]:
     drawn: list[Any] = []
 
     @seed(number)
-    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, phases=[Phase.generate], database=None, deadline=None, suppress_health_check=HEALTH)
     @given(st.dictionaries(st.sampled_from(NAMES), values, max_size=len(NAMES)))
     def draw(value: Any) -> None:
         drawn.append(value)

@@ -1,7 +1,6 @@
 """Run the cases one after another and count."""
 
 import contextlib
-import itertools
 import os
 import random
 import resource
@@ -46,16 +45,18 @@ class Guard:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.folder:
             return
-        if event == "open" and isinstance(arguments[0], str | bytes) and _writes(arguments[1], arguments[2]):
-            self._check(arguments[0])
-        elif event in ("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.truncate"):
+        opened = event == "open" and isinstance(arguments[0], str | bytes)
+        changed = event in ("os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.truncate")
+        if changed or (opened and _writes(arguments[1], arguments[2])):
             self._check(arguments[0])
         elif event in ("os.rename", "os.link", "os.symlink"):
-            self._check(arguments[1])
+            self._check(arguments[1], follows=False)
 
-    def _check(self, place: Any) -> None:
+    def _check(self, place: Any, *, follows: bool = True) -> None:
+        """Note a place outside the folder; what is put in a link's place does not follow the link."""
         with contextlib.suppress(ValueError, TypeError):
-            path = os.path.realpath(os.fsdecode(place))
+            given = Path.cwd() / os.fsdecode(place)
+            path = os.path.realpath(given if follows else given.parent)
             if not path.startswith((self.folder, "/dev/")):
                 self.found.append(path)
 
@@ -77,9 +78,7 @@ def run(count: int, first: int = 0) -> Found:
     warnings.simplefilter("error")  # as in a project that is strict with itself
     found, began = Found(before_MB=_peak_MB()), time.perf_counter()
     kinds = list(KINDS)
-    for number in itertools.count(first):
-        if number == first + count:
-            break
+    for number in range(first, first + count):
         kind = kinds[number % len(kinds)]
         with tempfile.TemporaryDirectory() as folder:
             found.counts[kind, _case(kind, number, Path(folder).resolve(), found)] += 1
@@ -97,7 +96,8 @@ def _case(kind: str, number: int, folder: Path, found: Found) -> str:
             result = outcome(project, labelled=number % DRAWN == 0)
     except Exception as error:
         trace = traceback.extract_tb(error.__traceback__)[-1]
-        found.others.append(f"case {number}, {kind}: {type(error).__name__}: {str(error)[:200]} ({trace.filename}:{trace.lineno})")
+        said = f"{type(error).__name__}: {str(error)[:200]} ({trace.filename}:{trace.lineno})"
+        found.others.append(f"case {number}, {kind}: {said}")
         return "OTHER"
     finally:
         GUARD.folder = ""
@@ -116,7 +116,9 @@ def table(found: Found) -> str:
     lines = ["| kind | " + " | ".join(ends) + " |", "|---" * (len(ends) + 1) + "|"]
     for kind in KINDS:
         lines.append(f"| {kind} | " + " | ".join(str(found.counts[kind, end] or "") for end in ends) + " |")
-    lines += ["", f"{found.counts.total()} cases, {len(found.others)} ended otherwise than in a HarnessError or well, "
-              f"{len(found.outside)} files outside the project, {found.seconds:.0f} s, "
-              f"memory at most {found.peak_MB:.0f} MB ({found.before_MB:.0f} MB before the first case)"]
-    return "\n".join([*lines, *found.others, *found.outside])
+    summary = (
+        f"{found.counts.total()} cases, {len(found.others)} ended otherwise than in a HarnessError or well, "
+        f"{len(found.outside)} files outside the project, {found.seconds:.0f} s, "
+        f"memory at most {found.peak_MB:.0f} MB ({found.before_MB:.0f} MB before the first case)"
+    )
+    return "\n".join([*lines, "", summary, *found.others, *found.outside])
