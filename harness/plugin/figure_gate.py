@@ -33,6 +33,7 @@ from harness.plugin.outcome import check_of
 from harness.plugin.regression import skip_unless_writer
 from harness.plugin.selection import in_ci, sees_all, select
 from harness.plugin.session import SESSION, Session
+from harness.plugin.workers import refuse
 from harness.report import figure_difference
 
 
@@ -96,7 +97,7 @@ class FigureGate:
                 settle(self._mpl, self._session)
             select(config, self._session, items, self._files)
         except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
+            refuse(config, error)
 
     def _prepare(self, config: pytest.Config, item: pytest.Item) -> None:
         if not is_ours(config, item):

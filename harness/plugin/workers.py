@@ -1,13 +1,16 @@
-"""pytest-xdist: collect what the workers counted."""
+"""pytest-xdist: collect what the workers counted; refuse a run in a worker."""
 
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.errors import HarnessError
 from harness.plugin.rerun import command_line
 from harness.plugin.session import SESSION, Session
 
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "refuse"]
 
 
 class Workers:
@@ -36,3 +39,23 @@ def _figures(session: Session) -> Path:
         return session.figures
     except OSError:
         return session.output / "figures"
+
+
+def refuse(config: pytest.Config, error: HarnessError) -> None:
+    """End a session before it runs a test; in a worker, where that would end in an internal error, fail every test.
+
+    Raises:
+        UsageError: this is no worker.
+    """
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(_Refusal(error))
+
+
+class _Refusal:
+    def __init__(self, error: HarnessError) -> None:
+        self._error = error
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        pytest.fail(str(self._error), pytrace=False)

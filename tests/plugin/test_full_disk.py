@@ -213,3 +213,16 @@ def test_a_broken_figure_is_a_message_that_says_how_to_mend_it(green, damage):
     assert "Traceback" not in result.stdout.str()
     found = json.loads((green.path / "build/harness/results.json").read_text())["results"]
     assert [result["verdict"] for result in found] == ["error", "same"]
+
+
+def test_a_worker_that_is_refused_fails_its_tests(green):
+    """A worker cannot end a session at its start: each test says why it did not run, and nothing is trained."""
+    pytest.importorskip("xdist")
+    green.edit("return training(RECIPE)", "raise AssertionError('trained')")
+    (green.path / "build").write_text("mine")
+    result = green.pytester.runpytest_subprocess("-p", "no:randomly", "--mpl", "-n", "1")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["what this session found cannot be kept: *"])
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    assert "trained" not in result.stdout.str()
