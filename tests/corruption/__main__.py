@@ -1,8 +1,13 @@
 """Corrupt baselines, records and notes by the thousand, and print what came of each: `python -m tests.corruption`."""
 
 import argparse
+import resource
 
 from tests.corruption.run import run, table
+
+
+ADDRESS_SPACE = 16 * 2**30
+"""Bytes; torch with its libraries claims several gigabytes of it without using them."""
 
 
 def main() -> int:
@@ -11,6 +16,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000, help="cases (default: 10,000)")
     parser.add_argument("--first", type=int, default=0, help="number of the first case (default: 0)")
     options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))  # a bomb ends this process, not the machine
     found = run(options.count, options.first)
     print(table(found))
     return bool(found.others)
