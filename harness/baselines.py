@@ -22,7 +22,7 @@ from harness.errors import (
     RecordError,
     StatesError,
 )
-from harness.files import write
+from harness.files import LARGEST_FILE, read, write
 from harness.record import Record
 
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SUFFIXES",
     "baseline_name",
+    "check_figure",
     "load_baseline",
     "load_states",
     "orphans",
@@ -44,8 +45,6 @@ SUFFIXES = (".json", ".png", ".safetensors")
 
 _LONGEST_NAME = 200
 _HASH_DIGITS = 12
-_LARGEST_FILE = 64 * 2**20
-"""Bytes; a record aims at 200 KB, so anything above is no record and is not read into memory."""
 
 
 def baseline_name(nodeid: str, device: str | None = None) -> str:
@@ -101,7 +100,7 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record
     """
     facts = {"path": shown or path, "command": command}
     try:
-        record = Record.from_text(_read(path))
+        record = Record.from_text(read(path).decode())
     except FileNotFoundError as error:
         raise BaselineMissingError(**facts) from error
     except RecordError as error:
@@ -109,17 +108,31 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record
             raise BaselineEditedError(**facts) from error
         raise BaselineCorruptError(**facts, reason=error.facts["reason"]) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BaselineCorruptError(**facts, reason=error) from error
+        raise BaselineCorruptError(**facts, reason=getattr(error, "strerror", None) or error) from error
     if found := record.non_finite():
         step, stage, stream, value = found
         raise BaselineNonFiniteError(**facts, step=step, stage=stage, stream=stream, value=value)
     return record
 
 
-def _read(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_FILE:
-        raise RecordError(reason="it is larger than 64 MiB")
-    return path.read_text(encoding="utf-8")
+def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
+    """Make sure that a committed figure, if there is one, is a picture that can be compared.
+
+    Args:
+        path: its file; of other formats than PNG nothing is known.
+        command: the command line that regenerates it, for the message.
+        shown: the path as the message gives it.
+
+    Raises:
+        BaselineCorruptError: it is not a picture, is damaged, or would fill the memory.
+    """
+    if path.suffix != ".png" or not path.exists():
+        return
+    try:
+        png.check(read(path))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BaselineCorruptError(path=shown or path, command=command, reason=reason) from error
 
 
 def load_states(path: Path, baseline: Record, command: str, shown: Path | None = None) -> "States":
@@ -140,7 +153,7 @@ def load_states(path: Path, baseline: Record, command: str, shown: Path | None =
     sha256 = baseline.calibration.states
     place, facts = _states_path(path, sha256), {"path": _states_path(shown or path, sha256), "command": command}
     try:
-        data = place.read_bytes() if place.stat().st_size <= _LARGEST_FILE else b""
+        data = read(place)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise BaselineStatesError(**facts, reason="they are not those that were written")
         return States.from_bytes(data)
@@ -189,15 +202,17 @@ def save_baseline(path: Path, record: Record, states: "States | None" = None) ->
 def _stands(path: Path, record: Record) -> bool:
     """Tell whether a baseline is that record already, and says where it came from."""
     try:
-        stored = Record.from_text(_read(path))
+        stored = Record.from_text(read(path).decode())
     except (OSError, ValueError, RecordError):
         return False
+    if stored != record or not stored.provenance:  # most differ here, before their pictures are packed again
+        return False
     plain = (dataclasses.replace(either, provenance={}).to_text() for either in (stored, record))
-    return bool(stored.provenance) and len({*plain}) == 1
+    return len({*plain}) == 1
 
 
 def _holds(path: Path, data: bytes) -> bool:
-    return path.exists() and path.read_bytes() == data
+    return path.exists() and read(path) == data
 
 
 def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
@@ -214,13 +229,18 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
         BaselineWriteError: it cannot be written; what stood there still stands.
     """
     try:
-        stored = path.read_bytes() if path.exists() else b""
+        stored = _readable(path)
         if png.annotations(stored) and png.plain(stored) == png.plain(data):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, png.annotated(data, about))
     except OSError as error:
         raise BaselineWriteError(path=path, reason=error.strerror or error) from error
+
+
+def _readable(path: Path) -> bytes:
+    """Return a file's bytes; of one that is missing or far too large, none."""
+    return read(path) if path.is_file() and path.stat().st_size <= LARGEST_FILE else b""
 
 
 def orphans(folder: Path, claimed: Collection[str]) -> list[str]:

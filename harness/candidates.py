@@ -1,5 +1,6 @@
 """Results that differ from their baselines and may become them, without another training: kept, checked, accepted."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,7 +17,7 @@ from harness.errors import (
     NeedsTrainingError,
     RecordError,
 )
-from harness.files import write
+from harness.files import read, write_all
 from harness.provenance import changed_sources
 from harness.record import Record
 
@@ -26,9 +27,8 @@ __all__ = ["Candidate", "accept", "candidates", "digest", "offer", "withdraw"]
 _SUFFIX = ".candidate"
 _LARGEST_NOTE = 2**20
 """Bytes of a candidate's note; the result beside it may have as many as a baseline."""
-_LARGEST_RESULT = 64 * 2**20
-_FORMATS = (".json", ".png", ".eps", ".pdf", ".svg")
-"""How the name of a record ends, and those of the figures that pytest-mpl can compare."""
+_FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
+"""What pytest-mpl compares; nothing else in a project is overwritten by a result, whatever its note says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +83,8 @@ def offer(folder: Path, candidate: Candidate, data: bytes) -> Path:
     """
     candidate = dataclasses.replace(candidate, result=digest(data))
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / candidate.file, data)
-    write(_note(folder, candidate.file), json.dumps(dataclasses.asdict(candidate), indent=1).encode())
+    note = json.dumps(dataclasses.asdict(candidate), indent=1).encode()
+    write_all({folder / candidate.file: data, _note(folder, candidate.file): note})
     return folder / candidate.file
 
 
@@ -98,7 +98,7 @@ def withdraw(folder: Path, file: str, test: str) -> None:
     """
     try:
         former = _read(_note(folder, file))
-    except (FileNotFoundError, CandidateCorruptError):
+    except CandidateCorruptError:  # or there is none
         former = None
     if former is None or former.test == test:
         _forget(folder, file)
@@ -124,13 +124,10 @@ def candidates(folder: Path) -> list[Candidate]:
 
 def _read(path: Path) -> Candidate:
     try:
-        if path.stat().st_size > _LARGEST_NOTE:
-            raise CandidateCorruptError(path=path, reason="it is larger than 1 MiB")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        candidate = Candidate(**content)
+        candidate = Candidate(**json.loads(read(path, _LARGEST_NOTE).decode()))
         _check_texts(candidate)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise CandidateCorruptError(path=path, reason=error) from error
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CandidateCorruptError(path=path, reason=getattr(error, "strerror", None) or error) from error
     if candidate.file + _SUFFIX != path.name:
         raise CandidateCorruptError(path=path, reason=f"it speaks of {candidate.file!r}")
     return candidate
@@ -161,11 +158,7 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
         NonFiniteError: the result holds NaN or infinity.
         BaselineWriteError: the baseline cannot be written.
     """
-    path = (root / candidate.baseline).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise CandidateCorruptError(path=_note(folder, candidate.file), reason="its baseline is outside the project")
-    if path.suffix not in _FORMATS:  # a note from elsewhere may speak of .git/config, which could run anything
-        raise CandidateCorruptError(path=_note(folder, candidate.file), reason=f"no baseline ends in {path.suffix!r}")
+    path = _place(folder, root, candidate)
     if candidate.obstacle:
         raise NeedsTrainingError(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
     data = _result(folder, candidate)
@@ -175,17 +168,36 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
         save_baseline(path, dataclasses.replace(_record(folder, candidate, data), provenance=about))
     else:
         save_figure(path, data, about)
-    _forget(folder, candidate.file)
+    with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
+        _forget(folder, candidate.file)
+
+
+def _place(folder: Path, root: Path, candidate: Candidate) -> Path:
+    """Return the file that a result may become: a record or a figure within the project."""
+    reason: object = "its baseline is outside the project"
+    try:
+        path = (root / candidate.baseline).resolve()
+        if path.is_relative_to(root.resolve()):
+            reason = "its baseline is neither a record nor a figure"
+            if path.suffix in (".json", *_FIGURES):
+                return path
+    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, links that go round
+        reason = error
+    raise CandidateCorruptError(path=_note(folder, candidate.file), reason=reason)
 
 
 def _result(folder: Path, candidate: Candidate) -> bytes:
     path = folder / candidate.file
-    if not path.is_file() or path.stat().st_size > _LARGEST_RESULT:
-        raise CandidateIncompleteError(path=path, reason="it is not there", command=candidate.command)
-    data = path.read_bytes()
-    if digest(data) != candidate.result:
-        reason = "it is not what the failed comparison left there"
-        raise CandidateIncompleteError(path=path, reason=reason, command=candidate.command)
+    try:
+        data = read(path)
+        if digest(data) != candidate.result:
+            raise ValueError("it is not what the failed comparison left there")
+        if path.suffix == ".png":
+            png.check(data)
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "it is not there" if missing else getattr(error, "strerror", None) or error
+        raise CandidateIncompleteError(path=path, reason=reason, command=candidate.command) from error
     return data
 
 
@@ -195,11 +207,18 @@ def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> N
     if changed:
         others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         reason = f"{changed[0]}{others} changed after the comparison"
-    elif not _is_fresh(path.read_bytes() if path.is_file() else b"", candidate.compared, data):
+    elif not _is_fresh(_stored(path), candidate.compared, data):
         reason = "its baseline changed after the comparison"
     else:
         return
     raise CandidateStaleError(name=candidate.name, reason=reason, test=candidate.test)
+
+
+def _stored(path: Path) -> bytes:
+    try:
+        return read(path)
+    except OSError:
+        return b""
 
 
 def _is_fresh(stored: bytes, compared: str, data: bytes) -> bool:

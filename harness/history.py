@@ -54,16 +54,26 @@ def remember(path: Path, results: Iterable[Result]) -> list[Result]:
 
     Returns:
         The results with the margins of earlier runs, oldest first.
+
+    Raises:
+        HistoryFileError: the history cannot be read or written; what stood there still stands.
     """
     runs: dict[_Key, list[float]] = {}
-    for key, margin in _read(path):
-        runs.setdefault(key, []).append(margin)
+    try:
+        for key, margin in _read(path):
+            runs.setdefault(key, []).append(margin)
+    except OSError as error:
+        raise HistoryFileError(path=path, reason=error.strerror or error) from error
     known = [Result(**{**result, "history": [plain(m) for m in runs.get(_key(result), ())]}) for result in results]
     for result in known:
         now = margin_of(result)
         if result["passed"] and now is not None and math.isfinite(now):
             runs.setdefault(_key(result), []).append(now)
-    write(path, "".join(_line(key, margin) for key, margins in runs.items() for margin in margins[-_RUNS:]))
+    text = "".join(_line(key, margin) for key, margins in runs.items() for margin in margins[-_RUNS:])
+    try:
+        write(path, text)
+    except OSError as error:
+        raise HistoryFileError(path=path, reason=error.strerror or error) from error
     return known
 
 
@@ -98,7 +108,7 @@ def _read(path: Path) -> Iterable[tuple[_Key, float]]:
         try:
             entry: dict[str, Any] = json.loads(line)
             margin, key = float(entry["margin"]), (entry["kind"], entry["test"], entry["name"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
         if math.isfinite(margin) and set(map(type, key)) == {str}:
             yield key, margin

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from harness import png
-from harness.baselines import SUFFIXES, load_baseline
+from harness.baselines import SUFFIXES, check_figure, load_baseline
 from harness.errors import BaselineError
+from harness.files import read
 from harness.provenance import commit_date
 from harness.record import Record
 
@@ -51,7 +52,7 @@ def inventory(folder: Path) -> list[Stored]:
 
 
 def _record(path: Path) -> Stored:
-    size = path.stat().st_size + sum(file.stat().st_size for file in _states(path))
+    size = _size(path) + sum(map(_size, _states(path)))
     try:
         record = load_baseline(path, "")
     except BaselineError as error:
@@ -60,9 +61,18 @@ def _record(path: Path) -> Stored:
 
 
 def _figure(path: Path) -> Stored:
-    data = path.read_bytes()
-    about = png.annotations(data)
-    return Stored(path, "figure", len(data), _made(path, about), about)
+    size = _size(path)
+    try:
+        check_figure(path, "")
+        about = png.annotations(read(path))
+    except (BaselineError, OSError) as error:
+        return Stored(path, "figure", size, commit_date(path), problem=str(error).splitlines()[0])
+    return Stored(path, "figure", size, _made(path, about), about)
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; a link to nowhere has none."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _made(path: Path, about: Mapping[str, str]) -> str:

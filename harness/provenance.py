@@ -145,8 +145,16 @@ def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
         root: of the project.
         before: what `sources` returned.
     """
-    return [name for name, digest in before.items() if not (root / name).is_file() or _digest(root / name) != digest]
+    return [name for name, digest in before.items() if _digest_or_none(root / name) != digest]
+
+
+def _digest_or_none(file: Path) -> str | None:
+    try:
+        return _digest(file) if file.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
 
 
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

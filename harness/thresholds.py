@@ -101,7 +101,7 @@ def _calibrated(kind: str, stage: str, step: int, precision: str, calibration: C
     place = step - max(start for start in calibration.steps if start <= step)
     sizes = calibration.largest.get(kind, ())
     measured = sizes[min(place, len(sizes) - 1)] if sizes else 0.0
-    rounding = _FLOORS[precision] * (_DATA_FACTOR if stage == "data" else 1.0)
+    rounding = _FLOORS[precision.partition(" ")[0]] * (_DATA_FACTOR if stage == "data" else 1.0)
     floor = _ACCURACY_FLOOR if "accuracy" in kind else rounding
     return Limit(min(_END, max(floor, calibration.margin * measured)), measured, place)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import errors
-from harness.baselines import baseline_name, load_baseline, load_states, orphans, save_baseline, save_figure
-from harness.files import check_writable
+from harness.baselines import (
+    baseline_name,
+    check_figure,
+    load_baseline,
+    load_states,
+    orphans,
+    save_baseline,
+    save_figure,
+)
+from harness.files import check_writable, read, write_all
 from harness.record import Calibration, Stream
 from harness.states import States
+from tests.test_provenance import picture
 from tests.test_record import record_of
 
 
@@ -96,6 +107,58 @@ def test_a_huge_file_is_not_read_into_memory(tmp_path):
 
     with pytest.raises(errors.BaselineCorruptError, match="larger than 64 MiB"):
         load_baseline(path, "pytest")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.png"])
+def test_what_never_ends_is_not_read(tmp_path, name):
+    """A link to a device in a checkout, or a pipe, is refused before a byte is read."""
+    (tmp_path / name).symlink_to("/dev/zero")
+    load = load_baseline if name.endswith(".json") else check_figure
+
+    with pytest.raises(errors.BaselineCorruptError, match="it is not a file"):
+        load(tmp_path / name, "pytest")
+
+
+def test_no_more_is_read_than_is_meant(tmp_path):
+    """Whatever size the file claims."""
+    (tmp_path / "a").write_bytes(bytes(2**20 + 1))
+
+    with pytest.raises(OSError, match="larger than 1 MiB"):
+        read(tmp_path / "a", 2**20)
+
+
+def chunk(kind, data):
+    """A PNG chunk with a length and CRC that fit."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_a_picture_that_promises_more_than_memory_is_refused(tmp_path):
+    """By its header, before anything is unpacked; texts that unpack to megabytes are, too."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b""))
+    with pytest.raises(errors.BaselineCorruptError, match="its header promises 100000 x 100000 pixels"):
+        check_figure(tmp_path / "a.png", "pytest")
+
+    bomb = chunk(b"zTXt", b"x\x00\x00" + zlib.compress(bytes(10_000_000)))
+    (tmp_path / "a.png").write_bytes(picture()[:33] + bomb + picture()[33:])
+    with pytest.raises(errors.BaselineCorruptError, match="it is damaged"):
+        check_figure(tmp_path / "a.png", "pytest")
+
+
+def test_files_that_belong_together_are_written_together(tmp_path, monkeypatch):
+    """If there is no room for the second, the first keeps its place."""
+    (tmp_path / "a").write_bytes(b"old")
+    calls = iter([None, OSError("full")])
+
+    def fsync(_):
+        if error := next(calls):
+            raise error
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(OSError, match="full"):
+        write_all({tmp_path / "a": b"new", tmp_path / "b": b"new"})
+
+    assert files(tmp_path) == {"a": b"old"}
 
 
 def test_orphans_are_files_of_ours_that_no_test_claims(tmp_path):
@@ -243,7 +306,7 @@ NOT_WRITTEN = "they are not those that were written"
         (in_the_way, "Is a directory"),
         (damaged, NOT_WRITTEN),
         (of_another, NOT_WRITTEN),
-        (huge, NOT_WRITTEN),
+        (huge, "it is larger than 64 MiB"),
         (lambda place: place.write_bytes(b""), NOT_WRITTEN),
         (lambda place: place.write_text("version https://git-lfs.github.com/spec/v1"), NOT_WRITTEN),
     ],

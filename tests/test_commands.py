@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -70,6 +73,56 @@ def test_broken_notes_of_a_session_are_none(folder, capsys, text):
     (folder / "build" / "harness" / "session.json").write_text(text)
 
     assert lines(capsys, "list")[-1].startswith("orphans: not known")
+
+
+def test_list_survives_whatever_lies_among_the_baselines(folder, capsys):
+    """Folders, links to nowhere and to endless devices, broken figures: each has its line and its reason."""
+    places = folder / "baselines"
+    (places / "a.json").mkdir()
+    (places / "b.json").symlink_to("nowhere")
+    (places / "c.png").symlink_to("/dev/zero")
+    (places / "d.png").write_bytes(picture()[:-20])
+    save_baseline(places / "e.json", dataclasses.replace(RECORD, provenance={"reason": "\ud800", "made": "now"}))
+    (places / "f.json").symlink_to("/dev/zero")
+    found = lines(capsys, "list")
+
+    for name, words in {
+        "a": "cannot be read: Is a directory",
+        "b": "there is no baseline",
+        "c": "it is not a file",
+        "d": "it is damaged",
+        "e": "now",
+        "f": "it is not a file",
+    }.items():
+        assert any(line.startswith(f"  {name}  ") and words in line for line in found), name
+
+
+def test_a_figure_that_cannot_be_read_is_not_compared(folder, capsys):
+    """`diff` says which, and how to mend it."""
+    (folder / "other.png").write_bytes(b"no picture")
+
+    assert main(["diff", "curve", "other.png"]) == 1
+    assert capsys.readouterr().err.startswith("the baseline cannot be read: it is not a PNG\n  where  other.png\n")
+
+
+def test_what_no_terminal_can_show_is_shown_escaped(folder):
+    """A lone surrogate in a file does not end in a traceback."""
+    save_baseline(folder / "baselines" / "odd.json", dataclasses.replace(RECORD, provenance={"reason": "\ud800"}))
+    command = [sys.executable, "-c", "from harness.commands import main; raise SystemExit(main(['show', 'odd']))"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
+
+    assert done.returncode == 0, done.stderr
+    assert b"\\ud800" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\x00b", "\ud800"])
+def test_a_folder_that_cannot_be_is_a_message(folder, capsys, name):
+    """In the notes of a session or on the command line."""
+    session(folder, baselines=name)
+
+    assert main(["list"]) in (0, 1)
+    assert main(["list", "--baselines", name]) in (0, 1)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_list_works_from_below_and_from_outside(folder, capsys, monkeypatch):

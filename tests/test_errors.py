@@ -357,6 +357,12 @@ MESSAGES = [
         "  fix    name a file in a folder that can be written: --training-history=FILE, or the ini option training_history",
     ),
     (
+        errors.OutputWriteError(path="build/harness", reason="No space left on device"),
+        "what this session found cannot be kept: No space left on device\n"
+        "  where  build/harness\n"
+        "  fix    see to it that the disk has room and that this place can be written to, then run pytest again",
+    ),
+    (
         errors.RemoteBaselineError(path="data/cifar.npz"),
         "baselines cannot be read from data/cifar.npz: records are compared with local files\n"
         "  where  --mpl-baseline-path\n"

@@ -600,3 +600,13 @@ def test_all_figures_have_their_place():
     """What a module of figures offers is in `figures`, and the record's figures are listed in both."""
     assert set(figures.OF_A_RECORD) <= set(figures.__all__)
     assert set(figures.__all__) - set(figures.OF_A_RECORD) == {"OF_A_RECORD", "deviations", "film", "side_by_side"}
+
+
+def test_steps_that_were_never_run_do_not_fill_the_memory():
+    """A file may claim a step of a billion: figures with a column a step refuse it before they make room."""
+    far = record_of({"gradient/w": Stream("backward", (0, 10**9 - 1), (1.0, 2.0))})
+
+    with pytest.raises(errors.NoStreamError, match="at most 1000000 steps"):
+        figures.gradient_flow(far)
+    with pytest.raises(errors.NoStreamError, match="at most 1000000 steps"):
+        figures.deviations(compare(far, far))

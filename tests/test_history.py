@@ -62,12 +62,15 @@ def test_checks_do_not_share_a_history(tmp_path):
     assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == ["", "b", "", ""]
 
 
+HUGE = b'{"kind": "figure", "test": "t", "name": "", "margin": 1' + b"0" * 400 + b"}\n"
+
+
 @given(st.binary(max_size=300))
 def test_no_file_breaks_it(tmp_path_factory, garbage):
     """Torn, edited or foreign lines are left out, whatever they hold; the good ones beside them count."""
     path = tmp_path_factory.mktemp("history") / "history.jsonl"
     remember(path, [figure(rms=1.0, passed=True)])
-    path.write_bytes(garbage + b'\n{"kind": 1, "margin": "nan"}\n[]\n' + path.read_bytes())
+    path.write_bytes(garbage + b'\n{"kind": 1, "margin": "nan"}\n[]\n' + HUGE + path.read_bytes())
     (found,) = remember(path, [figure(rms=1.0, passed=True)])
 
     assert found["history"] == [0.5]

@@ -336,6 +336,15 @@ HOSTILE = {
     "a matrix that is not square": ("confusion", None, None, [[1, 2]]),
     "a negative number of images": ("confusion", None, None, [[-1]]),
     "a matrix of words": ("confusion", None, None, ["1"]),
+    "a count beyond all numbers": ("histograms", "weight/w", None, [[*ROW[:-1], 10**400]]),
+    "a group that is none": ("structure", "w", "group", []),
+    "a shape of words": ("structure", "w", "shape", ["2"]),
+    "a shape beyond all numbers": ("structure", "w", "shape", [10**400]),
+    "a tensor that is none": ("structure", "w", None, 3),
+    "a precision that is none": ("precision", None, None, "float16"),
+    "a seed that is none": ("seed", None, None, {}),
+    "an environment of numbers": ("environment", "torch", None, 2),
+    "data of lists": ("data", None, None, {"name": []}),
 }
 
 

@@ -1,6 +1,7 @@
 """The console script `harness`: what to do with baselines beside running pytest."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add(subparsers)
     given = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a file may hold what a terminal cannot show
     try:
         status: int = given.run(given)
     except HarnessError as error:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import png, report
-from harness.baselines import load_baseline
+from harness.baselines import check_figure, load_baseline
 from harness.commands.project import add_places, stored
 from harness.comparison import compare
-from harness.errors import NotStoredError, RevisionError
+from harness.errors import BaselineCorruptError, NotStoredError, RevisionError
+from harness.files import read
 from harness.provenance import git_output
 from harness.record import Record
 
@@ -82,7 +83,14 @@ def _side(given: argparse.Namespace, text: str) -> _Side:
 
 
 def _read(path: Path) -> Record | bytes:
-    return load_baseline(path, "pytest --mpl-generate-path=DIR") if path.suffix == ".json" else path.read_bytes()
+    command = "pytest --mpl-generate-path=DIR"
+    if path.suffix == ".json":
+        return load_baseline(path, command)
+    check_figure(path, command)
+    try:
+        return read(path)
+    except OSError as error:
+        raise BaselineCorruptError(path=path, command=command, reason=error.strerror or error) from error
 
 
 def _revision(text: str) -> _Side:

@@ -58,9 +58,17 @@ def failed_results(root: Path) -> Path:
 
 
 def baselines(given: argparse.Namespace) -> Path:
-    """Return the folder of the baselines: as given, or that of the last session, or the default."""
+    """Return the folder of the baselines: as given, or that of the last session, or the default.
+
+    Raises:
+        NotStoredError: no folder can have such a name.
+    """
     root = project_root(given.root)
     folder: Path = given.baselines or root / str(_last_session(root).get("baselines", "baselines"))
+    try:
+        folder.is_dir()
+    except (OSError, ValueError) as error:
+        raise NotStoredError(name=folder.name, place=error) from error
     return Path(os.path.relpath(folder))
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "NotComparedError",
     "NotGeneratingError",
     "NotStoredError",
+    "OutputWriteError",
     "RemoteBaselineError",
     "RerunError",
     "RerunFailedError",
@@ -143,6 +144,14 @@ class HistoryFileError(SuiteError):
     what = "the history of margins cannot be kept: {reason}"
     where = "{path}"
     fix = "name a file in a folder that can be written: --training-history=FILE, or the ini option training_history"
+
+
+class OutputWriteError(SuiteError):
+    """What a session leaves beside its baselines, its report and pictures, could not be written."""
+
+    what = "what this session found cannot be kept: {reason}"
+    where = "{path}"
+    fix = "see to it that the disk has room and that this place can be written to, then run pytest again"
 
 
 class MarkerOptionError(SuiteError):

@@ -15,7 +15,7 @@ from harness.comparison import Comparison
 from harness.deviations import Deviation, stream_deviations
 from harness.figures.canvas import COLOURS, GREY, blank, own_style
 from harness.figures.layers import heat_axes, layer_raster
-from harness.figures.series import shortened
+from harness.figures.series import check_length, shortened
 from harness.record import STAGES
 
 
@@ -52,9 +52,13 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
 
     Returns:
         A 640x480 pixel figure (labelled: 900 wide, as high as its rows), unknown to pyplot.
+
+    Raises:
+        NoStreamError: the runs have more than a million steps.
     """
     points = list(stream_deviations(comparison.baseline, comparison.record))
     steps = 1 + max((point.step for point in points), default=0)
+    check_length(comparison.record, steps, "deviations")
     rows = _rows(points, steps)
     if not labelled:
         page = np.stack(list(rows.values())) if rows else np.full((1, 1), np.nan)
@@ -71,7 +75,9 @@ def _rows(points: Sequence[Deviation], steps: int) -> dict[str, NDArray[np.float
     """Return the logarithm of deviation over threshold of each stream by step; NaN where it has no value."""
     rows: dict[str, NDArray[np.float64]] = {}
     for point in sorted(points, key=lambda point: STAGES.index(point.stage)):
-        row = rows.setdefault(point.stream, np.full(steps, np.nan))
+        if point.stream not in rows:
+            rows[point.stream] = np.full(steps, np.nan)
+        row = rows[point.stream]
         row[point.step] = np.fmax(row[point.step], _logarithm(point.size, point.threshold))
     return rows
 

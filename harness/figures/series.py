@@ -12,9 +12,22 @@ from harness.recipe import CLASSES
 from harness.record import Record, Stream
 
 
-__all__ = ["WATCH", "finite_series", "layer_norms", "loss_limit", "shortened", "spread", "thinned", "training_loss"]
+__all__ = [
+    "WATCH",
+    "check_length",
+    "finite_series",
+    "layer_norms",
+    "loss_limit",
+    "shortened",
+    "spread",
+    "thinned",
+    "training_loss",
+]
 
 Thing = TypeVar("Thing")
+
+_MOST_STEPS = 10**6
+"""Of a run that is drawn with a column a step: a file may claim steps that were never run."""
 
 WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
 """What to do where a record has no tensors."""
@@ -57,7 +70,9 @@ def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[
 
 
 def _check_finite(record: Record, name: str, stream: Stream) -> None:
-    for step, value in stream.non_finite():
+    """Check that there are finite numbers only: a file may hold texts where a training logs numbers."""
+    texts = ((step, value) for step, value in zip(stream.steps, stream.values, strict=True) if isinstance(value, str))
+    for step, value in (*stream.non_finite(), *texts):
         raise NonFiniteError(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
 
 
@@ -73,10 +88,11 @@ def layer_norms(
         wanted: which tensors, by name.
 
     Raises:
-        NoStreamError: there is no such stream.
+        NoStreamError: there is no such stream, or the run has more steps than a figure shows.
         NonFiniteError: a norm is NaN or infinite.
     """
     layers: dict[str, NDArray[np.float64]] = {}
+    check_length(record, record.num_steps, figure)
     for name in record.streams:
         first, _, tensor = name.partition("/")
         if first == kind and wanted(tensor):
@@ -88,6 +104,17 @@ def layer_norms(
     if not layers:
         raise NoStreamError(name=record.name, stream=f"{kind} norms", figure=figure, remedy=WATCH)
     return layers
+
+
+def check_length(record: Record, steps: int, figure: str) -> None:
+    """Check, before there is made room for it, that a run is not longer than a figure with a column a step shows.
+
+    Raises:
+        NoStreamError: it is.
+    """
+    if steps > _MOST_STEPS:
+        remedy = f"the figure shows runs of at most {_MOST_STEPS} steps"
+        raise NoStreamError(name=record.name, stream="run that is short enough", figure=figure, remedy=remedy)
 
 
 def _joined(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import EventsWriteError, HarnessError
+from harness.files import check_writable
 from harness.plugin import devices, options
 from harness.plugin.messages import messages
-from harness.plugin.runs import check_folder
 from harness.plugin.session import SESSION, Session
 from harness.variation import Variation, varied
 
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
         if config.getoption("--tensorboard"):
-            check_folder(session.tensorboard)
+            check_writable(session.tensorboard, EventsWriteError)
         if session.assignment:
             vary(config, session.assignment.variation)
             figure_settings.leave_figures(config)
@@ -107,7 +107,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     from harness.plugin.summary import write_summary
 
     write_summary(terminalreporter, config.stash[SESSION])
-    config.stash[SESSION].remember()
 
 
 @pytest.fixture(scope="session", name=devices.PARAMETER)
@@ -140,10 +139,11 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
 
 @pytest.hookimpl(trylast=True)  # after pytest-xdist has collected what its workers counted
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report, hand a worker's counts to its session, and fail over orphans under --strict."""
+    """Write the report, hand a worker's counts to its session; fail over orphans under --strict, and a full disk."""
     state = session.config.stash[SESSION]
-    state.outcome.finish()
-    if state.strict and state.counts.orphans and session.exitstatus == pytest.ExitCode.OK:
+    state.finish()
+    failed = state.counts.problems or (state.strict and state.counts.orphans)
+    if failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:

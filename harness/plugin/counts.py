@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.errors import HarnessError
+
 
 __all__ = ["Counts"]
 
@@ -24,6 +26,7 @@ class Counts:
     faults_planted: int = 0
     faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
     claimed: int = 0
@@ -34,6 +37,11 @@ class Counts:
         """Return the fields by name."""
         return asdict(self)
 
+    def add_problem(self, error: HarnessError) -> None:
+        """Note that something beside the tests went wrong, once; the summary says it, and the session fails."""
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+
     def add(self, other: dict[str, Any]) -> None:
         """Add a worker's counts."""
         for name, value in other.items():
@@ -42,5 +50,7 @@ class Counts:
                 setattr(self, name, max(mine, value))
             elif name == "orphans":
                 self.orphans = sorted({*mine, *value})
+            elif name == "problems":
+                self.problems = list(dict.fromkeys([*mine, *value]))
             else:
                 setattr(self, name, mine + value)

@@ -1,23 +1,33 @@
 """Hooks that close the holes of pytest-mpl: names, figures that are not compared, files that are half written."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.baselines import baseline_name, orphans, save_figure
-from harness.errors import HarnessError, NotAFigureError, NotComparedError, SharedBaselineError
+from harness.baselines import baseline_name, check_figure, orphans, save_figure
+from harness.errors import HarnessError, NotAFigureError, NotComparedError, OutputWriteError, SharedBaselineError
+from harness.files import check_writable
 from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
-from harness.plugin.figure_outcome import draw_sheet, figure_outcome, figure_rms
-from harness.plugin.figure_settings import MARKER, check_marker, drawing, is_ours, settle, stage_generated_files
+from harness.plugin.figure_outcome import draw_sheet, figure_outcome, figure_rms, unwritten
+from harness.plugin.figure_settings import (
+    MARKER,
+    baseline_of,
+    check_marker,
+    drawing,
+    is_ours,
+    settle,
+    stage_generated_files,
+    with_baseline,
+)
 from harness.plugin.messages import messages
 from harness.plugin.outcome import check_of
 from harness.plugin.regression import skip_unless_writer
-from harness.plugin.selection import select
+from harness.plugin.selection import in_ci, sees_all, select
 from harness.plugin.session import SESSION, Session
+from harness.plugin.workers import refuse
 from harness.report import figure_difference
 
 
@@ -75,11 +85,13 @@ class FigureGate:
         try:
             for item in items:
                 self._prepare(config, item)
+            if self._claimed and not config.option.collectonly:
+                check_writable(self._session.output, OutputWriteError)
             if self._mpl and self._claimed:
                 settle(self._mpl, self._session)
             select(config, self._session, items, self._files)
         except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
+            refuse(config, error)
 
     def _prepare(self, config: pytest.Config, item: pytest.Item) -> None:
         if not is_ours(config, item):
@@ -92,7 +104,7 @@ class FigureGate:
             self._files.setdefault(item.nodeid, []).append(f"{name}.json")
         if marker := item.get_closest_marker(MARKER):
             check_marker(item, marker)
-            settings = _settings(name, folder, marker)
+            settings = with_baseline(marker, name, folder)
             item.add_marker(pytest.mark.mpl_image_compare(**settings), append=False)
             self._claim(settings["filename"], name)
             self._files.setdefault(item.nodeid, []).append(settings["filename"])
@@ -110,7 +122,7 @@ class FigureGate:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Look for baselines that no test claims, if this session sees all tests and all were collected."""
         self._session.counts.claimed = len(self._claimed)
-        if self._claimed and self._complete and _sees_all(session):
+        if self._claimed and self._complete and sees_all(session):
             self._session.counts.whole = True
             self._session.counts.orphans = orphans(self._session.baselines, self._claimed)
 
@@ -130,6 +142,7 @@ class FigureGate:
         if not item.get_closest_marker(MARKER):
             yield
             return
+        self._clear_staging()
         original = item.obj  # type: ignore[attr-defined] # only functions carry the marker
         with messages():
             ours = is_ours(item.config, item)
@@ -138,7 +151,7 @@ class FigureGate:
             if ours:
                 self._check_will_compare(item)
                 if self._mpl:
-                    offers.withdrawn(item, self._session, _baseline(item))
+                    offers.withdrawn(item, self._session, baseline_of(item))
                 item.obj = self._returning_figure(item, original)  # type: ignore[attr-defined] # as above
             try:
                 yield
@@ -147,6 +160,8 @@ class FigureGate:
                     raise
             except pytest.fail.Exception as failed:
                 raise self._failure(item, failed) from None
+            except OSError as error:
+                raise self._unwritten(item, error) from error
             finally:
                 item.obj = original  # type: ignore[attr-defined] # a rerun must not wrap pytest-mpl's wrapper
             self._finish(item)
@@ -157,17 +172,28 @@ class FigureGate:
             return failed
         self._count()
         look = [self._session.outcome.page]
-        if sheet := draw_sheet(self._results(item)):
-            look.append(sheet)
+        with self._session.outcome.noted():
+            look += draw_sheet(self._results(item))
         accept = self._accept(item)
         shown = "".join(f"\n  look      {self._session.shown(path)}" for path in look)
         text = f"{failed}{shown}\n  accept    {accept}"
         self._keep(item, passed=False, text=text, accept=accept)
         return pytest.fail.Exception(text, pytrace=False)
 
+    def _unwritten(self, item: pytest.Item, error: OSError) -> Exception:
+        """Say in words that a figure could not be saved; leave errors of the test itself alone."""
+        if not self._drawn.pop(item.nodeid, False):
+            return error
+        return unwritten(error, self._session, baseline_of(item) if self._staging else self._results(item))
+
+    def _clear_staging(self) -> None:
+        """Remove what a test left that failed while its figure was saved: half a figure is no baseline."""
+        for file in self._staging.iterdir() if self._staging else ():
+            file.unlink()
+
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline; return the command line that accepts it."""
-        baseline = _baseline(item)
+        baseline = baseline_of(item)
         result = self._results(item) / f"result{baseline.suffix}"
         if not (baseline.is_file() and result.is_file()):
             return regenerate_command(item, self._session)
@@ -179,8 +205,18 @@ class FigureGate:
             skip_unless_writer(item)
         elif not self._session.comparing_figures:
             self._session.counts.not_compared += 1
-            if _in_ci():
+            if in_ci():
                 raise NotComparedError(nodeid=item.nodeid)
+        else:
+            self._check_baseline(item)
+
+    def _check_baseline(self, item: pytest.Item) -> None:
+        path, command = baseline_of(item), regenerate_command(item, self._session)
+        try:
+            check_figure(path, command, self._session.shown(path))
+        except HarnessError as error:
+            self._keep(item, passed=False, text=str(error), accept=command)
+            raise
 
     def _finish(self, item: pytest.Item) -> None:
         if self._staging:
@@ -224,31 +260,6 @@ class FigureGate:
             return figure
 
         return checked
-
-
-def _settings(name: str, folder: Path, marker: pytest.Mark) -> dict[str, Any]:
-    """Return a marker's options with file and folder of our own where it names none."""
-    extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
-    return {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
-
-
-def _baseline(item: pytest.Item) -> Path:
-    """Return the file of a figure's baseline; a marker's own folder is relative to the test's file."""
-    marker = item.get_closest_marker(MARKER)
-    assert marker is not None, "the caller's condition"
-    folder: str = marker.kwargs["baseline_dir"]
-    return item.path.parent / folder / str(marker.kwargs["filename"])
-
-
-def _sees_all(session: pytest.Session) -> bool:
-    config = session.config
-    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
-    narrowed = any(config.getoption(name, None) for name in ("lf", "ignore", "ignore_glob", "stepwise"))
-    return whole and not narrowed and not session.testsfailed
-
-
-def _in_ci() -> bool:
-    return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def _folder(path: Path) -> Path:

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import BaselineWriteError, HarnessError, OutputWriteError
 from harness.plugin.session import Session
 
 
 if TYPE_CHECKING:
     from harness.results import Check, Result
 
-__all__ = ["draw_sheet", "figure_outcome", "figure_rms"]
+__all__ = ["draw_sheet", "figure_outcome", "figure_rms", "unwritten"]
 
 
 def figure_outcome(
@@ -58,8 +59,8 @@ def figure_rms(folder: Path) -> float | None:
     return float(np.sqrt(np.mean((one - other) ** 2))) if one.shape == other.shape else None
 
 
-def draw_sheet(folder: Path) -> Path | None:
-    """Draw a figure's baseline, result and difference beside each other; return the file, None without a baseline.
+def draw_sheet(folder: Path) -> list[Path]:
+    """Draw a figure's baseline, result and difference beside each other; return the file, none without a baseline.
 
     Args:
         folder: of the figure's pictures.
@@ -70,11 +71,23 @@ def draw_sheet(folder: Path) -> Path | None:
 
     paths = _pictures(folder)
     if not all(path.exists() for path in paths):  # or another format than PNG
-        return None
+        return []
     sheet = folder / "side-by-side.png"
     side_by_side(*map(Image.open, paths)).save(sheet)
-    return sheet
+    return [sheet]
 
 
 def _pictures(folder: Path) -> tuple[Path, Path]:
     return folder / "baseline.png", folder / "result.png"
+
+
+def unwritten(error: OSError, session: Session, place: Path) -> HarnessError:
+    """Return the error that says that a figure could not be saved.
+
+    Args:
+        error: the system's.
+        session: the session's state; it writes baselines or compares.
+        place: the baseline's file, or the folder of the figure's pictures.
+    """
+    kind = BaselineWriteError if session.generate_path else OutputWriteError
+    return kind(path=session.shown(place), reason=error.strerror or error)

@@ -9,12 +9,22 @@ from typing import Any
 
 import pytest
 
-from harness.errors import MarkerOptionError, ResultsAlwaysError
+from harness.errors import BaselineWriteError, MarkerOptionError, OutputWriteError, ResultsAlwaysError
 from harness.files import check_writable
 from harness.plugin.session import Session
 
 
-__all__ = ["MARKER", "check_marker", "drawing", "is_ours", "leave_figures", "settle", "stage_generated_files"]
+__all__ = [
+    "MARKER",
+    "baseline_of",
+    "check_marker",
+    "drawing",
+    "is_ours",
+    "leave_figures",
+    "settle",
+    "stage_generated_files",
+    "with_baseline",
+]
 
 MARKER = "mpl_image_compare"
 _MARKER_OPTIONS = (
@@ -44,7 +54,11 @@ def stage_generated_files(config: pytest.Config) -> Path | None:
         return None
     target = Path(given).absolute()
     check_writable(target)
-    staging = tempfile.mkdtemp(prefix="training-regression-")
+    try:
+        staging = tempfile.mkdtemp(prefix="training-regression-")
+    except OSError as error:
+        place = "the folder for temporary files (TMPDIR)"
+        raise BaselineWriteError(path=place, reason=error.strerror or error) from error
     config.add_cleanup(lambda: shutil.rmtree(staging, ignore_errors=True))
     option.training_generate_path, option.mpl_generate_path = str(target), staging
     return Path(staging)
@@ -64,6 +78,7 @@ def settle(mpl: Any, session: Session) -> None:
 
     Raises:
         ResultsAlwaysError: the ini file says False where pytest-mpl reads true.
+        OutputWriteError: the folder cannot be made.
     """
     config = session.config
     always = config.getini("mpl-results-always")
@@ -71,8 +86,11 @@ def settle(mpl: Any, session: Session) -> None:
         raise ResultsAlwaysError(value=always, path=config.inipath)
     mpl.results_always = True
     if not (config.getoption("--mpl-results-path") or config.getini("mpl-results-path")):
-        mpl.results_dir = session.figures
-        mpl.results_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            mpl.results_dir = session.figures
+            mpl.results_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputWriteError(path=session.output, reason=error.strerror or error) from error
 
 
 def is_ours(config: pytest.Config, item: pytest.Item) -> bool:
@@ -110,3 +128,17 @@ def drawing(config: pytest.Config, marker: pytest.Mark) -> Iterator[None]:
             yield
         finally:
             plt.switch_backend(backend)
+
+
+def with_baseline(marker: pytest.Mark, name: str, folder: Path) -> dict[str, Any]:
+    """Return a marker's options with file and folder of our own where it names none."""
+    extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
+    return {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
+
+
+def baseline_of(item: pytest.Item) -> Path:
+    """Return the file of a figure's baseline; a marker's own folder is relative to the test's file."""
+    marker = item.get_closest_marker(MARKER)
+    assert marker is not None, "the caller's condition"
+    folder: str = marker.kwargs["baseline_dir"]
+    return item.path.parent / folder / str(marker.kwargs["filename"])

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.errors import OutputWriteError
+
 
 if TYPE_CHECKING:
     from harness.results import Result
@@ -14,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["tell_github"]
 
 
-def tell_github(reporter: pytest.TerminalReporter, results: "Sequence[Result]", markdown: Path) -> None:
+def tell_github(reporter: pytest.TerminalReporter, results: "Sequence[Result]", markdown: Path | None) -> None:
     """Annotate failures and append to the job's summary, if this is a job.
 
     Args:
         reporter: writes the log, which GitHub reads annotations from.
         results: of the session.
-        markdown: file of the summary.
+        markdown: file of the summary, if it could be written.
     """
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from harness.report import annotation
@@ -29,6 +31,10 @@ def tell_github(reporter: pytest.TerminalReporter, results: "Sequence[Result]", 
         for result in results:
             if not result["passed"]:
                 reporter.line(annotation(result))
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown.read_text(encoding="utf-8"))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary and markdown:
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown.read_text(encoding="utf-8"))
+        except OSError as error:
+            reporter.line(str(OutputWriteError(path=summary, reason=error.strerror or error)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.candidates import Candidate, digest, offer, withdraw
+from harness.errors import OutputWriteError
 from harness.plugin import devices
 from harness.plugin.checked import device_of, regenerate_command
 from harness.plugin.session import Session
@@ -30,7 +31,8 @@ def keep(
         obstacle: what the result lacks to be a whole baseline; empty if nothing.
 
     Returns:
-        The result's file, None if the baseline is outside the project; and the command line that accepts it.
+        The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command line
+        that makes it the baseline.
     """
     root, command = session.config.rootpath, regenerate_command(item, session)
     if not baseline.is_relative_to(root):
@@ -48,13 +50,25 @@ def keep(
         command=command,
         provenance=session.provenance,
     )
+    try:
+        kept = offer(session.failed, candidate, data)
+    except OSError as error:
+        session.outcome.note(error)
+        return None, command
     session.counts.acceptable += not obstacle
-    return offer(session.failed, candidate, data), command if obstacle else accept_command(session, candidate.name)
+    return kept, command if obstacle else accept_command(session, candidate.name)
 
 
 def withdrawn(item: pytest.Item, session: Session, baseline: Path) -> None:
-    """Forget the result that an earlier session kept of this test."""
-    withdraw(session.failed, baseline.name, item.nodeid)
+    """Forget the result that an earlier session kept of this test.
+
+    Raises:
+        OutputWriteError: it cannot be removed.
+    """
+    try:
+        withdraw(session.failed, baseline.name, item.nodeid)
+    except OSError as error:
+        raise OutputWriteError(path=session.shown(session.failed), reason=error.strerror or error) from error
 
 
 def accept_command(session: Session, name: str = "") -> str:

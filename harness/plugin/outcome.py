@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, OutputWriteError
+from harness.plugin.counts import Counts
 
 
 if TYPE_CHECKING:
@@ -25,14 +26,17 @@ class Outcome:
     Args:
         config: of the session.
         folder: where the report goes.
+        counts: takes note of what could not be written.
     """
 
-    def __init__(self, config: pytest.Config, folder: Path) -> None:
+    def __init__(self, config: pytest.Config, folder: Path, counts: Counts) -> None:
         self._config = config
         self._folder = folder
+        self._counts = counts
         self._kept: Path | None = None
         self._history: Path | None = None
         self.results: list[Result] = []
+        self.reported = False
 
     def prepare(self, history: Path | None) -> None:
         """Check that margins can be kept.
@@ -74,7 +78,8 @@ class Outcome:
         from harness.report import junit_properties
         from harness.results import keep
 
-        keep(result, self.kept)
+        with self.noted():
+            keep(result, self.kept)
         found = junit_properties(result)
         former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
         item.user_properties[:] = [*former, *found.items()]
@@ -91,23 +96,51 @@ class Outcome:
             raise
 
     def finish(self) -> None:
-        """Write report and JSON, if any check found anything; a worker leaves that to its controller."""
-        if self._kept is None or hasattr(self._config, "workerinput"):
+        """Write report and JSON, if any check found anything; `reported` says whether they stand."""
+        if self._kept is None:
             return
-        from harness.results import collect, to_text, write
+        from harness.results import collect
 
-        self.results = collect(self._kept)
+        with self.noted():
+            self.results = collect(self._kept)
         if self._history:
             from harness.history import remember
 
-            self.results = remember(self._history, self.results)
+            with self.noted():
+                self.results = remember(self._history, self.results)
         if self.results:
-            from harness.page import page, pictures
-            from harness.report import markdown
+            with self.noted():
+                self._report()
+                self.reported = True
 
-            write(self.markdown, markdown(self.results))
-            write(self._folder / "results.json", to_text(self.results))
-            write(self.page, page(self.results, dict(pictures(self.results, self._folder))))
+    def _report(self) -> None:
+        """Write the files of the report: all, or none."""
+        from harness.files import write_all
+        from harness.page import page, pictures
+        from harness.report import markdown
+        from harness.results import to_text
+
+        texts = {
+            self.markdown: markdown(self.results),
+            self._folder / "results.json": to_text(self.results),
+            self.page: page(self.results, dict(pictures(self.results, self._folder))),
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on where something cannot be written: what the tests found is worth more than its copy on disk."""
+        try:
+            yield
+        except (HarnessError, OSError) as error:
+            self.note(error)
+
+    def note(self, error: HarnessError | OSError) -> None:
+        """Take note of something that could not be written, for the summary."""
+        if isinstance(error, OSError):
+            error = OutputWriteError(path=self._folder, reason=error.strerror or error)
+        self._counts.add_problem(error)
 
 
 def check_of(item: pytest.Item, name: str, accept: str) -> "Check":

@@ -238,7 +238,8 @@ class TrainingRegression:
         )
         look = [str(session.shown(session.outcome.page))]
         look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
-        look += [str(session.shown(path)) for path in pictures.draw(comparison, checked.pictures)]
+        with session.outcome.noted():
+            look += [str(session.shown(path)) for path in pictures.draw(comparison, checked.pictures)]
         look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
         present = dataclasses.replace(comparison.record, provenance=session.provenance)
         comparison = dataclasses.replace(comparison, record=present)

@@ -1,31 +1,14 @@
 """The TensorBoard runs of a session: each training beside its baseline, so that their curves lie over each other."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from harness.errors import EventsWriteError
 
 
 if TYPE_CHECKING:
     from harness.comparison import Comparison
     from harness.record import Record
 
-__all__ = ["Runs", "check_folder"]
-
-
-def check_folder(folder: Path) -> None:
-    """Make sure, before any training, that runs can be written to a folder; create it if need be.
-
-    Raises:
-        EventsWriteError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise EventsWriteError(path=folder, reason=error.strerror or error) from error
+__all__ = ["Runs"]
 
 
 class _Run(NamedTuple):

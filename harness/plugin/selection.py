@@ -1,6 +1,7 @@
 """Which tests run when baselines are written: all, those without a baseline, those that failed."""
 
 import glob
+import os
 from collections.abc import Collection, Mapping, Sequence
 
 import pytest
@@ -10,7 +11,7 @@ from harness.errors import NotGeneratingError
 from harness.plugin.session import Session
 
 
-__all__ = ["select"]
+__all__ = ["in_ci", "sees_all", "select"]
 
 
 def select(
@@ -53,3 +54,16 @@ def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[st
     items[:] = [item for item in items if item.nodeid in wanted]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
+
+
+def sees_all(session: pytest.Session) -> bool:
+    """Tell whether a session collected all tests: nothing on the command line narrows them, and all could be read."""
+    config = session.config
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    narrowed = any(config.getoption(name, None) for name in ("lf", "ignore", "ignore_glob", "stepwise"))
+    return whole and not narrowed and not session.testsfailed
+
+
+def in_ci() -> bool:
+    """Tell whether this is a continuous integration's run, in which a gate must not be green without comparing."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")

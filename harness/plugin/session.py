@@ -54,7 +54,7 @@ class Session:
         self.counts = Counts()
         self.started = time.time()
         self.output = config.rootpath / "build" / "harness"
-        self.outcome = Outcome(config, self.output)
+        self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
@@ -163,10 +163,17 @@ class Session:
         ini: str = self.config.getini("cifar10")
         return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
 
-    def remember(self) -> None:
-        """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
-        if not self.counts.claimed or self.assignment:
+    def finish(self) -> None:
+        """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
+        if self.assignment or hasattr(self.config, "workerinput"):
             return
+        self.outcome.finish()
+        if self.counts.claimed:
+            with self.outcome.noted():
+                self._remember()
+
+    def _remember(self) -> None:
+        """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
         orphans = self.counts.orphans if self.counts.whole else None
         content = {"baselines": os.path.relpath(self.baselines, self.config.rootpath), "orphans": orphans}
         self.output.mkdir(parents=True, exist_ok=True)

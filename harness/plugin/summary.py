@@ -19,14 +19,14 @@ __all__ = ["write_summary"]
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
     """Write the section, if this session had anything to do with training."""
     lines = [*_trainings(session), *_comparisons(session), *_report(session), *_skips(reporter), *_orphans(session)]
-    lines += _scraps(session)
+    lines += [*_scraps(session), *session.counts.problems]
     if lines:
         reporter.ensure_newline()
         reporter.section("training regression")
         for line in lines:
             reporter.line(line)
     if session.outcome.results:
-        tell_github(reporter, session.outcome.results, session.outcome.markdown)
+        tell_github(reporter, session.outcome.results, session.outcome.markdown if session.outcome.reported else None)
 
 
 def _trainings(session: Session) -> Iterator[str]:
@@ -66,6 +66,7 @@ def _report(session: Session) -> Iterator[str]:
         from harness.report import trends
 
         yield from trends(session.outcome.results)
+    if session.outcome.reported:
         yield f"report: {session.shown(session.outcome.page)}"
 
 

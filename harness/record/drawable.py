@@ -16,6 +16,8 @@ __all__ = ["confusion", "histogram", "histogram_rows", "picture", "picture_conte
 
 _MOST_IMAGES = 64
 """Of one picture: as many filters as a wide first layer has."""
+_LARGEST_COUNT = 2**53
+"""Above any label and count; NumPy and floats hold it."""
 _VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
 """RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
 
@@ -44,7 +46,8 @@ def picture(entry: Mapping[str, Any]) -> Picture:
         ValueError: it is none; like the other errors of a wrong value, it is reported as a RecordError.
     """
     count, height, width = shape = tuple(entry["shape"])
-    if not (0 < count <= _MOST_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE):
+    fits = 0 < count <= _MOST_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE
+    if not (fits and all(map(_is_whole, shape))):
         raise ValueError("a picture's shape")  # before anything is unpacked: the file's own claim is no limit
     pixels = _from_webp(entry["webp"], shape) if "webp" in entry else _from_zlib(entry["pixels"], shape)
     labels, predicted = (tuple(entry.get(name, ())) for name in ("labels", "predicted"))
@@ -135,7 +138,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_COUNT
 
 
 def _is_finite(value: object) -> bool:

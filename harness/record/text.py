@@ -8,9 +8,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard, get_args
 
 from harness.errors import RecordError
+from harness.recipe import Precision
 from harness.record.drawable import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.parts import STAGES, Calibration, Stream, Value
 
@@ -26,6 +27,10 @@ FORMAT = 2
 _VALUES_PER_LINE = 4
 LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
+_LARGEST_NUMBER = 2**1000
+"""Above any seed and count; a float holds it, which figures make of it."""
+_LONGEST_SIDE = 2**62
+"""Of a tensor."""
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
 _NON_FINITE = ("nan", "inf", "-inf")
@@ -51,7 +56,7 @@ def decoded(text: str) -> dict[str, Any]:
         _check_parts(content)
         beside = {"calibration": _calibration(content), "seeds": _seeds(content)}
         return {**content, **_parts(content), **beside, "provenance": _texts(content.get("provenance", {}))}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, zlib.error) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
 
 
@@ -119,13 +124,28 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _check_parts(content: Mapping[str, Any]) -> None:
-    for part in ("recipe", "data", "environment", "structure", "streams", "pictures"):
+    for part in ("recipe", "structure", "streams", "pictures"):
         if not isinstance(content[part], dict):
             raise TypeError(part)
-    if not all(isinstance(entry, dict) for entry in content["structure"].values()):
-        raise TypeError("structure")
-    if not all(isinstance(content[part], str) for part in ("name", "precision", "device")):
-        raise TypeError("name, precision or device")
+    for part in ("data", "environment"):
+        _texts(content[part])
+    if not all(isinstance(content[part], str) for part in ("name", "device")):
+        raise TypeError("name or device")
+    if content["precision"].partition(" ")[0] not in get_args(Precision):
+        raise ValueError("precision")
+    if not (_is_whole(content["seed"]) and abs(content["seed"]) < _LARGEST_NUMBER):
+        raise TypeError("seed")
+    for name, entry in content["structure"].items():
+        _check_tensor(name, entry)
+
+
+def _check_tensor(name: str, entry: Mapping[str, Any]) -> None:
+    """Check what figures and TensorBoard's graph take for granted; a tensor may lack any of it."""
+    shape, group = entry.get("shape", []), entry.get("group")
+    if not (isinstance(shape, list) and all(_is_whole(size) and 0 <= size < _LONGEST_SIDE for size in shape)):
+        raise TypeError(f"shape of {name}")
+    if not (isinstance(group, str | None) and isinstance(entry.get("dtype", ""), str)):
+        raise TypeError(f"group or dtype of {name}")
 
 
 def _parts(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,13 +197,17 @@ def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 def _texts(entry: Mapping[str, Any]) -> dict[str, str]:
     if not all(isinstance(text, str) for text in entry.values()):
-        raise TypeError("provenance")
+        raise TypeError("environment, data or provenance")
     return dict(entry)
 
 
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _is_step(step: object) -> bool:
-    return isinstance(step, int) and 0 <= step < LONGEST_RUN
+    return _is_whole(step) and 0 <= step < LONGEST_RUN
 
 
 def _is_value(value: object) -> bool:
-    return isinstance(value, int | float | str)
+    return isinstance(value, float | str) or (_is_whole(value) and abs(value) < _LARGEST_NUMBER)

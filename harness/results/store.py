@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness import files
 from harness.results.parts import FORMAT, Result
 
 
@@ -47,8 +46,4 @@ def to_text(results: Iterable[Result]) -> str:
 def write(path: Path, text: str) -> None:
     """Put a text in a file's place as a whole: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-    Path(name).chmod(0o644)  # mkstemp's files are private
-    Path(name).replace(path)
+    files.write(path, text.encode("utf-8", "backslashreplace"))

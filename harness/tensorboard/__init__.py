@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.comparison import Comparison
 from harness.errors import EventsWriteError
+from harness.files import write
 from harness.record import Record
 from harness.tensorboard.graph import graph_of
 from harness.tensorboard.histograms import histograms_of
@@ -55,15 +56,22 @@ def write_events(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_events(folder)
-        (folder / f"{_FILE}{time.time_ns()}").write_bytes(written.getvalue())
+        write(folder / f"{_FILE}{time.time_ns()}", written.getvalue())
     except OSError as error:
         raise EventsWriteError(path=folder, reason=error.strerror or error) from error
 
 
 def remove_events(folder: Path) -> None:
-    """Remove the event files of a run, if there are any, and nothing else."""
-    for stale in folder.glob(f"{_FILE}*"):
-        stale.unlink(missing_ok=True)
+    """Remove the event files of a run, if there are any, and nothing else.
+
+    Raises:
+        EventsWriteError: they cannot be removed.
+    """
+    try:
+        for stale in folder.glob(f"{_FILE}*"):
+            stale.unlink(missing_ok=True)
+    except OSError as error:
+        raise EventsWriteError(path=folder, reason=error.strerror or error) from error
 
 
 def _events(record: Record, labelled: bool, comparison: Comparison | None) -> Iterator["Event"]:

@@ -8,6 +8,7 @@ import pytest
 
 from harness import png
 from harness.baselines import save_baseline
+from harness.candidates import digest
 from harness.commands import main
 from harness.record import Record
 from tests.plugin.conftest import GENERATE
@@ -174,6 +175,9 @@ def test_nan_is_refused(project, capsys):
     [
         ("baseline", "../test_gate-test_training.json", "its baseline is outside the project"),
         ("baseline", "/tmp/other.json", "it speaks of 'other.json'"),
+        ("baseline", f"a\x00/{RECORD}", "embedded null byte"),
+        ("baseline", f"{'a' * 5000}/{RECORD}", "test_gate-test_training"),
+        ("sources", {"\x00": ""}, "changed after the comparison"),
         ("sources", [], "'list' object has no attribute 'values'"),
         ("test", 5, "test is of a wrong kind"),
         ("unknown", "x", "unexpected keyword argument 'unknown'"),
@@ -185,6 +189,32 @@ def test_a_hostile_note_is_a_message(red, capsys, entry, value, words):
     note.write_text(json.dumps({**json.loads(note.read_text()), entry: value}))
     refusal(red, capsys, words)
     assert not (red.path.parent / RECORD).exists()
+
+
+def test_a_result_overwrites_nothing_but_records_and_figures(red, capsys):
+    """A note from anywhere cannot make its result a file that pytest or git would run."""
+    (red.path / "conftest.py").write_text("")
+    result = b"raise SystemExit('owned')"
+    note = json.loads((red.path / FAILED / f"{FIGURE}.candidate").read_text())
+    note |= {"baseline": "conftest.py", "compared": digest(b""), "result": digest(result), "sources": {}}
+    (red.path / FAILED / "conftest.py").write_bytes(result)
+    (red.path / FAILED / "conftest.py.candidate").write_text(json.dumps(note))
+
+    assert accept("conftest") == 1
+    assert "its baseline is neither a record nor a figure" in capsys.readouterr().err
+    assert (red.path / "conftest.py").read_bytes() == b""
+
+
+def test_a_result_that_is_no_picture_is_refused(red, capsys):
+    """Though its digest fits."""
+    before, result = red.files(), b"no picture"
+    note = red.path / FAILED / f"{FIGURE}.candidate"
+    (red.path / FAILED / FIGURE).write_bytes(result)
+    note.write_text(json.dumps({**json.loads(note.read_text()), "result": digest(result)}))
+
+    assert accept("test_gate-test_loss_curve") == 1
+    assert "the result cannot be accepted: it is not a PNG" in capsys.readouterr().err
+    assert red.files() == before
 
 
 def test_a_run_that_passes_forgets_the_former_result(red, capsys):

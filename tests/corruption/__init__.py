@@ -1,0 +1,1 @@
+"""Corrupt baselines, records and notes, read as users read them: `python -m tests.corruption`."""
