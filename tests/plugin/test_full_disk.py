@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from matplotlib import pyplot
 
 from harness.files import SCRAP, _beside
 from tests.plugin.conftest import GENERATE
@@ -153,6 +154,7 @@ def test_a_figure_that_cannot_be_saved_is_a_message_and_no_baseline(project, mon
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
     project.edit("return figures.loss_curve(record)", "import matplotlib.pyplot as plt\n    return plt.figure()")
     result = project.run(GENERATE)
+    pyplot.close("all")  # pytest-mpl closes only what it could save
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
