@@ -15,6 +15,7 @@ __all__ = [
     "changed_sources",
     "command_text",
     "commit_date",
+    "drawing_versions",
     "git_output",
     "is_reason",
     "provenance",
@@ -45,12 +46,16 @@ def provenance(root: Path, command: str, reason: str = "") -> dict[str, str]:
         "dirty": "" if status is None else "yes" if status else "no",
         "torch build": _torch_build(),
         "torchvision": _version("torchvision"),
-        "matplotlib": _version("matplotlib"),
-        "freetype": _freetype(),
+        **drawing_versions(),
         "command": command,
         "reason": reason,
     }
     return {name: text for name, text in found.items() if text}
+
+
+def drawing_versions() -> dict[str, str]:
+    """Return the versions of what draws figures, name to text."""
+    return {"matplotlib": _version("matplotlib"), "freetype": _freetype()}
 
 
 def is_reason(text: str) -> bool:

@@ -106,9 +106,10 @@ class Checked:
             RerunError: it came to no end.
         """
         training = self.session.training_of(self.record)
-        if training and not how.environment:
-            return self.session.retrain(training, how, text)
-        return self.session.reruns.run(self.item.nodeid, self.name, how, text)
+        with self.session.workers.room(self.record.device):
+            if training and not how.environment:
+                return self.session.retrain(training, how, text)
+            return self.session.reruns.run(self.item.nodeid, self.name, how, text)
 
 
 def baseline_path(item: pytest.Item, session: Session, name: str) -> Path:

@@ -1,5 +1,6 @@
 """Hooks that close the holes of pytest-mpl: names, figures that are not compared, files that are half written."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from harness.errors import HarnessError, NotAFigureError, NotComparedError, Outp
 from harness.files import check_writable
 from harness.plugin import offers
 from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin.figure_comparison import FigureComparison, changed_versions
 from harness.plugin.figure_outcome import draw_sheet, figure_outcome, figure_rms, unwritten
 from harness.plugin.figure_settings import (
     MARKER,
@@ -62,22 +64,20 @@ class FigureGate:
         self._files: dict[str, list[str]] = {}
         self._complete = True
         self._mpl: Any = None
+        self._comparison: FigureComparison | None = None
         self._full_names = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Find pytest-mpl's comparing plugin, if this session has one, and lend it our names for its folders."""
+        """Find pytest-mpl's comparing plugin, if this session has one, and have it compare our way."""
         plugins = session.config.pluginmanager.get_plugins()
         self._mpl = next((plugin for plugin in plugins if type(plugin).__name__ == "ImageComparison"), None)
         if self._mpl:
             self._full_names = self._mpl.use_full_test_name
-            theirs = self._mpl.make_test_results_dir
-            self._mpl.make_test_results_dir = lambda item: (
-                _folder(self._results(item)) if is_ours(item.config, item) else theirs(item)
-            )
+            self._comparison = FigureComparison(self._mpl, self._session)
 
     def _results(self, item: pytest.Item) -> Path:
-        """Folder of a figure's baseline, result and difference; pytest-mpl's own choice breaks on some ids."""
-        return Path(self._mpl.results_dir) / baseline_name(item.nodeid)
+        assert self._comparison is not None, "pytest-mpl has drawn"
+        return self._comparison.folder(item)
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -176,7 +176,9 @@ class FigureGate:
             look += draw_sheet(self._results(item))
         accept = self._accept(item)
         shown = "".join(f"\n  look      {self._session.shown(path)}" for path in look)
-        text = f"{failed}{shown}\n  accept    {accept}"
+        versions = changed_versions(baseline_of(item))
+        changed = versions and f"\n  changed   {versions}"
+        text = f"{failed}{changed}{shown}\n  accept    {accept}"
         self._keep(item, passed=False, text=text, accept=accept)
         return pytest.fail.Exception(text, pytrace=False)
 
@@ -225,7 +227,8 @@ class FigureGate:
         elif self._mpl and is_ours(item.config, item):
             self._count()
             rms = figure_rms(self._results(item)) or 0.0
-            self._keep(item, passed=True, text="", accept=regenerate_command(item, self._session))
+            note = self._comparison.notes.pop(item.nodeid, "") if self._comparison else ""
+            self._keep(item, passed=True, text=note, accept=regenerate_command(item, self._session))
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
 
@@ -257,11 +260,8 @@ class FigureGate:
             if not hasattr(figure, "savefig"):
                 raise NotAFigureError(found=type(figure).__name__, nodeid=item.nodeid)
             self._drawn[item.nodeid] = True
+            if self._comparison:
+                self._comparison.drew(item, functools.partial(function, *args, **kwargs))
             return figure
 
         return checked
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path

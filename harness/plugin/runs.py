@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.plugin.shared import Alone
+
 
 if TYPE_CHECKING:
     from harness.comparison import Comparison
@@ -17,9 +19,14 @@ class _Run(NamedTuple):
 
 
 class Runs:
-    """Writes NAME/now of each training and NAME/baseline of what it was compared with."""
+    """Writes NAME/now of each training and NAME/baseline of what it was compared with.
 
-    def __init__(self) -> None:
+    Args:
+        workers: of the session; they write to the same folders.
+    """
+
+    def __init__(self, workers: Alone) -> None:
+        self._workers = workers
         self._written: list[_Run] = []
 
     def write(self, record: "Record", folder: Path, *, labelled: bool) -> bool:
@@ -39,8 +46,12 @@ class Runs:
             return False
         write_events(record, folder / "now", labelled=labelled)
         remove_events(folder / "baseline")
-        self._written.append(_Run(record, folder))
+        self.adopt(record, folder)
         return True
+
+    def adopt(self, record: "Record", folder: Path) -> None:
+        """Take note of a run that another worker has written."""
+        self._written.append(_Run(record, folder))
 
     def overlay(self, record: "Record", comparison: "Comparison") -> None:
         """Write a baseline's run beside that of the training that was compared with it.
@@ -59,7 +70,8 @@ class Runs:
 
         folder = next(run.folder for run in self._written if run.record is record)
         differs = comparison.verdict != "same"
-        if differs:
-            write_events(record, folder / "now", comparison=comparison)
-        if differs or not any((folder / "baseline").glob("*")):
-            write_events(comparison.baseline, folder / "baseline", labelled=differs)
+        with self._workers.guarded(f"run-{folder.name}"):
+            if differs:
+                write_events(record, folder / "now", comparison=comparison)
+            if differs or not any((folder / "baseline").glob("*")):
+                write_events(comparison.baseline, folder / "baseline", labelled=differs)

@@ -1,23 +1,22 @@
-"""The state of one pytest session: where things are, what was trained, what was compared."""
+"""The state of one pytest session: what it was asked for, what was trained, what was compared."""
 
 import json
 import os
 import re
 import time
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import DevicePrecisionError, NoCifar10Error, RemoteBaselineError
+from harness.errors import DevicePrecisionError, NoCifar10Error
 from harness.files import write
 from harness.plugin.counts import Counts
-from harness.plugin.locks import own_folder
 from harness.plugin.outcome import Outcome
-from harness.plugin.rerun import Assignment, Rerun, Reruns, command_line
+from harness.plugin.rerun import Assignment, Rerun, Reruns
 from harness.plugin.runs import Runs
+from harness.plugin.settings import Settings
+from harness.plugin.shared import Alone, Shared
 from harness.variation import varied
 
 
@@ -46,122 +45,20 @@ class Training:
     states: "States | None"
 
 
-class Session:
-    """Paths, trainings and counts of one pytest session."""
+class Session(Settings):
+    """What one pytest session was asked for, and what it did."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.config = config
+        super().__init__(config)
         self.counts = Counts()
         self.started = time.time()
-        self.output = config.rootpath / "build" / "harness"
         self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
+        is_worker = hasattr(config, "workerinput") and not self.assignment
+        self.workers = Shared(self.outcome.kept / "trainings") if is_worker else Alone()
+        self.runs = Runs(self.workers)
         self._trainings: dict[tuple[Recipe, str], Training] = {}
-        self.runs = Runs()
-
-    @property
-    def comparing_figures(self) -> bool:
-        """Whether pytest-mpl compares figures in this session."""
-        return bool(self.config.getoption("--mpl", False))
-
-    @property
-    def strict(self) -> bool:
-        """Whether drift fails: under pytest's own --strict, an ini option since pytest 9."""
-        try:
-            return bool(self.config.getini("strict"))
-        except ValueError:
-            return bool(self.config.getoption("strict", False))
-
-    @property
-    def seeds(self) -> int:
-        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
-        return int(self.config.getoption("--equivalence") or 0)
-
-    @property
-    def measures_power(self) -> bool:
-        """Whether standard faults are planted in every training."""
-        option = self.config.getoption
-        return bool(option("--gate-power")) or option("--gate-power-min") is not None
-
-    @property
-    def least_power(self) -> float:
-        """Share of the planted faults that has to be caught."""
-        return float(self.config.getoption("--gate-power-min") or 0.0)
-
-    @property
-    def only_missing(self) -> bool:
-        """Whether existing baselines stay as they are while others are written."""
-        return bool(self.config.getoption("--only-missing"))
-
-    @property
-    def generate_path(self) -> Path | None:
-        """Folder that this session writes baselines to, or None if it compares."""
-        path = getattr(self.config.option, "training_generate_path", None)
-        return Path(path) if path else None
-
-    @property
-    def baselines(self) -> Path:
-        """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root."""
-        if self.generate_path:
-            return self.generate_path
-        option = self.config.getoption("--mpl-baseline-path", None)
-        if option and re.match("https?://", option):
-            raise RemoteBaselineError(path=option)
-        if option:
-            return Path(option).absolute()
-        ini = self.config.getini("training_baselines") or self._ini("mpl-baseline-path") or "baselines"
-        return self.config.rootpath / ini
-
-    def _ini(self, name: str) -> str:
-        """Return an ini option of pytest-mpl, if it is there and no URL."""
-        if not self.config.pluginmanager.hasplugin("pytest_mpl"):
-            return ""
-        value = str(self.config.getini(name) or "")
-        return "" if re.match("https?://", value) else value
-
-    @property
-    def failed(self) -> Path:
-        """Folder of the results that differ from their baselines."""
-        return self.output / "failed"
-
-    @cached_property
-    def figures(self) -> Path:
-        """Folder of pytest-mpl's pictures; a worker has it from the session that started it."""
-        if hasattr(self.config, "workerinput"):
-            return Path(self.config.workerinput["training_regression_figures"])
-        return own_folder(self.output / "figures", self.config.add_cleanup)
-
-    @cached_property
-    def provenance(self) -> dict[str, str]:
-        """Where the results of this session come from; asked before the first baseline is written."""
-        from harness.provenance import command_text, provenance
-
-        arguments, here = command_line(self.config)
-        reason = str(self.config.getoption("--training-reason") or "")
-        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of the TensorBoard runs."""
-        option = self.config.getoption("--tensorboard")
-        return Path(option).absolute() if option else self.output / "tensorboard"
-
-    @property
-    def history(self) -> Path | None:
-        """File with the margins of past runs, if they are kept."""
-        if option := self.config.getoption("--training-history"):
-            return Path(option).absolute()
-        ini = self.config.getini("training_history")
-        return self.config.rootpath / ini if ini else None
-
-    @property
-    def cifar10(self) -> str | None:
-        """Where CIFAR-10 is, from the command line, the environment or the ini file."""
-        if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):
-            return str(given)
-        ini: str = self.config.getini("cifar10")
-        return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
 
     def finish(self) -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
@@ -179,11 +76,6 @@ class Session:
         self.output.mkdir(parents=True, exist_ok=True)
         write(self.output / "session.json", json.dumps(content).encode())
 
-    def shown(self, path: Path) -> Path:
-        """Return a path as people here would type it: relative to where pytest was started, if below it."""
-        here = self.config.invocation_params.dir
-        return path.relative_to(here) if path.is_relative_to(here) else path
-
     def header(self) -> list[str]:
         """Say what this session compares with what."""
         data = f"CIFAR-10 from {self.cifar10}" if self.cifar10 else "no CIFAR-10 (--cifar10=PATH)"
@@ -198,8 +90,12 @@ class Session:
         """Return the record of a recipe on a device, training it if this session has not yet."""
         key = (recipe, device)
         if key not in self._trainings:
-            states = self._states(recipe)
-            self._trainings[key] = Training(recipe, device, self._train(recipe, device, states), states)
+            name = re.sub(r"[^\w.-]", "_", f"{recipe.title}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
+            run = name.lstrip(".")
+            (record, states), here = self.workers.trained(recipe, device, lambda: self._train(recipe, device, run))
+            if not here:
+                self.runs.adopt(record, self.tensorboard / run)
+            self._trainings[key] = Training(recipe, device, record, states)
         return self._trainings[key].record
 
     def _states(self, recipe: "Recipe") -> "States | None":
@@ -233,21 +129,19 @@ class Session:
         with varied(how.variation), Progress(self.config, f"{recipe.title}, {text}", recipe.num_steps) as progress:
             return train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
 
-    def _train(self, recipe: "Recipe", device: str, states: "States | None") -> "Record":
+    def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress
         from harness.training import train
 
-        title = f"{recipe.title}, {recipe.data}, {recipe.precision}, {device}"
+        title, states = f"{recipe.title}, {recipe.data}, {recipe.precision}, {device}", self._states(recipe)
         try:
-            with Progress(self.config, title, recipe.num_steps) as progress:
+            with self.workers.room(device), Progress(self.config, title, recipe.num_steps) as progress:
                 record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=states)
         except (NoCifar10Error, DevicePrecisionError) as error:
             pytest.skip(str(error))
-        if self.assignment:
-            return record
-        name = f"{record.name}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}"
-        self.publish(record, re.sub(r"[^\w.-]", "_", name).lstrip("."))
-        return record
+        if not self.assignment:
+            self.publish(record, run)
+        return record, states
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""

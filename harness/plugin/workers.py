@@ -1,13 +1,12 @@
 """pytest-xdist: collect what the workers counted; refuse a run in a worker."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import HarnessError
 from harness.plugin.rerun import command_line
-from harness.plugin.session import SESSION, Session
+from harness.plugin.session import SESSION
 
 
 __all__ = ["Workers", "refuse"]
@@ -20,7 +19,8 @@ class Workers:
         """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
         session = node.config.stash[SESSION]
         node.workerinput["training_regression"] = command_line(node.config)
-        node.workerinput["training_regression_figures"] = str(_figures(session))
+        node.workerinput["training_regression_figures"] = str(session.figures)
+        node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)
         if session.cifar10 == "download":
             from harness.data import load_dataset
@@ -31,14 +31,6 @@ class Workers:
         """Add a finished worker's counts; a crashed one has none."""
         if counts := getattr(node, "workeroutput", {}).get("training_regression"):
             node.config.stash[SESSION].counts.add(counts)
-
-
-def _figures(session: Session) -> Path:
-    """Return the folder of the pictures; where none can be made, the workers say so if they have a test of ours."""
-    try:
-        return session.figures
-    except OSError:
-        return session.output / "figures"
 
 
 def refuse(config: pytest.Config, error: HarnessError) -> None:

@@ -103,7 +103,8 @@ def size_text(result: Result) -> str:
 def result_headline(result: Result) -> str:
     """Return the line that says what a check found."""
     if result["kind"] == "figure":
-        return "the figure is its baseline's" if result["passed"] else "the figure differs from its baseline"
+        same = ", ".join(filter(None, ("the figure is its baseline's", result["text"])))
+        return same if result["passed"] else "the figure differs from its baseline"
     return result["text"].partition("\n")[0]
 
 

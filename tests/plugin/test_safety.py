@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,20 +119,22 @@ def test_what_a_killed_run_left_is_said(project):
     )
 
 
-def test_two_sessions_at_once_do_not_share_their_pictures(project):
-    """While another session holds the folder, the pictures that are compared stand in one of their own."""
+@pytest.mark.parametrize("name", ["figures", "tensorboard"])
+def test_two_sessions_at_once_do_not_share_what_is_looked_at(project, name):
+    """While another session holds the folder, pictures and event files stand in one of their own."""
     before = project.generate()
     other = []
-    theirs = own_folder(project.path / "build" / "harness" / "figures", other.append)
-    (theirs / "kept").mkdir(parents=True)
+    theirs = own_folder(project.path / "build" / "harness" / name, other.append)
+    shutil.rmtree(theirs, ignore_errors=True)
     project.run("--mpl").assert_outcomes(passed=2)
-    mine = [path.name for path in theirs.parent.glob("figures-*")]
+    mine = [path.name for path in theirs.parent.glob(f"{name}-*")]
     for close in other:
         close()
-    project.run("--mpl").assert_outcomes(passed=2)
 
     assert len(mine) == 1
-    assert not (theirs / "kept").exists()
+    assert not theirs.exists()
+    project.run("--mpl").assert_outcomes(passed=2)
+    assert theirs.exists()
     assert project.files() == before
 
 

@@ -1,0 +1,182 @@
+"""Promises beside pytest-xdist: a training once over all workers, room for each, the verdicts of one process."""
+
+import functools
+import threading
+from dataclasses import replace
+from operator import attrgetter
+
+import pytest
+from filelock import FileLock, Timeout
+
+from harness import Recipe
+from harness.errors import OutputWriteError
+from harness.plugin.shared import Alone, Shared
+from harness.record import Record, Stream
+from harness.states import States
+from tests.plugin.conftest import GATE
+from tests.test_report import a_record
+
+
+RECIPE = Recipe(width=2)
+
+@pytest.fixture
+def shared(tmp_path):
+    """What the workers of a session share."""
+    return Shared(tmp_path / "trainings")
+
+
+def measured(project):
+    """Name and text of every record, but for what says when it was made."""
+    texts = {name: data.decode() for name, data in project.files().items() if name.endswith("json")}
+    return {name: replace(Record.from_text(text), provenance={}).to_text() for name, text in texts.items()}
+
+
+def test_workers_write_the_baselines_of_one_process(project):
+    """Tests that ask for one training share it, whichever worker they run in."""
+    project.write(test_other=GATE)
+    project.generate()
+    before = measured(project)
+    result = project.run("--mpl-generate-path=others", "-n", "2", "--dist", "load")
+    project.baselines = project.path / "others"
+
+    result.stdout.fnmatch_lines(["1 training in *", "0 compared (0 records, 0 figures), 4 generated, 0 not compared"])
+    assert measured(project) == before
+
+
+def test_workers_come_to_the_verdicts_of_one_process(project):
+    """Every test of a changed training is red with its first divergence, whoever trained; the others stay green."""
+    changed = GATE.replace("width=2", "width=3")
+    project.write(test_other=GATE, test_changed=changed, test_changed_too=changed)
+    project.generate()
+    for file in ("test_changed.py", "test_changed_too.py"):
+        project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06", file)
+    result = project.run("--mpl", "-n", "2", "--dist", "load")
+
+    result.assert_outcomes(passed=4, failed=4)
+    result.stdout.fnmatch_lines(["2 trainings in *", "8 compared (4 records, 4 figures), *", "accept all 4: *"])
+    first = "training differs from its baseline from step 0 on: schedule, learning rate of the group of conv1.weight"
+    assert sum(line.startswith(first) for line in result.outlines) == 2
+
+
+def test_a_shared_training_is_what_was_trained(shared):
+    """Record and states come back as they were; the second worker is told that it did not train."""
+    record, states = a_record(), States()
+    states.keep(0, {"weight/a": pytest.importorskip("torch").ones(3)})
+    first, here = shared.trained(RECIPE, "cpu", lambda: (record, states))
+    second, there = shared.trained(RECIPE, "cpu", lambda: pytest.fail("trained twice"))
+
+    assert (here, there) == (True, False)
+    assert first == (record, states)
+    assert second[0].to_text() == record.to_text()
+    assert second[1].to_bytes() == states.to_bytes()
+
+
+def test_workers_that_ask_at_once_wait_for_the_one_that_trains(tmp_path):
+    """Eight ask, one trains, all have its record."""
+    trained, found, start = [], [], threading.Barrier(8)
+
+    def train():
+        trained.append(a_record())
+        return trained[-1], None
+
+    def worker():
+        start.wait()
+        found.append(Shared(tmp_path).trained(RECIPE, "cpu", train)[0][0].to_text())
+
+    workers = [threading.Thread(target=worker) for _ in range(8)]
+    for thread in workers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+
+    assert len(trained) == 1
+    assert found == [trained[0].to_text()] * 8
+
+
+@pytest.mark.parametrize("model", [lambda: None, functools.partial(a_record, 3), attrgetter("x"), Stream])
+def test_a_model_that_no_other_worker_can_recognise_is_not_shared(shared, model):
+    """A lambda, a partial, an object: their names do not tell them apart."""
+    recipe = Recipe(model=model)
+
+    assert shared.trained(recipe, "cpu", lambda: (1, None)) == ((1, None), True)
+    assert shared.trained(recipe, "cpu", lambda: (2, None)) == ((2, None), True)
+
+
+@pytest.mark.parametrize("source", ["def model(): ...", "class model:\n  def __init__(self): ..."])
+def test_models_of_one_name_in_two_files_are_two_models(shared, source):
+    """Two folders' conftest.py may each have a `model`."""
+    for count, folder in enumerate("ab"):
+        names = {"__name__": "conftest"}
+        exec(compile(source, f"{folder}/conftest.py", "exec"), names)
+        recipe = Recipe(model=names["model"])
+
+        assert shared.trained(recipe, "cpu", lambda count=count: (a_record(seed=count), None))[1]
+        assert shared.trained(recipe, "cpu", lambda: pytest.fail("trained twice"))[0][0].seed == count
+
+
+def test_a_training_that_fails_is_tried_by_the_next_worker(shared):
+    """Each test then says for itself what is wrong; nobody waits for ever."""
+
+    def fails():
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            shared.trained(RECIPE, "cpu", fails)
+
+
+def test_a_training_that_cannot_be_passed_on_is_run_by_each(shared, monkeypatch):
+    """A full disk costs time, not verdicts."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.plugin.shared.write", full)
+    for _ in range(2):
+        assert shared.trained(RECIPE, "cpu", lambda: (a_record(), None))[1]
+
+
+@pytest.mark.parametrize(("device", "slots"), [("cpu", 2), ("cuda", 1)])
+def test_there_is_room_for_one_training_a_core_and_one_a_gpu(shared, tmp_path, monkeypatch, device, slots):
+    """While as many are under way, every slot is held; a slot is free again after its training, failed or not."""
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    locks = [FileLock(tmp_path / "trainings" / f"{device}-{slot}.lock") for slot in range(slots)]
+
+    def free():
+        count = 0
+        for lock in locks:
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                continue
+            count += 1
+            lock.release()
+        return count
+
+    def fill(depth):
+        with shared.room(device):
+            assert free() == slots - depth
+            if depth < slots:
+                fill(depth + 1)
+        assert free() == slots - depth + 1
+
+    fill(1)
+    with pytest.raises(ZeroDivisionError), shared.room(device):
+        raise ZeroDivisionError
+    assert free() == slots
+
+
+def test_workers_that_cannot_lock_each_other_out_say_so(tmp_path):
+    """A message, no traceback."""
+    (tmp_path / "trainings").write_text("a file where the folder should be")
+
+    with pytest.raises(OutputWriteError, match="what this session found cannot be kept: "):
+        Shared(tmp_path / "trainings").trained(RECIPE, "cpu", lambda: pytest.fail("trained"))
+
+
+def test_one_process_shares_with_nobody():
+    """Without workers nothing is written and nobody waits."""
+    alone = Alone()
+
+    with alone.guarded("a"), alone.room("cpu"):
+        assert alone.trained(RECIPE, "cpu", lambda: (1, None)) == ((1, None), True)
