@@ -214,6 +214,15 @@ MESSAGES = [
         "  fix    write them with States.to_bytes()",
     ),
     (
+        errors.BaselineEnvironmentError(
+            choice="made in another environment (torch 2.0 -> 2.1)", path="b/t.json", command="pytest t.py"
+        ),
+        "no baseline of this environment is stored, and --strict takes no other; there is one made in another "
+        "environment (torch 2.0 -> 2.1)\n"
+        "  where  b/t.json\n"
+        "  fix    store one for this environment, too: pytest t.py --add-environment",
+    ),
+    (
         errors.BaselineStatesError(
             reason="they are not those that were written", path="b/t~12.safetensors", command="pytest t.py"
         ),

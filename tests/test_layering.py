@@ -49,6 +49,7 @@ ORDER = [
     "equivalence",
     "power",
     "baselines",
+    "nearest",
     "candidates",
     "inventory",
     "events",

@@ -51,6 +51,7 @@ from harness.errors.events import (
 from harness.errors.gate import (
     BaselineCorruptError,
     BaselineEditedError,
+    BaselineEnvironmentError,
     BaselineError,
     BaselineMissingError,
     BaselineNonFiniteError,
@@ -120,6 +121,7 @@ __all__ = [
     "AcceptError",
     "BaselineCorruptError",
     "BaselineEditedError",
+    "BaselineEnvironmentError",
     "BaselineError",
     "BaselineMissingError",
     "BaselineNonFiniteError",

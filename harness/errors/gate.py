@@ -6,6 +6,7 @@ from harness.errors.base import HarnessError
 __all__ = [
     "BaselineCorruptError",
     "BaselineEditedError",
+    "BaselineEnvironmentError",
     "BaselineError",
     "BaselineMissingError",
     "BaselineNonFiniteError",
@@ -64,6 +65,14 @@ class BaselineNonFiniteError(BaselineError):
     what = "the baseline holds {value} in {stream} at step {step} ({stage})"
     where = "{path}"
     fix = "no training can equal it; regenerate it: {command}"
+
+
+class BaselineEnvironmentError(BaselineError):
+    """Under --strict: a low-precision training has no baseline of its own environment."""
+
+    what = "no baseline of this environment is stored, and --strict takes no other; there is one {choice}"
+    where = "{path}"
+    fix = "store one for this environment, too: {command} --add-environment"
 
 
 class BaselineStatesError(BaselineError):

@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
             figure_settings.leave_figures(config)
         else:
             figure_gate.configure(config)
-            options.check_reason(config, writes=session.generate_path is not None)
+            options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error

@@ -2,13 +2,16 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.baselines import baseline_name, load_baseline, load_states
+from harness.nearest import Choice, beside, nearest
 from harness.plugin import devices
 from harness.plugin.outcome import check_of
 from harness.plugin.rerun import Rerun
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from harness.results import Check
     from harness.states import States
 
-__all__ = ["Checked", "baseline_path", "device_of", "regenerate_command"]
+__all__ = ["Checked", "baseline_path", "choice", "device_of", "regenerate_command"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Checked:
         record: what is checked.
         name: tells several records of one test apart.
         filled: states that a watched loop's recorder was given.
+        chosen: the baseline that they are of, if it has been chosen.
     """
 
     item: pytest.Item
@@ -40,16 +44,58 @@ class Checked:
     record: "Record"
     name: str
     filled: "States | None" = None
+    chosen: Choice | None = None
+
+    @property
+    def shared_path(self) -> Path:
+        """File of the baseline that is stored for all environments."""
+        return baseline_path(self.item, self.session, self.name)
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """Which of the stored baselines a low-precision record is held against; None without one, and in float64.
+
+        Raises:
+            BaselineError: one of them is broken.
+        """
+        if self.chosen or self.record.precision.startswith("float64"):
+            return self.chosen
+        return choice(self.item, self.session, self.name, self.record.environment)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a low-precision record is held against the baseline of another environment."""
+        return self.choice is not None and not self.choice.is_of(self.record.environment)
+
+    @property
+    def chosen_text(self) -> str:
+        """The choice in words; empty where there is no need to say."""
+        return self.choice.text(self.record.environment) if self.choice else ""
 
     @property
     def path(self) -> Path:
-        """File of the baseline."""
-        return baseline_path(self.item, self.session, self.name)
+        """File of the baseline: one for all environments, or in low precision that of the nearest.
+
+        Raises:
+            BaselineError: one that is to be chosen from is broken.
+        """
+        if self.session.generate_path:
+            return self._own_path if self._has_own else self.shared_path
+        return self.choice.path if self.choice else self.shared_path
+
+    @property
+    def _own_path(self) -> Path:
+        return beside(self.shared_path, self.record.environment)
+
+    @property
+    def _has_own(self) -> bool:
+        """Whether the baseline that is written is that of this environment alone."""
+        return self._own_path.exists() or (self.session.adds_environment and self.is_elsewhere)
 
     @property
     def run(self) -> str:
         """Name of what is written about this record alone: each device has its own."""
-        return f"{self.path.stem}-{self.record.device}"
+        return f"{self.shared_path.stem}-{self.record.device}"
 
     @property
     def pictures(self) -> Path:
@@ -116,6 +162,16 @@ def baseline_path(item: pytest.Item, session: Session, name: str) -> Path:
     """Return the file of one of a test's baselines."""
     stem = baseline_name(item.nodeid, device_of(item)) + (f",{baseline_name(name)}" if name else "")
     return session.baselines / f"{stem}.json"
+
+
+def choice(item: pytest.Item, session: Session, name: str, environment: Mapping[str, str]) -> Choice | None:
+    """Choose from the stored baselines that of the nearest environment.
+
+    Raises:
+        BaselineError: one of them is broken.
+    """
+    path = baseline_path(item, session, name)
+    return nearest(path, environment, regenerate_command(item, session), session.shown(path))
 
 
 def device_of(item: pytest.Item) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from harness.errors import NoReasonError, NotGeneratingError
 
 
-__all__ = ["add", "check_reason"]
+__all__ = ["add", "check_writing"]
 
 _LEAST_SEEDS = 3
 """As in `equivalence.LEAST_SEEDS`, which would import NumPy here."""
@@ -25,8 +25,8 @@ def add(parser: pytest.Parser) -> None:
     parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
 
 
-def check_reason(config: pytest.Config, *, writes: bool) -> None:
-    """Check that --training-reason is a reason, and that there is something to give it for.
+def check_writing(config: pytest.Config, *, writes: bool) -> None:
+    """Check that options of baselines to be written are given where some are, and that a reason is one.
 
     Args:
         config: of the session.
@@ -38,12 +38,12 @@ def check_reason(config: pytest.Config, *, writes: bool) -> None:
     """
     from harness.provenance import is_reason
 
-    option = "--training-reason"
-    reason = config.getoption(option)
-    if reason is not None and not writes:
-        raise NotGeneratingError(option=option)
+    for option in ("--training-reason", "--add-environment"):
+        if config.getoption(option) and not writes:
+            raise NotGeneratingError(option=option)
+    reason = config.getoption("--training-reason")
     if reason is not None and not is_reason(reason):
-        raise NoReasonError(option=option)
+        raise NoReasonError(option="--training-reason")
 
 
 def _add_trainings(group: pytest.OptionGroup) -> None:
@@ -78,6 +78,12 @@ def _add_baselines(group: pytest.OptionGroup) -> None:
         "--only-failing",
         action="store_true",
         help="with --mpl-generate-path: run only tests whose results differed from their baselines when they last ran",
+    )
+    group.addoption(
+        "--add-environment",
+        action="store_true",
+        help="with --mpl-generate-path: where low-precision baselines of other environments are stored, add those of "
+        "this one beside them",
     )
     group.addoption(
         "--training-reason",

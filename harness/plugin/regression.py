@@ -10,10 +10,12 @@ import pytest
 from harness import report
 from harness.baselines import load_baseline, load_states, save_baseline
 from harness.comparison import compare
-from harness.errors import BaselineMissingError, CheckedTwiceError, NoSeedsError
+from harness.environment import describe
+from harness.errors import BaselineEnvironmentError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices, evidence, offers, pictures
-from harness.plugin.checked import Checked, baseline_path, device_of, regenerate_command
+from harness.plugin.checked import Checked, choice, device_of, regenerate_command
+from harness.plugin.failure import failure
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
 from harness.recipe import Precision
@@ -23,6 +25,7 @@ from harness.thresholds import IN_EVENT_FILES
 
 if TYPE_CHECKING:
     from harness.comparison import Comparison
+    from harness.nearest import Choice
     from harness.record import Record
     from harness.states import States
 
@@ -42,6 +45,7 @@ class TrainingRegression:
         self._session = session
         self._names: set[str] = set()
         self._states: dict[str, States] = {}
+        self._chosen: dict[str, Choice] = {}
 
     def states(self, *, name: str = "") -> "States | None":
         """Return what a `Recorder` in float32 or bfloat16 needs for a sharp comparison on other machines.
@@ -71,13 +75,14 @@ class TrainingRegression:
         return None  # a training that is judged by its results goes its own way
 
     def _stored(self, name: str) -> "States | None":
-        path, command = baseline_path(self._item, self._session, name), regenerate_command(self._item, self._session)
-        shown = self._session.shown(path)
-        try:
-            baseline = load_baseline(path, command, shown)
-        except BaselineMissingError:  # `check` will say so
+        environment = describe(device_of(self._item) or "cpu")
+        chosen = choice(self._item, self._session, name, environment)
+        if chosen is None:  # `check` will say so
             return None
-        return load_states(path, baseline, command, shown) if baseline.calibration else None
+        self._chosen[name] = chosen
+        command, shown = regenerate_command(self._item, self._session), self._session.shown(chosen.path)
+        baseline = load_baseline(chosen.path, command, shown)
+        return load_states(chosen.path, baseline, command, shown) if baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -101,7 +106,7 @@ class TrainingRegression:
             if name == assignment.name:
                 assignment.hand_in(record)
             return
-        checked = Checked(self._item, self._session, record, name, self._states.get(name))
+        checked = Checked(self._item, self._session, record, name, self._states.get(name), self._chosen.get(name))
         self._session.publish(record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
@@ -170,20 +175,21 @@ class TrainingRegression:
 
     def _compare(self, checked: Checked) -> None:
         __tracebackhide__ = True
-        self._withdraw(checked)
         with self._session.outcome.keeping_errors(self._item, checked.check):
+            self._withdraw(checked)
+            self._check_environment(checked)
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
         self._session.runs.overlay(checked.record, comparison)
         counts = self._session.counts
         counts.records_compared += 1
-        if comparison.verdict == "drift" or comparison.renamed:
-            counts.notes.append(report.note(comparison))
+        text, accept = report.note(comparison, chosen=checked.chosen_text), checked.accept
+        if comparison.verdict == "drift" or comparison.renamed or checked.is_elsewhere:
+            counts.notes.append(text)
         counts.drifted += comparison.verdict == "drift"
         failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
-        text, accept = report.note(comparison), checked.accept
         if failed:
-            text, accept = self._failure(comparison, checked, baseline)
+            text, accept = failure(comparison, checked, baseline)
         check = dataclasses.replace(checked.check, accept=accept)
         self._session.outcome.add(self._item, training_result(check, comparison, passed=not failed, text=text))
         if failed:
@@ -196,9 +202,16 @@ class TrainingRegression:
         if self._session.measures_power:
             self._measure(checked, baseline)
 
+    def _check_environment(self, checked: Checked) -> None:
+        """Under --strict, take no low-precision baseline of another environment."""
+        if self._session.strict and checked.is_elsewhere:
+            path = self._session.shown(checked.path)
+            raise BaselineEnvironmentError(path=path, choice=checked.chosen_text, command=checked.accept)
+
     def _withdraw(self, checked: Checked) -> None:
         """Forget what an earlier session kept of a failure."""
-        offers.withdrawn(self._item, self._session, checked.path)
+        for path in {checked.path, checked.shared_path}:
+            offers.withdrawn(self._item, self._session, path)
         pictures.forget(checked.pictures)
 
     def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
@@ -224,33 +237,6 @@ class TrainingRegression:
         if not passed:
             pytest.fail(text, pytrace=False)
         counts.notes.append(text)
-
-    def _failure(self, comparison: "Comparison", checked: Checked, baseline: "Record") -> tuple[str, str]:
-        """Keep the record that differs; return the message, and the command in it that accepts the record."""
-        session = self._session
-        kept, accept = offers.keep(
-            self._item,
-            session,
-            checked.path,
-            comparison.record.to_text().encode(),
-            difference=report.difference(comparison),
-            obstacle=_obstacle(baseline),
-        )
-        look = [str(session.shown(session.outcome.page))]
-        look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
-        with session.outcome.noted():
-            look += [str(session.shown(path)) for path in pictures.draw(comparison, checked.pictures)]
-        look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-        present = dataclasses.replace(comparison.record, provenance=session.provenance)
-        comparison = dataclasses.replace(comparison, record=present)
-        return report.failure(comparison, test=self._item.nodeid, look=look, accept=accept), accept
-
-
-def _obstacle(baseline: "Record") -> str:
-    """Say what of a baseline only a training can make anew."""
-    if baseline.calibration:
-        return "its states and thresholds are made while it trains"
-    return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
 def skip_unless_writer(item: pytest.Item) -> None:

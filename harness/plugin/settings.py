@@ -58,6 +58,11 @@ class Settings:
         return bool(self.config.getoption("--only-missing"))
 
     @property
+    def adds_environment(self) -> bool:
+        """Whether low-precision baselines of other environments stay as they are, and this one's are added."""
+        return bool(self.config.getoption("--add-environment"))
+
+    @property
     def generate_path(self) -> Path | None:
         """Folder that this session writes baselines to, or None if it compares."""
         path = getattr(self.config.option, "training_generate_path", None)

@@ -18,7 +18,7 @@ _LATER = 2
 _DIFFERS = "training differs from its baseline "
 
 
-def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str) -> str:
+def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str, chosen: str = "") -> str:
     """Word a comparison whose verdict is different.
 
     Args:
@@ -26,6 +26,7 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         test: pytest's id of the test.
         look: files and folders worth opening.
         accept: the one command that makes the present run the baseline.
+        chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
 
     Returns:
         A headline that names step, stage and stream, and labelled lines below it. Drift within what another
@@ -38,6 +39,7 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
         ("grows", _grows(comparison)),
+        ("baseline", chosen),
         ("unchanged", ", ".join(comparison.unchanged)),
         ("changed", _changed(comparison)),
         ("made", _made(comparison.baseline)),
@@ -134,12 +136,18 @@ def difference(comparison: Comparison) -> str:
     return f"{_headline(first).removeprefix(_DIFFERS)}; {_numbers(first)}; {_then(comparison)}"
 
 
-def note(comparison: Comparison) -> str:
-    """Word a comparison that passed: its verdict, largest deviation and renamed tensors."""
+def note(comparison: Comparison, *, chosen: str = "") -> str:
+    """Word a comparison that passed: its verdict, largest deviation and renamed tensors.
+
+    Args:
+        comparison: of any verdict.
+        chosen: as for `failure`.
+    """
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
-    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}"
+    baseline = chosen and f"; baseline {chosen}"
+    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}{baseline}"
 
 
 def calibration_note(record: Record) -> str:

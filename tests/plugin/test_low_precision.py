@@ -145,7 +145,8 @@ def test_another_environment_is_drift(low, monkeypatch):
         result.stdout.fnmatch_lines(
             [
                 "1 compared (1 record, 0 figures, 1 of them drifted), 0 generated, 0 not compared",
-                "training, float32, cpu: drift, largest deviation *e-0* in * values",
+                "training, float32, cpu: drift, largest deviation *e-0* in * values; baseline made in another "
+                "environment (instructions * -> DEFAULT, ATEN_CPU_CAPABILITY absent -> default)",
             ]
         )
 

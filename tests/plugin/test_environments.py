@@ -1,0 +1,145 @@
+"""Promises of low-precision baselines of several environments: added, chosen, explained, refused under --strict."""
+
+from dataclasses import replace
+
+import pytest
+
+from harness import calibration
+from harness.record import Record
+from tests.plugin.test_low_precision import LOOP
+
+
+TEST = "test_loop.py::test_my_trainer"
+SHARED = "test_loop-test_my_trainer.json"
+ADD = "--add-environment"
+
+
+@pytest.fixture
+def loop(project):
+    """A project with one watched loop in float32, without states."""
+    (project.path / "test_gate.py").unlink()
+    project.write(test_loop=LOOP.replace(", states=training_regression.states()", ""))
+    project.generate()
+    return project
+
+
+def move(project, torch, file=SHARED):
+    """Have a baseline come from another torch."""
+    path = project.baselines / file
+    record = Record.from_text(path.read_text())
+    path.write_text(replace(record, environment=record.environment | {"torch": torch}).to_text())
+
+
+def own(project):
+    """Files of baselines of one environment."""
+    return [name for name in project.files() if ",@" in name]
+
+
+def test_the_baseline_of_another_environment_is_named(loop):
+    """Equal bit for bit, the training is green; what it was held against is no secret."""
+    move(loop, "2.0.0")
+    result = loop.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["training, float32, cpu: same, largest deviation 0.0e+00 in * values; baseline made in another environment "
+         "(torch 2.0.0 -> *)"]
+    )
+
+
+def test_strict_takes_no_baseline_of_another_environment(loop):
+    """A message that says which there is, and the command that adds one; after it the gate is green."""
+    move(loop, "2.0.0")
+    result = loop.run("-o", "strict=true")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "no baseline of this environment is stored, and --strict takes no other; there is one made in another "
+            "environment (torch 2.0.0 -> *)",
+            f"  where  baselines/{SHARED}",
+            f"  fix    store one for this environment, too: pytest {TEST} --mpl-generate-path=baselines {ADD}",
+        ]
+    )
+    before = loop.files()
+    loop.generate(ADD)
+    after = loop.files()
+
+    assert {name: after[name] for name in before} == before
+    assert len(own(loop)) == 1
+    loop.run("-o", "strict=true").assert_outcomes(passed=1)
+
+
+def test_a_baseline_is_added_only_where_it_is_asked_for(loop):
+    """Without the option the shared one is replaced; in its own environment there is nothing to add."""
+    move(loop, "2.0.0")
+    before = loop.files()
+    loop.generate()
+    assert not own(loop)
+    assert loop.files() != before
+
+    before = loop.files()
+    loop.generate(ADD)
+    assert loop.files() == before
+
+
+def test_the_own_baseline_is_what_changes_when_this_environment_regenerates(loop):
+    """The shared one stays as another machine wrote it."""
+    move(loop, "2.0.0")
+    loop.generate(ADD)
+    loop.edit("lr=0.1", "lr=0.2", file="test_loop.py")
+    before = loop.files()
+    loop.run().assert_outcomes(failed=1)
+    after = loop.generate()
+
+    assert after[SHARED] == before[SHARED]
+    assert [after[name] != before[name] for name in own(loop)] == [True]
+    loop.run("-o", "strict=true").assert_outcomes(passed=1)
+
+
+def test_a_failure_says_which_baseline_it_speaks_of(loop):
+    """Of two, the nearest; both belong to the test, so neither is an orphan."""
+    move(loop, "2.0.0")
+    loop.generate(ADD)
+    move(loop, "2.1.0", file=own(loop)[0])
+    loop.edit("momentum=0.9", "momentum=0.2", file="test_loop.py")
+    result = loop.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["  baseline   the nearest of 2, none of this environment (torch 2.[01].0 -> *)", "  changed    torch 2* -> *"]
+    )
+    result.stdout.no_fnmatch_line("*that no test claims*")
+
+
+def test_adding_needs_writing(loop):
+    """In a comparing run the option is refused."""
+    result = loop.run(ADD)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {ADD} is about baselines that are written, and none are"])
+
+
+def test_float64_has_one_baseline_for_all(project):
+    """Nothing is added for it, and --strict takes it wherever it was made."""
+    project.generate()
+    move(project, "2.0.0", file="test_gate-test_training.json")
+    before = set(project.files())
+    project.run("--mpl", "-o", "strict=true").assert_outcomes(passed=2)
+    project.generate(ADD)
+
+    assert set(project.files()) == before
+
+
+def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, monkeypatch):
+    """A loop is given its states before it trains; the nearest baseline has been chosen by then."""
+    monkeypatch.setattr(calibration, "VARIANTS", [])
+    (project.path / "test_gate.py").unlink()
+    project.write(test_loop=LOOP)
+    project.generate()
+    move(project, "2.0.0")
+    project.generate(ADD)
+    for file in project.baselines.glob(f"{SHARED.removesuffix('.json')}~*"):
+        file.unlink()
+
+    project.run("-o", "strict=true").assert_outcomes(passed=1)
