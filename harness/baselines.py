@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import glob
 import hashlib
 import re
@@ -69,6 +70,7 @@ def baseline_name(nodeid: str, device: str | None = None) -> str:
     return name if len(name) <= _LONGEST_NAME else _shortened(name)
 
 
+@functools.lru_cache(maxsize=1024)  # files and parameters come again and again
 def _quote(text: str) -> str:
     """Percent-encode everything but letters, digits and underscore, and what pytest-mpl would cut off.
 

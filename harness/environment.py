@@ -1,7 +1,9 @@
 """Where a training ran: the versions and hardware that can change its numbers."""
 
+import functools
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +23,10 @@ _VARIABLES = (
     "MKL_ENABLE_INSTRUCTIONS",
 )
 """Environment variables that choose other kernels."""
+
+
+_CUDA_DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")
+"""Device files of NVIDIA's drivers (desktop, Jetson), of WSL 2 and of AMD's ROCm."""
 
 
 def available_devices() -> tuple[str, ...]:
@@ -50,13 +56,24 @@ def require_device(device: str, precision: str) -> None:
 
 
 def _probe(device: str) -> tuple[bool, str]:
+    if device == "cpu":
+        return True, ""
+    probe = f"torch.{'cuda' if device == 'cuda' else 'backends.mps'}.is_available() is False"
+    if "torch" not in sys.modules and not _has_driver(device):
+        return False, probe  # torch, whose import takes seconds, would say so, too
     import torch
 
-    if device == "cuda":
-        return torch.cuda.is_available(), "torch.cuda.is_available() is False"
+    return (torch.cuda if device == "cuda" else torch.backends.mps).is_available(), probe
+
+
+@functools.cache
+def _has_driver(device: str) -> bool:
+    """Tell whether a device is possible here, by the platform and the files that drivers make."""
     if device == "mps":
-        return torch.backends.mps.is_available(), "torch.backends.mps.is_available() is False"
-    return True, ""
+        return sys.platform == "darwin"
+    if sys.platform != "linux":
+        return sys.platform == "win32"
+    return any(any(Path("/dev").glob(name)) for name in _CUDA_DRIVERS)
 
 
 def describe(device: str) -> dict[str, str]:

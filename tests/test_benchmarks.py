@@ -32,3 +32,18 @@ def test_step_prints_its_table(monkeypatch):
             "cifar_cnn, recorded, with TensorBoard and figures *  -",
         ]
     )
+
+
+def test_collection_prints_its_table():
+    """Each way to collect the same tests has its seconds and its ratio."""
+    command = [sys.executable, "-m", "tests.benchmarks.collection", "--files", "1", "--rounds", "1"]
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    pytest.LineMatcher(result.stdout.splitlines()).fnmatch_lines(
+        [
+            "collecting 100 tests, median of 1 rounds",
+            "pytest-mpl alone * s   with the plugin over it *",
+            "likewise, with a parameter * s   with the plugin over it *",
+            "with the plugin * s   with the plugin over it 1.000",
+        ]
+    )

@@ -1,12 +1,14 @@
 """Promises of environment: what a record says of the machine, and which devices a training may ask for."""
 
 import platform
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from harness import errors
-from harness.environment import DEVICES, available_devices, describe, differences, require_device
+from harness.environment import DEVICES, _has_driver, available_devices, describe, differences, require_device
 
 
 def test_a_machine_describes_itself_the_same_twice():
@@ -83,6 +85,34 @@ def test_the_devices_of_a_machine_are_those_that_torch_sees(machine, cuda, mps, 
     machine(cuda=cuda, mps=mps)
 
     assert available_devices() == devices
+
+
+@pytest.mark.skipif(_has_driver("cuda") or _has_driver("mps"), reason="this machine may have an accelerator")
+def test_a_machine_without_drivers_is_known_to_have_only_a_cpu_before_torch_is_imported():
+    """Collecting tests takes no seconds of torch's import."""
+    program = "import sys, harness.environment as e; print(e.available_devices(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "('cpu',) False\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "platform", "files", "possible"),
+    [
+        ("cuda", "linux", ["nu*"], True),
+        ("cuda", "linux", ["no such device"], False),
+        ("cuda", "win32", [], True),
+        ("cuda", "darwin", ["nu*"], False),
+        ("mps", "darwin", [], True),
+        ("mps", "linux", ["nu*"], False),
+    ],
+)
+def test_drivers_tell_whether_a_device_is_possible(monkeypatch, device, platform, files, possible):
+    """By their files in /dev (here: /dev/null), or by the platform alone."""
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("harness.environment._CUDA_DRIVERS", files)
+
+    assert _has_driver.__wrapped__(device) is possible
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.results import Check
     from harness.states import States
 
-__all__ = ["Checked", "baseline_path", "choice", "device_of", "regenerate_command"]
+__all__ = ["Checked", "baseline_path", "choice", "regenerate_command"]
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Checked:
 
 def baseline_path(item: pytest.Item, session: Session, name: str) -> Path:
     """Return the file of one of a test's baselines."""
-    stem = baseline_name(item.nodeid, device_of(item)) + (f",{baseline_name(name)}" if name else "")
+    stem = baseline_name(item.nodeid, devices.device_of(item)) + (f",{baseline_name(name)}" if name else "")
     return session.baselines / f"{stem}.json"
 
 
@@ -174,18 +174,12 @@ def choice(item: pytest.Item, session: Session, name: str, environment: Mapping[
     return nearest(path, environment, regenerate_command(item, session), session.shown(path))
 
 
-def device_of(item: pytest.Item) -> str | None:
-    """Return the value of a test's `device` parameter."""
-    callspec = getattr(item, "callspec", None)
-    return callspec.params.get(devices.PARAMETER) if callspec else None
-
-
 def regenerate_command(item: pytest.Item, session: Session) -> str:
     """Return the command line that makes this run of one test its baseline, from where pytest was started."""
     path, colons, test = item.nodeid.partition("::")
     place = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
     words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={session.shown(session.baselines)}"]
-    device, cifar10 = device_of(item), item.config.getoption("--cifar10")
+    device, cifar10 = devices.device_of(item), item.config.getoption("--cifar10")
     if device and device != devices.writer(item.config):
         words.append(f"--device={device}")
     if cifar10:

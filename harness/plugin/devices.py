@@ -8,10 +8,14 @@ from harness.environment import DEVICES, available_devices, require_device
 from harness.errors import NoDeviceError, UnknownDeviceError
 
 
-__all__ = ["PARAMETER", "check_options", "parameters", "require", "writer"]
+__all__ = ["PARAMETER", "check_options", "device_of", "parameters", "require", "skip_unless_writer", "writer"]
 
 PARAMETER = "_training_device"
 """The fixture behind `device` that carries the parameter: it is there only where `device` is ours."""
+
+
+_PARAMETERS = pytest.StashKey[list[Any]]()
+"""Those of every test without a `device` marker; a session may have thousands."""
 
 
 def check_options(config: pytest.Config) -> None:
@@ -42,7 +46,14 @@ def parameters(metafunc: pytest.Metafunc) -> list[Any]:
     """Return the devices of one test: its `device` marker's, or the session's; missing ones are marked as skipped."""
     config = metafunc.config
     marked = [str(name) for mark in metafunc.definition.iter_markers("device") for name in mark.args]
-    names = marked or [*_chosen(config), *_required(config)]
+    if marked:
+        return _parameters(config, marked)
+    if _PARAMETERS not in config.stash:
+        config.stash[_PARAMETERS] = _parameters(config, [*_chosen(config), *_required(config)])
+    return config.stash[_PARAMETERS]
+
+
+def _parameters(config: pytest.Config, names: list[str]) -> list[Any]:
     return [_parameter(name, name in _required(config)) for name in dict.fromkeys(names)]
 
 
@@ -78,3 +89,19 @@ def writer(config: pytest.Config) -> str:
     """Return the device whose trainings become baselines, the first that is there: one baseline serves all."""
     names = [*_chosen(config), *_required(config)]
     return next((name for name in names if not _missing(name)), names[0])
+
+
+def device_of(item: pytest.Item) -> str | None:
+    """Return the value of a test's `device` parameter."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(PARAMETER) if callspec else None
+
+
+def skip_unless_writer(item: pytest.Item) -> None:
+    """Skip a test that would write the same baselines from a second device."""
+    device = device_of(item)
+    if device is None or item.get_closest_marker("device"):
+        return
+    chosen = writer(item.config)
+    if device != chosen:
+        pytest.skip(f"baselines are written on {chosen}, one for all devices")

@@ -10,8 +10,8 @@ import pytest
 from harness.baselines import baseline_name, check_figure, orphans, save_figure
 from harness.errors import HarnessError, NotAFigureError, NotComparedError, OutputWriteError, SharedBaselineError
 from harness.files import check_writable
-from harness.plugin import offers
-from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin import devices, offers
+from harness.plugin.checked import regenerate_command
 from harness.plugin.figure_comparison import FigureComparison, changed_versions
 from harness.plugin.figure_outcome import draw_sheet, figure_outcome, figure_rms, unwritten
 from harness.plugin.figure_settings import (
@@ -26,11 +26,9 @@ from harness.plugin.figure_settings import (
 )
 from harness.plugin.messages import messages
 from harness.plugin.outcome import check_of
-from harness.plugin.regression import skip_unless_writer
 from harness.plugin.selection import in_ci, sees_all, select
 from harness.plugin.session import SESSION, Session
 from harness.plugin.workers import refuse
-from harness.report import figure_difference
 
 
 __all__ = ["FigureGate", "configure"]
@@ -97,7 +95,7 @@ class FigureGate:
         if not is_ours(config, item):
             self._complete = self._complete and not item.get_closest_marker(MARKER)
             return
-        name = baseline_name(item.nodeid, device_of(item))
+        name = baseline_name(item.nodeid, devices.device_of(item))
         folder = self._session.baselines
         if "training_regression" in getattr(item, "fixturenames", ()):
             self._claim(f"{name}.json", name)
@@ -199,12 +197,14 @@ class FigureGate:
         result = self._results(item) / f"result{baseline.suffix}"
         if not (baseline.is_file() and result.is_file()):
             return regenerate_command(item, self._session)
+        from harness.report import figure_difference
+
         difference = figure_difference(figure_rms(self._results(item)))
         return offers.keep(item, self._session, baseline, result.read_bytes(), difference=difference)[1]
 
     def _check_will_compare(self, item: pytest.Item) -> None:
         if self._staging:
-            skip_unless_writer(item)
+            devices.skip_unless_writer(item)
         elif not self._session.comparing_figures:
             self._session.counts.not_compared += 1
             if in_ci():

@@ -9,7 +9,7 @@ import pytest
 from harness.candidates import Candidate, digest, offer, withdraw
 from harness.errors import OutputWriteError
 from harness.plugin import devices
-from harness.plugin.checked import device_of, regenerate_command
+from harness.plugin.checked import regenerate_command
 from harness.plugin.session import Session
 from harness.provenance import sources
 
@@ -81,5 +81,5 @@ def accept_command(session: Session, name: str = "") -> str:
 
 
 def _is_other_device(item: pytest.Item) -> bool:
-    device = device_of(item)
+    device = devices.device_of(item)
     return device is not None and not item.get_closest_marker("device") and device != devices.writer(item.config)

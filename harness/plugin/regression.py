@@ -14,7 +14,7 @@ from harness.environment import describe
 from harness.errors import BaselineEnvironmentError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
 from harness.plugin import devices, evidence, offers, pictures
-from harness.plugin.checked import Checked, choice, device_of, regenerate_command
+from harness.plugin.checked import Checked, choice, regenerate_command
 from harness.plugin.failure import failure
 from harness.plugin.rerun import Rerun
 from harness.plugin.session import Session
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.states import States
 
-__all__ = ["TrainingRegression", "skip_unless_writer"]
+__all__ = ["TrainingRegression"]
 
 
 class TrainingRegression:
@@ -75,7 +75,7 @@ class TrainingRegression:
         return None  # a training that is judged by its results goes its own way
 
     def _stored(self, name: str) -> "States | None":
-        environment = describe(device_of(self._item) or "cpu")
+        environment = describe(devices.device_of(self._item) or "cpu")
         chosen = choice(self._item, self._session, name, environment)
         if chosen is None:  # `check` will say so
             return None
@@ -137,11 +137,11 @@ class TrainingRegression:
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
-        device = device_of(self._item) or "cpu"
+        device = devices.device_of(self._item) or "cpu"
         self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
 
     def _generate(self, checked: Checked) -> None:
-        skip_unless_writer(self._item)
+        devices.skip_unless_writer(self._item)
         if self._session.only_missing and checked.path.exists():
             return
         record, counts = checked.record, self._session.counts
@@ -237,13 +237,3 @@ class TrainingRegression:
         if not passed:
             pytest.fail(text, pytrace=False)
         counts.notes.append(text)
-
-
-def skip_unless_writer(item: pytest.Item) -> None:
-    """Skip a test that would write the same baselines from a second device."""
-    device = device_of(item)
-    if device is None or item.get_closest_marker("device"):
-        return
-    chosen = devices.writer(item.config)
-    if device != chosen:
-        pytest.skip(f"baselines are written on {chosen}, one for all devices")

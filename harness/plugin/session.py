@@ -65,7 +65,7 @@ class Session(Settings):
         if self.assignment or hasattr(self.config, "workerinput"):
             return
         self.outcome.finish()
-        if self.counts.claimed:
+        if self.counts.claimed and not self.config.option.collectonly:
             with self.outcome.noted():
                 self._remember()
 

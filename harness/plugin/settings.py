@@ -68,7 +68,7 @@ class Settings:
         path = getattr(self.config.option, "training_generate_path", None)
         return Path(path) if path else None
 
-    @property
+    @cached_property
     def baselines(self) -> Path:
         """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root."""
         if self.generate_path:
