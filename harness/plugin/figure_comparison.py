@@ -22,25 +22,27 @@ if TYPE_CHECKING:
 
 __all__ = ["FigureComparison", "changed_versions"]
 
+_OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception)
+"""What a test may raise beside exceptions."""
+
 
 class FigureComparison:
     """Stands between pytest-mpl and its comparison of a figure with a baseline.
 
     Text moves with every Matplotlib and FreeType. Where other versions drew a baseline that a figure does not fit, the
-    test draws it anew from the baseline of the record that it was given, and the figure is compared with that.
+    test draws it anew from the baseline of the record that it was given, and the figure is compared with that. Not so a
+    test with other fixtures: what they hold may have changed, and would be in both pictures.
 
     Args:
         mpl: pytest-mpl's comparing plugin.
         session: the session's state.
-
-    Attributes:
-        notes: id of a test to what there is to say of its figure, which passed.
     """
 
     def __init__(self, mpl: Any, session: Session) -> None:
         self._mpl = mpl
         self._session = session
-        self.notes: dict[str, str] = {}
+        self._redrawn: dict[str, str] = {}
+        self._drawn_by_others: dict[str, str] = {}
         self._calls: dict[str, functools.partial[Any]] = {}
         self._their_folder, self._their_compare = mpl.make_test_results_dir, mpl.compare_image_to_baseline
         mpl.make_test_results_dir = self._make_folder
@@ -54,6 +56,14 @@ class FigureComparison:
         """Take note of how a test drew its figure, until it is compared."""
         self._calls[item.nodeid] = call
 
+    def passed(self, item: pytest.Item) -> str:
+        """Count a figure that passed beside a baseline of other versions; return what there is to say of it."""
+        if changed := self._drawn_by_others.pop(item.nodeid, ""):
+            self._session.counts.drawn_by_others.append(changed)
+        if changed := self._redrawn.pop(item.nodeid, ""):
+            self._session.counts.redrawn.append(changed)
+        return changed and f"redrawn from its record ({changed})"
+
     def _make_folder(self, item: pytest.Item) -> Path:
         if not is_ours(item.config, item):
             return Path(self._their_folder(item))
@@ -63,17 +73,18 @@ class FigureComparison:
     def _compare(self, item: pytest.Item, figure: "Figure", folder: Path, summary: Any = None) -> str | None:
         """Compare as pytest-mpl does, and again if other versions drew the baseline; return what differs."""
         call = self._calls.pop(item.nodeid, None)
+        for former in (self._redrawn, self._drawn_by_others):
+            former.pop(item.nodeid, None)  # of a rerun's first try
         differs: str | None = self._their_compare(item, figure, folder, summary)
         if call is None or not (changed := changed_versions(baseline_of(item))):
             return differs
-        counts = self._session.counts
-        if differs and not self._session.strict and (redrawn := self._redraw(item, call, folder)):
+        if not differs:
+            self._drawn_by_others[item.nodeid] = changed
+        elif not self._session.strict and (redrawn := self._redraw(item, call, figure, folder)):
+            _forget_difference(folder, summary)
             differs = self._compare_with(redrawn, item, figure, folder, summary)
             if not differs:
-                counts.redrawn.append(changed)
-                self.notes[item.nodeid] = f"redrawn from its record ({changed})"
-        elif not differs:
-            counts.drawn_by_others.append(changed)
+                self._redrawn[item.nodeid] = changed
         return differs
 
     def _compare_with(self, baseline: Path, item: pytest.Item, *args: Any) -> str | None:
@@ -85,21 +96,48 @@ class FigureComparison:
             self._mpl.obtain_baseline_image = stored
         return differs
 
-    def _redraw(self, item: pytest.Item, call: "functools.partial[Any]", folder: Path) -> Path | None:
+    def _redraw(
+        self, item: pytest.Item, call: "functools.partial[Any]", present: "Figure", folder: Path
+    ) -> Path | None:
         """Draw a baseline from stored records; return its file, or None if the test draws no record that is stored."""
+        import matplotlib.pyplot as plt
+
         stored = _Stored(self._session.baselines)
-        arguments = {name: stored.argument(name, value) for name, value in call.keywords.items()}
-        figure = call.func(*call.args, **arguments)
-        if not stored.all_found:
+        if not all(_is_replaceable(item, name, value) for name, value in call.keywords.items()):
             return None
+        arguments = {name: stored.argument(name, value) for name, value in call.keywords.items()}
+        plt.close(present)  # else plt.plot would draw into it; it can be saved all the same
+        with contextlib.suppress(Exception, *_OUTCOMES):  # whatever a test raises that can be drawn only once
+            figure = call.func(*call.args, **arguments)
+            if stored.all_found and figure is not present:
+                return self._save(item, figure, folder / f"redrawn{baseline_of(item).suffix}")
+        return None
+
+    def _save(self, item: pytest.Item, figure: "Figure", path: Path) -> Path:
+        import matplotlib.pyplot as plt
+        from matplotlib.testing.decorators import remove_ticks_and_titles
+
         marker = item.get_closest_marker(MARKER)
         if marker and marker.kwargs.get("remove_text", False):
-            from matplotlib.testing.decorators import remove_ticks_and_titles
-
             remove_ticks_and_titles(figure)
-        path = folder / f"redrawn{baseline_of(item).suffix}"
         self._mpl.save_figure(item, figure, path)
+        plt.close(figure)
         return path
+
+
+def _is_replaceable(item: pytest.Item, name: str, value: Any) -> bool:
+    """Tell whether an argument is a record, makes records, or is the same in every session: a parameter's value."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    is_parameter = name in parameters and parameters[name] is value  # an indirect one is a fixture's
+    return is_parameter or isinstance(value, Record) or name in ("training", "device")
+
+
+def _forget_difference(folder: Path, summary: Any) -> None:
+    """Remove what pytest-mpl left and noted of a first comparison that failed."""
+    for file in folder.glob("*-failed-diff.*"):
+        file.unlink()
+    if summary:
+        summary.update(rms=None, diff_image=None)
 
 
 class _Stored:

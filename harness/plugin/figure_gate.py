@@ -227,7 +227,7 @@ class FigureGate:
         elif self._mpl and is_ours(item.config, item):
             self._count()
             rms = figure_rms(self._results(item)) or 0.0
-            note = self._comparison.notes.pop(item.nodeid, "") if self._comparison else ""
+            note = self._comparison.passed(item) if self._comparison else ""
             self._keep(item, passed=True, text=note, accept=regenerate_command(item, self._session))
             self._session.counts.passed += 1
             self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)

@@ -130,3 +130,72 @@ def test_strict_takes_the_stored_picture_or_none(upgraded):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.no_fnmatch_line("*redrawn from*")
+
+
+def test_what_another_fixture_holds_is_never_redrawn(upgraded):
+    """It would be in both pictures, however much it has changed; neither is a test redrawn that checks a record."""
+    fixture = "\n@pytest.fixture\ndef heights():\n    return [1, 2, 3]\n"
+    upgraded.edit("\n@pytest.mark.mpl_image_compare\ndef test_curve(record)", fixture + "\n@pytest.mark."
+                  "mpl_image_compare\ndef test_curve(record, heights, training_regression)")
+    upgraded.edit("    return figures.loss_curve(", "    training_regression.check(record)\n    figure = "
+                  "figures.loss_curve(")
+    upgraded.edit("labelled=True)", "labelled=True)\n    figure.axes[0].plot(heights)\n    return figure")
+    upgraded.generate()
+    stored_by(upgraded, OLD)
+    upgraded.edit("[1, 2, 3]", "[1, 2, 9]")
+    result = upgraded.run("--mpl")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["Error: Image files did not match.", f"  changed   {CHANGED}"])
+    result.stdout.no_fnmatch_line("*redrawn from*")
+
+
+PYPLOT = """
+import matplotlib.pyplot as plt
+
+DRAWN = []
+
+@pytest.mark.mpl_image_compare
+def test_curve(record):
+    DRAWN.append(len(plt.get_fignums()))
+    plt.plot([1, 2, 3])
+    plt.title(record.name)
+    assert len(plt.gca().lines) == 1
+    return plt.gcf()
+
+def test_nothing_is_left_open():
+    assert DRAWN == [0, 0]
+    assert not plt.get_fignums()
+"""
+
+
+def test_figures_of_pyplot_are_redrawn_apart_from_the_present_one(upgraded):
+    """plt.plot draws into the current figure: two curves in one picture would always equal themselves."""
+    upgraded.write(test_gate=LABELLED.partition("\n@pytest.mark")[0] + PYPLOT)
+    upgraded.generate("--deselect", "test_gate.py::test_nothing_is_left_open")
+    stored_by(upgraded, OLD)
+    result = upgraded.run("--mpl")
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["1 baseline redrawn from records *"])
+    compared = upgraded.path / "build" / "harness" / "figures" / "test_gate-test_curve=cpu"
+    assert not list(compared.glob("*-failed-diff.png"))
+
+
+def test_a_test_that_can_be_drawn_only_once_is_red_over_its_picture(upgraded):
+    """What its second drawing raises is nobody's."""
+    upgraded.edit("    return figures", "    DRAWN.append(1)\n    assert len(DRAWN) == 1\n    return figures")
+    upgraded.edit("import pytest", "import pytest\nDRAWN = []")
+    result = upgraded.run("--mpl")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["Error: Image files did not match.", f"  changed   {CHANGED}"])
+
+
+def test_a_figure_that_fails_by_its_hash_is_not_said_to_be_redrawn(upgraded):
+    """The summary counts what passed."""
+    (upgraded.path / "hashes.json").write_text('{"test_gate.test_curve_cpu": "0"}')
+    result = upgraded.run("--mpl", "--mpl-hash-library=hashes.json")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*redrawn from*")
