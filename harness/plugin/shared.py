@@ -1,9 +1,10 @@
 """What the workers of pytest-xdist have in common: trainings, each run once, and room to train in."""
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FunctionType
@@ -150,10 +151,19 @@ def _name(recipe: "Recipe", device: str) -> str:
 
 
 def _place(model: object) -> str:
-    """Return where a model is defined: functions and classes of one name may stand in two files, or twice in one."""
+    """Return where a model is defined: functions and classes of one name may stand in two files, or twice in one.
+
+    Of functions that a decorator or a loop makes from the same lines, only the one that is found under its name counts.
+    """
     if isinstance(model, str):
         return model
     function = vars(model).get("__init__") if isinstance(model, type) else model
-    if not isinstance(function, FunctionType):
+    if not isinstance(function, FunctionType) or _found(function.__globals__, model) is not model:
         return ""
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+
+
+def _found(module: Mapping[str, object], model: object) -> object:
+    """Return what stands under a model's name in the module where it, or its __init__, was written."""
+    first, *others = str(getattr(model, "__qualname__", "")).split(".")
+    return functools.reduce(lambda place, name: getattr(place, name, None), others, module.get(first))

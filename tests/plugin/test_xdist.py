@@ -114,6 +114,35 @@ def test_models_of_one_name_in_two_files_are_two_models(shared, source):
         assert shared.trained(recipe, "cpu", lambda: pytest.fail("trained twice"))[0][0].seed == count
 
 
+def test_models_that_a_decorator_or_a_loop_makes_are_told_apart(shared):
+    """They share name, file and line; one that stands under its name is shared, the others are not."""
+
+    def by(names, source):
+        exec(compile(source, "models.py", "exec"), names)
+        return names["A"], names["B"]
+
+    decorated = """
+import functools
+def scaled(factor):
+    def decorate(function):
+        return functools.wraps(function)(lambda: function(factor))
+    return decorate
+def build(factor): ...
+A, B = scaled(3)(build), scaled(5)(build)
+"""
+    loop = """
+made = []
+for width in 2, 4:
+    def build(width=width): ...
+    made.append(build)
+A, B = made
+"""
+    for source in (decorated, loop):
+        for count, model in enumerate(by({"__name__": "models"}, source)):
+            found, _ = shared.trained(Recipe(model=model), "cpu", lambda count=count: (a_record(seed=count), None))
+            assert found[0].seed == count
+
+
 def test_a_training_that_fails_is_tried_by_the_next_worker(shared):
     """Each test then says for itself what is wrong; nobody waits for ever."""
 
