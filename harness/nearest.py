@@ -11,7 +11,7 @@ from harness.baselines import load_baseline
 from harness.environment import differences
 
 
-__all__ = ["Choice", "beside", "nearest"]
+__all__ = ["Choice", "beside", "nearest", "others"]
 
 _KEY_DIGITS = 12
 _WEIGHTS = ("device", "system", "torch", "cuda", "cudnn", "instructions", "processor")
@@ -62,18 +62,23 @@ def nearest(path: Path, environment: Environment, command: str, shown: Path | No
         shown: the path as messages give it.
 
     Raises:
-        BaselineError: one of them is broken.
+        BaselineError: one of them is broken; beside this environment's own, no other is read.
     """
-    files = [path, *sorted(path.parent.glob(f"{glob.escape(path.stem)},@{'?' * _KEY_DIGITS}.json"))]
+    files = [file for file in (path, *others(path)) if file.exists()]
+    own = beside(path, environment)
     stored = {
         file: load_baseline(file, command, (shown or path).with_name(file.name)).environment
-        for file in files
-        if file.exists()
+        for file in ([own] if own in files else files)
     }
     if not stored:
         return None
     chosen = min(stored, key=lambda file: _distance(stored[file], environment))  # of equals the first
-    return Choice(chosen, stored[chosen], len(stored))
+    return Choice(chosen, stored[chosen], len(files))
+
+
+def others(path: Path) -> list[Path]:
+    """Return the files of baselines of single environments that stand beside a baseline, sorted."""
+    return sorted(path.parent.glob(f"{glob.escape(path.stem)},@{'?' * _KEY_DIGITS}.json"))
 
 
 def beside(path: Path, environment: Environment) -> Path:

@@ -58,14 +58,23 @@ class Checked:
         Raises:
             BaselineError: one of them is broken.
         """
-        if self.chosen or self.record.precision.startswith("float64"):
-            return self.chosen
-        return choice(self.item, self.session, self.name, self.record.environment)
+        if not self._is_low_precision:
+            return None
+        return self.chosen or choice(self.item, self.session, self.name, self.record.environment)
+
+    @property
+    def _is_low_precision(self) -> bool:
+        return not self.record.precision.startswith("float64")
 
     @property
     def is_elsewhere(self) -> bool:
         """Whether a low-precision record is held against the baseline of another environment."""
         return self.choice is not None and not self.choice.is_of(self.record.environment)
+
+    @property
+    def is_others(self) -> bool:
+        """Whether that baseline is one of another environment alone, which no result of this one may replace."""
+        return self.is_elsewhere and self.path != self.shared_path
 
     @property
     def chosen_text(self) -> str:
@@ -90,6 +99,8 @@ class Checked:
     @property
     def _has_own(self) -> bool:
         """Whether the baseline that is written is that of this environment alone."""
+        if not self._is_low_precision:
+            return False
         return self._own_path.exists() or (self.session.adds_environment and self.is_elsewhere)
 
     @property

@@ -30,7 +30,8 @@ def failure(comparison: "Comparison", checked: Checked, baseline: "Record") -> t
         checked.path,
         comparison.record.to_text().encode(),
         difference=report.difference(comparison),
-        obstacle=_obstacle(baseline),
+        obstacle=_obstacle(checked, baseline),
+        command=f"{checked.accept} --add-environment" if checked.is_others else checked.accept,
     )
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
@@ -43,8 +44,10 @@ def failure(comparison: "Comparison", checked: Checked, baseline: "Record") -> t
     return report.failure(comparison, test=item.nodeid, look=look, accept=accept, chosen=chosen), accept
 
 
-def _obstacle(baseline: "Record") -> str:
-    """Say what of a baseline only a training can make anew."""
+def _obstacle(checked: Checked, baseline: "Record") -> str:
+    """Say what of a baseline only a training can make anew, or why this one's result cannot."""
+    if checked.is_others:
+        return "it is the baseline of another environment, and this one has none yet"
     if baseline.calibration:
         return "its states and thresholds are made while it trains"
     return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""

@@ -18,7 +18,14 @@ __all__ = ["accept_command", "keep", "withdrawn"]
 
 
 def keep(
-    item: pytest.Item, session: Session, baseline: Path, data: bytes, *, difference: str, obstacle: str = ""
+    item: pytest.Item,
+    session: Session,
+    baseline: Path,
+    data: bytes,
+    *,
+    difference: str,
+    obstacle: str = "",
+    command: str = "",
 ) -> tuple[Path | None, str]:
     """Keep the result of a failed comparison.
 
@@ -29,12 +36,13 @@ def keep(
         data: the result.
         difference: in words.
         obstacle: what the result lacks to be a whole baseline; empty if nothing.
+        command: the command line that makes the baseline by training again, where it is not the usual one.
 
     Returns:
         The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command line
         that makes it the baseline.
     """
-    root, command = session.config.rootpath, regenerate_command(item, session)
+    root, command = session.config.rootpath, command or regenerate_command(item, session)
     if not baseline.is_relative_to(root):
         return None, command
     if _is_other_device(item):

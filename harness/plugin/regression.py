@@ -13,6 +13,7 @@ from harness.comparison import compare
 from harness.environment import describe
 from harness.errors import BaselineEnvironmentError, CheckedTwiceError, NoSeedsError
 from harness.events import MEASURED_TIMES, read_events
+from harness.nearest import others
 from harness.plugin import devices, evidence, offers, pictures
 from harness.plugin.checked import Checked, choice, regenerate_command
 from harness.plugin.failure import failure
@@ -21,6 +22,7 @@ from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.results import equivalence_result, power_result, training_result
 from harness.thresholds import IN_EVENT_FILES
+from harness.variation import current
 
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class TrainingRegression:
         return None  # a training that is judged by its results goes its own way
 
     def _stored(self, name: str) -> "States | None":
-        environment = describe(devices.device_of(self._item) or "cpu")
+        environment = describe(devices.device_of(self._item) or "cpu") | {"threads": str(current().threads)}
         chosen = choice(self._item, self._session, name, environment)
         if chosen is None:  # `check` will say so
             return None
@@ -210,7 +212,7 @@ class TrainingRegression:
 
     def _withdraw(self, checked: Checked) -> None:
         """Forget what an earlier session kept of a failure."""
-        for path in {checked.path, checked.shared_path}:
+        for path in {checked.path, checked.shared_path, *others(checked.shared_path)}:
             offers.withdrawn(self._item, self._session, path)
         pictures.forget(checked.pictures)
 

@@ -36,14 +36,19 @@ def select(
         raise NotGeneratingError(option=options[0])
     wanted = {item.nodeid for item in items if item.nodeid in files}
     if "--only-missing" in options:
-        wanted = {nodeid for nodeid in wanted if not all(_exists(session, file) for file in files[nodeid])}
+        wanted = {nodeid for nodeid in wanted if not all(_stands(session, file) for file in files[nodeid])}
     if "--only-failing" in options:
         wanted &= {candidate.test for candidate in candidates(session.failed)}
     _keep(config, items, wanted)
 
 
-def _exists(session: Session, file: str) -> bool:
-    """Tell whether a test has a baseline; records may have a name of their own after a comma."""
+def _stands(session: Session, file: str) -> bool:
+    """Tell whether a test has a baseline; records may have a name of their own after a comma.
+
+    Whether a record has one of this environment too, where such are added, shows when it has been trained.
+    """
+    if session.adds_environment and file.endswith(".json"):
+        return False
     stem, _, extension = file.rpartition(".")
     others = session.baselines.glob(f"{glob.escape(stem)},*.{extension}")
     return (session.baselines / file).exists() or any(others)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness import calibration
+from harness.candidates import candidates
 from harness.record import Record
 from tests.plugin.test_low_precision import LOOP
 
@@ -143,3 +144,72 @@ def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, 
         file.unlink()
 
     project.run("-o", "strict=true").assert_outcomes(passed=1)
+
+
+OTHERS = "test_loop-test_my_trainer,@aaaaaaaaaaaa.json"
+
+
+@pytest.fixture
+def nearer(loop):
+    """The project with another environment's own baseline, which is nearer than the shared one."""
+    (loop.baselines / OTHERS).write_bytes((loop.baselines / SHARED).read_bytes())
+    move(loop, "0.0.0", file=OTHERS)
+    record = Record.from_text((loop.baselines / SHARED).read_text())
+    shared = replace(record, environment=record.environment | {"system": "Plan 9"})
+    (loop.baselines / SHARED).write_text(shared.to_text())
+    return loop
+
+
+def test_no_result_becomes_the_baseline_of_another_environment(nearer):
+    """That one would be red over it, or worse; the failure prints the command that adds one here."""
+    nearer.edit("lr=0.1", "lr=0.2", file="test_loop.py")
+    result = nearer.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"  accept     pytest {TEST} --mpl-generate-path=baselines {ADD}"])
+    [kept] = candidates(nearer.path / "build" / "harness" / "failed")
+    assert kept.file == OTHERS
+    assert kept.obstacle
+
+
+def test_a_failure_beside_another_environment_is_forgotten_when_this_one_has_its_own(nearer):
+    """`harness accept` takes nothing that a later run has judged."""
+    nearer.edit("lr=0.1", "lr=0.2", file="test_loop.py")
+    nearer.run().assert_outcomes(failed=1)
+    nearer.generate(ADD)
+
+    assert not candidates(nearer.path / "build" / "harness" / "failed")
+
+
+def test_beside_its_own_baseline_no_other_is_read(loop):
+    """A broken one is for its environment to make anew: the command of this one's message could not."""
+    move(loop, "2.0.0")
+    loop.generate(ADD)
+    (loop.baselines / SHARED).write_text("{")
+
+    loop.run("-o", "strict=true").assert_outcomes(passed=1)
+
+
+def test_a_training_that_changes_to_float64_leaves_its_environments_behind(loop):
+    """What is written is what is compared, and --strict has nothing against it."""
+    move(loop, "2.0.0")
+    loop.generate(ADD)
+    loop.edit('precision="float32"', 'precision="float64"', file="test_loop.py")
+    loop.edit("seed=0", "seed=0, states=training_regression.states()", file="test_loop.py")
+    loop.generate()
+    move(loop, "2.0.0")
+    result = loop.run("-o", "strict=true")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*another environment*")
+
+
+def test_only_missing_environments_are_added(loop):
+    """A test that has a baseline may have none here; one that has is left alone."""
+    move(loop, "2.0.0")
+    loop.generate("--only-missing", ADD)
+    before = loop.files()
+    assert len(own(loop)) == 1
+
+    loop.edit("lr=0.1", "lr=0.2", file="test_loop.py")
+    assert loop.generate("--only-missing", ADD) == before
