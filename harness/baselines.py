@@ -46,6 +46,8 @@ SUFFIXES = (".json", ".png", ".safetensors")
 
 _LONGEST_NAME = 200
 _HASH_DIGITS = 12
+_DRAWING = ("matplotlib", "freetype")
+"""Entries of a figure's provenance that tell what drew it."""
 
 
 def baseline_name(nodeid: str, device: str | None = None) -> str:
@@ -220,7 +222,8 @@ def _holds(path: Path, data: bytes) -> bool:
 def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
     """Write a figure as a baseline: wholly or not at all.
 
-    A stored figure that differs in its provenance only stays as it is.
+    A stored figure that differs in its provenance only stays as it is, unless other versions drew it: once written by
+    the present ones, it is held against them to the pixel.
 
     Args:
         path: its file.
@@ -232,7 +235,9 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
     """
     try:
         stored = _readable(path)
-        if png.annotations(stored) and png.plain(stored) == png.plain(data):
+        former = png.annotations(stored)
+        by_the_same = all(former.get(name) == about.get(name) for name in _DRAWING)
+        if former and by_the_same and png.plain(stored) == png.plain(data):
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, png.annotated(data, about))

@@ -200,3 +200,18 @@ def test_a_figure_that_fails_by_its_hash_is_not_said_to_be_redrawn(upgraded):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["The comparison to the baseline image succeeded."])
     result.stdout.no_fnmatch_line("*redrawn from*")
+
+
+def test_regenerating_ends_the_leniency(upgraded):
+    """A picture that is the same under both versions was drawn by the present ones then: a changed drawing is red."""
+    upgraded.edit(", labelled=True", "")
+    upgraded.generate()
+    path = upgraded.baselines / FIGURE
+    data = path.read_bytes()
+    path.write_bytes(png.annotated(data, png.annotations(data) | OLD))
+    upgraded.generate()
+    upgraded.edit("loss_curve", "accuracy_curve")
+    result = upgraded.run("--mpl")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*redrawn from*")
