@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from harness.errors import HarnessError, OutputWriteError
 from harness.plugin.counts import Counts
@@ -106,7 +107,7 @@ class Outcome:
         if self._history:
             from harness.history import remember
 
-            with self.noted():
+            with self.noted(), FileLock(self._folder / ".history.lock"):  # another session may add to it now
                 self.results = remember(self._history, self.results)
         if self.results:
             with self.noted():

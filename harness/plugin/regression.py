@@ -186,7 +186,9 @@ class TrainingRegression:
         counts = self._session.counts
         counts.records_compared += 1
         text, accept = report.note(comparison, chosen=checked.chosen_text), checked.accept
-        if comparison.verdict == "drift" or comparison.renamed or checked.is_elsewhere:
+        in_event_files = checked.record.precision.endswith(IN_EVENT_FILES)  # whose margin is another
+        same = comparison.verdict == "same"
+        if comparison.verdict == "drift" or comparison.renamed or (same and (in_event_files or checked.is_elsewhere)):
             counts.notes.append(text)
         counts.drifted += comparison.verdict == "drift"
         failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
@@ -196,9 +198,7 @@ class TrainingRegression:
         self._session.outcome.add(self._item, training_result(check, comparison, passed=not failed, text=text))
         if failed:
             pytest.fail(text, pytrace=False)
-        if comparison.verdict == "same" and checked.record.precision.endswith(IN_EVENT_FILES):
-            counts.notes.append(text)  # its margin is another
-        elif comparison.verdict == "same":
+        if same and not in_event_files:
             counts.passed += 1
             counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
         if self._session.measures_power:

@@ -111,6 +111,7 @@ def test_a_failure_says_which_baseline_it_speaks_of(loop):
         ["  baseline   the nearest of 2, none of this environment (torch 2.[01].0 -> *)", "  changed    torch 2* -> *"]
     )
     result.stdout.no_fnmatch_line("*that no test claims*")
+    result.stdout.no_fnmatch_line("training, float32, cpu: different*")
 
 
 def test_adding_needs_writing(loop):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from filelock import FileLock, Timeout
 
 from harness.commands import main
 
@@ -166,3 +167,20 @@ def test_margins_are_kept_where_the_project_wants_them(project):
     assert [len(result["history"]) for result in results(project).values()] == [1]
     refused = project.run("--mpl", "--training-history=baselines")
     refused.stderr.fnmatch_lines(["ERROR: the history of margins cannot be kept: Is a directory"])
+
+
+def test_sessions_that_end_at_once_add_to_the_history_one_after_another(project, monkeypatch):
+    """While one reads and writes it, another waits, so that no margin is lost."""
+    project.generate()
+    held = []
+
+    def remember(_, results):
+        with pytest.raises(Timeout):
+            FileLock(project.path / "build/harness/.history.lock").acquire(blocking=False)
+        held.append(True)
+        return results
+
+    monkeypatch.setattr("harness.history.remember", remember)
+    project.run("--mpl", "--training-history=margins.jsonl").assert_outcomes(passed=2)
+
+    assert held

@@ -1,6 +1,7 @@
 """Promises beside pytest-xdist: a training once over all workers, room for each, the verdicts of one process."""
 
 import functools
+import json
 import threading
 from dataclasses import replace
 from operator import attrgetter
@@ -13,7 +14,7 @@ from harness.errors import OutputWriteError
 from harness.plugin.shared import Alone, Shared
 from harness.record import Record, Stream
 from harness.states import States
-from tests.plugin.conftest import GATE
+from tests.plugin.conftest import GATE, GENERATE, SMALL
 from tests.test_report import a_record
 
 
@@ -56,6 +57,34 @@ def test_workers_come_to_the_verdicts_of_one_process(project):
     result.stdout.fnmatch_lines(["2 trainings in *", "8 compared (4 records, 4 figures), *", "accept all 4: *"])
     first = "training differs from its baseline from step 0 on: schedule, learning rate of the group of conv1.weight"
     assert sum(line.startswith(first) for line in result.outlines) == 2
+
+
+FLAKY = """
+from pathlib import Path
+
+def test_flaky(training, training_regression):
+    training_regression.check(training(RECIPE))
+    tried = Path(__file__).with_name("tried")
+    if not tried.exists():
+        tried.touch()
+        raise OSError("no network")
+"""
+
+
+def test_a_rerun_of_a_flaky_test_neither_trains_nor_reports_twice(project):
+    """pytest-rerunfailures tries it again in its worker."""
+    pytest.importorskip("pytest_rerunfailures")
+    project.generate()
+    project.write(test_flaky=SMALL + FLAKY)
+    project.run(GENERATE, "test_flaky.py")
+    options = ["-p", "no:randomly", "--mpl", "-n", "2", "--dist", "load", "--reruns", "1"]
+    (project.path / "tried").unlink()
+    result = project.pytester.runpytest_inprocess(*options)
+    report = json.loads((project.path / "build/harness/results.json").read_text())
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 training in *", "*3 passed, 1 rerun in *"])
+    assert len(report["results"]) == 3
 
 
 def test_a_shared_training_is_what_was_trained(shared):
