@@ -1,6 +1,8 @@
 """A folder that one session has to itself, though two may run at once."""
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +15,15 @@ __all__ = ["own_folder"]
 def own_folder(folder: Path, cleanup: Callable[[Callable[[], None]], None]) -> Path:
     """Return a folder, or one beside it if another session has it now.
 
-    Where no lock can be made, neither can the folder: whoever writes to it will say so.
+    The lock is among the temporary files: a project that has no test of ours is left as it is. Where none can be made,
+    sessions share the folder.
 
     Args:
         folder: wanted.
         cleanup: takes what is to be called when the session ends.
     """
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    key = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir(), f".training-regression-{key}.lock"))
     try:
         lock.acquire(blocking=False)
     except Timeout:

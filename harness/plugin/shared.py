@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Alone", "Shared"]
 
+_POLL_SECONDS = 0.05
+
 Trained = tuple["Record", "States | None"]
 """A training's record, and the states that it kept on its way, if it was to."""
 
@@ -132,14 +134,12 @@ class Shared(Alone):
 
 
 def _first_free(locks: list[FileLock]) -> FileLock:
-    """Take the first lock that nobody holds; if all are held, wait for one."""
-    for lock in locks:
-        with contextlib.suppress(Timeout):
-            lock.acquire(blocking=False)
-            return lock
-    lock = locks[os.getpid() % len(locks)]
-    lock.acquire()
-    return lock
+    """Take a lock that nobody holds; if all are held, wait until one is not."""
+    while True:
+        for lock in locks:
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=_POLL_SECONDS)
+                return lock
 
 
 def _name(recipe: "Recipe", device: str) -> str:

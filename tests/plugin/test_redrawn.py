@@ -11,8 +11,8 @@ from tests.plugin.conftest import SMALL
 
 
 FIGURE = "test_gate-test_curve.png"
-OLD = {"matplotlib": "3.10.8", "freetype": "2.6.1"}
-CHANGED = "matplotlib 3.10.8 -> *, freetype 2.6.1 -> *"
+OLD = {"matplotlib": "3.0.3", "freetype": "2.3.0"}
+CHANGED = "matplotlib 3.0.3 -> *, freetype 2.3.0 -> *"
 
 LABELLED = (
     SMALL
@@ -63,7 +63,7 @@ def test_a_baseline_of_another_matplotlib_is_redrawn_from_its_record(upgraded):
         ]
     )
     assert upgraded.files() == before
-    assert "the figure is its baseline&#x27;s, redrawn from its record (matplotlib 3.10.8 -&gt; " in html(upgraded)
+    assert "the figure is its baseline&#x27;s, redrawn from its record (matplotlib 3.0.3 -&gt; " in html(upgraded)
     compared = upgraded.path / "build" / "harness" / "figures" / "test_gate-test_curve=cpu"
     assert (compared / "baseline.png").read_bytes() == (compared / "redrawn.png").read_bytes()
 

@@ -59,6 +59,14 @@ def test_workers_come_to_the_verdicts_of_one_process(project):
     assert sum(line.startswith(first) for line in result.outlines) == 2
 
 
+def test_workers_leave_a_project_without_tests_of_ours_as_it_is(project):
+    """Whoever merely has the plugin installed finds no folder of ours."""
+    (project.path / "test_gate.py").write_text("def test_plain():\n    pass\n")
+    project.run("-n", "1").assert_outcomes(passed=1)
+
+    assert not (project.path / "build").exists()
+
+
 FLAKY = """
 from pathlib import Path
 
