@@ -1,11 +1,14 @@
 """Settings that all tests share."""
 
-from hypothesis import settings
+import contextlib
 
 
 pytest_plugins = ["pytester"]
 collect_ignore = ["tests/examples"]  # projects of their own, which tests/test_examples.py runs
 
-# no deadline: a slow machine is not a failure; the same examples everywhere: neither is bad luck
-settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("suite")
+with contextlib.suppress(ModuleNotFoundError):  # the gate runs without the extra `test`
+    from hypothesis import settings
+
+    # no deadline: a slow machine is not a failure; the same examples everywhere: neither is bad luck
+    settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+    settings.load_profile("suite")

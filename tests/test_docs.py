@@ -1,6 +1,9 @@
 """Promises of the README: what it shows is what happens."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,23 @@ def test_the_first_example_runs_and_fails_as_shown(project):  # noqa: F811 - the
 def undated(line):
     """A line of a failure without the time at which its baseline was made."""
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE", line)
+
+
+EXTRAS = ("hypothesis", "xdist", "pytest_rerunfailures", "lightning", "transformers", "accelerate", "ignite")
+
+
+def test_the_gate_is_collected_without_any_extra():
+    """The first command block installs none, so that nothing on the gate's way may import one."""
+    program = (
+        f"import sys, pytest\nsys.modules.update(dict.fromkeys({EXTRAS}))\n"  # None: importing it fails
+        "sys.exit(pytest.main(['--collect-only', '-q', '--mpl', '-p', 'pytest_mpl.plugin', '-p', 'harness.plugin']))"
+    )
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tests/gate/test_shipped_recipes.py" in done.stdout
 
 
 def test_the_first_example_is_short():
