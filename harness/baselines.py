@@ -24,6 +24,7 @@ from harness.errors import (
     StatesError,
 )
 from harness.files import LARGEST_FILE, read, write
+from harness.provenance import DRAWING
 from harness.record import Record
 
 
@@ -46,9 +47,6 @@ SUFFIXES = (".json", ".png", ".safetensors")
 
 _LONGEST_NAME = 200
 _HASH_DIGITS = 12
-_DRAWING = ("matplotlib", "freetype")
-"""Entries of a figure's provenance that tell what drew it."""
-
 
 def baseline_name(nodeid: str, device: str | None = None) -> str:
     """Return the file name, without suffix, of a test's baseline.
@@ -236,7 +234,7 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
     try:
         stored = _readable(path)
         former = png.annotations(stored)
-        by_the_same = all(former.get(name) == about.get(name) for name in _DRAWING)
+        by_the_same = all(former.get(name) == about.get(name) for name in DRAWING)
         if former and by_the_same and png.plain(stored) == png.plain(data):
             return
         path.parent.mkdir(parents=True, exist_ok=True)

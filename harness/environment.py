@@ -4,13 +4,13 @@ import functools
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import DevicePrecisionError, NoDeviceError, UnknownDeviceError
 
 
-__all__ = ["DEVICES", "available_devices", "describe", "differences", "require_device"]
+__all__ = ["DEVICES", "available_devices", "describe", "differences", "in_words", "require_device"]
 
 DEVICES = ("cpu", "cuda", "mps")
 """Kinds of device that a training can run on."""
@@ -106,3 +106,8 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[tuple
     names = [*now, *(name for name in before if name not in now)]
     pairs = ((name, before.get(name, "absent"), now.get(name, "absent")) for name in names)
     return [(name, former, present) for name, former, present in pairs if former != present]
+
+
+def in_words(changed: Iterable[tuple[str, object, object]]) -> list[str]:
+    """Return a text for each name, former and present value, as `differences` gives them."""
+    return [f"{name} {former} -> {present}" for name, former, present in changed]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.baselines import load_baseline
-from harness.environment import differences
+from harness.environment import differences, in_words
+from harness.record import Record
 
 
 __all__ = ["Choice", "beside", "nearest", "others"]
@@ -26,13 +27,18 @@ class Choice:
 
     Args:
         path: its file.
-        environment: that it was made in.
+        baseline: what it holds.
         stored: baselines to choose from.
     """
 
     path: Path
-    environment: Environment
+    baseline: Record
     stored: int
+
+    @property
+    def environment(self) -> Environment:
+        """Where the baseline was made."""
+        return self.baseline.environment
 
     def is_of(self, environment: Environment) -> bool:
         """Tell whether the baseline was made in an environment."""
@@ -40,8 +46,7 @@ class Choice:
 
     def text(self, environment: Environment) -> str:
         """Return the choice for a training in an environment in words; empty where there was none, and no need."""
-        changed = differences(self.environment, environment)
-        changes = ", ".join(f"{name} {former} -> {present}" for name, former, present in changed)
+        changes = ", ".join(in_words(differences(self.environment, environment)))
         if self.stored == 1:
             return f"made in another environment ({changes})" if changes else ""
         if not changes:
@@ -67,12 +72,12 @@ def nearest(path: Path, environment: Environment, command: str, shown: Path | No
     files = [file for file in (path, *others(path)) if file.exists()]
     own = beside(path, environment)
     stored = {
-        file: load_baseline(file, command, (shown or path).with_name(file.name)).environment
+        file: load_baseline(file, command, (shown or path).with_name(file.name))
         for file in ([own] if own in files else files)
     }
     if not stored:
         return None
-    chosen = min(stored, key=lambda file: _distance(stored[file], environment))  # of equals the first
+    chosen = min(stored, key=lambda file: _distance(stored[file].environment, environment))  # of equals the first
     return Choice(chosen, stored[chosen], len(files))
 
 

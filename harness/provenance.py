@@ -12,6 +12,7 @@ from pathlib import Path
 
 __all__ = [
     "ABOUT",
+    "DRAWING",
     "changed_sources",
     "command_text",
     "commit_date",
@@ -24,6 +25,9 @@ __all__ = [
 
 ABOUT = ("made", "command", "reason")
 """Entries that say when, how and why; the others say with what, and are worth naming when they have changed."""
+
+DRAWING = ("matplotlib", "freetype")
+"""Entries that say what drew a figure."""
 
 _GIT_SECONDS = 10
 _EDITED = "edited while the tests ran"
@@ -54,8 +58,8 @@ def provenance(root: Path, command: str, reason: str = "") -> dict[str, str]:
 
 
 def drawing_versions() -> dict[str, str]:
-    """Return the versions of what draws figures, name to text."""
-    return {"matplotlib": _version("matplotlib"), "freetype": _freetype()}
+    """Return the versions of what draws figures, name (of `DRAWING`) to text."""
+    return dict(zip(DRAWING, (_version("matplotlib"), _freetype()), strict=True))
 
 
 def is_reason(text: str) -> bool:

@@ -10,13 +10,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def printed(benchmark, *options):
+    """What a benchmark prints, if it comes to its end."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{benchmark}", *options]
+    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return pytest.LineMatcher(result.stdout.splitlines())
+
+
 def test_step_prints_its_table(monkeypatch):
     """Even a tiny budget gives every row, whole trainings too; those have no limit."""
     monkeypatch.delenv("HARNESS_CIFAR10", raising=False)  # so that the embedded set serves
-    command = [sys.executable, "-m", "tests.benchmarks.step", "--seconds", "2"]
-    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stderr
-    pytest.LineMatcher(result.stdout.splitlines()).fnmatch_lines(
+    printed("step", "--seconds", "2").fnmatch_lines(
         [
             "torch *, 1 thread, *",
             "data: synthetic;*",
@@ -36,10 +41,7 @@ def test_step_prints_its_table(monkeypatch):
 
 def test_collection_prints_its_table():
     """Each way to collect the same tests has its seconds and its ratio."""
-    command = [sys.executable, "-m", "tests.benchmarks.collection", "--files", "1", "--rounds", "1"]
-    result = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stderr
-    pytest.LineMatcher(result.stdout.splitlines()).fnmatch_lines(
+    printed("collection", "--files", "1", "--rounds", "1").fnmatch_lines(
         [
             "collecting 100 tests, median of 1 rounds",
             "pytest-mpl alone * s   with the plugin over it *",

@@ -129,6 +129,8 @@ class Checked:
         Raises:
             BaselineError: it is missing or broken.
         """
+        if self.choice:
+            return self.choice.baseline
         return load_baseline(self.path, self.accept, self.session.shown(self.path))
 
     def stored_states(self, baseline: "Record") -> "States | None":
@@ -145,7 +147,7 @@ class Checked:
         """Return the states that this training kept on its way, if it is in low precision and could keep any."""
         training = self.session.training_of(self.record)
         states = training.states if training else self.filled
-        return states if states and states.steps and self.record.precision != "float64" else None
+        return states if states and states.steps and self._is_low_precision else None
 
     @property
     def is_recipes(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from harness import png
 from harness.baselines import baseline_name
+from harness.environment import in_words
 from harness.errors import RecordError
 from harness.files import read
 from harness.plugin.figure_settings import MARKER, baseline_of, is_ours
@@ -191,4 +192,4 @@ def changed_versions(path: Path) -> str:
         return ""
     now = drawing_versions().items()
     changed = ((name, former[name], text) for name, text in now if former.get(name, text) != text)
-    return ", ".join(f"{name} {before} -> {text}" for name, before, text in changed)
+    return ", ".join(in_words(changed))

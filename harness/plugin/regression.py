@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import report
-from harness.baselines import load_baseline, load_states, save_baseline
+from harness.baselines import load_states, save_baseline
 from harness.comparison import compare
 from harness.environment import describe
 from harness.errors import BaselineEnvironmentError, CheckedTwiceError, NoSeedsError
@@ -83,8 +83,7 @@ class TrainingRegression:
             return None
         self._chosen[name] = chosen
         command, shown = regenerate_command(self._item, self._session), self._session.shown(chosen.path)
-        baseline = load_baseline(chosen.path, command, shown)
-        return load_states(chosen.path, baseline, command, shown) if baseline.calibration else None
+        return load_states(chosen.path, chosen.baseline, command, shown) if chosen.baseline.calibration else None
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from harness.comparison import Comparison, Deviation
+from harness.environment import in_words
 from harness.provenance import ABOUT
 from harness.record import Record
 from harness.report.words import commit_text, count, number, stream_text, title
@@ -105,8 +106,8 @@ def _renamed(comparison: Comparison) -> str:
 
 
 def _changed(comparison: Comparison) -> str:
-    recipe = [f"recipe: {name} {before} -> {now}" for name, before, now in comparison.recipe]
-    around = [f"{name} {before} -> {now}" for name, before, now in comparison.environment + _sources(comparison)]
+    recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
+    around = in_words(comparison.environment + _sources(comparison))
     return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
 
 
