@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from harness.deviations import Deviation, Divergence, exact, stream_deviations
@@ -28,10 +29,8 @@ class Comparison:
     Args:
         baseline: the committed record, its tensors named as in the present one.
         record: the present one.
-        deviations: every value beyond its threshold, in causal order.
-        largest: largest deviation of any number, within the threshold or not; 0.0 for equal records.
-        num_values: values that were compared.
-        num_streams: streams that were compared.
+        points: every value that was compared, within its threshold or not: structure and data set first, then stream
+            by stream.
         environment: (name, former, present) of what changed around the training.
         recipe: (field, former, present) of what changed in the recipe.
         renamed: (former, present) names of tensors that were matched by shape and order.
@@ -39,15 +38,33 @@ class Comparison:
 
     baseline: Record
     record: Record
-    deviations: tuple[Deviation, ...]
-    largest: float
-    num_values: int
-    num_streams: int
+    points: tuple[Deviation, ...]
     environment: tuple[tuple[str, str, str], ...]
     recipe: tuple[tuple[str, object, object], ...]
     renamed: tuple[tuple[str, str], ...]
 
+    @cached_property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Every value beyond its threshold, in causal order."""
+        beyond = (point for point in self.points if not point.size <= point.threshold)
+        return tuple(sorted(beyond, key=_causal_order))
+
+    @cached_property
+    def largest(self) -> float:
+        """Largest deviation of any number, within the threshold or not; 0.0 for equal records."""
+        return max((point.size for point in self.points), default=0.0)
+
     @property
+    def num_values(self) -> int:
+        """Values that were compared."""
+        return len(self.points)
+
+    @cached_property
+    def streams(self) -> frozenset[str]:
+        """Names of the streams that were compared."""
+        return frozenset(self.baseline.streams.keys() | self.record.streams.keys())
+
+    @cached_property
     def verdict(self) -> Verdict:
         """same, drift or different."""
         shifted = _shifted_weights(self.deviations, self.record)
@@ -93,16 +110,10 @@ def compare(baseline: Record, record: Record) -> Comparison:
     """
     baseline, renamed = in_names_of(record, baseline)
     environment = tuple(differences(baseline.environment, record.environment))
-    points = [*_structure(baseline, record), *stream_deviations(baseline, record)]
-    beyond = sorted((p for p in points if not p.size <= p.threshold), key=_causal_order)
-    largest = max((p.size for p in points), default=0.0)
     return Comparison(
         baseline=baseline,
         record=record,
-        deviations=tuple(beyond),
-        largest=largest,
-        num_values=len(points),
-        num_streams=len(baseline.streams.keys() | record.streams.keys()),
+        points=(*_structure(baseline, record), *stream_deviations(baseline, record)),
         environment=environment,
         recipe=tuple(_recipe(baseline.recipe, record.recipe)),
         renamed=tuple(renamed.items()),

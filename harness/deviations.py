@@ -32,7 +32,7 @@ class Divergence(NamedTuple):
     stream: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Deviation:
     """One value that is not its baseline's.
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from harness.comparison import Comparison
-from harness.deviations import Deviation, stream_deviations
+from harness.deviations import Deviation
 from harness.figures.canvas import COLOURS, GREY, blank, own_style
 from harness.figures.layers import heat_axes, layer_raster
 from harness.figures.series import check_length, shortened
@@ -56,7 +56,7 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     Raises:
         NoStreamError: the runs have more than a million steps.
     """
-    points = list(stream_deviations(comparison.baseline, comparison.record))
+    points = [point for point in comparison.points if point.stream in comparison.streams]
     steps = 1 + max((point.step for point in points), default=0)
     check_length(comparison.record, steps, "deviations")
     rows = _rows(points, steps)

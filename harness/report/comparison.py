@@ -89,10 +89,9 @@ def _then(comparison: Comparison) -> str:
         if deviation.stage != comparison.deviations[0].stage:
             later.setdefault(deviation.stage, deviation)
     texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
-    known = comparison.baseline.streams.keys() | comparison.record.streams.keys()
-    streams = len(known & {deviation.stream for deviation in comparison.deviations})
+    streams = len(comparison.streams & {deviation.stream for deviation in comparison.deviations})
     values = f"{count(len(comparison.deviations))} of {count(comparison.num_values)} values"
-    return "; ".join([*texts, f"{values} in {streams} of {comparison.num_streams} streams"])
+    return "; ".join([*texts, f"{values} in {streams} of {len(comparison.streams)} streams"])
 
 
 def _grows(comparison: Comparison) -> str:

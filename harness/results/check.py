@@ -65,7 +65,7 @@ def training_result(check: Check, comparison: Comparison, *, passed: bool, text:
         largest=plain(comparison.largest),
         num_deviations=len(comparison.deviations),
         num_values=comparison.num_values,
-        num_streams=comparison.num_streams,
+        num_streams=len(comparison.streams),
         unchanged=list(comparison.unchanged),
         renamed=_changes((former, former, present) for former, present in comparison.renamed),
         environment=_changes(comparison.environment),

@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import TypeVar
 
 from harness.comparison import Comparison, Deviation
-from harness.deviations import stream_deviations
 from harness.record import Stream
 from harness.results.parts import Curve, Profile, plain
 
@@ -74,11 +72,10 @@ def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 def profile(comparison: Comparison) -> Profile:
     """Return, for each step, the deviation that takes most of its threshold."""
     worst: dict[int, Deviation] = {}
-    deviations = stream_deviations(comparison.baseline, comparison.record)
-    for deviation in chain(comparison.deviations, deviations):
-        former = worst.get(deviation.step)
-        if former is None or _rank(deviation) > _rank(former):
-            worst[deviation.step] = deviation
+    for point in comparison.points:
+        former = worst.get(point.step)
+        if former is None or _rank(point) > _rank(former):
+            worst[point.step] = point
     points = [worst[step] for step in sorted(worst)]
     if len(points) > _POINTS:
         points = [max(bucket, key=_rank) for bucket in _buckets(points, _POINTS)]
