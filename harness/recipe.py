@@ -46,17 +46,17 @@ class Recipe:
     """Seed of initialisation, data order, augmentation and dropout; each has a generator of its own."""
     name: str = ""
     """What the training is called in reports; the model's name if empty."""
-    width: int = 16
+    width: int = 12
     """Channels of the first convolution of a shipped model."""
     dropout: float = 0.1
     """Probability of a shipped model's dropout, where it has one."""
     epochs: int = 3
     """Passes over the training images."""
-    train_images: int = 1000
+    train_images: int = 276
     """Training images in use: the first of the data set."""
-    test_images: int = 500
+    test_images: int = 100
     """Test images in use: the first of the data set."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Images an optimizer step; the last batch of an epoch may be smaller."""
     accumulation: int = 2
     """Micro-batches an optimizer step."""
@@ -64,7 +64,7 @@ class Recipe:
     """Random crop with padding 4 and horizontal flip."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """torch.optim.SGD or AdamW."""
-    learning_rate: float = 0.05
+    learning_rate: float = 0.25
     """Peak learning rate."""
     momentum: float = 0.9
     """Momentum of SGD."""

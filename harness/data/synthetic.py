@@ -23,10 +23,8 @@ SHA256 = "39d533172837660632927e3626ea263a75b872ae587076aa6b33552d1271013c"
 
 _PARAMETERS = 16  # random bytes an image for everything but the noise
 _THICKNESS = 3  # of rings, frames and stripes, in pixels
-# An image's contrast is halved this many times: a quarter of the images is faint, a quarter drowns in noise.
-# With 16/32/64 channels, rate 0.05 and batches of 64, measured on five seeds, 46 to 62 % of the test images
-# are right after 48 steps; a linear model gets 19 %.
-_FADING = np.array([0, 0, 1, 4], dtype=np.int16)
+# With 16/32/64 channels, rate 0.05 and batches of 64, measured on five seeds, 51 to 78 % of the test images are right
+# after 48 steps; a linear model gets 18 to 20 %.
 
 Integers = NDArray[np.int16]
 Mask = NDArray[np.bool_]
@@ -101,12 +99,12 @@ _SHAPES: tuple[Shape, ...] = (
 
 
 def _random_bytes(images: int) -> tuple[Integers, Integers]:
-    """Random bytes 0 to 255: of shape (N, _PARAMETERS), and as noise of shape (N, SIDE, SIDE, 3)."""
-    per_image = _PARAMETERS + SIDE * SIDE * 3
+    """Random bytes 0 to 255: of shape (N, _PARAMETERS), and as noise of shape (N, SIDE, SIDE, 1)."""
+    per_image = _PARAMETERS + SIDE * SIDE
     words = np.random.PCG64(SEED).random_raw(images * per_image // 8)
     # "<u8" fixes the order of the bytes within a word on big-endian machines
     bytes_NB = words.astype("<u8").view(np.uint8).reshape(images, per_image).astype(np.int16)
-    return bytes_NB[:, :_PARAMETERS], bytes_NB[:, _PARAMETERS:].reshape(images, SIDE, SIDE, 3)
+    return bytes_NB[:, :_PARAMETERS], bytes_NB[:, _PARAMETERS:].reshape(images, SIDE, SIDE, 1)
 
 
 def _masks(bytes_NB: Integers, labels_N: NDArray[np.int64]) -> Mask:
@@ -122,26 +120,27 @@ def _masks(bytes_NB: Integers, labels_N: NDArray[np.int64]) -> Mask:
     return masks_NHW
 
 
-def _images(bytes_NB: Integers, noise_NHWC: Integers, masks_NHW: Mask) -> NDArray[np.uint8]:
+def _images(bytes_NB: Integers, noise_NHW1: Integers, masks_NHW: Mask) -> NDArray[np.uint8]:
     """Colour the objects and their grounds, and add noise; shape (N, SIDE, SIDE, 3)."""
     middle_NC = 96 + bytes_NB[:, 3:6] % 64
-    contrast_NC = (88 + bytes_NB[:, 6:9] % 24) >> _FADING[bytes_NB[:, 12:13] % len(_FADING)]
+    contrast_NC = 88 + bytes_NB[:, 6:9] % 24
     # in each channel the object is as often darker as lighter, so that no single pixel tells the class
     sign_NC = bytes_NB[:, 9:12] % 2 * 2 - 1
     ground_NC = middle_NC - sign_NC * contrast_NC // 2
     object_NC = ground_NC + sign_NC * contrast_NC
     drawn_NHW1 = masks_NHW[..., None]
     images_NHWC: Integers = np.where(drawn_NHW1, object_NC[:, None, None], ground_NC[:, None, None])
+    # the same in the three channels, since colour that is noise would fill most of a record with its pictures
     # from 96 - 55 - 16 to 159 + 56 + 15: nothing leaves 0..255
-    return (images_NHWC + noise_NHWC % 32 - 16).astype(np.uint8)
+    return (images_NHWC + noise_NHW1 % 32 - 16).astype(np.uint8)
 
 
 def load() -> Dataset:
     """Draw the set named "synthetic": 2,000 training and 500 test images, the ten classes taking turns."""
     total = TRAIN_IMAGES + TEST_IMAGES
     labels_N = np.arange(total, dtype=np.int64) % len(_SHAPES)
-    bytes_NB, noise_NHWC = _random_bytes(total)
-    images_NHWC = torch.from_numpy(_images(bytes_NB, noise_NHWC, _masks(bytes_NB, labels_N)))
+    bytes_NB, noise_NHW1 = _random_bytes(total)
+    images_NHWC = torch.from_numpy(_images(bytes_NB, noise_NHW1, _masks(bytes_NB, labels_N)))
     labels = torch.from_numpy(labels_N)
     return Dataset(
         "synthetic",
