@@ -66,6 +66,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.nodeid == assignment.nodeid]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Import torch before the first training, where the tests run: not in the session that only deals them out."""
+    config = session.config
+    if not config.option.collectonly and not config.pluginmanager.hasplugin("dsession"):
+        from harness.plugin.imports import import_what_trains
+
+        import_what_trains(session.items)
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is compared with what."""
     return config.stash[SESSION].header()

@@ -145,14 +145,14 @@ class Checked:
 
     def kept_states(self) -> "States | None":
         """Return the states that this training kept on its way, if it is in low precision and could keep any."""
-        training = self.session.training_of(self.record)
+        training = self.session.trainings.of(self.record)
         states = training.states if training else self.filled
         return states if states and states.steps and self._is_low_precision else None
 
     @property
     def is_recipes(self) -> bool:
         """Whether the record came from `training(recipe)`, so that a rerun needs no process of its own."""
-        return self.session.training_of(self.record) is not None
+        return self.session.trainings.of(self.record) is not None
 
     def rerun(self, text: str, how: Rerun) -> "Record":
         """Run the training again: a recipe in this process if that will do, a watched loop in another.
@@ -164,7 +164,7 @@ class Checked:
         Raises:
             RerunError: it came to no end.
         """
-        training = self.session.training_of(self.record)
+        training = self.session.trainings.of(self.record)
         with self.session.workers.room(self.record.device):
             if training and not how.environment:
                 return self.session.retrain(training, how, text)

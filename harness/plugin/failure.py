@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["failure"]
 
 
-def failure(comparison: "Comparison", checked: Checked, baseline: "Record") -> tuple[str, str]:
+def failure(comparison: "Comparison", checked: Checked, baseline: "Record", drawn: bytes) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
     Args:
         comparison: with the baseline.
         checked: the record and its test.
         baseline: as it is stored.
+        drawn: the deviations, as a PNG file.
     """
     session, item = checked.session, checked.item
     kept, accept = offers.keep(
@@ -36,7 +37,7 @@ def failure(comparison: "Comparison", checked: Checked, baseline: "Record") -> t
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
     with session.outcome.noted():
-        look += [str(session.shown(path)) for path in pictures.draw(comparison, checked.pictures)]
+        look += [str(session.shown(path)) for path in pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
     present = dataclasses.replace(comparison.record, provenance=session.provenance)
     comparison = dataclasses.replace(comparison, record=present)

@@ -60,6 +60,11 @@ class Outcome:
         return self._folder / "report.html"
 
     @property
+    def failed(self) -> bool:
+        """Whether any check failed; known when the session ends."""
+        return not all(result["passed"] for result in self.results)
+
+    @property
     def markdown(self) -> Path:
         """File of the summary for pull requests."""
         return self._folder / "report.md"
@@ -115,19 +120,20 @@ class Outcome:
                 self.reported = True
 
     def _report(self) -> None:
-        """Write the files of the report: all, or none."""
+        """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
         from harness.files import write_all
-        from harness.page import page, pictures
         from harness.report import markdown
         from harness.results import to_text
 
-        texts = {
-            self.markdown: markdown(self.results),
-            self._folder / "results.json": to_text(self.results),
-            self.page: page(self.results, dict(pictures(self.results, self._folder))),
-        }
+        texts = {self.markdown: markdown(self.results), self._folder / "results.json": to_text(self.results)}
+        if self.failed:
+            from harness.page import page, pictures
+
+            texts[self.page] = page(self.results, dict(pictures(self.results, self._folder)))
         self._folder.mkdir(parents=True, exist_ok=True)
         write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
+        if not self.failed:
+            self.page.unlink(missing_ok=True)  # of an earlier session that was red
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:

@@ -181,7 +181,8 @@ class TrainingRegression:
             self._check_environment(checked)
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
-        self._session.runs.overlay(checked.record, comparison)
+        drawn = pictures.deviations(comparison) if comparison.verdict != "same" else b""
+        self._session.runs.overlay(checked.record, comparison, drawn)
         counts = self._session.counts
         counts.records_compared += 1
         text, accept = report.note(comparison, chosen=checked.chosen_text), checked.accept
@@ -192,7 +193,7 @@ class TrainingRegression:
         counts.drifted += comparison.verdict == "drift"
         failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
         if failed:
-            text, accept = failure(comparison, checked, baseline)
+            text, accept = failure(comparison, checked, baseline, drawn)
         check = dataclasses.replace(checked.check, accept=accept)
         self._session.outcome.add(self._item, training_result(check, comparison, passed=not failed, text=text))
         if failed:

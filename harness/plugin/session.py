@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,7 @@ from harness.plugin.rerun import Assignment, Rerun, Reruns
 from harness.plugin.runs import Runs
 from harness.plugin.settings import Settings
 from harness.plugin.shared import Alone, Shared
+from harness.plugin.trainings import Training, Trainings
 from harness.variation import varied
 
 
@@ -25,24 +26,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.states import States
 
-__all__ = ["SESSION", "Session", "Training"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """A recipe's training in this session.
-
-    Args:
-        recipe: what was trained.
-        device: on what.
-        record: what it did.
-        states: those that were kept on its way, of a low-precision training that becomes a baseline.
-    """
-
-    recipe: "Recipe"
-    device: str
-    record: "Record"
-    states: "States | None"
+__all__ = ["SESSION", "Session"]
 
 
 class Session(Settings):
@@ -56,9 +40,14 @@ class Session(Settings):
         self.assignment = Assignment.from_environment()
         self.reruns = Reruns(config)
         is_worker = hasattr(config, "workerinput") and not self.assignment
-        self.workers = Shared(self.outcome.kept / "trainings") if is_worker else Alone()
-        self.runs = Runs(self.workers)
-        self._trainings: dict[tuple[Recipe, str], Training] = {}
+        self.workers = Shared(self.shared) if is_worker else Alone()
+        self.runs = Runs(self.workers, labelled=bool(config.getoption("--tensorboard")))
+        self.trainings = Trainings(lambda: self.shared)
+
+    @property
+    def shared(self) -> Path:
+        """Folder of what the processes of this session leave for each other, and for later."""
+        return self.outcome.kept / "trainings"
 
     def finish(self) -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
@@ -88,15 +77,16 @@ class Session(Settings):
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet."""
-        key = (recipe, device)
-        if key not in self._trainings:
-            name = re.sub(r"[^\w.-]", "_", f"{recipe.title}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
-            run = name.lstrip(".")
-            (record, states), here = self.workers.trained(recipe, device, lambda: self._train(recipe, device, run))
-            if not here:
-                self.runs.adopt(record, self.tensorboard / run)
-            self._trainings[key] = Training(recipe, device, record, states)
-        return self._trainings[key].record
+        name = re.sub(r"[^\w.-]", "_", f"{recipe.title}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
+        run = name.lstrip(".")
+        training = self.trainings.get(recipe, device)
+        if training is None:
+            record, states = self.workers.trained(recipe, device, lambda: self._train(recipe, device, run))
+            training = Training(recipe, device, record, states)
+            self.trainings.add(training)
+        record = training.record
+        self.runs.adopt(record, self.tensorboard / run)
+        return record
 
     def _states(self, recipe: "Recipe") -> "States | None":
         """Return states to put back into a training, or to fill, if this session has a use for them."""
@@ -109,10 +99,6 @@ class Session(Settings):
         from harness.states import States
 
         return States() if self.generate_path else None
-
-    def training_of(self, record: "Record") -> Training | None:
-        """Return the training of a recipe that a record came from, or None if it is a watched loop's."""
-        return next((training for training in self._trainings.values() if training.record is record), None)
 
     def retrain(self, training: Training, how: Rerun, text: str) -> "Record":
         """Train a recipe again in this process and return the record.
@@ -145,7 +131,7 @@ class Session(Settings):
 
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
-        if self.runs.write(record, self.tensorboard / name, labelled=bool(self.config.getoption("--tensorboard"))):
+        if self.runs.write(record, self.tensorboard / name):
             from harness.report import training_line
 
             self.counts.trainings.append(training_line(record))

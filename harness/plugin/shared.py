@@ -32,8 +32,8 @@ Trained = tuple["Record", "States | None"]
 class Alone:
     """One process, which has the machine and its files to itself."""
 
-    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> tuple[Trained, bool]:
-        """Return a training's record and states, and whether it was this process that trained.
+    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> Trained:
+        """Return a training's record and states.
 
         Args:
             recipe: of the training.
@@ -43,7 +43,7 @@ class Alone:
         Raises:
             OutputWriteError: workers cannot lock each other out.
         """
-        return train(), True
+        return train()
 
     def guarded(self, name: str) -> AbstractContextManager[None]:
         """Keep other workers out of some files for a block.
@@ -74,16 +74,16 @@ class Shared(Alone):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> tuple[Trained, bool]:
+    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> Trained:
         """As for `Alone`; a training that fails is tried by the next worker, too, so that each test can say why."""
         if not (name := _name(recipe, device)):
-            return train(), True
+            return train()
         with self.guarded(name):
             if self._record(name).exists():
-                return self._read(name), False
+                return self._read(name)
             trained = train()
             self._write(name, *trained)
-            return trained, True
+            return trained
 
     @contextlib.contextmanager
     def guarded(self, name: str) -> Iterator[None]:

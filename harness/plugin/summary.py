@@ -70,8 +70,10 @@ def _report(session: Session) -> Iterator[str]:
         from harness.report import trends
 
         yield from trends(session.outcome.results)
-    if session.outcome.reported:
+    if session.outcome.reported and session.outcome.failed:
         yield f"report: {session.shown(session.outcome.page)}"
+    elif session.outcome.reported:
+        yield f"report: {session.shown(session.outcome.markdown)}; as a page: harness report --open"
 
 
 def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:

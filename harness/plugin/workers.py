@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError
+from harness.plugin.groups import ByTraining, write_groups
 from harness.plugin.rerun import command_line
 from harness.plugin.session import SESSION
 
@@ -26,6 +27,21 @@ class Workers:
             from harness.data import load_dataset
 
             load_dataset("cifar10", "download")
+
+    @pytest.hookimpl(tryfirst=True)  # before the worker tells its controller that it has collected
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the controller which tests share a training."""
+        state = session.config.stash[SESSION]
+        if hasattr(session.config, "workerinput"):
+            with state.outcome.noted():
+                write_groups(session.items, state.shared)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Keep tests of one training together, unless the command line says how tests are dealt out."""
+        if config.getoption("dist") != "load":
+            return None
+        return ByTraining(config, log, config.stash[SESSION].shared)
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Add a finished worker's counts; a crashed one has none."""

@@ -2,18 +2,17 @@
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.comparison import Comparison
 from harness.errors import EventsWriteError
 from harness.files import write
 from harness.record import Record
 from harness.tensorboard.graph import graph_of
 from harness.tensorboard.histograms import histograms_of
 from harness.tensorboard.hyperparameters import hyperparameters
-from harness.tensorboard.images import deviations_of, figures_of, grids_of
+from harness.tensorboard.images import figures_of, file_of, grids_of
 from harness.tensorboard.layout import layout_of
 from harness.tensorboard.scalars import Scalars, scalars_of
 from harness.tensorboard.tables import tables_of
@@ -29,7 +28,7 @@ _FILE = "events.out.tfevents."
 
 
 def write_events(
-    record: Record, folder: Path, *, labelled: bool = True, comparison: Comparison | None = None
+    record: Record, folder: Path, *, labelled: bool = True, images: Mapping[str, bytes] | None = None
 ) -> None:
     """Write all that a record holds as one TensorBoard run.
 
@@ -41,7 +40,7 @@ def write_events(
         record: a finished training; what is NaN or infinite in it is left out of the figures, not of the curves.
         folder: of this run alone; event files of an earlier run in it are removed, since TensorBoard merges them.
         labelled: whether the labelled figures are drawn, which takes longer than all the rest.
-        comparison: of the record with its baseline, to be drawn too.
+        images: tag to PNG file, of what is to be shown beside what the record holds.
 
     Raises:
         EventsWriteError: the folder cannot be written to.
@@ -50,7 +49,7 @@ def write_events(
 
     written = io.BytesIO()
     writer = RecordWriter(written)
-    for event in _events(record, labelled, comparison):
+    for event in _events(record, labelled, images or {}):
         event.wall_time = time.time()
         writer.write(event.SerializeToString())
     try:
@@ -74,7 +73,7 @@ def remove_events(folder: Path) -> None:
         raise EventsWriteError(path=folder, reason=error.strerror or error) from error
 
 
-def _events(record: Record, labelled: bool, comparison: Comparison | None) -> Iterator["Event"]:
+def _events(record: Record, labelled: bool, images: Mapping[str, bytes]) -> Iterator["Event"]:
     from tensorboard.compat.proto.event_pb2 import Event
 
     scalars = scalars_of(record)
@@ -84,8 +83,8 @@ def _events(record: Record, labelled: bool, comparison: Comparison | None) -> It
         yield Event(summary=summary)
     for step, summary in (*_by_step(scalars), *histograms_of(record)):
         yield Event(step=step, summary=summary)
-    compared = [deviations_of(comparison)] if comparison else []
-    for summary in (*grids_of(record), *(figures_of(record) if labelled else ()), *compared):
+    beside = (file_of(tag, data) for tag, data in images.items())
+    for summary in (*grids_of(record), *(figures_of(record) if labelled else ()), *beside):
         yield Event(step=record.num_steps, summary=summary)
 
 

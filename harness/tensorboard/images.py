@@ -1,12 +1,10 @@
 """Image grids, pixel for pixel, and the labelled twin of every figure."""
 
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from harness import figures
-from harness.comparison import Comparison
 from harness.errors import RecordError
-from harness.figures.canvas import pixels_of
 from harness.record import PICTURE_IMAGES, Picture, Record
 
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-__all__ = ["deviations_of", "figures_of", "grid", "grids_of"]
+__all__ = ["figures_of", "file_of", "grid", "grids_of"]
 
 
 def grids_of(record: Record) -> Iterator["Summary"]:
@@ -47,6 +45,9 @@ def figures_of(record: Record) -> Iterator["Summary"]:
     """Yield each labelled figure that the record has the numbers for: one with NaN or without pictures has others."""
     from torch.utils.tensorboard.summary import image
 
+    from harness import figures  # here: most runs draw none, and importing Matplotlib takes half a second
+    from harness.figures.canvas import pixels_of
+
     for name in figures.OF_A_RECORD:
         try:
             figure = getattr(figures, name)(record, labelled=True)
@@ -55,9 +56,11 @@ def figures_of(record: Record) -> Iterator["Summary"]:
         yield image(f"figures/{name}", pixels_of(figure), dataformats="HWC")
 
 
-def deviations_of(comparison: Comparison) -> "Summary":
-    """Return the labelled figure of how far a record is from its baseline."""
-    from torch.utils.tensorboard.summary import image
+def file_of(tag: str, data: bytes) -> "Summary":
+    """Return a PNG file as it is."""
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
-    pixels_HWC = pixels_of(figures.deviations(comparison, labelled=True))
-    return image("comparison/deviations", pixels_HWC, dataformats="HWC")
+    width, height = Image.open(io.BytesIO(data)).size
+    image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=data)  # 3: RGB
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
