@@ -7,7 +7,7 @@ import pytest
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
 # whatever is heavy is imported here, before the first run (torch._dynamo is what the first optimizer imports)
-for _module in ("matplotlib.pyplot", "seaborn", "torch._dynamo", "torch.utils.tensorboard", "torchvision"):
+for _module in ("matplotlib.pyplot", "matplotlib.testing.decorators", "seaborn", "torch._dynamo", "torch.utils.tensorboard", "torchvision"):
     importlib.import_module(_module)
 importlib.import_module("safetensors.torch")
 for _module in ("calibration", "equivalence", "power", "summary", "tensorboard", "training"):
