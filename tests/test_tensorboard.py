@@ -14,7 +14,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata
 from tensorboard.util.tensor_util import make_ndarray
 
-from harness import Recipe, compare, errors, figures, read_events, train, write_events
+from harness import Recipe, errors, figures, read_events, train, write_events
 from harness.figures.canvas import pixels_of
 from harness.record import STAGES, Histogram, Picture, Stream
 from harness.tensorboard.images import grid
@@ -305,16 +305,18 @@ def test_every_labelled_figure_is_there(record, events, name):
     assert np.array_equal(pixels, pixels_of(getattr(figures, name)(record, labelled=True)))
 
 
-def test_the_deviations_of_a_comparison_are_among_the_figures(record, tmp_path):
-    """At the last step, with the pixels of the labelled figure; without a comparison there are none."""
-    comparison = compare(record, record)
-    write_events(record, tmp_path, labelled=False, comparison=comparison)
+def test_a_picture_is_shown_beside_the_record(record, tmp_path):
+    """At the last step, pixel for pixel, under the tag that it is given."""
+    pixels_HWC = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    file = io.BytesIO()
+    Image.fromarray(pixels_HWC).save(file, "PNG")
+    write_events(record, tmp_path, labelled=False, images={"comparison/deviations": file.getvalue()})
     events = read(tmp_path)
 
     assert [tag for tag in events.Tags()["images"] if not tag.startswith("images/")] == ["comparison/deviations"]
-    pixels, step = pixels_in(events, "comparison/deviations")
+    shown, step = pixels_in(events, "comparison/deviations")
     assert step == record.num_steps
-    assert np.array_equal(pixels, pixels_of(figures.deviations(comparison, labelled=True)))
+    assert np.array_equal(shown, pixels_HWC)
 
 
 def test_every_picture_is_there_as_a_grid(record, events):

@@ -70,7 +70,7 @@ def _project(folder: Path, conftest: str, files: int) -> Path:
 
 
 def _seconds(folder: Path, options: list[str]) -> float:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--mpl", *options]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--mpl", "-p", "no:hypothesispytest", *options]
     began = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began

@@ -188,7 +188,7 @@ def rows() -> list[Row]:
     shipped = [make(DATA) for make in (recipes.cifar_cnn, recipes.cifar_resnet, recipes.article)]
     article = dataclasses.replace(recipes.article(DATA), precision="float32")
     short = dataclasses.replace(shipped[1], name="cifar_resnet, 20 images", batch_size=20, accumulation=1)
-    long = dataclasses.replace(shipped[0], name="cifar_cnn, width 20", width=20)
+    long = dataclasses.replace(shipped[0], name="cifar_cnn, width 24", width=24)
     against_bare = [Row(f"{recipe.title} against the bare step", recipe, bare, "at most", 1.10) for recipe in shipped]
     sized = [
         Row(f"{short.title} against the bare step", short, bare, "at most", 1.10),

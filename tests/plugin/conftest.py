@@ -1,20 +1,32 @@
 """A small project that uses the plugin, trained in a fraction of a second."""
 
+import contextlib
+import gc
+import hashlib
 import importlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
+
+from harness import calibration
 
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
 # whatever is heavy is imported here, before the first run (torch._dynamo is what the first optimizer imports)
-for _module in ("matplotlib.pyplot", "matplotlib.testing.decorators", "seaborn", "torch._dynamo", "torch.utils.tensorboard", "torchvision"):
+_HEAVY = ("matplotlib.pyplot", "matplotlib.testing.decorators", "seaborn", "torch._dynamo", "torch.utils.tensorboard")
+for _module in (*_HEAVY, "torchvision"):
     importlib.import_module(_module)
 importlib.import_module("safetensors.torch")
-for _module in ("calibration", "equivalence", "power", "summary", "tensorboard", "training"):
+for _module in ("equivalence", "power", "summary", "tensorboard", "training"):
     importlib.import_module(f"harness.{_module}")
 for _module in ("evidence", "progress", "regression", "summary", "workers"):
     importlib.import_module(f"harness.plugin.{_module}")
 importlib.import_module("harness.page")
+gc.collect()
+gc.freeze()  # a million objects of torch, which no inner session needs to look through for garbage
 
 SMALL = """
 import dataclasses
@@ -41,24 +53,52 @@ def test_loss_curve(record):
 )
 
 GENERATE = "--mpl-generate-path=baselines"
+QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")
+"""For a process of its own: without plugins that reorder tests, and the one that takes two seconds to import."""
+_LEFT = ("baselines", "build")
+"""Folders of what a session leaves."""
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory):
+    """What projects were generated so far, by what they held: the next equal one is a copy, in every worker."""
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if worker else base) / "generated"
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
+def real_pictures():
+    """Asked for by tests that look at the pictures of a red training, which others do without."""
+
+
+@pytest.fixture
+def project(request, pytester, monkeypatch, generated):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
+    if "real_pictures" not in request.fixturenames:
+        monkeypatch.setattr("harness.plugin.pictures.deviations", lambda comparison: _PICTURE)
+        monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
     pytester.plugins = []
     pytester.makepyfile(test_gate=GATE)
-    return Project(pytester)
+    return Project(pytester, generated)
+
+
+_PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108020000009077"
+    "53de0000000c49444154789c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
+)
+"""A PNG of one white pixel."""
 
 
 class Project:
     """What tests do with a project."""
 
-    def __init__(self, pytester):
+    def __init__(self, pytester, generated):
         self.pytester = pytester
+        self._generated = generated
         self.path = pytester.path
         self.baselines = pytester.path / "baselines"
 
@@ -67,10 +107,33 @@ class Project:
         return self.pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:rerunfailures", *options)
 
     def generate(self, *options):
-        """Write the baselines."""
+        """Write the baselines; where nothing has run yet, copy those that an equal project wrote before."""
+        kept = self._generated / self._key(options)
+        pristine = not any((self.path / name).exists() for name in _LEFT)
+        if pristine and kept.exists():
+            shutil.copytree(kept, self.path, dirs_exist_ok=True)
+            return self.files()
         result = self.run(GENERATE, *options)
         assert result.ret == 0, result.stdout.str()
+        if pristine:
+            self._keep(kept)
         return self.files()
+
+    def _keep(self, kept):
+        """Leave what was generated for the next equal project; another worker may have been faster."""
+        kept.parent.mkdir(exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=kept.parent))
+        for name in _LEFT:
+            shutil.copytree(self.path / name, scratch / name)
+        with contextlib.suppress(OSError):
+            scratch.rename(kept)
+
+    def _key(self, options):
+        """What a generation depends on: files, options, variants that calibrate."""
+        digest = hashlib.sha256(repr((options, calibration.VARIANTS)).encode())
+        for path in sorted(path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+            digest.update(f"{path.relative_to(self.path)}\n".encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def files(self):
         """Name and bytes of every baseline."""

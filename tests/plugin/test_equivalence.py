@@ -96,14 +96,14 @@ def test_a_training_that_computes_otherwise_may_be_equivalent(seeded):
 def test_a_worse_training_fails_with_the_table(seeded):
     """The failure is the verdict, metric by metric; the baseline stays as it was."""
     before = seeded.files()
-    seeded.edit("learning_rate=0.01", "learning_rate=0.2")
+    seeded.edit("learning_rate=0.01", "learning_rate=2.0")
     result = seeded.run("--equivalence=3")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
             "test_gate.py::test_training[[]cpu[]]",
-            "worse after 3 of 3 paired seeds: worse in loss; inconclusive in *",
+            "worse after 3 of 3 paired seeds: worse in loss, *; inconclusive in *",
             "  metric * verdict",
             "  loss  * worse",
             "  test    paired t at each seed from the third, *",

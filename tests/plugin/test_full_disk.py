@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,10 @@ MESSAGE = [
 ]
 
 
-_GREEN = {}
-"""Files of a project with baselines by name: it is trained for the first test, and copied for the others."""
-
-
 @pytest.fixture
 def green(project):
     """A project with baselines."""
-    if not _GREEN:
-        project.generate()
-        _GREEN.update({path.name: path.read_bytes() for path in project.baselines.iterdir()})
-    project.baselines.mkdir(exist_ok=True)
-    for name, data in _GREEN.items():
-        (project.baselines / name).write_bytes(data)
+    project.generate()
     return project
 
 
@@ -58,13 +50,24 @@ def left_over(project):
     return [path for path in project.path.rglob("*") if path.name.endswith((SCRAP, ".tmp"))]
 
 
-@pytest.mark.parametrize("part", ["report.md", "results.json", "report.html", "session.json"])
-def test_a_disk_that_fills_up_at_the_end_is_one_message_and_status_1(green, full, part):
-    """Whichever file it is: the comparisons stand in the output, and all files of the report are new, or none."""
-    folder = green.path / "build" / "harness"
+def with_an_old_report(project):
+    """Leave what an earlier session wrote; return the folder."""
+    folder = project.path / "build" / "harness"
     folder.mkdir(parents=True, exist_ok=True)
     for name in (*REPORT, "session.json"):
         (folder / name).write_text("old")
+    return folder
+
+
+def still_old(folder):
+    """Files of the earlier session that stand as they stood."""
+    return {path.name for path in folder.iterdir() if path.is_file() and path.read_text() == "old"}
+
+
+@pytest.mark.parametrize("part", ["report.md", "results.json", "session.json"])
+def test_a_disk_that_fills_up_at_the_end_is_one_message_and_status_1(green, full, part):
+    """Whichever file it is: the comparisons stand in the output, and all files of the report are new, or none."""
+    folder = with_an_old_report(green)
     full(part)
     result = green.run("--mpl")
 
@@ -74,8 +77,20 @@ def test_a_disk_that_fills_up_at_the_end_is_one_message_and_status_1(green, full
     assert result.stdout.str().count("what this session found cannot be kept") == 1
     assert ("report: " in result.stdout.str()) == (part == "session.json")
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
-    kept = {name for name in (*REPORT, "session.json") if (folder / name).read_text() == "old"}
-    assert kept == ({"session.json"} if part == "session.json" else {*REPORT})
+    assert still_old(folder) == ({"session.json"} if part == "session.json" else {*REPORT})
+    assert not left_over(green)
+
+
+def test_a_page_that_finds_no_room_takes_the_whole_report_with_it(green, full):
+    """The failures are told; no page of an earlier session stands beside results of this one."""
+    green.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    folder = with_an_old_report(green)
+    full("report.html")
+    result = green.run("--mpl")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(MESSAGE)
+    assert still_old(folder) == {*REPORT}
     assert not left_over(green)
 
 
@@ -221,8 +236,9 @@ def test_a_worker_that_is_refused_fails_its_tests(green):
     """A worker cannot end a session at its start: each test says why it did not run, and nothing is trained."""
     pytest.importorskip("xdist")
     green.edit("return training(RECIPE)", "raise AssertionError('trained')")
+    shutil.rmtree(green.path / "build")
     (green.path / "build").write_text("mine")
-    result = green.pytester.runpytest_subprocess("-p", "no:randomly", "--mpl", "-n", "1")
+    result = green.run("--mpl", "-n", "1")
 
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["what this session found cannot be kept: *"])

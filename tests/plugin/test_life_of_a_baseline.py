@@ -66,7 +66,7 @@ def test_generating_twice_gives_the_same_bytes(project):
 def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
     """The failure names step, stage and stream, what changed, where to look and how to accept; figures are red too."""
     before = project.generate()
-    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.05005")
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
     result = project.run("--mpl")
 
     result.assert_outcomes(failed=2)
@@ -74,10 +74,10 @@ def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
         [
             "training differs from its baseline from step 0 on: schedule, learning rate of the group of conv1.weight",
             "  recipe     cifar_cnn, synthetic, float64, cpu   test_gate.py::test_training[[]cpu[]]",
-            "  first      step 0   baseline 0.025   now 0.025025   (8.7e-04, threshold 1e-10)",
+            "  first      step 0   baseline 0.125   now 0.125125   (8.7e-04, threshold 1e-10)",
             "  then       update of conv1.weight at step 0; norm of conv1.weight at step 0; * of * values in *",
             "  unchanged  structure, data, init",
-            "  changed    recipe: learning_rate 0.05 -> 0.05005 since the baseline was made",
+            "  changed    recipe: learning_rate 0.25 -> 0.25025 since the baseline was made",
             "  look       build/harness/failed/test_gate-test_training.json   (baseline: baselines/*.json)",
             "  look       tensorboard --logdir build/harness/tensorboard",
             '  accept     harness accept test_gate-test_training --reason "..."',
@@ -119,7 +119,7 @@ def test_figures_are_compared_without_the_numbers(project):
     """A project may keep figures alone; the curve's digits carry the fault."""
     project.generate()
     (project.baselines / RECORD).unlink()
-    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.05005")
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
     result = project.run("--mpl", "-k", "loss_curve")
 
     result.assert_outcomes(failed=1, deselected=1)

@@ -152,8 +152,8 @@ def test_another_environment_is_drift(low, monkeypatch):
 
 
 @pytest.fixture
-def other_kernels():
-    """Convolutions without oneDNN, and other noise than the calibration's."""
+def other_kernels(low):
+    """Convolutions without oneDNN, and other noise than the calibration's, once the baselines are there."""
     torch.backends.mkldnn.set_flags(False)
     with varied(Variation(jitter=7)):
         yield

@@ -1,6 +1,7 @@
 """Promises of the pictures of a failure: they are there when it is, named in its message, and gone with it."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.plugin.test_check_events import EVENTS
@@ -20,6 +21,7 @@ def pictures(project):
     return found
 
 
+@pytest.mark.usefixtures("real_pictures")
 def test_a_red_session_leaves_pictures_until_a_green_one(project):
     """Deviations and film of the training, a sheet of the figure, each named in the message; none of them stays."""
     project.generate()
@@ -38,6 +40,7 @@ def test_a_red_session_leaves_pictures_until_a_green_one(project):
     assert not (project.path / SHEET).exists()
 
 
+@pytest.mark.usefixtures("real_pictures")
 def test_a_training_without_gradients_has_no_film(project):
     """Event files hold none: the message names the deviations alone."""
     project.write(test_gate=EVENTS)

@@ -6,14 +6,12 @@ import re
 import subprocess
 import sys
 
-import pytest
-
-from tests.plugin.conftest import GENERATE
+from tests.plugin.conftest import GENERATE, QUICK
 
 
 def plain(project, *options):
     """Run with output that is no terminal, as in CI; return its lines."""
-    return project.pytester.run(sys.executable, "-m", "pytest", "-p", "no:randomly", *options).outlines
+    return project.run(*options).outlines
 
 
 def test_plain_output_has_a_line_a_training_and_keeps_pytests_own_whole(project):
@@ -52,7 +50,7 @@ def test_tests_own_output_is_not_torn_with_s(project):
 def on_terminal(folder, *options):
     """Run on a pseudo-terminal of 80 columns; return everything written."""
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", *options]
+    command = [sys.executable, "-m", "pytest", *QUICK, *options]
     environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
     process = subprocess.Popen(command, cwd=folder, stdin=follower, stdout=follower, stderr=follower, env=environment)
     os.close(follower)
@@ -75,33 +73,11 @@ LIVE = re.compile(r"\x1bD\x1bM\x1b7\x1b\[1B\r\x1b\[2K([^\x1b]*)\x1b8")
 
 def test_a_terminal_shows_a_live_line_and_keeps_nothing_of_it(project):
     """Each drawing puts the cursor back where pytest left it, and the last one is empty."""
-    project.edit("epochs=2, train_images=20", "epochs=40, train_images=64")
+    project.edit("epochs=2, train_images=20", "epochs=20, train_images=64")
     written = on_terminal(project.path, GENERATE)
     drawn = LIVE.findall(written)
 
     assert drawn[-1] == ""
     assert all(len(line) < 80 for line in drawn)
-    assert re.fullmatch(r"training cifar_cnn, synthetic, float64, cpu: step \d+/320, loss \d\.\d{4}, .*", drawn[0])
+    assert re.fullmatch(r"training cifar_cnn, synthetic, float64, cpu: step \d+/160, loss \d\.\d{4}, .*", drawn[0])
     assert "training cifar_cnn" not in re.sub(r"loss.*", "", LIVE.sub("", written)).replace("training regression", "")
-
-
-def test_xdist_workers_are_silent_and_counted_once(project):
-    """Two workers: no line of theirs in pytest's output, one summary with all trainings and comparisons."""
-    pytest.importorskip("xdist")
-    project.write(test_other=(project.path / "test_gate.py").read_text().replace("width=2", "width=3"))
-    project.generate()
-    lines = plain(project, "--mpl", "-n", "2", "--dist", "loadfile")
-
-    assert not [line for line in lines if line.startswith("training cifar")]
-    assert sum(line.startswith("2 trainings in ") for line in lines) == 1
-    assert "4 compared (2 records, 2 figures), 0 generated, 0 not compared" in lines
-    assert any(re.search(r"4 passed", line) for line in lines)
-
-
-def test_every_training_leaves_a_tensorboard_run_where_asked(project):
-    """--tensorboard names the folder; the summary gives the line that opens it."""
-    result = project.run(GENERATE, "--tensorboard=runs")
-
-    result.stdout.fnmatch_lines(["look: tensorboard --logdir runs"])
-    assert list((project.path / "runs").glob("cifar_cnn-synthetic-float64-cpu-*/now/events.out.tfevents.*"))
-    assert not (project.path / "build" / "harness" / "tensorboard").exists()

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from harness import png
+from harness.commands import main
 from harness.provenance import drawing_versions
 from tests.plugin.conftest import GATE
 
@@ -57,7 +58,8 @@ def test_a_baseline_of_another_matplotlib_is_redrawn_from_its_record(upgraded):
 
 
 def html(project):
-    """The report of a project's last run."""
+    """The report of a project's last run, as a page."""
+    assert main(["report", "--root", str(project.path)]) == 0
     return (project.path / "build" / "harness" / "report.html").read_text()
 
 

@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 from harness.commands import main
 
 
-FAULT = ("warmup_steps=1", "warmup_steps=1, learning_rate=0.05005")
+FAULT = ("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
 
 
 def results(project):
@@ -36,7 +36,7 @@ def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
     assert (training["verdict"], training["passed"], training["file"]) == ("different", False, "test_gate.py")
     assert source[training["line"] - 1].startswith("def test_training(")
     assert training["training"]["first"]["stage"] == "schedule"
-    assert training["training"]["recipe"] == [{"name": "learning_rate", "before": "0.05", "now": "0.05005"}]
+    assert training["training"]["recipe"] == [{"name": "learning_rate", "before": "0.25", "now": "0.25025"}]
     assert figure["figure"]["rms"] > 2
     assert figure["margin"] == pytest.approx(figure["figure"]["rms"] / 2)
     assert page(project).count('src="data:image/png;base64,') == 2
@@ -61,15 +61,30 @@ def test_the_report_can_be_made_anew_elsewhere(project, capsys):
 
 
 def test_a_green_session_leaves_its_margins(project):
-    """The report is there on a pass, too, and no picture swells it."""
+    """On a pass there is a report, too, as a page where one asks for it, and no picture swells that."""
     project.generate()
-    project.run("--mpl").stdout.fnmatch_lines(["report: build/harness/report.html"])
+    line = "report: build/harness/report.md; as a page: harness report --open"
+    project.run("--mpl").stdout.fnmatch_lines([line])
 
     assert {key: (result["verdict"], result["margin"]) for key, result in results(project).items()} == {
         ("test_gate.py::test_training[cpu]", ""): ("same", 0.0),
         ("test_gate.py::test_loss_curve[cpu]", ""): ("same", 0.0),
     }
+    assert not (project.path / "build/harness/report.html").exists()
+    assert main(["report", "--root", str(project.path)]) == 0
     assert "data:image" not in page(project).replace("img-src data:", "")
+
+
+def test_a_green_session_takes_the_page_of_a_red_one_away(project):
+    """Nobody opens what is no longer so."""
+    project.generate()
+    project.edit(*FAULT)
+    project.run("--mpl")
+    assert "different" in page(project)
+    project.edit(*FAULT[::-1])
+    project.run("--mpl").assert_outcomes(passed=2)
+
+    assert not (project.path / "build/harness/report.html").exists()
 
 
 def test_a_session_does_not_inherit_results(project):
@@ -150,7 +165,7 @@ def test_workers_hand_their_results_to_one_report(project):
     result = project.run("--mpl", "-n", "2")
 
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["report: build/harness/report.html"])
+    result.stdout.fnmatch_lines(["report: build/harness/report.md; *"])
     assert {test for test, _ in results(project)} == {f"test_gate.py::test_figure[{height}]" for height in (1, 2, 3)}
 
 

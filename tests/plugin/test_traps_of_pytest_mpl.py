@@ -1,6 +1,5 @@
 """Promises that close each hole of pytest-mpl: design's section 5, one test a hole."""
 
-import sys
 
 import pytest
 
@@ -124,7 +123,7 @@ def test_the_baseline_folder_does_not_depend_on_the_shells(figures, monkeypatch,
     figures.pytester.makeini(OURS + option)
     below = figures.pytester.mkdir("below")
     (below / "test_a.py").write_text(FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
-    figures.pytester.runpytest_subprocess("-p", "no:randomly", GENERATE).assert_outcomes(passed=1)
+    figures.run(GENERATE).assert_outcomes(passed=1)
     monkeypatch.chdir(below)
 
     figures.run("--mpl").assert_outcomes(passed=1)
@@ -159,13 +158,12 @@ def test_it(n):
     return draw(n + 1)
 """
     figures.write(test_a=FIGURE + code)
-    command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-n", "2"]
-    result = figures.pytester.run(*command, GENERATE)
+    result = figures.run("-n", "2", GENERATE)
 
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 8 generated, 0 not compared"])
     assert len(figures.files()) == 8
-    figures.pytester.run(*command, "--mpl").stdout.fnmatch_lines(["8 compared (0 records, 8 figures), *"])
+    figures.run("-n", "2", "--mpl").stdout.fnmatch_lines(["8 compared (0 records, 8 figures), *"])
 
 
 def test_orphans_are_reported(figures):
