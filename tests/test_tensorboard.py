@@ -205,7 +205,7 @@ def test_tables_say_where_and_what_was_trained(record, events):
 
     assert environment.startswith("| what | version |\n| --- | --- |\n| python | ")
     assert all(f"| {name} | {value} |" in environment for name, value in record.environment.items())
-    assert "| learning_rate | 0.05 |" in recipe
+    assert "| learning_rate | 0.25 |" in recipe
     assert f"| data sha256 | {record.data['sha256']} |" in recipe
     assert "| block1.conv.weight | [2, 3, 3, 3] | float64 | True | block1.conv.weight |" in structure
     assert "| block1.norm.running_mean | [2] | float64 | False |  |" in structure
@@ -234,7 +234,7 @@ def test_a_run_is_a_line_in_the_table_of_hyperparameters(record, events):
         "training/loss", "evaluation/loss", "evaluation/accuracy", "evaluation/count",
         "evaluation/average_loss", "evaluation/average_accuracy",
     }  # fmt: skip
-    assert line.hparams["learning_rate"].number_value == 0.05
+    assert line.hparams["learning_rate"].number_value == 0.25
     assert line.hparams["model"].string_value == "cifar_resnet"
 
 

@@ -19,7 +19,7 @@ SEED = 0
 TRAIN_IMAGES = 2000
 TEST_IMAGES = 500
 SIDE = 32
-SHA256 = "39d533172837660632927e3626ea263a75b872ae587076aa6b33552d1271013c"
+SHA256 = "fdba8f04bea824fed1645f8e5f25cea3129a11589ea3e11de0c272dba9aa69d8"
 
 _PARAMETERS = 16  # random bytes an image for everything but the noise
 _THICKNESS = 3  # of rings, frames and stripes, in pixels

@@ -26,9 +26,9 @@ from harness.plugin.figure_settings import (
 )
 from harness.plugin.messages import messages
 from harness.plugin.outcome import check_of
+from harness.plugin.refusal import refuse
 from harness.plugin.selection import in_ci, sees_all, select
 from harness.plugin.session import SESSION, Session
-from harness.plugin.workers import refuse
 
 
 __all__ = ["FigureGate", "configure"]

@@ -1,16 +1,15 @@
-"""pytest-xdist: collect what the workers counted; refuse a run in a worker."""
+"""pytest-xdist: deal out the tests by training, and collect what the workers counted. Imported only beside it."""
 
 from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
 from harness.plugin.groups import ByTraining, write_groups
 from harness.plugin.rerun import command_line
 from harness.plugin.session import SESSION
 
 
-__all__ = ["Workers", "refuse"]
+__all__ = ["Workers"]
 
 
 class Workers:
@@ -47,23 +46,3 @@ class Workers:
         """Add a finished worker's counts; a crashed one has none."""
         if counts := getattr(node, "workeroutput", {}).get("training_regression"):
             node.config.stash[SESSION].counts.add(counts)
-
-
-def refuse(config: pytest.Config, error: HarnessError) -> None:
-    """End a session before it runs a test; in a worker, where that would end in an internal error, fail every test.
-
-    Raises:
-        UsageError: this is no worker.
-    """
-    if not hasattr(config, "workerinput"):
-        raise pytest.UsageError(str(error)) from error
-    config.pluginmanager.register(_Refusal(error))
-
-
-class _Refusal:
-    def __init__(self, error: HarnessError) -> None:
-        self._error = error
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
-        pytest.fail(str(self._error), pytrace=False)

@@ -59,21 +59,13 @@ _LEFT = ("baselines", "build")
 """Folders of what a session leaves."""
 
 
-@pytest.fixture(scope="session")
-def generated(tmp_path_factory):
-    """What projects were generated so far, by what they held: the next equal one is a copy, in every worker."""
-    worker = "PYTEST_XDIST_WORKER" in os.environ
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if worker else base) / "generated"
-
-
 @pytest.fixture
 def real_pictures():
     """Asked for by tests that look at the pictures of a red training, which others do without."""
 
 
 @pytest.fixture
-def project(request, pytester, monkeypatch, generated):
+def project(request, pytester, monkeypatch, tmp_path_factory):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
     if "real_pictures" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.pictures.deviations", lambda comparison: _PICTURE)
@@ -83,7 +75,8 @@ def project(request, pytester, monkeypatch, generated):
         monkeypatch.delenv(name, raising=False)
     pytester.plugins = []
     pytester.makepyfile(test_gate=GATE)
-    return Project(pytester, generated)
+    base = tmp_path_factory.getbasetemp()  # of a worker below that of the session
+    return Project(pytester, (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "generated")
 
 
 _PICTURE = bytes.fromhex(
@@ -94,7 +87,12 @@ _PICTURE = bytes.fromhex(
 
 
 class Project:
-    """What tests do with a project."""
+    """What tests do with a project.
+
+    Args:
+        pytester: of the test.
+        generated: folder of what projects were generated so far, by what they held, for the next equal one.
+    """
 
     def __init__(self, pytester, generated):
         self.pytester = pytester
