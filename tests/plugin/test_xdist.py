@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import threading
 from dataclasses import replace
 from operator import attrgetter
@@ -33,15 +34,18 @@ def measured(project):
 
 
 def test_workers_write_the_baselines_of_one_process(project):
-    """Tests that ask for one training share it, whichever worker they run in."""
+    """Tests that ask for one training share it, whichever worker they run in; those of one fixture run in one."""
     project.write(test_other=GATE)
     project.generate()
     before = measured(project)
-    result = project.run("--mpl-generate-path=others", "-n", "2", "--dist", "load")
+    result = project.run("--mpl-generate-path=others", "-n", "2", "-v")
     project.baselines = project.path / "others"
+    ran = re.findall(r"\[(gw\d)\] .* PASSED (test_\w+)\.py::(\w+)", result.stdout.str())
 
     result.stdout.fnmatch_lines(["1 training in *", "0 compared (0 records, 0 figures), 4 generated, 0 not compared"])
     assert measured(project) == before
+    assert len(ran) == 4
+    assert len({(file, worker) for worker, file, _ in ran}) == 2
 
 
 def test_workers_come_to_the_verdicts_of_one_process(project):

@@ -1,0 +1,201 @@
+"""Promises behind a quick verdict: what is not needed is not imported, compared or kept. No time is measured here."""
+
+import gc
+import json
+import sys
+import weakref
+from types import SimpleNamespace
+
+import pytest
+
+from harness import Recipe, comparison
+from harness.plugin import imports
+from harness.plugin.trainings import Training, Trainings
+from tests.plugin.conftest import QUICK
+from tests.test_report import a_record
+
+
+NOT_NEEDED = {"seaborn", "pandas", "torchvision", "harness.page", "harness.page.page"}
+
+WITNESS = """
+import gc, json, sys
+from pathlib import Path
+
+def pytest_sessionfinish(session):
+    modules = sorted(sys.modules)
+    Path("seen.json").write_text(json.dumps([modules, gc.get_freeze_count(), gc.isenabled()]))
+"""
+
+
+@pytest.fixture
+def seen(project):
+    """Function that runs a green gate in a process of its own; it returns modules, frozen objects, collection on."""
+
+    def run(*options):
+        project.generate()
+        (project.path / "conftest.py").write_text(WITNESS)
+        project.pytester.run(sys.executable, "-m", "pytest", *QUICK, *options).assert_outcomes(passed=2)
+        modules, frozen, enabled = json.loads((project.path / "seen.json").read_text())
+        return set(modules), frozen, enabled
+
+    return run
+
+
+def test_a_green_gate_imports_what_it_needs(seen):
+    """Neither what only labelled figures, CIFAR-10 and the page need; torch is no business of garbage collection."""
+    modules, frozen, enabled = seen("--mpl")
+
+    assert not modules & NOT_NEEDED
+    assert {"torch", "torch._dynamo", "matplotlib"} <= modules
+    assert frozen > 100_000
+    assert enabled
+
+
+def test_a_gate_of_numbers_imports_no_matplotlib(seen, project):
+    """A project without figures draws none while it is green."""
+    project.edit("from harness import Recipe, figures", "from harness import Recipe")
+    project.edit("@pytest.mark.mpl_image_compare\n", "")
+    project.edit("return figures.loss_curve(record)", "assert record.name == 'cifar_cnn'")
+    modules, _, _ = seen()
+
+    assert not modules & {*NOT_NEEDED, "matplotlib.figure", "matplotlib.pyplot", "harness.figures"}
+
+
+@pytest.mark.parametrize("fault", ["", ", learning_rate=0.06"])
+def test_a_check_compares_once(project, monkeypatch, fault):
+    """Message, report, pictures and TensorBoard of a red check are views of one comparison."""
+    compared = []
+
+    def counted(*records):
+        compared.append(records)
+        return original(*records)
+
+    original = comparison.stream_deviations
+    monkeypatch.setattr(comparison, "stream_deviations", counted)
+    project.generate()
+    project.edit("warmup_steps=1", f"warmup_steps=1{fault}")
+    result = project.run("-k", "test_training")
+
+    result.assert_outcomes(failed=bool(fault), passed=not fault, deselected=1)
+    assert len(compared) == 1
+
+
+MANY = """
+import gc
+import pytest
+from harness import Recipe, Record
+
+SMALL = dict(width=2, epochs=1, train_images=8, test_images=8, batch_size=8, warmup_steps=1)
+
+@pytest.mark.parametrize("seed", range(7))
+def test_training(training, training_regression, seed):
+    training_regression.check(training(Recipe(seed=seed, **SMALL)))
+
+def test_few_are_in_memory():
+    records = [thing for thing in gc.get_objects() if isinstance(thing, Record) and thing.recipe.get("epochs") == 1]
+    assert len(records) == 4, [record.seed for record in records]
+
+def test_the_first_again(training):
+    record = training(Recipe(seed=0, **SMALL))
+    assert record.seed == 0
+    assert training(Recipe(seed=0, **SMALL)) is record
+"""
+
+
+def test_records_of_a_long_session_are_put_aside(project):
+    """Seven trainings, four records in memory; one that is asked for again is read, not trained."""
+    project.write(test_gate=MANY)
+    result = project.run("--mpl-generate-path=baselines")
+
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["7 trainings in *"])
+
+
+def test_a_record_that_is_put_aside_is_the_same(tmp_path):
+    """It comes back with every number, and the training knows it as its own; while a test holds it, it stays."""
+    record = a_record()
+    text, alive = record.to_text(), weakref.ref(record)
+    training = Training(Recipe(), "cpu", record, None)
+    training.put_aside(tmp_path / "aside.json")
+    assert training.record is record
+
+    training.put_aside(tmp_path / "aside.json")
+    del record
+    gc.collect()
+    assert alive() is None
+    assert training.record.to_text() == text
+    assert training.is_of(training.record)
+
+
+def test_a_record_that_cannot_be_put_aside_stays(tmp_path):
+    """A full disk costs memory, not the record."""
+    (tmp_path / "taken").write_text("a file")
+    training = Training(Recipe(), "cpu", a_record(), None)
+    training.put_aside(tmp_path / "taken" / "aside.json")
+    gc.collect()
+
+    assert training.record == a_record()
+
+
+def test_what_was_asked_for_last_is_at_hand(tmp_path):
+    """The training that is put aside is the one that nobody asked for the longest."""
+    trainings = Trainings(lambda: tmp_path)
+    for seed in range(4):
+        trainings.add(Training(Recipe(seed=seed), "cpu", a_record(seed=seed), None))
+    trainings.get(Recipe(seed=0), "cpu")
+    trainings.add(Training(Recipe(seed=4), "cpu", a_record(seed=4), None))
+
+    (aside,) = tmp_path.iterdir()
+    assert json.loads(aside.read_text())["seed"] == 1
+    assert trainings.get(Recipe(seed=1), "cpu").record.seed == 1
+    assert trainings.get(Recipe(seed=9), "cpu") is None
+
+
+def item(*fixtures):
+    """A collected test that asks for fixtures."""
+    return SimpleNamespace(fixturenames=fixtures)
+
+
+@pytest.fixture
+def imported(monkeypatch):
+    """What is imported early, in a process that has not imported torch's compiler."""
+    found = []
+    monkeypatch.delitem(sys.modules, "torch._dynamo")
+    monkeypatch.setattr(imports.importlib, "import_module", found.append)
+    monkeypatch.setattr(imports.gc, "freeze", lambda: found.append("frozen"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("items", "torch", "early"),
+    [
+        ([item("record", "training")], False, True),
+        ([item("training_regression")], False, False),
+        ([item("training_regression")], True, True),
+        ([item("tmp_path")], True, False),
+        ([], True, False),
+    ],
+    ids=["recipe", "event files", "watched loop", "another test", "none"],
+)
+def test_torch_is_imported_early_where_it_is_sure_to_be_needed(imported, monkeypatch, items, torch, early):
+    """For a recipe; for a loop whose module has imported torch; for nobody else."""
+    if not torch:
+        monkeypatch.delitem(sys.modules, "torch")
+    imports.import_what_trains(items)
+
+    assert imported == (["torch._dynamo", "harness.training", "frozen"] if early else [])
+    assert gc.isenabled()
+
+
+def test_torch_that_cannot_be_imported_is_left_to_the_test_that_needs_it(monkeypatch):
+    """The session goes on, with garbage collection."""
+
+    def broken(name):
+        raise ImportError(name)
+
+    monkeypatch.delitem(sys.modules, "torch._dynamo")
+    monkeypatch.setattr(imports.importlib, "import_module", broken)
+    monkeypatch.setattr(imports.gc, "freeze", lambda: None)
+    imports.import_what_trains([item("training")])
+
+    assert gc.isenabled()
