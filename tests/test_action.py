@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin.conftest import QUICK
 from tests.test_ci import ROOT, load, needs_bash, needs_schema, syntax_error
 
 
@@ -167,7 +168,9 @@ def test_the_real_gate_runs_in_the_step(job, pytester):
     pytester.makeini("[pytest]\ntraining_baselines = baselines")
     shutil.rmtree(job.place)
     job.place.symlink_to(pytester.path)
-    program = f'#!/bin/sh\nexec "{sys.executable}" -m pytest -p no:randomly -p no:cacheprovider "$@"\n'
+    options = " ".join([*QUICK, "-p", "no:cacheprovider"])
+    options = " ".join([*QUICK, "-p", "no:cacheprovider"])
+    program = f'#!/bin/sh\nexec "{sys.executable}" -m pytest {options} "$@"\n'
     (job.temp.parent / "tools" / "pytest").write_text(program)
     summary = job.temp / "summary"
     around = {"ARGUMENTS": "-q", "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "CI": "true"}

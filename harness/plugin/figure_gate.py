@@ -226,11 +226,10 @@ class FigureGate:
                 self._save(file)
         elif self._mpl and is_ours(item.config, item):
             self._count()
-            rms = figure_rms(self._results(item)) or 0.0
             note = self._comparison.passed(item) if self._comparison else ""
-            self._keep(item, passed=True, text=note, accept=regenerate_command(item, self._session))
+            rms = self._keep(item, passed=True, text=note, accept=regenerate_command(item, self._session))
             self._session.counts.passed += 1
-            self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms)
+            self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms or 0.0)
 
     def _save(self, file: Path) -> None:
         """Put a generated figure in its baseline's place."""
@@ -240,15 +239,17 @@ class FigureGate:
             self._session.counts.generated += 1
         file.unlink()
 
-    def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
-        """Keep what became of a figure for the report."""
+    def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> float | None:
+        """Keep what became of a figure for the report; return how far it is from its baseline, if that is known."""
         marker = item.get_closest_marker(MARKER)
-        if marker and self._mpl and not self._staging and is_ours(item.config, item):
-            tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
-            folder, session = self._results(item), self._session
-            check = check_of(item, "", accept)
-            found = figure_outcome(check, session, folder, tolerance=tolerance, passed=passed, text=text)
-            session.outcome.add(item, found)
+        if not (marker and self._mpl and not self._staging and is_ours(item.config, item)):
+            return None
+        tolerance = float(marker.kwargs.get("tolerance", self._mpl.default_tolerance))
+        folder, session = self._results(item), self._session
+        check, rms = check_of(item, "", accept), figure_rms(folder)
+        found = figure_outcome(check, session, folder, rms=rms, tolerance=tolerance, passed=passed, text=text)
+        session.outcome.add(item, found)
+        return rms
 
     def _count(self) -> None:
         if self._session.comparing_figures and not self._staging:

@@ -15,7 +15,7 @@ __all__ = ["draw_sheet", "figure_outcome", "figure_rms", "unwritten"]
 
 
 def figure_outcome(
-    check: "Check", session: Session, folder: Path, *, tolerance: float, passed: bool, text: str
+    check: "Check", session: Session, folder: Path, *, rms: float | None, tolerance: float, passed: bool, text: str
 ) -> "Result":
     """Return the result of a figure test.
 
@@ -23,6 +23,7 @@ def figure_outcome(
         check: what is the same in every result of it.
         session: the session's state.
         folder: of the figure's pictures.
+        rms: as `figure_rms` returns it.
         tolerance: RMS in grey levels that passes.
         passed: whether it did.
         text: what a person is told.
@@ -34,7 +35,7 @@ def figure_outcome(
     baseline, result = _pictures(folder)
     return figure_result(
         check,
-        rms=figure_rms(folder),
+        rms=rms,
         tolerance=tolerance,
         baseline=os.path.relpath(baseline, session.output),
         result=os.path.relpath(result, session.output),

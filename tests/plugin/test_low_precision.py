@@ -11,7 +11,7 @@ import torch
 from harness import calibration
 from harness.record import Record
 from harness.variation import Variation, varied
-from tests.plugin.conftest import GENERATE, SMALL
+from tests.plugin.conftest import GENERATE, QUICK, SMALL
 
 
 RECIPES = (
@@ -58,12 +58,6 @@ def states_of(record):
     return f"{record.stem}~{sha256[:12]}.safetensors"
 
 
-@pytest.fixture(scope="module")
-def committed(tmp_path_factory):
-    """Where the baselines of the sound trainings are kept for all tests."""
-    return tmp_path_factory.mktemp("committed")
-
-
 @pytest.fixture
 def processes(monkeypatch):
     """Every process that a run starts."""
@@ -79,8 +73,8 @@ def processes(monkeypatch):
 
 
 @pytest.fixture
-def low(project, committed, monkeypatch):
-    """A project with two recipes and a watched loop in low precision, calibrated on one variant to save time.
+def sound(project, monkeypatch):
+    """A project with two recipes and a watched loop in low precision, to be calibrated on one variant to save time.
 
     It is as strict as projects are: warnings are errors, in the processes of reruns too, and nothing is cached.
     """
@@ -88,27 +82,30 @@ def low(project, committed, monkeypatch):
     monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Variation(jitter=1))])
     (project.path / "test_gate.py").write_text(RECIPES)
     (project.path / "test_loop.py").write_text(LOOP)
-    if not list(committed.iterdir()):
-        project.generated = project.run(GENERATE)
-        shutil.copytree(project.baselines, committed, dirs_exist_ok=True)
-    shutil.copytree(committed, project.baselines, dirs_exist_ok=True)
     return project
 
 
-def test_generating_calibrates_and_leaves_nothing_behind(project, committed, processes, monkeypatch, tmp_path, request):
+@pytest.fixture
+def low(sound):
+    """The same with its baselines."""
+    sound.generate()
+    return sound
+
+
+def test_generating_calibrates_and_leaves_nothing_behind(sound, processes, monkeypatch, tmp_path):
     """Records with thresholds, states beside them, and a line on each; no process runs on, no scrap is left."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    low = request.getfixturevalue("low")
-    result = low.generated
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    result = sound.run(GENERATE)
 
     result.assert_outcomes(passed=3)
     note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1-ulp jitter"
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 3 generated, 0 not compared", *[note] * 3])
-    expected = {name for file in RECORDS.values() for name in (file, states_of(committed / file))}
-    assert {path.name for path in committed.iterdir()} == expected
+    expected = {name for file in RECORDS.values() for name in (file, states_of(sound.baselines / file))}
+    assert set(sound.files()) == expected
     assert processes
     assert all(process.poll() is not None for process in processes)
-    assert not list(tmp_path.glob("training-regression-*"))
+    assert not list((tmp_path / "temporary").glob("training-regression-*"))
 
 
 def test_a_calibrated_baseline_knows_its_states(low):
@@ -138,7 +135,7 @@ def test_an_unchanged_training_is_the_same(low):
 def test_another_environment_is_drift(low, monkeypatch):
     """Other instructions: every number of a watched loop is within what rounding explains, and it is said."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    result = low.pytester.runpytest_subprocess("-p", "no:randomly", "test_loop.py")
+    result = low.pytester.runpytest_subprocess(*QUICK, "test_loop.py")
 
     result.assert_outcomes(passed=1)
     if torch.backends.cpu.get_cpu_capability() != "DEFAULT":

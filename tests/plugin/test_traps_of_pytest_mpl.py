@@ -117,6 +117,7 @@ def test_two_tests_that_ask_for_one_file_are_refused(figures):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Ignoring --mpl-baseline-path:UserWarning")  # pytest-mpl's, which is right
 @pytest.mark.parametrize("option", ["", "mpl-baseline-path = baselines\n"])
 def test_the_baseline_folder_does_not_depend_on_the_shells(figures, monkeypatch, option):
     """An ini path is relative to the project, also when pytest is started in a folder below."""
@@ -163,7 +164,7 @@ def test_it(n):
     result.assert_outcomes(passed=8)
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 8 generated, 0 not compared"])
     assert len(figures.files()) == 8
-    figures.run("-n", "2", "--mpl").stdout.fnmatch_lines(["8 compared (0 records, 8 figures), *"])
+    figures.run("--mpl").stdout.fnmatch_lines(["8 compared (0 records, 8 figures), *"])
 
 
 def test_orphans_are_reported(figures):

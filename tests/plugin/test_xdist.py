@@ -15,7 +15,7 @@ from harness.errors import OutputWriteError
 from harness.plugin.shared import Alone, Shared
 from harness.record import Record, Stream
 from harness.states import States
-from tests.plugin.conftest import GATE, GENERATE, SMALL
+from tests.plugin.conftest import GATE, SMALL
 from tests.test_report import a_record
 
 
@@ -90,10 +90,10 @@ def test_flaky(training, training_regression):
 def test_a_rerun_of_a_flaky_test_neither_trains_nor_reports_twice(project):
     """pytest-rerunfailures tries it again in its worker."""
     pytest.importorskip("pytest_rerunfailures")
-    project.generate()
     project.write(test_flaky=SMALL + FLAKY)
-    project.run(GENERATE, "test_flaky.py")
-    options = ["-p", "no:randomly", "--mpl", "-n", "2", "--dist", "load", "--reruns", "1"]
+    (project.path / "tried").touch()
+    project.generate()
+    options = ["-p", "no:randomly", "--mpl", "-n", "1", "--reruns", "1"]
     (project.path / "tried").unlink()
     result = project.pytester.runpytest_inprocess(*options)
     report = json.loads((project.path / "build/harness/results.json").read_text())
