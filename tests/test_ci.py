@@ -105,3 +105,25 @@ def test_ci_run_parses():
 def test_ci_run_is_executable():
     """`.ci/run` starts as a command, in a fresh clone too."""
     assert os.access(RUN, os.X_OK)
+
+
+@needs_bash
+def test_ci_run_leaves_the_checkout_as_it_was(tmp_path):
+    """What it made is gone, also after a failure; what was there before stays, a build folder's content too."""
+    checkout, commands, temporary = (tmp_path / name for name in ("check out", "commands", "temporary"))
+    for folder in (checkout / ".ci", checkout / "build" / "study", checkout / "harness", commands, temporary):
+        folder.mkdir(parents=True)
+    (checkout / "build" / "study" / "hours.json").touch()
+    shutil.copy(RUN, checkout / ".ci")
+    python = commands / "python3"  # makes what installing and testing make, and fails
+    made = ".ci-venv/bin build/harness harness/__pycache__ tests/a/__pycache__ .mypy_cache .hypothesis one.egg-info"
+    python.write_text(f"#!/bin/sh\nmkdir -p {made}\nexit 7\n")
+    python.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(temporary)}
+
+    done = subprocess.run([checkout / ".ci" / "run"], env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 7, done.stderr
+    left = {str(path.relative_to(checkout)) for path in checkout.rglob("*")}
+    assert left == {".ci", ".ci/run", "build", "build/study", "build/study/hours.json", "harness", "tests", "tests/a"}
+    assert list(temporary.iterdir()) == []

@@ -109,8 +109,10 @@ def test_ci_runs_the_test_command_of_the_readme():
 
     for command in tests.strip().split(" && "):
         assert command.replace("--quiet ", "").replace(".venv", ".ci-venv").split()[-1] in ours
-    assert ".ci-venv/bin/pytest --mpl tests" in ours
-    assert tests.strip().endswith(".venv/bin/pytest --mpl tests")
+    workflow = (ROOT / ".github" / "workflows" / "gate.yml").read_text(encoding="utf-8")
+    assert ".ci-venv/bin/pytest --mpl -n auto tests" in ours
+    assert "run: pytest --mpl -n auto tests" in workflow
+    assert tests.strip().endswith(".venv/bin/pytest --mpl -n auto tests")
     assert gate.strip().endswith(".venv/bin/pytest --mpl")
 
 
