@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 RUN = ROOT / ".ci" / "run"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
+CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 ELSEWHERE = {"tests.packaged": ".ci/run and the gate", "tests.study.runs": "tests.study, a process a run"}
 """Programs of the tests that something else than the night runs."""
@@ -123,6 +124,13 @@ def run_at_night():
 def test_every_program_runs_at_night():
     """A check that is too long for the gate is not left to whoever remembers it; what is gone is not run, either."""
     assert sorted(run_at_night()) == sorted(set(programs()) - ELSEWHERE.keys())
+
+
+@pytest.mark.parametrize("program", [*programs()])
+def test_every_program_is_in_contributing(program):
+    """Each stands there with its command; so does what starts those that nobody starts by hand."""
+    named = program if program != "tests.study.runs" else "tests.study"
+    assert re.search(rf"python -m {re.escape(named)}\b(?!\.)", CONTRIBUTING.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("[!_]*.py")), ids=lambda path: path.stem)

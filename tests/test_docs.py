@@ -134,12 +134,17 @@ def test_every_dependency_has_its_reason_in_the_readme():
         assert re.match(r"[\w-]+", requirement).group() in table
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md"])
 def test_pages_have_short_lines(name):
     """Prose is wrapped at 120 columns; tables and output are not."""
     text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
 
     assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+
+
+def test_contributing_is_short():
+    """It is read before the first change, or not at all."""
+    assert len((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 80
 
 
 def test_generate_is_the_command_of_the_readme():
