@@ -109,8 +109,10 @@ def test_ci_runs_the_test_command_of_the_readme():
 
     for command in tests.strip().split(" && "):
         assert command.replace("--quiet ", "").replace(".venv", ".ci-venv").split()[-1] in ours
-    assert ".ci-venv/bin/pytest --mpl tests" in ours
-    assert tests.strip().endswith(".venv/bin/pytest --mpl tests")
+    workflow = (ROOT / ".github" / "workflows" / "gate.yml").read_text(encoding="utf-8")
+    assert ".ci-venv/bin/pytest --mpl -n auto tests" in ours
+    assert "run: pytest --mpl -n auto tests" in workflow
+    assert tests.strip().endswith(".venv/bin/pytest --mpl -n auto tests")
     assert gate.strip().endswith(".venv/bin/pytest --mpl")
 
 
@@ -132,12 +134,17 @@ def test_every_dependency_has_its_reason_in_the_readme():
         assert re.match(r"[\w-]+", requirement).group() in table
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md"])
 def test_pages_have_short_lines(name):
     """Prose is wrapped at 120 columns; tables and output are not."""
     text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
 
     assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+
+
+def test_contributing_is_short():
+    """It is read before the first change, or not at all."""
+    assert len((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 80
 
 
 def test_generate_is_the_command_of_the_readme():

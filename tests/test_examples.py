@@ -1,7 +1,6 @@
 """Promises of the examples: gated in a few lines, green as they are, red and named when somebody breaks them."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -49,11 +48,10 @@ NEEDED = {
 
 
 @pytest.fixture
-def example(request, project, monkeypatch):  # noqa: F811 - the fixture
+def example(request, project):  # noqa: F811 - the fixture
     """A copy of an example's folder, as a project of its own."""
     for module in NEEDED[request.param]:
         pytest.importorskip(module, reason=f"{module} is not installed")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # an edit within a second would meet the old bytecode
     (project.path / "test_gate.py").unlink()
     shutil.copytree(EXAMPLES / request.param, project.path, dirs_exist_ok=True)
     return project

@@ -203,6 +203,8 @@ def test_the_tables_count_what_was_judged(reference):
     assert [judged.named_right for judged in faults] == [True, False]
     assert table.largest_excess(found) > table.first_excess(found) > 1e6
     assert "| O05 | momentum 0.89 | not found | - | - | - |" in table.faults_table(faults)
+    assert table.wrong(faults, faults) == ["missed: O05, momentum 0.89", "alarms: O05, momentum 0.89"]
+    assert table.wrong(faults[:1], faults[1:]) == []
 
 
 def test_what_float64_misses_is_named_by_the_replay(reference):

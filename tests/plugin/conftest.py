@@ -73,6 +73,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)  # an edit within a second would meet the old bytecode
     pytester.plugins = []
     pytester.makepyfile(test_gate=GATE)
     base = tmp_path_factory.getbasetemp()  # of a worker below that of the session

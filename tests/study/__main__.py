@@ -9,12 +9,12 @@ from tests.study.faults import FAULTS
 from tests.study.runs import REFERENCE, Variant, run_all
 
 
-def main() -> None:
-    """Parse the options, run what is missing, print."""
+def main() -> int:
+    """Parse the options, run what is missing, print; return 1 if a fault was missed or a benign change alarms."""
     options = _options()
     if options.long:
         print(long.report(options.jobs))
-        return
+        return 0
     both = not (options.faults or options.benign)
     faults = _chosen(FAULTS, options.only) if options.faults or both else []
     benign = [*BENIGN, *(elsewhere(options.other_python) if options.other_python else ())]
@@ -23,7 +23,9 @@ def main() -> None:
     run_all([REFERENCE, *faults, *benign], list(table.ways().values()), options.jobs)
     if not options.other_python:
         print("Another torch did not run: give --other-python.\n")
-    print("\n\n".join(_parts([table.judge(fault) for fault in faults], [table.judge(variant) for variant in benign])))
+    judged = [table.judge(fault) for fault in faults], [table.judge(variant) for variant in benign]
+    print("\n\n".join(_parts(*judged)))
+    return int(bool(table.wrong(*judged)))
 
 
 def _parts(faults: Sequence[table.Judged], benign: Sequence[table.Judged]) -> Iterator[str]:
@@ -34,6 +36,7 @@ def _parts(faults: Sequence[table.Judged], benign: Sequence[table.Judged]) -> It
         yield f"## Faults\n\n{table.faults_table(faults)}"
     if benign:
         yield f"## Benign changes\n\n{table.benign_table(benign)}"
+    yield from table.wrong(faults, benign)
 
 
 def _chosen(variants: Sequence[Variant], ids: Sequence[str]) -> list[Variant]:
@@ -52,4 +55,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -92,6 +92,17 @@ def machine() -> str:
     return f"torch {found['torch']}, Python {found['python']}, {found['processor']}, {found['instructions']}"
 
 
+def wrong(faults: Sequence[Judged], benign: Sequence[Judged]) -> list[str]:
+    """Return what would take the gate's word from it, a line each: faults that were missed, benign changes that alarm.
+
+    Args:
+        faults: all of which are to be found.
+        benign: of which none is.
+    """
+    missed = [f"missed: {judged.variant.id}, {judged.variant.what}" for judged in faults if not judged.found]
+    return missed + [f"alarms: {judged.variant.id}, {judged.variant.what}" for judged in benign if judged.found]
+
+
 def rules_table(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
     """Return one line a rule: faults caught and benign changes that alarm."""
     header = ["", "rule", f"faults caught of {len(faults)}", f"benign alarms of {len(benign)}"]
