@@ -61,7 +61,7 @@ def _replacement(function: Callable[..., Any], around: Around, stack: contextlib
 def _exchange(replacements: Mapping[int, Callable[..., Any]]) -> None:
     """Replace functions, by identity, in the namespaces of all loaded modules."""
     for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType):
+        if isinstance(module, ModuleType) and not replacements.keys().isdisjoint(map(id, [*vars(module).values()])):
             names = vars(module)
             held = [(name, id(value)) for name, value in [*names.items()] if id(value) in replacements]
             names.update({name: replacements[identity] for name, identity in held})
