@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from harness.files import write
+from harness.plugin.fixtures import definitions_of, uses
 
 
 __all__ = ["ByTraining", "scopes", "write_groups"]
@@ -26,7 +27,7 @@ def write_groups(items: Iterable[pytest.Item], folder: Path) -> None:
         items: all that were collected.
         folder: of this session and no other.
     """
-    groups = {item.nodeid: _group(item) for item in items if _uses_training(item)}
+    groups = {item.nodeid: _group(item) for item in items if uses(item, *_TRAINING)}
     if groups:
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / _FILE, json.dumps(groups).encode())
@@ -53,6 +54,18 @@ class ByTraining(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ship
             self._scopes = scopes(collection, _read_groups(self._folder), len(self.nodes))
         super().schedule()
 
+    def remove_node(self, node: Any) -> str | None:
+        """Give what a worker has left to the others; the test in which it crashed is not run again, as for `load`."""
+        units = self.assigned_work.pop(node)
+        crashed = next((nodeid for unit in units.values() for nodeid, done in unit.items() if not done), None)
+        for scope, unit in units.items():
+            left = {nodeid: done for nodeid, done in unit.items() if not done and nodeid != crashed}
+            if left:
+                self.workqueue[scope] = left
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return crashed
+
     def _split_scope(self, nodeid: str) -> str:
         return self._scopes[nodeid]
 
@@ -76,16 +89,12 @@ def scopes(collection: Sequence[str], groups: Mapping[str, str], workers: int) -
     return {**{nodeid: f"others {i // size}" for i, nodeid in enumerate(others)}, **groups}
 
 
-def _uses_training(item: pytest.Item) -> bool:
-    return not set(_TRAINING).isdisjoint(getattr(item, "fixturenames", ()))
-
-
 def _group(item: pytest.Item) -> str:
     """Return what tests of one training have in common: the fixtures that hold it, and the parameters of these.
 
     A test that trains for itself is alone in its group.
     """
-    definitions = _definitions(item)
+    definitions = definitions_of(item)
     holding = sorted(name for name in definitions if _holds_training(name, definitions))
     if not holding:
         return item.nodeid
@@ -93,12 +102,6 @@ def _group(item: pytest.Item) -> str:
     indices = getattr(getattr(item, "callspec", None), "indices", {})
     places = [_place(item, definitions[name]) for name in holding]
     return json.dumps([places, {name: indices[name] for name in sorted(names & indices.keys())}])
-
-
-def _definitions(item: pytest.Item) -> dict[str, Any]:
-    """Return the fixtures that a test gets, by name; pytest has no public way to ask what a fixture asks for."""
-    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    return {name: definitions[-1] for name, definitions in found.items()}
 
 
 def _holds_training(name: str, definitions: Mapping[str, Any]) -> bool:

@@ -4,9 +4,11 @@ import contextlib
 import gc
 import importlib
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
+
+from harness.plugin.fixtures import uses
 
 
 __all__ = ["import_what_trains"]
@@ -34,8 +36,8 @@ def import_what_trains(items: Sequence[pytest.Item]) -> None:
 
 def _will_train(items: Sequence[pytest.Item]) -> bool:
     """Tell whether a test trains a recipe, or records a loop, which has imported torch by now."""
-    fixtures: Collection[str] = {"training", "training_regression"} if "torch" in sys.modules else {"training"}
-    return any(not set(getattr(item, "fixturenames", ())).isdisjoint(fixtures) for item in items)
+    names = ["training", "training_regression"] if "torch" in sys.modules else ["training"]
+    return any(uses(item, *names) for item in items)
 
 
 @contextlib.contextmanager

@@ -89,6 +89,26 @@ def test_a_test_that_does_not_train_is_in_no_group(found):
     assert not [nodeid for nodeid in found if "test_other" in nodeid]
 
 
+CRASH = """
+import os
+import pytest
+
+@pytest.mark.parametrize("n", range(6))
+def test_it(n):
+    if n == 2:
+        os._exit(3)
+"""
+
+
+def test_a_test_that_kills_its_worker_is_told_once_and_not_run_again(pytester):
+    """As with pytest-xdist's own `--dist load`; the others run, in a worker that takes the place of the dead one."""
+    pytester.makepyfile(test_crash=CRASH)
+    result = pytester.runpytest_inprocess("-p", "no:randomly", "-n", "2")
+
+    result.assert_outcomes(passed=5, failed=1)
+    assert sum(line.startswith("worker 'gw") and "crashed" in line for line in result.outlines) == 1
+
+
 def test_no_group_is_written_where_nothing_trains(pytester, tmp_path):
     """A project without tests of ours is left as it is."""
     items, _ = pytester.inline_genitems(pytester.makepyfile("def test_plain(): ..."))

@@ -151,9 +151,11 @@ def test_what_was_asked_for_last_is_at_hand(tmp_path):
     assert trainings.get(Recipe(seed=9), "cpu") is None
 
 
-def item(*fixtures):
-    """A collected test that asks for fixtures."""
-    return SimpleNamespace(fixturenames=fixtures)
+def item(*fixtures, module="harness.plugin"):
+    """A collected test that asks for fixtures of a module."""
+    definition = SimpleNamespace(func=SimpleNamespace(__module__=module))
+    found = SimpleNamespace(name2fixturedefs={name: [definition] for name in fixtures})
+    return SimpleNamespace(_fixtureinfo=found)
 
 
 @pytest.fixture
@@ -172,10 +174,11 @@ def imported(monkeypatch):
         ([item("record", "training")], False, True),
         ([item("training_regression")], False, False),
         ([item("training_regression")], True, True),
+        ([item("training", module="conftest")], True, False),
         ([item("tmp_path")], True, False),
         ([], True, False),
     ],
-    ids=["recipe", "event files", "watched loop", "another test", "none"],
+    ids=["recipe", "event files", "watched loop", "a project's own fixture", "another test", "none"],
 )
 def test_torch_is_imported_early_where_it_is_sure_to_be_needed(imported, monkeypatch, items, torch, early):
     """For a recipe; for a loop whose module has imported torch; for nobody else."""
