@@ -1,5 +1,6 @@
 """The pytest plugin: options, fixtures and hooks, each a few lines and a call. Heavy imports stay inside them."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -66,16 +67,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.nodeid == assignment.nodeid]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Import torch before the first training, where the tests run: not in the session that only deals them out."""
-    config = session.config
-    if not config.option.collectonly and not config.pluginmanager.hasplugin("dsession"):
-        from harness.plugin.imports import import_what_trains
-
-        import_what_trains(session.items)
-
-
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say what is compared with what."""
     return config.stash[SESSION].header()
@@ -135,6 +126,9 @@ def device(_training_device: str) -> str:
 @pytest.fixture(scope="session")
 def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe], Record]":
     """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
+    from harness.plugin.imports import import_what_trains
+
+    import_what_trains()
     session = request.config.stash[SESSION]
     return lambda recipe: session.train(recipe, device)
 
@@ -142,6 +136,10 @@ def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe],
 @pytest.fixture
 def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     """`training_regression.check(record)` compares a record with this test's baseline."""
+    if "torch" in sys.modules:  # else the test reads event files, or imports torch itself
+        from harness.plugin.imports import import_what_trains
+
+        import_what_trains()
     from harness.plugin.regression import TrainingRegression
 
     return TrainingRegression(request.node, request.config.stash[SESSION])

@@ -1,40 +1,26 @@
 """Which tests share a training, so that one worker of pytest-xdist runs them all: the others need not wait for it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScheduling
 
 from harness.files import write
 from harness.plugin.fixtures import definitions_of, uses
 
 
-__all__ = ["ByTraining", "scopes", "write_groups"]
+__all__ = ["ByTraining", "chosen", "write_groups"]
 
 _FILE = "groups.json"
-_TRAINING = ("training", "training_regression")
-_UNITS_PER_WORKER = 32
-"""Units of other tests that each worker gets on average: small enough that all end at about the same time."""
+_LEAST = 2
+"""Tests that a worker has to have: it starts one when it knows the next."""
 
 
-def write_groups(items: Iterable[pytest.Item], folder: Path) -> None:
-    """Leave for the controller, which collects no tests, in which group each test of a training is.
-
-    Args:
-        items: all that were collected.
-        folder: of this session and no other.
-    """
-    groups = {item.nodeid: _group(item) for item in items if uses(item, *_TRAINING)}
-    if groups:
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder / _FILE, json.dumps(groups).encode())
-
-
-class ByTraining(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ships no types
-    """Deals out units of tests: those of one training, or a few neighbours that do not train.
+class ByTraining(LoadScheduling):  # type: ignore[misc] # pytest-xdist ships no types
+    """Deals out tests as `--dist load` does, but those of one training together.
 
     Args:
         config: of the session.
@@ -45,83 +31,117 @@ class ByTraining(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist ship
     def __init__(self, config: pytest.Config, log: Any, folder: Path) -> None:
         super().__init__(config, log)
         self._folder = folder
-        self._scopes: dict[str, str] = {}
+        self._groups: dict[str, str] = {}
 
     def schedule(self) -> None:
-        """Form the units when all workers have collected, and deal them out."""
-        if not self._scopes:
-            (collection, *_) = self.registered_collections.values()
-            self._scopes = scopes(collection, _read_groups(self._folder), len(self.nodes))
+        """Deal out the first tests, when all workers have collected."""
+        file = self._folder / _FILE  # not there if no test trains
+        self._groups = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         super().schedule()
 
-    def remove_node(self, node: Any) -> str | None:
-        """Give what a worker has left to the others; the test in which it crashed is not run again, as for `load`."""
-        units = self.assigned_work.pop(node)
-        crashed = next((nodeid for unit in units.values() for nodeid, done in unit.items() if not done), None)
-        for scope, unit in units.items():
-            left = {nodeid: done for nodeid, done in unit.items() if not done and nodeid != crashed}
-            if left:
-                self.workqueue[scope] = left
-        for other in self.assigned_work:
-            self._reschedule(other)
-        return crashed
-
-    def _split_scope(self, nodeid: str) -> str:
-        return self._scopes[nodeid]
+    def _send_tests(self, node: Any, num: int) -> None:
+        groups = [self._groups.get(self.collection[index], "") for index in self.pending]
+        sent = [self.pending[place] for place in chosen(groups, num)]
+        if sent:
+            gone = set(sent)
+            self.pending[:] = [index for index in self.pending if index not in gone]
+            self.node2pending[node].extend(sent)
+            node.send_runtest_some(sent)
 
 
-def _read_groups(folder: Path) -> dict[str, str]:
-    """Return what a worker left: test to group; nothing if no test trains."""
-    file = folder / _FILE
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-
-
-def scopes(collection: Sequence[str], groups: Mapping[str, str], workers: int) -> dict[str, str]:
-    """Return which unit of work each test is in: its group, or with its neighbours among the tests that do not train.
+def chosen(groups: Sequence[str], count: int) -> list[int]:
+    """Choose the tests that a worker gets: about as many as it is to get, of one training, and all that are of it.
 
     Args:
-        collection: ids of all tests, in order.
-        groups: test to group, of those that train.
-        workers: that the units are for.
+        groups: of the tests that wait, in order; empty for one that does not train.
+        count: how many tests the worker is to get.
+
+    Returns:
+        Places in `groups`. Where one training has a single test, those of a second one are among them.
     """
-    others = [nodeid for nodeid in collection if nodeid not in groups]
-    size = max(1, len(others) // (_UNITS_PER_WORKER * workers))
-    return {**{nodeid: f"others {i // size}" for i, nodeid in enumerate(others)}, **groups}
+    taken: list[int] = []
+    whole: set[str] = set()
+    for place, group in enumerate(groups):
+        second = bool(group and whole - {group})
+        if len(taken) >= (min(count, _LEAST) if second else count):
+            break
+        taken.append(place)
+        whole |= {group} - {""}
+    rest = range(len(taken), len(groups))
+    return taken + [place for place in rest if groups[place] in whole]
 
 
-def _group(item: pytest.Item) -> str:
+def write_groups(items: Sequence[pytest.Item], folder: Path) -> None:
+    """Leave for the controller, which collects no tests, in which group each test of a training is.
+
+    Args:
+        items: all that were collected.
+        folder: of this session and no other.
+    """
+    holders = {place for item in items for place in _holders(item)}
+    found = {item.nodeid: _group(item, holders) for item in items}
+    if groups := {nodeid: group for nodeid, group in found.items() if group}:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(folder / _FILE, json.dumps(groups).encode())
+
+
+def _holders(item: pytest.Item) -> set[str]:
+    """Return the places of fixtures that keep for several tests what was trained: by `training`, or by a loop.
+
+    A loop's is taken to be what a test asks for beside `training_regression`.
+    """
+    definitions, places = definitions_of(item), _shared(item)
+    holding = {name for name in places if "training" in _needed(name, definitions)}
+    if not holding and uses(item, "training_regression"):
+        holding = set(_arguments(item)) & places.keys()
+    return {places[name] for name in holding}
+
+
+def _group(item: pytest.Item, holders: Collection[str]) -> str:
     """Return what tests of one training have in common: the fixtures that hold it, and the parameters of these.
 
-    A test that trains for itself is alone in its group.
+    A test that trains for itself is alone in its group; one that does not train is in none.
+    """
+    definitions, places = definitions_of(item), _shared(item)
+    needed = {name: _needed(name, definitions) for name, place in places.items() if place in holders}
+    trained = [name for name in needed if "training" in needed[name]]
+    # of those that trained, the ones that the others are made from
+    first = sorted(name for name in trained if not any(other in needed[name] for other in trained if other != name))
+    if not (holding := first or sorted(needed)):
+        return item.nodeid if uses(item, "training", "training_regression") else ""
+    indices = getattr(getattr(item, "callspec", None), "indices", {})
+    parameters = sorted(set().union(*(needed[name] for name in holding)) & indices.keys())
+    return json.dumps([[places[name] for name in holding], {name: indices[name] for name in parameters}])
+
+
+def _shared(item: pytest.Item) -> dict[str, str]:
+    """Return the project's fixtures that a test asks for and shares with others of its module or class, with places.
+
+    Not with all of a session: that would bring everything into one worker.
     """
     definitions = definitions_of(item)
-    holding = sorted(name for name in definitions if _holds_training(name, definitions))
-    if not holding:
-        return item.nodeid
-    names = {needed for name in holding for needed in _needed(name, definitions)}
-    indices = getattr(getattr(item, "callspec", None), "indices", {})
-    places = [_place(item, definitions[name]) for name in holding]
-    return json.dumps([places, {name: indices[name] for name in sorted(names & indices.keys())}])
+    asked = {needed for name in _arguments(item) for needed in _needed(name, definitions)}
+    kinds: dict[str, Any] = {"class": pytest.Class, "module": pytest.Module}
+    found = {}
+    for name in asked & definitions.keys():
+        definition = definitions[name]
+        kind = kinds.get(definition.scope)
+        if kind and definition.baseid:  # those of plugins have none
+            parent = item.getparent(kind)
+            found[name] = f"{parent.nodeid if parent else definition.baseid}::{name}"
+    return found
 
 
-def _holds_training(name: str, definitions: Mapping[str, Any]) -> bool:
-    """Tell whether a fixture keeps what it trained for several tests."""
-    shared = name not in _TRAINING and definitions[name].scope != "function"
-    return shared and "training" in _needed(name, definitions)
+def _arguments(item: pytest.Item) -> Sequence[str]:
+    """Return what a test's function itself asks for: not what every test of its module gets."""
+    return getattr(getattr(item, "_fixtureinfo", None), "argnames", ())
 
 
-def _needed(name: str, definitions: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of a fixture and of all that it asks for, directly or not."""
+def _needed(name: str, definitions: Mapping[str, Any]) -> set[str]:
+    """Return the names of a fixture and of all that it asks for, directly or not."""
     pending, seen = [name], set[str]()
     while pending:
         if (current := pending.pop()) not in seen:
             seen.add(current)
-            yield current
             pending += definitions[current].argnames if current in definitions else ()
-
-
-def _place(item: pytest.Item, definition: Any) -> str:
-    """Return where a fixture's value is shared: in a class, a module, or wherever it can be seen."""
-    kind: Any = {"class": pytest.Class, "module": pytest.Module}.get(definition.scope)
-    parent = item.getparent(kind) if kind else None
-    return f"{parent.nodeid if parent else definition.baseid}::{definition.argname}"
+    return seen

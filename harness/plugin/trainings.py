@@ -1,6 +1,7 @@
 """The trainings of a session: each recipe once, the latest few in memory, the others in files."""
 
 import contextlib
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +86,8 @@ class Trainings:
         """Keep a training, and put aside the one that was asked for the longest ago."""
         self._all[training.recipe, training.device] = training
         if len(self._all) > _IN_MEMORY:
-            number = len(self._all) - 1 - _IN_MEMORY
-            oldest = [*self._all.values()][number]
-            oldest.put_aside(self._folder() / f"aside-{id(oldest)}.json")
+            oldest = [*self._all.values()][-1 - _IN_MEMORY]
+            oldest.put_aside(self._folder() / f"aside-{os.getpid()}-{id(oldest)}.json")  # workers share the folder
 
     def of(self, record: "Record") -> Training | None:
         """Return the training that a record came from, or None if it is a watched loop's."""

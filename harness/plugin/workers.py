@@ -1,8 +1,10 @@
 """pytest-xdist: deal out the tests by training, and collect what the workers counted. Imported only beside it."""
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScheduling
 
 from harness.plugin.groups import ByTraining, write_groups
 from harness.plugin.rerun import command_line
@@ -35,12 +37,13 @@ class Workers:
             with state.outcome.noted():
                 write_groups(session.items, state.shared)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
-        """Keep tests of one training together, unless the command line says how tests are dealt out."""
-        if config.getoption("dist") != "load":
-            return None
-        return ByTraining(config, log, config.stash[SESSION].shared)
+    @pytest.hookimpl(wrapper=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Generator[None, Any, Any]:
+        """Keep tests of one training together, unless command line or project have them dealt out in another way."""
+        scheduler = yield
+        if type(scheduler) is LoadScheduling:
+            return ByTraining(config, log, config.stash[SESSION].shared)
+        return scheduler
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Add a finished worker's counts; a crashed one has none."""

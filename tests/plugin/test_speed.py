@@ -4,11 +4,10 @@ import gc
 import json
 import sys
 import weakref
-from types import SimpleNamespace
 
 import pytest
 
-from harness import Recipe, comparison
+from harness import Recipe, deviations
 from harness.plugin import imports
 from harness.plugin.trainings import Training, Trainings
 from tests.plugin.conftest import QUICK
@@ -61,17 +60,18 @@ def test_a_gate_of_numbers_imports_no_matplotlib(seen, project):
     assert not modules & {*NOT_NEEDED, "matplotlib.figure", "matplotlib.pyplot", "harness.figures"}
 
 
+@pytest.mark.usefixtures("real_pictures")
 @pytest.mark.parametrize("fault", ["", ", learning_rate=0.06"])
 def test_a_check_compares_once(project, monkeypatch, fault):
     """Message, report, pictures and TensorBoard of a red check are views of one comparison."""
     compared = []
 
-    def counted(*records):
-        compared.append(records)
-        return original(*records)
+    def counted(baseline):
+        compared.append(baseline)
+        return original(baseline)
 
-    original = comparison.stream_deviations
-    monkeypatch.setattr(comparison, "stream_deviations", counted)
+    original = deviations._scales  # what every comparison of streams begins with, whoever asks for it
+    monkeypatch.setattr(deviations, "_scales", counted)
     project.generate()
     project.edit("warmup_steps=1", f"warmup_steps=1{fault}")
     result = project.run("-k", "test_training")
@@ -151,16 +151,9 @@ def test_what_was_asked_for_last_is_at_hand(tmp_path):
     assert trainings.get(Recipe(seed=9), "cpu") is None
 
 
-def item(*fixtures, module="harness.plugin"):
-    """A collected test that asks for fixtures of a module."""
-    definition = SimpleNamespace(func=SimpleNamespace(__module__=module))
-    found = SimpleNamespace(name2fixturedefs={name: [definition] for name in fixtures})
-    return SimpleNamespace(_fixtureinfo=found)
-
-
 @pytest.fixture
 def imported(monkeypatch):
-    """What is imported early, in a process that has not imported torch's compiler."""
+    """What is imported, in a process that has not imported torch's compiler."""
     found = []
     monkeypatch.delitem(sys.modules, "torch._dynamo")
     monkeypatch.setattr(imports.importlib, "import_module", found.append)
@@ -168,37 +161,31 @@ def imported(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize(
-    ("items", "torch", "early"),
-    [
-        ([item("record", "training")], False, True),
-        ([item("training_regression")], False, False),
-        ([item("training_regression")], True, True),
-        ([item("training", module="conftest")], True, False),
-        ([item("tmp_path")], True, False),
-        ([], True, False),
-    ],
-    ids=["recipe", "event files", "watched loop", "a project's own fixture", "another test", "none"],
-)
-def test_torch_is_imported_early_where_it_is_sure_to_be_needed(imported, monkeypatch, items, torch, early):
-    """For a recipe; for a loop whose module has imported torch; for nobody else."""
-    if not torch:
-        monkeypatch.delitem(sys.modules, "torch")
-    imports.import_what_trains(items)
+def test_torch_is_imported_and_left_alone(imported):
+    """First the import, then no garbage collection ever looks at it; other garbage is collected as before."""
+    imports.import_what_trains()
 
-    assert imported == (["torch._dynamo", "harness.training", "frozen"] if early else [])
+    assert imported == ["torch._dynamo", "harness.training", "frozen"]
     assert gc.isenabled()
 
 
-def test_torch_that_cannot_be_imported_is_left_to_the_test_that_needs_it(monkeypatch):
+def test_torch_is_imported_once(imported, monkeypatch):
+    """A session that has it already changes nothing."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)
+    imports.import_what_trains()
+
+    assert imported == []
+
+
+@pytest.mark.parametrize("error", [ImportError, OSError("libcudart.so.12: cannot open shared object file")])
+def test_torch_that_cannot_be_imported_is_left_to_the_training_that_needs_it(imported, monkeypatch, error):
     """The session goes on, with garbage collection."""
 
     def broken(name):
-        raise ImportError(name)
+        raise error
 
-    monkeypatch.delitem(sys.modules, "torch._dynamo")
     monkeypatch.setattr(imports.importlib, "import_module", broken)
-    monkeypatch.setattr(imports.gc, "freeze", lambda: None)
-    imports.import_what_trains([item("training")])
+    imports.import_what_trains()
 
+    assert imported == []
     assert gc.isenabled()
