@@ -12,21 +12,27 @@ from harness.files import write
 from harness.plugin.fixtures import definitions_of, uses
 
 
-__all__ = ["ByTraining", "chosen", "write_groups"]
+__all__ = ["by_training", "chosen", "write_groups"]
 
 _FILE = "groups.json"
 _LEAST = 2
 """Tests that a worker has to have: it starts one when it knows the next."""
 
 
-class ByTraining(LoadScheduling):  # type: ignore[misc] # pytest-xdist ships no types
-    """Deals out tests as `--dist load` does, but those of one training together.
+def by_training(scheduler: Any, config: pytest.Config, log: Any, folder: Path) -> Any:
+    """Return a scheduler of ours in the place of pytest-xdist's own for `--dist load`; any other stays.
 
     Args:
+        scheduler: what pytest-xdist or the project has chosen.
         config: of the session.
         log: pytest-xdist's.
         folder: where workers leave the groups.
     """
+    return _ByTraining(config, log, folder) if type(scheduler) is LoadScheduling else scheduler
+
+
+class _ByTraining(LoadScheduling):  # type: ignore[misc] # pytest-xdist ships no types
+    """Deals out tests as `--dist load` does, but those of one training together."""
 
     def __init__(self, config: pytest.Config, log: Any, folder: Path) -> None:
         super().__init__(config, log)

@@ -4,9 +4,8 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScheduling
 
-from harness.plugin.groups import ByTraining, write_groups
+from harness.plugin.groups import by_training, write_groups
 from harness.plugin.rerun import command_line
 from harness.plugin.session import SESSION
 
@@ -40,10 +39,7 @@ class Workers:
     @pytest.hookimpl(wrapper=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Generator[None, Any, Any]:
         """Keep tests of one training together, unless command line or project have them dealt out in another way."""
-        scheduler = yield
-        if type(scheduler) is LoadScheduling:
-            return ByTraining(config, log, config.stash[SESSION].shared)
-        return scheduler
+        return by_training((yield), config, log, config.stash[SESSION].shared)
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Add a finished worker's counts; a crashed one has none."""
