@@ -120,6 +120,14 @@ def test_importing_the_plugin_loads_nothing_heavy():
     assert not loaded & {"torch", "torchvision", "numpy", "matplotlib", "tensorboard", "seaborn", "pandas", "PIL"}
 
 
+def test_a_gate_of_numbers_draws_nothing():
+    """Whoever compares no figure, and whose trainings are unchanged, does without Matplotlib."""
+    loaded = loaded_by("import harness.plugin.regression, harness.tensorboard, harness.training, harness.report")
+
+    assert "torch" in loaded
+    assert not loaded & {"torchvision", "matplotlib", "seaborn", "pandas"}
+
+
 def test_a_session_without_training_loads_nothing_heavy(tmp_path):
     """Nor does a whole session in which no test asks for a fixture of ours."""
     (tmp_path / "test_plain.py").write_text(

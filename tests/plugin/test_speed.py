@@ -26,38 +26,17 @@ def pytest_sessionfinish(session):
 """
 
 
-@pytest.fixture
-def seen(project):
-    """Function that runs a green gate in a process of its own; it returns modules, frozen objects, collection on."""
+def test_a_green_gate_imports_what_it_needs(project):
+    """Not what labelled figures, CIFAR-10 and the page need; and torch is no business of garbage collection."""
+    project.generate()
+    (project.path / "conftest.py").write_text(WITNESS)
+    project.pytester.run(sys.executable, "-m", "pytest", *QUICK, "--mpl").assert_outcomes(passed=2)
+    modules, frozen, enabled = json.loads((project.path / "seen.json").read_text())
 
-    def run(*options):
-        project.generate()
-        (project.path / "conftest.py").write_text(WITNESS)
-        project.pytester.run(sys.executable, "-m", "pytest", *QUICK, *options).assert_outcomes(passed=2)
-        modules, frozen, enabled = json.loads((project.path / "seen.json").read_text())
-        return set(modules), frozen, enabled
-
-    return run
-
-
-def test_a_green_gate_imports_what_it_needs(seen):
-    """Neither what only labelled figures, CIFAR-10 and the page need; torch is no business of garbage collection."""
-    modules, frozen, enabled = seen("--mpl")
-
-    assert not modules & NOT_NEEDED
-    assert {"torch", "torch._dynamo", "matplotlib"} <= modules
+    assert not set(modules) & NOT_NEEDED
+    assert {"torch", "torch._dynamo", "matplotlib"} <= set(modules)
     assert frozen > 100_000
     assert enabled
-
-
-def test_a_gate_of_numbers_imports_no_matplotlib(seen, project):
-    """A project without figures draws none while it is green."""
-    project.edit("from harness import Recipe, figures", "from harness import Recipe")
-    project.edit("@pytest.mark.mpl_image_compare\n", "")
-    project.edit("return figures.loss_curve(record)", "assert record.name == 'cifar_cnn'")
-    modules, _, _ = seen()
-
-    assert not modules & {*NOT_NEEDED, "matplotlib.figure", "matplotlib.pyplot", "harness.figures"}
 
 
 @pytest.mark.usefixtures("real_pictures")
