@@ -21,32 +21,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from tests.projects import FAULT, GATE
+
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("harness", "pyproject.toml", "README.md", "LICENSE")
 """All that the wheel is built from."""
 
-TEST = """
-import pytest
-from harness import Recipe, figures
-
-RECIPE = Recipe(
-    model="cifar_cnn", width=2, epochs=2, train_images=20, test_images=20, batch_size=8, warmup_steps=1,
-    learning_rate={rate},
-)
-
-@pytest.fixture(scope="module")
-def record(training):
-    return training(RECIPE)
-
-def test_training(record, training_regression):
-    training_regression.check(record)
-
-@pytest.mark.mpl_image_compare
-def test_loss_curve(record):
-    return figures.loss_curve(record)
-"""
-RATE, OTHER_RATE = 0.25, 0.25025
 HEADLINE = "training differs from its baseline from step 0 on: schedule, learning rate"
 
 PROBE = """
@@ -172,18 +153,15 @@ class Environment:
 
 def _gate(environment: Environment, folder: Path) -> None:
     """Generate, compare and fail; the files that are no Python are used on the way."""
-    _write(folder, RATE)
+    test = folder / "test_small.py"
+    test.write_text(GATE, encoding="utf-8")
     _pytest(environment, folder, "--mpl-generate-path=baselines", 0, "2 passed")
     _pytest(environment, folder, "--mpl", 0, "2 compared")
-    _write(folder, OTHER_RATE)
+    test.write_text(GATE.replace(*FAULT), encoding="utf-8")
     _pytest(environment, folder, "--mpl", 1, HEADLINE)
     if not (folder / "build" / "harness" / "report.html").is_file():
         raise SystemExit("the failure has left no report.html")
     environment.run("harness", "accept", "--reason=a wanted change", folder=folder)
-
-
-def _write(folder: Path, rate: float) -> None:
-    (folder / "test_small.py").write_text(TEST.format(rate=rate), encoding="utf-8")
 
 
 def _pytest(environment: Environment, folder: Path, option: str, status: int, text: str) -> None:

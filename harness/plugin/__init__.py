@@ -10,6 +10,7 @@ import pytest
 from harness.errors import EventsWriteError, HarnessError
 from harness.files import check_writable
 from harness.plugin import devices, options
+from harness.plugin.imports import import_what_trains
 from harness.plugin.messages import messages
 from harness.plugin.session import SESSION, Session
 from harness.variation import Variation, varied
@@ -126,8 +127,6 @@ def device(_training_device: str) -> str:
 @pytest.fixture(scope="session")
 def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe], Record]":
     """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
-    from harness.plugin.imports import import_what_trains
-
     import_what_trains()
     session = request.config.stash[SESSION]
     return lambda recipe: session.train(recipe, device)
@@ -137,8 +136,6 @@ def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe],
 def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     """`training_regression.check(record)` compares a record with this test's baseline."""
     if "torch" in sys.modules:  # else the test reads event files, or imports torch itself
-        from harness.plugin.imports import import_what_trains
-
         import_what_trains()
     from harness.plugin.regression import TrainingRegression
 

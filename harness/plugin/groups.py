@@ -1,9 +1,9 @@
 """Which tests share a training, so that one worker of pytest-xdist runs them all: the others need not wait for it."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from xdist.scheduler import LoadScheduling
@@ -84,57 +84,67 @@ def write_groups(items: Sequence[pytest.Item], folder: Path) -> None:
         items: all that were collected.
         folder: of this session and no other.
     """
-    holders = {place for item in items for place in _holders(item)}
-    found = {item.nodeid: _group(item, holders) for item in items}
+    asked = [(item, _shared(item)) for item in items]
+    holders = {place for item, fixtures in asked for place in _holders(item, fixtures)}
+    found = {item.nodeid: _group(item, [one for one in fixtures if one.place in holders]) for item, fixtures in asked}
     if groups := {nodeid: group for nodeid, group in found.items() if group}:
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / _FILE, json.dumps(groups).encode())
 
 
-def _holders(item: pytest.Item) -> set[str]:
+class _Shared(NamedTuple):
+    """A fixture that tests of one module or class share: its name, where, and all that it asks for, itself included."""
+
+    name: str
+    place: str
+    needed: frozenset[str]
+
+
+def _holders(item: pytest.Item, fixtures: Sequence[_Shared]) -> set[str]:
     """Return the places of fixtures that keep for several tests what was trained: by `training`, or by a loop.
 
     A loop's is taken to be what a test asks for beside `training_regression`.
     """
-    definitions, places = definitions_of(item), _shared(item)
-    holding = {name for name in places if "training" in _needed(name, definitions)}
+    holding = [one for one in fixtures if "training" in one.needed]
     if not holding and uses(item, "training_regression"):
-        holding = set(_arguments(item)) & places.keys()
-    return {places[name] for name in holding}
+        holding = [one for one in fixtures if one.name in _arguments(item)]
+    return {one.place for one in holding}
 
 
-def _group(item: pytest.Item, holders: Collection[str]) -> str:
+def _group(item: pytest.Item, holding: Sequence[_Shared]) -> str:
     """Return what tests of one training have in common: the fixtures that hold it, and the parameters of these.
 
     A test that trains for itself is alone in its group; one that does not train is in none.
+
+    Args:
+        item: the test.
+        holding: those of its fixtures that keep what was trained.
     """
-    definitions, places = definitions_of(item), _shared(item)
-    needed = {name: _needed(name, definitions) for name, place in places.items() if place in holders}
-    trained = [name for name in needed if "training" in needed[name]]
+    trained = [one for one in holding if "training" in one.needed]
     # of those that trained, the ones that the others are made from
-    first = sorted(name for name in trained if not any(other in needed[name] for other in trained if other != name))
-    if not (holding := first or sorted(needed)):
+    first = [one for one in trained if not any(other.name in one.needed for other in trained if other != one)]
+    if not (sources := first or holding):
         return item.nodeid if uses(item, "training", "training_regression") else ""
     indices = getattr(getattr(item, "callspec", None), "indices", {})
-    parameters = sorted(set().union(*(needed[name] for name in holding)) & indices.keys())
-    return json.dumps([[places[name] for name in holding], {name: indices[name] for name in parameters}])
+    parameters = sorted(frozenset().union(*(one.needed for one in sources)) & indices.keys())
+    return json.dumps([sorted(one.place for one in sources), {name: indices[name] for name in parameters}])
 
 
-def _shared(item: pytest.Item) -> dict[str, str]:
-    """Return the project's fixtures that a test asks for and shares with others of its module or class, with places.
+def _shared(item: pytest.Item) -> list[_Shared]:
+    """Return the project's fixtures that a test asks for and shares with others of its module or class.
 
     Not with all of a session: that would bring everything into one worker.
     """
     definitions = definitions_of(item)
-    asked = {needed for name in _arguments(item) for needed in _needed(name, definitions)}
     kinds: dict[str, Any] = {"class": pytest.Class, "module": pytest.Module}
-    found = {}
-    for name in asked & definitions.keys():
+    found = []
+    for name in _needed(_arguments(item), definitions) & definitions.keys():
         definition = definitions[name]
         kind = kinds.get(definition.scope)
         if kind and definition.baseid:  # those of plugins have none
             parent = item.getparent(kind)
-            found[name] = f"{parent.nodeid if parent else definition.baseid}::{name}"
+            place = f"{parent.nodeid if parent else definition.baseid}::{name}"
+            found.append(_Shared(name, place, _needed([name], definitions)))
     return found
 
 
@@ -143,11 +153,11 @@ def _arguments(item: pytest.Item) -> Sequence[str]:
     return getattr(getattr(item, "_fixtureinfo", None), "argnames", ())
 
 
-def _needed(name: str, definitions: Mapping[str, Any]) -> set[str]:
-    """Return the names of a fixture and of all that it asks for, directly or not."""
-    pending, seen = [name], set[str]()
+def _needed(names: Iterable[str], definitions: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of fixtures and of all that they ask for, directly or not."""
+    pending, seen = [*names], set[str]()
     while pending:
         if (current := pending.pop()) not in seen:
             seen.add(current)
             pending += definitions[current].argnames if current in definitions else ()
-    return seen
+    return frozenset(seen)

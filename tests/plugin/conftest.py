@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import calibration
+from tests.projects import GATE
 
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
@@ -27,30 +28,6 @@ for _module in ("evidence", "progress", "regression", "summary", "workers"):
 importlib.import_module("harness.page")
 gc.collect()
 gc.freeze()  # a million objects of torch, which no inner session needs to look through for garbage
-
-SMALL = """
-import dataclasses
-import pytest
-from harness import Recipe, figures
-
-RECIPE = Recipe(model="cifar_cnn", width=2, epochs=2, train_images=20, test_images=20, batch_size=8, warmup_steps=1)
-"""
-
-GATE = (
-    SMALL
-    + """
-@pytest.fixture(scope="module")
-def record(training):
-    return training(RECIPE)
-
-def test_training(record, training_regression):
-    training_regression.check(record)
-
-@pytest.mark.mpl_image_compare
-def test_loss_curve(record):
-    return figures.loss_curve(record)
-"""
-)
 
 GENERATE = "--mpl-generate-path=baselines"
 QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")

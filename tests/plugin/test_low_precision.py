@@ -11,7 +11,8 @@ import torch
 from harness import calibration
 from harness.record import Record
 from harness.variation import Variation, varied
-from tests.plugin.conftest import GENERATE, QUICK, SMALL
+from tests.plugin.conftest import GENERATE, QUICK
+from tests.projects import SMALL
 
 
 RECIPES = (

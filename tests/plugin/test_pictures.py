@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.plugin.test_check_events import EVENTS
-from tests.plugin.test_report import FAULT
+from tests.projects import FAULT
 
 
 FOLDER = "build/harness/pictures/test_gate-test_training-cpu"

@@ -8,7 +8,7 @@ from PIL import Image, ImageChops
 from harness import png
 from harness.commands import main
 from harness.provenance import drawing_versions
-from tests.plugin.conftest import GATE
+from tests.projects import GATE
 
 
 FIGURE = "test_gate-test_curve.png"

@@ -6,9 +6,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from harness.commands import main
-
-
-FAULT = ("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
+from tests.projects import FAULT
 
 
 def results(project):

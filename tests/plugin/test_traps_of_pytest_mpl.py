@@ -4,7 +4,8 @@
 import pytest
 
 from harness.baselines import baseline_name
-from tests.plugin.conftest import GENERATE, SMALL
+from tests.plugin.conftest import GENERATE
+from tests.projects import SMALL
 
 
 FIGURE = """

@@ -15,7 +15,7 @@ from harness.errors import OutputWriteError
 from harness.plugin.shared import Alone, Shared
 from harness.record import Record, Stream
 from harness.states import States
-from tests.plugin.conftest import GATE, SMALL
+from tests.projects import GATE, SMALL
 from tests.test_report import a_record
 
 

@@ -1,0 +1,28 @@
+"""Texts of a small project that uses the plugin, trained in a fraction of a second. Importing them costs nothing."""
+
+SMALL = """
+import dataclasses
+import pytest
+from harness import Recipe, figures
+
+RECIPE = Recipe(model="cifar_cnn", width=2, epochs=2, train_images=20, test_images=20, batch_size=8, warmup_steps=1)
+"""
+
+GATE = (
+    SMALL
+    + """
+@pytest.fixture(scope="module")
+def record(training):
+    return training(RECIPE)
+
+def test_training(record, training_regression):
+    training_regression.check(record)
+
+@pytest.mark.mpl_image_compare
+def test_loss_curve(record):
+    return figures.loss_curve(record)
+"""
+)
+
+FAULT = ("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
+"""An edit of either: the rate is off by one part in a thousand."""
