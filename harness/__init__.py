@@ -1,27 +1,53 @@
 """A training regression harness: does this change alter what training does?
 
+The rooms, top to bottom; a module imports only from its own room and from those above it:
+
+    errors       every way to be told "no"
+    recipe       what to train
+    record       what a training did: streams of numbers, pictures, environment, and their text form
+    recording    the recorder, and what it hangs on a training
+    adapters     recorders for Lightning, Transformers and Ignite
+    shipped      what we train ourselves: recipes, models, data sets, the loop
+    comparing    a record against its baseline: deviations, thresholds, several seeds
+    faults       faults planted from outside, and the gate's power
+    baselines    where baselines live, where they come from, what may become one
+    elsewhere    trainings in other processes, and beside those of other workers
+    figures      figures of a record
+    tensorboard  event files, written and read
+    report       what a check found, and its forms: words, Markdown, HTML, JSON, history
+    commands     the console script
+    plugin       the pytest plugin: options, fixtures, hooks
+
 The public names are resolved on first use, so that importing the package loads neither torch nor Matplotlib.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from harness import errors, figures, recipes
-    from harness.comparison import Comparison, compare
-    from harness.events import read_events
+    from harness import errors, figures
+    from harness.comparing.comparison import Comparison, compare
+    from harness.comparing.deviations import Deviation
+    from harness.plugin.regression import TrainingRegression
     from harness.recipe import Recipe
     from harness.record import Record
-    from harness.recorder import Recorder
-    from harness.tensorboard import write_events
-    from harness.training import train
+    from harness.recording.recorder import Recorder
+    from harness.recording.states import States
+    from harness.shipped import recipes
+    from harness.shipped.loop import train
+    from harness.tensorboard.reading import read_events
+    from harness.tensorboard.writing import write_events
 
 __all__ = [
     "Comparison",
+    "Deviation",
     "Recipe",
     "Record",
     "Recorder",
+    "States",
+    "TrainingRegression",
     "compare",
     "errors",
     "figures",
@@ -31,28 +57,34 @@ __all__ = [
     "write_events",
 ]
 
-_HOMES = {
-    "Comparison": "comparison",
-    "Recipe": "recipe",
-    "Record": "record",
-    "Recorder": "recorder",
-    "compare": "comparison",
-    "read_events": "events",
-    "train": "training",
-    "write_events": "tensorboard",
-}
-_MODULES = ("errors", "figures", "recipes")
+__version__ = version("pytest-training-regression")
 
+if not TYPE_CHECKING:  # a type checker must not believe that every name is there
+    _HOMES = {
+        "Comparison": "comparing.comparison",
+        "Deviation": "comparing.deviations",
+        "Recipe": "recipe",
+        "Record": "record",
+        "Recorder": "recording.recorder",
+        "States": "recording.states",
+        "TrainingRegression": "plugin.regression",
+        "compare": "comparing.comparison",
+        "errors": "",
+        "figures": "",
+        "read_events": "tensorboard.reading",
+        "recipes": "shipped",
+        "train": "shipped.loop",
+        "write_events": "tensorboard.writing",
+    }
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"harness.{name}")
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"harness.{_HOMES[name]}"), name)
-        globals()[name] = value
+    def __getattr__(name: str) -> object:  # unseen by type checkers
+        if name not in _HOMES:
+            raise AttributeError(f"module 'harness' has no attribute {name!r}")
+        home = f"harness.{_HOMES[name]}".removesuffix(".")
+        if name in ("errors", "figures", "recipes"):
+            return importlib.import_module(f"{home}.{name}")
+        globals()[name] = value = getattr(importlib.import_module(home), name)
         return value
-    raise AttributeError(f"module 'harness' has no attribute {name!r}")
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:  # likewise
+        return sorted({*globals(), *__all__})

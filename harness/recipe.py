@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import FieldError
+from harness.errors import ArgumentError
 
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CLASSES", "ModelFunction", "Precision", "Recipe", "check_fields"]
 
 CLASSES = 10
 """Classes of both data sets, and logits of every model."""
 
 Precision = Literal["float64", "float32", "bfloat16"]
+
 ModelFunction = Callable[[], "nn.Module"]
 
 
@@ -33,7 +33,7 @@ class Recipe:
     a save and resume in the middle. A branch that never runs cannot be judged.
 
     Raises:
-        FieldError: a field is outside its range; the message names field, value and rule.
+        ArgumentError: a field is outside its range; the message names field, value and rule.
     """
 
     model: "str | ModelFunction" = "cifar_cnn"
@@ -86,9 +86,9 @@ class Recipe:
     """Save in the middle of the run and go on with freshly built objects that load it."""
 
     def __post_init__(self) -> None:
-        check_fields(**{field: getattr(self, field) for field in _RULES})
+        check_fields("Recipe", **{field: getattr(self, field) for field in _RULES})
         if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
-            raise FieldError(field="nesterov", value=True, rule="False when momentum is 0")
+            raise ArgumentError.of("Recipe", "nesterov", True, "False when momentum is 0")
 
     @property
     def model_name(self) -> str:
@@ -129,16 +129,20 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def check_fields(**values: object) -> None:
-    """Check values of a recipe's fields, by name.
+def check_fields(owner: str, **values: object) -> None:
+    """Check values that a recipe could have, by field.
+
+    Args:
+        owner: whose argument it is: Recipe, Recorder.
+        **values: by field.
 
     Raises:
-        FieldError: a value is outside its field's range.
+        ArgumentError: a value is outside its field's range.
     """
     for field, value in values.items():
         valid, rule = _RULES[field]
         if not valid(value):
-            raise FieldError(field=field, value=value, rule=rule)
+            raise ArgumentError.of(owner, field, value, rule)
 
 
 def _whole(value: object, least: int) -> bool:
@@ -165,8 +169,11 @@ def _model(value: object) -> bool:
 
 
 _POSITIVE = (lambda value: _number(value) and value > 0, "a finite number above 0")
+
 _NOT_NEGATIVE = (lambda value: _number(value) and value >= 0, "a finite number of at least 0")
+
 _FRACTION = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
+
 _FLAG = (lambda value: isinstance(value, bool), "True or False")
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import png
-from harness.baselines import load_baseline
+from harness.baselines import png
+from harness.baselines.files import scraps
+from harness.baselines.store import load_baseline
 from harness.commands import main as harness
-from harness.files import scraps
 
 
 TEST = """

@@ -10,9 +10,10 @@ import sys
 
 import pytest
 
-from harness.baselines import save_baseline
-from harness.candidates import Candidate, digest, offer
-from harness.record import Record, Stream
+from harness.baselines.failed import Candidate, digest, offer
+from harness.baselines.store import save_baseline
+from harness.record.record import Record
+from harness.record.streams import Stream
 from tests.test_ci import ROOT, load, needs_bash
 from tests.test_provenance import git
 from tests.test_record import record_of
@@ -136,7 +137,9 @@ def accept(runner, **variables):
 
 def propose(runner):
     """Open the pull request."""
-    return runner("Open a pull request", "project", BASE="wider", BRANCH="accepted-5-1", RUN="77", RUNS_URL="https://runs")
+    return runner(
+        "Open a pull request", "project", BASE="wider", BRANCH="accepted-5-1", RUN="77", RUNS_URL="https://runs"
+    )
 
 
 def test_a_comment_leads_to_the_red_run_of_the_last_commit(runner):

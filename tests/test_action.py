@@ -145,14 +145,12 @@ def test_the_comment_is_the_summary_and_stays_one(job):
     assert calls == [
         f"gh <pr> <comment> <7> <--repo> <us/ours> <--edit-last> <--create-if-none> <--body-file> <{body}>"
     ]
-    assert body.read_text() == (
-        "### Training regression: all passed\n\nReport, figures and records: https://run\n"
-    )
+    assert body.read_text() == ("### Training regression: all passed\n\nReport, figures and records: https://run\n")
 
 
 def test_what_the_comment_reads_is_what_a_session_writes():
     """The names of files agree between action and plugin."""
-    from harness.plugin.outcome import Outcome
+    from harness.plugin.session import Outcome
 
     outcome = Outcome.__new__(Outcome)
     outcome._folder = Path("build/harness")

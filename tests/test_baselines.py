@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import errors
-from harness.baselines import (
+from harness.baselines.files import check_writable, read, write_all
+from harness.baselines.store import (
     baseline_name,
     check_figure,
     load_baseline,
@@ -21,9 +22,9 @@ from harness.baselines import (
     save_baseline,
     save_figure,
 )
-from harness.files import check_writable, read, write_all
-from harness.record import Calibration, Stream
-from harness.states import States
+from harness.record.baseline import Calibration
+from harness.record.streams import Stream
+from harness.recording.states import States
 from tests.test_provenance import picture
 from tests.test_record import record_of
 
@@ -318,7 +319,7 @@ def test_states_that_cannot_be_used_are_a_message(tmp_path, damage, reason):
     save_baseline(tmp_path / "a.json", record, kept)
     file = f"a~{kept.sha256[:12]}.safetensors"
     damage(tmp_path / file)
-    with pytest.raises(errors.BaselineStatesError) as caught:
+    with pytest.raises(errors.BaselineCorruptError) as caught:
         load_states(tmp_path / "a.json", record, "pytest x", Path("baselines/a.json"))
 
     assert str(caught.value) == (
@@ -334,7 +335,7 @@ def test_states_whose_hash_fits_still_have_to_be_states(tmp_path):
     (tmp_path / f"a~{sha256[:12]}.safetensors").write_bytes(b"anything")
     record = record_of({}, calibration=Calibration(sha256, (0,), 3.0, (), {}))
 
-    with pytest.raises(errors.BaselineStatesError, match=r"cannot be read: Error while deserializing.*\n  where"):
+    with pytest.raises(errors.BaselineCorruptError, match=r"cannot be read: Error while deserializing.*\n  where"):
         load_states(tmp_path / "a.json", record, "pytest")
 
 

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Recipe, compare, train
-from harness.calibration import VARIANTS, Variant, calibrate
-from harness.deviations import kind_of
-from harness.record import STAGES, Record, Stream
-from harness.states import States
-from harness.thresholds import MARGIN
-from harness.variation import Variation, varied
+from harness.comparing.calibration import VARIANTS, Variant, calibrate
+from harness.comparing.deviations import kind_of
+from harness.comparing.thresholds import MARGIN
+from harness.record.record import Record
+from harness.record.streams import STAGES, Stream
+from harness.recording.perturbation import Perturbation, perturbed
+from harness.recording.states import States
 from tests.test_comparison import series
 from tests.test_record import record_of
 
@@ -107,9 +108,9 @@ def test_no_variant_that_was_measured_alarms(before, variants, starts):
 def test_the_variants_are_real_and_unlike_each_other():
     """Other threads, kernels, layouts and instruction sets, besides noise; each changes something."""
     assert len({variant.text for variant in VARIANTS}) == len(VARIANTS)
-    assert all(variant.variation != Variation() or variant.environment for variant in VARIANTS)
-    assert sum(bool(variant.variation.jitter) for variant in VARIANTS) < len(VARIANTS) / 2
-    assert not any(variant.variation.seed_shift or variant.variation.fault for variant in VARIANTS)
+    assert all(variant.perturbation != Perturbation() or variant.environment for variant in VARIANTS)
+    assert sum(bool(variant.perturbation.jitter) for variant in VARIANTS) < len(VARIANTS) / 2
+    assert not any(variant.perturbation.seed_shift or variant.perturbation.fault for variant in VARIANTS)
 
 
 LOW = Recipe(width=2, epochs=2, train_images=20, test_images=200, batch_size=8, warmup_steps=1, precision="float32")
@@ -124,7 +125,7 @@ def calibrated(request):
     record = train(recipe, states=kept)
     replays = {}
     for variant in IN_PROCESS:
-        with varied(variant.variation):
+        with perturbed(variant.perturbation):
             replays[variant.text] = train(recipe, states=kept)
     return recipe, dataclasses.replace(record, calibration=calibrate(record, kept, replays)), kept
 
@@ -144,7 +145,7 @@ def test_a_recipe_is_put_back_through_resume_and_average(calibrated):
 def test_a_benign_variant_that_was_not_measured_is_drift(calibrated, jitter):
     """Other noise than the calibration's: no alarm."""
     recipe, baseline, kept = calibrated
-    with varied(Variation(jitter=jitter)):
+    with perturbed(Perturbation(jitter=jitter)):
         record = train(recipe, states=kept)
     comparison = compare(baseline, record)
 
@@ -179,7 +180,7 @@ def test_a_fault_stands_above_the_thresholds(calibrated, change, stage):
 def test_another_seed_is_told_at_the_first_state(calibrated):
     """Another initialisation is at a distance."""
     recipe, baseline, kept = calibrated
-    with varied(Variation(seed_shift=1)):
+    with perturbed(Perturbation(seed_shift=1)):
         comparison = compare(baseline, train(recipe, states=kept))
 
     assert comparison.verdict == "different"
@@ -212,5 +213,5 @@ def test_the_calibration_is_part_of_the_text(calibrated):
 
 def test_a_variant_departs_in_nothing_by_default():
     """Each field says what it changes."""
-    assert Variant("none").variation == Variation()
+    assert Variant("none").variation == Perturbation()
     assert Variant("none").environment == {}

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from harness.baselines import save_baseline, save_figure
+from harness.baselines.store import save_baseline, save_figure
 from harness.commands import main
-from harness.record import Stream
+from harness.record.streams import Stream
 from tests.test_provenance import ABOUT, git, picture
 from tests.test_record import record_of
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import compare
-from harness.record import STAGES, Calibration, Stream
-from harness.thresholds import THRESHOLD
+from harness.comparing.thresholds import THRESHOLD
+from harness.record.baseline import Calibration
+from harness.record.streams import STAGES, Stream
 from tests.test_record import finite, record_of, streams
 
 

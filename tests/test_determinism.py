@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness import Recorder
-from harness.determinism import deterministic, swap_layout
-from harness.variation import Variation, varied
+from harness.recording.determinism import deterministic, swap_layout
+from harness.recording.perturbation import Perturbation, perturbed
 
 
 def globals_now():
@@ -104,7 +104,7 @@ def test_a_variation_has_its_threads_and_kernels_for_a_block(enabled):
     mkldnn.set_flags(enabled)
     try:
         before = globals_now()
-        with varied(Variation(threads=3, onednn=False)):
+        with perturbed(Perturbation(threads=3, onednn=False)):
             with pytest.raises(ZeroDivisionError), deterministic("float32", 0):
                 assert torch.get_num_threads() == 3
                 assert not mkldnn.enabled

@@ -53,7 +53,7 @@ def line_of(function, text):
 
 def test_a_module_that_computes_in_float32_is_named():
     """A conversion to float32 and back inside a module leaves no trace but noise: it ends the run, with its line."""
-    with pytest.raises(errors.LowPrecisionError) as caught:
+    with pytest.raises(errors.PrecisionError) as caught:
         record(nn.ReLU(), Insistent())
 
     assert caught.value.facts == {
@@ -66,7 +66,7 @@ def test_a_module_that_computes_in_float32_is_named():
 def test_a_part_that_is_called_by_itself_is_looked_into():
     """Loops need not call the model as a whole: what any module of it computes counts."""
     named = r"1\.0 \(Insistent\) computes in float32"
-    with pytest.raises(errors.LowPrecisionError, match=named), Recorder() as recorder:
+    with pytest.raises(errors.PrecisionError, match=named), Recorder() as recorder:
         model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(Insistent()))
         recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
         model[1][0](model[0](torch.rand(4, 3)))
@@ -75,7 +75,7 @@ def test_a_part_that_is_called_by_itself_is_looked_into():
 def test_a_loss_in_float32_is_named():
     """Binary cross-entropy takes on the dtype of its targets without a word."""
     targets = torch.zeros(4, 3, dtype=torch.float32)
-    with pytest.raises(errors.LowPrecisionError, match=r"^loss computes in float32"):
+    with pytest.raises(errors.PrecisionError, match=r"^loss computes in float32"):
         record(loss=lambda outputs: functional.binary_cross_entropy_with_logits(outputs, targets))
 
 
@@ -114,7 +114,7 @@ def test_float64_is_checked_in_the_first_step_only():
 def test_a_run_that_fails_leaves_nothing_behind():
     """After an exception in a forward pass, neither hooks nor the look into torch's results are left."""
     model = nn.Sequential(nn.Linear(3, 3), Insistent()).double()
-    with pytest.raises(errors.LowPrecisionError), Recorder() as recorder:
+    with pytest.raises(errors.PrecisionError), Recorder() as recorder:
         recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
         model(torch.rand(4, 3))
 
@@ -125,7 +125,7 @@ def test_a_run_that_fails_leaves_nothing_behind():
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_of_a_watched_model_are_free(copied):
     """A copy that is made before the first step may compute as it likes."""
-    with pytest.raises(errors.LowPrecisionError), Recorder() as recorder:
+    with pytest.raises(errors.PrecisionError), Recorder() as recorder:
         model = nn.Sequential(nn.Linear(3, 3), Insistent())
         recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
         assert copied(model)(torch.rand(4, 3)).requires_grad
@@ -145,7 +145,7 @@ def test_scripted_parts_are_left_alone():
 )
 def test_a_mixture_that_torch_refuses_is_explained(part, name):
     """Torch names dtypes; the error adds the module, the line of the loop, and what to do."""
-    with pytest.raises(errors.MixedPrecisionError) as caught, Recorder() as recorder:
+    with pytest.raises(errors.PrecisionError) as caught, Recorder() as recorder:
         model = nn.Sequential(nn.Linear(3, 3), nn.Sequential(part))
         recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
         inputs = torch.rand(4, 3, dtype=torch.float32)
@@ -161,7 +161,7 @@ def test_a_mixture_in_the_loss_is_explained():
     """Outside every module it is the training loop that mixes; in a float32 run the advice is float32."""
     weight = torch.ones(3, 3, dtype=torch.float64)
     message = "the training loop met float32 and float64 at once, but this run is in float32"
-    with pytest.raises(errors.MixedPrecisionError, match=message) as caught:
+    with pytest.raises(errors.PrecisionError, match=message) as caught:
         record(precision="float32", loss=lambda outputs: functional.linear(outputs, weight).mean())
 
     assert caught.value.facts["dtype"] == "float32"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness import errors
-from harness.environment import DEVICES, _has_driver, available_devices, describe, differences, require_device
+from harness.record.environment import DEVICES, _has_driver, available_devices, describe, differences, require_device
 
 
 def test_a_machine_describes_itself_the_same_twice():
@@ -90,7 +90,7 @@ def test_the_devices_of_a_machine_are_those_that_torch_sees(machine, cuda, mps, 
 @pytest.mark.skipif(_has_driver("cuda") or _has_driver("mps"), reason="this machine may have an accelerator")
 def test_a_machine_without_drivers_is_known_to_have_only_a_cpu_before_torch_is_imported():
     """Collecting tests takes no seconds of torch's import."""
-    program = "import sys, harness.environment as e; print(e.available_devices(), 'torch' in sys.modules)"
+    program = "import sys, harness.record.environment as e; print(e.available_devices(), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert done.stdout == "('cpu',) False\n"
@@ -110,7 +110,7 @@ def test_a_machine_without_drivers_is_known_to_have_only_a_cpu_before_torch_is_i
 def test_drivers_tell_whether_a_device_is_possible(monkeypatch, device, platform, files, possible):
     """By their files in /dev (here: /dev/null), or by the platform alone."""
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr("harness.environment._CUDA_DRIVERS", files)
+    monkeypatch.setattr("harness.record.environment._CUDA_DRIVERS", files)
 
     assert _has_driver.__wrapped__(device) is possible
 
@@ -123,7 +123,7 @@ def test_the_cpu_takes_every_precision(precision):
 
 def test_an_unknown_device_is_refused_with_the_known_ones():
     """A misspelt device is not taken for a missing one."""
-    with pytest.raises(errors.UnknownDeviceError) as caught:
+    with pytest.raises(errors.DeviceError) as caught:
         require_device("tpu", "float64")
 
     assert str(caught.value) == "there is no device 'tpu'\n  fix    use one of cpu, cuda, mps"

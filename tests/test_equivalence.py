@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import errors
-from harness.equivalence import ALPHA, MARGIN_DEVIATIONS, judge
+from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, judge
 
 
 NOISE = {
@@ -291,9 +291,7 @@ def test_the_order_of_the_seeds_does_not_matter(values, random):
 def test_the_unit_does_not_matter(values, exponent):
     """A loss in other units, by a power of two so that nothing is rounded, gets the same verdict."""
     former, present = zip(*values, strict=True)
-    one, other = (
-        judged([unit * v for v in former], [unit * v for v in present]) for unit in (1.0, 2.0**exponent)
-    )
+    one, other = (judged([unit * v for v in former], [unit * v for v in present]) for unit in (1.0, 2.0**exponent))
 
     assert other.verdict == one.verdict
     assert other.shifts[0].difference == 2.0**exponent * one.shifts[0].difference
@@ -303,19 +301,19 @@ GOOD = seeds_of([1.0, 1.1, 0.9, 1.2])
 LATER = {seed + 2: metrics for seed, metrics in GOOD.items()}
 EMPTY = {seed: {} for seed in range(3)}
 BAD = [
-    (GOOD, GOOD, 2, errors.SeedCountError, "planned seeds: 2, but it takes 3 or more"),
-    (GOOD, GOOD, 5, errors.SeedCountError, "baseline seeds: 4, but it takes the 5 planned ones"),
-    ({}, {}, 3, errors.SeedCountError, "baseline seeds: 0, but it takes the 3 planned ones"),
-    (GOOD, seeds_of([1.0, 1.0]), 4, errors.SeedCountError, "present seeds: 2, but it takes 3 to 4"),
-    (GOOD, GOOD, 3, errors.SeedCountError, "present seeds: 4, but it takes 3 to 3"),
-    (GOOD, LATER, 4, errors.SeedMissingError, "the baseline holds no summary of seed 4"),
-    (EMPTY, EMPTY, 3, errors.NoMetricError, "hold no metric"),
-    (GOOD, EMPTY, 4, errors.MetricMissingError, "loss is in seed 0 of the baseline, but not in seed 0 of the present"),
-    ({**GOOD, 2: {}}, GOOD, 4, errors.MetricMissingError, "but not in seed 2 of the baseline"),
-    (GOOD, {**GOOD, 3: {"loss": 1.0, "gain": 1.0}}, 4, errors.MetricMissingError, "gain is in seed 3 of the present"),
-    (GOOD, {**GOOD, 1: {"loss": math.nan}}, 4, errors.MetricValueError, "loss is nan, not a finite number"),
-    ({**GOOD, 1: {"loss": math.inf}}, GOOD, 4, errors.MetricValueError, "loss is inf, not a finite number"),
-    ({**GOOD, 1: {"loss": "low"}}, GOOD, 4, errors.MetricValueError, "loss is 'low', not a finite number"),
+    (GOOD, GOOD, 2, errors.EquivalenceError, "planned seeds: 2, but it takes 3 or more"),
+    (GOOD, GOOD, 5, errors.EquivalenceError, "baseline seeds: 4, but it takes the 5 planned ones"),
+    ({}, {}, 3, errors.EquivalenceError, "baseline seeds: 0, but it takes the 3 planned ones"),
+    (GOOD, seeds_of([1.0, 1.0]), 4, errors.EquivalenceError, "present seeds: 2, but it takes 3 to 4"),
+    (GOOD, GOOD, 3, errors.EquivalenceError, "present seeds: 4, but it takes 3 to 3"),
+    (GOOD, LATER, 4, errors.EquivalenceError, "the baseline holds no summary of seed 4"),
+    (EMPTY, EMPTY, 3, errors.EquivalenceError, "hold no metric"),
+    (GOOD, EMPTY, 4, errors.EquivalenceError, "loss is in seed 0 of the baseline, but not in seed 0 of the present"),
+    ({**GOOD, 2: {}}, GOOD, 4, errors.EquivalenceError, "but not in seed 2 of the baseline"),
+    (GOOD, {**GOOD, 3: {"loss": 1.0, "gain": 1.0}}, 4, errors.EquivalenceError, "gain is in seed 3 of the present"),
+    (GOOD, {**GOOD, 1: {"loss": math.nan}}, 4, errors.EquivalenceError, "loss is nan, not a finite number"),
+    ({**GOOD, 1: {"loss": math.inf}}, GOOD, 4, errors.EquivalenceError, "loss is inf, not a finite number"),
+    ({**GOOD, 1: {"loss": "low"}}, GOOD, 4, errors.EquivalenceError, "loss is 'low', not a finite number"),
 ]
 
 
@@ -328,5 +326,5 @@ def test_seeds_that_cannot_be_judged_are_refused(former, present, planned, error
 
 def test_a_margin_of_an_unknown_metric_is_refused():
     """A misspelt name would be a margin that nothing is held to."""
-    with pytest.raises(errors.MetricMissingError, match="los is in the margins, but not in seed 0 of the baseline"):
+    with pytest.raises(errors.EquivalenceError, match="los is in the margins, but not in seed 0 of the baseline"):
         judge(GOOD, GOOD, 4, margins={"los": 1.0})

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from harness import Recorder, compare, errors, train
 from harness.faults import FAULTS
-from harness.variation import Variation, varied
+from harness.recording.perturbation import Perturbation, perturbed
 from tests.test_determinism import globals_now
 from tests.test_training import tiny
 
 
 def faulted(name, loop, **options):
     """Record a loop with a fault planted."""
-    with varied(Variation(fault=name)):
+    with perturbed(Perturbation(fault=name)):
         return loop(**options)
 
 
@@ -222,7 +222,7 @@ def test_faults_are_described():
 def test_an_unknown_fault_is_refused():
     """The error names those that there are, and nothing is in force afterwards."""
     before = globals_now()
-    with pytest.raises(errors.UnknownFaultError, match="rate-scaled"):
+    with pytest.raises(errors.ArgumentError, match="rate-scaled"):
         faulted("rate", bare)
 
     assert globals_now() == before
@@ -239,10 +239,10 @@ def torch_now():
         (torch.optim.Optimizer, "zero_grad"),
         (AveragedModel, "update_parameters"),
         (DataLoader, "__iter__"),
-        (sys.modules["harness.models"].Dropout, "forward"),
+        (sys.modules["harness.shipped.models"].Dropout, "forward"),
     ]
     functions = {name: value for name, value in vars(functional).items() if callable(value)}
-    names = {"clip": clip_grad_norm_, "batches": sys.modules["harness.training"].batches}
+    names = {"clip": clip_grad_norm_, "batches": sys.modules["harness.shipped.loop"].batches}
     return {**{f"{owner}.{name}": vars(owner)[name] for owner, name in methods}, **functions, **names}
 
 
@@ -299,7 +299,7 @@ def test_autocast_ends_with_the_block():
             return super().forward(images)
 
     recorder = Recorder(precision="float32")
-    with varied(Variation(fault="autocast-on")), pytest.raises(KeyboardInterrupt), recorder:
+    with perturbed(Perturbation(fault="autocast-on")), pytest.raises(KeyboardInterrupt), recorder:
         model = Interrupted(4, 3)
         recorder.watch(model)
         model(torch.rand(2, 4))
@@ -314,7 +314,7 @@ def test_trying_a_mode_leaves_no_trace():
 
 def test_a_copy_of_a_model_is_not_under_the_fault():
     """A deep copy made within the block carries inert hooks."""
-    with varied(Variation(fault="autocast-on")), Recorder(precision="float32") as recorder:
+    with perturbed(Perturbation(fault="autocast-on")), Recorder(precision="float32") as recorder:
         model = nn.Linear(48, 3)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
@@ -333,7 +333,7 @@ def test_references_that_somebody_keeps_are_harmless():
     module = types.ModuleType("imported_meanwhile")
     logits, labels = torch.eye(3), torch.arange(3)
     expected = functional.cross_entropy(logits, labels, label_smoothing=0.1)
-    with varied(Variation(fault="smoothing-dropped")), pytest.raises(ZeroDivisionError), Recorder():
+    with perturbed(Perturbation(fault="smoothing-dropped")), pytest.raises(ZeroDivisionError), Recorder():
         alias = module.cross_entropy = functional.cross_entropy
         sys.modules["imported_meanwhile"] = module
         assert alias(logits, labels, label_smoothing=0.1) != expected
@@ -494,7 +494,7 @@ def test_what_a_loop_has_filled_anew_is_not_put_back(name):
 @pytest.mark.parametrize("name", ["batch-repeated", "label-swapped", "images-changed"])
 def test_what_a_loop_has_changed_itself_is_left_as_it_is(name):
     """A loop that overwrites its batch before the step finds what it wrote."""
-    with varied(Variation(fault=name)), Recorder() as recorder:
+    with perturbed(Perturbation(fault=name)), Recorder() as recorder:
         model = nn.Linear(48, 3)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
@@ -519,7 +519,7 @@ def test_an_evaluation_keeps_its_last_batch():
         def __iter__(self):
             return iter(range(20))
 
-    with varied(Variation(fault="last-batch-dropped")), pytest.raises(errors.NothingWatchedError), Recorder():
+    with perturbed(Perturbation(fault="last-batch-dropped")), pytest.raises(errors.RecorderError), Recorder():
         assert len(list(DataLoader(range(20), 8))) == 2
         assert len(list(DataLoader(range(8), 8))) == 1
         assert len(list(DataLoader(Endless(), 8))) == 3
@@ -532,7 +532,7 @@ def test_overlapping_data_is_put_back(name):
     """Inputs and targets of a language model are views of one text; token numbers stay in their range."""
     text = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(0))
     before = text.clone()
-    with varied(Variation(fault=name)), Recorder() as recorder:
+    with perturbed(Perturbation(fault=name)), Recorder() as recorder:
         model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 50))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)

@@ -15,8 +15,10 @@ from matplotlib import pyplot
 from PIL import Image
 
 from harness import compare, errors, figures
-from harness.figures.digits import DIGITS, leading_digits
-from harness.record import HISTOGRAM_BINS, Histogram, Picture, Record, Stream
+from harness.figures.curves import DIGITS, leading_digits
+from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
+from harness.record.record import Record
+from harness.record.streams import Stream
 from tests.test_record import record_of
 
 
@@ -366,7 +368,7 @@ MISSING = {
 def test_what_a_record_lacks_is_named(name):
     """Word for word: what is missing, which figure wants it, which call records it."""
     missing, remedy = MISSING[name]
-    with pytest.raises((errors.NoStreamError, errors.NoPictureError)) as caught:
+    with pytest.raises((errors.NotRecordedError, errors.NotRecordedError)) as caught:
         getattr(figures, name)(record_of({}, structure={}))
 
     assert str(caught.value) == f"the record of made holds no {missing}\n  where  figures.{name}\n  fix    {remedy}"
@@ -510,7 +512,7 @@ def test_a_film_needs_losses_and_gradients(part):
     """The message names the figure and what it lacks."""
     kept = {name: stream for name, stream in a_record().streams.items() if not name.startswith(part)}
 
-    with pytest.raises(errors.NoStreamError, match=r"figures\.film"):
+    with pytest.raises(errors.NotRecordedError, match=r"figures\.film"):
         figures.film(record_of(kept))
 
 
@@ -606,7 +608,7 @@ def test_steps_that_were_never_run_do_not_fill_the_memory():
     """A file may claim a step of a billion: figures with a column a step refuse it before they make room."""
     far = record_of({"gradient/w": Stream("backward", (0, 10**9 - 1), (1.0, 2.0))})
 
-    with pytest.raises(errors.NoStreamError, match="at most 1000000 steps"):
+    with pytest.raises(errors.NotRecordedError, match="at most 1000000 steps"):
         figures.gradient_flow(far)
-    with pytest.raises(errors.NoStreamError, match="at most 1000000 steps"):
+    with pytest.raises(errors.NotRecordedError, match="at most 1000000 steps"):
         figures.deviations(compare(far, far))

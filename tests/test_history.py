@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import errors, report
-from harness.history import check_history, remember, shrinks
-from harness.page import page
+from harness import errors
+from harness.report.history import check_history, remember, shrinks
+from harness.report.html.page import page
+from harness.report.markdown import markdown
+from harness.report.session_text import trends
 from tests.test_page import Reading, figure, training
 
 
@@ -58,7 +60,7 @@ def test_checks_do_not_share_a_history(tmp_path):
     remember(path, [training((2.0, 1.5, 1.0)), training((2.0, 1.5, 1.0), name="b"), figure(rms=1.0, passed=True)])
     (found,) = remember(path, [figure(rms=1.0, passed=True)])
 
-    assert found["history"] == [0.5]
+    assert found.history == [0.5]
     assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == ["", "b", "", ""]
 
 
@@ -73,14 +75,14 @@ def test_no_file_breaks_it(tmp_path_factory, garbage):
     path.write_bytes(garbage + b'\n{"kind": 1, "margin": "nan"}\n[]\n' + HUGE + path.read_bytes())
     (found,) = remember(path, [figure(rms=1.0, passed=True)])
 
-    assert found["history"] == [0.5]
+    assert found.history == [0.5]
 
 
 def test_a_history_that_cannot_be_kept_is_refused_at_once(tmp_path):
     """A folder in its place, or a file in its folder's, is said before anything is trained."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "history.jsonl"):
-        with pytest.raises(errors.HistoryFileError):
+        with pytest.raises(errors.OutputError):
             check_history(path)
 
 
@@ -89,7 +91,7 @@ def test_a_trend_is_said_in_summary_and_report(tmp_path):
     path = tmp_path / "history.jsonl"
     for rms in (0.002, 0.004, 0.002, 0.2):
         results = remember(path, [figure(rms=rms, passed=True)])
-    (line,) = report.trends(results)
+    (line,) = trends(results)
     text = page(results)
 
     assert line == (
@@ -98,4 +100,4 @@ def test_a_trend_is_said_in_summary_and_report(tmp_path):
     )
     assert line in Reading(text).text
     assert "Margin in past runs" in text
-    assert "margin shrinks" in report.markdown(results)
+    assert "margin shrinks" in markdown(results)

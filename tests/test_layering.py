@@ -122,7 +122,9 @@ def test_importing_the_plugin_loads_nothing_heavy():
 
 def test_a_gate_of_numbers_draws_nothing():
     """Whoever compares no figure, and whose trainings are unchanged, does without Matplotlib."""
-    loaded = loaded_by("import harness.plugin.regression, harness.tensorboard, harness.training, harness.report")
+    loaded = loaded_by(
+        "import harness.plugin.regression, harness.tensorboard.writing, harness.shipped.loop, harness.report.markdown"
+    )
 
     assert "torch" in loaded
     assert not loaded & {"torchvision", "matplotlib", "seaborn", "pandas"}

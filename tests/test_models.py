@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from harness import Recipe, errors
-from harness.models import MODELS, CifarCNN, CifarResNet, Dropout, build_model
+from harness.shipped.models import MODELS, CifarCNN, CifarResNet, Dropout, build_model
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +198,7 @@ def test_a_recipe_sets_width_and_dropout_of_a_shipped_model():
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
     """A misspelt model ends in an error that lists the models there are."""
-    with pytest.raises(errors.FieldError) as caught:
+    with pytest.raises(errors.ArgumentError) as caught:
         build_model(Recipe(model="vgg"))
 
     assert str(caught.value) == (
@@ -210,7 +210,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 
 def test_a_function_that_returns_no_module_is_named():
     """The error says what came back, and from which function."""
-    with pytest.raises(errors.NotAModelError) as caught:
+    with pytest.raises(errors.ModelError) as caught:
         build_model(Recipe(model=no_module))
 
     assert str(caught.value) == (

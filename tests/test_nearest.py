@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.baselines import save_baseline
+from harness.baselines.environments import beside, nearest
+from harness.baselines.store import save_baseline
 from harness.errors import BaselineCorruptError
-from harness.nearest import beside, nearest
 from tests.test_record import record_of
 
 

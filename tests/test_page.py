@@ -8,21 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import compare, report
-from harness.equivalence import judge
-from harness.page import page
-from harness.page.chart import Line, chart
-from harness.page.scale import linear, logarithmic
-from harness.power import Mutant, Power
-from harness.record import Stream
-from harness.results import (
-    Check,
-    equivalence_result,
-    error_result,
-    figure_result,
-    power_result,
-    training_result,
-)
+from harness import compare
+from harness.comparing.equivalence import judge
+from harness.faults.power import Mutant, Power
+from harness.record.streams import Stream
+from harness.report.check import Check
+from harness.report.comparison_text import equivalence_text, power_text
+from harness.report.html.chart import Line, chart, linear, logarithmic
+from harness.report.html.page import page
 from tests.browser import CHROMIUM, browsing
 from tests.test_record import record_of
 
@@ -54,13 +47,13 @@ def training(losses, baseline=(2.0, 1.5, 1.0), environment=None, text="what pyte
     ]
     comparison = compare(*records)
     passed = comparison.verdict != "different"
-    return training_result(check(**where), comparison, passed=passed, text=text)
+    return check(**where).training(comparison, passed=passed, text=text)
 
 
 def figure(rms=29.2, passed=False, **where):
     """The result of a figure."""
-    return figure_result(
-        check(**where), rms=rms, tolerance=2.0, baseline="b.png", result="r.png", passed=passed, text="Error: pixels"
+    return check(**where).figure(
+        rms=rms, tolerance=2.0, baseline="b.png", result="r.png", passed=passed, text="Error: pixels"
     )
 
 
@@ -68,7 +61,7 @@ def seeds(shift=0.0):
     """The result of a training that was judged by three seeds, each moved."""
     former = {seed: {"loss": 2.0 + 0.01 * seed} for seed in range(3)}
     found = judge(former, {seed: {"loss": values["loss"] + shift} for seed, values in former.items()}, 3)
-    return equivalence_result(check(), found, text=report.equivalence_text(found))
+    return check().seeds(found, text=equivalence_text(found))
 
 
 def power(*escaped, least=0.0):
@@ -76,8 +69,8 @@ def power(*escaped, least=0.0):
     names = ("rate-scaled", "decay-dropped", *escaped)
     mutants = [Mutant(name, planted=True, caught=name not in escaped) for name in names]
     found = Power(record_of({}), [*mutants, Mutant("average-skipped", planted=False, reason="there is none")])
-    text = report.power_text(found, "tests/test_a.py::test_b[cpu]")
-    return power_result(check(), found, passed=found.score >= least, text=text)
+    text = power_text(found, "tests/test_a.py::test_b[cpu]")
+    return check().power(found, passed=found.score >= least, text=text)
 
 
 class Reading(HTMLParser):
@@ -187,7 +180,7 @@ def test_a_figure_without_pictures_still_has_its_numbers():
 
 def test_a_check_without_a_comparison_is_listed():
     """A missing baseline is as red as a different one."""
-    text = said(error_result(check(), "there is no baseline\n  fix    pytest x"))
+    text = said(check().trouble("there is no baseline\n  fix    pytest x"))
 
     assert "1 of 1 check failed: 1 error" in text
     assert "fix pytest x" in text
@@ -294,8 +287,13 @@ def test_it_fits_a_phone(opened):
     opened.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
 
     assert opened.ask("document.documentElement.scrollWidth") <= 390
-    assert opened.ask("Math.min(...[...document.querySelectorAll('[open] svg text')].map("
-                      "text => text.getBoundingClientRect().height))") >= 9
+    assert (
+        opened.ask(
+            "Math.min(...[...document.querySelectorAll('[open] svg text')].map("
+            "text => text.getBoundingClientRect().height))"
+        )
+        >= 9
+    )
 
 
 @needs_chromium

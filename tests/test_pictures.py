@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from harness import Recipe, Recorder, errors, train
-from harness.measure import histogram
-from harness.pictures import confusion, filter_picture, mistakes
-from harness.record import HISTOGRAM_BINS
+from harness.record.pictures import HISTOGRAM_BINS
+from harness.recording.histograms import histogram
+from harness.recording.images import confusion, filter_picture, mistakes
 from tests.test_recorder import batches, build
 
 
@@ -335,7 +335,7 @@ def test_later_predictions_take_the_place_of_earlier_ones():
         recorder.log(loss=0.0)
         recorder.keep_predictions(images, [0, 1], [1, 1], confidence=[0.5, 0.5])
         recorder.keep_predictions(images, [0, 1], [0, 1], confidence=[0.5, 0.5])
-        with pytest.raises(errors.NotABatchError, match="another length"):
+        with pytest.raises(errors.RecorderError, match="another length"):
             recorder.keep_predictions(images, [0, 1], [0, 1], confidence=[0.5])
 
     assert "mistakes" not in recorder.record.pictures

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from harness.power import Mutant, Power, examine
-from harness.record import Calibration
+from harness.faults.power import Mutant, Power, examine
+from harness.record.baseline import Calibration
 from tests.test_comparison import series
 from tests.test_record import record_of
 

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import png, report
-from harness.baselines import load_baseline, save_baseline, save_figure
-from harness.comparison import compare
-from harness.provenance import changed_sources, command_text, provenance, sources
+from harness.baselines import png
+from harness.baselines.origin import changed_sources, command_text, provenance, sources
+from harness.baselines.store import load_baseline, save_baseline, save_figure
+from harness.comparing.comparison import compare
+from harness.report.comparison_text import failure
 from tests.test_record import record_of
 
 
@@ -146,12 +147,9 @@ def test_provenance_is_no_deviation_but_is_said():
     assert compare(baseline, record_of({}, provenance=now)).verdict == "same"
 
     other = dataclasses.replace(record_of({}, provenance=now), precision="float32")
-    text = report.failure(compare(baseline, other), test="t", look=[], accept="x")
+    text = failure(compare(baseline, other), test="t", look=[], accept="x")
 
-    assert (
-        "  changed    commit 1b53ba4 with changes -> 2c53ba4; matplotlib 3.11 -> 3.12.0 since"
-        in text
-    )
+    assert "  changed    commit 1b53ba4 with changes -> 2c53ba4; matplotlib 3.11 -> 3.12.0 since" in text
     assert "  made       2026-11-23 10:00 UTC, at commit 1b53ba4 with changes, new" in text
 
 

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness import errors
-from harness.record import HISTOGRAM_BINS, STAGES, Calibration, Histogram, Picture, Record, Stream
+from harness.record.baseline import Calibration
+from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
+from harness.record.record import Record
+from harness.record.streams import STAGES, Stream
 from harness.record.text import _checksum
 
 

@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import compare, report
-from harness.deviations import Divergence
-from harness.equivalence import judge
-from harness.power import Mutant, Power
-from harness.record import Calibration, Stream
+from harness import compare
+from harness.comparing.deviations import Divergence
+from harness.comparing.equivalence import judge
+from harness.faults.power import Mutant, Power
+from harness.record.baseline import Calibration
+from harness.record.streams import Stream
+from harness.report.comparison_text import calibration_note, equivalence_text, failure, note, power_text
+from harness.report.words import progress_line, stream_text, training_line
 from tests.test_record import record_of
 
 
@@ -34,7 +37,7 @@ def a_record(losses=(1.0, 1.0), gradients=(2.0, 2.0), **changes):
 
 def words(baseline, record, look=("build/report.html",)):
     """The failure of a comparison."""
-    return report.failure(compare(baseline, record), test="tests/test_a.py::test_b[cpu]", look=look, accept="pytest x")
+    return failure(compare(baseline, record), test="tests/test_a.py::test_b[cpu]", look=look, accept="pytest x")
 
 
 def test_a_failure_says_what_where_since_when_and_what_to_do():
@@ -169,29 +172,27 @@ def test_a_failure_never_counts_more_streams_than_it_says_there_are():
 )
 def test_a_stream_has_words(stream, text):
     """Every kind of stream is named as a person would."""
-    assert report.stream_text(stream) == text
+    assert stream_text(stream) == text
 
 
 @given(st.one_of(st.text(), st.sampled_from(["optimizer/lr", "optimizer/", "gradient/", "batch/a/b", "evaluation"])))
 def test_any_name_that_a_loop_logs_has_words(stream):
     """Names are free in `recorder.log`: none of them may keep a failure from being told."""
-    assert isinstance(report.stream_text(stream), str)
+    assert isinstance(stream_text(stream), str)
 
 
 def test_a_passed_comparison_is_one_line():
     """Verdict, largest deviation and how many values were held against each other."""
     comparison = compare(a_record(), a_record(losses=(1.0, 1 + 1e-12)))
 
-    assert report.note(comparison) == (
-        "cifar_cnn, synthetic, float64, cpu: same, largest deviation 1.0e-12 in 13 values"
-    )
+    assert note(comparison) == ("cifar_cnn, synthetic, float64, cpu: same, largest deviation 1.0e-12 in 13 values")
 
 
 def test_a_finished_training_is_one_line():
     """What, how many steps, the last loss, seconds."""
     record = a_record(losses=(2.30258, 1.98766), seconds=3.14)
 
-    assert report.training_line(record) == "cifar_cnn, synthetic, float64, cpu: 2 steps, loss 1.9877, 3.1 s"
+    assert training_line(record) == "cifar_cnn, synthetic, float64, cpu: 2 steps, loss 1.9877, 3.1 s"
 
 
 def test_a_finished_training_without_a_loss_is_a_line_too():
@@ -199,20 +200,20 @@ def test_a_finished_training_without_a_loss_is_a_line_too():
     silent = record_of({"update/w": steps(1.0, stage="update")}, seconds=0.04)
     counted = record_of({"images": steps(8, 8, stage="forward")}, seconds=0.04)
 
-    assert report.training_line(silent) == "made, float64, cpu: 1 steps, 0.0 s"
-    assert report.training_line(counted) == "made, float64, cpu: 2 steps, 0.0 s"
+    assert training_line(silent) == "made, float64, cpu: 1 steps, 0.0 s"
+    assert training_line(counted) == "made, float64, cpu: 2 steps, 0.0 s"
 
 
 def test_the_loss_of_a_line_is_the_loss():
     """A loop that logs something else before its loss is told by its loss, as its loss curve is."""
     record = record_of({"penalty": steps(0.25, stage="forward"), "loss": steps(1.5, stage="forward")})
 
-    assert report.training_line(record) == "made, float64, cpu: 1 steps, loss 1.5000, 0.0 s"
+    assert training_line(record) == "made, float64, cpu: 1 steps, loss 1.5000, 0.0 s"
 
 
 def test_a_training_under_way_is_one_line():
     """Step of steps, loss, seconds."""
-    line = report.progress_line("cifar_cnn, synthetic, float64, cpu", 3, 48, 2.302585, 1.49)
+    line = progress_line("cifar_cnn, synthetic, float64, cpu", 3, 48, 2.302585, 1.49)
 
     assert line == "training cifar_cnn, synthetic, float64, cpu: step 3/48, loss 2.3026, 1.5 s"
 
@@ -240,7 +241,7 @@ def test_seeds_are_worded_as_headline_table_and_test():
         penalty=(0.5, 1.0, 1.5),
     )
 
-    assert report.equivalence_text(judge(FORMER, present, 3)) == (
+    assert equivalence_text(judge(FORMER, present, 3)) == (
         "worse after 3 of 3 paired seeds: worse in loss; different in gradient norm; "
         "better in accuracy of the evaluation; inconclusive in penalty\n"
         "  metric                      former  present  difference   interval  corrected  margin  verdict\n"
@@ -256,7 +257,7 @@ def test_seeds_are_worded_as_headline_table_and_test():
 
 def test_equivalent_seeds_have_a_short_headline():
     """Nothing moved: there is nothing to name."""
-    assert report.equivalence_text(judge(FORMER, FORMER, 3)).splitlines()[0] == (
+    assert equivalence_text(judge(FORMER, FORMER, 3)).splitlines()[0] == (
         "equivalent after 3 of 3 paired seeds: every metric stays within its margin"
     )
 
@@ -265,7 +266,7 @@ def test_what_is_better_is_named_beside_equivalent():
     """The verdict has no word for it, so the headline has."""
     present = {seed: {**metrics, "loss": metrics["loss"] - 1} for seed, metrics in FORMER.items()}
 
-    assert report.equivalence_text(judge(FORMER, present, 3)).splitlines()[0] == (
+    assert equivalence_text(judge(FORMER, present, 3)).splitlines()[0] == (
         "equivalent after 3 of 3 paired seeds: better in loss"
     )
 
@@ -322,11 +323,11 @@ def test_a_calibrated_baseline_is_one_line():
     """How many states, and where the thresholds come from."""
     one = dataclasses.replace(CALIBRATION, steps=(0,), largest={}, variants=("AVX2",))
 
-    assert report.calibration_note(a_record(precision="float32", calibration=CALIBRATION)) == (
+    assert calibration_note(a_record(precision="float32", calibration=CALIBRATION)) == (
         "cifar_cnn, synthetic, float32, cpu: 2 states stored, thresholds 3 x the largest deviation (2.5e-01) with "
         "2 threads, AVX2"
     )
-    assert report.calibration_note(a_record(precision="bfloat16", calibration=one)) == (
+    assert calibration_note(a_record(precision="bfloat16", calibration=one)) == (
         "cifar_cnn, synthetic, bfloat16, cpu: 1 state stored, thresholds 3 x the largest deviation (0.0e+00) with AVX2"
     )
 
@@ -342,7 +343,7 @@ def test_power_is_a_headline_and_a_line_a_fault():
         Mutant("e", planted=True, divergence=Divergence(0, "init", "init/fc.bias")),
     ]
 
-    assert report.power_text(Power(a_record(), mutants), "test_a.py::test_b[cpu]") == (
+    assert power_text(Power(a_record(), mutants), "test_a.py::test_b[cpu]") == (
         "gate power 0.50: 2 of 4 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_a.py::test_b[cpu]\n"
         "  c        ESCAPED: it moved nothing beyond the threshold\n"
         "  e        ESCAPED as drift: step 0, init, initial fc.bias\n"
@@ -354,6 +355,6 @@ def test_power_is_a_headline_and_a_line_a_fault():
 
 def test_power_over_one_fault_reads_well():
     """The noun follows the number."""
-    text = report.power_text(Power(a_record(), [Mutant("a", planted=True, caught=True)]), "t")
+    text = power_text(Power(a_record(), [Mutant("a", planted=True, caught=True)]), "t")
 
     assert text.startswith("gate power 1.00: 1 of 1 planted fault caught   ")

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from harness.commands import main
 from harness.errors import HarnessError
-from harness.page import page, pictures
-from harness.report import results_text
-from harness.results import error_result, read, to_text
+from harness.report import pictures
+from harness.report.html.page import page
+from harness.report.json_form import read, to_text
+from harness.report.session_text import findings_text
 from tests.test_page import PNG, check, figure, power, seeds, training
 
 
@@ -105,7 +106,7 @@ def test_no_picture_comes_from_elsewhere(place, capsys):
     leave(place, GREEN)
     result = figure()
     for name in ("../b.png", str(place / "b.png")):
-        result["figure"]["baseline"] = name
+        result.figure["baseline"] = name
         leave(place / "artifact", result)
         report(capsys, "artifact")
         assert (place / "artifact" / "report.html").read_text().count("data:image/png;base64,") == 1
@@ -135,31 +136,36 @@ def test_nothing_to_report_is_a_message(place, capsys):
         assert refused(capsys, *arguments)[:2] == ["there are no results of a session here", f"  where  {where}"]
 
 
+SUBJECT = json.loads(to_text([RED]))["results"][0]["subject"]
+
+
 def edited(**changes):
     """The text of results whose first is edited."""
-    return to_text([{**RED, **changes}])
+    content = json.loads(to_text([RED]))
+    content["results"][0].update(changes)
+    return json.dumps(content)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "Expecting value"),
-        ("[]", "it has not the parts format and results"),
-        ('{"format": 7, "results": []}', "it is of format 7, and this version reads 1"),
+        ("", "Input data was truncated"),
+        ("[]", "Expected `object`, got `array`"),
+        ('{"format": 1, "results": []}', "Invalid enum value 1 - at `$.format`"),
         (to_text([]), "it holds no result"),
         (to_text([GREEN])[:-40], ""),
-        ("[" * 100_000, "maximum recursion depth"),
-        (edited(kind="magic"), "results[0].kind is 'magic'"),
-        (edited(line=True), "results[0].line is True"),
-        (edited(line=10**400), "results[0].line is 1000"),
-        (edited(passed=None), "results[0].passed is None"),
-        (edited(margin="much"), "results[0].margin is 'much'"),
-        (edited(more=1), "results[0].more is unknown"),
-        (edited(training={**RED["training"], "first": {"step": 1}}), "results[0].training.first.baseline is missing"),
-        (edited(training={**RED["training"], "largest": float("nan")}), "NaN is no JSON"),
+        ("[" * 100_000, ""),
+        (edited(subject={**SUBJECT, "kind": "magic"}), "Invalid value 'magic' - at `$.results[0].subject.kind`"),
+        (edited(line=True), "Expected `int`, got `bool` - at `$.results[0].line`"),
+        (edited(line=10**400), ""),
+        (edited(passed=None), "Expected `bool`, got `null` - at `$.results[0].passed`"),
+        (edited(margin="much"), "Invalid enum value 'much' - at `$.results[0].margin`"),
+        (edited(more=1), "Object contains unknown field `more` - at `$.results[0]`"),
+        (edited(subject={**SUBJECT, "first": {"step": 1}}), "Object missing required field `stage`"),
+        (edited(subject={**SUBJECT, "largest": float("nan")}), "JSON is malformed"),
         (
-            edited(training={**RED["training"], "profile": {"steps": [1], "sizes": [], "thresholds": []}}),
-            "results[0].training.profile has lists of different lengths",
+            edited(subject={**SUBJECT, "profile": {"steps": [1], "sizes": [], "thresholds": []}}),
+            "lists of one part have different lengths",
         ),
     ],
 )
@@ -176,7 +182,7 @@ def test_bytes_that_are_no_text_are_a_message(place, capsys):
     """As is a file that may not be read."""
     (place / "results.json").write_bytes(b"\xff\xfe\x00")
 
-    assert refused(capsys, "results.json")[0].startswith("the results of a session cannot be read: 'utf-8' codec")
+    assert refused(capsys, "results.json")[0].startswith("the results of a session cannot be read: ")
 
 
 def test_a_page_that_cannot_be_written_is_a_message(place, capsys):
@@ -194,7 +200,7 @@ def test_a_page_that_cannot_be_written_is_a_message(place, capsys):
     assert sorted(place.rglob("*")) == before
 
 
-WHOLE = [RED, GREEN, figure(), seeds(), power("overlooked"), error_result(check(), "no baseline")]
+WHOLE = [RED, GREEN, figure(), seeds(), power("overlooked"), check().trouble("no baseline")]
 
 
 def test_what_a_session_wrote_is_read_as_it_was(place):
@@ -238,4 +244,4 @@ def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, j
     except HarnessError:
         return
     assert page(results, dict(pictures(results, tmp_path))).startswith("<!DOCTYPE html>")
-    assert results_text(results)
+    assert findings_text(results)

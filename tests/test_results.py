@@ -6,16 +6,17 @@ import math
 import subprocess
 import sys
 from html import unescape
-from importlib.resources import files
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import compare, report
-from harness.record import Stream
-from harness.results import collect, error_result, keep, margin_of, to_text
-from harness.results.curves import curves, profile
+from harness import compare
+from harness.record.streams import Stream
+from harness.report.curves import curves, profile
+from harness.report.json_form import collect, keep, to_text
+from harness.report.markdown import annotation, markdown
+from harness.report.session_text import junit_properties
 from tests.test_page import check, figure, hostile, power, seeds, training
 from tests.test_record import record_of
 
@@ -32,11 +33,11 @@ def compared(before, now):
 
 def test_the_margin_is_the_share_of_the_threshold():
     """0 for equal trainings, below 1 within the threshold, above it beyond, infinite for NaN."""
-    margins = [margin_of(training((2.0, loss, 1.0))) for loss in (1.5, 1.5 + 3e-11, 1.5 + 3e-10, math.nan)]
+    margins = [training((2.0, loss, 1.0)).share for loss in (1.5, 1.5 + 3e-11, 1.5 + 3e-10, math.nan)]
 
     assert margins == [0, pytest.approx(0.2, rel=1e-5), pytest.approx(2, rel=1e-5), math.inf]
-    assert margin_of(figure(rms=0.5)) == 0.25
-    assert margin_of(error_result(check(), "no")) is None
+    assert figure(rms=0.5).share == 0.25
+    assert check().trouble("no").share is None
 
 
 @given(st.lists(st.floats(), min_size=401, max_size=1500), st.integers(0, 400))
@@ -46,12 +47,12 @@ def test_thinned_curves_keep_their_extremes(losses, step):
     now[step] = 1.0
     comparison = compared(losses, now)
     (curve,) = curves(comparison)
-    shown = [float(value) for value in curve["values"]]
+    shown = [float(value) for value in curve.values]
     worst = profile(comparison)
 
     assert len(shown) <= 400
     assert len(worst["steps"]) <= 400
-    assert curve["steps"] == sorted(curve["steps"])
+    assert curve.steps == sorted(curve.steps)
     finite = [value for value in now if math.isfinite(value)]
     if len(finite) == len(now):
         assert (min(shown), max(shown)) == (min(now), max(now))
@@ -70,27 +71,27 @@ def test_the_stream_that_leaves_first_is_the_first_curve():
     changed = {**streams, "gradient/w": Stream("backward", (0,), (2.0,))}
 
     found = curves(compare(record_of(streams), record_of(changed)))
-    assert [curve["stream"] for curve in found] == ["gradient/w", "loss"]
+    assert [curve.stream for curve in found] == ["gradient/w", "loss"]
 
 
 def test_several_seeds_and_planted_faults_have_results_of_their_own():
     """Verdict, whether the test went on, and what escaped; neither has a margin that a history could take."""
     good, worse, sharp, blunt = seeds(), seeds(0.5), power(), power("overlooked", least=0.9)
 
-    assert [(r["verdict"], r["passed"]) for r in (good, worse)] == [("equivalent", True), ("worse", False)]
-    assert [(r["verdict"], r["passed"]) for r in (sharp, blunt)] == [("caught", True), ("escaped", False)]
-    assert blunt["faults"] == {"planted": 3, "caught": 2, "escaped": ["overlooked"]}
+    assert [(r.verdict, r.passed) for r in (good, worse)] == [("equivalent", True), ("worse", False)]
+    assert [(r.verdict, r.passed) for r in (sharp, blunt)] == [("caught", True), ("escaped", False)]
+    assert blunt.faults == {"planted": 3, "caught": 2, "escaped": ["overlooked"]}
     assert power("overlooked")["passed"]
-    assert [bool(r["accept"]) for r in (good, worse, sharp)] == [True, False, False]
-    assert {margin_of(r) for r in (good, worse, sharp, blunt)} == {None}
+    assert [bool(r.accept) for r in (good, worse, sharp)] == [True, False, False]
+    assert {r.share for r in (good, worse, sharp, blunt)} == {None}
 
 
 def test_the_power_of_a_training_stands_beside_its_comparison(tmp_path):
     """Neither replaces the other; an error replaces the comparison that an earlier try left."""
-    for result in (training((2.0, 1.5, 1.0)), power(), error_result(check(), "no")):
+    for result in (training((2.0, 1.5, 1.0)), power(), check().trouble("no")):
         keep(result, tmp_path)
 
-    assert [result["kind"] for result in collect(tmp_path)] == ["error", "power"]
+    assert [result.kind for result in collect(tmp_path)] == ["error", "power"]
 
 
 def test_a_check_that_runs_again_replaces_its_own_result(tmp_path):
@@ -98,17 +99,18 @@ def test_a_check_that_runs_again_replaces_its_own_result(tmp_path):
     for result in (training((2.0, 9.0, 1.0)), training((2.0, 1.5, 1.0)), training((9.0,), name="b"), figure()):
         keep(result, tmp_path)
 
-    found = [(result["kind"], result["name"], result["passed"]) for result in collect(tmp_path)]
+    found = [(result.kind, result.name, result.passed) for result in collect(tmp_path)]
     assert found == [("training", "b", False), ("figure", "", False), ("training", "", True)]
 
 
 @needs_schema
 def test_the_json_follows_its_schema(tmp_path):
     """Every kind of result, NaN included, is valid; the schema is one; what it does not know is refused."""
-    schema = files("harness.results").joinpath("results.schema.json")
+    place = tmp_path / "schema.json"
+    place.write_text(json.dumps(schema()))
     results = [training((2.0, math.nan, 1.0)), training((2.0, 1.5)), figure(), figure(rms=None)]
     results += [seeds(), seeds(0.5), power(), power("overlooked")]
-    text = to_text([*results, error_result(check(), "no baseline")])
+    text = to_text([*results, check().trouble("no baseline")])
     json.loads(text, parse_constant=pytest.fail)
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(text)
@@ -117,15 +119,15 @@ def test_the_json_follows_its_schema(tmp_path):
     def validate(*arguments):
         return subprocess.run([sys.executable, "-m", "check_jsonschema", *arguments], capture_output=True, text=True)
 
-    done = validate("--schemafile", str(schema), str(good))
+    done = validate("--schemafile", str(place), str(good))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert validate("--schemafile", str(schema), str(bad)).returncode == 1
-    assert validate("--check-metaschema", str(schema)).returncode == 0
+    assert validate("--schemafile", str(place), str(bad)).returncode == 1
+    assert validate("--check-metaschema", str(place)).returncode == 0
 
 
 def test_the_summary_is_a_table_and_what_each_failure_says():
     """Headline, failures with their place, the text pytest prints folded, and margins of the rest."""
-    text = report.markdown([training((2.0, 1.6, 1.0), text="it differs\n  first  1"), training((2.0, 1.5, 1.0))])
+    text = markdown([training((2.0, 1.6, 1.0), text="it differs\n  first  1"), training((2.0, 1.5, 1.0))])
 
     assert text.startswith("### Training regression: 1 of 2 checks failed: 1 different\n\n| verdict | check |")
     assert "| **different** | <code>cifar&#95;cnn, synthetic, float64, cpu</code> |" in text
@@ -137,7 +139,7 @@ def test_the_summary_is_a_table_and_what_each_failure_says():
 
 def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
     """A row each, and the whole text, folded."""
-    text = report.markdown([seeds(), power("overlooked")])
+    text = markdown([seeds(), power("overlooked")])
 
     assert text.startswith("### Training regression: 2 checks, all passed\n")
     assert "| equivalent | <code>seeds of test&#95;b&#91;cpu&#93;</code> |" in text
@@ -149,7 +151,7 @@ def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
 
 def test_a_long_summary_is_cut_between_its_parts():
     """GitHub refuses what is too long; what is left is still whole, and says how much is missing."""
-    text = report.markdown([training((2.0, 1.6, 1.0), text="x" * 20_000)] * 5)
+    text = markdown([training((2.0, 1.6, 1.0), text="x" * 20_000)] * 5)
 
     assert len(text) < 65_536
     assert text.count("```") == 4
@@ -159,7 +161,7 @@ def test_a_long_summary_is_cut_between_its_parts():
 @given(hostile, hostile)
 def test_no_name_leaves_the_table(test, text):
     """Pipes, newlines, mentions, HTML and fences in names and texts stay text."""
-    lines = report.markdown([training((2.0, 1.6, 1.0), test=test, text=f"``` {text}")]).splitlines()
+    lines = markdown([training((2.0, 1.6, 1.0), test=test, text=f"``` {text}")]).splitlines()
     row = next(line for line in lines if line.startswith("| **different**"))
     cell = row.split(" | ")[2]
 
@@ -171,9 +173,9 @@ def test_no_name_leaves_the_table(test, text):
 
 def test_an_annotation_is_one_line_at_the_tests_line():
     """The escapes are GitHub's: a text cannot end the command or begin another."""
-    result = error_result(check(), "50% is off: a, b\n::error::no")
+    result = check().trouble("50% is off: a, b\n::error::no")
 
-    assert report.annotation(result) == (
+    assert annotation(result) == (
         "::error file=tests/test_a.py,line=7,title=50%25 is off%3A a%2C b::50%25 is off: a, b%0A::error::no"
     )
 
@@ -182,19 +184,19 @@ def test_junit_has_verdict_deviation_and_place():
     """As short texts; several checks of a test do not hide each other."""
     place = "step 1, forward, loss: baseline 1.5, now 1.6 (6.7e-02, threshold 1e-10)"
 
-    assert report.junit_properties(training((2.0, 1.6, 1.0), name="b")) == {
+    assert junit_properties(training((2.0, 1.6, 1.0), name="b")) == {
         "training_verdict[b]": "different",
         "largest_deviation[b]": "6.7e-02",
         "first_divergence[b]": place,
     }
-    assert report.junit_properties(training((2.0, 1.5, 1.0)))["first_divergence"] == "none"
-    assert report.junit_properties(figure()) == {"figure_verdict": "different", "figure_rms": "29.20"}
-    assert report.junit_properties(seeds()) == {"training_verdict": "equivalent"}
-    assert report.junit_properties(power("overlooked")) == {
+    assert junit_properties(training((2.0, 1.5, 1.0)))["first_divergence"] == "none"
+    assert junit_properties(figure()) == {"figure_verdict": "different", "figure_rms": "29.20"}
+    assert junit_properties(seeds()) == {"training_verdict": "equivalent"}
+    assert junit_properties(power("overlooked")) == {
         "gate_power": "2 of 3 planted faults caught",
         "escaped_faults": "overlooked",
     }
-    assert report.junit_properties(error_result(check(), "no")) == {"training_verdict": "error"}
+    assert junit_properties(check().trouble("no")) == {"training_verdict": "error"}
 
 
 @pytest.mark.parametrize("steps", [401, 777, 2000])
@@ -204,5 +206,5 @@ def test_a_single_spike_survives_the_thinning(steps):
     for step in range(1, steps, steps // 10):
         for spike in (-5.0, 50.0):
             (curve,) = curves(compared(losses, [*losses[:step], spike, *losses[step + 1 :]]))
-            assert spike in curve["values"]
-            assert step in curve["steps"]
+            assert spike in curve.values
+            assert step in curve.steps

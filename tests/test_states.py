@@ -9,8 +9,9 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness import Recorder, errors, states
-from harness.states import States
+from harness import Recorder, errors
+from harness.recording import states
+from harness.recording.states import States
 
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
@@ -378,11 +379,11 @@ def test_a_training_that_is_put_back_does_not_carry_a_fault_on():
 
 def test_adam_survives_jitter():
     """A dead unit's squares are zero; moved below zero their root would be NaN, and the variant would be lost."""
-    from harness.variation import Variation, varied
+    from harness.recording.perturbation import Perturbation, perturbed
 
     kept = States()
     a_loop(kept, optimizer=torch.optim.Adam, lr=0.1)
-    with varied(Variation(jitter=1)):
+    with perturbed(Perturbation(jitter=1)):
         record = a_loop(kept, optimizer=torch.optim.Adam, lr=0.1)
 
     assert record.non_finite() is None

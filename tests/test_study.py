@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness import Record, compare
-from harness.record import Stream
+from harness.record.streams import Stream
 from tests.study import long, runs, table
 from tests.study.benign import BENIGN, elsewhere
 from tests.study.faults import FAULTS, USUAL_STAGES, right_stages

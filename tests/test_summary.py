@@ -5,8 +5,8 @@ import math
 import pytest
 
 from harness import Recipe, errors, train
-from harness.record import Stream
-from harness.summary import summary
+from harness.comparing.metrics import summary
+from harness.record.streams import Stream
 from tests.test_record import record_of
 
 

@@ -16,9 +16,10 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from harness import Recipe, errors, figures, read_events, train, write_events
 from harness.figures.canvas import pixels_of
-from harness.record import STAGES, Histogram, Picture, Stream
+from harness.record.pictures import Histogram, Picture
+from harness.record.streams import STAGES, Stream
 from harness.tensorboard.images import grid
-from harness.tensorboard.layout import LAYOUT
+from harness.tensorboard.summaries import LAYOUT
 from tests.test_record import record_of
 
 
@@ -355,7 +356,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, make):
     """A file in its place, a dangling link: one of our errors, with the folder and the reason."""
     make(tmp_path / "runs")
 
-    with pytest.raises(errors.EventsWriteError) as caught:
+    with pytest.raises(errors.EventsError) as caught:
         write_events(short(1.0), tmp_path / "runs" / "a")
     assert caught.value.facts["path"] == tmp_path / "runs" / "a"
 

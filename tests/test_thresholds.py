@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.record import STAGES, Calibration
-from harness.thresholds import MARGIN, THRESHOLD, Limit, limit
+from harness.comparing.thresholds import MARGIN, THRESHOLD, Limit, limit
+from harness.record.baseline import Calibration
+from harness.record.streams import STAGES
 
 
 FLOOR = 2.0**-22

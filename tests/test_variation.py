@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness import Recipe, Recorder, train
-from harness.variation import Variation, current, varied
+from harness.recording.perturbation import Perturbation, current, perturbed
 
 
 TINY = Recipe(width=2, epochs=1, train_images=12, test_images=10, batch_size=6, precision="float32")
@@ -14,25 +14,25 @@ TINY = Recipe(width=2, epochs=1, train_images=12, test_images=10, batch_size=6, 
 
 def test_a_variation_is_in_force_for_its_block():
     """Blocks nest, and an exception ends them as well."""
-    one, other = Variation(seed_shift=1), Variation(threads=2)
-    with varied(one):
-        with pytest.raises(ZeroDivisionError), varied(other):
+    one, other = Perturbation(seed_shift=1), Perturbation(threads=2)
+    with perturbed(one):
+        with pytest.raises(ZeroDivisionError), perturbed(other):
             assert current() is other
             raise ZeroDivisionError
         assert current() is one
 
-    assert current() == Variation()
+    assert current() == Perturbation()
 
 
 def test_the_default_departs_in_nothing():
     """Bit for bit the training as written."""
-    with varied(Variation()):
+    with perturbed(Perturbation()):
         assert train(TINY) == train(TINY)
 
 
 def test_a_seed_shift_moves_everything_that_is_drawn():
     """The training is that of the other seed: initialisation, order, augmentation, dropout, resume."""
-    with varied(Variation(seed_shift=3)):
+    with perturbed(Perturbation(seed_shift=3)):
         shifted = train(TINY)
 
     assert shifted.seed == 3
@@ -42,7 +42,7 @@ def test_a_seed_shift_moves_everything_that_is_drawn():
 
 def test_a_recorder_follows_the_variation_that_it_was_made_under():
     """Its seed is what a loop may draw its own generators from."""
-    with varied(Variation(seed_shift=2)), Recorder(seed=5) as recorder:
+    with perturbed(Perturbation(seed_shift=2)), Recorder(seed=5) as recorder:
         model = torch.nn.Linear(2, 1)
         drawn = model.weight.tolist()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -61,7 +61,7 @@ def test_a_recorder_follows_the_variation_that_it_was_made_under():
 def test_another_layout_reaches_a_watched_loop(other_layout):
     """Models that are watched under the variation, and no others."""
     model = torch.nn.Conv2d(3, 4, 3, dtype=torch.float64)
-    with varied(Variation(other_layout=other_layout)), Recorder() as recorder:
+    with perturbed(Perturbation(other_layout=other_layout)), Recorder() as recorder:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
         model(torch.ones(2, 3, 4, 4)).sum().backward()

@@ -8,16 +8,13 @@ from torch.optim import Optimizer
 
 from harness.adapters.values import images_and_labels, numbers_in
 from harness.errors import NoLibraryError
-from harness.recorder import Recorder
+from harness.recording.recorder import Recorder
 
 
 try:
     from ignite.engine import Engine, Events
 except ModuleNotFoundError as error:
-    raise NoLibraryError(library="ignite", extra="ignite") from error
-
-
-__all__ = ["IgniteRecorder"]
+    raise NoLibraryError.of(library="ignite") from error
 
 
 class IgniteRecorder:

@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 
 from harness.adapters.values import images_and_labels, numbers_in
 from harness.errors import NoLibraryError
-from harness.recorder import Recorder
+from harness.recording.recorder import Recorder
 
 
 try:
@@ -16,10 +16,7 @@ except ModuleNotFoundError:
     try:
         from pytorch_lightning import Callback, LightningModule, Trainer
     except ModuleNotFoundError as error:
-        raise NoLibraryError(library="lightning", extra="lightning") from error
-
-
-__all__ = ["LightningRecorder"]
+        raise NoLibraryError.of(library="lightning") from error
 
 
 class LightningRecorder(Callback):  # type: ignore[misc] # mypy does not follow Lightning's imports

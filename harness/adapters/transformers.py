@@ -9,17 +9,14 @@ from torch import Tensor, nn
 
 from harness.adapters.values import images_and_labels, numbers_in
 from harness.errors import NoLibraryError
-from harness.hooks import around_forward, unwrapped
-from harness.recorder import Recorder
+from harness.recording.hooks import around_forward, unwrapped
+from harness.recording.recorder import Recorder
 
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 except ModuleNotFoundError as error:
-    raise NoLibraryError(library="transformers", extra="transformers") from error
-
-
-__all__ = ["TransformersRecorder"]
+    raise NoLibraryError.of(library="transformers") from error
 
 _TIMING = re.compile(r"runtime$|_per_second|_time$|_mem_")
 
@@ -89,9 +86,7 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
         if "loss" in kwargs["logs"]:
             self._recorder.log(**self._values(kwargs["logs"]))
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log the metrics of an evaluation."""
         self._recorder.evaluation(**self._values(kwargs["metrics"]))
 

@@ -5,8 +5,6 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 
-__all__ = ["images_and_labels", "numbers_in"]
-
 _LABELS = ("labels", "label")
 
 

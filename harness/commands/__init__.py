@@ -9,8 +9,6 @@ from harness.commands import accept, diff, doctor, listing, report
 from harness.errors import HarnessError
 
 
-__all__ = ["main"]
-
 _COMMANDS = (listing, diff, report, accept, doctor)
 
 

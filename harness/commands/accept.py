@@ -7,14 +7,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness import candidates, report
-from harness.candidates import Candidate
+from harness.baselines import failed as candidates
+from harness.baselines.failed import Candidate
+from harness.baselines.origin import is_reason
 from harness.commands.project import add_root, failed_results, project_root
-from harness.errors import HarnessError, NoCandidateError, NoReasonError
-from harness.provenance import is_reason
-
-
-__all__ = ["add"]
+from harness.errors import AcceptError, HarnessError
+from harness.report.words import accepted_table
 
 
 def add(subparsers: Any) -> None:
@@ -33,12 +31,12 @@ def add(subparsers: Any) -> None:
 def _run(given: argparse.Namespace) -> int:
     """Accept what can be accepted; say why of the rest."""
     if not is_reason(given.reason):
-        raise NoReasonError(option="--reason")
+        raise AcceptError.no_reason(option="--reason")
     root = project_root(given.root)
     folder = failed_results(root)
     accepted, refused = _accept(_chosen(folder, given.names), folder, root, given.reason)
     if accepted:
-        print(report.accepted_table(accepted, given.reason))
+        print(accepted_table(accepted, given.reason))
     for error in refused:
         print(error, file=sys.stderr)
     return bool(refused)
@@ -61,13 +59,13 @@ def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
     """Return the candidates of these names, all if there are none.
 
     Raises:
-        NoCandidateError: no candidate has one of the names.
+        AcceptError: no candidate has one of the names.
     """
     known = candidates.candidates(folder)
     for name in names:
         if not any(_is_called(candidate, name) for candidate in known):
             all_names = ", ".join(dict.fromkeys(candidate.name for candidate in known))
-            raise NoCandidateError(name=name, place=folder, known=all_names)
+            raise AcceptError.unknown(name=name, place=folder, known=all_names)
     return [candidate for candidate in known if not names or any(_is_called(candidate, name) for name in names)]
 
 

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import png, report
-from harness.baselines import check_figure, load_baseline
+from harness.baselines import png
+from harness.baselines.files import read
+from harness.baselines.origin import git_output
+from harness.baselines.store import check_figure, load_baseline
 from harness.commands.project import add_places, stored
-from harness.comparison import compare
-from harness.errors import BaselineCorruptError, NotStoredError, RevisionError
-from harness.files import read
-from harness.provenance import git_output
-from harness.record import Record
+from harness.comparing.comparison import compare
+from harness.errors import BaselineCorruptError, NotFoundError
+from harness.record.record import Record
+from harness.report.comparison_text import failure, note
 
-
-__all__ = ["add"]
 
 _Side = Mapping[str, Record | bytes]
 """Name to record, or bytes of a figure."""
@@ -48,8 +47,8 @@ def _difference(one: Record | bytes | None, other: Record | bytes | None) -> tup
     if isinstance(one, Record) and isinstance(other, Record):
         comparison = compare(one, other)
         if comparison.verdict != "different":
-            return False, report.note(comparison)
-        return True, report.failure(comparison, test="", look=[], accept="")
+            return False, note(comparison)
+        return True, failure(comparison, test="", look=[], accept="")
     if isinstance(one, bytes) and isinstance(other, bytes):
         equal = png.plain(one) == png.plain(other)
         return not equal, "the same figure" if equal else "the figures differ"
@@ -62,15 +61,15 @@ def _side(given: argparse.Namespace, text: str) -> _Side:
     """Return what a word of the command line stands for.
 
     Raises:
-        NotStoredError: nothing.
-        RevisionError: git knows no such revision, or not that path in it.
+        NotFoundError: nothing.
+        NotFoundError: git knows no such revision, or not that path in it.
         RecordError: a revision's file is no record.
         BaselineError: a record cannot be read.
         EventsError: event files cannot be read.
     """
     path = Path(text)
     if path.is_dir() and any(path.rglob("*tfevents*")):
-        from harness.events import read_events
+        from harness.tensorboard.reading import read_events
 
         return {path.name: read_events(path)}
     if path.is_dir():
@@ -90,19 +89,19 @@ def _read(path: Path) -> Record | bytes:
     try:
         return read(path)
     except OSError as error:
-        raise BaselineCorruptError(path=path, command=command, reason=error.strerror or error) from error
+        raise BaselineCorruptError.unreadable(path=path, command=command, reason=error) from error
 
 
 def _revision(text: str) -> _Side:
     """Return what stands in a git revision: a file, or the files of a folder."""
     data = None if text.startswith("-") else git_output(Path.cwd(), "show", _anchored(text))
     if data is None:
-        raise RevisionError(text=text, place=Path.cwd(), remedy=_remedy())
+        raise NotFoundError.revision(text=text, place=Path.cwd(), remedy=_remedy())
     if not data.startswith(b"tree "):
         return {Path(text.partition(":")[2]).name: _parsed(text, data)}
     names = [line for line in data.decode().splitlines()[2:] if line.endswith((".json", ".png"))]
     if not names:
-        raise NotStoredError(name=text, place="git")
+        raise NotFoundError.baseline(name=text, place="git")
     folder = text.removesuffix("/")
     return {name: _parsed(name, git_output(Path.cwd(), "show", _anchored(f"{folder}/{name}")) or b"") for name in names}
 

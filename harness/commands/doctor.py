@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from harness import report
+from harness.baselines.inventory import Stored, inventory
+from harness.baselines.origin import ABOUT, provenance
 from harness.commands.project import add_places, baselines, project_root
-from harness.environment import available_devices, describe, differences
 from harness.errors import HarnessError
-from harness.inventory import Stored, inventory
-from harness.provenance import ABOUT, provenance
+from harness.record.environment import available_devices, describe, differences
+from harness.report.words import rows_text
 
-
-__all__ = ["add"]
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "CI")
 """Variables that matter, beside those that a record keeps in its environment."""
@@ -30,12 +28,12 @@ def add(subparsers: Any) -> None:
 def _run(given: argparse.Namespace) -> int:
     about = provenance(project_root(given.root), "")
     rows = {**describe("cpu"), **{name: text for name, text in about.items() if name not in ABOUT}}
-    print(report.rows_text("this machine", {**rows, **dict(_accelerators()), **_variables(), **dict(_data())}))
+    print(rows_text("this machine", {**rows, **dict(_accelerators()), **_variables(), **dict(_data())}))
     folder = baselines(given)
     entries = inventory(folder)
     title = f"since the baselines in {folder} were made" if entries else f"no baselines in {folder}"
     changes = dict(_changes(entries, about))
-    print(report.rows_text(title, changes if changes or not entries else {"nothing": "of the above has changed"}))
+    print(rows_text(title, changes if changes or not entries else {"nothing": "of the above has changed"}))
     return 0
 
 
@@ -56,7 +54,7 @@ def _variables() -> dict[str, str]:
 
 
 def _data() -> Iterator[tuple[str, str]]:
-    from harness.data import load_dataset
+    from harness.shipped.load import load_dataset
 
     for name in ("synthetic", "cifar10"):
         try:

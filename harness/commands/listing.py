@@ -3,13 +3,10 @@
 import argparse
 from typing import Any
 
-from harness import report
+from harness.baselines.files import scraps
+from harness.baselines.inventory import inventory
 from harness.commands.project import add_places, baselines, last_orphans, stored
-from harness.files import scraps
-from harness.inventory import inventory
-
-
-__all__ = ["add"]
+from harness.report.words import inventory_text, stored_text
 
 
 def add(subparsers: Any) -> None:
@@ -25,10 +22,10 @@ def add(subparsers: Any) -> None:
 
 def _list(given: argparse.Namespace) -> int:
     folder = baselines(given)
-    print(report.inventory_text(inventory(folder), folder, last_orphans(given), scraps(folder)))
+    print(inventory_text(inventory(folder), folder, last_orphans(given), scraps(folder)))
     return 0
 
 
 def _show(given: argparse.Namespace) -> int:
-    print("\n\n".join(report.stored_text(entry) for entry in stored(given, given.name)))
+    print("\n\n".join(stored_text(entry) for entry in stored(given, given.name)))
     return 0

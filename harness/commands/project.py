@@ -6,20 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.errors import NothingFailedError, NotStoredError
-from harness.inventory import Stored, inventory
+from harness.baselines.inventory import Stored, inventory
+from harness.errors import AcceptError, NotFoundError
 
-
-__all__ = [
-    "add_places",
-    "add_root",
-    "baselines",
-    "failed_results",
-    "last_orphans",
-    "last_results",
-    "project_root",
-    "stored",
-]
 
 _OUTPUT = Path("build", "harness")
 
@@ -49,11 +38,11 @@ def failed_results(root: Path) -> Path:
     """Return the folder of the results that differ from their baselines.
 
     Raises:
-        NothingFailedError: there is none.
+        AcceptError: there is none.
     """
     folder = root / _OUTPUT / "failed"
     if not any(folder.glob("*.candidate")):
-        raise NothingFailedError(place=folder)
+        raise AcceptError.nothing_failed(place=folder)
     return folder
 
 
@@ -61,14 +50,14 @@ def baselines(given: argparse.Namespace) -> Path:
     """Return the folder of the baselines: as given, or that of the last session, or the default.
 
     Raises:
-        NotStoredError: no folder can have such a name.
+        NotFoundError: no folder can have such a name.
     """
     root = project_root(given.root)
     folder: Path = given.baselines or root / str(_last_session(root).get("baselines", "baselines"))
     try:
         folder.is_dir()
     except (OSError, ValueError) as error:
-        raise NotStoredError(name=folder.name, place=error) from error
+        raise NotFoundError.baseline(name=folder.name, place=error) from error
     return Path(os.path.relpath(folder))
 
 
@@ -95,9 +84,9 @@ def stored(given: argparse.Namespace, name: str) -> list[Stored]:
     """Return the baselines of a name: a record, a figure or both.
 
     Raises:
-        NotStoredError: there is none.
+        NotFoundError: there is none.
     """
     folder = baselines(given)
     if found := [entry for entry in inventory(folder) if name in (entry.name, entry.path.name)]:
         return found
-    raise NotStoredError(name=name, place=folder)
+    raise NotFoundError.baseline(name=name, place=folder)

@@ -3,16 +3,18 @@
 import argparse
 import os
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
+from harness.baselines.files import write
 from harness.commands.project import add_root, last_results
-from harness.errors import ReportWriteError, ResultsMissingError
-from harness.results import Result, ordered, read, write
+from harness.errors import ReportError
+from harness.report.finding import Figure, Finding
+from harness.report.json_form import ordered, read
 
-
-__all__ = ["add"]
 
 _RESULTS = "results.json"
 
@@ -36,14 +38,14 @@ def add(subparsers: Any) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     """Write the report and say what is in it."""
-    from harness.page import page
-    from harness.report import results_text
+    from harness.report.html.page import page
+    from harness.report.session_text import findings_text
 
     files = [file for place in given.places or [last_results(given)] for file in _files(place)]
     results, pictures = _merged(files) if len(files) > 1 else _session(files[0])
     output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
     _write(output, page(results, pictures))
-    print(results_text(results).encode(errors="backslashreplace").decode())  # a file name may be no Unicode
+    print(findings_text(results).encode(errors="backslashreplace").decode())  # a file name may be no Unicode
     print(f"report: {output}")
     if given.open:
         webbrowser.open(output.resolve().as_uri())
@@ -54,33 +56,33 @@ def _files(place: Path) -> list[Path]:
     """Return the results of a place: a file, a folder's own, or all below the folder.
 
     Raises:
-        ResultsMissingError: there are none.
+        ReportError: there are none.
     """
     if place.is_file() or (place := place / _RESULTS).is_file():
         return [place]
     found = sorted(place.parent.rglob(_RESULTS))
     if not found:
-        raise ResultsMissingError(path=place.parent)
+        raise ReportError.missing(path=place.parent)
     return found
 
 
-def _session(file: Path) -> tuple[list[Result], dict[str, bytes]]:
+def _session(file: Path) -> tuple[list[Finding], dict[str, bytes]]:
     """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere.
 
     Raises:
-        ResultsError: they cannot be read.
+        ReportError: they cannot be read.
     """
-    from harness.page import pictures
+    from harness.report.pictures import failed_figures
 
     results, place = read(file), file.parent.resolve()
-    found = pictures(results, file.parent)
+    found = failed_figures(results, file.parent)
     return results, {name: data for name, data in found if (place / name).resolve().is_relative_to(place)}
 
 
-def _merged(files: Sequence[Path]) -> tuple[list[Result], dict[str, bytes]]:
+def _merged(files: Sequence[Path]) -> tuple[list[Finding], dict[str, bytes]]:
     """Return the results of several sessions, each under the name of its folder."""
     common = os.path.commonpath([file.parent.resolve() for file in files])
-    results: list[Result] = []
+    results: list[Finding] = []
     pictures: dict[str, bytes] = {}
     for file in files:
         label = os.path.relpath(file.resolve(), common).removesuffix(f"{os.sep}{_RESULTS}")
@@ -90,18 +92,18 @@ def _merged(files: Sequence[Path]) -> tuple[list[Result], dict[str, bytes]]:
     return ordered(results), pictures
 
 
-def _labelled(result: Result, label: str) -> Result:
-    """Return a result that says which session it is of."""
-    figure: Mapping[str, Any] | None = result["figure"]
-    if figure:
-        figure = {**figure, **{name: f"{label}/{figure[name]}" for name in ("baseline", "result")}}
-    return Result(**{**result, "test": f"{result['test']} in {label}", "figure": figure})  # type: ignore[typeddict-item]
+def _labelled(found: Finding, label: str) -> Finding:
+    """Return a finding that says which session it is of."""
+    subject = found.subject
+    if isinstance(subject, Figure):
+        subject = replace(subject, baseline=f"{label}/{subject.baseline}", result=f"{label}/{subject.result}")
+    return replace(found, test=f"{found.test} in {label}", subject=subject)
 
 
 def _write(output: Path, text: str) -> None:
     try:
         if output.is_dir():
             raise IsADirectoryError(21, "it is a folder")
-        write(output, text)
+        write(output, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise ReportWriteError(path=output, reason=error.strerror or error) from error
+        raise ReportError.unwritten(path=output, reason=error) from error

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 
-from harness.errors import UnknownFaultError
+from harness.errors import ArgumentError
 from harness.faults.base import Fault
 from harness.faults.calls import (
     AverageSkipped,
@@ -25,9 +25,8 @@ from harness.faults.tensors import (
     WeightScaled,
     WeightsRounded,
 )
+from harness.record import Record
 
-
-__all__ = ["FAULTS", "Fault", "plant"]
 
 _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
     BatchRepeated,
@@ -59,16 +58,28 @@ FAULTS: Mapping[str, type[Fault]] = {fault.name: fault for fault in _IN_CAUSAL_O
 """All standard faults by name, in the causal order of the stages that they show in."""
 
 
-def plant(name: str, stack: contextlib.ExitStack) -> Fault | None:
-    """Put a fault in force until a stack closes.
+class Planting:
+    """Plants a standard fault in every training of a block, and knows what became of it.
 
     Args:
-        name: one of `FAULTS`; empty for none.
-        stack: takes what ends the fault.
+        name: one of `FAULTS`.
 
     Raises:
-        UnknownFaultError: there is no fault of that name.
+        ArgumentError: there is no fault of that name.
     """
-    if name and name not in FAULTS:
-        raise UnknownFaultError(fault=name, known=", ".join(FAULTS))
-    return FAULTS[name](stack) if name else None
+
+    def __init__(self, name: str) -> None:
+        if name not in FAULTS:
+            raise ArgumentError.of("Planting", "name", name, f"one of {', '.join(FAULTS)}")
+        self._kind = FAULTS[name]
+        self._planted: list[Fault] = []
+
+    def __call__(self, stack: contextlib.ExitStack) -> Fault:
+        """Put the fault in force until a stack closes."""
+        self._planted.append(self._kind(stack))
+        return self._planted[-1]
+
+    def outcome(self, record: Record) -> tuple[bool, str]:
+        """Return whether the fault took effect in a record's training, and if not, why."""
+        found = (fault.outcome for fault in self._planted if fault.is_in(record))
+        return next(found, (False, "no recorder watches this training"))

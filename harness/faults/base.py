@@ -7,10 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.hooks import on_step
-
-
-__all__ = ["Fault", "weights"]
+from harness.record import Record
+from harness.recording.hooks import on_step
 
 
 class Fault:
@@ -39,6 +37,7 @@ class Fault:
         self._steps = 0
         self._models: list[nn.Module] = []
         self._optimizers: list[Optimizer] = []
+        self._record: Record | None = None
 
     @property
     def outcome(self) -> tuple[bool, str]:
@@ -51,6 +50,14 @@ class Fault:
     def due(self) -> bool:
         """Whether the fault may take effect now."""
         return self._steps >= self.first_step and not (self.once and self.planted)
+
+    def end(self, record: Record) -> None:
+        """Take note of what the training did under the fault."""
+        self._record = record
+
+    def is_in(self, record: Record) -> bool:
+        """Tell whether this fault was planted in a record's training; the record may have been added to since."""
+        return self._record is not None and self._record.streams is record.streams
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None) -> None:
         """Follow a model and an optimizer; call it before the recorder hangs its own hooks on them."""

@@ -14,17 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from harness.faults.base import Fault, weights
 from harness.faults.patching import swap_functions, swap_method
-from harness.models import Dropout
+from harness.shipped.models import Dropout
 
-
-__all__ = [
-    "AverageSkipped",
-    "BatchNormEvaluating",
-    "ClippingDropped",
-    "DropoutChanged",
-    "SmoothingDropped",
-    "ZeroGradSkipped",
-]
 
 _Function = Callable[..., Any]
 

@@ -12,12 +12,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from harness.data.batches import batches
 from harness.faults.base import Fault
 from harness.faults.patching import swap_functions, swap_method
-
-
-__all__ = ["BatchRepeated", "ImagesChanged", "LabelSwapped", "LastBatchDropped"]
+from harness.shipped.batches import batches
 
 
 class _DataFault(Fault, ABC):

@@ -12,11 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from harness.faults.base import Fault
 from harness.faults.patching import swap_method
-from harness.hooks import around_forward
-from harness.measure import tensors_in
-
-
-__all__ = ["AutocastOn", "EvalForgotten"]
+from harness.recording.fingerprints import tensors_in
+from harness.recording.hooks import around_forward
 
 
 class _ModeFault(Fault, ABC):

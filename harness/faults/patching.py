@@ -10,8 +10,6 @@ from typing import Any
 import torch
 
 
-__all__ = ["swap_functions", "swap_method"]
-
 Around = Callable[..., Any]
 """Called in place of a function as `around(function, *args, **kwargs)`."""
 

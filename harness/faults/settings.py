@@ -11,9 +11,6 @@ from torch.optim import Optimizer
 from harness.faults.base import Fault
 
 
-__all__ = ["DecayDropped", "MomentumChanged", "RateScaled", "ScheduleStuck"]
-
-
 class _SettingsFault(Fault, ABC):
     """Changes entries of parameter groups as a step begins, and puts them back when it is done."""
 

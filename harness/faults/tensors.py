@@ -11,19 +11,8 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from harness.faults.base import Fault, weights
-from harness.hooks import on_forward
-from harness.measure import tensors_in
-
-
-__all__ = [
-    "GradientZeroed",
-    "GradientsRounded",
-    "StateLost",
-    "SteppedTwice",
-    "TensorFrozen",
-    "WeightScaled",
-    "WeightsRounded",
-]
+from harness.recording.fingerprints import tensors_in
+from harness.recording.hooks import on_forward
 
 
 class WeightScaled(Fault):

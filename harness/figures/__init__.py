@@ -5,24 +5,15 @@ the same bytes and pytest-mpl can compare it. The labelled one (`labelled=True`)
 comparison; `side_by_side` and `film` make images for people only.
 """
 
-from harness.figures.accuracy_curve import accuracy_curve
-from harness.figures.activation_maps import activation_maps
-from harness.figures.batch_grid import batch_grid
-from harness.figures.class_accuracy import class_accuracy
-from harness.figures.confusion_matrix import confusion_matrix
+from harness.figures.classes import class_accuracy, confusion_matrix
+from harness.figures.curves import accuracy_curve, learning_rate_curve, loss_curve
 from harness.figures.deviations import deviations
+from harness.figures.distributions import gradient_distributions, weight_distributions
 from harness.figures.film import film
-from harness.figures.filters import filters
-from harness.figures.gradient_distributions import gradient_distributions
-from harness.figures.gradient_flow import gradient_flow
-from harness.figures.learning_rate_curve import learning_rate_curve
-from harness.figures.loss_curve import loss_curve
-from harness.figures.mistakes import mistakes
+from harness.figures.image_grids import activation_maps, batch_grid, filters, mistakes, prediction_grid
+from harness.figures.layers import gradient_flow, update_ratio
 from harness.figures.model_structure import model_structure
-from harness.figures.prediction_grid import prediction_grid
 from harness.figures.side_by_side import side_by_side
-from harness.figures.update_ratio import update_ratio
-from harness.figures.weight_distributions import weight_distributions
 
 
 __all__ = [

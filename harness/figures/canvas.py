@@ -13,28 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 
-__all__ = [
-    "BLUE",
-    "COLOURS",
-    "DPI",
-    "GREY",
-    "LIGHT",
-    "ORANGE",
-    "blank",
-    "curve_axes",
-    "frozen",
-    "own_style",
-    "pixels_of",
-    "raster",
-    "shades",
-]
-
 DPI = 100
 """Dots an inch; pytest-mpl saves at the figure's own."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#000000")
 """Colours that the colour-blind tell apart (Okabe and Ito, "Color Universal Design", 2008)."""
+
 BLUE, ORANGE = COLOURS[:2]
+
 GREY, LIGHT = "#888888", "#cccccc"
 
 

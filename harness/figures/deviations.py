@@ -11,26 +11,30 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from harness.comparison import Comparison
-from harness.deviations import Deviation
+from harness.comparing.comparison import Comparison
+from harness.comparing.deviations import Deviation
 from harness.figures.canvas import COLOURS, GREY, blank, own_style
 from harness.figures.layers import heat_axes, layer_raster
 from harness.figures.series import check_length, shortened
-from harness.record import STAGES
+from harness.record.streams import STAGES
 
-
-__all__ = ["deviations"]
 
 _LEAST, _MOST = 1e-17, 10.0
 """Equal values are drawn at the first, what has no finite size at the last."""
+
 _WITHIN, _BEYOND = -8.0, 10.0
 """Exponents of ten, below and above the threshold, that have colours of their own."""
+
 _ROOM = 40
 """Streams of the labelled form: what was logged, then those that leave the baseline first."""
+
 _ROW = 14
+
 _LETTERS = 42
+
 _EQUAL = (0.80, 0.89, 0.96)
 """Pale blue."""
+
 _LOOKS: Sequence[dict[str, Any]] = [
     {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1}
     for colour, marker in zip((*COLOURS[:6], GREY, "black"), "os^DvPX*", strict=True)
@@ -54,7 +58,7 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
         A 640x480 pixel figure (labelled: 900 wide, as high as its rows), unknown to pyplot.
 
     Raises:
-        NoStreamError: the runs have more than a million steps.
+        NotRecordedError: the runs have more than a million steps.
     """
     points = [point for point in comparison.points if point.stream in comparison.streams]
     steps = 1 + max((point.step for point in points), default=0)
@@ -102,9 +106,7 @@ def _colours() -> Colormap:
     return ListedColormap(np.concatenate([[_EQUAL], greys, beyond])).with_extremes(bad="white")
 
 
-def _labelled(
-    comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, NDArray[np.float64]]
-) -> Figure:
+def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, NDArray[np.float64]]) -> Figure:
     height = 330 + _ROW * max(8, len(rows))
     figure = blank(900, height)
     above = figure.add_axes((0.36, 1 - 220 / height, 0.48, 180 / height))

@@ -7,21 +7,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from harness.errors import NoPictureError
+from harness.errors import NotRecordedError
 from harness.figures.canvas import BLUE, GREY, LIGHT, blank, frozen, own_style
 from harness.figures.series import WATCH, shortened, thinned
-from harness.record import HISTOGRAM_BINS, Histogram, Record
+from harness.record.pictures import HISTOGRAM_BINS, Histogram
+from harness.record.record import Record
 
-
-__all__ = ["distributions"]
 
 _ROW = 34
+
 _TOP, _BOTTOM = 50, 50
+
 _ROOM = 24
 """Tensors that are shown; of more, evenly spread ones."""
+
 _REMEDY = f"{WATCH}; a tensor of fewer than {HISTOGRAM_BINS} elements has none"
+
 _LETTERS = 28
 """Of a name, as many as the margin has room for."""
+
 _Outline = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -39,11 +43,11 @@ def distributions(record: Record, kind: str, figure: str, title: str, labelled: 
         labelled: whether there are words.
 
     Raises:
-        NoPictureError: the record holds no such histograms.
+        NotRecordedError: the record holds no such histograms.
     """
     kept = {name.removeprefix(f"{kind}/"): h for name, h in record.histograms.items() if name.startswith(f"{kind}/")}
     if not kept:
-        raise NoPictureError(name=record.name, picture=f"{kind} histograms", figure=figure, remedy=_REMEDY)
+        raise NotRecordedError.missing(f"{kind} histograms", name=record.name, figure=figure, remedy=_REMEDY)
     shown = thinned(kept, _ROOM)
     with own_style():
         height = _TOP + _BOTTOM + _ROW * len(shown)
@@ -96,3 +100,43 @@ def _label(axes: Axes, names: list[str], limits: list[tuple[float, float]], titl
     first, last = ("initial", "final") if kind == "weight" else ("first step", "last step")
     handles = [Patch(color=LIGHT, label=first), Line2D([], [], color=BLUE, label=last)]
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False)
+
+
+def weight_distributions(record: Record, *, labelled: bool = False) -> Figure:
+    """Draw a row a tensor: how its elements are distributed initially (grey) and at the end (blue line).
+
+    Each row goes from the smallest to the largest element of its tensor, with zero dotted, and each distribution is
+    scaled to its highest bin. Tensors of fewer than 32 elements have none.
+
+    Args:
+        record: a finished training.
+        labelled: with the tensors' names and the ends of their rows, for people; without, for pytest-mpl.
+
+    Returns:
+        A figure 640 pixels wide (labelled: 800) and as high as its rows, unknown to pyplot.
+
+    Raises:
+        NotRecordedError: the record holds no histograms.
+    """
+    title = f"Weights, {record.name}, {record.device}"
+    return distributions(record, "weight", "weight_distributions", title, labelled)
+
+
+def gradient_distributions(record: Record, *, labelled: bool = False) -> Figure:
+    """Draw a row a tensor: how its gradient is distributed at the first step (grey) and at the last (blue line).
+
+    Each row goes from the smallest to the largest element of its tensor, with zero dotted, and each distribution is
+    scaled to its highest bin. Tensors of fewer than 32 elements have none.
+
+    Args:
+        record: a finished training.
+        labelled: with the tensors' names and the ends of their rows, for people; without, for pytest-mpl.
+
+    Returns:
+        A figure 640 pixels wide (labelled: 800) and as high as its rows, unknown to pyplot.
+
+    Raises:
+        NotRecordedError: the record holds no histograms.
+    """
+    title = f"Gradients, {record.name}, {record.device}"
+    return distributions(record, "gradient", "gradient_distributions", title, labelled)

@@ -12,20 +12,24 @@ from PIL import Image
 
 from harness.figures.canvas import BLUE, GREY, ORANGE, blank, curve_axes, own_style
 from harness.figures.series import layer_norms, loss_limit, shortened, spread, thinned, training_loss
-from harness.record import Record
+from harness.record.record import Record
 
-
-__all__ = ["film"]
 
 _FRAMES = 60
 """Most frames; of a longer training, evenly spread steps."""
+
 _MILLISECONDS, _LAST = 80, 2000
 """Of a frame, and of the last one."""
+
 _COLOURS = 64
+
 _ROOM = 20
 """Layers."""
+
 _LETTERS = 22
+
 _MARK: dict[str, Any] = {"color": "black", "marker": "|", "markersize": 9, "markeredgewidth": 2, "linestyle": "none"}
+
 _LEAST = 1e-12
 """What is smaller counts as zero."""
 
@@ -41,7 +45,7 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
         A file's bytes, 640x480 pixels, at most 60 frames, repeated for ever. The same record gives the same pixels.
 
     Raises:
-        NoStreamError: the record has no loss or no gradients.
+        NotRecordedError: the record has no loss or no gradients.
         NonFiniteError: a loss or a norm is NaN or infinite; names the first such step.
     """
     with own_style():

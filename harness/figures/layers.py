@@ -1,8 +1,10 @@
-"""A value of each layer at each step as colours: one row a layer, one column a step."""
+"""A value of each layer at each step: how large its gradient is, how far a step moves its weights."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
@@ -10,18 +12,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from harness.figures.canvas import LIGHT, blank, own_style, raster, shades
-from harness.figures.series import shortened, spread, thinned
+from harness.figures.canvas import LIGHT, blank, curve_axes, frozen, own_style, raster, shades
+from harness.figures.series import layer_norms, shortened, spread, thinned
+from harness.record.record import Record
 
-
-__all__ = ["heat_axes", "layer_raster", "layer_sheet"]
 
 _WIDTH, _HEIGHT = 640, 480
+
 _MARGIN = 20
+
 _TALLEST = 48
+
 _ROW = 18
+
 _ROOM = 60
 """Rows of the labelled form."""
+
 _LETTERS = 30
 """Of a name, as many as the margin has room for."""
 
@@ -90,3 +96,116 @@ def heat_axes(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.04, 0, 0.03, 1)))
     bar.set_label(key, fontsize=9)
+
+
+_LEAST = -20.0
+"""Exponent of ten: what is smaller counts as zero."""
+
+
+def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
+    """Draw the gradient norm of each layer at each step, as the optimizer got it, on a logarithmic colour scale.
+
+    The first layer is on top. A norm of zero has the lowest colour, a step without a gradient is grey.
+
+    Args:
+        record: a finished training.
+        labelled: with the layers' names and a colour bar, for people; without, for pytest-mpl.
+
+    Returns:
+        A 640x480 pixel figure (labelled: 800 wide, as high as its layers need), unknown to pyplot.
+
+    Raises:
+        NotRecordedError: the record has no gradients.
+        NonFiniteError: a norm is NaN or infinite; names the first such step.
+    """
+    layers = layer_norms(record, "gradient", "gradient_flow")
+    exponents = {name: np.log10(np.where(norms == 0, 10.0**_LEAST, norms)) for name, norms in layers.items()}
+    limits = _decades(np.stack(list(exponents.values())))
+    if not labelled:
+        return layer_raster(np.stack(list(exponents.values())), *limits)
+    title = f"Gradient flow, {record.name}, {record.device}"
+    return layer_sheet(exponents, limits, title, "log10 of the gradient norm")
+
+
+def _decades(exponents: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the whole exponents around those of the norms that are not zero."""
+    known = exponents[exponents > _LEAST]
+    if not known.size:
+        return _LEAST, 0.0
+    low = math.floor(known.min())
+    return float(low), float(max(math.ceil(known.max()), low + 1))
+
+
+_UPDATE_RATIO_ROOM = 16
+"""Layers that the legend has room for."""
+
+_UPDATE_RATIO_LETTERS = 28
+"""Of a name, as many as the legend has room for."""
+
+_USUAL = 1e-3
+"""A rule of thumb: trainings that go well update their weights by about a thousandth a step."""
+
+
+def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
+    """Draw update norm over weight norm of each layer against step, on a logarithmic axis; 0.001 is dashed.
+
+    Only matrices and kernels count: biases start at zero, where a ratio means nothing. Layers go from dark (first) to
+    light (last); steps without an update have no point.
+
+    Args:
+        record: a finished training.
+        labelled: with title, axis labels, numbers and the layers' names, for people; without, for pytest-mpl.
+
+    Returns:
+        A 640x480 pixel figure (labelled: 800x480), unknown to pyplot.
+
+    Raises:
+        NotRecordedError: the record has no updates.
+        NonFiniteError: a norm is NaN or infinite; names the first such step.
+    """
+    ratios = _ratios(record)
+    with own_style():
+        figure = blank(800 if labelled else 640, 480)
+        place = (0.1, 0.11, 0.62, 0.81) if labelled else (0.1, 0.1, 0.86, 0.86)
+        axes = curve_axes(figure, place, (-0.5, record.num_steps - 0.5, *_update_ratio_decades(ratios)), labelled)
+        axes.set_yscale("log")
+        axes.minorticks_off()
+        axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1)
+        _draw(axes, ratios)
+        if labelled:
+            axes.set(xlabel="step", ylabel="update norm / weight norm")
+            axes.set_title(f"Update to weight, {record.name}, {record.device}")
+            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
+        else:
+            axes.tick_params(which="both", labelleft=False, labelbottom=False)
+        return figure if labelled else frozen(figure)
+
+
+def _ratios(record: Record) -> dict[str, NDArray[np.float64]]:
+    def is_matrix(tensor: str) -> bool:
+        return len(record.structure.get(tensor, {}).get("shape", ())) > 1
+
+    updates = layer_norms(record, "update", "update_ratio", is_matrix)
+    weights = layer_norms(record, "weight", "update_ratio", is_matrix)
+    return {name: _share(update, weights[name]) for name, update in updates.items()}
+
+
+def _share(update: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide, leaving out what has no logarithm."""
+    known = (update > 0) & (weight > 0)
+    return np.divide(update, weight, out=np.full_like(update, np.nan), where=known)
+
+
+def _update_ratio_decades(ratios: dict[str, NDArray[np.float64]]) -> tuple[float, float]:
+    known = np.concatenate([*ratios.values(), [_USUAL]])
+    known = known[np.isfinite(known)]
+    return 10.0 ** math.floor(math.log10(known.min())), 10.0 ** math.ceil(math.log10(known.max()) + 1e-9)
+
+
+def _draw(axes: Axes, ratios: dict[str, NDArray[np.float64]]) -> None:
+    named = thinned(ratios, _UPDATE_RATIO_ROOM)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(ratios)))
+    for (name, ratio), colour in zip(ratios.items(), colours, strict=True):
+        axes.plot(
+            ratio, color=colour, linewidth=1.5, label=shortened(name, _UPDATE_RATIO_LETTERS) if name in named else None
+        )

@@ -8,22 +8,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from harness.errors import NoPictureError
+from harness.errors import NotRecordedError
 from harness.figures.canvas import COLOURS, blank, frozen, own_style
 from harness.figures.series import WATCH, shortened, thinned
-from harness.record import Record
+from harness.record.record import Record
 
-
-__all__ = ["model_structure"]
 
 _ROW = 20
+
 _TOP, _BOTTOM = 60, 50
+
 _ROOM = 60
 """Rows; of more tensors, evenly spread ones are shown."""
+
 _LETTERS = 36
 """Of a name, as many as the margin has room for."""
+
 _LEGEND = 3
 """Groups that the legend has room for."""
+
 _LEAST = 0.7
 """Start of the axis, so that a tensor of one element has a bar."""
 
@@ -43,11 +46,11 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
         A figure 640 pixels wide (labelled: 900) and as high as its rows, unknown to pyplot.
 
     Raises:
-        NoPictureError: the record has no trained tensors.
+        NotRecordedError: the record has no trained tensors.
     """
     groups = {name: entry["group"] for name, entry in record.structure.items() if entry.get("group") is not None}
     if not groups:
-        raise NoPictureError(name=record.name, picture="trained tensors", figure="model_structure", remedy=WATCH)
+        raise NotRecordedError.missing("trained tensors", name=record.name, figure="model_structure", remedy=WATCH)
     shapes = {name: record.structure[name]["shape"] for name in groups}
     shown = thinned(shapes, _ROOM)
     colours = {group: COLOURS[i % len(COLOURS)] for i, group in enumerate(dict.fromkeys(groups.values()))}

@@ -7,22 +7,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import NonFiniteError, NoStreamError
+from harness.errors import NonFiniteError, NotRecordedError
 from harness.recipe import CLASSES
-from harness.record import Record, Stream
+from harness.record.record import Record
+from harness.record.streams import Stream
 
-
-__all__ = [
-    "WATCH",
-    "check_length",
-    "finite_series",
-    "layer_norms",
-    "loss_limit",
-    "shortened",
-    "spread",
-    "thinned",
-    "training_loss",
-]
 
 Thing = TypeVar("Thing")
 
@@ -41,7 +30,7 @@ def training_loss(record: Record, figure: str = "loss_curve") -> tuple[list[int]
         figure: the figure that wants it, for the message.
 
     Raises:
-        NoStreamError: nothing was logged.
+        NotRecordedError: nothing was logged.
         NonFiniteError: a loss is NaN or infinite.
     """
     logged = (name for name, stream in record.streams.items() if stream.stage == "forward")
@@ -59,12 +48,12 @@ def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[
         remedy: what to do if it is missing, for the message.
 
     Raises:
-        NoStreamError: there is no such stream.
+        NotRecordedError: there is no such stream.
         NonFiniteError: a value is NaN or infinite.
     """
     stream = record.streams.get(name)
     if stream is None:
-        raise NoStreamError(name=record.name, stream=name, figure=figure, remedy=remedy)
+        raise NotRecordedError.missing(name, name=record.name, figure=figure, remedy=remedy)
     _check_finite(record, name, stream)
     return list(stream.steps), [float(value) for value in stream.values]
 
@@ -73,7 +62,7 @@ def _check_finite(record: Record, name: str, stream: Stream) -> None:
     """Check that there are finite numbers only: a file may hold texts where a training logs numbers."""
     texts = ((step, value) for step, value in zip(stream.steps, stream.values, strict=True) if isinstance(value, str))
     for step, value in (*stream.non_finite(), *texts):
-        raise NonFiniteError(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
+        raise NonFiniteError.at(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
 
 
 def layer_norms(
@@ -88,7 +77,7 @@ def layer_norms(
         wanted: which tensors, by name.
 
     Raises:
-        NoStreamError: there is no such stream, or the run has more steps than a figure shows.
+        NotRecordedError: there is no such stream, or the run has more steps than a figure shows.
         NonFiniteError: a norm is NaN or infinite.
     """
     layers: dict[str, NDArray[np.float64]] = {}
@@ -102,7 +91,7 @@ def layer_norms(
             layer = tensor.rpartition(".")[0] or tensor
             layers[layer] = _joined(layers[layer], norms) if layer in layers else norms
     if not layers:
-        raise NoStreamError(name=record.name, stream=f"{kind} norms", figure=figure, remedy=WATCH)
+        raise NotRecordedError.missing(f"{kind} norms", name=record.name, figure=figure, remedy=WATCH)
     return layers
 
 
@@ -110,11 +99,11 @@ def check_length(record: Record, steps: int, figure: str) -> None:
     """Check, before there is made room for it, that a run is not longer than a figure with a column a step shows.
 
     Raises:
-        NoStreamError: it is.
+        NotRecordedError: it is.
     """
     if steps > _MOST_STEPS:
         remedy = f"the figure shows runs of at most {_MOST_STEPS} steps"
-        raise NoStreamError(name=record.name, stream="run that is short enough", figure=figure, remedy=remedy)
+        raise NotRecordedError.missing("run that is short enough", name=record.name, figure=figure, remedy=remedy)
 
 
 def _joined(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

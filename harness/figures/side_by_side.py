@@ -8,9 +8,8 @@ from PIL import Image, ImageDraw
 from harness.figures.canvas import own_style, pixels_of, shades
 
 
-__all__ = ["side_by_side"]
-
 _GAP = 12
+
 _TITLE = 28
 
 

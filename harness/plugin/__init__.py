@@ -2,24 +2,22 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import EventsWriteError, HarnessError
-from harness.files import check_writable
+from harness.baselines.files import check_writable
+from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options
-from harness.plugin.imports import import_what_trains
+from harness.plugin.fixtures import import_what_trains
 from harness.plugin.messages import messages
 from harness.plugin.session import SESSION, Session
-from harness.variation import Variation, varied
 
 
 if TYPE_CHECKING:
     from harness.plugin.regression import TrainingRegression
     from harness.recipe import Recipe
-    from harness.record import Record
+    from harness.record.record import Record
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,7 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # pytest-mpl reads its options in its own pytest_configure
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, prepare pytest-mpl, and register what only some sessions need."""
-    from harness.plugin import figure_gate, figure_settings
+    from harness.plugin import figures as figure_gate
+    from harness.plugin import figures as figure_settings
 
     config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
     try:
@@ -38,9 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
         if config.getoption("--tensorboard"):
-            check_writable(session.tensorboard, EventsWriteError)
+            check_writable(session.tensorboard, EventsError.unwritten)
         if session.assignment:
-            vary(config, session.assignment.variation)
+            session.perturb()
             figure_settings.leave_figures(config)
         else:
             figure_gate.configure(config)
@@ -49,16 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):
-        from harness.plugin.workers import Workers
+        from harness.plugin.xdist import Workers
 
         config.pluginmanager.register(Workers(), "training_regression_workers")
-
-
-def vary(config: pytest.Config, variation: Variation) -> None:
-    """Vary every training of this process."""
-    stack = ExitStack()
-    stack.enter_context(varied(variation))
-    config.add_cleanup(stack.close)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,15 +4,12 @@ from typing import Any
 
 import pytest
 
-from harness.environment import DEVICES, available_devices, require_device
-from harness.errors import NoDeviceError, UnknownDeviceError
+from harness.errors import DeviceError, NoDeviceError
+from harness.record.environment import DEVICES, available_devices, require_device
 
-
-__all__ = ["PARAMETER", "check_options", "device_of", "parameters", "require", "skip_unless_writer", "writer"]
 
 PARAMETER = "_training_device"
 """The fixture behind `device` that carries the parameter: it is there only where `device` is ours."""
-
 
 _PARAMETERS = pytest.StashKey[list[Any]]()
 """Those of every test without a `device` marker; a session may have thousands."""
@@ -22,11 +19,11 @@ def check_options(config: pytest.Config) -> None:
     """Check the names in --device and --require-device.
 
     Raises:
-        UnknownDeviceError: one is unknown.
+        DeviceError: one is unknown.
     """
     for device in _asked(config) + _required(config):
         if device not in DEVICES:
-            raise UnknownDeviceError(device=device, known=", ".join(DEVICES))
+            raise DeviceError.unknown(device=device, known=DEVICES)
 
 
 def _listed(config: pytest.Config, option: str) -> list[str]:
@@ -79,7 +76,7 @@ def require(name: str) -> None:
     """Check that this machine has a device.
 
     Raises:
-        UnknownDeviceError: there is no such device.
+        DeviceError: there is no such device.
         NoDeviceError: this machine lacks it.
     """
     require_device(name, "float32")

@@ -1,13 +1,10 @@
-"""Our errors as messages of a failed test, without a traceback through the harness."""
+"""Our errors as messages of a failed test or a refused session, without a traceback through the harness."""
 
 from types import TracebackType
 
 import pytest
 
 from harness.errors import HarnessError
-
-
-__all__ = ["messages"]
 
 
 class messages:
@@ -20,3 +17,23 @@ class messages:
     ) -> None:
         if isinstance(error, HarnessError):
             raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+def refuse(config: pytest.Config, error: HarnessError) -> None:
+    """End a session before it runs a test; in a worker, where that would end in an internal error, fail every test.
+
+    Raises:
+        UsageError: this is no worker.
+    """
+    if not hasattr(config, "workerinput"):
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(_Refusal(error))
+
+
+class _Refusal:
+    def __init__(self, error: HarnessError) -> None:
+        self._error = error
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        pytest.fail(str(self._error), pytrace=False)

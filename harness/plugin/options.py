@@ -5,13 +5,15 @@ import math
 
 import pytest
 
-from harness.errors import NoReasonError, NotGeneratingError
+from harness.errors import AcceptError, NoCifar10Error, SuiteError
 
-
-__all__ = ["add", "check_writing"]
 
 _LEAST_SEEDS = 3
 """As in `equivalence.LEAST_SEEDS`, which would import NumPy here."""
+
+
+NO_CIFAR10 = NoCifar10Error.of(ways="--cifar10=PATH, HARNESS_CIFAR10=PATH or the ini option cifar10")
+"""Why a test is skipped that needs CIFAR-10."""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -33,17 +35,17 @@ def check_writing(config: pytest.Config, *, writes: bool) -> None:
         writes: whether it writes baselines.
 
     Raises:
-        NotGeneratingError: it does not.
-        NoReasonError: the reason says nothing.
+        SuiteError: it does not.
+        AcceptError: the reason says nothing.
     """
-    from harness.provenance import is_reason
+    from harness.baselines.origin import is_reason
 
     for option in ("--training-reason", "--add-environment"):
         if config.getoption(option) and not writes:
-            raise NotGeneratingError(option=option)
+            raise SuiteError.not_generating(option=option)
     reason = config.getoption("--training-reason")
     if reason is not None and not is_reason(reason):
-        raise NoReasonError(option="--training-reason")
+        raise AcceptError.no_reason(option="--training-reason")
 
 
 def _add_trainings(group: pytest.OptionGroup) -> None:

@@ -8,12 +8,11 @@ from typing import Self
 
 import pytest
 
-from harness.report import progress_line
+from harness.report.words import progress_line
 
-
-__all__ = ["Progress"]
 
 _REDRAW_SECONDS = 0.2
+
 _PLAIN_SECONDS = 10.0
 """Seconds between lines where there is no terminal: a log wants few."""
 

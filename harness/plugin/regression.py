@@ -7,31 +7,72 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import report
-from harness.baselines import load_states, save_baseline
-from harness.comparison import compare
-from harness.environment import describe
-from harness.errors import BaselineEnvironmentError, CheckedTwiceError, NoSeedsError
-from harness.events import MEASURED_TIMES, read_events
-from harness.nearest import others
-from harness.plugin import devices, evidence, offers, pictures
-from harness.plugin.checked import Checked, choice, regenerate_command
-from harness.plugin.failure import failure
-from harness.plugin.rerun import Rerun
+from harness.baselines.environments import Choice, others
+from harness.baselines.store import load_states, save_baseline
+from harness.comparing.calibration import calibrate
+from harness.comparing.comparison import compare
+from harness.comparing.equivalence import judged
+from harness.comparing.metrics import of_seeds
+from harness.comparing.thresholds import IN_EVENT_FILES
+from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
+from harness.faults.power import measure
+from harness.plugin import devices
+from harness.plugin import failed as offers
+from harness.plugin.record_check import RecordCheck, choice, regenerate_command
 from harness.plugin.session import Session
 from harness.recipe import Precision
-from harness.results import equivalence_result, power_result, training_result
-from harness.thresholds import IN_EVENT_FILES
-from harness.variation import current
+from harness.record.environment import describe
+from harness.recording.perturbation import Rerun, current
+from harness.report import pictures
+from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
+from harness.report.comparison_text import failure as failure_text
+from harness.tensorboard.reading import MEASURED_TIMES, read_events
 
 
 if TYPE_CHECKING:
-    from harness.comparison import Comparison
-    from harness.nearest import Choice
-    from harness.record import Record
-    from harness.states import States
+    from harness.baselines.environments import Choice
+    from harness.comparing.comparison import Comparison
+    from harness.record.record import Record
+    from harness.recording.states import States
 
-__all__ = ["TrainingRegression"]
+
+def failure(comparison: "Comparison", checked: RecordCheck, baseline: "Record", drawn: bytes) -> tuple[str, str]:
+    """Keep the record that differs; return the message, and the command in it that accepts the record.
+
+    Args:
+        comparison: with the baseline.
+        checked: the record and its test.
+        baseline: as it is stored.
+        drawn: the deviations, as a PNG file.
+    """
+    session, item = checked.session, checked.item
+    kept, accept = offers.keep(
+        item,
+        session,
+        checked.path,
+        comparison.record.to_text().encode(),
+        difference=difference(comparison),
+        obstacle=_obstacle(checked, baseline),
+        command=f"{checked.accept} --add-environment" if checked.is_others else checked.accept,
+    )
+    look = [str(session.shown(session.outcome.page))]
+    look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
+    with session.outcome.noted():
+        look += [str(session.shown(path)) for path in pictures.keep(comparison, drawn, checked.pictures)]
+    look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
+    present = dataclasses.replace(comparison.record, provenance=session.provenance)
+    comparison = dataclasses.replace(comparison, record=present)
+    chosen = checked.chosen_text
+    return failure_text(comparison, test=item.nodeid, look=look, accept=accept, chosen=chosen), accept
+
+
+def _obstacle(checked: RecordCheck, baseline: "Record") -> str:
+    """Say what of a baseline only a training can make anew, or why this one's result cannot."""
+    if checked.is_others:
+        return "it is the baseline of another environment, and this one has none yet"
+    if baseline.calibration:
+        return "its states and thresholds are made while it trains"
+    return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
 class TrainingRegression:
@@ -93,7 +134,7 @@ class TrainingRegression:
             name: tells several records of one test apart.
 
         Raises:
-            CheckedTwiceError: the test has checked a record of this name.
+            SuiteError: the test has checked a record of this name.
             BaselineError: the baseline is missing, broken, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity.
             RerunError: the training could not be run again where that is needed.
@@ -101,13 +142,13 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         if name in self._names:
-            raise CheckedTwiceError(name=name, nodeid=self._item.nodeid)
+            raise SuiteError.checked_twice(name=name, nodeid=self._item.nodeid)
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(record)
+                assignment.hand_in(record, self._session.outcome_of(record))
             return
-        checked = Checked(self._item, self._session, record, name, self._states.get(name), self._chosen.get(name))
+        checked = RecordCheck(self._item, self._session, record, name, self._states.get(name), self._chosen.get(name))
         self._session.publish(record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
@@ -141,21 +182,22 @@ class TrainingRegression:
         device = devices.device_of(self._item) or "cpu"
         self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
 
-    def _generate(self, checked: Checked) -> None:
+    def _generate(self, checked: RecordCheck) -> None:
         devices.skip_unless_writer(self._item)
         if self._session.only_missing and checked.path.exists():
             return
         record, counts = checked.record, self._session.counts
         if states := checked.kept_states():
-            record = evidence.calibrated(checked, states)
-            counts.notes.append(report.calibration_note(record))
+            record = dataclasses.replace(record, calibration=calibrate(record, states, checked.rerun))
+            counts.notes.append(calibration_note(record))
         if self._session.seeds:
-            record = evidence.with_seeds(checked, record, self._session.seeds)
+            seeds = of_seeds(checked.record, self._session.seeds, checked.rerun)
+            record = dataclasses.replace(record, seeds={str(seed): metrics for seed, metrics in seeds})
         save_baseline(checked.path, dataclasses.replace(record, provenance=self._session.provenance), states)
         self._withdraw(checked)
         counts.generated += 1
 
-    def _judge(self, checked: Checked, seeds: int) -> None:
+    def _judge(self, checked: RecordCheck, seeds: int) -> None:
         """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
         __tracebackhide__ = True
         command = f"{checked.accept} --equivalence={seeds}"
@@ -163,18 +205,19 @@ class TrainingRegression:
             baseline = checked.baseline()
             if len(baseline.seeds) < seeds:
                 shown = self._session.shown(checked.path)
-                raise NoSeedsError(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
-            result = evidence.judged(checked, baseline, seeds)
+                raise EquivalenceError.no_seeds(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
+            former = {int(seed): metrics for seed, metrics in baseline.seeds.items()}
+            result = judged(former, checked.record, seeds, checked.rerun)
         self._session.counts.judged += 1
-        text = report.equivalence_text(result)
+        text = equivalence_text(result)
         check = dataclasses.replace(checked.check, accept=command)
-        self._session.outcome.add(self._item, equivalence_result(check, result, text=text))
+        self._session.outcome.add(self._item, check.seeds(result, text=text))
         text = f"{checked.item.nodeid}\n{text}"
         if result.verdict != "equivalent":
             pytest.fail(text, pytrace=False)
         self._session.counts.notes.append(f"{text}\n  accept  {command}")
 
-    def _compare(self, checked: Checked) -> None:
+    def _compare(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._item, checked.check):
             self._withdraw(checked)
@@ -185,7 +228,7 @@ class TrainingRegression:
         self._session.runs.overlay(checked.record, comparison, drawn)
         counts = self._session.counts
         counts.records_compared += 1
-        text, accept = report.note(comparison, chosen=checked.chosen_text), checked.accept
+        text, accept = note(comparison, chosen=checked.chosen_text), checked.accept
         in_event_files = checked.record.precision.endswith(IN_EVENT_FILES)  # whose margin is another
         same = comparison.verdict == "same"
         if comparison.verdict == "drift" or comparison.renamed or (same and (in_event_files or checked.is_elsewhere)):
@@ -195,7 +238,7 @@ class TrainingRegression:
         if failed:
             text, accept = failure(comparison, checked, baseline, drawn)
         check = dataclasses.replace(checked.check, accept=accept)
-        self._session.outcome.add(self._item, training_result(check, comparison, passed=not failed, text=text))
+        self._session.outcome.add(self._item, check.training(comparison, passed=not failed, text=text))
         if failed:
             pytest.fail(text, pytrace=False)
         if same and not in_event_files:
@@ -204,38 +247,41 @@ class TrainingRegression:
         if self._session.measures_power:
             self._measure(checked, baseline)
 
-    def _check_environment(self, checked: Checked) -> None:
+    def _check_environment(self, checked: RecordCheck) -> None:
         """Under --strict, take no low-precision baseline of another environment."""
         if self._session.strict and checked.is_elsewhere:
             path = self._session.shown(checked.path)
-            raise BaselineEnvironmentError(path=path, choice=checked.chosen_text, command=checked.accept)
+            raise BaselineError.other_environment(path=path, choice=checked.chosen_text, command=checked.accept)
 
-    def _withdraw(self, checked: Checked) -> None:
+    def _withdraw(self, checked: RecordCheck) -> None:
         """Forget what an earlier session kept of a failure."""
         for path in {checked.path, checked.shared_path, *others(checked.shared_path)}:
             offers.withdrawn(self._item, self._session, path)
         pictures.forget(checked.pictures)
 
-    def _comparison(self, checked: Checked, baseline: "Record") -> "Comparison":
+    def _comparison(self, checked: RecordCheck, baseline: "Record") -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
         comparison = compare(baseline, checked.record)
         if comparison.verdict == "same" or not (baseline.calibration and checked.is_recipes):
             return comparison
         states = checked.stored_states(baseline)
-        return compare(baseline, checked.rerun("put back on stored states", Rerun(states=states)))
+        return compare(baseline, checked.rerun(Rerun("put back on stored states", states=states)).record)
 
-    def _measure(self, checked: Checked, baseline: "Record") -> None:
+    def _measure(self, checked: RecordCheck, baseline: "Record") -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._item, checked.check):
-            power = evidence.measured(checked, baseline)
+            states = checked.stored_states(baseline)
+            power = measure(checked.record, baseline if states else checked.record, states, checked.rerun)
+            if power is None:
+                raise RerunError.unrepeatable(nodeid=self._item.nodeid)
         counts = self._session.counts
         counts.faults_planted += len(power.planted)
         counts.faults_caught += len(power.caught)
-        text = report.power_text(power, checked.item.nodeid)
+        text = power_text(power, checked.item.nodeid)
         passed = power.score >= self._session.least_power
         text += "" if passed else f"\n  below --gate-power-min={self._session.least_power:g}"
-        self._session.outcome.add(self._item, power_result(checked.check, power, passed=passed, text=text))
+        self._session.outcome.add(self._item, checked.check.power(power, passed=passed, text=text))
         if not passed:
             pytest.fail(text, pytrace=False)
         counts.notes.append(text)

@@ -6,12 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
-from harness.candidates import candidates
-from harness.errors import NotGeneratingError
+from harness.baselines.failed import candidates
+from harness.errors import SuiteError
 from harness.plugin.session import Session
-
-
-__all__ = ["in_ci", "sees_all", "select"]
 
 
 def select(
@@ -26,14 +23,14 @@ def select(
         files: id of a test to the names of its baselines.
 
     Raises:
-        NotGeneratingError: no baselines are written in this session.
-        CandidateCorruptError: what failed cannot be read.
+        SuiteError: no baselines are written in this session.
+        AcceptError: what failed cannot be read.
     """
     options = [name for name in ("--only-missing", "--only-failing") if config.getoption(name)]
     if not options:
         return
     if not session.generate_path:
-        raise NotGeneratingError(option=options[0])
+        raise SuiteError.not_generating(option=options[0])
     wanted = {item.nodeid for item in items if item.nodeid in files}
     if "--only-missing" in options:
         wanted = {nodeid for nodeid in wanted if not all(_stands(session, file) for file in files[nodeid])}

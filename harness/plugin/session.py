@@ -1,32 +1,363 @@
-"""The state of one pytest session: what it was asked for, what was trained, what was compared."""
+"""The state of one pytest session: what it was asked for, what was trained, what was found."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
-from harness.errors import DevicePrecisionError, NoCifar10Error
-from harness.files import write
-from harness.plugin.counts import Counts
-from harness.plugin.outcome import Outcome
-from harness.plugin.rerun import Assignment, Rerun, Reruns
-from harness.plugin.runs import Runs
-from harness.plugin.settings import Settings
-from harness.plugin.shared import Alone, Shared
-from harness.plugin.trainings import Training, Trainings
-from harness.variation import varied
+from harness.baselines.files import write
+from harness.elsewhere.rerun import Assignment, Reruns, in_force
+from harness.elsewhere.sharing import Alone, Shared, Training, Trainings, own_folder
+from harness.errors import DevicePrecisionError, HarnessError, NoCifar10Error, OutputError, SuiteError
+from harness.plugin.command_line import command_line, rerun_arguments
+from harness.plugin.options import NO_CIFAR10
+from harness.tensorboard.runs import Runs
 
 
 if TYPE_CHECKING:
     from harness.recipe import Recipe
-    from harness.record import Record
-    from harness.states import States
+    from harness.record.record import Record
+    from harness.recording.perturbation import Reran, Rerun
+    from harness.recording.states import States
+    from harness.report.check import Check
+    from harness.report.finding import Finding
 
-__all__ = ["SESSION", "Session"]
+
+class Settings:
+    """Options and paths of one pytest session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.output = config.rootpath / "build" / "harness"
+
+    @property
+    def comparing_figures(self) -> bool:
+        """Whether pytest-mpl compares figures in this session."""
+        return bool(self.config.getoption("--mpl", False))
+
+    @property
+    def strict(self) -> bool:
+        """Whether drift fails: under pytest's own --strict, an ini option since pytest 9."""
+        try:
+            return bool(self.config.getini("strict"))
+        except ValueError:
+            return bool(self.config.getoption("strict", False))
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
+        return int(self.config.getoption("--equivalence") or 0)
+
+    @property
+    def measures_power(self) -> bool:
+        """Whether standard faults are planted in every training."""
+        option = self.config.getoption
+        return bool(option("--gate-power")) or option("--gate-power-min") is not None
+
+    @property
+    def least_power(self) -> float:
+        """Share of the planted faults that has to be caught."""
+        return float(self.config.getoption("--gate-power-min") or 0.0)
+
+    @property
+    def only_missing(self) -> bool:
+        """Whether existing baselines stay as they are while others are written."""
+        return bool(self.config.getoption("--only-missing"))
+
+    @property
+    def adds_environment(self) -> bool:
+        """Whether low-precision baselines of other environments stay as they are, and this one's are added."""
+        return bool(self.config.getoption("--add-environment"))
+
+    @property
+    def generate_path(self) -> Path | None:
+        """Folder that this session writes baselines to, or None if it compares."""
+        path = getattr(self.config.option, "training_generate_path", None)
+        return Path(path) if path else None
+
+    @cached_property
+    def baselines(self) -> Path:
+        """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root."""
+        if self.generate_path:
+            return self.generate_path
+        option = self.config.getoption("--mpl-baseline-path", None)
+        if option and re.match("https?://", option):
+            raise SuiteError.remote_baselines(path=option)
+        if option:
+            return Path(option).absolute()
+        ini = self.config.getini("training_baselines") or self._ini("mpl-baseline-path") or "baselines"
+        return self.config.rootpath / ini
+
+    def _ini(self, name: str) -> str:
+        """Return an ini option of pytest-mpl, if it is there and no URL."""
+        if not self.config.pluginmanager.hasplugin("pytest_mpl"):
+            return ""
+        value = str(self.config.getini(name) or "")
+        return "" if re.match("https?://", value) else value
+
+    @property
+    def failed(self) -> Path:
+        """Folder of the results that differ from their baselines."""
+        return self.output / "failed"
+
+    @cached_property
+    def figures(self) -> Path:
+        """Folder of pytest-mpl's pictures of this session, empty at first."""
+        folder = self._own("figures")
+        if not hasattr(self.config, "workerinput"):
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier session
+        return folder
+
+    def _own(self, name: str) -> Path:
+        """Return a folder that no other session writes to; a worker has it from the session that started it."""
+        if hasattr(self.config, "workerinput"):
+            return Path(self.config.workerinput[f"training_regression_{name}"])
+        return own_folder(self.output / name, self.config.add_cleanup)
+
+    @cached_property
+    def provenance(self) -> dict[str, str]:
+        """Where the results of this session come from; asked before the first baseline is written."""
+        from harness.baselines.origin import command_text, provenance
+
+        arguments, here = command_line(self.config)
+        reason = str(self.config.getoption("--training-reason") or "")
+        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
+
+    @cached_property
+    def tensorboard(self) -> Path:
+        """Folder of the TensorBoard runs."""
+        option = self.config.getoption("--tensorboard")
+        return Path(option).absolute() if option else self._own("tensorboard")
+
+    @property
+    def history(self) -> Path | None:
+        """File with the margins of past runs, if they are kept."""
+        if option := self.config.getoption("--training-history"):
+            return Path(option).absolute()
+        ini = self.config.getini("training_history")
+        return self.config.rootpath / ini if ini else None
+
+    @property
+    def cifar10(self) -> str | None:
+        """Where CIFAR-10 is, from the command line, the environment or the ini file."""
+        if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):
+            return str(given)
+        ini: str = self.config.getini("cifar10")
+        return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
+
+    def shown(self, path: Path) -> Path:
+        """Return a path as people here would type it: relative to where pytest was started, if below it."""
+        here = self.config.invocation_params.dir
+        return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@dataclass
+class Counts:
+    """What a session, or one worker of it, did; plain data, so that workers can send it."""
+
+    trainings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    records_compared: int = 0
+    figures_compared: int = 0
+    passed: int = 0
+    generated: int = 0
+    not_compared: int = 0
+    drifted: int = 0
+    judged: int = 0
+    acceptable: int = 0
+    faults_planted: int = 0
+    faults_caught: int = 0
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    redrawn: list[str] = field(default_factory=list)
+    drawn_by_others: list[str] = field(default_factory=list)
+    largest_deviation: float = 0.0
+    largest_rms: float = 0.0
+    claimed: int = 0
+    whole: bool = False
+    orphans: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+    def add_problem(self, error: HarnessError) -> None:
+        """Note that something beside the tests went wrong, once; the summary says it, and the session fails."""
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Add a worker's counts."""
+        for name, value in other.items():
+            mine = getattr(self, name)
+            if name.startswith("largest") or name in ("claimed", "whole"):  # every worker collects all tests
+                setattr(self, name, max(mine, value))
+            elif name == "orphans":
+                self.orphans = sorted({*mine, *value})
+            elif name == "problems":
+                self.problems = list(dict.fromkeys([*mine, *value]))
+            else:
+                setattr(self, name, mine + value)
+
+
+class Outcome:
+    """The results of a session; xdist's workers keep theirs where the controller finds them.
+
+    Args:
+        config: of the session.
+        folder: where the report goes.
+        counts: takes note of what could not be written.
+    """
+
+    def __init__(self, config: pytest.Config, folder: Path, counts: Counts) -> None:
+        self._config = config
+        self._folder = folder
+        self._counts = counts
+        self._kept: Path | None = None
+        self._history: Path | None = None
+        self.results: list[Finding] = []
+        self.reported = False
+
+    def prepare(self, history: Path | None) -> None:
+        """Check that margins can be kept.
+
+        Args:
+            history: file that they are kept in; None keeps none.
+
+        Raises:
+            OutputError: it cannot be read or written.
+        """
+        if history:
+            from harness.report.history import check_history
+
+            check_history(history)
+            self._history = history
+
+    @property
+    def page(self) -> Path:
+        """File of the report."""
+        return self._folder / "report.html"
+
+    @property
+    def failed(self) -> bool:
+        """Whether any check failed; known when the session ends."""
+        return not all(result.passed for result in self.results)
+
+    @property
+    def markdown(self) -> Path:
+        """File of the summary for pull requests."""
+        return self._folder / "report.md"
+
+    @property
+    def kept(self) -> Path:
+        """Folder of this session's results, and of no other's; a worker's is its controller's."""
+        if self._kept is None:
+            given = getattr(self._config, "workerinput", {}).get("training_regression_results")
+            self._kept = Path(given or tempfile.mkdtemp(prefix="training-regression-"))
+            if not given:
+                self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
+        return self._kept
+
+    def add(self, item: pytest.Item, result: "Finding") -> None:
+        """Keep what a test's check found, for the report and for JUnit's."""
+        from harness.report.json_form import keep
+        from harness.report.session_text import junit_properties
+
+        with self.noted():
+            keep(result, self.kept)
+        found = junit_properties(result)
+        former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
+        item.user_properties[:] = [*former, *found.items()]
+
+    @contextlib.contextmanager
+    def keeping_errors(self, item: pytest.Item, check: "Check") -> Iterator[None]:
+        """Keep for the report, too, what leaves nothing to compare: a baseline that is missing, say."""
+        try:
+            yield
+        except HarnessError as error:
+            self.add(item, check.trouble(str(error)))
+            raise
+
+    def finish(self) -> None:
+        """Write report and JSON, if any check found anything; `reported` says whether they stand."""
+        if self._kept is None:
+            return
+        from harness.report.json_form import collect
+
+        with self.noted():
+            self.results = collect(self._kept)
+        if self._history:
+            from harness.report.history import remember
+
+            with self.noted(), FileLock(self._folder / ".history.lock"):  # another session may add to it now
+                self.results = remember(self._history, self.results)
+        if self.results:
+            with self.noted():
+                self._report()
+                self.reported = True
+
+    def _report(self) -> None:
+        """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
+        from harness.baselines.files import write_all
+        from harness.report.json_form import to_text
+        from harness.report.markdown import markdown
+
+        texts = {self.markdown: markdown(self.results), self._folder / "results.json": to_text(self.results)}
+        if self.failed:
+            from harness.report.html.page import page
+            from harness.report.pictures import failed_figures
+
+            texts[self.page] = page(self.results, dict(failed_figures(self.results, self._folder)))
+        write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
+        if not self.failed:
+            self.page.unlink(missing_ok=True)  # of an earlier session that was red
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on where something cannot be written: what the tests found is worth more than its copy on disk."""
+        try:
+            yield
+        except (HarnessError, OSError) as error:
+            self.note(error)
+
+    def note(self, error: HarnessError | OSError) -> None:
+        """Take note of something that could not be written, for the summary."""
+        if isinstance(error, OSError):
+            error = OutputError.of(path=self._folder, reason=error)
+        self._counts.add_problem(error)
+
+
+def check_of(item: pytest.Item, name: str, accept: str) -> "Check":
+    """Return what is the same in every result of a check.
+
+    Args:
+        item: the test.
+        name: tells several checks of one test apart.
+        accept: the command that makes the present run the baseline.
+    """
+    from harness.report.check import Check
+
+    _, line, _ = item.location
+    return Check(item.nodeid, name, _in_repository(item), 1 + (line or 0), accept)
+
+
+def _in_repository(item: pytest.Item) -> str:
+    """Return the file of a test as annotations name it: relative to the checkout, or to pytest's root."""
+    checkout = Path(os.environ.get("GITHUB_WORKSPACE") or item.config.rootpath)
+    place = item.path if item.path.is_relative_to(checkout) else Path(item.location[0])
+    return (place.relative_to(checkout) if place.is_relative_to(checkout) else place).as_posix()
 
 
 class Session(Settings):
@@ -38,7 +369,8 @@ class Session(Settings):
         self.started = time.time()
         self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
-        self.reruns = Reruns(config)
+        self.outcome_of: Callable[[Record], tuple[bool, str]] = lambda _: (False, "")
+        self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         is_worker = hasattr(config, "workerinput") and not self.assignment
         self.workers = Shared(self.shared) if is_worker else Alone()
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--tensorboard")))
@@ -62,7 +394,6 @@ class Session(Settings):
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
         orphans = self.counts.orphans if self.counts.whole else None
         content = {"baselines": os.path.relpath(self.baselines, self.config.rootpath), "orphans": orphans}
-        self.output.mkdir(parents=True, exist_ok=True)
         write(self.output / "session.json", json.dumps(content).encode())
 
     def header(self) -> list[str]:
@@ -96,34 +427,40 @@ class Session(Settings):
 
     def states_to_fill(self) -> "States | None":
         """Return states for a training to fill if its record is to become a baseline."""
-        from harness.states import States
+        from harness.recording.states import States
 
         return States() if self.generate_path else None
 
-    def retrain(self, training: Training, how: Rerun, text: str) -> "Record":
-        """Train a recipe again in this process and return the record.
+    def perturb(self) -> None:
+        """Perturb every training of this process as it was assigned."""
+        if self.assignment:
+            stack = ExitStack()
+            self.outcome_of = stack.enter_context(in_force(self.assignment.perturbation, self.assignment.fault))
+            self.config.add_cleanup(stack.close)
 
-        Args:
-            training: to be run again.
-            how: what is different.
-            text: that, in words.
-        """
+    def retrain(self, training: Training, how: "Rerun") -> "Reran":
+        """Train a recipe again in this process; return its record, and what became of a fault."""
         from harness.plugin.progress import Progress
-        from harness.training import train
+        from harness.recording.perturbation import Reran
+        from harness.shipped.loop import train
 
         recipe, device = training.recipe, training.device
-        with varied(how.variation), Progress(self.config, f"{recipe.title}, {text}", recipe.num_steps) as progress:
-            return train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
+        progress = Progress(self.config, f"{recipe.title}, {how.text}", recipe.num_steps)
+        with in_force(how.perturbation, how.fault) as outcome, progress:
+            record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
+        return Reran(record, outcome(record))
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress
-        from harness.training import train
+        from harness.shipped.loop import train
 
         title, states = f"{recipe.title}, {recipe.data}, {recipe.precision}, {device}", self._states(recipe)
         try:
             with self.workers.room(device), Progress(self.config, title, recipe.num_steps) as progress:
                 record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=states)
-        except (NoCifar10Error, DevicePrecisionError) as error:
+        except NoCifar10Error:
+            pytest.skip(str(NO_CIFAR10))
+        except DevicePrecisionError as error:
             pytest.skip(str(error))
         if not self.assignment:
             self.publish(record, run)
@@ -132,7 +469,7 @@ class Session(Settings):
     def publish(self, record: "Record", name: str) -> None:
         """Write a record's TensorBoard run, once, and count its training."""
         if self.runs.write(record, self.tensorboard / name):
-            from harness.report import training_line
+            from harness.report.words import training_line
 
             self.counts.trainings.append(training_line(record))
             self.counts.seconds += record.seconds

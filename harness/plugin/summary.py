@@ -1,19 +1,23 @@
-"""The section that ends a session: trainings, comparisons, skips, orphans."""
+"""The section that ends a session, and what GitHub is told of it."""
 
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.errors import NoCifar10Error
-from harness.files import scraps
-from harness.plugin.github import tell_github
-from harness.plugin.offers import accept_command
+from harness.baselines.files import scraps
+from harness.comparing.thresholds import THRESHOLD
+from harness.errors import OutputError
+from harness.plugin.failed import accept_command
+from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
-from harness.thresholds import THRESHOLD
 
 
-__all__ = ["write_summary"]
+if TYPE_CHECKING:
+    from harness.report.finding import Finding
 
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
@@ -67,7 +71,7 @@ def _comparisons(session: Session) -> Iterator[str]:
 
 def _report(session: Session) -> Iterator[str]:
     if session.outcome.results:
-        from harness.report import trends
+        from harness.report.session_text import trends
 
         yield from trends(session.outcome.results)
     if session.outcome.reported and session.outcome.failed:
@@ -81,8 +85,8 @@ def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
     for reason, count in sorted(reasons.items()):
         if reason.startswith("this machine has no "):
             yield f"{_number(count, 'test')} skipped: {reason}"
-        elif reason.startswith(NoCifar10Error.what):
-            yield f"{_number(count, 'test')} skipped: {NoCifar10Error.what}; {NoCifar10Error.fix}"
+        elif reason.startswith(NO_CIFAR10.what):
+            yield f"{_number(count, 'test')} skipped: {NO_CIFAR10.what}; {NO_CIFAR10.fix}"
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -109,3 +113,27 @@ def _scraps(session: Session) -> Iterator[str]:
 
 def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def tell_github(reporter: pytest.TerminalReporter, findings: "Sequence[Finding]", markdown: Path | None) -> None:
+    """Annotate failures and append to the job's summary, if this is a job.
+
+    Args:
+        reporter: writes the log, which GitHub reads annotations from.
+        findings: of the session.
+        markdown: file of the summary, if it could be written.
+    """
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from harness.report.markdown import annotation
+
+        reporter.ensure_newline()
+        for finding in findings:
+            if not finding.passed:
+                reporter.line(annotation(finding))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary and markdown:
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown.read_text(encoding="utf-8"))
+        except OSError as error:
+            reporter.line(str(OutputError.of(path=summary, reason=error)))

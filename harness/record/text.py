@@ -12,27 +12,32 @@ from typing import TYPE_CHECKING, Any, TypeGuard, get_args
 
 from harness.errors import RecordError
 from harness.recipe import Precision
-from harness.record.drawable import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.parts import STAGES, Calibration, Stream, Value
+from harness.record.baseline import Calibration
+from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
+from harness.record.streams import STAGES, Stream, Value
 
 
 if TYPE_CHECKING:
-    from harness.record import Record
+    from harness.record.record import Record
 
-__all__ = ["FORMAT", "LONGEST_RUN", "decoded", "encoded"]
 
 FORMAT = 2
 """Version of the text form. A reader also takes 1, whose pictures are packed otherwise; it refuses any other."""
 
 _VALUES_PER_LINE = 4
+
 LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
+
 _LARGEST_NUMBER = 2**1000
 """Above any seed and count; a float holds it, which figures make of it."""
+
 _LONGEST_SIDE = 2**62
 """Of a tensor."""
+
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
+
 _NON_FINITE = ("nan", "inf", "-inf")
 
 
@@ -52,12 +57,12 @@ def decoded(text: str) -> dict[str, Any]:
     content = _parse(text)
     try:
         if content.pop("sha256") != _checksum(content):
-            raise RecordError(reason="checksum")
+            raise RecordError.of("checksum")
         _check_parts(content)
         beside = {"calibration": _calibration(content), "seeds": _seeds(content)}
         return {**content, **_parts(content), **beside, "provenance": _texts(content.get("provenance", {}))}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
-        raise RecordError(reason=f"a part is missing or of a wrong kind ({error})") from error
+        raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
 
 def _content(record: "Record") -> dict[str, Any]:
@@ -117,9 +122,9 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise RecordError(reason=f"it is not JSON ({error})") from error
+        raise RecordError.of(f"it is not JSON ({error})") from error
     if not isinstance(content, dict) or content.pop("format", None) not in range(1, FORMAT + 1):
-        raise RecordError(reason=f"it is not of format 1 or {FORMAT}")
+        raise RecordError.of(f"it is not of format 1 or {FORMAT}")
     return content
 
 

@@ -1,34 +1,33 @@
-"""A session's results as Markdown, for a job's summary or a comment on a pull request."""
+"""A session for pull requests: Markdown, and annotations at the lines of tests that failed."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from harness.report.results import first_text, result_title, session_text, size_text, trends
-from harness.results import Result
+from harness.report.finding import Finding
+from harness.report.session_text import finding_headline, finding_title, first_text, session_text, size_text, trends
 
-
-__all__ = ["markdown"]
 
 _LIMIT = 60_000
 """Characters; a comment on GitHub holds 65,536."""
+
 _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 """What Markdown or GitHub would read as more than text."""
 
 
-def markdown(results: Sequence[Result]) -> str:
+def markdown(findings: Sequence[Finding]) -> str:
     """Return a headline, a table of the checks, and what failures, seeds and planted faults say.
 
     It is cut where GitHub would refuse it.
     """
-    failed = [result for result in results if not result["passed"]]
-    passed = [result for result in results if result["passed"]]
-    parts = [f"### Training regression: {session_text(results)}\n"]
-    parts += [f"{_code(line)}\n" for line in trends(results)]
+    failed = [finding for finding in findings if not finding.passed]
+    passed = [finding for finding in findings if finding.passed]
+    parts = [f"### Training regression: {session_text(findings)}\n"]
+    parts += [f"{_code(line)}\n" for line in trends(findings)]
     parts += [_table(failed), *map(_said, failed)] if failed else []
     if passed:
         parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))
-    parts += [_said(result) for result in passed if result["kind"] in ("equivalence", "power")]
+    parts += [_said(finding) for finding in passed if finding.kind in ("equivalence", "power")]
     return "\n".join(_within(parts, _LIMIT))
 
 
@@ -45,18 +44,18 @@ def _within(parts: Iterable[str], limit: int) -> Iterator[str]:
         yield f"\nToo long for GitHub: {left} more in the report.\n"
 
 
-def _table(results: Iterable[Result]) -> str:
+def _table(findings: Iterable[Finding]) -> str:
     rows = [["verdict", "check", "test", "deviation", "first divergence"], ["---"] * 5]
-    rows += [[*_cells(result)] for result in results]
+    rows += [[*_cells(finding)] for finding in findings]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _cells(result: Result) -> Iterator[str]:
-    first = result["training"] and result["training"]["first"]
-    yield f"**{result['verdict']}**" if not result["passed"] else result["verdict"]
-    yield _code(result_title(result))
-    yield _code(result["test"] + (f", {result['name']}" if result["name"] else ""))
-    yield size_text(result)
+def _cells(finding: Finding) -> Iterator[str]:
+    first = finding.training and finding.training.first
+    yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
+    yield _code(finding_title(finding))
+    yield _code(finding.test + (f", {finding.name}" if finding.name else ""))
+    yield size_text(finding)
     yield _code(first_text(first)) if first else ""
 
 
@@ -66,10 +65,28 @@ def _code(text: str) -> str:
     return f"<code>{_ACTIVE.sub(lambda found: f'&#{ord(found[0])};', line)}</code>"
 
 
-def _said(result: Result) -> str:
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", result["text"])), default=2))
-    return _folded(_code(result_title(result)), f"{fence}\n{result['text']}\n{fence}\n")
+def _said(finding: Finding) -> str:
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", finding.text)), default=2))
+    return _folded(_code(finding_title(finding)), f"{fence}\n{finding.text}\n{fence}\n")
 
 
 def _folded(title: str, body: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{body}\n</details>\n"
+
+
+def annotation(finding: Finding) -> str:
+    """Return the workflow command that annotates a failure.
+
+    The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
+    """
+    facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
+    properties = ",".join(f"{name}={_property(value)}" for name, value in facts.items())
+    return f"::error {properties}::{_data(finding.text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.errors import RecordError
-from harness.record import PICTURE_IMAGES, Picture, Record
+from harness.record.pictures import PICTURE_IMAGES, Picture
+from harness.record.record import Record
 
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from tensorboard.compat.proto.summary_pb2 import Summary
-
-__all__ = ["figures_of", "file_of", "grid", "grids_of"]
 
 
 def grids_of(record: Record) -> Iterator["Summary"]:

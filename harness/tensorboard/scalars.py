@@ -2,10 +2,9 @@
 
 import math
 
-from harness.record import Record, Stream
+from harness.record.record import Record
+from harness.record.streams import Stream
 
-
-__all__ = ["Scalars", "scalars_of"]
 
 Scalars = dict[str, list[tuple[int, float]]]
 """Tag to (step, value) pairs, steps ascending."""

@@ -214,7 +214,7 @@ def test_a_test_is_an_evaluation():
 
 def test_float32_data_are_converted_or_named():
     """Lightning converts batches with precision="64-true"; without, the error names the module that got them."""
-    with pytest.raises(errors.MixedPrecisionError, match=r"net\.1 \(Linear\) met float32 and float64"):
+    with pytest.raises(errors.PrecisionError, match=r"net\.1 \(Linear\) met float32 and float64"):
         fit(dtype=torch.float32, num_sanity_val_steps=0)
 
     assert fit(dtype=torch.float32, precision="64-true").num_steps == 6

@@ -198,7 +198,7 @@ def test_predictions_are_an_evaluation(tmp_path):
 def test_nothing_is_left_on_the_model(tmp_path):
     """Neither after a training nor after one that failed, which may be trained on without a recorder."""
     model = Network().double()
-    with pytest.raises(errors.MixedPrecisionError, match=r"^stem \(Conv2d\) met float32 and float64"):
+    with pytest.raises(errors.PrecisionError, match=r"^stem \(Conv2d\) met float32 and float64"):
         fit(tmp_path, build=lambda: model, data=Images(dtype=torch.float32))
 
     assert not model._forward_pre_hooks
@@ -233,7 +233,7 @@ def next_token_loss(outputs, labels, num_items_in_batch=None):
 def test_a_language_model_in_float32_is_named_and_helped(tmp_path):
     """The loss inside the model is in float32, which the error says; one of our own makes it float64."""
     options = {"build": language_model, "data": Tokens(), "eval_strategy": "no"}
-    with pytest.raises(errors.LowPrecisionError, match="GPT2LMHeadModel computes in float32"):
+    with pytest.raises(errors.PrecisionError, match="GPT2LMHeadModel computes in float32"):
         fit(tmp_path, **options)
 
     record = fit(tmp_path, loss=next_token_loss, **options)

@@ -35,12 +35,12 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import ToTensor
 
 from harness import Recipe, Recorder, recipes
-from harness.data import CIFAR10_VARIABLE, Dataset, load_dataset
-from harness.data.augmentation import crop_and_flip, normalise
-from harness.data.batches import batches
-from harness.environment import describe
-from harness.models import CifarCNN, build_model
-from harness.training import _optimizer, _rate, _Run
+from harness.record.environment import describe
+from harness.shipped.batches import batches, crop_and_flip, normalise
+from harness.shipped.dataset import Dataset
+from harness.shipped.load import CIFAR10_VARIABLE, load_dataset
+from harness.shipped.loop import _optimizer, _rate, _Run
+from harness.shipped.models import CifarCNN, build_model
 from tests.benchmarks.whole import evaluate, whole_lines
 
 

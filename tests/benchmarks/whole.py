@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from harness import Recipe, train, write_events
-from harness.data import Dataset, load_dataset
-from harness.data.augmentation import normalise
-from harness.training import _EVALUATION_BATCH, _scores
+from harness.shipped.batches import normalise
+from harness.shipped.dataset import Dataset
+from harness.shipped.load import load_dataset
+from harness.shipped.loop import _EVALUATION_BATCH, _scores
 
 
 __all__ = ["evaluate", "whole_lines"]

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import png
-from harness.candidates import Candidate, digest, offer
-from harness.history import remember
-from harness.record import Record
+from harness.baselines import png
+from harness.baselines.failed import Candidate, digest, offer
+from harness.record.record import Record
 from harness.record.text import _checksum
+from harness.report.history import remember
 from tests.corruption.damage import HOSTILE, changed, damaged, generated, nested
 from tests.test_page import figure
 

@@ -9,18 +9,19 @@ from types import FrameType
 
 import torch
 
-from harness import report
-from harness.baselines import check_figure, load_baseline, load_states, save_baseline, save_figure
-from harness.candidates import accept, candidates
+from harness.baselines.failed import accept, candidates
+from harness.baselines.store import check_figure, load_baseline, load_states, save_baseline, save_figure
 from harness.commands import main
-from harness.comparison import compare
+from harness.comparing.comparison import compare
 from harness.errors import HarnessError
-from harness.figures import deviations
-from harness.history import check_history, remember
-from harness.page import page
-from harness.record import Record
-from harness.results import Check, training_result
-from harness.tensorboard import write_events
+from harness.figures.deviations import deviations
+from harness.record.record import Record
+from harness.report.check import Check
+from harness.report.comparison_text import failure, note
+from harness.report.history import check_history, remember
+from harness.report.html.page import page
+from harness.report.markdown import markdown
+from harness.tensorboard.writing import write_events
 from tests.corruption.kinds import NAME, figures, small_record
 from tests.test_page import figure
 
@@ -111,10 +112,10 @@ def _read_record(project: Path, path: Path, labelled: bool) -> None:
             kept.put_back(step, {"weight/block1.conv.weight": torch.zeros(8, 3, 3, 3)})
     present = Record.from_text(small_record().decode())
     comparison = compare(baseline, present)
-    text = report.failure(comparison, test="t", look=[], accept="a") + report.note(comparison)
-    result = training_result(Check("t", "", "t.py", 1, "a"), comparison, passed=False, text=text)
+    text = failure(comparison, test="t", look=[], accept="a") + note(comparison)
+    result = Check("t", "", "t.py", 1, "a").training(comparison, passed=False, text=text)
     page([result])
-    report.markdown([result])
+    markdown([result])
     write_events(comparison.baseline, project / "events", labelled=labelled)
     if labelled:
         with contextlib.suppress(HarnessError):

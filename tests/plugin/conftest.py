@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import calibration
+from harness.comparing import calibration
 from tests.projects import GATE
 
 
@@ -21,7 +21,7 @@ _HEAVY = ("matplotlib.pyplot", "matplotlib.testing.decorators", "seaborn", "torc
 for _module in (*_HEAVY, "torchvision"):
     importlib.import_module(_module)
 importlib.import_module("safetensors.torch")
-for _module in ("equivalence", "power", "summary", "tensorboard", "training"):
+for _module in ("comparing.equivalence", "faults.power", "comparing.metrics", "tensorboard.writing", "shipped.loop"):
     importlib.import_module(f"harness.{_module}")
 for _module in ("evidence", "progress", "regression", "summary", "workers"):
     importlib.import_module(f"harness.plugin.{_module}")
@@ -45,7 +45,7 @@ def real_pictures():
 def project(request, pytester, monkeypatch, tmp_path_factory):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
     if "real_pictures" not in request.fixturenames:
-        monkeypatch.setattr("harness.plugin.pictures.deviations", lambda comparison: _PICTURE)
+        monkeypatch.setattr("harness.report.pictures.deviations", lambda comparison: _PICTURE)
         monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):

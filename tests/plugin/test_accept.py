@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from harness import png
-from harness.baselines import save_baseline
-from harness.candidates import digest
+from harness.baselines import png
+from harness.baselines.failed import digest
+from harness.baselines.store import save_baseline
 from harness.commands import main
-from harness.record import Record
+from harness.record.record import Record
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD, nan_model
 

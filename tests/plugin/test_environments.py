@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness import calibration
-from harness.candidates import candidates
-from harness.record import Record
+from harness.baselines.failed import candidates
+from harness.comparing import calibration
+from harness.record.record import Record
 from tests.plugin.test_low_precision import LOOP
 
 
@@ -43,8 +43,10 @@ def test_the_baseline_of_another_environment_is_named(loop):
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["training, float32, cpu: same, largest deviation 0.0e+00 in * values; baseline made in another environment "
-         "(torch 2.0.0 -> *)"]
+        [
+            "training, float32, cpu: same, largest deviation 0.0e+00 in * values; baseline made in another environment "
+            "(torch 2.0.0 -> *)"
+        ]
     )
 
 

@@ -6,9 +6,10 @@ import shutil
 import pytest
 import torch
 
-from harness.baselines import save_baseline
-from harness.record import Calibration, Record
-from harness.states import States
+from harness.baselines.store import save_baseline
+from harness.record.baseline import Calibration
+from harness.record.record import Record
+from harness.recording.states import States
 from tests.plugin.conftest import GENERATE
 from tests.test_record import record_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib import pyplot
 
-from harness.files import SCRAP, _beside
+from harness.baselines.files import SCRAP, _beside
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
 
@@ -40,7 +40,7 @@ def full(monkeypatch):
                 raise FULL
             return _beside(path, data, unfinished)
 
-        monkeypatch.setattr("harness.files._beside", beside)
+        monkeypatch.setattr("harness.baselines.files._beside", beside)
 
     return fill
 
@@ -124,7 +124,7 @@ def test_a_full_disk_under_the_temporary_results_is_a_message(green, monkeypatch
     def keep(*_):
         raise FULL
 
-    monkeypatch.setattr("harness.results.keep", keep)
+    monkeypatch.setattr("harness.report.json_form.keep", keep)
     result = green.run("--mpl")
 
     result.assert_outcomes(passed=2)

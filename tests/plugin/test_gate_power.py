@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from harness import calibration, faults
+from harness import faults
+from harness.comparing import calibration
 from harness.faults import FAULTS
-from harness.variation import Variation
+from harness.recording.perturbation import Perturbation
 from tests.plugin.conftest import GENERATE
 
 
@@ -112,7 +113,7 @@ def test_a_share_that_is_none_is_refused(project, share):
 
 def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(project, monkeypatch):
     """Run again without a fault, the training is within its thresholds; a fault is beyond them."""
-    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Variation(jitter=1))])
+    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Perturbation(jitter=1))])
     only(monkeypatch, "momentum-changed", "overlooked")
     project.edit("warmup_steps=1)", 'warmup_steps=1, precision="float32")')
     project.generate()
@@ -189,7 +190,7 @@ def test_watched_loops_are_run_again_under_every_fault(project, monkeypatch):
             "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators *",
             "3 compared (3 records, 0 figures), 0 generated, 0 not compared",
             "gate power 1.00: 1 of 1 planted fault caught   training, float64, cpu   test_gate.py::test_fragile",
-            "  tensor-frozen  caught: the training ended with RerunFailedError: this training was run again with *",
+            "  tensor-frozen  caught: the training ended with RerunError: this training was run again with *",
             "gate power: 1 of 2 planted faults caught",
         ]
     )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-groups = pytest.importorskip("harness.plugin.groups", reason="pytest-xdist is not installed")
+groups = pytest.importorskip("harness.plugin.xdist", reason="pytest-xdist is not installed")
 
 TESTS = """
 import pytest

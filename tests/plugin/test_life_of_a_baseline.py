@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.record import Record
+from harness.record.record import Record
 from tests.plugin.conftest import GENERATE
 
 
@@ -129,7 +129,7 @@ def test_figures_are_compared_without_the_numbers(project):
 def nan_model(project):
     """Let a user's model yield NaN from step 2 on."""
     project.edit(
-        "RECIPE = Recipe(model=\"cifar_cnn\", width=2,",
+        'RECIPE = Recipe(model="cifar_cnn", width=2,',
         """
 import torch
 class Poisoned(torch.nn.Module):
@@ -189,7 +189,7 @@ def holding_nan(text):
     """A well-formed baseline that holds NaN: what another tool might have written."""
     from dataclasses import replace
 
-    from harness.record import Stream
+    from harness.record.streams import Stream
 
     record = Record.from_text(text)
     loss = record.streams["loss"]

@@ -8,9 +8,9 @@ import tempfile
 import pytest
 import torch
 
-from harness import calibration
-from harness.record import Record
-from harness.variation import Variation, varied
+from harness.comparing import calibration
+from harness.record.record import Record
+from harness.recording.perturbation import Perturbation, perturbed
 from tests.plugin.conftest import GENERATE, QUICK
 from tests.projects import SMALL
 
@@ -80,7 +80,7 @@ def sound(project, monkeypatch):
     It is as strict as projects are: warnings are errors, in the processes of reruns too, and nothing is cached.
     """
     project.pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-config -p no:cacheprovider\n")
-    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Variation(jitter=1))])
+    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Perturbation(jitter=1))])
     (project.path / "test_gate.py").write_text(RECIPES)
     (project.path / "test_loop.py").write_text(LOOP)
     return project
@@ -153,7 +153,7 @@ def test_another_environment_is_drift(low, monkeypatch):
 def other_kernels(low):
     """Convolutions without oneDNN, and other noise than the calibration's, once the baselines are there."""
     torch.backends.mkldnn.set_flags(False)
-    with varied(Variation(jitter=7)):
+    with perturbed(Perturbation(jitter=7)):
         yield
     torch.backends.mkldnn.set_flags(True)
 

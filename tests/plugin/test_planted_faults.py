@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 from harness import Recorder, figures
-from harness.data import load_dataset
-from harness.data.augmentation import crop_and_flip, normalise
-from harness.data.batches import batches
+from harness.shipped.load import load_dataset
+from harness.shipped.batches import crop_and_flip, normalise
+from harness.shipped.batches import batches
 
 
 class Net(nn.Module):

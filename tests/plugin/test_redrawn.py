@@ -5,9 +5,9 @@ import io
 import pytest
 from PIL import Image, ImageChops
 
-from harness import png
+from harness.baselines import png
+from harness.baselines.origin import drawing_versions
 from harness.commands import main
-from harness.provenance import drawing_versions
 from tests.projects import GATE
 
 
@@ -125,10 +125,13 @@ def test_strict_takes_the_stored_picture_or_none(upgraded):
 def test_what_another_fixture_holds_is_never_redrawn(upgraded):
     """It would be in both pictures, however much it has changed; neither is a test redrawn that checks a record."""
     fixture = "\n@pytest.fixture\ndef heights():\n    return [1, 2, 3]\n"
-    upgraded.edit("\n@pytest.mark.mpl_image_compare\ndef test_curve(record)", fixture + "\n@pytest.mark."
-                  "mpl_image_compare\ndef test_curve(record, heights, training_regression)")
-    upgraded.edit("    return figures.loss_curve(", "    training_regression.check(record)\n    figure = "
-                  "figures.loss_curve(")
+    upgraded.edit(
+        "\n@pytest.mark.mpl_image_compare\ndef test_curve(record)",
+        fixture + "\n@pytest.mark.mpl_image_compare\ndef test_curve(record, heights, training_regression)",
+    )
+    upgraded.edit(
+        "    return figures.loss_curve(", "    training_regression.check(record)\n    figure = figures.loss_curve("
+    )
     upgraded.edit("labelled=True)", "labelled=True)\n    figure.axes[0].plot(heights)\n    return figure")
     upgraded.generate()
     stored_by(upgraded, OLD)

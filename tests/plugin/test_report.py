@@ -12,7 +12,7 @@ from tests.projects import FAULT
 def results(project):
     """What the last session left, by test and kind."""
     content = json.loads((project.path / "build/harness/results.json").read_text())
-    return {(result["test"], result["name"]): result for result in content["results"]}
+    return {(result.test, result.name): result for result in content["results"]}
 
 
 def page(project):
@@ -64,7 +64,7 @@ def test_a_green_session_leaves_its_margins(project):
     line = "report: build/harness/report.md; as a page: harness report --open"
     project.run("--mpl").stdout.fnmatch_lines([line])
 
-    assert {key: (result["verdict"], result["margin"]) for key, result in results(project).items()} == {
+    assert {key: (result.verdict, result.margin) for key, result in results(project).items()} == {
         ("test_gate.py::test_training[cpu]", ""): ("same", 0.0),
         ("test_gate.py::test_loss_curve[cpu]", ""): ("same", 0.0),
     }
@@ -99,7 +99,7 @@ def test_a_missing_baseline_is_in_the_report(project):
     project.run("--mpl")
 
     for found in results(project).values():
-        assert (found["kind"], found["verdict"], found["passed"], found["margin"]) == ("error", "error", False, None)
+        assert (found.kind, found.verdict, found.passed, found.margin) == ("error", "error", False, None)
     training, figure = (results(project)[f"test_gate.py::test_{name}[cpu]", ""] for name in ("training", "loss_curve"))
     assert training["text"].startswith("there is no baseline for this training yet")
     assert "Image file not found for comparison test" in figure["text"]
@@ -177,7 +177,7 @@ def test_margins_are_kept_where_the_project_wants_them(project):
 
     lines = (project.path / "cache/margins.jsonl").read_text().splitlines()
     assert [json.loads(line)["margin"] for line in lines] == [0.0] * 4
-    assert [len(result["history"]) for result in results(project).values()] == [1]
+    assert [len(result.history) for result in results(project).values()] == [1]
     refused = project.run("--mpl", "--training-history=baselines")
     refused.stderr.fnmatch_lines(["ERROR: the history of margins cannot be kept: Is a directory"])
 
@@ -193,7 +193,7 @@ def test_sessions_that_end_at_once_add_to_the_history_one_after_another(project,
         held.append(True)
         return results
 
-    monkeypatch.setattr("harness.history.remember", remember)
+    monkeypatch.setattr("harness.report.history.remember", remember)
     project.run("--mpl", "--training-history=margins.jsonl").assert_outcomes(passed=2)
 
     assert held

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from harness import errors
-from harness.plugin import rerun
+from harness.elsewhere import rerun
+from harness.elsewhere.rerun import Assignment, Rerun, Reruns
 from harness.plugin.regression import TrainingRegression
-from harness.plugin.rerun import Assignment, Rerun, Reruns
-from harness.record import Picture, Stream
-from harness.states import States
-from harness.variation import Variation
+from harness.record.pictures import Picture
+from harness.record.streams import Stream
+from harness.recording.perturbation import Perturbation
+from harness.recording.states import States
 from tests.test_record import record_of
 
 
@@ -24,7 +25,9 @@ KEPT = States({0: {"weight/w": torch.tensor([1.0, 2.0])}})
 
 def assigned(folder, monkeypatch, **parts):
     """An assignment as the process finds it that has to do it."""
-    wanted = Assignment("tests/test_a.py::test_b[ü]", "student", Variation(seed_shift=3, fault="rate-scaled"), folder)
+    wanted = Assignment(
+        "tests/test_a.py::test_b[ü]", "student", Perturbation(seed_shift=3, fault="rate-scaled"), folder
+    )
     wanted = dataclasses.replace(wanted, **parts)
     monkeypatch.setenv("HARNESS_RERUN", str(wanted.write()))
     return wanted, Assignment.from_environment()
@@ -129,9 +132,9 @@ def test_one_prepared_process_serves_all_reruns(reruns, tmp_path):
 def test_a_rerun_without_a_record_is_told_with_its_last_lines(reruns, tmp_path, does, output, starts):
     """Of the run, or of the prepared process where that died; the next rerun has a new one."""
     made = reruns(does)
-    with pytest.raises(errors.RerunFailedError) as caught:
+    with pytest.raises(errors.RerunError) as caught:
         made.run("t::t", "", Rerun(), "2 threads")
-    with pytest.raises(errors.RerunFailedError):
+    with pytest.raises(errors.RerunError):
         made.run("t::t", "", Rerun(), "2 threads")
 
     assert caught.value.facts == {"variation": "2 threads", "nodeid": "t::t", "output": output}
@@ -143,7 +146,7 @@ def test_a_process_that_cannot_be_prepared_is_told(reruns, tmp_path):
     made = reruns("pass")
     (tmp_path / "forks.py").write_text("import no_such_module")
 
-    with pytest.raises(errors.RerunFailedError, match="No module named 'no_such_module'"):
+    with pytest.raises(errors.RerunError, match="No module named 'no_such_module'"):
         made.run("t::t", "", Rerun(states=KEPT), "2 threads")
 
 

@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from harness import png
-from harness.baselines import load_baseline, save_baseline
-from harness.files import SCRAP
-from harness.plugin.locks import own_folder
-from harness.record import Record
+from harness.baselines import png
+from harness.baselines.files import SCRAP
+from harness.baselines.store import load_baseline, save_baseline
+from harness.elsewhere.sharing import own_folder
+from harness.record.record import Record
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_accept import FAILED
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
@@ -141,7 +141,7 @@ def test_two_sessions_at_once_do_not_share_what_is_looked_at(project, name):
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from harness.baselines import save_baseline
+from harness.baselines.store import save_baseline
 from harness.candidates import Candidate, accept, digest, offer
 from harness.record import Record
 

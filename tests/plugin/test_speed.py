@@ -7,14 +7,15 @@ import weakref
 
 import pytest
 
-from harness import Recipe, deviations
-from harness.plugin import imports
-from harness.plugin.trainings import Training, Trainings
+from harness import Recipe
+from harness.comparing import deviations
+from harness.elsewhere.sharing import Training, Trainings
+from harness.plugin import fixtures as imports
 from tests.plugin.conftest import QUICK
 from tests.test_report import a_record
 
 
-NOT_NEEDED = {"seaborn", "pandas", "torchvision", "harness.page", "harness.page.page"}
+NOT_NEEDED = {"seaborn", "pandas", "torchvision", "harness.report.html.page"}
 
 WITNESS = """
 import gc, json, sys
@@ -145,7 +146,7 @@ def test_torch_is_imported_and_left_alone(imported):
     """First the import, then no garbage collection ever looks at it; other garbage is collected as before."""
     imports.import_what_trains()
 
-    assert imported == ["torch._dynamo", "harness.training", "frozen"]
+    assert imported == ["torch._dynamo", "harness.shipped.loop", "frozen"]
     assert gc.isenabled()
 
 

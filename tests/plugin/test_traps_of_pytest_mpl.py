@@ -1,9 +1,8 @@
 """Promises that close each hole of pytest-mpl: design's section 5, one test a hole."""
 
-
 import pytest
 
-from harness.baselines import baseline_name
+from harness.baselines.store import baseline_name
 from tests.plugin.conftest import GENERATE
 from tests.projects import SMALL
 

@@ -11,15 +11,17 @@ import pytest
 from filelock import FileLock, Timeout
 
 from harness import Recipe
-from harness.errors import OutputWriteError
-from harness.plugin.shared import Alone, Shared
-from harness.record import Record, Stream
-from harness.states import States
+from harness.elsewhere.sharing import Alone, Shared
+from harness.errors import OutputError
+from harness.record.record import Record
+from harness.record.streams import Stream
+from harness.recording.states import States
 from tests.projects import GATE, SMALL
 from tests.test_report import a_record
 
 
 RECIPE = Recipe(width=2)
+
 
 @pytest.fixture
 def shared(tmp_path):
@@ -204,7 +206,7 @@ def test_a_training_that_cannot_be_passed_on_is_run_by_each(shared, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.plugin.shared.write", full)
+    monkeypatch.setattr("harness.elsewhere.sharing.write", full)
     for count in range(2):
         assert shared.trained(RECIPE, "cpu", lambda count=count: (a_record(seed=count), None))[0].seed == count
 
@@ -243,7 +245,7 @@ def test_workers_that_cannot_lock_each_other_out_say_so(tmp_path):
     """A message, no traceback."""
     (tmp_path / "trainings").write_text("a file where the folder should be")
 
-    with pytest.raises(OutputWriteError, match="what this session found cannot be kept: "):
+    with pytest.raises(OutputError, match="what this session found cannot be kept: "):
         Shared(tmp_path / "trainings").trained(RECIPE, "cpu", lambda: pytest.fail("trained"))
 
 

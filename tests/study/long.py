@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from harness import Record, compare
-from harness.record import Stream
+from harness.record.streams import Stream
 from tests.study.benign import LONG
 from tests.study.runs import REFERENCE, STEPS_PER_EPOCH, Conditions, Variant, run, run_all
 

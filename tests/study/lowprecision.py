@@ -5,9 +5,9 @@ import functools
 from collections.abc import Iterator
 
 from harness import Record
-from harness.calibration import VARIANTS, calibrate
-from harness.states import States
-from harness.variation import Variation
+from harness.comparing.calibration import VARIANTS, calibrate
+from harness.recording.perturbation import Perturbation
+from harness.recording.states import States
 from tests.study.runs import REFERENCE, Conditions, Variant, kept, run
 
 
@@ -16,10 +16,10 @@ CALIBRATING = ("B01", "B06", "B08", "B09", "B41")
 """Benign variants that the calibration has seen; on the others its thresholds are put to the test."""
 
 
-def replay(variation: Variation | None = None) -> Conditions:
+def replay(variation: Perturbation | None = None) -> Conditions:
     """Return the conditions of a float32 run that is put back on the reference's states."""
     states = kept(REFERENCE, _KEEPING).with_suffix(".states").name
-    return Conditions("float32", states=states, variation=variation or Variation())
+    return Conditions("float32", states=states, variation=variation or Perturbation())
 
 
 @functools.cache
@@ -38,4 +38,7 @@ def bytes_of_states() -> int:
 
 def _calibrating() -> Iterator[tuple[Variant, Conditions]]:
     for number, variant in enumerate(VARIANTS):
-        yield Variant(f"calibration{number}", variant.text, environment=variant.environment), replay(variant.variation)
+        yield (
+            Variant(f"calibration{number}", variant.text, environment=variant.environment),
+            replay(variant.perturbation),
+        )

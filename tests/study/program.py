@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness import Recorder
-from harness.data import load_dataset
+from harness.shipped.load import load_dataset
 
 
 CFG = {
@@ -130,7 +130,7 @@ def evaluate(model, x, y):
     model.eval()
     tot, right, n = 0.0, 0, 0
     for i in range(0, len(x), 128):
-        xb, yb = x[i:i + 128], y[i:i + 128]
+        xb, yb = x[i : i + 128], y[i : i + 128]
         o = model(xb)
         lo = F.cross_entropy(o, yb, reduction="sum")
         tot += lo.item()
@@ -171,7 +171,7 @@ def run(recorder):
             recorder.watch(ema, name="ema")
         perm = torch.randperm(len(Xtr), generator=g)
         for i in range(0, len(Xtr), CFG["bs"]):
-            idx = perm[i:i + CFG["bs"]]
+            idx = perm[i : i + CFG["bs"]]
             x, y = Xtr[idx], Ytr[idx]
             x = augment(x, g)
             recorder.batch(x, y, order=idx)
@@ -179,7 +179,7 @@ def run(recorder):
             opt.zero_grad()
             summed = 0.0
             for j in range(0, len(x), CFG["micro"]):
-                xb, yb = x[j:j + CFG["micro"]], y[j:j + CFG["micro"]]
+                xb, yb = x[j : j + CFG["micro"]], y[j : j + CFG["micro"]]
                 out = model(xb)
                 loss = loss_fn(out, yb, len(x))
                 loss.backward()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from harness import Record
-from harness.variation import Variation, varied
+from harness.recording.perturbation import Perturbation, perturbed
 
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ class Conditions:
     epochs: int = 4
     keeps_states: bool = False
     states: str = ""
-    variation: Variation = field(default_factory=Variation)
+    variation: Perturbation = field(default_factory=Perturbation)
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,11 +165,11 @@ def main() -> None:
     """Run one program file; for `run`, which starts it in a process of its own."""
     program, path = map(Path, sys.argv[1:3])
     order = json.loads(sys.argv[3])
-    conditions = Conditions(**{**order, "variation": Variation(**order["variation"])})
+    conditions = Conditions(**{**order, "variation": Perturbation(**order["variation"])})
     states = _states(conditions)
     settings = {"precision": conditions.precision, "epochs": conditions.epochs, **conditions.changes}
     began = time.perf_counter()
-    with varied(conditions.variation):
+    with perturbed(conditions.variation):
         record = train(program.read_text(encoding="utf-8"), str(program), states=states, **settings)
     if conditions.keeps_states:
         path.with_suffix(".states").write_bytes(states.to_bytes())
@@ -179,7 +179,7 @@ def main() -> None:
 
 
 def _states(conditions: Conditions) -> Any:
-    from harness.states import States  # imports torch: too much for whoever only reads records
+    from harness.recording.states import States  # imports torch: too much for whoever only reads records
 
     if conditions.states:
         return States.from_bytes((FOLDER / conditions.states).read_bytes())

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import NormalDist, median
 
 from harness import Record, compare
-from harness.comparison import Comparison
-from harness.thresholds import THRESHOLD
+from harness.comparing.comparison import Comparison
+from harness.comparing.thresholds import THRESHOLD
 from tests.study import lowprecision
 from tests.study.faults import right_stages
 from tests.study.rules import RULES

@@ -1,0 +1,100 @@
+"""Which of several baselines a low-precision training is held against: that of its environment, or the nearest."""
+
+import glob
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.baselines.store import load_baseline
+from harness.record.environment import differences, in_words
+from harness.record.record import Record
+
+
+_KEY_DIGITS = 12
+
+_WEIGHTS = ("device", "system", "torch", "cuda", "cudnn", "instructions", "processor")
+"""Entries of an environment, those first that move numbers most; the others come after them, all alike."""
+
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The baseline that was chosen for a training.
+
+    Args:
+        path: its file.
+        baseline: what it holds.
+        stored: baselines to choose from.
+    """
+
+    path: Path
+    baseline: Record
+    stored: int
+
+    @property
+    def environment(self) -> Environment:
+        """Where the baseline was made."""
+        return self.baseline.environment
+
+    def is_of(self, environment: Environment) -> bool:
+        """Tell whether the baseline was made in an environment."""
+        return not differences(self.environment, environment)
+
+    def text(self, environment: Environment) -> str:
+        """Return the choice for a training in an environment in words; empty where there was none, and no need."""
+        changes = ", ".join(in_words(differences(self.environment, environment)))
+        if self.stored == 1:
+            return f"made in another environment ({changes})" if changes else ""
+        if not changes:
+            return f"that of this environment, of {self.stored}"
+        return f"the nearest of {self.stored}, none of this environment ({changes})"
+
+
+def nearest(path: Path, environment: Environment, command: str, shown: Path | None = None) -> Choice | None:
+    """Return the baseline of the nearest environment, or None if none is stored.
+
+    Environments are compared entry by entry: first the device, then system, torch, CUDA, instruction set and processor,
+    then the rest; of two torches that both differ, one of the same minor version is nearer.
+
+    Args:
+        path: file of the baseline that is stored for all environments; those of single ones stand beside it.
+        environment: of the training.
+        command: the command line that regenerates the baselines, for messages.
+        shown: the path as messages give it.
+
+    Raises:
+        BaselineError: one of them is broken; beside this environment's own, no other is read.
+    """
+    files = [file for file in (path, *others(path)) if file.exists()]
+    own = beside(path, environment)
+    stored = {
+        file: load_baseline(file, command, (shown or path).with_name(file.name))
+        for file in ([own] if own in files else files)
+    }
+    if not stored:
+        return None
+    chosen = min(stored, key=lambda file: _distance(stored[file].environment, environment))  # of equals the first
+    return Choice(chosen, stored[chosen], len(files))
+
+
+def others(path: Path) -> list[Path]:
+    """Return the files of baselines of single environments that stand beside a baseline, sorted."""
+    return sorted(path.parent.glob(f"{glob.escape(path.stem)},@{'?' * _KEY_DIGITS}.json"))
+
+
+def beside(path: Path, environment: Environment) -> Path:
+    """Return the file of the baseline of one environment."""
+    key = hashlib.sha256(json.dumps(dict(environment), sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
+    return path.with_name(f"{path.stem},@{key}.json")
+
+
+def _distance(stored: Environment, environment: Environment) -> tuple[int, ...]:
+    """Return how far two environments are from each other; tuples compare from the left."""
+    ranked = [*_WEIGHTS, *sorted({*stored, *environment} - {*_WEIGHTS})]
+    differs = [int(stored.get(name) != environment.get(name)) for name in ranked]
+    torches = (text.get("torch", "").split(".")[:2] for text in (stored, environment))
+    differs[_WEIGHTS.index("torch")] += next(torches) != next(torches)
+    return (*differs[: len(_WEIGHTS)], sum(differs[len(_WEIGHTS) :]))

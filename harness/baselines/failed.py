@@ -1,0 +1,238 @@
+"""Results that differ from their baselines and may become them, without another training: kept, checked, accepted."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.baselines import png
+from harness.baselines.files import read, write_all
+from harness.baselines.origin import changed_sources
+from harness.baselines.store import save_baseline, save_figure
+from harness.errors import (
+    AcceptError,
+    Reason,
+    RecordError,
+)
+from harness.record.record import Record
+
+
+_SUFFIX = ".candidate"
+
+_LARGEST_NOTE = 2**20
+"""Bytes of a candidate's note; the result beside it may have as many as a baseline."""
+
+_FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
+"""What pytest-mpl compares; nothing else in a project is overwritten by a result, whatever its note says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What is known of a result that differs from its baseline.
+
+    Args:
+        test: pytest's id of the test.
+        baseline: the baseline's file, relative to the project's root.
+        compared: SHA-256 of the baseline that it was compared with.
+        result: SHA-256 of the result.
+        difference: from the baseline, in words.
+        sources: the project's Python files that were imported, path to SHA-256.
+        obstacle: what the result lacks to be a whole baseline; empty if nothing.
+        command: the command line that makes the baseline by training again.
+        provenance: of the result.
+    """
+
+    test: str
+    baseline: str
+    compared: str
+    result: str
+    difference: str
+    sources: Mapping[str, str]
+    obstacle: str
+    command: str
+    provenance: Mapping[str, str]
+
+    @property
+    def file(self) -> str:
+        """File name of the baseline, and of the result."""
+        return Path(self.baseline).name
+
+    @property
+    def name(self) -> str:
+        """What the baseline is called on the command line."""
+        return Path(self.baseline).stem
+
+
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def offer(folder: Path, candidate: Candidate, data: bytes) -> Path:
+    """Keep a result, and what is known of it; return the result's file.
+
+    Args:
+        folder: of the candidates.
+        candidate: what is known; without the result's SHA-256.
+        data: the result's bytes.
+    """
+    candidate = dataclasses.replace(candidate, result=digest(data))
+    note = json.dumps(dataclasses.asdict(candidate), indent=1).encode()
+    write_all({folder / candidate.file: data, _note(folder, candidate.file): note})
+    return folder / candidate.file
+
+
+def withdraw(folder: Path, file: str, test: str) -> None:
+    """Forget a test's former result, because there is a new one.
+
+    Args:
+        folder: of the candidates.
+        file: name of the baseline's file.
+        test: pytest's id; a result of the same test on another device stays.
+    """
+    try:
+        former = _read(_note(folder, file))
+    except AcceptError:  # or there is none
+        former = None
+    if former is None or former.test == test:
+        _forget(folder, file)
+
+
+def _note(folder: Path, file: str) -> Path:
+    return folder / f"{file}{_SUFFIX}"
+
+
+def _forget(folder: Path, file: str) -> None:
+    _note(folder, file).unlink(missing_ok=True)
+    (folder / file).unlink(missing_ok=True)
+
+
+def candidates(folder: Path) -> list[Candidate]:
+    """Return what is kept, sorted by name.
+
+    Raises:
+        AcceptError: a note cannot be read.
+    """
+    return [_read(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
+
+
+def _read(path: Path) -> Candidate:
+    try:
+        candidate = Candidate(**json.loads(read(path, _LARGEST_NOTE).decode()))
+        _check_texts(candidate)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise AcceptError.note(path=path, reason=error) from error
+    if candidate.file + _SUFFIX != path.name:
+        raise AcceptError.note(path=path, reason=f"it speaks of {candidate.file!r}")
+    return candidate
+
+
+def _check_texts(candidate: Candidate) -> None:
+    for field in dataclasses.fields(candidate):
+        value = getattr(candidate, field.name)
+        nested = field.name in ("sources", "provenance")
+        if not all(isinstance(text, str) for text in (value.values() if nested else [value])):
+            raise TypeError(f"{field.name} is of a wrong kind")
+
+
+def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
+    """Make a result the baseline, wholly or not at all, and forget it.
+
+    Args:
+        folder: of the candidates.
+        root: of the project.
+        candidate: one of `candidates`.
+        reason: why the baseline changes.
+
+    Raises:
+        AcceptError: the result lacks a part of the baseline.
+        AcceptError: the result is gone, cut off or no result.
+        AcceptError: the baseline or a source has changed since the comparison.
+        AcceptError: the baseline would lie outside the project.
+        NonFiniteError: the result holds NaN or infinity.
+        BaselineWriteError: the baseline cannot be written.
+    """
+    path = _place(folder, root, candidate)
+    if candidate.obstacle:
+        raise AcceptError.needs_training(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
+    data = _result(folder, candidate)
+    _check_fresh(candidate, root, path, data)
+    about = {**candidate.provenance, "reason": reason}
+    if path.suffix == ".json":
+        save_baseline(path, dataclasses.replace(_record(folder, candidate, data), provenance=about))
+    else:
+        save_figure(path, data, about)
+    with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
+        _forget(folder, candidate.file)
+
+
+def _place(folder: Path, root: Path, candidate: Candidate) -> Path:
+    """Return the file that a result may become: a record or a figure within the project."""
+    reason: Reason = "its baseline is outside the project"
+    try:
+        path = (root / candidate.baseline).resolve()
+        if path.is_relative_to(root.resolve()):
+            reason = "its baseline is neither a record nor a figure"
+            if path.suffix in (".json", *_FIGURES):
+                return path
+    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, links that go round
+        reason = error
+    raise AcceptError.note(path=_note(folder, candidate.file), reason=reason)
+
+
+def _result(folder: Path, candidate: Candidate) -> bytes:
+    path = folder / candidate.file
+    try:
+        data = read(path)
+        if digest(data) != candidate.result:
+            raise ValueError("it is not what the failed comparison left there")
+        if path.suffix == ".png":
+            png.check(data)
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "it is not there" if missing else error
+        raise AcceptError.incomplete(path=path, reason=reason, command=candidate.command) from error
+    return data
+
+
+def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> None:
+    """Refuse a result of other sources, or one that was compared with another baseline than the present one."""
+    changed = changed_sources(root, candidate.sources)
+    if changed:
+        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        reason = f"{changed[0]}{others} changed after the comparison"
+    elif not _is_fresh(_stored(path), candidate.compared, data):
+        reason = "its baseline changed after the comparison"
+    else:
+        return
+    raise AcceptError.stale(name=candidate.name, reason=reason, test=candidate.test)
+
+
+def _stored(path: Path) -> bytes:
+    try:
+        return read(path)
+    except OSError:
+        return b""
+
+
+def _is_fresh(stored: bytes, compared: str, data: bytes) -> bool:
+    """Tell whether a baseline is what the result was compared with, or, after an interruption, the result already."""
+    if digest(stored) == compared or png.plain(stored) == png.plain(data):
+        return True
+    try:
+        record = Record.from_text(stored.decode("utf-8"))
+    except (UnicodeDecodeError, RecordError):
+        return False
+    return dataclasses.replace(record, provenance={}).to_text().encode() == data
+
+
+def _record(folder: Path, candidate: Candidate, data: bytes) -> Record:
+    try:
+        return Record.from_text(data.decode("utf-8"))
+    except (UnicodeDecodeError, RecordError) as error:
+        reason = error.reason if isinstance(error, RecordError) else error
+        path = folder / candidate.file
+        raise AcceptError.incomplete(path=path, reason=reason, command=candidate.command) from error

@@ -1,0 +1,102 @@
+"""Reading no more than can be meant; writing so that a killed process leaves, and a reader sees, old or new."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.errors import BaselineWriteError, HarnessError
+
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes; a record aims at 200 KB and states at 2 MB, so anything above is none of ours and is not read into memory."""
+
+_ROOM = 2**20
+"""Bytes; the least that any session writes."""
+
+SCRAP = ".unfinished"
+"""How the name of a file ends that is being written; one that stays was left by a process that was killed."""
+
+
+def read(path: Path, most: int = LARGEST_FILE) -> bytes:
+    """Return the bytes of a regular file, if it is not larger than anything of ours.
+
+    Args:
+        path: the file; a link to a device or a pipe, which never end, is not read.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, is no file, or is larger.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "it is not a file")
+    with path.open("rb") as file:
+        data = file.read(most + 1)  # its size is only what it says of itself
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most // 2**20} MiB")
+    return data
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write beside the file, flush to disk, then rename over it; the folder is made if need be.
+
+    Raises:
+        OSError: it cannot be written; what stood there still stands.
+    """
+    write_all({path: data})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write several files: none takes its place before all are whole.
+
+    Args:
+        contents: file to bytes; their folders are made if need be.
+
+    Raises:
+        OSError: one cannot be written; if that is for lack of room, all stand as they stood.
+    """
+    for folder in {path.parent for path in contents}:
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as unfinished:
+        ready = {path: _beside(path, data, unfinished) for path, data in contents.items()}
+        for path, scrap in ready.items():
+            scrap.replace(path)
+        unfinished.pop_all()
+
+
+def _beside(path: Path, data: bytes, unfinished: contextlib.ExitStack) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=SCRAP)
+    scrap = Path(name)
+    unfinished.callback(scrap.unlink, missing_ok=True)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    scrap.chmod(0o644)  # mkstemp's files are private
+    return scrap
+
+
+def scraps(folder: Path) -> list[str]:
+    """Return the names of files that were being written when their process was killed, or are being written now."""
+    return sorted(path.name for path in folder.glob(f".*{SCRAP}"))
+
+
+def check_writable(folder: Path, refuse: Callable[..., HarnessError] = BaselineWriteError.of) -> None:
+    """Make sure, before any training, that a folder can be written to and has room; create it if need be.
+
+    Args:
+        folder: the folder.
+        refuse: makes the error, of `path` and `reason`.
+
+    Raises:
+        HarnessError: it cannot, or there is none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM))
+            file.flush()
+    except OSError as error:
+        raise refuse(path=folder, reason=error) from error

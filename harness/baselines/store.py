@@ -1,0 +1,252 @@
+"""Where baselines live: their file names, reading, atomic writing, and files that no test claims."""
+
+import contextlib
+import dataclasses
+import functools
+import glob
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from harness.baselines import png
+from harness.baselines.files import LARGEST_FILE, read, write
+from harness.baselines.origin import DRAWING
+from harness.errors import (
+    BaselineCorruptError,
+    BaselineMissingError,
+    BaselineWriteError,
+    NonFiniteError,
+    RecordError,
+    StatesError,
+)
+from harness.record.record import Record
+
+
+if TYPE_CHECKING:
+    from harness.recording.states import States
+
+
+SUFFIXES = (".json", ".png", ".safetensors")
+"""What belongs to us in a baselines folder: records, figures and states."""
+
+_LONGEST_NAME = 200
+
+_HASH_DIGITS = 12
+
+
+def baseline_name(nodeid: str, device: str | None = None) -> str:
+    """Return the file name, without suffix, of a test's baseline.
+
+    Different tests have different names, legal on Windows too: `tests/a.py::B::test_c[d-cpu]` becomes
+    `tests.a-B-test_c=d`, with any other character as %XX. The device is left out: a float64 baseline holds on all.
+
+    Args:
+        nodeid: pytest's id of the test, relative to the project's root.
+        device: the value of the test's `device` parameter, if it has one.
+    """
+    place, bracket, parameters = nodeid.partition("[")
+    path, *names = place.split("::")
+    values = parameters.removesuffix("]").split("-") if bracket else []
+    if device in values:
+        values.remove(device)
+    file = ".".join(_quote(part) for part in path.removesuffix(".py").split("/"))
+    name = "-".join([file, *map(_quote, names)])
+    if values and values != [""]:
+        name += "=" + "-".join(map(_quote, values))
+    return name if len(name) <= _LONGEST_NAME else _shortened(name)
+
+
+@functools.lru_cache(maxsize=1024)  # files and parameters come again and again
+def _quote(text: str) -> str:
+    """Percent-encode everything but letters, digits and underscore, and what pytest-mpl would cut off.
+
+    It drops a last underscore, and everything from a ".png" (or another format) on.
+    """
+    coded = quote(text, safe="").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
+    if coded.endswith("_"):
+        coded = coded[:-1] + "%5F"
+    return re.sub(r"^(png|jpe?g|eps|pdf|svg)", lambda found: f"%{ord(found[0][0]):02X}{found[0][1:]}", coded)
+
+
+def _shortened(name: str) -> str:
+    return f"{name[: _LONGEST_NAME - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record:
+    """Read a committed record.
+
+    Args:
+        path: its file.
+        command: the command line that regenerates it, for the message.
+        shown: the path as the message gives it.
+
+    Raises:
+        BaselineMissingError: there is no such file.
+        BaselineCorruptError: it is not a record, its checksum does not fit, or it holds NaN or infinity.
+    """
+    facts: dict[str, Any] = {"path": shown or path, "command": command}
+    try:
+        record = Record.from_text(read(path).decode())
+    except FileNotFoundError as error:
+        raise BaselineMissingError.of(**facts) from error
+    except RecordError as error:
+        if error.reason == "checksum":
+            raise BaselineCorruptError.edited(**facts) from error
+        raise BaselineCorruptError.unreadable(**facts, reason=error.reason) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BaselineCorruptError.unreadable(**facts, reason=error) from error
+    if found := record.non_finite():
+        step, stage, stream, value = found
+        raise BaselineCorruptError.not_finite(**facts, step=step, stage=stage, stream=stream, value=value)
+    return record
+
+
+def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
+    """Make sure that a committed figure, if there is one, is a picture that can be compared.
+
+    Args:
+        path: its file; of other formats than PNG nothing is known.
+        command: the command line that regenerates it, for the message.
+        shown: the path as the message gives it.
+
+    Raises:
+        BaselineCorruptError: it is not a picture, is damaged, or would fill the memory.
+    """
+    if path.suffix != ".png" or not path.exists():
+        return
+    try:
+        png.check(read(path))
+    except (OSError, ValueError) as error:
+        reason = error
+        raise BaselineCorruptError.unreadable(path=shown or path, command=command, reason=reason) from error
+
+
+def load_states(path: Path, baseline: Record, command: str, shown: Path | None = None) -> "States":
+    """Read the states that belong to a calibrated baseline.
+
+    Args:
+        path: the baseline's file.
+        baseline: what it holds.
+        command: the command line that regenerates it, for the message.
+        shown: the path as the message gives it.
+
+    Raises:
+        BaselineCorruptError: they are missing, broken, or another baseline's.
+    """
+    from harness.recording.states import States
+
+    assert baseline.calibration is not None, "the caller's condition"
+    sha256 = baseline.calibration.states
+    place = _states_path(path, sha256)
+    facts: dict[str, Any] = {"path": _states_path(shown or path, sha256), "command": command}
+    try:
+        data = read(place)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise BaselineCorruptError.states(**facts, reason="they are not those that were written")
+        return States.from_bytes(data)
+    except OSError as error:
+        raise BaselineCorruptError.states(**facts, reason=error) from error
+    except StatesError as error:
+        raise BaselineCorruptError.states(**facts, reason=error.reason) from error
+
+
+def _states_path(path: Path, sha256: str) -> Path:
+    """Name states by their content: a record and its states are replaced together, by the record's rename."""
+    return path.with_name(f"{path.stem}~{sha256[:_HASH_DIGITS]}.safetensors")
+
+
+def save_baseline(path: Path, record: Record, states: "States | None" = None) -> None:
+    """Write a record, and its states, as a baseline: wholly or not at all.
+
+    A stored baseline that differs in its provenance only stays as it is: it was made when it says it was.
+
+    Raises:
+        NonFiniteError: the record holds NaN or infinity.
+        BaselineWriteError: the file cannot be written; what stood there still stands.
+    """
+    if found := record.non_finite():
+        step, stage, stream, value = found
+        raise NonFiniteError.at(step=step, stage=stage, stream=stream, value=value, name=record.name)
+    try:
+        kept = _states_path(path, states.sha256) if states else None
+        if _stands(path, record) and not (states and kept and not _holds(kept, states.to_bytes())):
+            return
+        former = set(path.parent.glob(f"{glob.escape(path.stem)}~{'?' * _HASH_DIGITS}.safetensors"))
+        with contextlib.ExitStack() as scraps:
+            if states and kept:
+                if kept not in former:
+                    scraps.callback(kept.unlink, missing_ok=True)
+                write(kept, states.to_bytes())
+            write(path, record.to_text().encode())
+            scraps.pop_all()
+        for file in former - {kept}:
+            file.unlink()
+    except OSError as error:
+        raise BaselineWriteError.of(path=path, reason=error) from error
+
+
+def _stands(path: Path, record: Record) -> bool:
+    """Tell whether a baseline is that record already, and says where it came from."""
+    try:
+        stored = Record.from_text(read(path).decode())
+    except (OSError, ValueError, RecordError):
+        return False
+    if stored != record or not stored.provenance:  # most differ here, before their pictures are packed again
+        return False
+    plain = (dataclasses.replace(either, provenance={}).to_text() for either in (stored, record))
+    return len({*plain}) == 1
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    return path.exists() and read(path) == data
+
+
+def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
+    """Write a figure as a baseline: wholly or not at all.
+
+    A stored figure that differs in its provenance only stays as it is, unless other versions drew it: once written by
+    the present ones, it is held against them to the pixel.
+
+    Args:
+        path: its file.
+        data: its bytes.
+        about: its provenance; only a PNG keeps it.
+
+    Raises:
+        BaselineWriteError: it cannot be written; what stood there still stands.
+    """
+    try:
+        stored = _readable(path)
+        former = png.annotations(stored)
+        by_the_same = all(former.get(name) == about.get(name) for name in DRAWING)
+        if former and by_the_same and png.plain(stored) == png.plain(data):
+            return
+        write(path, png.annotated(data, about))
+    except OSError as error:
+        raise BaselineWriteError.of(path=path, reason=error) from error
+
+
+def _readable(path: Path) -> bytes:
+    """Return a file's bytes; of one that is missing or far too large, none."""
+    return read(path) if path.is_file() and path.stat().st_size <= LARGEST_FILE else b""
+
+
+def orphans(folder: Path, claimed: Collection[str]) -> list[str]:
+    """Return the names of baseline files in a folder that no test claims, sorted.
+
+    Args:
+        folder: the baselines.
+        claimed: file names in lower case; `a.json` claims `a,second.json` too, another record of the same test.
+    """
+    files = (path.name for path in folder.glob("*") if path.suffix in SUFFIXES and not path.name.startswith("."))
+    return sorted(name for name in files if _claim(name) not in claimed)
+
+
+def _claim(name: str) -> str:
+    if name.endswith(".safetensors"):
+        name = name.rpartition("~")[0] + ".json"
+    stem, _, other = name.lower().partition(",")
+    return f"{stem}.json" if other else stem

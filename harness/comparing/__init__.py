@@ -1,0 +1,1 @@
+"""A record against its baseline: deviations, thresholds and their calibration, several seeds."""

@@ -1,0 +1,165 @@
+"""Hold a record against its baseline: data, no text."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from harness.comparing.deviations import Deviation, Divergence, exact, stream_deviations
+from harness.record.environment import differences
+from harness.record.matching import in_names_of
+from harness.record.record import Record
+from harness.record.streams import STAGES
+
+
+Verdict = Literal["same", "drift", "different"]
+"""same: nothing moved beyond the threshold; drift: low precision moved as rounding explains, or only values of trained
+weights moved while losses, gradients, updates and evaluations did not; different: anything else."""
+
+_VALUES = ("init", "weight")
+"""Kinds of streams that hold the values of weights."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A record held against its baseline.
+
+    Args:
+        baseline: the committed record, its tensors named as in the present one.
+        record: the present one.
+        points: every value that was compared, within its threshold or not: structure and data set first, then stream
+            by stream.
+        environment: (name, former, present) of what changed around the training.
+        recipe: (field, former, present) of what changed in the recipe.
+        renamed: (former, present) names of tensors that were matched by shape and order.
+    """
+
+    baseline: Record
+    record: Record
+    points: tuple[Deviation, ...]
+    environment: tuple[tuple[str, str, str], ...]
+    recipe: tuple[tuple[str, object, object], ...]
+    renamed: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Every value beyond its threshold, in causal order."""
+        beyond = (point for point in self.points if not point.size <= point.threshold)
+        return tuple(sorted(beyond, key=_causal_order))
+
+    @cached_property
+    def largest(self) -> float:
+        """Largest deviation of any number, within the threshold or not; 0.0 for equal records."""
+        return max((point.size for point in self.points), default=0.0)
+
+    @property
+    def num_values(self) -> int:
+        """Values that were compared."""
+        return len(self.points)
+
+    @cached_property
+    def streams(self) -> frozenset[str]:
+        """Names of the streams that were compared."""
+        return frozenset(self.baseline.streams.keys() | self.record.streams.keys())
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """same, drift or different."""
+        shifted = _shifted_weights(self.deviations, self.record)
+        if not all(_is_harmless(deviation, shifted) for deviation in self.deviations):
+            return "different"
+        moved = self.deviations or (not self.record.precision.startswith("float64") and self.largest > 0)
+        return "drift" if moved else "same"
+
+    @property
+    def growth(self) -> tuple[tuple[int, float], ...]:
+        """(step, largest finite deviation) of the first three steps that deviate, and of the last."""
+        largest: dict[int, float] = {}
+        for deviation in self.deviations:
+            if math.isfinite(deviation.size):
+                largest[deviation.step] = max(largest.get(deviation.step, 0.0), deviation.size)
+        steps = sorted(largest)
+        return tuple((step, largest[step]) for step in dict.fromkeys([*steps[:3], *steps[-1:]]))
+
+    @property
+    def first_divergence(self) -> Divergence | None:
+        """Step, stage and stream where the record first leaves its baseline, or None."""
+        return self.deviations[0].divergence if self.deviations else None
+
+    @property
+    def unchanged(self) -> tuple[str, ...]:
+        """Stages, in causal order, that agree up to and in the step of the first divergence."""
+        return STAGES[: STAGES.index(self.deviations[0].stage)] if self.deviations else STAGES
+
+
+def compare(baseline: Record, record: Record) -> Comparison:
+    """Compare a record with its baseline, stage by stage in causal order.
+
+    NaN and infinity deviate, in the baseline too; so do a missing or an extra step or stream. Integers and
+    fingerprints must be equal. Floats may differ by 1e-10 of their size in float64. In float32 and bfloat16 they may
+    part, as drift, by the baseline's calibrated thresholds if the training was put back on its states
+    (`states.States`); without states they must be equal in the same environment, and in another they may part as the
+    measured envelope allows. A shift of trained weights that moves nothing else is drift, too. Renamed tensors are
+    matched by shape and order.
+
+    Args:
+        baseline: the committed record.
+        record: the present one.
+    """
+    baseline, renamed = in_names_of(record, baseline)
+    environment = tuple(differences(baseline.environment, record.environment))
+    return Comparison(
+        baseline=baseline,
+        record=record,
+        points=(*_structure(baseline, record), *stream_deviations(baseline, record)),
+        environment=environment,
+        recipe=tuple(_recipe(baseline.recipe, record.recipe)),
+        renamed=tuple(renamed.items()),
+    )
+
+
+def _shifted_weights(deviations: Iterable[Deviation], record: Record) -> set[str]:
+    """Return the names of the trained tensors whose own values deviate."""
+    tensors = {tensor for kind, tensor in map(_parts, deviations) if kind in _VALUES}
+    return {name for name in tensors if record.structure.get(name, {}).get("group") is not None}
+
+
+def _is_harmless(deviation: Deviation, shifted: Iterable[str]) -> bool:
+    """Tell whether a deviation is only the value of a trained weight, which changes nothing if it stands alone.
+
+    A shift of all biases in front of softmax is one. BatchNorm's state is not, and an average of weights is not unless
+    the weights that it averages are shifted, too: they are there to be evaluated.
+    """
+    kind, tensor = _parts(deviation)
+    follows = any(tensor == name or tensor.endswith(f".{name}") for name in shifted)
+    return kind in _VALUES and follows and math.isfinite(deviation.size)
+
+
+def _parts(deviation: Deviation) -> tuple[str, str]:
+    stream = deviation.stream
+    if stream.startswith("distance/init/"):  # where a weight started; later distances tell of the updates between
+        stream = stream.removeprefix("distance/")
+    kind, _, tensor = stream.partition("/")
+    return kind, tensor
+
+
+def _causal_order(deviation: Deviation) -> tuple[int, int]:
+    # structure and data set are settled before any step; later entries of init belong to their step
+    stage = STAGES.index(deviation.stage)
+    return (-1 if deviation.stage == "structure" else deviation.step), stage
+
+
+def _recipe(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
+    for field in {**before, **now}:
+        if before.get(field) != now.get(field):
+            yield field, before.get(field), now.get(field)
+
+
+def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
+    yield exact("structure", "precision", 0, baseline.precision, record.precision)
+    names = [*baseline.structure, *(name for name in record.structure if name not in baseline.structure)]
+    for name in names:
+        before, now = baseline.structure.get(name), record.structure.get(name)
+        yield exact("structure", name, 0, before, now)
+    yield exact("data", "dataset", 0, baseline.data, record.data)

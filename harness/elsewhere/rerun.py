@@ -1,0 +1,199 @@
+"""Run a test's training again in a process of its own."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+from typing import TYPE_CHECKING, Any, Self
+
+from harness.errors import RecordError, RerunError
+from harness.record import Record
+from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
+
+
+if TYPE_CHECKING:
+    from harness.recording.states import States
+
+_VARIABLE = "HARNESS_RERUN"
+_OUTPUT_LINES = 15
+_PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": STDOUT, "errors": "replace"}
+"""A debugger that --pdb would start must not wait for input."""
+_ENDED = "ended\n"
+"""What the prepared process (forks.py) says when a run has ended."""
+
+
+@contextlib.contextmanager
+def in_force(perturbation: Perturbation, fault: str) -> Iterator[Callable[[Record], tuple[bool, str]]]:
+    """Perturb the trainings of a block, and plant a fault in them.
+
+    Args:
+        perturbation: what recorders change.
+        fault: name of a standard fault; empty for none.
+
+    Yields:
+        A function that tells whether the fault took effect in a record's training, and if not, why.
+    """
+    from harness.faults import Planting  # here: it imports torch
+
+    planting = Planting(fault) if fault else None
+    with perturbed(dataclasses.replace(perturbation, plant=planting)):
+        yield lambda record: planting.outcome(record) if planting else (False, "")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a process that reruns a test has to do.
+
+    Args:
+        nodeid: the test.
+        name: which of its records is wanted.
+        perturbation: what recorders change.
+        fault: what is planted; empty for nothing.
+        folder: where the record goes, and where the states to put back are, if there are any.
+    """
+
+    nodeid: str
+    name: str
+    perturbation: Perturbation
+    fault: str
+    folder: Path
+
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """Return this process's assignment, or None in an ordinary session."""
+        if _VARIABLE not in os.environ:
+            return None
+        content = json.loads(Path(os.environ[_VARIABLE]).read_text(encoding="utf-8"))
+        perturbation, folder = Perturbation(**content.pop("perturbation")), Path(content.pop("folder"))
+        return cls(**content, perturbation=perturbation, folder=folder)
+
+    def write(self) -> Path:
+        """Write the assignment for another process; return its file."""
+        path = self.folder / "assignment.json"
+        path.write_text(json.dumps({**dataclasses.asdict(self), "folder": str(self.folder)}), encoding="utf-8")
+        return path
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "record.json"
+
+    @property
+    def _outcome(self) -> Path:
+        return self.folder / "outcome.json"
+
+    def hand_in(self, record: Record, outcome: tuple[bool, str]) -> None:
+        """Leave the record, and what became of the fault, for the session that asked."""
+        judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
+        self._record.write_text(judged.to_text(), encoding="utf-8")
+        self._outcome.write_text(json.dumps(outcome), encoding="utf-8")
+
+    def collect(self) -> Reran:
+        """Read what another process handed in.
+
+        Raises:
+            OSError: it handed in nothing.
+            RecordError: it was cut off.
+        """
+        record = Record.from_text(self._record.read_text(encoding="utf-8"))
+        planted, reason = json.loads(self._outcome.read_text(encoding="utf-8"))
+        return Reran(record, (planted, reason))
+
+    def states(self) -> "States | None":
+        """Return the states to put back, if there are any."""
+        from harness.recording.states import States
+
+        path = self.folder / "states"
+        return States.from_bytes(path.read_bytes()) if path.exists() else None
+
+
+class Reruns:
+    """Runs tests again, in processes of their own.
+
+    Args:
+        directory: where the runner is started.
+        arguments: returns the runner's arguments for a run whose own files go to a folder.
+        module: the runner, which `python -m` starts.
+    """
+
+    def __init__(self, directory: Path, arguments: Callable[[Path], Sequence[str]], module: str) -> None:
+        self._directory = directory
+        self._arguments = arguments
+        self._module = module
+        self._forks: subprocess.Popen[str] | None = None
+
+    def run(self, nodeid: str, name: str, how: Rerun) -> Reran:
+        """Run a test again and return the record that it checks.
+
+        Args:
+            nodeid: the test.
+            name: which of its records is wanted.
+            how: what is different.
+
+        Raises:
+            RerunError: the process left no record.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
+        try:
+            if how.states:
+                (folder / "states").write_bytes(how.states.to_bytes())
+            assignment = Assignment(nodeid, name, how.perturbation, how.fault, folder)
+            variables = {**how.environment, _VARIABLE: str(assignment.write())}
+            output = self._start(folder, variables, fresh=bool(how.environment))
+            try:
+                return assignment.collect()
+            except (OSError, ValueError, RecordError) as error:
+                lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
+                raise RerunError.failed(change=how.text, nodeid=nodeid, output=lines) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """End the process that copies are made of."""
+        if self._forks:
+            self._forks.communicate()  # closes its input, and waits
+            self._forks = None
+
+    def _start(self, folder: Path, variables: Mapping[str, str], fresh: bool) -> str:
+        """Start the runner, without touching this session's files; return its output."""
+        arguments = [*self._arguments(folder)]
+        if fresh or not hasattr(os, "fork"):
+            command = [sys.executable, "-m", self._module, *arguments]
+            environment = {**_inherited(), **variables}
+            run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
+            return str(run.stdout)
+        output = folder / "output.txt"
+        request = {"arguments": arguments, "variables": dict(variables), "output": str(output)}
+        printed = self._request(json.dumps(request))
+        return output.read_text(encoding="utf-8", errors="replace") if output.exists() else printed
+
+    def _request(self, request: str) -> str:
+        """Have a copy of a prepared process do something, and wait for it; return what that process itself printed."""
+        if self._forks is None:
+            command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), self._module]
+            pipes = {**_PIPES, "stdin": PIPE}
+            self._forks = subprocess.Popen(command, cwd=self._directory, env=_inherited(), **pipes)
+        assert self._forks.stdin is not None, "it is a pipe"
+        assert self._forks.stdout is not None, "it is a pipe"
+        with contextlib.suppress(BrokenPipeError):  # it has died: what it printed says why
+            self._forks.stdin.write(request + "\n")
+            self._forks.stdin.flush()
+        printed: list[str] = []
+        for line in self._forks.stdout:
+            if line == _ENDED:
+                return "".join(printed)
+            printed.append(line)
+        self.close()
+        return "".join(printed)
+
+
+def _inherited() -> dict[str, str]:
+    """Return this process's variables but for xdist's: a worker's own would make another process believe it is one."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}

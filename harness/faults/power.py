@@ -1,0 +1,98 @@
+"""How many planted faults a gate notices: mutation testing of the gate itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.comparing.comparison import compare
+from harness.comparing.deviations import Divergence
+from harness.faults import FAULTS
+from harness.record.record import Record
+from harness.recording.perturbation import Rerun, Rerunner
+from harness.recording.states import States
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A training with a planted fault, held against the training without it.
+
+    Args:
+        fault: its name in `faults.FAULTS`.
+        planted: whether it took effect.
+        reason: why it did not, or how the training broke under it.
+        divergence: where the comparison says that it shows; None if it does not, or if the training broke.
+        caught: whether the gate turns red.
+    """
+
+    fault: str
+    planted: bool
+    reason: str = ""
+    divergence: Divergence | None = None
+    caught: bool = False
+
+
+@dataclass(frozen=True)
+class Power:
+    """A training under every standard fault.
+
+    Args:
+        record: the training without a fault.
+        mutants: one a fault.
+    """
+
+    record: Record
+    mutants: Sequence[Mutant]
+
+    @property
+    def planted(self) -> Sequence[Mutant]:
+        """Those whose fault took effect."""
+        return [mutant for mutant in self.mutants if mutant.planted]
+
+    @property
+    def caught(self) -> Sequence[Mutant]:
+        """Those that the gate notices."""
+        return [mutant for mutant in self.planted if mutant.caught]
+
+    @property
+    def score(self) -> float:
+        """Share of the faults that took effect that are caught; 1.0 if none did."""
+        return len(self.caught) / len(self.planted) if self.planted else 1.0
+
+
+def measure(record: Record, baseline: Record, states: States | None, rerun: Rerunner) -> Power | None:
+    """Plant every standard fault in a training and judge each run as the gate would.
+
+    Args:
+        record: the training without a fault.
+        baseline: what each run is held against: the record itself, or in low precision the baseline with these states.
+        states: that each run is put back on.
+        rerun: runs the training again.
+
+    Returns:
+        None if the training, run again without a fault, is another: then nothing can be planted in it.
+    """
+    control = rerun(Rerun("no fault", states=states)).record
+    if compare(baseline, control).verdict == "different":
+        return None
+    return Power(record, [_mutant(fault, baseline, states, rerun) for fault in FAULTS])
+
+
+def _mutant(fault: str, baseline: Record, states: States | None, rerun: Rerunner) -> Mutant:
+    try:
+        record, (planted, reason) = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
+    except Exception as error:  # whatever a broken training raises: nobody overlooks it
+        reason = f"the training ended with {type(error).__name__}: {error}".splitlines()[0]
+        return Mutant(fault, planted=True, reason=reason, caught=True)
+    return examine(fault, baseline, record) if planted else Mutant(fault, planted=False, reason=reason)
+
+
+def examine(fault: str, baseline: Record, record: Record) -> Mutant:
+    """Judge a training that a fault took effect in as the gate would.
+
+    Args:
+        fault: its name.
+        baseline: the training without it.
+        record: the training with it.
+    """
+    comparison = compare(baseline, record)
+    caught = comparison.verdict == "different"
+    return Mutant(fault, planted=True, divergence=comparison.first_divergence, caught=caught)

@@ -1,0 +1,81 @@
+"""Renamed tensors and relabelled groups: a note on the structure, not a wall of red."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from harness.record.record import Record
+
+
+TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
+"""First part of the names of streams that belong to a tensor, named second."""
+
+_Structure = Mapping[str, Mapping[str, Any]]
+
+
+def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str]]:
+    """Return a baseline with its tensors named as in a record, and which names that changed, former to present.
+
+    Tensors that only one side knows are matched by shape, dtype, requires_grad and order, if all of them match; if
+    one does not, nothing is renamed. Parameter groups are named after a tensor; groups of the same tensors are one.
+
+    Args:
+        record: whose names are wanted.
+        baseline: what to rename.
+    """
+    names = matched(_forms(baseline.structure), _forms(record.structure))
+    structure = {names.get(name, name): entry for name, entry in baseline.structure.items()}
+    labels = _relabelled(structure, record.structure)
+    return (
+        dataclasses.replace(
+            baseline,
+            structure={name: _regrouped(entry, labels) for name, entry in structure.items()},
+            streams={_stream(name, names, labels): stream for name, stream in baseline.streams.items()},
+        ),
+        names,
+    )
+
+
+def matched(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
+    """Return which names changed, former to present, if all that only one side knows match by form and order.
+
+    Args:
+        before: former names to what must be equal (a tensor's shape, say).
+        now: present names, likewise.
+    """
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    same = [before[name] for name in gone] == [now[name] for name in new]
+    return dict(zip(gone, new, strict=True)) if same else {}
+
+
+def _forms(structure: _Structure) -> dict[str, list[Any]]:
+    return {name: [entry.get(key) for key in ("shape", "dtype", "requires_grad")] for name, entry in structure.items()}
+
+
+def _relabelled(before: _Structure, now: _Structure) -> dict[str, str]:
+    labels = {members: label for label, members in _groups(now).items()}
+    return {label: labels.get(members, label) for label, members in _groups(before).items()}
+
+
+def _groups(structure: _Structure) -> dict[str, frozenset[str]]:
+    labels = {entry.get("group") for entry in structure.values()} - {None}
+    return {
+        str(label): frozenset(name for name, entry in structure.items() if entry.get("group") == label)
+        for label in labels
+    }
+
+
+def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:
+    label = entry.get("group")
+    return {**entry, "group": labels.get(label, label)} if label is not None else entry
+
+
+def _stream(stream: str, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    kind, slash, rest = stream.partition("/")
+    tensor, separator, key = rest.partition("/")
+    if kind == "learning_rate":
+        tensor = labels.get(tensor, tensor)
+    elif kind in TENSOR_KINDS:
+        tensor = names.get(tensor, tensor)
+    return f"{kind}{slash}{tensor}{separator}{key}"

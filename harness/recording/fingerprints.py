@@ -1,0 +1,70 @@
+"""Fingerprints of what goes into a model: exact for integers, norm and projection for floats."""
+
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import RecorderError
+from harness.record.streams import Value
+
+
+def fingerprint(batch: object) -> tuple[Value, ...]:
+    """Return numbers that tell a batch from any other.
+
+    Integers (pixels, labels, indices) are exact on every machine: one SHA-256 prefix. Floats are not: their norm
+    and their projection on a fixed pseudo-random direction, which moves when elements change places.
+
+    Raises:
+        RecorderError: there is no tensor or array in it.
+    """
+    tensors = [tensor.detach() for tensor in tensors_in(batch)]
+    tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
+    if not tensors:
+        raise RecorderError.not_a_batch(found=type(batch).__name__, method="batch")
+    if any(tensor.ndim == 0 or tensor.numel() == 0 for tensor in tensors):
+        raise RecorderError.not_a_batch(found="an empty tensor or a single number", method="batch")
+    exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
+    digest = (_digest(exact),) if exact else ()
+    return digest + tuple(value for tensor in tensors if tensor.is_floating_point() for value in _project(tensor))
+
+
+def tensors_in(batch: object) -> Iterator[Tensor]:
+    """Yield the tensors of a tensor, an array or nested lists, tuples and mappings of them, in order."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif isinstance(batch, Mapping):
+        for value in batch.values():
+            yield from tensors_in(value)
+    elif isinstance(batch, range | list | tuple) and batch and all(isinstance(item, int | float) for item in batch):
+        yield torch.tensor(list(batch))
+    elif isinstance(batch, list | tuple):
+        for value in batch:
+            yield from tensors_in(value)
+    elif hasattr(batch, "__array__"):
+        array = np.array(batch)  # a copy: torch takes neither negative strides nor read-only memory
+        if array.dtype.kind in "biufc":
+            yield torch.from_numpy(array)
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(f"{tuple(tensor.shape)}".encode())
+        pixels = tensor.dtype == torch.uint8
+        sha.update((tensor if pixels else tensor.long()).cpu().contiguous().numpy().data)
+    return sha.hexdigest()[:16]
+
+
+def _project(tensor: Tensor) -> tuple[float, float]:
+    flat = tensor.cpu().double().flatten()
+    return float(torch.linalg.vector_norm(flat)), float(flat @ _direction(flat.numel()))
+
+
+@functools.lru_cache(maxsize=8)
+def _direction(size: int) -> Tensor:
+    """Numbers in [-1, 1) from Knuth's multiplicative hash (TAOCP vol. 3, 6.4): integers, so exact everywhere."""
+    return ((torch.arange(size) * 2654435761) % 2**32).double() / 2**31 - 1

@@ -1,0 +1,78 @@
+"""Histograms of weights and gradients at the first and the last step of a training."""
+
+import math
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.record.pictures import HISTOGRAM_BINS, Histogram
+from harness.recording.norms import real
+
+
+_MOST_COUNTED = 2**20
+
+_NARROWEST = 1e-300
+"""Between the limits of a histogram; below it float64 has no room for bins."""
+
+
+@torch.no_grad()
+def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | None:
+    """Return limits and counts of the bins of a tensor's elements, or None if there are fewer finite ones than bins.
+
+    The limits are rounded outwards to two digits: short in a diff, and the same on every machine. If all elements are
+    alike, the limits are, too, and the first bin holds them.
+
+    Args:
+        tensor: any shape and dtype; NaN and infinity are left out, and of more than a million elements, evenly spaced
+            ones are counted.
+    """
+    flat = real(tensor, tensor.dtype).detach().flatten()
+    values = flat[:: 1 + flat.numel() // _MOST_COUNTED].cpu().double().numpy()
+    values = values[np.isfinite(values)]
+    if values.size < HISTOGRAM_BINS:
+        return None
+    low, high = _rounded(values.min(), ROUND_FLOOR), _rounded(values.max(), ROUND_CEILING)
+    if not math.isfinite(high - low):
+        return None
+    if high - low < _NARROWEST:  # all alike: ones or zeros, mostly
+        return (low, low), (len(values), *[0] * (HISTOGRAM_BINS - 1))
+    counts, _ = np.histogram(values, HISTOGRAM_BINS, (low, high))
+    return (low, high), tuple(counts.tolist())
+
+
+def _rounded(value: float, rounding: str) -> float:
+    return float(Context(prec=2, rounding=rounding).plus(Decimal(float(value))))
+
+
+_Point = tuple[int, tuple[float, float], tuple[int, ...]]
+
+
+class Distributions:
+    """Collects histograms where a step may be the first, and once more at the end."""
+
+    def __init__(self) -> None:
+        self._points: dict[str, list[_Point]] = {}
+
+    def add_first(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Take the histograms of tensors that were not seen yet."""
+        for name in tensors:
+            if f"{kind}/{name}" not in self._points:
+                self._add(f"{kind}/{name}", tensors[name], step)
+
+    def add_last(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Take the histograms of tensors at the end of a training."""
+        for name, tensor in tensors.items():
+            if all(known < step for known, _, _ in self._points.get(f"{kind}/{name}", ())):
+                self._add(f"{kind}/{name}", tensor, step)
+
+    def _add(self, name: str, tensor: Tensor, step: int) -> None:
+        points = self._points.setdefault(name, [])  # seen, even if it has too few elements for a histogram
+        if taken := histogram(tensor):
+            points.append((step, *taken))
+
+    def histograms(self) -> dict[str, Histogram]:
+        """Return all that was taken."""
+        return {name: Histogram(*zip(*points, strict=True)) for name, points in self._points.items() if points}

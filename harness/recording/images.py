@@ -1,0 +1,201 @@
+"""Small pictures for a record: images that went in, what was made of them, filters and activation maps."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.record.pictures import PICTURE_IMAGES, PICTURE_SIDE, Picture
+from harness.recording.fingerprints import tensors_in
+from harness.recording.hooks import on_output
+
+
+_MISTAKES = 3
+"""Most-confident mistakes that are kept."""
+
+_FILTERS = 64
+
+_FILTER_PIXELS = 4096
+"""Of all filters together: what a record can afford."""
+
+_LEVELS = 32
+"""Greys of an activation map: as many as one tells apart in a map, and a record half as large as with 256."""
+
+_MOST_CLASSES = 100
+"""Of a confusion matrix that is kept."""
+
+
+def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | None:
+    """Return the first images of a batch as uint8 pixels, or None if they are not small RGB or grey images.
+
+    Args:
+        images: uint8 (N, H, W, 3), or float (N, 3 or 1, H, W), which is stretched to 0 to 255.
+        labels: class of each image; those of the images kept are kept.
+        predicted: class that the model gave each image; likewise.
+    """
+    pixels_NHWC = _pixels(next(tensors_in(images), None))
+    if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > PICTURE_SIDE:
+        return None
+    count, height, width, _ = pixels_NHWC.shape
+    data = pixels_NHWC.contiguous().numpy().tobytes()
+    return Picture(data, (count, height, width), tuple(labels[:count]), tuple(predicted[:count]))
+
+
+def mistakes(images: object, true: Sequence[int], found: Sequence[int], confidence: Sequence[float]) -> Picture | None:
+    """Return the wrongly classified images of highest confidence, the surest first; None if there is none.
+
+    Args:
+        images: as for `picture`.
+        true: class of each image.
+        found: class that the model gave each image.
+        confidence: probability that it gave that class.
+    """
+    wrong = [i for i, sure in enumerate(confidence) if true[i] != found[i] and math.isfinite(sure)]
+    surest = sorted(wrong, key=lambda i: -confidence[i])[:_MISTAKES]
+    tensor = next(tensors_in(images), None)
+    if tensor is None or not surest:
+        return None
+    kept = picture(tensor[surest], [true[i] for i in surest], [found[i] for i in surest])
+    return kept and dataclasses.replace(kept, confidence=tuple(confidence[i] for i in surest))
+
+
+def confusion(true: Sequence[int], found: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Return how many images of each class (row) were given each class (column); empty for labels that count nothing.
+
+    Args:
+        true: class of each image, 0 to 99.
+        found: class that the model gave each image, likewise.
+    """
+    classes = 1 + max([*true, *found], default=-1)
+    if classes > _MOST_CLASSES or min([*true, *found], default=0) < 0:
+        return ()
+    pairs = Counter(zip(true, found, strict=True))
+    return tuple(tuple(pairs[row, column] for column in range(classes)) for row in range(classes))
+
+
+@torch.no_grad()
+def filter_picture(parameters: Iterable[Tensor]) -> Picture | None:
+    """Return the filters of the first layer that sees images: the first (N, 3 or 1, H, W) weight; zero is mid-grey.
+
+    Args:
+        parameters: of a model, in its order.
+    """
+    weights = (p for p in parameters if p.ndim == 4 and p.shape[1] in (1, 3) and p.is_floating_point())
+    first = next(weights, None)
+    if first is None or not 0 < max(first.shape[2:]) <= PICTURE_SIDE or first.numel() == 0:
+        return None
+    count = min(_FILTERS, max(1, _FILTER_PIXELS // (first.shape[2] * first.shape[3])))
+    weights_NCHW = first[:count].detach().cpu().double()
+    largest = float(weights_NCHW.abs().max())
+    return _scaled(weights_NCHW, -largest, largest, 256)
+
+
+def activation_pictures(maps: Mapping[str, Tensor]) -> dict[str, Picture]:
+    """Return activation maps as grey pictures, each from its smallest to its largest number.
+
+    Args:
+        maps: name to float64 of shape (channels, height, width); "input" is one image, the others one a channel.
+    """
+    pictures = {}
+    for name, maps_CHW in maps.items():
+        low, high = map(float, maps_CHW.aminmax())
+        image = name == "input"
+        pictures[name] = _scaled(maps_CHW[None] if image else maps_CHW[:, None], low, high, 256 if image else _LEVELS)
+    return {f"activation/{name}": kept for name, kept in pictures.items() if kept}
+
+
+def _scaled(images_NCHW: Tensor, low: float, high: float, levels: int) -> Picture | None:
+    """Return images of 3 or 1 channels with `low` black and `high` white; None if there is nothing to see."""
+    if not 0 < high - low < math.inf:
+        return None
+    shades_NCHW = ((images_NCHW - low) / (high - low) * (levels - 1)).round() / (levels - 1)
+    pixels_NCHW = (shades_NCHW * 255).round().to(torch.uint8)
+    count, _, height, width = pixels_NCHW.shape
+    pixels = pixels_NCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy().tobytes()
+    return Picture(pixels, (count, height, width), limits=(low, high))
+
+
+def class_labels(labels: object) -> list[int]:
+    """Return a batch's labels if they are one integer an image, an empty list otherwise."""
+    if isinstance(labels, list | tuple) and all(isinstance(label, int) for label in labels):
+        return [int(label) for label in labels]
+    tensor = next(tensors_in(labels), None)
+    whole = tensor is not None and tensor.ndim == 1 and not tensor.is_floating_point()
+    return tensor.tolist() if tensor is not None and whole else []
+
+
+def _pixels(images: Tensor | None) -> Tensor | None:
+    if images is None or images.ndim != 4:
+        return None
+    first = images[:PICTURE_IMAGES].detach().cpu()
+    if first.dtype == torch.uint8 and first.shape[3] == 3:
+        return first
+    if not first.is_floating_point() or first.shape[1] not in (1, 3):
+        return None
+    low, high = first.aminmax()
+    stretched_NCHW = ((first - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+    return stretched_NCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+
+
+_LAYERS = 6
+"""Convolutions whose maps are kept, spread evenly over the model, the first and the last among them."""
+
+_CHANNELS = 6
+
+_SIDE = 32
+"""Largest height and width in pixels; larger maps are averaged down."""
+
+
+class ActivationMaps:
+    """Takes the maps of the first image of a forward pass that happens anyway; nothing is computed twice.
+
+    `maps` holds float64 tensors of shape (channels, height, width) by name: "input", the image as the first
+    convolution gets it, if that is one, and the first channels of a few `nn.Conv2d`, in the order of their use. A
+    compiled model shows none.
+    """
+
+    def __init__(self) -> None:
+        self.maps: dict[str, Tensor] = {}
+        self._removers: list[Callable[[], None]] = []
+
+    def follow(self, model: nn.Module) -> None:
+        """Take the maps of the next forward pass of a model, in place of those of an earlier one."""
+        self.release()
+        self.maps = {}
+        found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+        for name, module in _spread(found):
+            self._follow(name, module)
+
+    def release(self) -> None:
+        """Remove the hooks from convolutions that no image has passed through."""
+        for remove in self._removers:
+            remove()
+        self._removers.clear()
+
+    def _follow(self, name: str, convolution: nn.Module) -> None:
+        def take(inputs: tuple[Any, ...], output: Any) -> None:
+            remove()
+            if not self.maps and inputs and inputs[0].shape[-3] in (1, 3):
+                self.maps["input"] = _first_image(inputs[0])
+            self.maps[name] = _first_image(output)
+
+        remove = on_output(convolution, take)
+        self._removers.append(remove)
+
+
+def _spread(convolutions: Sequence[Any]) -> Sequence[Any]:
+    last = len(convolutions) - 1
+    if last < _LAYERS:
+        return convolutions
+    return [convolutions[i * last // (_LAYERS - 1)] for i in range(_LAYERS)]
+
+
+def _first_image(images: Tensor) -> Tensor:
+    image_CHW = images.detach()[(0,) * (images.ndim - 3)][:_CHANNELS].cpu().double()
+    height, width = image_CHW.shape[1:]
+    return functional.adaptive_avg_pool2d(image_CHW, (min(height, _SIDE), min(width, _SIDE)))

@@ -1,0 +1,99 @@
+"""What a rerun of a training changes from outside: its seeds, its arithmetic, or something that is planted in it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from harness.record import Record
+
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from harness.recording.states import States
+
+
+class Planted(Protocol):
+    """Something that is planted in a training; a recorder tells it of everything before it measures it itself."""
+
+    def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
+        """Follow a model and an optimizer; called before the recorder hangs its own hooks on them."""
+
+    def batch(self, images: object, labels: object) -> None:
+        """Called with each batch before its fingerprint is taken."""
+
+    def end(self, record: Record) -> None:
+        """Called with what the training did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbation:
+    """How a rerun departs from the training as written; the default departs in nothing.
+
+    Args:
+        seed_shift: added to the seed.
+        threads: threads that torch computes on.
+        onednn: whether torch may use oneDNN's kernels.
+        other_layout: whether 4-D weights change their memory format (contiguous to channels last, and back).
+        jitter: seed of a random change of every weight by one unit in the last place; 0 for none.
+        plant: called as each recorder begins, with the stack that takes what ends the effect; None plants nothing.
+    """
+
+    seed_shift: int = 0
+    threads: int = 1
+    onednn: bool = True
+    other_layout: bool = False
+    jitter: int = 0
+    plant: Callable[[contextlib.ExitStack], Planted] | None = None
+
+
+_in_force = [Perturbation()]
+"""A plain list, not a context variable: loops may train in threads of their own."""
+
+
+def current() -> Perturbation:
+    """Return the perturbation in force."""
+    return _in_force[-1]
+
+
+@contextlib.contextmanager
+def perturbed(perturbation: Perturbation) -> Iterator[None]:
+    """Put a perturbation in force for a block: recorders that are entered in it follow it."""
+    _in_force.append(perturbation)
+    try:
+        yield
+    finally:
+        _in_force.pop()
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What is different when a training is run again.
+
+    Args:
+        text: that, in words.
+        perturbation: what the recorder changes.
+        environment: variables that choose other kernels; they are read when torch is imported, so such a rerun needs a
+            process of its own.
+        states: to put back into the training.
+        fault: name of the standard fault that is planted (`faults.FAULTS`); empty for none.
+    """
+
+    text: str
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    states: "States | None" = None
+    fault: str = ""
+
+
+class Reran(NamedTuple):
+    """What a training that was run again did, and whether a fault took effect in it, or why not."""
+
+    record: Record
+    outcome: tuple[bool, str]
+
+
+Rerunner = Callable[[Rerun], Reran]
+"""Runs one training again and again, in whatever process."""

@@ -1,0 +1,258 @@
+"""Turn tensors into the few numbers that a record keeps: norms, fingerprints, histograms."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.errors import RecorderError
+from harness.recipe import Precision, check_fields
+from harness.record.environment import describe
+from harness.record.pictures import Picture
+from harness.record.record import Record
+from harness.recording.determinism import deterministic
+from harness.recording.fingerprints import fingerprint, tensors_in
+from harness.recording.hooks import unwrapped
+from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
+from harness.recording.perturbation import current
+from harness.recording.precision import named_mixture, refuse_low_loss
+from harness.recording.states import States
+from harness.recording.steps import Recording
+
+
+def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | int], ...]:
+    """Return a logged value as (stream, number) pairs: one for a scalar, `name[i]` each for a list.
+
+    Raises:
+        RecorderError: it is neither a number nor a list of numbers.
+    """
+    if isinstance(value, Tensor) or hasattr(value, "__array__"):
+        value = torch.as_tensor(value).detach().tolist()
+    if isinstance(value, list | tuple):
+        return tuple(pair for i, item in enumerate(value) for pair in numbers(f"{name}[{i}]", item, method))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RecorderError.not_a_number(name=name, found=type(value).__name__, method=method)
+    return ((name, value),)
+
+
+class Recorder:
+    """Record a training loop.
+
+        with Recorder(precision="float64", seed=0) as recorder:
+            model, optimizer = build()
+            recorder.watch(model, optimizer)
+            for images, labels in batches:
+                recorder.batch(images, labels)
+                ...
+                recorder.log(loss=loss)
+        record = recorder.record
+
+    Inside the block everything random is seeded, torch computes on one thread with deterministic kernels, and
+    float64 is the default dtype (unless another precision is asked for); every global is restored at its end.
+
+    One thing it changes: float64 gradients lose what is rounding noise in them (`measure.drop_noise`) before the
+    optimizer sees it.
+
+    A step begins with `batch` (in loops that never call it, with a training forward pass) once an optimizer has
+    stepped; several batches before that are micro-batches of one step.
+
+    Args:
+        precision: float64, float32 or bfloat16.
+        seed: seed of the random generators of Python, NumPy and torch.
+        name: what the training is called in reports.
+        states: `training_regression.states()`, for a sharp comparison in low precision: states that are filled when
+            a baseline is written, and that later trainings are put back on.
+
+    Raises:
+        ArgumentError: precision, seed or name is none that a recipe could have.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Precision = "float64",
+        seed: int = 0,
+        name: str = "training",
+        states: States | None = None,
+    ) -> None:
+        check_fields("Recorder", precision=precision, seed=seed, name=name)
+        self.precision = precision
+        self.seed = seed + current().seed_shift
+        self.name = name
+        self.states = states
+        self._stack: contextlib.ExitStack | None = None
+        self._record: Record | None = None
+
+    def __enter__(self) -> Self:
+        self._stack = contextlib.ExitStack()
+        plant = current().plant
+        self._planted = plant(self._stack) if plant else None
+        self._stack.enter_context(deterministic(self.precision, self.seed))
+        self._state = Recording(self.precision, self._stack, self.states)
+        self._record = None
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        stack, self._stack = self._stack, None
+        assert stack is not None, "unreachable because __enter__ set it"
+        with stack:
+            if kind is None:
+                self._record = self._finish()
+                if self._planted:
+                    self._planted.end(self._record)
+            elif mixture := named_mixture(error, self._state.module_names(), self.precision):
+                raise mixture
+
+    @property
+    def record(self) -> Record:
+        """The record of the loop, once its block has ended.
+
+        Raises:
+            RecorderError: the block has not ended, or ended with an exception.
+        """
+        if self._record is None:
+            raise RecorderError.not_finished()
+        return self._record
+
+    def watch(self, model: nn.Module, optimizer: Optimizer | None = None, *, name: str | None = None) -> None:
+        """Record a model's tensors, and an optimizer's rates and state, from now on.
+
+        A second model with the same name and tensor names takes the first one's place, as after a resume. Without
+        a name and an optimizer (an average of the weights) it is recorded beside it.
+
+        Args:
+            model: in the recorder's precision; built inside the block, it is.
+            optimizer: an optimizer of the model's parameters.
+            name: what the names of the model's tensors start with.
+
+        Raises:
+            RecorderError: this model and optimizer are watched already.
+            RecorderError: the optimizer holds no parameter of the model.
+            PrecisionError: a weight is in another precision.
+        """
+        state = self._recording("watch")
+        optimizer = optimizer and unwrapped(optimizer)
+        if self._planted:
+            self._planted.watch(model, optimizer)  # its hooks come before ours
+        state.watch(model, optimizer, name)
+
+    def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
+        """Fingerprint what goes into the model; call it before the forward pass.
+
+        Args:
+            images: tensor or array, or lists and mappings of them; uint8 pixels are compared exactly.
+            labels: likewise; integers are compared exactly.
+            order: indices of the images in their data set, if at hand.
+
+        Raises:
+            RecorderError: there is no tensor or array in it.
+        """
+        state = self._recording("batch")
+        if self._planted:
+            self._planted.batch(images, labels)
+        state.begin_batch()
+        for name, part in (("order", order), ("labels", labels), ("images", images)):
+            if part is not None:
+                values = fingerprint(part)
+                indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
+                state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
+        state.add("data", ["batch/size"], [len(next(tensors_in(images)))])
+        if "batch" not in state.pictures and (kept := picture(images, class_labels(labels))):
+            state.pictures["batch"] = kept
+
+    def log(self, **values: object) -> None:
+        """Record numbers of this step: `recorder.log(loss=loss)`.
+
+        They belong to the evaluation if the watched model last ran in evaluation mode or without gradients.
+
+        Args:
+            **values: numbers, scalar tensors, or lists of them (one stream an element).
+
+        Raises:
+            RecorderError: a value is none of these.
+            PrecisionError: a value with gradients is in less than float64, in a float64 run.
+        """
+        state = self._recording("log")
+        if self.precision == "float64":
+            refuse_low_loss(values)
+        _log(state, "evaluation" if state.evaluating else "forward", "log", values)
+
+    def evaluation(self, **values: object) -> None:
+        """Record numbers of an evaluation after this step, whatever the model's mode; otherwise as `log`."""
+        _log(self._recording("evaluation"), "evaluation", "evaluation", values)
+
+    def keep_predictions(self, images: object, labels: object, predicted: object, *, confidence: object = None) -> None:
+        """Keep what a model made of test images, for the figures; the last call counts.
+
+        The first images are kept, the confusion matrix of all, and, with `confidence`, the surest mistakes.
+
+        Args:
+            images: as for `batch`.
+            labels: true class of each image: integers as a tensor, an array or a list.
+            predicted: predicted class of each image, likewise.
+            confidence: probability, 0 to 1, that the model gave the predicted class; likewise, floats.
+
+        Raises:
+            RecorderError: labels or predictions are not one integer an image, or confidences not one number.
+        """
+        state = self._recording("keep_predictions")
+        true, found = class_labels(labels), class_labels(predicted)
+        sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
+        lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
+        if lengths != {len(images)}:  # type: ignore[arg-type] # whatever holds images has a length
+            raise RecorderError.not_a_batch(found="a list of another length than the images", method="keep_predictions")
+        state.confusion = confusion(true, found)
+        kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
+        for name, taken in kept.items():
+            state.pictures.pop(name, None)
+            if taken:
+                state.pictures[name] = taken
+
+    def at_end(self, undo: Callable[[], None]) -> None:
+        """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
+        if self._stack is None:
+            raise RecorderError.not_recording(method="at_end")
+        self._stack.callback(undo)
+
+    def _recording(self, method: str) -> Recording:
+        if self._stack is None:
+            raise RecorderError.not_recording(method=method)
+        return self._state
+
+    def _finish(self) -> Record:
+        state = self._state
+        state.finish()
+        parameters = (parameter for watched in state.watched for parameter in watched.parameters().values())
+        device = next((parameter.device.type for parameter in parameters), "cpu")
+        return Record(
+            name=self.name,
+            precision=self.precision,
+            seed=self.seed,
+            device=device,
+            recipe={},
+            data={},
+            environment=describe(device),
+            structure=state.structure,
+            streams=state.tape.streams(),
+            pictures=state.pictures | activation_pictures(state.activations.maps) | _filters(state),
+            histograms=state.distributions.histograms(),
+            confusion=state.confusion,
+            seconds=time.perf_counter() - self._started,
+        )
+
+
+def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -> None:
+    prefix = "evaluation/" if stage == "evaluation" else ""
+    pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
+    state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
+
+
+def _filters(state: Recording) -> dict[str, Picture]:
+    pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
+    first = next(filter(None, pictures), None)
+    return {"filters": first} if first else {}

@@ -1,0 +1,28 @@
+"""Gradients that are zero but for rounding: float64 trainings go on without that noise."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+_NOISE = 1e-12
+
+
+@torch.no_grad()
+def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
+    """Set to zero, in place, what is rounding noise in float64 gradients.
+
+    The gradient of a bias in front of BatchNorm, or of attention's keys, is zero but for rounding. Adam divides by its
+    size and makes a step of it, another one on every machine. Measured behind BatchNorm: up to 3e-14 of the largest
+    gradient's norm. Entries below 1e-12 of it count as noise.
+
+    Args:
+        gradients: float64, any shapes; sparse and complex ones are left alone.
+        largest: the largest norm among the gradients of the whole model.
+    """
+    if math.isfinite(largest):
+        for gradient in gradients:
+            if not (gradient.is_sparse or gradient.is_complex()):
+                gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))

@@ -1,0 +1,161 @@
+"""What a training holds between two steps, kept every few steps: a run elsewhere is put back on it."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from harness.errors import StatesError
+from harness.record.matching import matched
+
+
+STATES_BYTES = 2_000_000
+"""Most bytes that a training's states may take, so that they can be committed."""
+
+_LEAST_SHARE = 1e-3
+"""A tensor counts as no smaller than this share of the largest of its kind: a fresh bias is zero but for rounding."""
+
+Arrays = Mapping[str, Tensor]
+"""A state: stream name of each weight, buffer and optimizer tensor (`weight/conv.weight`) to its value."""
+
+
+class States:
+    """States of a training, by the step that begins with them.
+
+    Low-precision trainings part exponentially on other machines. From a state of the baseline to the next one they
+    stay close, so each such segment can be judged sharply ("multiple shooting").
+
+    An empty object is filled by the recorder that is given it: every step, then every second, every fourth and so on,
+    as `STATES_BYTES` allows. A filled one is put back into the training at its steps.
+
+    Args:
+        kept: step to state; empty to collect.
+    """
+
+    def __init__(self, kept: Mapping[int, Arrays] | None = None) -> None:
+        self._kept: dict[int, Arrays] = dict(kept or {})
+        self._every = 1
+        self.collects = not self._kept
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps that begin with a kept state, ascending."""
+        return tuple(sorted(self._kept))
+
+    def keep(self, step: int, tensors: Arrays) -> None:
+        """Keep copies of tensors as the state that a step begins with, and thin out what grows too large."""
+        if step % self._every or not self.collects:
+            return
+        self._kept[step] = {name: _copy(tensor) for name, tensor in _storable(tensors).items()}
+        while self._kept and self._bytes() > STATES_BYTES:
+            self._every *= 2
+            self._kept = {} if len(self._kept) == 1 else {n: s for n, s in self._kept.items() if n % self._every == 0}
+            self.collects = bool(self._kept)  # one state alone is too large: keep none at all
+
+    def _bytes(self) -> int:
+        return sum(tensor.nbytes for state in self._kept.values() for tensor in state.values())
+
+    @torch.no_grad()
+    def put_back(self, step: int, tensors: Arrays, jitter: int = 0, *, reach: float = math.inf) -> dict[str, float]:
+        """Give a training's tensors the values kept at a step, and return how far each was from them.
+
+        Renamed tensors are matched by shape and order. A distance is the norm of the difference over the norm of the
+        kept value; a tensor that the training lacks, or has in another shape, or whose kind was all zero, is at a
+        distance of 1.
+
+        Args:
+            step: that is about to begin.
+            tensors: the training's own.
+            jitter: seed of a random change of the values by one unit in the last place; 0 for none.
+            reach: tensors that are farther away than this stay where they are.
+        """
+        kept, tensors = self._kept.get(step, {}), _storable(tensors)
+        names = matched(_shapes(kept), _shapes(tensors))
+        kept = {names.get(name, name): value for name, value in kept.items()}
+        sizes = _sizes(kept)
+        distances = {name: _distance(tensors.get(name), value, sizes[name]) for name, value in kept.items()}
+        for name, value in kept.items():
+            fits = name in tensors and tensors[name].shape == value.shape
+            if fits and not distances[name] > reach:
+                tensors[name].copy_(_jittered(value, jitter + step) if jitter else value)
+        return distances
+
+    def to_bytes(self) -> bytes:
+        """Return the states in the safetensors format: numbers and names, nothing that runs."""
+        from safetensors.torch import save
+
+        return save({f"{n}/{name}": tensor for n, state in self._kept.items() for name, tensor in state.items()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            StatesError: it is not such a file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        kept: dict[int, dict[str, Tensor]] = {}
+        try:
+            for key, tensor in load(data).items():
+                step, _, name = key.partition("/")
+                kept.setdefault(int(step), {})[name] = tensor
+        except (SafetensorError, ValueError, KeyError) as error:  # a KeyError is a number format that torch lacks
+            raise StatesError.of(error) from error
+        return cls(kept)
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the states."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def _storable(tensors: Arrays) -> dict[str, Tensor]:
+    """Return views of dense tensors as real numbers, past autograd's bookkeeping: a graph may hold them."""
+    dense = {name: tensor.data for name, tensor in tensors.items() if tensor.layout is torch.strided}
+    return {name: torch.view_as_real(t) if t.is_complex() else t for name, t in dense.items()}
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _kind(name: str) -> str:
+    parts = name.split("/")
+    return f"{parts[0]}/{parts[-1]}" if parts[0] == "optimizer" else parts[0]
+
+
+def _shapes(tensors: Arrays) -> dict[str, list[int]]:
+    return {name: list(tensors[name].shape) for name in sorted(tensors)}  # as they come from a file
+
+
+def _sizes(kept: Arrays) -> dict[str, float]:
+    """Return the norm of each tensor, or a small share of the largest of its kind if that is more."""
+    norms = {name: float(torch.linalg.vector_norm(value.double())) for name, value in kept.items()}
+    largest: dict[str, float] = {}
+    for name, norm in norms.items():
+        largest[_kind(name)] = max(largest.get(_kind(name), 0.0), norm)
+    return {name: max(norm, _LEAST_SHARE * largest[_kind(name)]) for name, norm in norms.items()}
+
+
+def _distance(own: Tensor | None, kept: Tensor, size: float) -> float:
+    if own is None or own.shape != kept.shape:
+        return 1.0
+    difference = float(torch.linalg.vector_norm(own.cpu().double() - kept.double()))
+    return difference / size if size else float(difference != 0)
+
+
+def _jittered(value: Tensor, seed: int) -> Tensor:
+    """Return each number moved to one of its two neighbours, at random; integers and zeros as they are.
+
+    Zeros are exact on every machine, and Adam takes roots of some: below zero lies NaN.
+    """
+    if not value.is_floating_point() or value.element_size() == 1:  # float8 has no neighbours in torch
+        return value
+    up = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+    infinite = torch.full_like(value, torch.inf)
+    return torch.where(value == 0, value, torch.nextafter(value, torch.where(up, infinite, -infinite)))

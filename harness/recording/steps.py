@@ -1,0 +1,233 @@
+"""The state of one recorded block: where in the training it is, and what has been recorded so far."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from harness.errors import RecorderError
+from harness.recipe import Precision
+from harness.record.pictures import Picture
+from harness.record.streams import Value
+from harness.recording.determinism import swap_layout
+from harness.recording.histograms import Distributions
+from harness.recording.hooks import on_forward, on_step
+from harness.recording.images import ActivationMaps
+from harness.recording.perturbation import current
+from harness.recording.precision import module_names, refuse_low_precision
+from harness.recording.states import States
+from harness.recording.streams import Tape
+from harness.recording.watched import Watched
+
+
+_ELSEWHERE = 1e-2
+"""Distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
+4e-3 in bfloat16."""
+
+
+class Recording:
+    """Follows models and optimizers from step to step.
+
+    Args:
+        precision: what weights must be in.
+        stack: takes what removes the hooks.
+        states: states to fill, or to put back into the training.
+    """
+
+    def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
+        self.tape = Tape()
+        self.watched: list[Watched] = []
+        self.structure: dict[str, dict[str, Any]] = {}
+        self.pictures: dict[str, Picture] = {}
+        self.confusion: tuple[tuple[int, ...], ...] = ()
+        self.activations = ActivationMaps()
+        self.distributions = Distributions()
+        self.evaluating = False
+        self._precision = precision
+        self._stack = stack
+        stack.callback(self.activations.release)
+        self._states = states
+        self._met = -1
+        self._left: Set[str] = set()
+        self._looked = (-1, 0)
+        self._first_step = stack.enter_context(contextlib.ExitStack())
+        self._step = self._optimizer_steps = 0
+        self._settled = self._midway = self._has_batches = False
+
+    def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
+        """Follow a model and an optimizer; see `Recorder.watch`."""
+        watched = next((watched for watched in self.watched if watched.model is model), None)
+        if watched and (optimizer is None or optimizer in watched.optimizers):
+            raise RecorderError.watched_twice()
+        if watched is None:
+            watched = self._add(model, optimizer, name)
+            self._stack.callback(on_forward(model, self._on_forward))
+            if self._precision == "float64":
+                self._first_step.callback(refuse_low_precision(model, module_names(model, watched.prefix)))
+        if optimizer is not None:
+            watched.add_optimizer(optimizer)
+            self._stack.callback(self._follow(watched, optimizer))
+
+    def begin_batch(self) -> None:
+        """Begin a step if an optimizer has stepped since the last one began."""
+        self._has_batches = True
+        self.evaluating = False
+        self._begin_step()
+
+    def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
+        """Record values of the present step; an evaluation's come after what the step left behind."""
+        if stage == "evaluation":
+            self._settle()
+        self.tape.add(stage, names, self._step, values)
+
+    def module_names(self) -> dict[int, str]:
+        """Return the names of all modules of the watched models, by id."""
+        names = (module_names(watched.model, watched.prefix) for watched in self.watched)
+        return {key: name for each in names for key, name in each.items()}
+
+    def finish(self) -> None:
+        """Record what the last step left behind, and check that there is something to compare.
+
+        Raises:
+            RecorderError: no model was watched.
+            RecorderError: no watched optimizer took a step.
+            RecorderError: nothing was logged.
+        """
+        self._settle()
+        self._open()
+        if self._states is not None:
+            self._states.collects = False  # from now on they are put back
+        if not self.watched:
+            raise RecorderError.nothing_watched()
+        if not self.tape.has("update"):
+            raise RecorderError.never_stepped()
+        if not (self.tape.has("forward") or self.tape.has("evaluation")):
+            raise RecorderError.no_loss(steps=self._step + 1)
+        for watched in self.trained():
+            self.distributions.add_last("weight", watched.parameters(), self._step + 1)
+            self.distributions.add_last("gradient", watched.last_gradients(), self._step)
+
+    def trained(self) -> Iterator[Watched]:
+        """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
+        yield from (each for each in self.watched if each.optimizers and each.opened and not each.replaced)
+
+    def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
+        if current().other_layout:
+            swap_layout(model)
+        watched = Watched(model, f"{name}." if name else "", self._precision)
+        present = [other for other in self.watched if not other.replaced]
+        if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
+            self._settle()  # what the step left behind is the former model's
+            watched.take_over(former)
+        elif watched.prefix in {other.prefix for other in present}:
+            watched.prefix = f"model{len(self.watched) + 1}."
+        self.watched.append(watched)
+        return watched
+
+    def _follow(self, watched: Watched, optimizer: Optimizer) -> Callable[[], None]:
+        def before() -> None:
+            if watched.replaced:
+                raise RecorderError.same_names(step=self._step)
+            self.evaluating = False  # whoever steps is training, in whatever mode
+            self._open()
+            watched.record_rates(self.tape, self._step, optimizer)
+
+        def gradients() -> None:
+            watched.record_gradients(self.tape, self._step, optimizer)
+            self.distributions.add_first("gradient", watched.last_gradients(), self._step)
+
+        def after() -> None:
+            watched.end_step(optimizer)
+            self._optimizer_steps += 1
+            self._midway = False
+            self._first_step.close()
+
+        return on_step(optimizer, before, gradients, after)
+
+    def _on_forward(self, model: nn.Module) -> None:
+        trains = model.training and torch.is_grad_enabled()
+        if trains and not self._has_batches:
+            self._begin_step()
+        self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
+        self.evaluating = not self._midway
+        if self.evaluating:
+            self._settle()
+            self._look(model)
+        if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
+            self._open()
+
+    def _look(self, model: nn.Module) -> None:
+        """Keep activation maps of the first image of an evaluation, of the first model that is trained."""
+        place = self._step, self._optimizer_steps
+        subject = next(self.trained(), None)
+        if subject and subject.model is model and self._looked != place:
+            self._looked = place
+            self.activations.follow(model)
+
+    def _begin_step(self) -> None:
+        if self._optimizer_steps:
+            self._settle()
+            self._step += 1
+            self._optimizer_steps = 0
+            self._settled = False
+            for watched in self.watched:
+                watched.forget_gradients()
+        self._open()
+        if self._states is not None and self._met != self._step:
+            self._met = self._step
+            self._meet(self._states)
+
+    def _open(self) -> None:
+        """Record the start of models that take part for the first time."""
+        for watched in self.watched:
+            if not (watched.opened or watched.lazy):
+                self.structure |= watched.structure()
+                watched.record_init(self.tape, self._step)
+                if watched.optimizers:
+                    self.distributions.add_first("weight", watched.parameters(), self._step)
+
+    def _meet(self, states: States) -> None:
+        """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.
+
+        What was initialised otherwise stays so until the second state: only the losses tell whether it matters.
+        """
+        present = [watched for watched in self.watched if watched.opened and not watched.replaced]
+        tensors = {name: tensor for watched in present for name, tensor in watched.state().items()}
+        if states.collects:
+            states.keep(self._step, tensors)
+        elif self._step in states.steps:
+            self._put_back(states, tensors)
+            for watched in present:
+                watched.restart()
+
+    def _put_back(self, states: States, tensors: Mapping[str, Tensor]) -> None:
+        first = not self._step
+        distances = states.put_back(self._step, tensors, current().jitter, reach=_ELSEWHERE if first else math.inf)
+        self._record_distances(distances, set(distances) if first else self._left)
+        self._left = {name for name, distance in distances.items() if first and distance > _ELSEWHERE}
+
+    def _record_distances(self, distances: Mapping[str, float], initial: Set[str]) -> None:
+        """Record distances from a state: what was left where it started is still at its initial distance."""
+        starts = {f"distance/init/{name.partition('/')[2]}": distances[name] for name in distances if name in initial}
+        ends = {f"distance/{name}": distances[name] for name in distances if name not in initial}
+        self.tape.add("init", list(starts), max(0, self._step - 1), list(starts.values()))
+        self.tape.add("state", list(ends), self._step - 1, list(ends.values()))
+
+    def _settle(self) -> None:
+        """Record what the step left behind, once, as soon as something else begins."""
+        if self._optimizer_steps and not self._settled:
+            self._settled = True
+            self.tape.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
+            for watched in self.watched:
+                if watched.started and not watched.replaced:
+                    watched.record_state(self.tape, self._step)
+
+
+def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:
+    """Tell whether a model takes the place of a former one: the same tensors, and the same name or none to tell by."""
+    same_place = former.prefix == watched.prefix if name else optimizer is not None and bool(former.optimizers)
+    return same_place and watched.tensor_names() == former.tensor_names()

@@ -1,0 +1,35 @@
+"""Collect values step by step; hand them out as streams."""
+
+from collections.abc import Sequence
+
+from harness.record.streams import STAGES, Stream, Value
+
+
+class Tape:
+    """Rows of values as a run produces them: one row holds several streams' values of one step."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, tuple[str, ...]], list[tuple[int, Sequence[Value]]]] = {}
+
+    def add(self, stage: str, names: Sequence[str], step: int, values: Sequence[Value]) -> None:
+        """Append one value each to the streams `names` of a stage."""
+        if names:
+            self._rows.setdefault((stage, tuple(names)), []).append((step, values))
+
+    def has(self, stage: str) -> bool:
+        """Tell whether anything was added in a stage."""
+        return any(recorded == stage for recorded, _ in self._rows)
+
+    def streams(self) -> dict[str, Stream]:
+        """Return all streams, by stage in causal order, then as they first came."""
+        points: dict[str, tuple[str, list[tuple[int, Value]]]] = {}
+        for (stage, names), rows in sorted(self._rows.items(), key=lambda item: STAGES.index(item[0][0])):
+            for column, name in enumerate(names):
+                _, series = points.setdefault(name, (stage, []))
+                series.extend((step, values[column]) for step, values in rows)
+        return {name: _stream(stage, series) for name, (stage, series) in points.items()}
+
+
+def _stream(stage: str, series: list[tuple[int, Value]]) -> Stream:
+    ordered = sorted(series, key=lambda point: point[0])
+    return Stream(stage, tuple(step for step, _ in ordered), tuple(value for _, value in ordered))

@@ -1,0 +1,219 @@
+"""One watched model and its optimizers: what to measure of them, and under which names."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
+
+from harness.errors import PrecisionError, RecorderError
+from harness.recipe import Precision
+from harness.recording.norms import norms
+from harness.recording.rounding_noise import drop_noise
+from harness.recording.streams import Tape
+
+
+_DTYPES: dict[Precision, torch.dtype | None] = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": None,  # weights may be float32 under autocast, or bfloat16
+}
+
+
+class Watched:
+    """A model, its optimizers, and a copy of its weights at the end of the last step.
+
+    Args:
+        model: the model.
+        prefix: what its tensors' names start with; empty for the first model.
+        precision: what its weights must be in.
+
+    Raises:
+        PrecisionError: a weight is in another precision; names the tensor.
+    """
+
+    def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
+        self.model = model
+        self.prefix = prefix
+        self._precision = precision
+        self.optimizers: list[Optimizer] = []
+        self.replaced = False
+        self.opened = False
+        self._previous: dict[str, Tensor] = {}
+        self._largest = (-1, 0.0)
+        self._gradients: dict[str, tuple[Tensor, int]] = {}
+        self._stepping: set[int] = set()
+        self._known: dict[str, Tensor] = {}
+        self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
+        self._check_precision()
+
+    def _check_precision(self) -> None:
+        dtype, precision = _DTYPES[self._precision], self._precision
+        for name, parameter in self.parameters().items():
+            known = not is_lazy(parameter) and parameter.is_floating_point()
+            if dtype and known and parameter.dtype != dtype:
+                found = str(parameter.dtype).removeprefix("torch.")
+                raise PrecisionError.dtype(tensor=name, found=found, precision=precision)
+
+    def add_optimizer(self, optimizer: Optimizer) -> None:
+        """Take an optimizer of this model.
+
+        Raises:
+            RecorderError: it holds none of the model's parameters.
+        """
+        own = {id(parameter) for parameter in self.model.parameters()}
+        if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
+            raise RecorderError.foreign_optimizer()
+        self.optimizers.append(optimizer)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the parameters by prefixed name."""
+        return {self.prefix + name: parameter for name, parameter in self.model.named_parameters()}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Return the buffers (BatchNorm's state, say) by prefixed name."""
+        return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
+
+    def tensor_names(self) -> list[str]:
+        """Return the names of the parameters without the prefix."""
+        return [name for name, _ in self.model.named_parameters()]
+
+    def structure(self) -> dict[str, dict[str, Any]]:
+        """Return shape, dtype, requires_grad and parameter group of every tensor."""
+        self._known = self.parameters()
+        groups = self._groups(self.optimizers)
+        labels = {name: label for label, group in groups for name in self._names(group["params"])}
+        tensors = {**self.parameters(), **self.buffers()}
+        return {
+            name: {
+                "shape": list(tensor.shape),
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+                "requires_grad": tensor.requires_grad,
+                "group": labels.get(name),
+            }
+            for name, tensor in tensors.items()
+        }
+
+    @property
+    def lazy(self) -> bool:
+        """Whether a tensor has no shape yet, before the first forward pass of a lazy module."""
+        return any(map(is_lazy, [*self.model.parameters(), *self.model.buffers()]))
+
+    @property
+    def started(self) -> bool:
+        """Whether there are earlier weights to hold the present ones against."""
+        return bool(self._previous)
+
+    def take_over(self, former: "Watched") -> None:
+        """Go on where a former model of the same tensors stopped, as after a resume."""
+        self.prefix = former.prefix
+        former.replaced = True
+        self._previous = former._previous
+
+    @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
+    def record_init(self, tape: Tape, step: int) -> None:
+        """Record the weights and buffers that the run starts from."""
+        tensors = {**self.parameters(), **self.buffers()}
+        tape.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
+        if not self._previous:
+            self.restart()
+        self.opened = True
+
+    def record_gradients(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
+        """Record the gradients that an optimizer is about to use, in float64 without what is rounding noise in them.
+
+        Of a closure that is called several times in a step, the first gradients are recorded.
+        """
+        names = self._names(p for group in optimizer.param_groups for p in group["params"])
+        gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
+        if self._precision == "float64":
+            drop_noise(gradients.values(), self._largest_gradient(step))
+        self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
+        if id(optimizer) not in self._stepping:
+            self._stepping.add(id(optimizer))
+            streams = [f"gradient/{name}" for name in gradients]
+            self._add_once(tape, "backward", streams, step, norms(gradients.values()))
+
+    def last_gradients(self) -> dict[str, Tensor]:
+        """Return the gradients that the optimizers used last, without those that were overwritten since."""
+        return {name: tensor for name, (tensor, version) in self._gradients.items() if tensor._version == version}
+
+    def forget_gradients(self) -> None:
+        """Free the gradients of the step that is over: they are the largest thing that is held on to."""
+        self._gradients.clear()
+
+    def _largest_gradient(self, step: int) -> float:
+        """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
+        values = norms(p.grad for p in self._known.values() if p.grad is not None)
+        known = self._largest[1] if self._largest[0] == step else 0.0
+        self._largest = (step, max([known, *values]))
+        return self._largest[1]
+
+    def end_step(self, optimizer: Optimizer) -> None:
+        """Note that an optimizer's step is done."""
+        self._stepping.discard(id(optimizer))
+
+    def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
+        """Record the learning rate in effect of each parameter group."""
+        self._known = self.parameters()  # some may have joined since the last step
+        rates = {label: float(group["lr"]) for label, group in self._groups([optimizer])}
+        self._add_once(tape, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
+
+    def _add_once(self, tape: Tape, stage: str, names: list[str], step: int, values: list[float]) -> None:
+        """Add a row unless it is the step's last one again: of an optimizer that steps twice, the count tells."""
+        row = (step, names, values)
+        if self._rows.get(stage) != row:
+            self._rows[stage] = row
+            tape.add(stage, names, step, values)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def record_state(self, tape: Tape, step: int) -> None:
+        """Record what the step left behind: updates, weights, buffers, optimizer state."""
+        state = self.state()
+        updates = self._updates() if self.optimizers else []  # an average has no updates of its own
+        values = norms([*updates, *state.values()])
+        if updates:
+            tape.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
+            torch._foreach_copy_(updates, list(self._known.values()))
+        tape.add("state", list(state), step, values[len(updates) :])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights, buffers and optimizer state by stream name."""
+        self._known = self.parameters()
+        state = {f"weight/{name}": parameter for name, parameter in self._known.items()}
+        state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
+        return state | dict(self._optimizer_state())
+
+    def restart(self) -> None:
+        """Count updates from the present weights on."""
+        self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
+
+    def _updates(self) -> list[Tensor]:
+        """Turn the copies of the weights into updates; the caller turns them into copies again."""
+        for name, parameter in self._known.items():  # one that was added or resized since starts from zero
+            if name not in self._previous or self._previous[name].shape != parameter.shape:
+                self._previous[name] = torch.zeros_like(parameter)
+        previous = [self._previous[name] for name in self._known]
+        torch._foreach_sub_(previous, list(self._known.values()))
+        return previous
+
+    def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
+        for optimizer in self.optimizers:
+            for name, parameter in self._names(optimizer.state).items():
+                for key, value in optimizer.state[parameter].items():
+                    if isinstance(value, Tensor) and key != "step":
+                        yield f"optimizer/{name}/{key}", value
+
+    def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                yield next(iter(self._names(group["params"])), f"{self.prefix}none"), group
+
+    def _names(self, parameters: Iterable[Tensor]) -> dict[str, Tensor]:
+        """Return those of some parameters that are the model's, by name, in the model's order."""
+        wanted = {id(parameter) for parameter in parameters}
+        return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}

@@ -1,0 +1,239 @@
+"""What a check found of a training, in words: a comparison, several seeds, planted faults."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+
+from harness.baselines.origin import ABOUT
+from harness.comparing.comparison import Comparison
+from harness.comparing.deviations import Deviation
+from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
+from harness.comparing.thresholds import IN_EVENT_FILES
+from harness.faults.power import Mutant, Power
+from harness.record.environment import in_words
+from harness.record.record import Record
+from harness.report.words import commit_text, count, number, stream_text, title
+
+
+_LATER = 2
+"""Later divergences that a failure lists."""
+
+_DIFFERS = "training differs from its baseline "
+
+
+def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str, chosen: str = "") -> str:
+    """Word a comparison whose verdict is different.
+
+    Args:
+        comparison: with at least one deviation.
+        test: pytest's id of the test.
+        look: files and folders worth opening.
+        accept: the one command that makes the present run the baseline.
+        chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
+
+    Returns:
+        A headline that names step, stage and stream, and labelled lines below it. Drift within what another
+        environment explains has no such place; its headline is the note on it.
+    """
+    first = comparison.deviations[0] if comparison.deviations else None
+    rows = [
+        ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
+        ("first", _numbers(first) if first else ""),
+        ("threshold", _threshold(first, comparison) if first else ""),
+        ("then", _then(comparison) if first else ""),
+        ("grows", _grows(comparison)),
+        ("baseline", chosen),
+        ("unchanged", ", ".join(comparison.unchanged)),
+        ("changed", _changed(comparison)),
+        ("made", _made(comparison.baseline)),
+        ("renamed", _renamed(comparison)),
+        *(("look", place) for place in look),
+        ("accept", accept),
+    ]
+    headline = _headline(first) if first else note(comparison)
+    return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
+
+
+def _headline(first: Deviation) -> str:
+    since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
+    return f"{_DIFFERS}{since}: {first.stage}, {stream_text(first.stream)}"
+
+
+def _numbers(first: Deviation) -> str:
+    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    threshold = f"{first.threshold:.1e}".replace(".0e", "e")
+    return text + (f"   ({first.size:.1e}, threshold {threshold})" if first.size < math.inf else "")
+
+
+def _threshold(first: Deviation, comparison: Comparison) -> str:
+    """Say where a threshold comes from that is not the usual one."""
+    if comparison.record.precision.endswith(IN_EVENT_FILES):
+        return "event files keep float32, which rounds by up to 1.2e-07"
+    calibration, measured = comparison.baseline.calibration, first.limit.measured
+    if calibration is None or measured is None:
+        return ""
+    place = f"{number(first.limit.place, 'step')} after a stored state"
+    return f"{calibration.margin:g} x {measured:.1e}, the largest {place} with {', '.join(calibration.variants)}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _then(comparison: Comparison) -> str:
+    """Name the first divergences of later stages, and count."""
+    later: dict[str, Deviation] = {}
+    for deviation in comparison.deviations[1:]:
+        if deviation.stage != comparison.deviations[0].stage:
+            later.setdefault(deviation.stage, deviation)
+    texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
+    streams = len(comparison.streams & {deviation.stream for deviation in comparison.deviations})
+    values = f"{count(len(comparison.deviations))} of {count(comparison.num_values)} values"
+    return "; ".join([*texts, f"{values} in {streams} of {len(comparison.streams)} streams"])
+
+
+def _grows(comparison: Comparison) -> str:
+    """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
+    points = [f"{size:.1e} at step {step}" for step, size in comparison.growth]
+    return ", ".join(points) if len(points) > 1 else ""
+
+
+def _renamed(comparison: Comparison) -> str:
+    return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
+
+
+def _changed(comparison: Comparison) -> str:
+    recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
+    around = in_words(comparison.environment + _sources(comparison))
+    return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
+
+
+def _sources(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
+    """Return what else differs of where both come from, as far as both say it."""
+    before, now = ({**about, "commit": commit_text(about)} for about in _abouts(comparison))
+    names = [name for name in now if before.get(name) and now[name] and name not in (*ABOUT, "dirty")]
+    return tuple((name, before[name], now[name]) for name in names if before[name] != now[name])
+
+
+def _abouts(comparison: Comparison) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    return comparison.baseline.provenance, comparison.record.provenance
+
+
+def _made(baseline: Record) -> str:
+    """Say when, from which sources and why a baseline was made."""
+    about = baseline.provenance
+    commit = f"at commit {commit_text(about)}" if "commit" in about else ""
+    return ", ".join(filter(None, [about.get("made"), commit, about.get("reason")]))
+
+
+def difference(comparison: Comparison) -> str:
+    """Word in a line how a record differs from its baseline, for a table."""
+    if not comparison.deviations:
+        return note(comparison)
+    first = comparison.deviations[0]
+    return f"{_headline(first).removeprefix(_DIFFERS)}; {_numbers(first)}; {_then(comparison)}"
+
+
+def note(comparison: Comparison, *, chosen: str = "") -> str:
+    """Word a comparison that passed: its verdict, largest deviation and renamed tensors.
+
+    Args:
+        comparison: of any verdict.
+        chosen: as for `failure`.
+    """
+    moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
+    largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
+    names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
+    baseline = chosen and f"; baseline {chosen}"
+    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}{baseline}"
+
+
+def calibration_note(record: Record) -> str:
+    """Word what the thresholds of a low-precision baseline come from."""
+    calibration = record.calibration
+    assert calibration is not None, "the caller's condition"
+    largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
+    return (
+        f"{title(record)}: {number(len(calibration.steps), 'state')} stored, thresholds {calibration.margin:g} x the "
+        f"largest deviation ({largest:.1e}) with {', '.join(calibration.variants)}"
+    )
+
+
+_COLUMNS = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
+
+
+def equivalence_text(equivalence: Equivalence) -> str:
+    """Word a training's seeds held against its baseline's, whatever the verdict.
+
+    Returns:
+        A headline, a table with a line a metric, and labelled lines on test and margins.
+    """
+    rows = [_COLUMNS, *(_cells(shift) for shift in equivalence.shifts)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [
+        "  ".join(["", name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:-1]), verdict])
+        for name, *numbers, verdict in rows
+    ]
+    return "\n".join([_equivalence_headline(equivalence), *table, *_stated_test(equivalence)])
+
+
+def _equivalence_headline(equivalence: Equivalence) -> str:
+    shifted: dict[str, list[str]] = {}
+    for shift in equivalence.shifts:
+        shifted.setdefault(shift.verdict, []).append(stream_text(shift.metric))
+    order = ("worse", "different", "better", "inconclusive")
+    found = [f"{verdict} in {', '.join(shifted[verdict])}" for verdict in order if verdict in shifted]
+    rest = "; ".join(found) or "every metric stays within its margin"
+    return f"{equivalence.verdict} after {equivalence.seeds} of {equivalence.planned} paired seeds: {rest}"
+
+
+def _cells(shift: Shift) -> list[str]:
+    means = [f"{shift.former:.4g}", f"{shift.present:.4g}", f"{shift.difference:+.2g}"]
+    reaches = [f"+-{reach:.2g}" for reach in (shift.reach, shift.corrected_reach)]
+    return [stream_text(shift.metric), *means, *reaches, f"{shift.margin:.2g}", shift.verdict]
+
+
+def _stated_test(equivalence: Equivalence) -> list[str]:
+    error, least, metrics = f"{100 * ALPHA:g} %", f"{100 * MARGIN_SHARE:g} %", len(equivalence.shifts)
+    return [
+        f"  test    paired t at each seed from the third, error spent over {equivalence.planned}: interval, TOST at "
+        f"{error}; corrected, {error} over {metrics} metrics",
+        f"  margin  where none is given, {MARGIN_DEVIATIONS:g} standard deviations of the baseline's seeds, at least "
+        f"{least} of their mean",
+    ]
+
+
+def power_text(power: Power, test: str) -> str:
+    """Word how a training fares under the standard faults.
+
+    Args:
+        power: the training's.
+        test: pytest's id of its test.
+
+    Returns:
+        A headline with the score, and a line a fault: where it was caught, that it escaped, or why it was not planted.
+    """
+    planted, caught = len(power.planted), len(power.caught)
+    headline = f"gate power {power.score:.2f}: {caught} of {number(planted, 'planted fault')} caught"
+    width = max(len(mutant.fault) for mutant in power.mutants)
+    lines = [f"  {mutant.fault:<{width}}  {_fate(mutant)}" for mutant in sorted(power.mutants, key=_rank)]
+    return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
+
+
+def _rank(mutant: Mutant) -> int:
+    """Escapes come first, what was not planted last."""
+    return 2 if not mutant.planted else int(mutant.caught)
+
+
+def _fate(mutant: Mutant) -> str:
+    if not mutant.planted:
+        return f"not planted: {mutant.reason}"
+    if mutant.divergence is None:
+        return f"caught: {mutant.reason}" if mutant.caught else "ESCAPED: it moved nothing beyond the threshold"
+    step, stage, stream = mutant.divergence
+    place = f"step {step}, {stage}, {stream_text(stream)}"
+    return f"caught at {place}" if mutant.caught else f"ESCAPED as drift: {place}"

@@ -1,0 +1,178 @@
+"""A finding: what one check found, as plain data that every form of the report is made from.
+
+These types are the form that `results.json` has, and its schema is derived from them (`json_form.schema`).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal, cast
+
+from msgspec import Meta, Struct
+
+
+Number = float | Literal["nan", "inf", "-inf"]
+"""A finite number, or a name of what JSON has no number for. `float()` reads both."""
+
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+"""Whole numbers that are exact as floating-point numbers, too, which charts are drawn with."""
+
+Verdict = Literal["same", "drift", "different", "error", "equivalent", "worse", "inconclusive", "caught", "escaped"]
+"""The comparison's, or "error"; of several seeds, theirs; of planted faults, whether any escaped."""
+
+
+class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something around the training, or in its recipe, that is not as it was; as text."""
+
+    name: str
+    before: str
+    now: str
+
+
+class First(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a training first leaves its baseline."""
+
+    step: Count
+    stage: str
+    stream: str
+    baseline: str
+    value: str
+    size: Number
+    threshold: float
+
+
+class Curve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One stream of a training and of its baseline; long ones are thinned, extremes stay."""
+
+    stream: str
+    stage: str
+    baseline_steps: list[Count]
+    baseline: list[Number]
+    steps: list[Count]
+    values: list[Number]
+
+    def __post_init__(self) -> None:
+        _require_parallel(self.baseline_steps, self.baseline)
+        _require_parallel(self.steps, self.values)
+
+
+class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The deviation of each step that comes closest to its threshold, or exceeds it most."""
+
+    steps: list[Count]
+    sizes: list[Number]
+    thresholds: list[float]
+
+    def __post_init__(self) -> None:
+        _require_parallel(self.steps, self.sizes, self.thresholds)
+
+
+class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="training"):
+    """A training held against its baseline."""
+
+    name: str
+    data: str
+    precision: str
+    device: str
+    steps: Count
+    first: First | None
+    largest: Number
+    num_deviations: Count
+    num_values: Count
+    num_streams: Count
+    unchanged: list[str]
+    renamed: list[Change]
+    environment: list[Change]
+    recipe: list[Change]
+    curves: list[Curve]
+    profile: Profile
+
+
+class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="figure"):
+    """A figure held against its baseline, in grey levels; pictures are paths below the folder of the results."""
+
+    rms: Number | None
+    tolerance: float
+    baseline: str
+    result: str
+
+
+class Seeds(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="equivalence"):
+    """A training judged by several seeds."""
+
+
+class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="power"):
+    """Standard faults planted in a training: how many, how many the gate caught, the names of those that escaped."""
+
+    planted: Count
+    caught: Count
+    escaped: list[str]
+
+
+class Trouble(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="error"):
+    """Nothing to compare: a baseline that is missing or broken, say."""
+
+
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one check found.
+
+    Args:
+        test: pytest's id of the test.
+        name: tells several checks of one test apart.
+        file: of the test, relative to the repository.
+        line: of the test, 1-based.
+        verdict: what was found.
+        passed: whether the test went on, which also depends on --strict and --gate-power-min.
+        margin: share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where
+            nothing was compared.
+        text: what a person is told.
+        accept: the command that makes the present run the baseline; empty where nothing is to be accepted.
+        history: margins of earlier runs, oldest first.
+        subject: what was checked.
+    """
+
+    test: str
+    name: str
+    file: str
+    line: Annotated[int, Meta(ge=1, lt=2**53)]
+    verdict: Verdict
+    passed: bool
+    margin: Number | None
+    text: str
+    accept: str
+    history: list[Number] = []
+    subject: Training | Figure | Seeds | Faults | Trouble
+
+    @property
+    def kind(self) -> str:
+        """training, figure, equivalence, power or error."""
+        return str(self.subject.__struct_config__.tag)
+
+    @property
+    def training(self) -> Training | None:
+        """The training, if one was compared."""
+        return self.subject if isinstance(self.subject, Training) else None
+
+    @property
+    def figure(self) -> Figure | None:
+        """The figure, if one was compared."""
+        return self.subject if isinstance(self.subject, Figure) else None
+
+    @property
+    def faults(self) -> Faults | None:
+        """The faults, if some were planted."""
+        return self.subject if isinstance(self.subject, Faults) else None
+
+    @property
+    def share(self) -> float | None:
+        """The margin as a number."""
+        return None if self.margin is None else float(self.margin)
+
+
+def plain(value: float) -> Number:
+    """Return a number as JSON can hold it."""
+    return value if math.isfinite(value) else cast(Literal["nan", "inf", "-inf"], str(value))
+
+
+def _require_parallel(*lists: Sequence[object]) -> None:
+    if len({len(entries) for entries in lists}) > 1:
+        raise ValueError("lists of one part have different lengths")

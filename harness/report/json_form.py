@@ -1,0 +1,71 @@
+"""Findings as JSON: a file a check while a session runs, one file of all at its end, read back from anywhere."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from harness.baselines import files
+from harness.errors import ReportError
+from harness.report.finding import Finding
+
+
+_LARGEST_FILE = 256 * 2**20
+"""Bytes; 1,000 trainings with all their curves are 100 MB."""
+
+
+class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `results.json` holds: the findings of a session, in a form of this version."""
+
+    format: Literal[2]
+    results: list[Finding]
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of `results.json`."""
+    return msgspec.json.schema(Results)
+
+
+def to_text(findings: Iterable[Finding]) -> str:
+    """Return findings as JSON."""
+    return json.dumps(msgspec.to_builtins(Results(2, list(findings))), indent=1) + "\n"
+
+
+def read(file: Path) -> list[Finding]:
+    """Return the findings that a session left: from here, or from anywhere, so whatever no session writes is refused.
+
+    Args:
+        file: results.json.
+
+    Raises:
+        ReportError: it is not there, holds no findings, or none of this version.
+    """
+    try:
+        found = msgspec.json.decode(files.read(file, _LARGEST_FILE), type=Results).results
+    except FileNotFoundError as error:
+        raise ReportError.missing(path=file) from error
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's are ValueErrors
+        raise ReportError.corrupt(path=file, reason=error) from error
+    if not found:
+        raise ReportError.corrupt(path=file, reason="it holds no result")
+    return found
+
+
+def keep(finding: Finding, folder: Path) -> None:
+    """Leave a finding for the session that collects; a check that runs again replaces its own."""
+    subject = finding.kind if finding.kind in ("figure", "power") else "training"
+    key = hashlib.sha256(json.dumps([subject, finding.test, finding.name]).encode()).hexdigest()
+    files.write(folder / f"{key}.json", json.dumps(msgspec.to_builtins(finding)).encode())
+
+
+def collect(folder: Path) -> list[Finding]:
+    """Return what was kept, in order."""
+    return ordered(msgspec.json.decode(path.read_bytes(), type=Finding) for path in folder.glob("*.json"))
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings as they are shown: failures first, trainings before figures, then by test."""
+    return sorted(findings, key=lambda found: (found.passed, found.kind == "figure", found.test, found.name))

@@ -1,0 +1,128 @@
+"""A session's findings in words."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.report.finding import Faults, Figure, Finding, First
+from harness.report.history import shrinks
+from harness.report.words import number, stream_text
+
+
+_RUNS = 6
+"""Runs that a line on a trend shows."""
+
+
+def junit_properties(finding: Finding) -> dict[str, str]:
+    """Return what a JUnit report carries of a finding, name to text; a check's own name stands behind each."""
+    if figure := finding.figure:
+        rms = "the sizes differ" if figure.rms is None else f"{float(figure.rms):.2f}"
+        return {"figure_verdict": finding.verdict, "figure_rms": rms}
+    found: dict[str, str] = {"training_verdict": finding.verdict}
+    if faults := finding.faults:
+        found = {"gate_power": faults_text(faults), "escaped_faults": ", ".join(faults.escaped) or "none"}
+    if training := finding.training:
+        found["largest_deviation"] = f"{float(training.largest):.1e}"
+        found["first_divergence"] = first_text(training.first) if training.first else "none"
+    suffix = f"[{finding.name}]" if finding.name else ""
+    return {f"{name}{suffix}": value for name, value in found.items()}
+
+
+def finding_title(finding: Finding) -> str:
+    """Return what was checked: the training, or, of whatever else, its test."""
+    if training := finding.training:
+        parts = (training.name, training.data, training.precision, training.device)
+        return ", ".join(filter(None, parts))
+    what = {"figure": "figure of ", "equivalence": "seeds of ", "power": "gate power of "}.get(finding.kind, "")
+    return what + _function(finding.test)
+
+
+def _function(test: str) -> str:
+    path, _, function = test.partition("::")
+    return function or path
+
+
+def session_text(findings: Iterable[Finding]) -> str:
+    """Count what failed and what passed."""
+    findings = list(findings)
+    failed = Counter(finding.verdict for finding in findings if not finding.passed)
+    if not failed:
+        return f"{number(len(findings), 'check')}, all passed"
+    kinds = ", ".join(f"{count} {verdict}" for verdict, count in sorted(failed.items()))
+    return f"{failed.total()} of {number(len(findings), 'check')} failed: {kinds}"
+
+
+def first_text(first: First) -> str:
+    """Word where a training first leaves its baseline, and by how much."""
+    size = float(first.size)
+    sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
+    place = f"step {first.step}, {first.stage}, {stream_text(first.stream)}"
+    return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
+
+
+def figure_difference(rms: float | None) -> str:
+    """Say how a figure that failed differs from its baseline.
+
+    Args:
+        rms: root mean square difference in grey levels; None for pictures of different size.
+    """
+    return "the figure has another size" if rms is None else f"the figure differs, RMS {rms:.2f}"
+
+
+def figure_text(figure: Figure) -> str:
+    """Word how far a figure is from its baseline."""
+    rms = "the sizes differ" if figure.rms is None else f"RMS {float(figure.rms):.2f}"
+    return f"{rms}, tolerance {figure.tolerance:g} grey levels"
+
+
+def faults_text(faults: Faults) -> str:
+    """Count the planted faults that were caught."""
+    return f"{faults.caught} of {number(faults.planted, 'planted fault')} caught"
+
+
+def size_text(finding: Finding) -> str:
+    """Word how large a check's deviation is, or what took its place."""
+    if finding.faults:
+        return faults_text(finding.faults)
+    return "" if finding.kind == "equivalence" else share_text(finding.share)
+
+
+def finding_headline(finding: Finding) -> str:
+    """Return the line that says what a check found."""
+    if finding.kind == "figure":
+        same = ", ".join(filter(None, ("the figure is its baseline's", finding.text)))
+        return same if finding.passed else "the figure differs from its baseline"
+    return finding.text.partition("\n")[0]
+
+
+def share_text(share: float | None) -> str:
+    """Word the share of its threshold that a deviation takes."""
+    if share is None:
+        return "nothing to compare"
+    if share == float("inf"):
+        return "no number within any threshold"
+    return f"{100 * share:.2g} % of the threshold" if share <= 1 else f"{share:.2g} times the threshold"
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """Return what failed and passed, and a line a check; figures that passed have none."""
+    shown = [finding for finding in findings if not (finding.figure and finding.passed)]
+    width = max((len(finding.verdict) for finding in shown), default=0)
+    return "\n".join([session_text(findings), *(f"  {r.verdict:<{width}}  {_line(r)}" for r in shown)])
+
+
+def _line(finding: Finding) -> str:
+    where = finding.test + (f", {finding.name}" if finding.name else "")
+    return f"{where}   {finding_headline(finding)}"
+
+
+def trends(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield a line on each check that passed, but came closer to its threshold than it used to."""
+    for finding in findings:
+        margin = finding.share
+        if margin is None or not finding.passed:
+            continue
+        margins = [*map(float, finding.history), margin]
+        if shrinks(margins):
+            shares = ", ".join(f"{100 * share:.2g} %" for share in margins[-_RUNS:])
+            runs = f"{shares} of the threshold in the last runs"
+            yield f"margin shrinks: {finding_title(finding)}: {runs}   {finding.test}"

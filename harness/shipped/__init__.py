@@ -1,0 +1,1 @@
+"""What we train ourselves: recipes, models, data sets, batches, the loop."""

@@ -1,0 +1,65 @@
+"""What a training reads: images and labels with a fingerprint, by the name of their data set."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, split in training and test; two sets of equal images are equal in `sha256`, not `==`.
+
+    Args:
+        name: What the set is called in recipes and baselines.
+        train_images_NHWC: uint8, 0 to 255, contiguous, height and width in pixels, channels red, green, blue.
+        train_labels_N: int64, the class of each image.
+        test_images_NHWC: uint8, as `train_images_NHWC`.
+        test_labels_N: int64, as `train_labels_N`.
+    """
+
+    name: str
+    train_images_NHWC: Tensor
+    train_labels_N: Tensor
+    test_images_NHWC: Tensor
+    test_labels_N: Tensor
+
+    def first(self, train: int, test: int) -> "Dataset":
+        """Return the first `train` training and the first `test` test images, as views of the same memory.
+
+        Raises:
+            DataError: A split has fewer images than asked for.
+        """
+        self._require("train", train, len(self.train_labels_N))
+        self._require("test", test, len(self.test_labels_N))
+        return Dataset(
+            self.name,
+            self.train_images_NHWC[:train],
+            self.train_labels_N[:train],
+            self.test_images_NHWC[:test],
+            self.test_labels_N[:test],
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest over shape and bytes of training images, training labels, test images, test labels.
+
+        Labels are hashed as uint8, so that the digest is that of the files' bytes on every machine.
+        """
+        digest = hashlib.sha256()
+        for tensor in (
+            self.train_images_NHWC,
+            self.train_labels_N,
+            self.test_images_NHWC,
+            self.test_labels_N,
+        ):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.to(torch.uint8).contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def _require(self, split: str, asked: int, available: int) -> None:
+        if asked > available:
+            raise DataError.too_few(split=split, asked=asked, available=available, data=self.name)

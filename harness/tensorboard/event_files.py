@@ -1,0 +1,143 @@
+"""One event file: the scalars in it, and whether it is whole."""
+
+import math
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import EventsCutOffError, EventsError
+from harness.record.text import LONGEST_RUN
+
+
+_HEAD = struct.Struct("<QI")
+"""Of a record: the length of its content, and a checksum of that length (the TFRecord format)."""
+
+_FOOT = struct.Struct("<I")
+"""A checksum of the content."""
+
+_LARGE = 2**16
+"""Bytes of an event that is an image or the like, and is not verified: the checksum is computed at 10 MB/s."""
+
+
+class Point(NamedTuple):
+    """One value of a tag at a step; without a tag, a START, which voids all earlier values at its step and later."""
+
+    tag: str | None
+    step: int
+    value: float
+
+
+@dataclass(frozen=True)
+class EventFile:
+    """What an event file holds.
+
+    Args:
+        path: the file.
+        points: in the order of the file.
+        began: Unix time of its first event; infinite if it has none.
+        ended: Unix time of its last event; likewise.
+        damage: says that it ends within an event, as that of a training that was killed may.
+    """
+
+    path: Path
+    points: tuple[Point, ...]
+    began: float
+    ended: float
+    damage: EventsCutOffError | None
+
+
+def read_event_file(path: Path) -> EventFile:
+    """Read the scalars of an event file, and nothing else in it.
+
+    Raises:
+        EventsError: it is no event file, was damaged, or holds a step that no training has.
+    """
+    points: list[Point] = []
+    times: list[float] = []
+    damage = None
+    try:
+        for event in _events(path):
+            times.append(event.wall_time)
+            points.extend(event.points)
+    except EventsCutOffError as error:
+        damage = error
+    except OSError as error:
+        raise EventsError.corrupt(path=path, reason=error) from error
+    began, ended = (times[0], times[-1]) if times else (math.inf, math.inf)
+    return EventFile(path, tuple(points), began, ended, damage)
+
+
+class _Event(NamedTuple):
+    wall_time: float
+    points: list[Point]
+
+
+def _events(path: Path) -> Iterator[_Event]:
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.summary.writer.record_writer import masked_crc32c
+
+    scalar_tags: set[str] = set()
+    for start, content, checksum in _records(path):
+        try:
+            event = Event.FromString(content)
+        except DecodeError as error:
+            raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is damaged") from error
+        points = [Point(v.tag, event.step, _number(v, path)) for v in event.summary.value if _is_scalar(v, scalar_tags)]
+        if event.session_log.status == SessionLog.START:
+            points.append(Point(None, event.step, 0.0))
+        if (points or len(content) < _LARGE) and masked_crc32c(content) != checksum:
+            raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is damaged")
+        if points and not 0 <= event.step < LONGEST_RUN:
+            raise EventsError.corrupt(path=path, reason=f"{points[0].tag} is at step {event.step}")
+        yield _Event(event.wall_time, points)
+
+
+def _records(path: Path) -> Iterator[tuple[int, bytes, int]]:
+    """Yield place, content and checksum of each record. TensorBoard's own reader ends at a damaged one, silently.
+
+    Raises:
+        EventsCutOffError: the last one is not whole.
+        EventsError: there is something else.
+    """
+    from tensorboard.summary.writer.record_writer import masked_crc32c
+
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        while (start := file.tell()) < size:
+            head = file.read(_HEAD.size)
+            if len(head) < _HEAD.size:
+                raise EventsCutOffError.at(path=path, start=start)
+            length, checksum = _HEAD.unpack(head)
+            if masked_crc32c(head[:8]) != checksum:
+                raise EventsError.corrupt(path=path, reason=f"what is at byte {start} is no event")
+            if length > size - start - _HEAD.size - _FOOT.size:
+                raise EventsCutOffError.at(path=path, start=start)
+            content = file.read(length)
+            yield start, content, *_FOOT.unpack(file.read(_FOOT.size))
+
+
+def _is_scalar(value: Any, known: set[str]) -> bool:
+    """Tell whether a summary's value is a scalar: of the old form, or a tensor that a writer declared one, once."""
+    if value.metadata.plugin_data.plugin_name == "scalars":
+        known.add(value.tag)
+    return bool(value.HasField("simple_value") or (value.HasField("tensor") and value.tag in known))
+
+
+def _number(value: Any, path: Path) -> float:
+    """Return a scalar as the shortest decimal that gives back what the file holds."""
+    import numpy as np
+    from tensorboard.util.tensor_util import make_ndarray
+
+    if value.HasField("simple_value"):
+        return float(str(np.float32(value.simple_value)))
+    try:
+        if any(side.size != 1 for side in value.tensor.tensor_shape.dim):  # before memory is taken for it
+            raise ValueError("more than one number")
+        number = make_ndarray(value.tensor).reshape(())[()]
+        return float(str(number) if isinstance(number, np.floating) else number)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EventsError.corrupt(path=path, reason=f"{value.tag} is no number ({error})") from error

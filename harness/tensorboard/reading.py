@@ -1,0 +1,196 @@
+"""Read the scalars that any tool wrote for TensorBoard: a training that leaves only event files, as a record.
+
+As in TensorBoard, a folder with event files is a run, whose files belong together whatever they are called. A training
+that went on in a later file takes the place of what earlier files hold from its first step on, tag by tag; a START
+(torch's `purge_step`) does so for all tags. Within a file every value counts. With several runs a tag's name starts
+with its run's folder, relative to the innermost folder that holds them all.
+
+Event files keep float32. A value is the shortest decimal that gives this float32 back, and the record's precision is
+"... in event files", which has thresholds of its own. Wall times are no part of the record.
+"""
+
+import importlib.metadata
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness.comparing.thresholds import IN_EVENT_FILES
+from harness.errors import EventsError
+from harness.recipe import Precision, check_fields
+from harness.record.environment import describe
+from harness.record.matching import TENSOR_KINDS
+from harness.record.record import Record
+from harness.record.streams import Stream
+from harness.tensorboard.event_files import EventFile, read_event_file
+
+
+MEASURED_TIMES = ("*runtime", "*_per_second", "*_time")
+"""Patterns of scalars that are wall times (Hugging Face's and Keras' names): no two trainings agree in them."""
+
+_ENGINES = ("jax", "keras", "tensorflow")
+"""Distributions, beside torch, that compute; their versions are part of the environment where they are installed."""
+
+_OUR_KINDS = (*TENSOR_KINDS, "distance")
+"""First parts of names of which the comparison knows more than that they are numbers."""
+
+_UNIX_TIME = re.compile(r"\d{9,}\.\d+")
+"""The name that torch's `add_hparams` gives to a folder of final metrics."""
+
+_WORDS = {
+    "schedule": r"lr|learning rate",
+    "backward": r"grad|gradients?",
+    "evaluation": r"val|valid|validation|eval|evaluation|test",
+}
+"""Stage to the words that tell it; the first that fits counts."""
+
+_Series = list[tuple[int, float]]
+
+
+def read_events(
+    folder: str | os.PathLike[str],
+    *,
+    precision: Precision = "float64",
+    device: str = "cpu",
+    ignore: Sequence[str] = MEASURED_TIMES,
+) -> Record:
+    """Return the scalars of all event files in a folder and below, every point of them, one stream a tag.
+
+    A tag's stage is schedule if lr or learning rate is among the words of its name; backward with grad or gradient;
+    evaluation with val, valid, validation, eval, evaluation or test; forward otherwise.
+
+    Args:
+        folder: as given to the tool that wrote the files; its writer must be closed.
+        precision: in which the training computed: float64, float32 or bfloat16.
+        device: on which it ran.
+        ignore: patterns (as in file names) of streams to leave out.
+
+    Raises:
+        ArgumentError: there is no such precision.
+        EventsError: there is no event file.
+        EventsError: a file is damaged, or holds a step that no training has.
+        EventsCutOffError: the last file of a run ends within an event.
+        EventsError: there is no scalar that is not left out.
+    """
+    check_fields("read_events", precision=precision)
+    files = {run: [read_event_file(path) for path in paths] for run, paths in _runs(Path(folder)).items()}
+    series = _by_stream(files)
+    names = [name for name in sorted(series, key=_rank) if not any(fnmatchcase(name, pattern) for pattern in ignore)]
+    if not names:
+        raise EventsError.no_scalar(path=Path(folder))
+    return Record(
+        name="training",
+        precision=precision + IN_EVENT_FILES,
+        seed=0,
+        device=device,
+        recipe={},
+        data={},
+        environment=describe(device) | dict(_engines()),
+        structure={},
+        streams={name: _stream(name, series[name]) for name in names},
+        pictures={},
+        seconds=_seconds(file for run in files.values() for file in run),
+    )
+
+
+def _runs(folder: Path) -> dict[str, list[Path]]:
+    """Return the event files of each run, by the run's name."""
+    paths = [path for path in folder.rglob("*tfevents*") if path.is_file() and path.suffix != ".profile-empty"]
+    if not paths:
+        looked_for = "files with tfevents in their names, in it and below" if folder.is_dir() else "a folder"
+        raise EventsError.missing(path=folder, looked_for=looked_for)
+    homes = sorted({path.parent for path in paths})
+    top = Path(os.path.commonpath(homes))
+    names = dict(_timeless(home.relative_to(top) for home in homes))
+    runs: dict[str, list[Path]] = {}
+    for path in sorted(paths):
+        runs.setdefault(names[path.parent.relative_to(top)], []).append(path)
+    return runs
+
+
+def _timeless(places: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield each run's name: its place, with a number for a Unix time."""
+    seen: dict[Path, int] = {}
+    for place in places:
+        if _UNIX_TIME.fullmatch(place.name):
+            number = seen[place.parent] = seen.get(place.parent, -1) + 1
+            yield place, (place.parent / f"hparams[{number}]").as_posix()
+        else:
+            yield place, "" if place == Path() else place.as_posix()
+
+
+def _by_stream(runs: dict[str, list[EventFile]]) -> dict[str, _Series]:
+    found: dict[str, _Series] = {}
+    for run, files in runs.items():
+        for tag, series in _merged(files).items():
+            name = f"{run}/{tag}" if run else tag
+            name = f"events/{name}" if name.partition("/")[0] in _OUR_KINDS else name
+            found.setdefault(name, []).extend(series)
+    return found
+
+
+def _merged(files: Sequence[EventFile]) -> dict[str, _Series]:
+    """Return each tag's points in a run, without those that a later file takes the place of.
+
+    Raises:
+        EventsCutOffError: the last file ends within an event. Earlier ones may: their training was killed, and went on.
+    """
+    ordered = sorted(files, key=lambda file: (file.began, _natural(file.path.name)))
+    if damage := ordered[-1].damage:
+        raise damage
+    merged: dict[str, _Series] = {}
+    for file in ordered:
+        own: dict[str, _Series] = {}
+        for tag, step, value in file.points:
+            if tag is None:
+                merged, own = _before(merged, step), _before(own, step)
+            else:
+                own.setdefault(tag, []).append((step, value))
+        for tag, series in own.items():
+            merged[tag] = _until(merged.get(tag, []), min(series)[0]) + series
+    return merged
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in names as numbers."""
+    return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _before(points: dict[str, _Series], step: int) -> dict[str, _Series]:
+    return {tag: kept for tag, series in points.items() if (kept := _until(series, step))}
+
+
+def _until(series: _Series, step: int) -> _Series:
+    return [point for point in series if point[0] < step]
+
+
+def _stream(name: str, series: _Series) -> Stream:
+    ordered = sorted(series, key=lambda point: point[0])
+    return Stream(_stage(name), tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    """Sort losses to the front: the first stream of the forward stage is what a training is shown by."""
+    return "loss" not in name.lower(), name
+
+
+def _stage(name: str) -> str:
+    words = " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)).lower()
+    found = (stage for stage, pattern in _WORDS.items() if re.search(rf"\b({pattern})\b", words))
+    return next(found, "forward")
+
+
+def _engines() -> Iterator[tuple[str, str]]:
+    for name in _ENGINES:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _seconds(files: Iterable[EventFile]) -> float:
+    """Return the time from the first event to the last."""
+    times = [(file.began, file.ended) for file in files if file.began < math.inf]
+    return max(ended for _, ended in times) - min(began for began, _ in times)

@@ -1,0 +1,87 @@
+"""The TensorBoard runs of a session: each training beside its baseline, so that their curves lie over each other."""
+
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.elsewhere.sharing import Alone
+
+
+if TYPE_CHECKING:
+    from harness.comparing.comparison import Comparison
+    from harness.record.record import Record
+
+
+_DEVIATIONS = "comparison/deviations"
+"""Tag of the picture."""
+
+
+class _Run(NamedTuple):
+    record: "weakref.ref[Record]"
+    folder: Path
+
+
+class Runs:
+    """Writes NAME/now of each training and NAME/baseline of what it was compared with.
+
+    Args:
+        workers: of the session; they write to the same folders.
+        labelled: whether the labelled figures of every training are drawn, too: fifteen, a tenth of a second each.
+    """
+
+    def __init__(self, workers: Alone, *, labelled: bool) -> None:
+        self._workers = workers
+        self._labelled = labelled
+        self._written: list[_Run] = []
+
+    def write(self, record: "Record", folder: Path) -> bool:
+        """Write a training's run, unless this session has; return whether it had not.
+
+        Args:
+            record: of the training.
+            folder: of its run and its baseline's; the baseline of an earlier session is removed.
+
+        Raises:
+            EventsError: the folder cannot be written to.
+        """
+        from harness.tensorboard.writing import remove_events, write_events
+
+        if self._folder(record):
+            return False
+        write_events(record, folder / "now", labelled=self._labelled)
+        remove_events(folder / "baseline")
+        self.adopt(record, folder)
+        return True
+
+    def adopt(self, record: "Record", folder: Path) -> None:
+        """Take note of the folder of a record's run, unless it is known: it may have been read anew."""
+        if not self._folder(record):
+            self._written = [run for run in self._written if run.record() is not None]
+            self._written.append(_Run(weakref.ref(record), folder))
+
+    def _folder(self, record: "Record") -> Path | None:
+        return next((run.folder for run in self._written if run.record() is record), None)
+
+    def overlay(self, record: "Record", comparison: "Comparison", drawn: bytes) -> None:
+        """Write a baseline's run beside that of the training that was compared with it.
+
+        If the two differ, their deviations are shown, and this baseline takes the place of another one that the same
+        training was compared with.
+
+        Args:
+            record: of the training.
+            comparison: with the baseline, its tensors named as in the record.
+            drawn: the deviations, as a PNG file; empty if there are none.
+
+        Raises:
+            EventsError: the folder cannot be written to.
+        """
+        from harness.tensorboard.writing import write_events
+
+        folder = self._folder(record)
+        assert folder is not None, "the caller has written the run"
+        with self._workers.guarded(f"run-{folder.name}"):
+            if drawn:
+                write_events(record, folder / "now", labelled=self._labelled, images={_DEVIATIONS: drawn})
+            if drawn or not any((folder / "baseline").glob("*")):
+                write_events(comparison.baseline, folder / "baseline", labelled=self._labelled)

@@ -1,0 +1,160 @@
+"""What a run shows beside curves: layout, tables, hyperparameters, module tree, histograms."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.recipe import Recipe
+from harness.record.pictures import HISTOGRAM_BINS
+from harness.record.record import Record
+from harness.tensorboard.scalars import Scalars
+
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+
+def graph_of(record: Record) -> "GraphDef":
+    """Return a graph of a record's tensors, nested as the modules that hold them.
+
+    A record knows tensors and parameter groups, not the calls between modules, so the only edges are from each
+    trained tensor to the group of the optimizer that it belongs to.
+    """
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+
+    graph = GraphDef()
+    groups: dict[str, list[str]] = {}
+    for name, entry in record.structure.items():
+        node = graph.node.add(name=name.replace(".", "/"), op="Parameter" if entry.get("requires_grad") else "Buffer")
+        shape = node.attr["_output_shapes"].list.shape.add()
+        for size in entry.get("shape", ()):
+            shape.dim.add(size=size)
+        node.attr["dtype"].s = str(entry.get("dtype")).encode()
+        if entry.get("group") is not None:
+            groups.setdefault(str(entry["group"]), []).append(node.name)
+    for label, members in groups.items():
+        graph.node.add(name=f"parameter groups/{label}", op="ParameterGroup", input=members)
+    return graph
+
+
+def histograms_of(record: Record) -> Iterator[tuple[int, "Summary"]]:
+    """Yield step and histogram of each distribution: `weight/TENSOR` is tagged "weight_histogram/TENSOR".
+
+    A tag of TensorBoard is of one kind in a run, and the norms of the same tensors are scalars.
+    """
+    from torch.utils.tensorboard.summary import histogram_raw
+
+    for name, histogram in record.histograms.items():
+        kind, _, tensor = name.partition("/")
+        for step, (low, high), counts in zip(histogram.steps, histogram.limits, histogram.counts, strict=True):
+            width = (high - low) / HISTOGRAM_BINS
+            ends = [low + width * (i + 1) for i in range(HISTOGRAM_BINS - 1)] + [high]
+            centres = [end - width / 2 for end in ends]
+            yield (
+                step,
+                histogram_raw(
+                    f"{kind}_histogram/{tensor}",
+                    min=low,
+                    max=high,
+                    num=sum(counts),
+                    sum=sum(count * centre for count, centre in zip(counts, centres, strict=True)),
+                    sum_squares=sum(count * centre**2 for count, centre in zip(counts, centres, strict=True)),
+                    bucket_limits=ends,
+                    bucket_counts=counts,
+                ),
+            )
+
+
+def hyperparameters(record: Record, scalars: Scalars) -> Iterator["Summary"]:
+    """Yield the summaries that make a run a line of the table, within the run itself (`add_hparams` opens another one).
+
+    The columns are those of the first run that TensorBoard finds, so every run names all fields of a recipe.
+
+    Args:
+        record: the training.
+        scalars: its scalars: those logged in training and evaluation, without lists, are the metrics.
+    """
+    from torch.utils.tensorboard.summary import hparams
+
+    logged = [name for name, stream in record.streams.items() if stream.stage in ("forward", "evaluation")]
+    metrics = [tag for tag in scalars if tag.removeprefix("training/") in logged and not tag.endswith("]")]
+    own = {"name": record.name, "precision": record.precision, "seed": record.seed, "device": record.device}
+    columns, _, _ = hparams(_plain({**own, **Recipe().to_dict(), **record.recipe}), dict.fromkeys(metrics, 0.0))
+    _, start, end = hparams(_plain({**record.recipe, **own}), {})
+    yield from (columns, start, end)
+
+
+def _plain(fields: Mapping[str, object]) -> dict[str, object]:
+    """Return fields as texts and numbers; torch leaves out what is None."""
+    return {name: value if isinstance(value, int | float | None) else str(value) for name, value in fields.items()}
+
+
+def tables_of(record: Record) -> Iterator["Summary"]:
+    """Yield a text each on the environment, the recipe (or what is known of a watched loop) and the tensors."""
+    from torch.utils.tensorboard.summary import text
+
+    known = {"name": record.name, "precision": record.precision, "seed": record.seed, "device": record.device}
+    data = {f"data {name}": value for name, value in record.data.items()}
+    yield text("environment", _table(("what", "version"), record.environment.items()))
+    yield text("recipe", _table(("field", "value"), {**known, **record.recipe, **data}.items()))
+    if record.structure:
+        yield text("structure", _table(("tensor", "shape", "dtype", "trained", "group"), _tensors(record.structure)))
+
+
+def _tensors(structure: Mapping[str, Mapping[str, object]]) -> Iterator[Sequence[object]]:
+    for name, entry in structure.items():
+        yield name, *(entry.get(key) for key in ("shape", "dtype", "requires_grad", "group"))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("|", r"\|").replace("\n", " ")
+
+
+_LOGGED = "(training|train|evaluation|eval|validation|val|test)"
+
+LAYOUT: Mapping[str, Mapping[str, str]] = {
+    "progress": {
+        "loss": rf"^{_LOGGED}/(.*[/_])?loss$",
+        "accuracy": rf"^{_LOGGED}/(.*[/_])?accuracy$",
+        "accuracy of each class": r"^evaluation/class_accuracy\[",
+        "learning rate of each group": r"^learning_rate/",
+    },
+    "gradients": {
+        "norm of the gradient": r"^training/gradient_norm$",
+        "norm of the gradient of each tensor": r"^gradient/",
+    },
+    "updates": {
+        "norm of the update over norm of the weight": r"^update_ratio/",
+        "norm of the update of each tensor": r"^update/",
+    },
+    "state": {
+        "norm of each weight": r"^state_weight/",
+        "norm of each buffer": r"^state_buffer/",
+        "norm of the optimizer's state of each tensor": r"^state_optimizer/",
+        "distance from the stored state": r"^state_distance/",
+    },
+}
+"""Category to chart to a pattern of tags. TensorBoard merges the layouts of all runs, and equal charts once: hence
+patterns, not lists of one run's tags."""
+
+
+def layout_of(tags: Collection[str]) -> "Summary":
+    """Return the layout, without charts that none of some tags belongs to."""
+    from torch.utils.tensorboard.summary import custom_scalars
+
+    return custom_scalars(
+        {
+            category: {
+                title: ("Multiline", [pattern])
+                for title, pattern in charts.items()
+                if any(re.match(pattern, tag) for tag in tags)
+            }
+            for category, charts in LAYOUT.items()
+        }
+    )
