@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.baselines.store import load_baseline
+from harness.record import Baseline
 from harness.record.environment import differences, in_words
-from harness.record.record import Record
 
 
 _KEY_DIGITS = 12
@@ -31,13 +31,13 @@ class Choice:
     """
 
     path: Path
-    baseline: Record
+    baseline: Baseline
     stored: int
 
     @property
     def environment(self) -> Environment:
         """Where the baseline was made."""
-        return self.baseline.environment
+        return self.baseline.record.environment
 
     def is_of(self, environment: Environment) -> bool:
         """Tell whether the baseline was made in an environment."""
@@ -76,7 +76,9 @@ def nearest(path: Path, environment: Environment, command: str, shown: Path | No
     }
     if not stored:
         return None
-    chosen = min(stored, key=lambda file: _distance(stored[file].environment, environment))  # of equals the first
+    chosen = min(
+        stored, key=lambda file: _distance(stored[file].record.environment, environment)
+    )  # of equals the first
     return Choice(chosen, stored[chosen], len(files))
 
 

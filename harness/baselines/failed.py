@@ -17,7 +17,7 @@ from harness.errors import (
     Reason,
     RecordError,
 )
-from harness.record.record import Record
+from harness.record import Baseline, Record
 
 
 _SUFFIX = ".candidate"
@@ -42,7 +42,7 @@ class Candidate:
         sources: the project's Python files that were imported, path to SHA-256.
         obstacle: what the result lacks to be a whole baseline; empty if nothing.
         command: the command line that makes the baseline by training again.
-        provenance: of the result.
+        origin: of the result.
     """
 
     test: str
@@ -53,7 +53,7 @@ class Candidate:
     sources: Mapping[str, str]
     obstacle: str
     command: str
-    provenance: Mapping[str, str]
+    origin: Mapping[str, str]
 
     @property
     def file(self) -> str:
@@ -133,7 +133,7 @@ def _read(path: Path) -> Candidate:
 def _check_texts(candidate: Candidate) -> None:
     for field in dataclasses.fields(candidate):
         value = getattr(candidate, field.name)
-        nested = field.name in ("sources", "provenance")
+        nested = field.name in ("sources", "origin")
         if not all(isinstance(text, str) for text in (value.values() if nested else [value])):
             raise TypeError(f"{field.name} is of a wrong kind")
 
@@ -160,9 +160,9 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
         raise AcceptError.needs_training(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
     data = _result(folder, candidate)
     _check_fresh(candidate, root, path, data)
-    about = {**candidate.provenance, "reason": reason}
+    about = {**candidate.origin, "reason": reason}
     if path.suffix == ".json":
-        save_baseline(path, dataclasses.replace(_record(folder, candidate, data), provenance=about))
+        save_baseline(path, Baseline(_record(folder, candidate, data), about))
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
@@ -226,7 +226,7 @@ def _is_fresh(stored: bytes, compared: str, data: bytes) -> bool:
         record = Record.from_text(stored.decode("utf-8"))
     except (UnicodeDecodeError, RecordError):
         return False
-    return dataclasses.replace(record, provenance={}).to_text().encode() == data
+    return record.to_text().encode() == data
 
 
 def _record(folder: Path, candidate: Candidate, data: bytes) -> Record:

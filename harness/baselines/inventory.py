@@ -10,7 +10,7 @@ from harness.baselines.files import read
 from harness.baselines.origin import commit_date
 from harness.baselines.store import SUFFIXES, check_figure, load_baseline
 from harness.errors import BaselineError
-from harness.record.record import Record
+from harness.record import Baseline
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Stored:
         kind: record or figure.
         size: bytes, with the states that belong to it.
         made: when, as far as it or git says; empty if unknown.
-        provenance: as it says itself.
-        record: of a record that can be read.
+        origin: as it says itself.
+        baseline: what a record holds that can be read.
         problem: why it cannot be read, in words; empty if it can.
     """
 
@@ -31,8 +31,8 @@ class Stored:
     kind: Literal["record", "figure"]
     size: int
     made: str
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    record: Record | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    baseline: Baseline | None = None
     problem: str = ""
 
     @property
@@ -51,10 +51,10 @@ def inventory(folder: Path) -> list[Stored]:
 def _record(path: Path) -> Stored:
     size = _size(path) + sum(map(_size, _states(path)))
     try:
-        record = load_baseline(path, "")
+        baseline = load_baseline(path, "")
     except BaselineError as error:
         return Stored(path, "record", size, commit_date(path), problem=str(error).splitlines()[0])
-    return Stored(path, "record", size, _made(path, record.provenance), record.provenance, record)
+    return Stored(path, "record", size, _made(path, baseline.origin), baseline.origin, baseline)
 
 
 def _figure(path: Path) -> Stored:

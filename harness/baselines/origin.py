@@ -21,7 +21,7 @@ _GIT_SECONDS = 10
 _EDITED = "edited while the tests ran"
 
 
-def provenance(root: Path, command: str, reason: str = "") -> dict[str, str]:
+def origin(root: Path, command: str, reason: str = "") -> dict[str, str]:
     """Return where a result that is made now comes from, name to text; what is unknown here is left out.
 
     Python, torch, system, processor, threads and device are in a record's `environment`.

@@ -1,4 +1,4 @@
-"""Provenance inside a PNG: a text chunk of our own, which leaves the pixels and every other byte as they are."""
+"""Origin inside a PNG: a text chunk of our own, which leaves the pixels and every other byte as they are."""
 
 import io
 import json

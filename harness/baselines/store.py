@@ -22,7 +22,7 @@ from harness.errors import (
     RecordError,
     StatesError,
 )
-from harness.record.record import Record
+from harness.record import Baseline
 
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def _shortened(name: str) -> str:
     return f"{name[: _LONGEST_NAME - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record:
-    """Read a committed record.
+def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseline:
+    """Read a baseline.
 
     Args:
         path: its file.
@@ -89,7 +89,7 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record
     """
     facts: dict[str, Any] = {"path": shown or path, "command": command}
     try:
-        record = Record.from_text(read(path).decode())
+        baseline = Baseline.from_text(read(path).decode())
     except FileNotFoundError as error:
         raise BaselineMissingError.of(**facts) from error
     except RecordError as error:
@@ -98,10 +98,9 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Record
         raise BaselineCorruptError.unreadable(**facts, reason=error.reason) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BaselineCorruptError.unreadable(**facts, reason=error) from error
-    if found := record.non_finite():
-        step, stage, stream, value = found
-        raise BaselineCorruptError.not_finite(**facts, step=step, stage=stage, stream=stream, value=value)
-    return record
+    if found := baseline.record.non_finite():
+        raise BaselineCorruptError.not_finite(**facts, **found._asdict())
+    return baseline
 
 
 def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
@@ -120,11 +119,10 @@ def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
     try:
         png.check(read(path))
     except (OSError, ValueError) as error:
-        reason = error
-        raise BaselineCorruptError.unreadable(path=shown or path, command=command, reason=reason) from error
+        raise BaselineCorruptError.unreadable(path=shown or path, command=command, reason=error) from error
 
 
-def load_states(path: Path, baseline: Record, command: str, shown: Path | None = None) -> "States":
+def load_states(path: Path, baseline: Baseline, command: str, shown: Path | None = None) -> "States":
     """Read the states that belong to a calibrated baseline.
 
     Args:
@@ -158,21 +156,20 @@ def _states_path(path: Path, sha256: str) -> Path:
     return path.with_name(f"{path.stem}~{sha256[:_HASH_DIGITS]}.safetensors")
 
 
-def save_baseline(path: Path, record: Record, states: "States | None" = None) -> None:
-    """Write a record, and its states, as a baseline: wholly or not at all.
+def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None) -> None:
+    """Write a baseline, and its states: wholly or not at all.
 
-    A stored baseline that differs in its provenance only stays as it is: it was made when it says it was.
+    A stored baseline that differs in its origin only stays as it is: it was made when it says it was.
 
     Raises:
         NonFiniteError: the record holds NaN or infinity.
         BaselineWriteError: the file cannot be written; what stood there still stands.
     """
-    if found := record.non_finite():
-        step, stage, stream, value = found
-        raise NonFiniteError.at(step=step, stage=stage, stream=stream, value=value, name=record.name)
+    if found := baseline.record.non_finite():
+        raise NonFiniteError.at(name=baseline.record.name, **found._asdict())
     try:
         kept = _states_path(path, states.sha256) if states else None
-        if _stands(path, record) and not (states and kept and not _holds(kept, states.to_bytes())):
+        if _stands(path, baseline) and not (states and kept and not _holds(kept, states.to_bytes())):
             return
         former = set(path.parent.glob(f"{glob.escape(path.stem)}~{'?' * _HASH_DIGITS}.safetensors"))
         with contextlib.ExitStack() as scraps:
@@ -180,7 +177,7 @@ def save_baseline(path: Path, record: Record, states: "States | None" = None) ->
                 if kept not in former:
                     scraps.callback(kept.unlink, missing_ok=True)
                 write(kept, states.to_bytes())
-            write(path, record.to_text().encode())
+            write(path, baseline.to_text().encode())
             scraps.pop_all()
         for file in former - {kept}:
             file.unlink()
@@ -188,15 +185,17 @@ def save_baseline(path: Path, record: Record, states: "States | None" = None) ->
         raise BaselineWriteError.of(path=path, reason=error) from error
 
 
-def _stands(path: Path, record: Record) -> bool:
-    """Tell whether a baseline is that record already, and says where it came from."""
+def _stands(path: Path, baseline: Baseline) -> bool:
+    """Tell whether a baseline is stored already, and says where it came from."""
     try:
-        stored = Record.from_text(read(path).decode())
+        stored = Baseline.from_text(read(path).decode())
     except (OSError, ValueError, RecordError):
         return False
-    if stored != record or not stored.provenance:  # most differ here, before their pictures are packed again
+    if (
+        stored.record != baseline.record or not stored.origin
+    ):  # most differ here, before their pictures are packed again
         return False
-    plain = (dataclasses.replace(either, provenance={}).to_text() for either in (stored, record))
+    plain = (dataclasses.replace(either, origin={}).to_text() for either in (stored, baseline))
     return len({*plain}) == 1
 
 
@@ -207,13 +206,13 @@ def _holds(path: Path, data: bytes) -> bool:
 def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
     """Write a figure as a baseline: wholly or not at all.
 
-    A stored figure that differs in its provenance only stays as it is, unless other versions drew it: once written by
+    A stored figure that differs in its origin only stays as it is, unless other versions drew it: once written by
     the present ones, it is held against them to the pixel.
 
     Args:
         path: its file.
         data: its bytes.
-        about: its provenance; only a PNG keeps it.
+        about: its origin; only a PNG keeps it.
 
     Raises:
         BaselineWriteError: it cannot be written; what stood there still stands.

@@ -13,11 +13,11 @@ from harness.baselines.store import check_figure, load_baseline
 from harness.commands.project import add_places, stored
 from harness.comparing.comparison import compare
 from harness.errors import BaselineCorruptError, NotFoundError
-from harness.record.record import Record
+from harness.record import Baseline
 from harness.report.comparison_text import failure, note
 
 
-_Side = Mapping[str, Record | bytes]
+_Side = Mapping[str, Baseline | bytes]
 """Name to record, or bytes of a figure."""
 
 
@@ -42,13 +42,13 @@ def _run(given: argparse.Namespace) -> int:
     return any(differs for _, differs, _ in texts)
 
 
-def _difference(one: Record | bytes | None, other: Record | bytes | None) -> tuple[bool, str]:
+def _difference(one: Baseline | bytes | None, other: Baseline | bytes | None) -> tuple[bool, str]:
     """Return whether two of a name differ, and how, in words."""
-    if isinstance(one, Record) and isinstance(other, Record):
-        comparison = compare(one, other)
+    if isinstance(one, Baseline) and isinstance(other, Baseline):
+        comparison = compare(one, other.record)
         if comparison.verdict != "different":
             return False, note(comparison)
-        return True, failure(comparison, test="", look=[], accept="")
+        return True, failure(comparison)
     if isinstance(one, bytes) and isinstance(other, bytes):
         equal = png.plain(one) == png.plain(other)
         return not equal, "the same figure" if equal else "the figures differ"
@@ -71,7 +71,7 @@ def _side(given: argparse.Namespace, text: str) -> _Side:
     if path.is_dir() and any(path.rglob("*tfevents*")):
         from harness.tensorboard.reading import read_events
 
-        return {path.name: read_events(path)}
+        return {path.name: Baseline(read_events(path))}
     if path.is_dir():
         return {file.name: _read(file) for file in sorted(path.iterdir()) if file.suffix in (".json", ".png")}
     if path.is_file():
@@ -81,7 +81,7 @@ def _side(given: argparse.Namespace, text: str) -> _Side:
     return {entry.path.name: _read(entry.path) for entry in stored(given, text)}
 
 
-def _read(path: Path) -> Record | bytes:
+def _read(path: Path) -> Baseline | bytes:
     command = "pytest --mpl-generate-path=DIR"
     if path.suffix == ".json":
         return load_baseline(path, command)
@@ -121,5 +121,5 @@ def _anchored(text: str) -> str:
     return re.sub(r":(?![./])", ":./", text, count=1)
 
 
-def _parsed(name: str, data: bytes) -> Record | bytes:
-    return Record.from_text(data.decode("utf-8", errors="replace")) if name.endswith(".json") else data
+def _parsed(name: str, data: bytes) -> Baseline | bytes:
+    return Baseline.from_text(data.decode("utf-8", errors="replace")) if name.endswith(".json") else data

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.baselines.inventory import Stored, inventory
-from harness.baselines.origin import ABOUT, provenance
+from harness.baselines.origin import ABOUT, origin
 from harness.commands.project import add_places, baselines, project_root
 from harness.errors import HarnessError
 from harness.record.environment import available_devices, describe, differences
@@ -26,7 +26,7 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    about = provenance(project_root(given.root), "")
+    about = origin(project_root(given.root), "")
     rows = {**describe("cpu"), **{name: text for name, text in about.items() if name not in ABOUT}}
     print(rows_text("this machine", {**rows, **dict(_accelerators()), **_variables(), **dict(_data())}))
     folder = baselines(given)
@@ -67,10 +67,10 @@ def _changes(entries: list[Stored], about: dict[str, str]) -> Iterator[tuple[str
     """Yield what differs from where baselines were made, and how many of them it concerns."""
     changed: Counter[tuple[str, str, str]] = Counter()
     for entry in entries:
-        known = {name: text for name, text in entry.provenance.items() if name in about and name not in ABOUT}
+        known = {name: text for name, text in entry.origin.items() if name in about and name not in ABOUT}
         changed.update(differences(known, {name: about[name] for name in known}))
-        if entry.record and entry.record.device in available_devices():
-            changed.update(_environment(entry.record.environment, describe(entry.record.device)))
+        if entry.baseline and entry.baseline.record.device in available_devices():
+            changed.update(_environment(entry.baseline.record.environment, describe(entry.baseline.record.device)))
     for (name, before, now), count in changed.items():
         if name not in ("commit", "dirty"):
             yield name, f"{before} -> {now} ({count} of {len(entries)} baselines)"

@@ -5,10 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from harness.comparing.deviations import kind_of, stream_deviations
+from harness.comparing.deviations import stream_deviations
 from harness.comparing.thresholds import MARGIN
-from harness.record.baseline import Calibration
-from harness.record.record import Record
+from harness.record import Calibration, Record
 from harness.recording.perturbation import Perturbation, Rerun, Rerunner
 from harness.recording.states import States
 
@@ -40,7 +39,7 @@ VARIANTS: Sequence[Rerun] = (
 
 
 def calibrate(baseline: Record, states: States, rerun: Rerunner) -> Calibration:
-    """Run the benign variants; return their largest deviations by kind of stream and steps since the last state.
+    """Run the benign variants; return their largest deviations by family of streams and steps since the last state.
 
     Args:
         baseline: the record that becomes the baseline.
@@ -58,14 +57,14 @@ def measured(baseline: Record, states: States, replays: Mapping[str, Record]) ->
         for point in stream_deviations(baseline, replay):
             if point.stage != "schedule" and 0 < point.size < math.inf:
                 place = point.step - max(start for start in states.steps if start <= point.step)
-                sizes = largest.setdefault(kind_of(point.stream), {})
+                sizes = largest.setdefault(point.stream.family, {})
                 sizes[place] = max(sizes.get(place, 0.0), point.size)
     return Calibration(
         states=states.sha256,
         steps=states.steps,
         margin=MARGIN,
         variants=tuple(replays),
-        largest={kind: _growing(sizes) for kind, sizes in largest.items()},
+        largest={family: _growing(sizes) for family, sizes in largest.items()},
     )
 
 

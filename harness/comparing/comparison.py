@@ -1,5 +1,6 @@
 """Hold a record against its baseline: data, no text."""
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,18 +8,14 @@ from functools import cached_property
 from typing import Literal
 
 from harness.comparing.deviations import Deviation, Divergence, exact, stream_deviations
+from harness.record import STAGES, Baseline, Record, StreamKey
 from harness.record.environment import differences
 from harness.record.matching import in_names_of
-from harness.record.record import Record
-from harness.record.streams import STAGES
 
 
 Verdict = Literal["same", "drift", "different"]
 """same: nothing moved beyond the threshold; drift: low precision moved as rounding explains, or only values of trained
 weights moved while losses, gradients, updates and evaluations did not; different: anything else."""
-
-_VALUES = ("init", "weight")
-"""Kinds of streams that hold the values of weights."""
 
 
 @dataclass(frozen=True)
@@ -26,21 +23,23 @@ class Comparison:
     """A record held against its baseline.
 
     Args:
-        baseline: the committed record, its tensors named as in the present one.
+        baseline: the committed one, its tensors named as in the present record.
         record: the present one.
         points: every value that was compared, within its threshold or not: structure and data set first, then stream
             by stream.
         environment: (name, former, present) of what changed around the training.
         recipe: (field, former, present) of what changed in the recipe.
         renamed: (former, present) names of tensors that were matched by shape and order.
+        unknown: streams of kinds that only one of the two recorders knew, which were not compared.
     """
 
-    baseline: Record
+    baseline: Baseline
     record: Record
     points: tuple[Deviation, ...]
     environment: tuple[tuple[str, str, str], ...]
     recipe: tuple[tuple[str, object, object], ...]
     renamed: tuple[tuple[str, str], ...]
+    unknown: tuple[StreamKey, ...]
 
     @cached_property
     def deviations(self) -> tuple[Deviation, ...]:
@@ -59,9 +58,9 @@ class Comparison:
         return len(self.points)
 
     @cached_property
-    def streams(self) -> frozenset[str]:
-        """Names of the streams that were compared."""
-        return frozenset(self.baseline.streams.keys() | self.record.streams.keys())
+    def streams(self) -> frozenset[StreamKey]:
+        """The streams that were compared."""
+        return frozenset(self.baseline.record.streams.keys() | self.record.streams.keys()) - {*self.unknown}
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -69,8 +68,7 @@ class Comparison:
         shifted = _shifted_weights(self.deviations, self.record)
         if not all(_is_harmless(deviation, shifted) for deviation in self.deviations):
             return "different"
-        moved = self.deviations or (not self.record.precision.startswith("float64") and self.largest > 0)
-        return "drift" if moved else "same"
+        return "drift" if self.deviations or (self.record.is_low_precision and self.largest > 0) else "same"
 
     @property
     def growth(self) -> tuple[tuple[int, float], ...]:
@@ -93,35 +91,40 @@ class Comparison:
         return STAGES[: STAGES.index(self.deviations[0].stage)] if self.deviations else STAGES
 
 
-def compare(baseline: Record, record: Record) -> Comparison:
+def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     """Compare a record with its baseline, stage by stage in causal order.
 
-    NaN and infinity deviate, in the baseline too; so do a missing or an extra step or stream. Integers and
-    fingerprints must be equal. Floats may differ by 1e-10 of their size in float64. In float32 and bfloat16 they may
-    part, as drift, by the baseline's calibrated thresholds if the training was put back on its states
-    (`states.States`); without states they must be equal in the same environment, and in another they may part as the
-    measured envelope allows. A shift of trained weights that moves nothing else is drift, too. Renamed tensors are
-    matched by shape and order.
+    NaN and infinity deviate, in the baseline too; so do a missing or an extra step or stream, unless the recorder of
+    one of the two did not know its kind. Integers and fingerprints must be equal. Floats may differ by 1e-10 of their
+    size in float64. In float32 and bfloat16 they may part, as drift, by the baseline's calibrated thresholds if the
+    training was put back on its states (`recording.states.States`); without states they must be equal in the same
+    environment, and in another they may part as the measured envelope allows. A shift of trained weights that moves
+    nothing else is drift, too. Renamed tensors are matched by shape and order.
 
     Args:
-        baseline: the committed record.
+        baseline: the committed one, or a record alone.
         record: the present one.
     """
-    baseline, renamed = in_names_of(record, baseline)
-    environment = tuple(differences(baseline.environment, record.environment))
+    baseline = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
+    before, renamed = in_names_of(record, baseline.record)
+    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
+    compared = {point.stream for point in points}
     return Comparison(
-        baseline=baseline,
+        baseline=dataclasses.replace(baseline, record=before),
         record=record,
-        points=(*_structure(baseline, record), *stream_deviations(baseline, record)),
-        environment=environment,
-        recipe=tuple(_recipe(baseline.recipe, record.recipe)),
+        points=points,
+        environment=tuple(differences(before.environment, record.environment)),
+        recipe=tuple(_recipe(before.recipe, record.recipe)),
         renamed=tuple(renamed.items()),
+        unknown=tuple(
+            key for key, stream in {**before.streams, **record.streams}.items() if stream.steps and key not in compared
+        ),
     )
 
 
 def _shifted_weights(deviations: Iterable[Deviation], record: Record) -> set[str]:
     """Return the names of the trained tensors whose own values deviate."""
-    tensors = {tensor for kind, tensor in map(_parts, deviations) if kind in _VALUES}
+    tensors = {deviation.stream.tensor for deviation in deviations if _is_value(deviation.stream)}
     return {name for name in tensors if record.structure.get(name, {}).get("group") is not None}
 
 
@@ -131,17 +134,14 @@ def _is_harmless(deviation: Deviation, shifted: Iterable[str]) -> bool:
     A shift of all biases in front of softmax is one. BatchNorm's state is not, and an average of weights is not unless
     the weights that it averages are shifted, too: they are there to be evaluated.
     """
-    kind, tensor = _parts(deviation)
+    tensor = deviation.stream.tensor
     follows = any(tensor == name or tensor.endswith(f".{name}") for name in shifted)
-    return kind in _VALUES and follows and math.isfinite(deviation.size)
+    return _is_value(deviation.stream) and follows and math.isfinite(deviation.size)
 
 
-def _parts(deviation: Deviation) -> tuple[str, str]:
-    stream = deviation.stream
-    if stream.startswith("distance/init/"):  # where a weight started; later distances tell of the updates between
-        stream = stream.removeprefix("distance/")
-    kind, _, tensor = stream.partition("/")
-    return kind, tensor
+def _is_value(key: StreamKey) -> bool:
+    """Tell whether a stream holds values of weights; of distances those where they started, not of later updates."""
+    return key.kind == "init" or (key.kind == "weight" and not key.distance)
 
 
 def _causal_order(deviation: Deviation) -> tuple[int, int]:
@@ -157,9 +157,8 @@ def _recipe(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator
 
 
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
-    yield exact("structure", "precision", 0, baseline.precision, record.precision)
-    names = [*baseline.structure, *(name for name in record.structure if name not in baseline.structure)]
-    for name in names:
+    yield exact("structure", StreamKey("precision"), 0, baseline.format_text, record.format_text)
+    for name in {**baseline.structure, **record.structure}:
         before, now = baseline.structure.get(name), record.structure.get(name)
-        yield exact("structure", name, 0, before, now)
-    yield exact("data", "dataset", 0, baseline.data, record.data)
+        yield exact("structure", StreamKey(name), 0, before, now)
+    yield exact("data", StreamKey("dataset"), 0, baseline.data, record.data)

@@ -8,20 +8,15 @@ from statistics import median
 from typing import NamedTuple
 
 from harness.comparing.thresholds import Limit, limit
+from harness.record import Calibration, Record, Stream, StreamKey, Value
 from harness.record.environment import differences
-from harness.record.matching import TENSOR_KINDS
-from harness.record.record import Record
-from harness.record.streams import Stream, Value
 
 
 _LEAST_LOGGED = 1e-4
 """A logged number below this counts by its absolute change: a centred mean is zero but for rounding."""
 
-_DISTANCE = "distance"
-"""Kind of the streams that say how far a training was from its baseline's stored states; the baseline's are zero."""
-
-_KIND_SHARE = 1e-3
-"""A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its kind): a bias in
+_FAMILY_SHARE = 1e-3
+"""A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
 
 
@@ -30,7 +25,7 @@ class Divergence(NamedTuple):
 
     step: int
     stage: str
-    stream: str
+    stream: StreamKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class Deviation:
 
     step: int
     stage: str
-    stream: str
+    stream: StreamKey
     baseline: object
     value: object
     size: float
@@ -67,34 +62,41 @@ class Deviation:
         return Divergence(self.step, self.stage, self.stream)
 
 
-def exact(stage: str, stream: str, step: int, before: object, now: object) -> Deviation:
+def exact(stage: str, stream: StreamKey, step: int, before: object, now: object) -> Deviation:
     """Return the deviation of something that has no size: none or infinite."""
     return Deviation(step, stage, stream, before, now, 0.0 if before == now else math.inf, Limit(0.0))
 
 
-def stream_deviations(baseline: Record, record: Record) -> Iterator[Deviation]:
-    """Yield every value of both records with its deviation, within the threshold or not, stream by stream."""
+def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+    """Yield every value of both records with its deviation, within the threshold or not, stream by stream.
+
+    Streams of a kind that only one of the two recorders knew are left out.
+
+    Args:
+        baseline: the committed record.
+        record: the present one.
+        calibration: of the baseline; it counts if the training was put back on stored states.
+    """
     scales = _scales(baseline)
+    elsewhere = bool(differences(baseline.environment, record.environment))
+    put_back = any(key.distance for key in record.streams)
     find_limit = functools.partial(
-        limit,
-        precision=record.precision,
-        elsewhere=bool(differences(baseline.environment, record.environment)),
-        calibration=baseline.calibration if _is_put_back(record) else None,
+        limit, record=record, elsewhere=elsewhere, calibration=calibration if put_back else None
     )
-    names = [*baseline.streams, *(name for name in record.streams if name not in baseline.streams)]
-    for name in names:
-        before, now = baseline.streams.get(name), record.streams.get(name)
-        if before is None and now is not None and name.startswith(f"{_DISTANCE}/"):
+    for key in {**baseline.streams, **record.streams}:
+        before, now = baseline.streams.get(key), record.streams.get(key)
+        if key.distance and before is None and now is not None:
             before = Stream(now.stage, now.steps, (0.0,) * len(now.steps))
+        elif not (_knows(baseline, key) and _knows(record, key)):
+            continue
         stage = (before or now or Stream("forward", (), ())).stage
-        scale = 1.0 if name.startswith(f"{_DISTANCE}/") else scales.get(name, 0.0)
+        scale = 1.0 if key.distance else scales.get(key, 0.0)
         for step, old, new in _aligned(before, now):
-            yield _deviation(stage, name, step, old, new, scale, find_limit(kind_of(name), stage, step))
+            yield _deviation(stage, key, step, old, new, scale, find_limit(key.family, stage, step))
 
 
-def _is_put_back(record: Record) -> bool:
-    """Tell whether a training went on from stored states on its way."""
-    return any(name.startswith(f"{_DISTANCE}/") for name in record.streams)
+def _knows(record: Record, key: StreamKey) -> bool:
+    return key in record.streams or key.kind in record.kinds
 
 
 def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
@@ -114,7 +116,7 @@ def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:
 
 
 def _deviation(
-    stage: str, stream: str, step: int, old: Value | None, new: Value | None, scale: float, limit: Limit
+    stage: str, stream: StreamKey, step: int, old: Value | None, new: Value | None, scale: float, limit: Limit
 ) -> Deviation:
     if not (isinstance(old, float) and isinstance(new, float)):
         return exact(stage, stream, step, old, new)
@@ -130,29 +132,16 @@ def _size(old: float, new: float, scale: float) -> float:
     return abs(new - old) / typical if typical else math.inf
 
 
-def _scales(baseline: Record) -> dict[str, float]:
-    """Return each stream's typical size: its median, or a small share of the largest of its kind if that is more."""
-    own = {name: _typical(stream.values) for name, stream in baseline.streams.items()}
-    kinds: dict[str, float] = {}
-    for name, size in own.items():
-        kinds[kind_of(name)] = max(kinds.get(kind_of(name), 0.0), size)
+def _scales(baseline: Record) -> dict[StreamKey, float]:
+    """Return each stream's typical size: its median, or a small share of the largest of its family if that is more."""
+    own = {key: _typical(stream.values) for key, stream in baseline.streams.items()}
+    families: dict[str, float] = {}
+    for key, size in own.items():
+        families[key.family] = max(families.get(key.family, 0.0), size)
     floors = {n: _LEAST_LOGGED if s.stage in ("forward", "evaluation") else 0.0 for n, s in baseline.streams.items()}
-    return {name: max(size, floors[name], _KIND_SHARE * kinds[kind_of(name)]) for name, size in own.items()}
+    return {key: max(size, floors[key], _FAMILY_SHARE * families[key.family]) for key, size in own.items()}
 
 
 def _typical(values: Iterable[Value]) -> float:
     sizes = [abs(value) for value in values if isinstance(value, float) and math.isfinite(value)]
     return median(sizes) if sizes else 0.0
-
-
-def kind_of(stream: str) -> str:
-    """Return what streams share a size and a limit: all gradients, one entry of all optimizer states, all accuracies.
-
-    Other streams are a kind each.
-    """
-    first, *rest = stream.split("/")
-    if first == _DISTANCE:
-        return f"{_DISTANCE}/{kind_of('/'.join(rest))}"
-    if first == "optimizer":
-        return f"optimizer/{rest[-1]}"
-    return first if first in TENSOR_KINDS else stream

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.record.baseline import Calibration
+from harness.record import Calibration, Record
 
 
 THRESHOLD = 1e-10
 """Largest relative deviation of equal float64 trainings. Other CPUs, thread counts and library versions stay below
 4e-12, most below 1e-13; the smallest of 129 one-line faults that move a number at all reach 1e-8 within a few steps."""
-
-IN_EVENT_FILES = " in event files"
-"""What the precision of a record ends with whose numbers were read from event files, which keep float32."""
 
 EVENTS_THRESHOLD = 1e-6
 """Largest relative deviation of equal float64 trainings in event files. Rounding to float32 turns any difference,
@@ -76,37 +73,37 @@ class Limit:
 
 
 def limit(
-    kind: str, stage: str, step: int, *, precision: str, elsewhere: bool, calibration: Calibration | None
+    family: str, stage: str, step: int, *, record: Record, elsewhere: bool, calibration: Calibration | None
 ) -> Limit:
     """Return the largest deviation that two equal trainings may show.
 
     Args:
-        kind: the stream's kind: those of one kind share a limit.
+        family: the stream's: those of one family share a limit.
         stage: the stream's stage. Learning rates are computed in double precision whatever the training's own.
-        step: 0-based.
-        precision: float64, float32 or bfloat16, and perhaps `IN_EVENT_FILES`, where steps are what the tool counts
-            (epochs, samples): low precision elsewhere may then part at any of them as far as after many.
+        step: 0-based; of numbers from event files what the tool counts (epochs, samples), where low precision elsewhere
+            may part at any of them as far as after many.
+        record: the present training.
         elsewhere: whether the trainings ran in different environments.
         calibration: of the baseline, if the training was put back on its states.
     """
-    in_event_files = precision.endswith(IN_EVENT_FILES)
-    if precision.startswith("float64") or stage == "schedule":
+    in_event_files = record.source == "event files"
+    if not record.is_low_precision or stage == "schedule":
         return Limit(EVENTS_THRESHOLD if in_event_files else THRESHOLD)
     if calibration is not None:
-        return _calibrated(kind, stage, step, precision, calibration)
+        return _calibrated(family, stage, step, record.precision, calibration)
     if not elsewhere:
         return Limit(0.0)
-    share = _BFLOAT16_SHARE if precision.startswith("bfloat16") else 1.0
+    share = _BFLOAT16_SHARE if record.precision == "bfloat16" else 1.0
     points = _LOSSES if stage == "forward" else _TENSORS
     return Limit(min(_END, MARGIN * share * _interpolated(points, points[-1][0] if in_event_files else step)))
 
 
-def _calibrated(kind: str, stage: str, step: int, precision: str, calibration: Calibration) -> Limit:
+def _calibrated(family: str, stage: str, step: int, precision: str, calibration: Calibration) -> Limit:
     place = step - max(start for start in calibration.steps if start <= step)
-    sizes = calibration.largest.get(kind, ())
+    sizes = calibration.largest.get(family, ())
     measured = sizes[min(place, len(sizes) - 1)] if sizes else 0.0
-    rounding = _FLOORS[precision.partition(" ")[0]] * (_DATA_FACTOR if stage == "data" else 1.0)
-    floor = _ACCURACY_FLOOR if "accuracy" in kind else rounding
+    rounding = _FLOORS[precision] * (_DATA_FACTOR if stage == "data" else 1.0)
+    floor = _ACCURACY_FLOOR if "accuracy" in family else rounding
     return Limit(min(_END, max(floor, calibration.margin * measured)), measured, place)
 
 

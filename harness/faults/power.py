@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harness.comparing.comparison import compare
 from harness.comparing.deviations import Divergence
 from harness.faults import FAULTS
-from harness.record.record import Record
+from harness.record import Baseline, Record
 from harness.recording.perturbation import Rerun, Rerunner
 from harness.recording.states import States
 
@@ -58,7 +58,7 @@ class Power:
         return len(self.caught) / len(self.planted) if self.planted else 1.0
 
 
-def measure(record: Record, baseline: Record, states: States | None, rerun: Rerunner) -> Power | None:
+def measure(record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Power | None:
     """Plant every standard fault in a training and judge each run as the gate would.
 
     Args:
@@ -76,7 +76,7 @@ def measure(record: Record, baseline: Record, states: States | None, rerun: Reru
     return Power(record, [_mutant(fault, baseline, states, rerun) for fault in FAULTS])
 
 
-def _mutant(fault: str, baseline: Record, states: States | None, rerun: Rerunner) -> Mutant:
+def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Mutant:
     try:
         record, (planted, reason) = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
     except Exception as error:  # whatever a broken training raises: nobody overlooks it
@@ -85,7 +85,7 @@ def _mutant(fault: str, baseline: Record, states: States | None, rerun: Rerunner
     return examine(fault, baseline, record) if planted else Mutant(fault, planted=False, reason=reason)
 
 
-def examine(fault: str, baseline: Record, record: Record) -> Mutant:
+def examine(fault: str, baseline: Baseline | Record, record: Record) -> Mutant:
     """Judge a training that a fault took effect in as the gate would.
 
     Args:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, frozen, own_style
 from harness.figures.classes import class_name
 from harness.figures.series import WATCH, finite_series, loss_limit, spread, training_loss
-from harness.record.record import Record
+from harness.record import Record, StreamKey
 
 
 _WIDTH, _HEIGHT = 640, 480
@@ -147,7 +147,7 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: a loss is NaN or infinite; names the first such step.
     """
     steps, values = training_loss(record)
-    evaluated = record.streams.get("evaluation/loss")
+    evaluated = record.streams.find("evaluation/loss")
     return curve(
         record,
         {"training": (steps, values)},
@@ -161,7 +161,7 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
 
 _REMEDY = "log it: recorder.evaluation(accuracy=...)"
 
-_CLASS_STREAM = "evaluation/class_accuracy["
+_CLASS = "class_accuracy["
 
 
 def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
@@ -179,7 +179,7 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: an accuracy is NaN or infinite; names the first such step.
     """
     steps, accuracies = finite_series(record, "evaluation/accuracy", "accuracy_curve", _REMEDY)
-    classes = [name for name in record.streams if labelled and name.startswith(_CLASS_STREAM)]
+    classes = [key for key, _ in record.streams.of("evaluation") if labelled and key.tensor.startswith(_CLASS)]
     with own_style():
         figure = blank(640, 720 if classes else 480)
         place = (0.1, 0.55, 0.85, 0.4) if classes else (0.1, 0.1, 0.85, 0.85 - 0.05 * labelled)
@@ -196,13 +196,13 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
         return figure if labelled else frozen(figure)
 
 
-def _add_classes(figure: Figure, record: Record, names: list[str]) -> None:
+def _add_classes(figure: Figure, record: Record, names: list[StreamKey]) -> None:
     """Seaborn draws what Matplotlib has no heatmap for."""
     import seaborn
 
     rows = [finite_series(record, name, "accuracy_curve", _REMEDY) for name in names]
     axes = figure.add_axes((0.22, 0.08, 0.73, 0.36))
-    labels = [name.removeprefix(_CLASS_STREAM).removesuffix("]") for name in names]
+    labels = [name.tensor.removeprefix(_CLASS).removesuffix("]") for name in names]
     labels = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
     ticks: dict[str, object] = {"xticklabels": rows[0][0], "yticklabels": labels}
     shares = [values for _, values in rows]
@@ -210,8 +210,6 @@ def _add_classes(figure: Figure, record: Record, names: list[str]) -> None:
     axes.set(xlabel="step", title="Accuracy of each class")
     axes.tick_params(axis="y", rotation=0)
 
-
-_PREFIX = "learning_rate/"
 
 _ROUND = (1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
 
@@ -230,11 +228,11 @@ def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
         NotRecordedError: the record has no learning rate.
         NonFiniteError: a rate is NaN or infinite; names the first such step.
     """
-    names = [name for name in record.streams if name.startswith(_PREFIX)] or ["learning rate"]
+    names = [key for key, _ in record.streams.of("learning_rate")] or [StreamKey("learning rate")]
     schedules: dict[tuple[tuple[int, ...], tuple[float, ...]], list[str]] = {}
     for name in names:
         steps, values = finite_series(record, name, "learning_rate_curve", WATCH)
-        schedules.setdefault((tuple(steps), tuple(values)), []).append(name.removeprefix(_PREFIX))
+        schedules.setdefault((tuple(steps), tuple(values)), []).append(name.tensor)
     largest = max(max(map(abs, values), default=0.0) for _, values in schedules)
     return curve(
         record,

@@ -51,7 +51,7 @@ def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[
         NotRecordedError: there is no such stream.
         NonFiniteError: a value is NaN or infinite.
     """
-    stream = record.streams.get(name)
+    stream = record.streams.find(name)
     if stream is None:
         raise NotRecordedError.missing(name, name=record.name, figure=figure, remedy=remedy)
     _check_finite(record, name, stream)
@@ -82,13 +82,12 @@ def layer_norms(
     """
     layers: dict[str, NDArray[np.float64]] = {}
     check_length(record, record.num_steps, figure)
-    for name in record.streams:
-        first, _, tensor = name.partition("/")
-        if first == kind and wanted(tensor):
-            steps, values = finite_series(record, name, figure, WATCH)
+    for key, _ in record.streams.of(kind):
+        if wanted(key.tensor):
+            steps, values = finite_series(record, key, figure, WATCH)
             norms = np.full(record.num_steps, np.nan)
             norms[steps] = values
-            layer = tensor.rpartition(".")[0] or tensor
+            layer = key.tensor.rpartition(".")[0] or key.tensor
             layers[layer] = _joined(layers[layer], norms) if layer in layers else norms
     if not layers:
         raise NotRecordedError.missing(f"{kind} norms", name=record.name, figure=figure, remedy=WATCH)

@@ -53,7 +53,7 @@ def keep(
         sources=sources(root, session.started),
         obstacle=obstacle,
         command=command,
-        provenance=session.provenance,
+        origin=session.origin,
     )
     try:
         kept = offer(session.failed, candidate, data)

@@ -412,7 +412,7 @@ class FigureGate:
         """Put a generated figure in its baseline's place."""
         target = self._session.baselines / file.name
         if not (self._session.only_missing and target.exists()):
-            save_figure(target, file.read_bytes(), self._session.provenance)
+            save_figure(target, file.read_bytes(), self._session.origin)
             self._session.counts.generated += 1
         file.unlink()
 

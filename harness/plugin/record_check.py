@@ -14,12 +14,13 @@ from harness.baselines.environments import Choice, beside, nearest
 from harness.baselines.store import baseline_name, load_baseline, load_states
 from harness.plugin import devices
 from harness.plugin.session import Session, check_of
+from harness.record import Baseline
 from harness.recording.perturbation import Reran, Rerun
 
 
 if TYPE_CHECKING:
     from harness.baselines.environments import Choice
-    from harness.record.record import Record
+    from harness.record import Record
     from harness.recording.states import States
     from harness.report.check import Check
 
@@ -62,7 +63,7 @@ class RecordCheck:
 
     @property
     def _is_low_precision(self) -> bool:
-        return not self.record.precision.startswith("float64")
+        return self.record.is_low_precision
 
     @property
     def is_elsewhere(self) -> bool:
@@ -121,7 +122,7 @@ class RecordCheck:
         """What is the same in every result of this check."""
         return check_of(self.item, self.name, self.accept)
 
-    def baseline(self) -> "Record":
+    def baseline(self) -> Baseline:
         """Read the baseline.
 
         Raises:
@@ -131,7 +132,7 @@ class RecordCheck:
             return self.choice.baseline
         return load_baseline(self.path, self.accept, self.session.shown(self.path))
 
-    def stored_states(self, baseline: "Record") -> "States | None":
+    def stored_states(self, baseline: Baseline) -> "States | None":
         """Read the states of a calibrated baseline; others have none.
 
         Raises:

@@ -13,7 +13,6 @@ from harness.comparing.calibration import calibrate
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
-from harness.comparing.thresholds import IN_EVENT_FILES
 from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
 from harness.faults.power import measure
 from harness.plugin import devices
@@ -21,6 +20,7 @@ from harness.plugin import failed as offers
 from harness.plugin.record_check import RecordCheck, choice, regenerate_command
 from harness.plugin.session import Session
 from harness.recipe import Precision
+from harness.record import Baseline
 from harness.record.environment import describe
 from harness.recording.perturbation import Rerun, current
 from harness.report import pictures
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from harness.recording.states import States
 
 
-def failure(comparison: "Comparison", checked: RecordCheck, baseline: "Record", drawn: bytes) -> tuple[str, str]:
+def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, drawn: bytes) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
     Args:
@@ -60,13 +60,11 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: "Record", 
     with session.outcome.noted():
         look += [str(session.shown(path)) for path in pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-    present = dataclasses.replace(comparison.record, provenance=session.provenance)
-    comparison = dataclasses.replace(comparison, record=present)
-    chosen = checked.chosen_text
-    return failure_text(comparison, test=item.nodeid, look=look, accept=accept, chosen=chosen), accept
+    chosen, origin = checked.chosen_text, session.origin
+    return failure_text(comparison, test=item.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
 
 
-def _obstacle(checked: RecordCheck, baseline: "Record") -> str:
+def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
     """Say what of a baseline only a training can make anew, or why this one's result cannot."""
     if checked.is_others:
         return "it is the baseline of another environment, and this one has none yet"
@@ -187,13 +185,13 @@ class TrainingRegression:
         if self._session.only_missing and checked.path.exists():
             return
         record, counts = checked.record, self._session.counts
+        calibration, seeds = None, {}
         if states := checked.kept_states():
-            record = dataclasses.replace(record, calibration=calibrate(record, states, checked.rerun))
-            counts.notes.append(calibration_note(record))
+            calibration = calibrate(record, states, checked.rerun)
+            counts.notes.append(calibration_note(record, calibration))
         if self._session.seeds:
-            seeds = of_seeds(checked.record, self._session.seeds, checked.rerun)
-            record = dataclasses.replace(record, seeds={str(seed): metrics for seed, metrics in seeds})
-        save_baseline(checked.path, dataclasses.replace(record, provenance=self._session.provenance), states)
+            seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
+        save_baseline(checked.path, Baseline(record, self._session.origin, calibration, seeds), states)
         self._withdraw(checked)
         counts.generated += 1
 
@@ -206,8 +204,7 @@ class TrainingRegression:
             if len(baseline.seeds) < seeds:
                 shown = self._session.shown(checked.path)
                 raise EquivalenceError.no_seeds(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
-            former = {int(seed): metrics for seed, metrics in baseline.seeds.items()}
-            result = judged(former, checked.record, seeds, checked.rerun)
+            result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
         self._session.counts.judged += 1
         text = equivalence_text(result)
         check = dataclasses.replace(checked.check, accept=command)
@@ -229,7 +226,7 @@ class TrainingRegression:
         counts = self._session.counts
         counts.records_compared += 1
         text, accept = note(comparison, chosen=checked.chosen_text), checked.accept
-        in_event_files = checked.record.precision.endswith(IN_EVENT_FILES)  # whose margin is another
+        in_event_files = checked.record.source == "event files"  # whose margin is another
         same = comparison.verdict == "same"
         if comparison.verdict == "drift" or comparison.renamed or (same and (in_event_files or checked.is_elsewhere)):
             counts.notes.append(text)
@@ -259,7 +256,7 @@ class TrainingRegression:
             offers.withdrawn(self._item, self._session, path)
         pictures.forget(checked.pictures)
 
-    def _comparison(self, checked: RecordCheck, baseline: "Record") -> "Comparison":
+    def _comparison(self, checked: RecordCheck, baseline: Baseline) -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
         comparison = compare(baseline, checked.record)
         if comparison.verdict == "same" or not (baseline.calibration and checked.is_recipes):
@@ -267,12 +264,12 @@ class TrainingRegression:
         states = checked.stored_states(baseline)
         return compare(baseline, checked.rerun(Rerun("put back on stored states", states=states)).record)
 
-    def _measure(self, checked: RecordCheck, baseline: "Record") -> None:
+    def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._item, checked.check):
             states = checked.stored_states(baseline)
-            power = measure(checked.record, baseline if states else checked.record, states, checked.rerun)
+            power = measure(checked.record, baseline if states else Baseline(checked.record), states, checked.rerun)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._item.nodeid)
         counts = self._session.counts

@@ -127,13 +127,13 @@ class Settings:
         return own_folder(self.output / name, self.config.add_cleanup)
 
     @cached_property
-    def provenance(self) -> dict[str, str]:
+    def origin(self) -> dict[str, str]:
         """Where the results of this session come from; asked before the first baseline is written."""
-        from harness.baselines.origin import command_text, provenance
+        from harness.baselines.origin import command_text, origin
 
         arguments, here = command_line(self.config)
         reason = str(self.config.getoption("--training-reason") or "")
-        return provenance(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
+        return origin(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
 
     @cached_property
     def tensorboard(self) -> Path:

@@ -1,18 +1,24 @@
 """What a training did, as numbers: streams, pictures, environment, and their text form. No torch, no pickle."""
 
+from harness.record.baseline import Baseline, Calibration
 from harness.record.pictures import HISTOGRAM_BINS, PICTURE_IMAGES, PICTURE_SIDE, Histogram, Picture
 from harness.record.record import Record
-from harness.record.streams import STAGES, Stream, Value
+from harness.record.streams import KINDS, STAGES, Stream, StreamKey, Streams, Value
 
 
 __all__ = [
     "HISTOGRAM_BINS",
+    "KINDS",
     "PICTURE_IMAGES",
     "PICTURE_SIDE",
     "STAGES",
+    "Baseline",
+    "Calibration",
     "Histogram",
     "Picture",
     "Record",
     "Stream",
+    "StreamKey",
+    "Streams",
     "Value",
 ]

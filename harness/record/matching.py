@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.record.record import Record
+from harness.record.streams import TENSOR_KINDS, StreamKey, Streams
 
-
-TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
-"""First part of the names of streams that belong to a tensor, named second."""
 
 _Structure = Mapping[str, Mapping[str, Any]]
 
@@ -30,7 +28,7 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
         dataclasses.replace(
             baseline,
             structure={name: _regrouped(entry, labels) for name, entry in structure.items()},
-            streams={_stream(name, names, labels): stream for name, stream in baseline.streams.items()},
+            streams=Streams((_renamed(key, names, labels), stream) for key, stream in baseline.streams.items()),
         ),
         names,
     )
@@ -71,11 +69,7 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
     return {**entry, "group": labels.get(label, label)} if label is not None else entry
 
 
-def _stream(stream: str, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    kind, slash, rest = stream.partition("/")
-    tensor, separator, key = rest.partition("/")
-    if kind == "learning_rate":
-        tensor = labels.get(tensor, tensor)
-    elif kind in TENSOR_KINDS:
-        tensor = names.get(tensor, tensor)
-    return f"{kind}{slash}{tensor}{separator}{key}"
+def _renamed(key: StreamKey, names: Mapping[str, str], labels: Mapping[str, str]) -> StreamKey:
+    """Return the present key of a baseline's stream."""
+    known = labels if key.kind == "learning_rate" else names if key.kind in TENSOR_KINDS else {}
+    return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key

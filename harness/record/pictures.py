@@ -4,11 +4,12 @@ import base64
 import io
 import math
 import struct
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 
 PICTURE_IMAGES = 10
@@ -67,6 +68,12 @@ _VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
 """RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
 
 
+_Images = Annotated[int, Meta(gt=0, le=_MOST_IMAGES)]
+_Pixels = Annotated[int, Meta(gt=0, le=PICTURE_SIDE)]
+_Label = Annotated[int, Meta(gt=-_LARGEST_COUNT, lt=_LARGEST_COUNT)]
+_Counts = tuple[Annotated[int, Meta(ge=0, lt=_LARGEST_COUNT)], ...]
+
+
 def picture_content(picture: Picture) -> dict[str, Any]:
     """Return a picture as JSON values, its images below each other as one lossless WebP."""
     from PIL import Image
@@ -85,25 +92,34 @@ def picture_content(picture: Picture) -> dict[str, Any]:
     }
 
 
-def picture(entry: Mapping[str, Any]) -> Picture:
+class _PictureText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture's text form, checked before anything is unpacked: the file's own claim is no limit."""
+
+    shape: tuple[_Images, _Pixels, _Pixels]
+    webp: str
+    labels: tuple[_Label, ...] = ()
+    predicted: tuple[_Label, ...] = ()
+    confidence: tuple[float, ...] = ()
+    limits: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if {len(self.labels), len(self.predicted), len(self.confidence)} - {0, self.shape[0]}:
+            raise ValueError("labels of other images")
+        if not all(map(math.isfinite, (*self.confidence, *(self.limits or ())))):
+            raise ValueError("a number that is not finite")
+        if self.limits and not self.limits[0] < self.limits[1]:
+            raise ValueError("limits")
+
+
+def picture(entry: Any) -> Picture:
     """Return the picture of JSON values.
 
     Raises:
         ValueError: it is none; like the other errors of a wrong value, it is reported as a RecordError.
     """
-    count, height, width = shape = tuple(entry["shape"])
-    fits = 0 < count <= _MOST_IMAGES and 0 < height <= PICTURE_SIDE and 0 < width <= PICTURE_SIDE
-    if not (fits and all(map(_is_whole, shape))):
-        raise ValueError("a picture's shape")  # before anything is unpacked: the file's own claim is no limit
-    pixels = _from_webp(entry["webp"], shape) if "webp" in entry else _from_zlib(entry["pixels"], shape)
-    labels, predicted = (tuple(entry.get(name, ())) for name in ("labels", "predicted"))
-    confidence = tuple(entry.get("confidence", ()))
-    if {len(labels), len(predicted), len(confidence)} - {0, count}:
-        raise ValueError("a picture's labels")
-    if not (all(map(_is_whole, labels + predicted)) and all(map(_is_finite, confidence))):
-        raise ValueError("a picture's labels")
-    limits = _limits(entry["limits"]) if "limits" in entry else None
-    return Picture(pixels, (count, height, width), labels, predicted, confidence, limits)
+    text = msgspec.convert(entry, _PictureText)
+    fields = {name: getattr(text, name) for name in ("shape", "labels", "predicted", "confidence", "limits")}
+    return Picture(_from_webp(text.webp, text.shape), **fields)
 
 
 def _from_webp(text: str, shape: tuple[int, int, int]) -> bytes:
@@ -121,15 +137,6 @@ def _from_webp(text: str, shape: tuple[int, int, int]) -> bytes:
         raise ValueError("a picture's pixels") from error
 
 
-def _from_zlib(text: str, shape: tuple[int, int, int]) -> bytes:
-    """Unpack the pixels of a text of format 1."""
-    size = math.prod(shape) * 3
-    pixels = zlib.decompressobj().decompress(base64.b85decode(text), size + 1)  # no more, however small it was packed
-    if len(pixels) != size:
-        raise ValueError("a picture's size")
-    return pixels
-
-
 def histogram_rows(histogram: Histogram) -> list[list[float]]:
     """Return a histogram as JSON values, a row a step: the step, the limits, the counts."""
     points = zip(histogram.steps, histogram.limits, histogram.counts, strict=True)
@@ -142,15 +149,17 @@ def histogram(rows: Any) -> Histogram:
     Raises:
         ValueError: it is none.
     """
-    points = ((step, _ordered((low, high)), tuple(counts)) for step, low, high, *counts in rows)
-    steps, limits, counts = zip(*points, strict=True)
-    if any(len(row) != HISTOGRAM_BINS or not any(row) for row in counts):
-        raise ValueError("a histogram's length")
-    if not all(map(_is_count, [*steps, *(count for row in counts for count in row)])):
-        raise ValueError("a histogram's counts")
+    points = [(step, (low, high), tuple(counts)) for step, low, high, *counts in rows]
+    for _, (low, high), counts in points:
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise ValueError("a histogram's limits")
+        if len(counts) != HISTOGRAM_BINS or not any(counts):
+            raise ValueError("a histogram's length")
+    steps, limits, counts_of_steps = zip(*points, strict=True)
     if not all(before < after for before, after in pairwise(steps)):
         raise ValueError("a histogram's steps")
-    return Histogram(steps, limits, counts)
+    ends = tuple((float(low), float(high)) for low, high in limits)
+    return Histogram(msgspec.convert(steps, _Counts), ends, msgspec.convert(counts_of_steps, tuple[_Counts, ...]))
 
 
 def confusion(rows: Any) -> tuple[tuple[int, ...], ...]:
@@ -159,33 +168,7 @@ def confusion(rows: Any) -> tuple[tuple[int, ...], ...]:
     Raises:
         ValueError: it is not square, or holds something else than counts.
     """
-    matrix = tuple(map(tuple, rows))
-    if any(len(row) != len(matrix) for row in matrix) or not all(_is_count(count) for row in matrix for count in row):
+    matrix = msgspec.convert(rows, tuple[_Counts, ...])
+    if any(len(row) != len(matrix) for row in matrix):
         raise ValueError("the confusion matrix")
     return matrix
-
-
-def _limits(pair: Any) -> tuple[float, float]:
-    low, high = _ordered(pair)
-    if low == high:
-        raise ValueError("limits")
-    return low, high
-
-
-def _ordered(pair: Any) -> tuple[float, float]:
-    low, high = pair
-    if not (_is_finite(low) and _is_finite(high) and low <= high):
-        raise ValueError("limits")
-    return float(low), float(high)
-
-
-def _is_count(value: object) -> bool:
-    return _is_whole(value) and value >= 0  # type: ignore[operator] # whole numbers compare
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_COUNT
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,8 +1,9 @@
-"""Streams: one quantity each over a run, in the stages of a step."""
+"""Streams: one quantity each over a run, with a key that says of what, in the stages of a step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 
 STAGES = (
@@ -21,6 +22,61 @@ STAGES = (
 Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
 
+TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
+"""Kinds of streams that belong to a tensor."""
+
+KINDS = (*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance")
+"""Kinds of streams that a recorder of this version knows: a baseline says which its own knew."""
+
+_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation")
+
+
+class StreamKey(str):
+    """A stream's name and, taken apart where it is made, what it says.
+
+    Attributes:
+        kind: one of `KINDS`; of a distance from a stored state, that of what is distant.
+        tensor: the tensor, parameter group, part of a batch, or number that was logged.
+        entry: of an optimizer's state: `exp_avg`; empty otherwise.
+        distance: whether the numbers are distances from a baseline's stored state, whose own are zero.
+        family: what streams share a size and a limit: all gradients, one entry of all optimizer states. Others are a
+            family each.
+    """
+
+    __slots__ = ("distance", "entry", "family", "kind", "tensor")
+    kind: str
+    tensor: str
+    entry: str
+    distance: bool
+    family: str
+
+    def __new__(cls, name: str) -> Self:
+        """Take a name apart: `gradient/conv.weight`, `optimizer/conv.weight/exp_avg`, `loss`."""
+        if isinstance(name, cls):
+            return name
+        key = super().__new__(cls, name)
+        text = name.removeprefix("distance/")
+        kind, _, rest = text.partition("/")
+        key.distance, key.entry = text != name, ""
+        if kind in _NAMED and rest:
+            key.kind, key.tensor = kind, rest
+            if kind == "optimizer" and "/" in rest:
+                key.tensor, _, key.entry = rest.rpartition("/")
+        else:
+            key.kind, key.tensor = "optimizer_steps" if text == "optimizer_steps" else "logged", text
+        shared = "/".join(filter(None, (key.kind, key.entry))) if key.kind in TENSOR_KINDS else text
+        key.family = "distance/" * key.distance + shared
+        return key
+
+    @classmethod
+    def of(cls, kind: str, tensor: str, entry: str = "", *, distance: bool = False) -> Self:
+        """Return the key of a stream."""
+        return cls("distance/" * distance + "/".join(filter(None, (kind, tensor, entry))))
+
+    def renamed(self, tensor: str) -> Self:
+        """Return the key of the same quantity of another tensor."""
+        return self.of(self.kind, tensor, self.entry, distance=self.distance)
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -36,8 +92,37 @@ class Stream:
     steps: tuple[int, ...]
     values: tuple[Value, ...]
 
+    def numbers(self) -> Iterator[tuple[int, float]]:
+        """Yield step and value of each number; fingerprints are none."""
+        for step, value in zip(self.steps, self.values, strict=True):
+            if not isinstance(value, str):
+                yield step, float(value)
+
     def non_finite(self) -> Iterator[tuple[int, float]]:
         """Yield step and value of each NaN or infinity."""
         for step, value in zip(self.steps, self.values, strict=True):
             if isinstance(value, float) and not math.isfinite(value):
                 yield step, value
+
+
+class Streams(dict[StreamKey, Stream]):
+    """The streams of a record by key; a name as text finds its stream, too.
+
+    Args:
+        streams: by key or name.
+    """
+
+    def __init__(self, streams: Mapping[Any, Stream] | Iterable[tuple[str, Stream]] = ()) -> None:
+        pairs = streams.items() if isinstance(streams, Mapping) else streams
+        super().__init__((StreamKey(name), stream) for name, stream in pairs)
+
+    def __getitem__(self, name: str) -> Stream:
+        return super().__getitem__(StreamKey(name))
+
+    def find(self, name: str) -> Stream | None:
+        """Return a stream, or None if there is none of this name."""
+        return self.get(StreamKey(name))
+
+    def of(self, kind: str) -> Iterator[tuple[StreamKey, Stream]]:
+        """Yield the streams of a kind, without distances from stored states."""
+        return ((key, stream) for key, stream in self.items() if key.kind == kind and not key.distance)

@@ -1,55 +1,116 @@
-"""The text form of a record: JSON with a checksum, floats by repr, readable in a diff."""
+"""The text form of a record and a baseline: JSON with a checksum, floats by repr, readable in a diff."""
 
 import hashlib
 import json
 import math
-import re
-import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeGuard, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from harness.errors import RecordError
 from harness.recipe import Precision
-from harness.record.baseline import Calibration
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.streams import STAGES, Stream, Value
+from harness.record.streams import STAGES, Stream, Streams, Value
 
 
 if TYPE_CHECKING:
     from harness.record.record import Record
 
-
-FORMAT = 2
-"""Version of the text form. A reader also takes 1, whose pictures are packed otherwise; it refuses any other."""
-
-_VALUES_PER_LINE = 4
+FORMAT = 3
+"""Version of the text form; a reader refuses any other."""
 
 LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
-
+_VALUES_PER_LINE = 4
 _LARGEST_NUMBER = 2**1000
 """Above any seed and count; a float holds it, which figures make of it."""
-
-_LONGEST_SIDE = 2**62
-"""Of a tensor."""
-
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
-
 _NON_FINITE = ("nan", "inf", "-inf")
 
+_Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
+_Side = Annotated[int, Meta(ge=0, lt=2**62)]
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # it becomes part of a file name
+_Texts = dict[str, str]
 
-def encoded(record: "Record") -> str:
-    """Return a record as text; see `Record.to_text`."""
-    content = _content(record)
-    body = ",\n".join(f"{json.dumps(key)}: {_pretty(value)}" for key, value in content.items())
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the text form: its fields and what they may be, checked by msgspec."""
+
+
+class _Stream(_Part, frozen=True):
+    stage: Literal[STAGES]  # type: ignore[valid-type] # one source: a tuple of literals is one to msgspec
+    steps: _Step | list[_Step]
+    values: list[float | int | str]
+
+
+class _Tensor(msgspec.Struct, frozen=True):
+    """What figures and TensorBoard's graph take for granted; a tensor may lack any of it, and have more."""
+
+    shape: list[_Side] = []
+    dtype: str = ""
+    group: str | None = None
+
+
+class _Calibration(_Part, frozen=True):
+    states: _Digest
+    steps: Annotated[list[_Step], Meta(min_length=1)]
+    margin: float
+    variants: list[str]
+    largest: dict[str, list[float]]
+
+    def __post_init__(self) -> None:
+        if self.steps[0] != 0 or self.steps != sorted(set(self.steps)):
+            raise ValueError("steps that do not ascend from 0")
+
+
+class _Content(_Part, frozen=True, kw_only=True):
+    name: str
+    precision: Precision
+    source: Literal["recorder", "event files"]
+    seed: int
+    device: str
+    recipe: dict[str, Any]
+    data: _Texts
+    environment: _Texts
+    structure: dict[str, _Tensor]
+    kinds: list[str]
+    streams: dict[str, _Stream]
+    confusion: list[list[int]] = []
+    histograms: dict[str, list[list[float | int]]] = {}
+    pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
+    origin: _Texts = {}
+    calibration: _Calibration | None = None
+    seeds: dict[int, dict[str, float]] = {}
+
+
+def write_record(record: "Record", **beside: Any) -> str:
+    """Return a record as text.
+
+    Args:
+        record: the record.
+        **beside: what a baseline holds beside it, as JSON values; what is empty is left out.
+    """
+    content = {**_content(record), **{name: part for name, part in beside.items() if part}}
+    order = dict.fromkeys(("name", *beside, *content))
+    body = ",\n".join(f"{json.dumps(key)}: {_pretty(content[key])}" for key in order if key in content)
     return f'{{\n"format": {FORMAT},\n"sha256": "{_checksum(content)}",\n{body}\n}}\n'
 
 
-def decoded(text: str) -> dict[str, Any]:
+def read_record(text: str) -> dict[str, Any]:
     """Return the fields of the record that a text holds; see `Record.from_text`.
+
+    Raises:
+        RecordError: the text is no record.
+    """
+    return read_baseline(text)[0]
+
+
+def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields of a text's record, and what a baseline holds beside it.
 
     Raises:
         RecordError: the text is no record.
@@ -58,31 +119,26 @@ def decoded(text: str) -> dict[str, Any]:
     try:
         if content.pop("sha256") != _checksum(content):
             raise RecordError.of("checksum")
-        _check_parts(content)
-        beside = {"calibration": _calibration(content), "seeds": _seeds(content)}
-        return {**content, **_parts(content), **beside, "provenance": _texts(content.get("provenance", {}))}
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
+        checked = msgspec.convert(content, _Content)
+        return _record(checked, content), {
+            "origin": checked.origin,
+            "calibration": checked.calibration and _calibration(checked.calibration),
+            "seeds": checked.seeds,
+        }
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
 
 def _content(record: "Record") -> dict[str, Any]:
-    plain = {
-        key: getattr(record, key)
-        for key in ("name", "precision", "seed", "device", "recipe", "data", "environment", "structure")
-    }
-    beside = {
-        "provenance": record.provenance,
-        "calibration": record.calibration and asdict(record.calibration),
-        "seeds": record.seeds,
-    }
+    plain = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment", "structure")
     drawn = {
         "confusion": [list(row) for row in record.confusion],
         "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
     }
     return {
-        **plain,
-        **{name: part for name, part in beside.items() if part},
-        "streams": {name: _stream_content(stream) for name, stream in record.streams.items()},
+        **{name: getattr(record, name) for name in plain},
+        "kinds": list(record.kinds),
+        "streams": {str(key): _stream_content(stream) for key, stream in record.streams.items()},
         **{name: part for name, part in drawn.items() if part},
         "pictures": {name: picture_content(entry) for name, entry in record.pictures.items()},
     }
@@ -123,96 +179,44 @@ def _parse(text: str) -> dict[str, Any]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError.of(f"it is not JSON ({error})") from error
-    if not isinstance(content, dict) or content.pop("format", None) not in range(1, FORMAT + 1):
-        raise RecordError.of(f"it is not of format 1 or {FORMAT}")
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise RecordError.of(f"it is not of format {FORMAT}")
     return content
 
 
-def _check_parts(content: Mapping[str, Any]) -> None:
-    for part in ("recipe", "structure", "streams", "pictures"):
-        if not isinstance(content[part], dict):
-            raise TypeError(part)
-    for part in ("data", "environment"):
-        _texts(content[part])
-    if not all(isinstance(content[part], str) for part in ("name", "device")):
-        raise TypeError("name or device")
-    if content["precision"].partition(" ")[0] not in get_args(Precision):
-        raise ValueError("precision")
-    if not (_is_whole(content["seed"]) and abs(content["seed"]) < _LARGEST_NUMBER):
-        raise TypeError("seed")
-    for name, entry in content["structure"].items():
-        _check_tensor(name, entry)
-
-
-def _check_tensor(name: str, entry: Mapping[str, Any]) -> None:
-    """Check what figures and TensorBoard's graph take for granted; a tensor may lack any of it."""
-    shape, group = entry.get("shape", []), entry.get("group")
-    if not (isinstance(shape, list) and all(_is_whole(size) and 0 <= size < _LONGEST_SIDE for size in shape)):
-        raise TypeError(f"shape of {name}")
-    if not (isinstance(group, str | None) and isinstance(entry.get("dtype", ""), str)):
-        raise TypeError(f"group or dtype of {name}")
-
-
-def _parts(content: Mapping[str, Any]) -> dict[str, Any]:
-    if len(content["pictures"]) > _MOST_PICTURES:
-        raise ValueError("too many pictures")
+def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record: as they were checked, or, of what may hold more, as they stand."""
+    plain = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
+    if not abs(checked.seed) < _LARGEST_NUMBER:
+        raise ValueError("seed")
     return {
-        "streams": _streams(content),
-        "pictures": {name: picture(entry) for name, entry in content["pictures"].items()},
-        "histograms": {name: histogram(entry) for name, entry in content.get("histograms", {}).items()},
-        "confusion": confusion(content.get("confusion", ())),
+        **{name: getattr(checked, name) for name in plain},
+        "structure": content["structure"],
+        "kinds": tuple(checked.kinds),
+        "streams": Streams((name, _stream(name, entry)) for name, entry in checked.streams.items()),
+        "pictures": {name: picture(entry) for name, entry in checked.pictures.items()},
+        "histograms": {name: histogram(rows) for name, rows in checked.histograms.items()},
+        "confusion": confusion(checked.confusion),
     }
 
 
-def _streams(content: Mapping[str, Any]) -> dict[str, Stream]:
-    return {name: _stream(name, entry) for name, entry in content["streams"].items()}
-
-
-def _stream(name: str, entry: Mapping[str, Any]) -> Stream:
-    values = tuple(float(value) if value in _NON_FINITE else value for value in entry["values"])
-    steps = entry["steps"]
+def _stream(name: str, entry: _Stream) -> Stream:
+    values = tuple(float(value) if value in _NON_FINITE else value for value in entry.values)
+    steps: Any = entry.steps
     if isinstance(steps, int):  # a count: of the values there are, not of those that a hostile file promises
         steps = range(len(values)) if steps == len(values) else ()
-    stream = Stream(entry["stage"], tuple(steps), values)
-    if stream.stage not in STAGES or len(stream.steps) != len(values):
+    if len(steps) != len(values) or not all(a <= b for a, b in pairwise(steps)):
         raise ValueError(f"stream {name}")
-    ascending = all(map(_is_step, stream.steps)) and all(a <= b for a, b in pairwise(stream.steps))
-    if not ascending or not all(map(_is_value, values)):
-        raise TypeError(f"stream {name}")
-    return stream
+    if not all(abs(value) < _LARGEST_NUMBER for value in values if isinstance(value, int)):
+        raise ValueError(f"stream {name}")
+    return Stream(entry.stage, tuple(steps), values)
 
 
-def _calibration(content: Mapping[str, Any]) -> Calibration | None:
-    if "calibration" not in content:
-        return None
-    entry = content["calibration"]
-    largest = {str(kind): tuple(map(float, sizes)) for kind, sizes in entry["largest"].items()}
-    steps, states = tuple(entry["steps"]), entry["states"]
-    if not all(map(_is_step, steps)) or steps[:1] != (0,) or list(steps) != sorted(set(steps)):
-        raise ValueError("calibration")
-    if not re.fullmatch("[0-9a-f]{64}", states):  # it becomes part of a file name
-        raise ValueError("calibration")
-    return Calibration(states, steps, float(entry["margin"]), tuple(map(str, entry["variants"])), largest)
-
-
-def _seeds(content: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    seeds = content.get("seeds", {})
-    return {str(int(seed)): {name: float(value) for name, value in run.items()} for seed, run in seeds.items()}
-
-
-def _texts(entry: Mapping[str, Any]) -> dict[str, str]:
-    if not all(isinstance(text, str) for text in entry.values()):
-        raise TypeError("environment, data or provenance")
-    return dict(entry)
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_step(step: object) -> bool:
-    return _is_whole(step) and 0 <= step < LONGEST_RUN
-
-
-def _is_value(value: object) -> bool:
-    return isinstance(value, float | str) or (_is_whole(value) and abs(value) < _LARGEST_NUMBER)
+def _calibration(part: _Calibration) -> dict[str, Any]:
+    largest = {family: tuple(sizes) for family, sizes in part.largest.items()}
+    return {
+        **msgspec.structs.asdict(part),
+        "steps": tuple(part.steps),
+        "variants": tuple(part.variants),
+        "largest": largest,
+    }

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import StatesError
+from harness.record import StreamKey
 from harness.record.matching import matched
 
 
@@ -124,22 +125,17 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.cpu().clone(memory_format=torch.contiguous_format)
 
 
-def _kind(name: str) -> str:
-    parts = name.split("/")
-    return f"{parts[0]}/{parts[-1]}" if parts[0] == "optimizer" else parts[0]
-
-
 def _shapes(tensors: Arrays) -> dict[str, list[int]]:
     return {name: list(tensors[name].shape) for name in sorted(tensors)}  # as they come from a file
 
 
 def _sizes(kept: Arrays) -> dict[str, float]:
-    """Return the norm of each tensor, or a small share of the largest of its kind if that is more."""
+    """Return the norm of each tensor, or a small share of the largest of its family if that is more."""
     norms = {name: float(torch.linalg.vector_norm(value.double())) for name, value in kept.items()}
     largest: dict[str, float] = {}
     for name, norm in norms.items():
-        largest[_kind(name)] = max(largest.get(_kind(name), 0.0), norm)
-    return {name: max(norm, _LEAST_SHARE * largest[_kind(name)]) for name, norm in norms.items()}
+        largest[StreamKey(name).family] = max(largest.get(StreamKey(name).family, 0.0), norm)
+    return {name: max(norm, _LEAST_SHARE * largest[StreamKey(name).family]) for name, norm in norms.items()}
 
 
 def _distance(own: Tensor | None, kept: Tensor, size: float) -> float:

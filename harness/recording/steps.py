@@ -11,8 +11,7 @@ from torch.optim import Optimizer
 
 from harness.errors import RecorderError
 from harness.recipe import Precision
-from harness.record.pictures import Picture
-from harness.record.streams import Value
+from harness.record import Picture, StreamKey, Value
 from harness.recording.determinism import swap_layout
 from harness.recording.histograms import Distributions
 from harness.recording.hooks import on_forward, on_step
@@ -212,8 +211,8 @@ class Recording:
 
     def _record_distances(self, distances: Mapping[str, float], initial: Set[str]) -> None:
         """Record distances from a state: what was left where it started is still at its initial distance."""
-        starts = {f"distance/init/{name.partition('/')[2]}": distances[name] for name in distances if name in initial}
-        ends = {f"distance/{name}": distances[name] for name in distances if name not in initial}
+        starts = {_start_of(StreamKey(name)): distance for name, distance in distances.items() if name in initial}
+        ends = {f"distance/{name}": distance for name, distance in distances.items() if name not in initial}
         self.tape.add("init", list(starts), max(0, self._step - 1), list(starts.values()))
         self.tape.add("state", list(ends), self._step - 1, list(ends.values()))
 
@@ -225,6 +224,10 @@ class Recording:
             for watched in self.watched:
                 if watched.started and not watched.replaced:
                     watched.record_state(self.tape, self._step)
+
+
+def _start_of(key: StreamKey) -> StreamKey:
+    return StreamKey.of("init", key.tensor, key.entry, distance=True)
 
 
 def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.record.streams import STAGES, Stream, Value
+from harness.record import STAGES, Stream, Streams, Value
 
 
 class Tape:
@@ -20,14 +20,14 @@ class Tape:
         """Tell whether anything was added in a stage."""
         return any(recorded == stage for recorded, _ in self._rows)
 
-    def streams(self) -> dict[str, Stream]:
+    def streams(self) -> Streams:
         """Return all streams, by stage in causal order, then as they first came."""
         points: dict[str, tuple[str, list[tuple[int, Value]]]] = {}
         for (stage, names), rows in sorted(self._rows.items(), key=lambda item: STAGES.index(item[0][0])):
             for column, name in enumerate(names):
                 _, series = points.setdefault(name, (stage, []))
                 series.extend((step, values[column]) for step, values in rows)
-        return {name: _stream(stage, series) for name, (stage, series) in points.items()}
+        return Streams((name, _stream(stage, series)) for name, (stage, series) in points.items())
 
 
 def _stream(stage: str, series: list[tuple[int, Value]]) -> Stream:

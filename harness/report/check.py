@@ -47,7 +47,7 @@ class Check:
         training = Training(
             name=record.name,
             data=record.data.get("name", ""),
-            precision=record.precision,
+            precision=record.format_text,
             device=record.device,
             steps=record.num_steps,
             first=_first(comparison.deviations[0]) if comparison.deviations else None,

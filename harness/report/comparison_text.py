@@ -8,10 +8,9 @@ from harness.baselines.origin import ABOUT
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
-from harness.comparing.thresholds import IN_EVENT_FILES
 from harness.faults.power import Mutant, Power
+from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.record.record import Record
 from harness.report.words import commit_text, count, number, stream_text, title
 
 
@@ -21,7 +20,15 @@ _LATER = 2
 _DIFFERS = "training differs from its baseline "
 
 
-def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: str, chosen: str = "") -> str:
+def failure(
+    comparison: Comparison,
+    *,
+    test: str = "",
+    look: Sequence[str] = (),
+    accept: str = "",
+    chosen: str = "",
+    origin: Mapping[str, str] | None = None,
+) -> str:
     """Word a comparison whose verdict is different.
 
     Args:
@@ -30,6 +37,7 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         look: files and folders worth opening.
         accept: the one command that makes the present run the baseline.
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
+        origin: of the present record, if it is known.
 
     Returns:
         A headline that names step, stage and stream, and labelled lines below it. Drift within what another
@@ -44,9 +52,10 @@ def failure(comparison: Comparison, *, test: str, look: Sequence[str], accept: s
         ("grows", _grows(comparison)),
         ("baseline", chosen),
         ("unchanged", ", ".join(comparison.unchanged)),
-        ("changed", _changed(comparison)),
-        ("made", _made(comparison.baseline)),
+        ("changed", _changed(comparison, origin or {})),
+        ("made", _made(comparison.baseline.origin)),
         ("renamed", _renamed(comparison)),
+        ("unknown", _unknown(comparison) if comparison.unknown else ""),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
@@ -67,7 +76,7 @@ def _numbers(first: Deviation) -> str:
 
 def _threshold(first: Deviation, comparison: Comparison) -> str:
     """Say where a threshold comes from that is not the usual one."""
-    if comparison.record.precision.endswith(IN_EVENT_FILES):
+    if comparison.record.source == "event files":
         return "event files keep float32, which rounds by up to 1.2e-07"
     calibration, measured = comparison.baseline.calibration, first.limit.measured
     if calibration is None or measured is None:
@@ -106,28 +115,23 @@ def _renamed(comparison: Comparison) -> str:
     return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
 
 
-def _changed(comparison: Comparison) -> str:
+def _changed(comparison: Comparison, origin: Mapping[str, str]) -> str:
     recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
-    around = in_words(comparison.environment + _sources(comparison))
+    around = in_words(comparison.environment + _sources(comparison.baseline.origin, origin))
     return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
 
 
-def _sources(comparison: Comparison) -> tuple[tuple[str, str, str], ...]:
+def _sources(*origins: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
     """Return what else differs of where both come from, as far as both say it."""
-    before, now = ({**about, "commit": commit_text(about)} for about in _abouts(comparison))
+    before, now = ({**about, "commit": commit_text(about)} for about in origins)
     names = [name for name in now if before.get(name) and now[name] and name not in (*ABOUT, "dirty")]
     return tuple((name, before[name], now[name]) for name in names if before[name] != now[name])
 
 
-def _abouts(comparison: Comparison) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    return comparison.baseline.provenance, comparison.record.provenance
-
-
-def _made(baseline: Record) -> str:
+def _made(origin: Mapping[str, str]) -> str:
     """Say when, from which sources and why a baseline was made."""
-    about = baseline.provenance
-    commit = f"at commit {commit_text(about)}" if "commit" in about else ""
-    return ", ".join(filter(None, [about.get("made"), commit, about.get("reason")]))
+    commit = f"at commit {commit_text(origin)}" if "commit" in origin else ""
+    return ", ".join(filter(None, [origin.get("made"), commit, origin.get("reason")]))
 
 
 def difference(comparison: Comparison) -> str:
@@ -148,14 +152,20 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
+    unknown = f"; {_unknown(comparison)}" if comparison.unknown else ""
     baseline = chosen and f"; baseline {chosen}"
-    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}{baseline}"
+    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}{unknown}{baseline}"
 
 
-def calibration_note(record: Record) -> str:
+def _unknown(comparison: Comparison) -> str:
+    """Say what was not compared because only one of two versions of the recorder takes it."""
+    kinds = ", ".join(dict.fromkeys(key.kind for key in comparison.unknown))
+    streams = number(len(comparison.unknown), "stream")
+    return f"{streams} not compared, of a kind that one version does not record ({kinds})"
+
+
+def calibration_note(record: Record, calibration: Calibration) -> str:
     """Word what the thresholds of a low-precision baseline come from."""
-    calibration = record.calibration
-    assert calibration is not None, "the caller's condition"
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     return (
         f"{title(record)}: {number(len(calibration.steps), 'state')} stored, thresholds {calibration.margin:g} x the "

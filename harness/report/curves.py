@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.record.streams import Stream
+from harness.record import Stream, StreamKey
 from harness.report.finding import Curve, Profile, plain
 
 
@@ -22,11 +22,12 @@ _POINTS = 400
 def curves(comparison: Comparison) -> list[Curve]:
     """Return the streams that a person looks at first, of baseline and run."""
     names = list(dict.fromkeys(_worth_a_look(comparison)))[:_CURVES]
-    return [_curve(name, comparison.baseline.streams.get(name), comparison.record.streams.get(name)) for name in names]
+    before, now = comparison.baseline.record.streams, comparison.record.streams
+    return [_curve(name, before.get(name), now.get(name)) for name in names]
 
 
-def _worth_a_look(comparison: Comparison) -> Iterator[str]:
-    streams = {**comparison.baseline.streams, **comparison.record.streams}
+def _worth_a_look(comparison: Comparison) -> Iterator[StreamKey]:
+    streams = {**comparison.baseline.record.streams, **comparison.record.streams}
     shown = {name for name, stream in streams.items() if any(isinstance(value, float) for value in stream.values)}
     if comparison.deviations and comparison.deviations[0].stream in shown:
         yield comparison.deviations[0].stream
@@ -50,8 +51,7 @@ def _curve(name: str, before: Stream | None, now: Stream | None) -> Curve:
 
 def _thinned(stream: Stream | None) -> tuple[list[int], list[float]]:
     """Return at most `_POINTS` points; of each bucket of a long stream, the smallest and the largest stay."""
-    pairs = zip(stream.steps, stream.values, strict=True) if stream else ()
-    points = [(step, float(value)) for step, value in pairs if not isinstance(value, str)]
+    points = [*stream.numbers()] if stream else []
     if len(points) > _POINTS:
         points = [point for bucket in _buckets(points, _POINTS // 2) for point in _extremes(bucket)]
     return [step for step, _ in points], [value for _, value in points]

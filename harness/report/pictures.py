@@ -56,7 +56,7 @@ def _film(comparison: "Comparison") -> dict[str, bytes]:
     from harness import figures
 
     try:
-        return {_FILM: figures.film(comparison.record, comparison.baseline)}
+        return {_FILM: figures.film(comparison.record, comparison.baseline.record)}
     except RecordError:  # event files hold no gradients, and NaN cannot be drawn
         return {}
 

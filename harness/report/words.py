@@ -5,7 +5,7 @@ from pathlib import Path
 
 from harness.baselines.failed import Candidate
 from harness.baselines.inventory import Stored
-from harness.record.record import Record
+from harness.record import Baseline, Record, StreamKey
 
 
 _WORDED = {
@@ -23,25 +23,18 @@ _WORDED = {
 
 def stream_text(stream: str) -> str:
     """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
-    if stream.startswith("distance/"):
-        return f"{_plain(stream.removeprefix('distance/'))} against the stored state"
-    return _plain(stream)
-
-
-def _plain(stream: str) -> str:
-    kind, *rest = stream.split("/")
-    if len(rest) == (2 if kind == "optimizer" else 1) and kind in _WORDED:
-        return _WORDED[kind].format(*rest)
-    return stream.replace("_", " ")
+    key = StreamKey(stream)
+    worded = _WORDED[key.kind].format(key.tensor, key.entry) if key.kind in _WORDED else stream.replace("_", " ")
+    return f"{worded} against the stored state" if key.distance else worded
 
 
 def title(record: Record) -> str:
     """Return what was trained, on which data, in which precision, on which device."""
-    return ", ".join(filter(None, (record.name, record.data.get("name"), record.precision, record.device)))
+    return ", ".join(filter(None, (record.name, record.data.get("name"), record.format_text, record.device)))
 
 
 def commit_text(about: Mapping[str, str]) -> str:
-    """Return the commit of a provenance, and whether there were changes on top of it; empty if unknown."""
+    """Return the commit of a origin, and whether there were changes on top of it; empty if unknown."""
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
 
 
@@ -57,8 +50,8 @@ def count(number: int) -> str:
 
 def training_line(record: Record) -> str:
     """Return one line on a finished training: what, steps, final loss, seconds."""
-    logged = {name: s.values for name, s in record.streams.items() if s.stage == "forward"}
-    losses = logged.get("loss") or next(iter(logged.values()), ())
+    logged = {key: stream.values for key, stream in record.streams.items() if stream.stage == "forward"}
+    losses = logged.get(StreamKey("loss")) or next(iter(logged.values()), ())
     loss = f", loss {losses[-1]:.4f}" if losses and isinstance(losses[-1], float) else ""
     return f"{title(record)}: {record.num_steps} steps{loss}, {record.seconds:.1f} s"
 
@@ -106,17 +99,17 @@ def _with(entry: Stored) -> str:
     """Say what a baseline was made with, and why."""
     if entry.problem:
         return entry.problem
-    environment = entry.record.environment if entry.record else {}
+    environment = entry.baseline.record.environment if entry.baseline else {}
     versions = [f"{name} {text}" for name in ("torch", "matplotlib") if (text := _version(entry, name))]
     made_on = [environment[name] for name in ("device", "instructions") if name in environment]
-    return ", ".join([*versions, *made_on, *filter(None, [entry.provenance.get("reason")])]) or "says nothing of itself"
+    return ", ".join([*versions, *made_on, *filter(None, [entry.origin.get("reason")])]) or "says nothing of itself"
 
 
 def _version(entry: Stored, name: str) -> str:
     """Return the version of what computed a record or drew a figure."""
-    if entry.record:
-        return entry.record.environment.get(name, "")
-    return entry.provenance.get(name, "")
+    if entry.baseline:
+        return entry.baseline.record.environment.get(name, "")
+    return entry.origin.get(name, "")
 
 
 def _size(size: int) -> str:
@@ -125,14 +118,15 @@ def _size(size: int) -> str:
 
 def stored_text(entry: Stored) -> str:
     """Return all about a baseline but its numbers."""
-    about = {name: text for name, text in entry.provenance.items() if name not in ("commit", "dirty")}
+    about = {name: text for name, text in entry.origin.items() if name not in ("commit", "dirty")}
     rows = {"kind": entry.kind, "size": _size(entry.size), "problem": entry.problem}
-    rows |= _record_rows(entry.record) if entry.record else {}
-    rows |= {**about, "made": entry.made, "commit": commit_text(entry.provenance)}
+    rows |= _baseline_rows(entry.baseline) if entry.baseline else {}
+    rows |= {**about, "made": entry.made, "commit": commit_text(entry.origin)}
     return rows_text(str(entry.path), rows)
 
 
-def _record_rows(record: Record) -> dict[str, str]:
+def _baseline_rows(baseline: Baseline) -> dict[str, str]:
+    record = baseline.record
     values = count(sum(len(stream.values) for stream in record.streams.values()))
     rows = {
         "training": title(record),
@@ -140,14 +134,14 @@ def _record_rows(record: Record) -> dict[str, str]:
         "values": f"{values} in {number(len(record.streams), 'stream')}",
         "tensors": count(len(record.structure)),
         "seed": str(record.seed),
-        "seeds": ", ".join(record.seeds),
+        "seeds": ", ".join(map(str, baseline.seeds)),
         "recipe": ", ".join(f"{name} {value}" for name, value in record.recipe.items()),
         "data": ", ".join(f"{name} {text}" for name, text in record.data.items()),
         **record.environment,
     }
-    if record.calibration:
-        steps = ", ".join(map(str, record.calibration.steps))
-        rows["states"] = f"before steps {steps}; thresholds from {', '.join(record.calibration.variants)}"
+    if baseline.calibration:
+        steps = ", ".join(map(str, baseline.calibration.steps))
+        rows["states"] = f"before steps {steps}; thresholds from {', '.join(baseline.calibration.variants)}"
     return rows
 
 
@@ -159,7 +153,7 @@ def rows_text(headline: str, rows: Mapping[str, str]) -> str:
 
 def accepted_table(accepted: Sequence[Candidate], reason: str) -> str:
     """Return Markdown: the reason, and a row a baseline."""
-    rows = [f"| `{_cell(c.name)}` | {_cell(c.difference)} | {_cell(commit_text(c.provenance))} |" for c in accepted]
+    rows = [f"| `{_cell(c.name)}` | {_cell(c.difference)} | {_cell(commit_text(c.origin))} |" for c in accepted]
     head = ["| baseline | how it differs from the former one | measured at commit |", "|---|---|---|"]
     return "\n".join([f"Baselines accepted: {_cell(reason)}", "", *head, *rows])
 

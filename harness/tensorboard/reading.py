@@ -6,7 +6,7 @@ that went on in a later file takes the place of what earlier files hold from its
 with its run's folder, relative to the innermost folder that holds them all.
 
 Event files keep float32. A value is the shortest decimal that gives this float32 back, and the record's precision is
-"... in event files", which has thresholds of its own. Wall times are no part of the record.
+unchanged: numbers from event files have thresholds of their own. Wall times are no part of the record.
 """
 
 import importlib.metadata
@@ -17,13 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.comparing.thresholds import IN_EVENT_FILES
 from harness.errors import EventsError
 from harness.recipe import Precision, check_fields
+from harness.record import Record, Stream, StreamKey, Streams
 from harness.record.environment import describe
-from harness.record.matching import TENSOR_KINDS
-from harness.record.record import Record
-from harness.record.streams import Stream
+from harness.record.streams import TENSOR_KINDS
 from harness.tensorboard.event_files import EventFile, read_event_file
 
 
@@ -32,9 +30,6 @@ MEASURED_TIMES = ("*runtime", "*_per_second", "*_time")
 
 _ENGINES = ("jax", "keras", "tensorflow")
 """Distributions, beside torch, that compute; their versions are part of the environment where they are installed."""
-
-_OUR_KINDS = (*TENSOR_KINDS, "distance")
-"""First parts of names of which the comparison knows more than that they are numbers."""
 
 _UNIX_TIME = re.compile(r"\d{9,}\.\d+")
 """The name that torch's `add_hparams` gives to a folder of final metrics."""
@@ -82,14 +77,15 @@ def read_events(
         raise EventsError.no_scalar(path=Path(folder))
     return Record(
         name="training",
-        precision=precision + IN_EVENT_FILES,
+        precision=precision,
+        source="event files",
         seed=0,
         device=device,
         recipe={},
         data={},
         environment=describe(device) | dict(_engines()),
         structure={},
-        streams={name: _stream(name, series[name]) for name in names},
+        streams=Streams((name, _stream(name, series[name])) for name in names),
         pictures={},
         seconds=_seconds(file for run in files.values() for file in run),
     )
@@ -126,7 +122,11 @@ def _by_stream(runs: dict[str, list[EventFile]]) -> dict[str, _Series]:
     for run, files in runs.items():
         for tag, series in _merged(files).items():
             name = f"{run}/{tag}" if run else tag
-            name = f"events/{name}" if name.partition("/")[0] in _OUR_KINDS else name
+            key = StreamKey(name)
+            ours = (
+                key.kind in TENSOR_KINDS or key.distance
+            )  # the comparison knows more of these than that they are numbers
+            name = f"events/{name}" if ours else name
             found.setdefault(name, []).extend(series)
     return found
 

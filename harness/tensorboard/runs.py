@@ -84,4 +84,4 @@ class Runs:
             if drawn:
                 write_events(record, folder / "now", labelled=self._labelled, images={_DEVIATIONS: drawn})
             if drawn or not any((folder / "baseline").glob("*")):
-                write_events(comparison.baseline, folder / "baseline", labelled=self._labelled)
+                write_events(comparison.baseline.record, folder / "baseline", labelled=self._labelled)

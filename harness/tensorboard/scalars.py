@@ -2,8 +2,7 @@
 
 import math
 
-from harness.record.record import Record
-from harness.record.streams import Stream
+from harness.record import Record, Stream, StreamKey
 
 
 Scalars = dict[str, list[tuple[int, float]]]
@@ -23,41 +22,33 @@ def scalars_of(record: Record) -> Scalars:
     Computed are "training/gradient_norm", of the gradient of all tensors together, and "update_ratio/TENSOR", the norm
     of each update over the norm of the weight after it.
     """
-    scalars = {_tag(name, stream): _numbers(stream) for name, stream in record.streams.items()}
+    scalars = {_tag(key, stream): [*stream.numbers()] for key, stream in record.streams.items()}
     for tag, points in (("training/gradient_norm", _gradient_norms(record)), *_update_ratios(record).items()):
         scalars.setdefault(tag, points)
     return {tag: points for tag, points in scalars.items() if points}
 
 
-def _tag(name: str, stream: Stream) -> str:
+def _tag(key: StreamKey, stream: Stream) -> str:
     if stream.stage in _GROUPS:
-        return _GROUPS[stream.stage] + name
-    return name if "/" in name else f"{stream.stage}/{name}"
-
-
-def _numbers(stream: Stream) -> list[tuple[int, float]]:
-    points = zip(stream.steps, stream.values, strict=True)
-    return [(step, float(value)) for step, value in points if not isinstance(value, str)]
+        return _GROUPS[stream.stage] + key
+    return key if "/" in key else f"{stream.stage}/{key}"
 
 
 def _gradient_norms(record: Record) -> list[tuple[int, float]]:
     """Return the norm of the whole gradient of every step, as the optimizer got it."""
     totals: dict[int, float] = {}
-    for name, stream in record.streams.items():
-        if name.startswith("gradient/"):
-            for step, norm in _numbers(stream):
-                totals[step] = math.hypot(totals.get(step, 0.0), norm)
+    for _, stream in record.streams.of("gradient"):
+        for step, norm in stream.numbers():
+            totals[step] = math.hypot(totals.get(step, 0.0), norm)
     return sorted(totals.items())
 
 
 def _update_ratios(record: Record) -> Scalars:
     ratios: Scalars = {}
-    for name, stream in record.streams.items():
-        kind, _, tensor = name.partition("/")
-        weight = record.streams.get(f"weight/{tensor}")
-        if kind == "update" and weight:
-            norms = dict(_numbers(weight))
-            ratios[f"update_ratio/{tensor}"] = [
-                (step, update / norms[step]) for step, update in _numbers(stream) if norms.get(step)
+    for key, stream in record.streams.of("update"):
+        if weight := record.streams.get(StreamKey.of("weight", key.tensor)):
+            norms = dict(weight.numbers())
+            ratios[f"update_ratio/{key.tensor}"] = [
+                (step, update / norms[step]) for step, update in stream.numbers() if norms.get(step)
             ]
     return ratios
