@@ -116,7 +116,7 @@ def _first(deviation: Deviation) -> First:
     return First(
         step=deviation.step,
         stage=deviation.stage,
-        stream=deviation.stream,
+        stream=str(deviation.stream),
         baseline=_text(deviation.baseline),
         value=_text(deviation.value),
         size=plain(deviation.size),

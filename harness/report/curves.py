@@ -40,7 +40,7 @@ def _curve(name: str, before: Stream | None, now: Stream | None) -> Curve:
     stream = now or before
     assert stream is not None, "the name came from one of them"
     return Curve(
-        stream=name,
+        stream=str(name),
         stage=stream.stage,
         baseline_steps=baseline_steps,
         baseline=[plain(value) for value in baseline],
