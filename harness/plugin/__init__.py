@@ -28,8 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # pytest-mpl reads its options in its own pytest_configure
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, prepare pytest-mpl, and register what only some sessions need."""
-    from harness.plugin import figures as figure_gate
-    from harness.plugin import figures as figure_settings
+    from harness.plugin import figures
 
     config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
     try:
@@ -40,9 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
             check_writable(session.tensorboard, EventsError.unwritten)
         if session.assignment:
             session.perturb()
-            figure_settings.leave_figures(config)
+            figures.leave_figures(config)
         else:
-            figure_gate.configure(config)
+            figures.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
     except HarnessError as error:

@@ -181,8 +181,6 @@ class Counts:
     faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    redrawn: list[str] = field(default_factory=list)
-    drawn_by_others: list[str] = field(default_factory=list)
     largest_deviation: float = 0.0
     largest_rms: float = 0.0
     claimed: int = 0

@@ -56,10 +56,6 @@ def _comparisons(session: Session) -> Iterator[str]:
     if counts.acceptable > 1:
         yield f"accept all {counts.acceptable}: {accept_command(session)}"
     yield from counts.notes
-    for changed, count in sorted(Counter(counts.redrawn).items()):
-        yield f"{_number(count, 'baseline')} redrawn from records ({changed}); regenerate to store what is drawn now"
-    for changed, count in sorted(Counter(counts.drawn_by_others).items()):
-        yield f"{_number(count, 'figure')} the same as other versions drew ({changed})"
     if counts.faults_planted:
         yield f"gate power: {counts.faults_caught} of {_number(counts.faults_planted, 'planted fault')} caught"
     if counts.passed:

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.report.finding import Faults, Figure, Finding, First
+from harness.report.figure import rms_text
+from harness.report.finding import Faults, Finding, First
 from harness.report.history import shrinks
 from harness.report.words import number, stream_text
 
@@ -15,8 +16,7 @@ _RUNS = 6
 def junit_properties(finding: Finding) -> dict[str, str]:
     """Return what a JUnit report carries of a finding, name to text; a check's own name stands behind each."""
     if figure := finding.figure:
-        rms = "the sizes differ" if figure.rms is None else f"{float(figure.rms):.2f}"
-        return {"figure_verdict": finding.verdict, "figure_rms": rms}
+        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure).removeprefix("RMS ")}
     found: dict[str, str] = {"training_verdict": finding.verdict}
     if faults := finding.faults:
         found = {"gate_power": faults_text(faults), "escaped_faults": ", ".join(faults.escaped) or "none"}
@@ -57,21 +57,6 @@ def first_text(first: First) -> str:
     sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
     place = f"step {first.step}, {first.stage}, {stream_text(first.stream)}"
     return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
-
-
-def figure_difference(rms: float | None) -> str:
-    """Say how a figure that failed differs from its baseline.
-
-    Args:
-        rms: root mean square difference in grey levels; None for pictures of different size.
-    """
-    return "the figure has another size" if rms is None else f"the figure differs, RMS {rms:.2f}"
-
-
-def figure_text(figure: Figure) -> str:
-    """Word how far a figure is from its baseline."""
-    rms = "the sizes differ" if figure.rms is None else f"RMS {float(figure.rms):.2f}"
-    return f"{rms}, tolerance {figure.tolerance:g} grey levels"
 
 
 def faults_text(faults: Faults) -> str:
