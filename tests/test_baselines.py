@@ -344,7 +344,7 @@ def test_a_baseline_is_shown_as_it_was_asked_for(tmp_path):
     with pytest.raises(errors.BaselineMissingError) as caught:
         load_baseline(tmp_path / "a.json", "pytest", Path("baselines/a.json"))
 
-    assert caught.value.facts["path"] == Path("baselines/a.json")
+    assert caught.value.where == str(Path("baselines/a.json"))
 
 
 def test_states_belong_to_the_test_of_their_record(tmp_path):

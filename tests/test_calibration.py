@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Recipe, compare, train
-from harness.comparing.calibration import VARIANTS, Variant, calibrate
+from harness.comparing import calibration
+from harness.comparing.calibration import VARIANTS, calibrate, measured
 from harness.comparing.deviations import kind_of
 from harness.comparing.thresholds import MARGIN
 from harness.record.record import Record
 from harness.record.streams import STAGES, Stream
-from harness.recording.perturbation import Perturbation, perturbed
+from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
 from harness.recording.states import States
 from tests.test_comparison import series
 from tests.test_record import record_of
@@ -37,7 +38,7 @@ def test_the_largest_deviation_of_any_variant_counts():
         "one": low(loss=series(1.0, 1.5, 1.125, 1.0, 1.0)),
         "other": low(loss=series(1.0, 1.0, 1.0, 1.25, 1.0)),
     }
-    found = calibrate(baseline, put_back_on(0, 3), replays)
+    found = measured(baseline, put_back_on(0, 3), replays)
 
     assert found.largest == {"loss": (0.25, 0.5, 0.5)}
     assert (found.steps, found.margin, found.variants) == ((0, 3), MARGIN, ("one", "other"))
@@ -55,7 +56,7 @@ def test_tensors_of_one_kind_share_a_threshold():
         "penalty": series(1.0),
     }
     moved = {name: series(1.0 + 2.0**-i, stage=stream.stage) for i, (name, stream) in enumerate(streams.items())}
-    found = calibrate(low(**streams), put_back_on(0), {"one": low(**moved)})
+    found = measured(low(**streams), put_back_on(0), {"one": low(**moved)})
 
     assert found.largest == {
         "gradient": (1.0,),
@@ -80,14 +81,14 @@ def test_what_has_no_size_calibrates_nothing():
         learning_rate__w=series(0.2, stage="schedule"),
     )
 
-    assert calibrate(baseline, put_back_on(0), {"broken": replay}).largest == {}
+    assert measured(baseline, put_back_on(0), {"broken": replay}).largest == {}
 
 
 def test_distances_from_the_states_are_calibrated():
     """Only a replay has them; the baseline was at no distance from itself."""
     replay = low(loss=series(1.0), distance__weight__w=series(0.5, 0.25, stage="state"))
 
-    assert calibrate(low(loss=series(1.0)), put_back_on(0), {"one": replay}).largest == {"distance/weight": (0.5, 0.5)}
+    assert measured(low(loss=series(1.0)), put_back_on(0), {"one": replay}).largest == {"distance/weight": (0.5, 0.5)}
 
 
 numbers = st.lists(st.floats(0.8, 1.2), min_size=6, max_size=6)
@@ -99,7 +100,7 @@ def test_no_variant_that_was_measured_alarms(before, variants, starts):
     at_rest = {"distance__weight__w": series(0.0, stage="state")}
     replays = {str(i): low(loss=series(*values), **at_rest) for i, values in enumerate(variants)}
     baseline = low(loss=series(*before))
-    calibrated = dataclasses.replace(baseline, calibration=calibrate(baseline, put_back_on(0, *starts), replays))
+    calibrated = dataclasses.replace(baseline, calibration=measured(baseline, put_back_on(0, *starts), replays))
 
     for replay in replays.values():
         assert compare(calibrated, replay).verdict in ("same", "drift")
@@ -110,7 +111,7 @@ def test_the_variants_are_real_and_unlike_each_other():
     assert len({variant.text for variant in VARIANTS}) == len(VARIANTS)
     assert all(variant.perturbation != Perturbation() or variant.environment for variant in VARIANTS)
     assert sum(bool(variant.perturbation.jitter) for variant in VARIANTS) < len(VARIANTS) / 2
-    assert not any(variant.perturbation.seed_shift or variant.perturbation.fault for variant in VARIANTS)
+    assert not any(variant.perturbation.seed_shift or variant.perturbation.plant or variant.fault for variant in VARIANTS)
 
 
 LOW = Recipe(width=2, epochs=2, train_images=20, test_images=200, batch_size=8, warmup_steps=1, precision="float32")
@@ -123,11 +124,14 @@ def calibrated(request):
     """A recipe, its baseline with thresholds, and the states: what `--mpl-generate-path` makes, in this process."""
     recipe, kept = dataclasses.replace(LOW, precision=request.param), States()
     record = train(recipe, states=kept)
-    replays = {}
-    for variant in IN_PROCESS:
-        with perturbed(variant.perturbation):
-            replays[variant.text] = train(recipe, states=kept)
-    return recipe, dataclasses.replace(record, calibration=calibrate(record, kept, replays)), kept
+
+    def rerun(how):
+        with perturbed(how.perturbation):
+            return Reran(train(recipe, states=how.states), (False, ""))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "VARIANTS", IN_PROCESS)
+        return recipe, dataclasses.replace(record, calibration=calibrate(record, kept, rerun)), kept
 
 
 def test_a_recipe_is_put_back_through_resume_and_average(calibrated):
@@ -213,5 +217,5 @@ def test_the_calibration_is_part_of_the_text(calibrated):
 
 def test_a_variant_departs_in_nothing_by_default():
     """Each field says what it changes."""
-    assert Variant("none").variation == Perturbation()
-    assert Variant("none").environment == {}
+    assert Rerun("none").perturbation == Perturbation()
+    assert (Rerun("none").environment, Rerun("none").states, Rerun("none").fault) == ({}, None, "")

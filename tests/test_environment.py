@@ -142,7 +142,7 @@ def test_a_missing_device_is_refused_with_the_probe_that_missed_it(machine, devi
 
     assert str(caught.value) == (
         f"this machine has no {device} device ({probe})\n"
-        f"  fix    run on a machine that has one, or leave {device} out of --device and --require-device"
+        f"  fix    run on a machine that has one, or train on another device"
     )
 
 

@@ -50,7 +50,7 @@ def test_runs_add_up_and_old_ones_go(tmp_path):
     for run in range(60):
         (known,) = remember(path, [figure(rms=run / 50, passed=run != 57)])
 
-    assert known["history"] == pytest.approx([run / 100 for run in range(8, 59) if run != 57])
+    assert known.history == pytest.approx([run / 100 for run in range(8, 59) if run != 57])
     assert len(path.read_text().splitlines()) == 50
 
 

@@ -39,7 +39,7 @@ def declared(path):
     if path.parent.name == "adapters":
         asked += PROJECT["optional-dependencies"].get(path.stem, [])
     found = {normal(re.match(r"[\w.-]+", requirement).group()) for requirement in asked}
-    return found | ({"pytest-xdist"} if path == HARNESS / "plugin" / "groups.py" else set())  # loaded by pytest-xdist
+    return found | ({"pytest-xdist"} if path == HARNESS / "plugin" / "xdist.py" else set())  # loaded by pytest-xdist
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,11 @@ def test_every_import_is_declared(providers):
 @pytest.mark.parametrize(
     ("place", "line", "name"),
     [
-        ("recorder.py", "import made_up.parts", "made_up"),
-        ("recorder.py", "def late():\n    from made_up import parts", "made_up"),
-        ("recorder.py", "import pytest, xdist", "xdist"),
-        ("plugin/shared.py", "import xdist.scheduler", "xdist"),
-        ("recorder.py", "import ignite", "ignite"),
+        ("recording/recorder.py", "import made_up.parts", "made_up"),
+        ("recording/recorder.py", "def late():\n    from made_up import parts", "made_up"),
+        ("recording/recorder.py", "import pytest, xdist", "xdist"),
+        ("elsewhere/sharing.py", "import xdist.scheduler", "xdist"),
+        ("recording/recorder.py", "import ignite", "ignite"),
         ("adapters/lightning.py", "from ignite.engine import Engine", "ignite"),
     ],
 )

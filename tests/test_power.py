@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
-from harness.faults.power import Mutant, Power, examine
+from harness.faults import FAULTS, Planting
+from harness.faults.power import Mutant, Power, examine, measure
 from harness.record.baseline import Calibration
+from harness.recording.perturbation import Reran
 from tests.test_comparison import series
 from tests.test_record import record_of
 
@@ -15,10 +17,10 @@ BASELINE = record_of(
 )
 
 
-def faulty(fault=(True, ""), **streams):
-    """The baseline with other streams, under a planted fault."""
+def faulty(**streams):
+    """The baseline with other streams."""
     streams = {name.replace("__", "/"): stream for name, stream in streams.items()}
-    return dataclasses.replace(BASELINE, streams={**BASELINE.streams, **streams}, fault=fault)
+    return dataclasses.replace(BASELINE, streams={**BASELINE.streams, **streams})
 
 
 def test_a_fault_that_the_gate_would_fail_is_caught():
@@ -53,15 +55,45 @@ def test_low_precision_is_judged_by_its_thresholds():
     assert mutant(1.4).caught
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason"), [((False, "no dropout"), "no dropout"), (None, "no recorder watches this training")]
-)
-def test_a_fault_that_took_no_effect_is_neither(fault, reason):
-    """Whatever the record shows: the reason is told, and the score leaves it out."""
-    found = examine("a", BASELINE, faulty(fault=fault, loss=series(5.0, 5.0)))
+def measured(*, control=BASELINE, under_a_fault=None, outcome=(True, "")):
+    """The power of the baseline's gate; a fault changes it into another record."""
 
-    assert found == Mutant("a", planted=False, reason=reason)
-    assert Power(BASELINE, [found]).planted == []
+    def rerun(how):
+        if not how.fault:
+            return Reran(control, (False, ""))
+        return Reran(under_a_fault() if callable(under_a_fault) else under_a_fault or BASELINE, outcome)
+
+    return measure(BASELINE, BASELINE, None, rerun)
+
+
+@pytest.mark.parametrize(
+    "outcome", [(False, "no dropout"), Planting("dropout-changed").outcome(BASELINE)], ids=["no effect", "no recorder"]
+)
+def test_a_fault_that_took_no_effect_is_neither(outcome):
+    """Whatever the record shows: the reason is told, and the score leaves it out."""
+    found = measured(under_a_fault=faulty(loss=series(5.0, 5.0)), outcome=outcome)
+
+    assert found.mutants == [Mutant(fault, planted=False, reason=outcome[1]) for fault in FAULTS]
+    assert outcome[1] in ("no dropout", "no recorder watches this training")
+    assert found.planted == []
+
+
+def test_a_training_that_breaks_under_a_fault_has_caught_it():
+    """Nobody overlooks an exception; its first line is the reason."""
+
+    def broken():
+        raise ZeroDivisionError("a sum\nof nothing")
+
+    reason = "the training ended with ZeroDivisionError: a sum"
+    expected = [Mutant(fault, planted=True, reason=reason, caught=True) for fault in FAULTS]
+
+    assert measured(under_a_fault=broken).mutants == expected
+
+
+def test_nothing_is_planted_in_a_training_that_is_another_each_time():
+    """Its faults would all be caught, whatever the gate is worth."""
+    assert measured(control=faulty(loss=series(1.0, 2.0))) is None
+    assert measured().score == 0.0
 
 
 def test_the_score_is_the_share_of_planted_faults_that_are_caught():

@@ -358,7 +358,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, make):
 
     with pytest.raises(errors.EventsError) as caught:
         write_events(short(1.0), tmp_path / "runs" / "a")
-    assert caught.value.facts["path"] == tmp_path / "runs" / "a"
+    assert caught.value.where == str(tmp_path / "runs" / "a")
 
 
 def short(*losses, **streams):

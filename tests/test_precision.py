@@ -56,11 +56,8 @@ def test_a_module_that_computes_in_float32_is_named():
     with pytest.raises(errors.PrecisionError) as caught:
         record(nn.ReLU(), Insistent())
 
-    assert caught.value.facts == {
-        "module": "1.1 (Insistent)",
-        "found": "float32",
-        "place": line_of(Insistent.forward, "inputs.float()"),
-    }
+    assert caught.value.what == "1.1 (Insistent) computes in float32, but this run is in float64"
+    assert caught.value.where == line_of(Insistent.forward, "inputs.float()")
 
 
 def test_a_part_that_is_called_by_itself_is_looked_into():
@@ -151,9 +148,8 @@ def test_a_mixture_that_torch_refuses_is_explained(part, name):
         inputs = torch.rand(4, 3, dtype=torch.float32)
         part(inputs) if name.startswith("1") else model(inputs)
 
-    assert caught.value.facts["module"] == name
-    assert caught.value.facts["found"] == "float32 and float64"
-    assert caught.value.facts["place"] == line_of(test_a_mixture_that_torch_refuses_is_explained, "part(inputs) if")
+    assert caught.value.what == f"{name} met float32 and float64 at once, but this run is in float64"
+    assert caught.value.where == line_of(test_a_mixture_that_torch_refuses_is_explained, "part(inputs) if")
     assert "dtype" in str(caught.value.__context__)
 
 
@@ -164,7 +160,8 @@ def test_a_mixture_in_the_loss_is_explained():
     with pytest.raises(errors.PrecisionError, match=message) as caught:
         record(precision="float32", loss=lambda outputs: functional.linear(outputs, weight).mean())
 
-    assert caught.value.facts["dtype"] == "float32"
+    assert caught.value.what.endswith(", but this run is in float32")
+    assert ".to(torch.float32)" in caught.value.fix
 
 
 def test_other_exceptions_are_left_as_they_are():

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from harness import compare
 from harness.record.streams import Stream
 from harness.report.curves import curves, profile
-from harness.report.json_form import collect, keep, to_text
+from harness.report.finding import Faults
+from harness.report.json_form import collect, keep, schema, to_text
 from harness.report.markdown import annotation, markdown
 from harness.report.session_text import junit_properties
 from tests.test_page import check, figure, hostile, power, seeds, training
@@ -51,12 +52,12 @@ def test_thinned_curves_keep_their_extremes(losses, step):
     worst = profile(comparison)
 
     assert len(shown) <= 400
-    assert len(worst["steps"]) <= 400
+    assert len(worst.steps) <= 400
     assert curve.steps == sorted(curve.steps)
     finite = [value for value in now if math.isfinite(value)]
     if len(finite) == len(now):
         assert (min(shown), max(shown)) == (min(now), max(now))
-        assert max(map(float, worst["sizes"])) == comparison.largest
+        assert max(map(float, worst.sizes)) == comparison.largest
     else:
         assert any(not math.isfinite(value) for value in shown)
 
@@ -80,8 +81,8 @@ def test_several_seeds_and_planted_faults_have_results_of_their_own():
 
     assert [(r.verdict, r.passed) for r in (good, worse)] == [("equivalent", True), ("worse", False)]
     assert [(r.verdict, r.passed) for r in (sharp, blunt)] == [("caught", True), ("escaped", False)]
-    assert blunt.faults == {"planted": 3, "caught": 2, "escaped": ["overlooked"]}
-    assert power("overlooked")["passed"]
+    assert blunt.faults == Faults(planted=3, caught=2, escaped=["overlooked"])
+    assert power("overlooked").passed
     assert [bool(r.accept) for r in (good, worse, sharp)] == [True, False, False]
     assert {r.share for r in (good, worse, sharp, blunt)} == {None}
 
