@@ -77,7 +77,6 @@ class ArgumentError(HarnessError):
 
     @classmethod
     def of(cls, owner: str, field: str, value: object, rule: str) -> Self:
-        """An argument is outside its range."""
         return cls(f"{field} cannot be {value!r}", where=f"{owner}({field}=...)", fix=f"{field} must be {rule}")
 
 
@@ -86,20 +85,17 @@ class DataError(HarnessError):
 
     @classmethod
     def missing(cls, *, path: Place, looked_for: Place) -> Self:
-        """Nothing that could be CIFAR-10 stands at the path."""
         fix = "give the folder that holds cifar-10-batches-py, or an .npz file"
         return cls(f"there is no CIFAR-10 at {path}", where=f"looked for {looked_for}", fix=fix)
 
     @classmethod
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
-        """A data file is truncated, half downloaded, of another kind or holds impossible values."""
         return cls(
             f"{path} cannot be used as CIFAR-10: {_said(reason)}", fix="fetch the file again, or name another copy"
         )
 
     @classmethod
     def foreign(cls, *, path: Place, found: str, expected: str) -> Self:
-        """A data file holds images, but not CIFAR-10's."""
         return cls(
             f"{path} holds images, but not those of CIFAR-10",
             where=f"SHA-256 of the images and labels in use {found}, CIFAR-10 has {expected}",
@@ -108,7 +104,6 @@ class DataError(HarnessError):
 
     @classmethod
     def too_few(cls, *, data: str, split: str, asked: int, available: int) -> Self:
-        """A recipe asks for more images than the data set has."""
         return cls(
             f"the recipe asks for {asked} {split} images, but {data} has {available}",
             where=f"Recipe({split}_images={asked})",
@@ -121,11 +116,6 @@ class NoCifar10Error(DataError):
 
     @classmethod
     def of(cls, *, ways: str) -> Self:
-        """No path to CIFAR-10 was given.
-
-        Args:
-            ways: in which one can be given.
-        """
         return cls(
             "this training needs CIFAR-10, and no path to it was given",
             fix=f"{ways}: a folder in torchvision's layout or an .npz; the word download fetches it",
@@ -137,7 +127,6 @@ class ModelError(HarnessError):
 
     @classmethod
     def output(cls, *, model: str, step: int, found: object, expected: tuple[int, int]) -> Self:
-        """A model returned something else than one row of logits an image."""
         return cls(
             f"step {step}: the model returned {found}, not logits of shape {expected}",
             where=f"model {model}",
@@ -146,7 +135,6 @@ class ModelError(HarnessError):
 
     @classmethod
     def not_a_module(cls, *, model: str, found: str) -> Self:
-        """A model function returned something that is no module."""
         what = f"the model function returned {found}, not a torch.nn.Module"
         return cls(what, where=f"model {model}", fix="return the module itself")
 
@@ -156,7 +144,6 @@ class DeviceError(HarnessError):
 
     @classmethod
     def unknown(cls, *, device: str, known: Sequence[str]) -> Self:
-        """A device of a kind that the harness does not know."""
         return cls(f"there is no device {device!r}", fix=f"use one of {_listed(known)}")
 
 
@@ -165,7 +152,6 @@ class NoDeviceError(DeviceError):
 
     @classmethod
     def of(cls, *, device: str, probe: str) -> Self:
-        """The machine has none of this kind."""
         fix = "run on a machine that has one, or train on another device"
         return cls(f"this machine has no {device} device ({probe})", fix=fix)
 
@@ -175,7 +161,6 @@ class DevicePrecisionError(DeviceError):
 
     @classmethod
     def of(cls, *, device: str, precision: str) -> Self:
-        """The device lacks the number format."""
         fix = "use a recipe of another precision there, or another device"
         return cls(f"{device} cannot compute in {precision}", fix=fix)
 
@@ -185,48 +170,40 @@ class RecorderError(HarnessError):
 
     @classmethod
     def not_recording(cls, *, method: str) -> Self:
-        """A recorder was used outside its `with` block."""
         fix = "call it inside `with Recorder(...) as recorder:`"
         return cls("the recorder is not recording", where=f"Recorder.{method}", fix=fix)
 
     @classmethod
     def not_finished(cls) -> Self:
-        """A record was asked for before the loop ended."""
         what = "there is no record yet: the `with Recorder(...)` block has not ended, or ended with an exception"
         return cls(what, where="Recorder.record", fix="read recorder.record after the block")
 
     @classmethod
     def nothing_watched(cls) -> Self:
-        """The loop ended and no model was watched."""
-        what, fix = "no model was watched, so there is nothing to compare", "call {} before the loop"
-        return cls(what, where=_BLOCK, fix=fix.format("recorder.watch(model, optimizer)"))
+        what = "no model was watched, so there is nothing to compare"
+        return cls(what, where=_BLOCK, fix="call recorder.watch(model, optimizer) before the loop")
 
     @classmethod
     def never_stepped(cls) -> Self:
-        """The loop ended and no watched optimizer took a step."""
         fix = "watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer)"
         return cls("no watched optimizer took a step", where=_BLOCK, fix=fix)
 
     @classmethod
     def no_loss(cls, *, steps: int) -> Self:
-        """The loop ended and no loss was logged."""
         return cls(f"no loss was logged in {steps} steps", where=_BLOCK, fix="call recorder.log(loss=loss) once a step")
 
     @classmethod
     def watched_twice(cls) -> Self:
-        """A model and optimizer were watched twice."""
         fix = "call watch once, before the loop; after a resume, with the new model and optimizer"
         return cls("this model and optimizer are watched already", where="Recorder.watch", fix=fix)
 
     @classmethod
     def foreign_optimizer(cls) -> Self:
-        """The optimizer holds no parameter of the model."""
         fix = "pass the optimizer that was built from this model's parameters"
         return cls("the optimizer holds no parameter of the model", where="Recorder.watch", fix=fix)
 
     @classmethod
     def same_names(cls, *, step: int) -> Self:
-        """Two watched models whose tensors have the same names are both trained."""
         return cls(
             "two watched models whose tensors have the same names are both trained",
             where=f"step {step}, optimizer.step()",
@@ -235,13 +212,11 @@ class RecorderError(HarnessError):
 
     @classmethod
     def not_a_number(cls, *, name: str, found: str, method: str) -> Self:
-        """Something was logged that is neither a number nor a list of numbers."""
         what = f"{name} is {found}, not a number, a scalar tensor or a list of them"
         return cls(what, where=f"Recorder.{method}", fix="log numbers: recorder.log(loss=loss)")
 
     @classmethod
     def not_a_batch(cls, *, found: str, method: str) -> Self:
-        """Something was given as a batch that holds no tensor."""
         fix = "pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them"
         return cls(f"{found} is no batch", where=f"Recorder.{method}", fix=fix)
 
@@ -254,7 +229,6 @@ class PrecisionError(RecorderError):
 
     @classmethod
     def dtype(cls, *, tensor: str, found: str, precision: str) -> Self:
-        """A watched model is not in the precision of the recorder."""
         return cls(
             f"{tensor} is {found}, but this run is in {precision}",
             where="Recorder.watch",
@@ -263,13 +237,11 @@ class PrecisionError(RecorderError):
 
     @classmethod
     def low(cls, *, module: str, found: str, place: str) -> Self:
-        """A model computes in lower precision than the run."""
         fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
         return cls(f"{module} computes in {found}, but this run is in float64", where=place, fix=fix)
 
     @classmethod
     def mixed(cls, *, module: str, found: str, precision: str, place: str) -> Self:
-        """Torch refused to mix two precisions."""
         return cls(
             f"{module} met {found} at once, but this run is in {precision}",
             where=place,
@@ -283,7 +255,6 @@ class NoLibraryError(RecorderError, ModuleNotFoundError):
 
     @classmethod
     def of(cls, *, library: str) -> Self:
-        """The extra of that name is missing."""
         fix = f"pip install 'pytest-training-regression[{library}]'"
         return cls(f"{library} is not installed", where=f"harness.adapters.{library}", fix=fix)
 
@@ -298,7 +269,6 @@ class RecordError(HarnessError):
 
     @classmethod
     def of(cls, reason: Reason) -> Self:
-        """The text cannot be read."""
         error = cls(f"this text is no training record: {_said(reason)}", fix="write it with Record.to_text()")
         error.reason = reason
         return error
@@ -309,7 +279,6 @@ class NonFiniteError(RecordError):
 
     @classmethod
     def at(cls, *, name: str, step: int, stage: str, stream: str, value: object) -> Self:
-        """The first such number stands here."""
         return cls(
             f"{stream} is {value} at step {step} ({stage})",
             where=f"the record of {name}",
@@ -322,7 +291,6 @@ class NotRecordedError(RecordError):
 
     @classmethod
     def missing(cls, wanted: str, *, name: str, figure: str, remedy: str) -> Self:
-        """The record lacks a stream, a picture, a histogram or a table."""
         return cls(f"the record of {name} holds no {wanted}", where=f"figures.{figure}", fix=remedy)
 
 
@@ -331,7 +299,6 @@ class StatesError(RecordError):
 
     @classmethod
     def of(cls, reason: Reason) -> Self:
-        """The bytes cannot be read."""
         error = cls(
             f"these are no stored states of a training: {_said(reason)}", fix="write them with States.to_bytes()"
         )
@@ -344,12 +311,10 @@ class EquivalenceError(HarnessError):
 
     @classmethod
     def seed_count(cls, *, kind: str, found: int, needed: str, remedy: str) -> Self:
-        """There are fewer or more seeds than the test is made for."""
         return cls(f"{kind} seeds: {found}, but it takes {needed}", where=_JUDGE, fix=remedy)
 
     @classmethod
     def unknown_seed(cls, *, seed: int, known: Iterable[int]) -> Self:
-        """A seed was trained that the baseline has no summary of."""
         return cls(
             f"the baseline holds no summary of seed {seed}",
             where=f"it holds those of seeds {_listed(map(str, known))}",
@@ -358,25 +323,21 @@ class EquivalenceError(HarnessError):
 
     @classmethod
     def no_seeds(cls, *, path: Place, found: int, seeds: int, command: str) -> Self:
-        """A baseline was made without the seeds that a training is to be paired with."""
         what = f"the baseline holds the summaries of {found} seeds, too few to judge by {seeds}"
         return cls(what, where=str(path), fix=f"on the former version of the code, run: {command}")
 
     @classmethod
     def metric_missing(cls, *, metric: str, place: str, other: str) -> Self:
-        """A metric stands on one side only."""
         fix = "log the same numbers in every seed's training; if they changed on purpose, regenerate the baseline"
         return cls(f"{metric} is in {place}, but not in {other}", where=_JUDGE, fix=fix)
 
     @classmethod
     def not_finite(cls, *, metric: str, value: object, seed: int, side: str) -> Self:
-        """A summary holds something that is not a finite number."""
         fix = "find out why this seed's training ends so; no mean can be taken over it"
         return cls(f"{metric} is {value!r}, not a finite number", where=f"seed {seed} of {side}", fix=fix)
 
     @classmethod
     def no_metric(cls) -> Self:
-        """Summaries are empty, so there is nothing to judge by."""
         fix = "log a number in the training: recorder.log(loss=loss)"
         return cls("the seeds' summaries hold no metric", where=_JUDGE, fix=fix)
 
@@ -389,7 +350,6 @@ class BaselineError(HarnessError):
 
     @classmethod
     def other_environment(cls, *, path: Place, choice: str, command: str) -> Self:
-        """Under --strict: a low-precision training has no baseline of its own environment."""
         return cls(
             f"no baseline of this environment is stored, and --strict takes no other; there is one {choice}",
             where=str(path),
@@ -402,7 +362,6 @@ class BaselineMissingError(BaselineError):
 
     @classmethod
     def of(cls, *, path: Place, command: str) -> Self:
-        """The file is not there."""
         return cls("there is no baseline for this training yet", where=str(path), fix=command)
 
 
@@ -411,25 +370,21 @@ class BaselineCorruptError(BaselineError):
 
     @classmethod
     def unreadable(cls, *, path: Place, reason: Reason, command: str) -> Self:
-        """A baseline file is no record, or no picture."""
         fix = f"restore it (git checkout -- {path}) or regenerate it: {command}"
         return cls(f"the baseline cannot be read: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
     def edited(cls, *, path: Place, command: str) -> Self:
-        """A baseline's numbers are not those that were written."""
         what = "the baseline was edited after it was written: its checksum does not fit its contents"
         return cls(what, where=str(path), fix=f"restore it (git checkout -- {path}) or regenerate it: {command}")
 
     @classmethod
     def not_finite(cls, *, path: Place, step: int, stage: str, stream: str, value: object, command: str) -> Self:
-        """A baseline holds NaN or infinity."""
         what = f"the baseline holds {value} in {stream} at step {step} ({stage})"
         return cls(what, where=str(path), fix=f"no training can equal it; regenerate it: {command}")
 
     @classmethod
     def states(cls, *, path: Place, reason: Reason, command: str) -> Self:
-        """The states that belong to a baseline cannot be used."""
         fix = f"restore them (git checkout -- {path}) or regenerate the baseline: {command}"
         return cls(f"the states of the baseline cannot be read: {_said(reason)}", where=str(path), fix=fix)
 
@@ -439,7 +394,6 @@ class BaselineWriteError(BaselineError):
 
     @classmethod
     def of(cls, *, path: Place, reason: Reason) -> Self:
-        """The system refused."""
         fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
         return cls(f"the baseline could not be written: {_said(reason)}", where=str(path), fix=fix)
 
@@ -449,43 +403,36 @@ class AcceptError(HarnessError):
 
     @classmethod
     def nothing_failed(cls, *, place: Place) -> Self:
-        """No failed comparison is kept."""
         fix = "run pytest --mpl first; what differs from its baseline can then be accepted"
         return cls("no result of a failed comparison is kept here", where=str(place), fix=fix)
 
     @classmethod
     def unknown(cls, *, name: str, place: Place, known: Iterable[str]) -> Self:
-        """No failed comparison of this name is kept."""
         what = f"no result of a failed comparison is called {name!r}"
         return cls(what, where=str(place), fix=f"use one of {_listed(known)}")
 
     @classmethod
     def no_reason(cls, *, option: str) -> Self:
-        """A baseline was to be changed for no reason."""
         fix = f'{option} "...", in words that a reviewer will understand'
         return cls("a baseline does not change without a reason", where=option, fix=fix)
 
     @classmethod
     def note(cls, *, path: Place, reason: Reason) -> Self:
-        """What is known of a result cannot be read."""
         what = f"the note on a failed comparison cannot be used: {_said(reason)}"
         return cls(what, where=str(path), fix="delete it and run the test again")
 
     @classmethod
     def incomplete(cls, *, path: Place, reason: Reason, command: str) -> Self:
-        """A result is gone, cut off or no result."""
         fix = f"run the test again, or train anew: {command}"
         return cls(f"the result cannot be accepted: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
     def stale(cls, *, name: str, reason: str, test: str) -> Self:
-        """A result is older than its baseline or its sources."""
         what = f"the result for {name} is stale: {reason}"
         return cls(what, where=test, fix=f"run the test again: pytest --mpl '{test}'")
 
     @classmethod
     def needs_training(cls, *, name: str, obstacle: str, command: str) -> Self:
-        """A result lacks a part of the baseline that only a training can make."""
         return cls(f"the result for {name} is no whole baseline: {obstacle}", fix=command)
 
 
@@ -494,7 +441,6 @@ class RerunError(HarnessError):
 
     @classmethod
     def failed(cls, *, nodeid: str, change: str, output: str) -> Self:
-        """A training that was run again came to no end."""
         return cls(
             f"this training was run again with {change}, and that run left no record",
             where=nodeid,
@@ -503,7 +449,6 @@ class RerunError(HarnessError):
 
     @classmethod
     def unrepeatable(cls, *, nodeid: str) -> Self:
-        """A training is another one each time, so that nothing can be planted in it."""
         what = "this training, run again without any change, is not the same"
         fix = (
             "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its own"
@@ -516,26 +461,22 @@ class EventsError(HarnessError):
 
     @classmethod
     def missing(cls, *, path: Place, looked_for: str) -> Self:
-        """There is no event file."""
         fix = "give the folder that the training writes its TensorBoard events to"
         return cls(f"there are no event files in {path}", where=f"looked for {looked_for}", fix=fix)
 
     @classmethod
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
-        """An event file is damaged, or is none."""
         what = f"the event file cannot be read: {_said(reason)}"
         return cls(what, where=str(path), fix="remove it, and train again")
 
     @classmethod
     def no_scalar(cls, *, path: Place) -> Self:
-        """Event files hold nothing to compare."""
         close = "and close the writer before the check (writer.close())"
         fix = f"log one (writer.add_scalar('loss', loss, step)), {close}"
         return cls("the event files hold no scalar to compare", where=str(path), fix=fix)
 
     @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
-        """The TensorBoard run of a training could not be written."""
         what = f"the TensorBoard run could not be written: {_said(reason)}"
         return cls(what, where=str(path), fix="give a folder that can be written to")
 
@@ -545,7 +486,6 @@ class EventsCutOffError(EventsError):
 
     @classmethod
     def at(cls, *, path: Place, start: int) -> Self:
-        """The event that begins here is not whole."""
         what = f"the event file is cut off: the event that begins at byte {start} is not whole"
         fix = "close the writer before the check (writer.close()), or find out why the training did not end"
         return cls(what, where=str(path), fix=fix)
@@ -556,13 +496,11 @@ class OutputError(HarnessError):
 
     @classmethod
     def of(cls, *, path: Place, reason: Reason) -> Self:
-        """Report or pictures cannot be kept."""
         fix = "see to it that the disk has room and that this place can be written to, then run pytest again"
         return cls(f"what this session found cannot be kept: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
     def history(cls, *, path: Place, reason: Reason) -> Self:
-        """The margins of past runs cannot be kept."""
         ways = "--training-history=FILE, or the ini option training_history"
         fix = f"name a file in a folder that can be written to: {ways}"
         return cls(f"the history of margins cannot be kept: {_said(reason)}", where=str(path), fix=fix)
@@ -573,19 +511,16 @@ class ReportError(HarnessError):
 
     @classmethod
     def missing(cls, *, path: Place) -> Self:
-        """No session has left results here."""
         fix = "run pytest --mpl first, or give a folder that holds its results.json: build/harness, an artifact of CI"
         return cls("there are no results of a session here", where=str(path), fix=fix)
 
     @classmethod
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
-        """A file holds no results of a session."""
         fix = "run pytest --mpl again, or fetch the artifact again; a file of another version needs that version"
         return cls(f"the results of a session cannot be read: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
-        """The report could not be written."""
         fix = "name another file: harness report --output FILE"
         return cls(f"the report could not be written: {_said(reason)}", where=str(path), fix=fix)
 
@@ -595,13 +530,11 @@ class NotFoundError(HarnessError):
 
     @classmethod
     def baseline(cls, *, name: str, place: Place | BaseException) -> Self:
-        """No baseline has it."""
         fix = "give a name that `harness list` prints, a file, a folder, or REVISION:PATH"
         return cls(f"there is no baseline, file or folder {name!r}", where=str(place), fix=fix)
 
     @classmethod
     def revision(cls, *, text: str, place: Place, remedy: str) -> Self:
-        """Git does not know it."""
         return cls(f"git has nothing under {text!r}", where=str(place), fix=remedy)
 
 
@@ -610,48 +543,40 @@ class SuiteError(HarnessError):
 
     @classmethod
     def not_compared(cls, *, nodeid: str) -> Self:
-        """A figure test ran in CI without being compared."""
         fix = "run pytest with --mpl (CI is set, and a gate that compares nothing must not be green)"
         return cls("this figure was collected but not compared", where=nodeid, fix=fix)
 
     @classmethod
     def not_a_figure(cls, *, nodeid: str, found: str) -> Self:
-        """A figure test returned no figure."""
         return cls(f"the test returned {found}, not a figure", where=nodeid, fix="end the test with `return figure`")
 
     @classmethod
     def marker_option(cls, *, nodeid: str, option: str, known: Iterable[str]) -> Self:
-        """A figure test's marker has an option that pytest-mpl would ignore."""
         what = f"mpl_image_compare has no option {option!r}, and pytest-mpl would ignore it"
         return cls(what, where=nodeid, fix=f"use one of {_listed(known)}")
 
     @classmethod
     def shared_baseline(cls, *, file: str, first: str, second: str) -> Self:
-        """Two tests would share one baseline file."""
         fix = "rename one of them, or give it another filename"
         return cls(f"two tests share the baseline file {file}", where=f"{first} and {second}", fix=fix)
 
     @classmethod
     def checked_twice(cls, *, nodeid: str, name: str) -> Self:
-        """One test checked two records under one name."""
         what = f"this test checks a second record under the name {name!r}"
         return cls(what, where=nodeid, fix="name it: training_regression.check(record, name='...')")
 
     @classmethod
     def not_generating(cls, *, option: str) -> Self:
-        """An option for writing baselines was given where none are written."""
         what = f"{option} is about baselines that are written, and none are"
         fix = f"add --mpl-generate-path=baselines, or leave {option} out"
         return cls(what, where="the command line", fix=fix)
 
     @classmethod
     def results_always(cls, *, path: object, value: str) -> Self:
-        """The ini file says False and pytest-mpl reads True."""
         what = f"mpl-results-always = {value} means true to pytest-mpl"
         return cls(what, where=str(path), fix="remove the line")
 
     @classmethod
     def remote_baselines(cls, *, path: str) -> Self:
-        """Baselines were asked for by URL."""
         what = f"baselines cannot be read from {path}: records are compared with local files"
         return cls(what, where="--mpl-baseline-path", fix="check the baselines out beside the tests")

@@ -1,5 +1,6 @@
 """The pytest plugin: options, fixtures and hooks, each a few lines and a call. Heavy imports stay inside them."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -143,4 +144,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["training_regression"] = session.config.stash[SESSION].counts.to_dict()
+        output["training_regression"] = dataclasses.asdict(state.counts)

@@ -60,7 +60,6 @@ def keep(
     except OSError as error:
         session.outcome.note(error)
         return None, command
-    session.counts.acceptable += not obstacle
     return kept, command if obstacle else accept_command(session, candidate.name)
 
 

@@ -261,7 +261,6 @@ class FigureGate:
         """Add to pytest-mpl's words what has changed, where to look, and what accepts the figure."""
         from harness.report.figure import draw_sheet
 
-        self._session.counts.figures_compared += self._compares
         look = [self._session.outcome.page]
         with self._session.outcome.noted():
             look += draw_sheet(self._folder(item))
@@ -291,10 +290,7 @@ class FigureGate:
             for file in self._staging.iterdir():
                 self._save(file)
         elif self._compares:
-            self._session.counts.figures_compared += 1
-            rms = self._keep(item, passed=True, text="", accept=regenerate_command(item, self._session))
-            self._session.counts.passed += 1
-            self._session.counts.largest_rms = max(self._session.counts.largest_rms, rms or 0.0)
+            self._keep(item, passed=True, text="", accept=regenerate_command(item, self._session))
 
     def _save(self, file: Path) -> None:
         """Put a generated figure in its baseline's place."""
@@ -304,18 +300,15 @@ class FigureGate:
             self._session.counts.generated += 1
         file.unlink()
 
-    def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> float | None:
-        """Keep what became of a figure for the report; return how far it is from its baseline, if that is known."""
+    def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
+        """Keep what became of a figure for the report."""
         from harness.report.figure import compared_figure
 
         marker = item.get_closest_marker(MARKER)
         assert marker is not None, "the caller's condition"
         tolerance = float(_setting(item.config, marker, "tolerance"))
-        found = compared_figure(
-            check_of(item, "", accept), self._folder(item), self._session.output, tolerance, passed, text
-        )
-        self._session.outcome.add(item, found)
-        return float(found.figure.rms) if found.figure and found.figure.rms is not None else None
+        check, folder, output = check_of(item, "", accept), self._folder(item), self._session.output
+        self._session.outcome.add(item, compared_figure(check, folder, output, tolerance, passed, text))
 
 
 def is_ours(item: pytest.Item) -> bool:

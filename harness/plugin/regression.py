@@ -26,6 +26,7 @@ from harness.recording.perturbation import Rerun, current
 from harness.report import pictures
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
+from harness.report.finding import Finding
 from harness.tensorboard.reading import MEASURED_TIMES, read_events
 
 
@@ -71,6 +72,12 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
     if baseline.calibration:
         return "its states and thresholds are made while it trains"
     return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
+
+
+def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
+    """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
+    unusual = comparison.renamed or comparison.unknown or checked.is_elsewhere
+    return comparison.verdict == "drift" or bool(unusual) or checked.record.source == "event files"
 
 
 class TrainingRegression:
@@ -205,14 +212,16 @@ class TrainingRegression:
                 shown = self._session.shown(checked.path)
                 raise EquivalenceError.no_seeds(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
             result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
-        self._session.counts.judged += 1
         text = equivalence_text(result)
         check = dataclasses.replace(checked.check, accept=command)
-        self._session.outcome.add(self._item, check.seeds(result, text=text))
-        text = f"{checked.item.nodeid}\n{text}"
-        if result.verdict != "equivalent":
+        self._conclude(check.seeds(result, text=text), f"{checked.item.nodeid}\n{text}")
+
+    def _conclude(self, finding: Finding, text: str) -> None:
+        """Keep what was found; fail with a text if it does not pass."""
+        __tracebackhide__ = True
+        self._session.outcome.add(self._item, finding)
+        if not finding.passed:
             pytest.fail(text, pytrace=False)
-        self._session.counts.notes.append(f"{text}\n  accept  {command}")
 
     def _compare(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True
@@ -223,24 +232,14 @@ class TrainingRegression:
             comparison = self._comparison(checked, baseline)
         drawn = pictures.deviations(comparison) if comparison.verdict != "same" else b""
         self._session.runs.overlay(checked.record, comparison, drawn)
-        counts = self._session.counts
-        counts.records_compared += 1
-        text, accept = note(comparison, chosen=checked.chosen_text), checked.accept
-        in_event_files = checked.record.source == "event files"  # whose margin is another
-        same = comparison.verdict == "same"
-        if comparison.verdict == "drift" or comparison.renamed or (same and (in_event_files or checked.is_elsewhere)):
-            counts.notes.append(text)
-        counts.drifted += comparison.verdict == "drift"
-        failed = comparison.verdict == "different" or (comparison.verdict == "drift" and self._session.strict)
-        if failed:
+        passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not self._session.strict)
+        if passed:
+            text, accept = note(comparison, chosen=checked.chosen_text), checked.accept
+        else:
             text, accept = failure(comparison, checked, baseline, drawn)
         check = dataclasses.replace(checked.check, accept=accept)
-        self._session.outcome.add(self._item, check.training(comparison, passed=not failed, text=text))
-        if failed:
-            pytest.fail(text, pytrace=False)
-        if same and not in_event_files:
-            counts.passed += 1
-            counts.largest_deviation = max(counts.largest_deviation, comparison.largest)
+        notable = _is_notable(comparison, checked)
+        self._conclude(check.training(comparison, passed=passed, text=text, notable=notable), text)
         if self._session.measures_power:
             self._measure(checked, baseline)
 
@@ -272,13 +271,7 @@ class TrainingRegression:
             power = measure(checked.record, baseline if states else Baseline(checked.record), states, checked.rerun)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._item.nodeid)
-        counts = self._session.counts
-        counts.faults_planted += len(power.planted)
-        counts.faults_caught += len(power.caught)
         text = power_text(power, checked.item.nodeid)
         passed = power.score >= self._session.least_power
         text += "" if passed else f"\n  below --gate-power-min={self._session.least_power:g}"
-        self._session.outcome.add(self._item, checked.check.power(power, passed=passed, text=text))
-        if not passed:
-            pytest.fail(text, pytrace=False)
-        counts.notes.append(text)
+        self._conclude(checked.check.power(power, passed=passed, text=text), text)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,31 +165,17 @@ class Settings:
 
 @dataclass
 class Counts:
-    """What a session, or one worker of it, did; plain data, so that workers can send it."""
+    """What a session, or one worker of it, did beside checks; plain data, so that workers can send it."""
 
     trainings: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    records_compared: int = 0
-    figures_compared: int = 0
-    passed: int = 0
     generated: int = 0
     not_compared: int = 0
-    drifted: int = 0
-    judged: int = 0
-    acceptable: int = 0
-    faults_planted: int = 0
-    faults_caught: int = 0
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    largest_deviation: float = 0.0
-    largest_rms: float = 0.0
     claimed: int = 0
     whole: bool = False
     orphans: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
 
     def add_problem(self, error: HarnessError) -> None:
         """Note that something beside the tests went wrong, once; the summary says it, and the session fails."""
@@ -200,18 +186,16 @@ class Counts:
         """Add a worker's counts."""
         for name, value in other.items():
             mine = getattr(self, name)
-            if name.startswith("largest") or name in ("claimed", "whole"):  # every worker collects all tests
+            if name in ("claimed", "whole"):  # every worker collects all tests
                 setattr(self, name, max(mine, value))
-            elif name == "orphans":
-                self.orphans = sorted({*mine, *value})
-            elif name == "problems":
-                self.problems = list(dict.fromkeys([*mine, *value]))
+            elif name in ("orphans", "problems"):
+                setattr(self, name, list(dict.fromkeys([*mine, *value])))
             else:
                 setattr(self, name, mine + value)
 
 
 class Outcome:
-    """The results of a session; xdist's workers keep theirs where the controller finds them.
+    """The findings of a session; xdist's workers keep theirs where the controller finds them.
 
     Args:
         config: of the session.
@@ -225,7 +209,7 @@ class Outcome:
         self._counts = counts
         self._kept: Path | None = None
         self._history: Path | None = None
-        self.results: list[Finding] = []
+        self.findings: list[Finding] = []
         self.reported = False
 
     def prepare(self, history: Path | None) -> None:
@@ -251,7 +235,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether any check failed; known when the session ends."""
-        return not all(result.passed for result in self.results)
+        return not all(finding.passed for finding in self.findings)
 
     @property
     def markdown(self) -> Path:
@@ -260,7 +244,7 @@ class Outcome:
 
     @property
     def kept(self) -> Path:
-        """Folder of this session's results, and of no other's; a worker's is its controller's."""
+        """Folder of this session's findings, and of no other's; a worker's is its controller's."""
         if self._kept is None:
             given = getattr(self._config, "workerinput", {}).get("training_regression_results")
             self._kept = Path(given or tempfile.mkdtemp(prefix="training-regression-"))
@@ -268,14 +252,14 @@ class Outcome:
                 self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
         return self._kept
 
-    def add(self, item: pytest.Item, result: "Finding") -> None:
+    def add(self, item: pytest.Item, finding: "Finding") -> None:
         """Keep what a test's check found, for the report and for JUnit's."""
         from harness.report.json_form import keep
         from harness.report.session_text import junit_properties
 
         with self.noted():
-            keep(result, self.kept)
-        found = junit_properties(result)
+            keep(finding, self.kept)
+        found = junit_properties(finding)
         former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
         item.user_properties[:] = [*former, *found.items()]
 
@@ -295,13 +279,13 @@ class Outcome:
         from harness.report.json_form import collect
 
         with self.noted():
-            self.results = collect(self._kept)
+            self.findings = collect(self._kept)
         if self._history:
             from harness.report.history import remember
 
             with self.noted(), FileLock(self._folder / ".history.lock"):  # another session may add to it now
-                self.results = remember(self._history, self.results)
-        if self.results:
+                self.findings = remember(self._history, self.findings)
+        if self.findings:
             with self.noted():
                 self._report()
                 self.reported = True
@@ -312,12 +296,12 @@ class Outcome:
         from harness.report.json_form import to_text
         from harness.report.markdown import markdown
 
-        texts = {self.markdown: markdown(self.results), self._folder / "results.json": to_text(self.results)}
+        texts = {self.markdown: markdown(self.findings), self._folder / "results.json": to_text(self.findings)}
         if self.failed:
             from harness.report.html.page import page
             from harness.report.pictures import failed_figures
 
-            texts[self.page] = page(self.results, dict(failed_figures(self.results, self._folder)))
+            texts[self.page] = page(self.findings, dict(failed_figures(self.findings, self._folder)))
         write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
         if not self.failed:
             self.page.unlink(missing_ok=True)  # of an earlier session that was red

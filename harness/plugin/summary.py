@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.files import scraps
-from harness.comparing.thresholds import THRESHOLD
 from harness.errors import OutputError
 from harness.plugin.failed import accept_command
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
+from harness.report.words import number
 
 
 if TYPE_CHECKING:
@@ -29,47 +29,36 @@ def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
         reporter.section("training regression")
         for line in lines:
             reporter.line(line)
-    if session.outcome.results:
-        tell_github(reporter, session.outcome.results, session.outcome.markdown if session.outcome.reported else None)
+    if session.outcome.findings:
+        tell_github(reporter, session.outcome.findings, session.outcome.markdown if session.outcome.reported else None)
 
 
 def _trainings(session: Session) -> Iterator[str]:
     counts = session.counts
     if counts.trainings:
         yield from sorted(counts.trainings)
-        yield f"{_number(len(counts.trainings), 'training')} in {counts.seconds:.1f} s"
+        yield f"{number(len(counts.trainings), 'training')} in {counts.seconds:.1f} s"
         yield f"look: tensorboard --logdir {session.shown(session.tensorboard)}"
 
 
 def _comparisons(session: Session) -> Iterator[str]:
+    from harness.report.summary import comparison_lines
+
     counts = session.counts
-    compared = counts.records_compared + counts.figures_compared
-    if not (compared or counts.generated or counts.not_compared or counts.judged):
-        return
-    records, figures = _number(counts.records_compared, "record"), _number(counts.figures_compared, "figure")
-    drift = f", {counts.drifted} of them drifted" if counts.drifted else ""
-    yield (
-        f"{compared} compared ({records}, {figures}{drift}), "
-        f"{counts.generated} generated, {counts.not_compared} not compared"
-        + (f", {counts.judged} judged by several seeds" if counts.judged else "")
+    yield from comparison_lines(
+        session.outcome.findings,
+        generated=counts.generated,
+        not_compared=counts.not_compared,
+        notes=counts.notes,
+        accept_all=accept_command(session),
     )
-    if counts.acceptable > 1:
-        yield f"accept all {counts.acceptable}: {accept_command(session)}"
-    yield from counts.notes
-    if counts.faults_planted:
-        yield f"gate power: {counts.faults_caught} of {_number(counts.faults_planted, 'planted fault')} caught"
-    if counts.passed:
-        yield (
-            f"margins of what passed: deviation {counts.largest_deviation:.1e} of {THRESHOLD:.0e}, "
-            f"figure RMS {counts.largest_rms:.2f}"
-        )
 
 
 def _report(session: Session) -> Iterator[str]:
-    if session.outcome.results:
+    if session.outcome.findings:
         from harness.report.session_text import trends
 
-        yield from trends(session.outcome.results)
+        yield from trends(session.outcome.findings)
     if session.outcome.reported and session.outcome.failed:
         yield f"report: {session.shown(session.outcome.page)}"
     elif session.outcome.reported:
@@ -80,9 +69,9 @@ def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
     reasons = Counter(_reason(report) for report in reporter.stats.get("skipped", ()))
     for reason, count in sorted(reasons.items()):
         if reason.startswith("this machine has no "):
-            yield f"{_number(count, 'test')} skipped: {reason}"
+            yield f"{number(count, 'test')} skipped: {reason}"
         elif reason.startswith(NO_CIFAR10.what):
-            yield f"{_number(count, 'test')} skipped: {NO_CIFAR10.what}; {NO_CIFAR10.fix}"
+            yield f"{number(count, 'test')} skipped: {NO_CIFAR10.what}; {NO_CIFAR10.fix}"
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -93,7 +82,7 @@ def _reason(report: pytest.TestReport) -> str:
 def _orphans(session: Session) -> Iterator[str]:
     if found := session.counts.orphans:
         strict = ", a failure under --strict" if session.strict else ""
-        yield f"{_number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims{strict}:"
+        yield f"{number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims{strict}:"
         yield from (f"  {name}" for name in found)
 
 
@@ -101,14 +90,10 @@ def _scraps(session: Session) -> Iterator[str]:
     """Say that an earlier run was killed while it wrote, if it left something."""
     if session.counts.claimed and (found := scraps(session.baselines)):
         yield (
-            f"{_number(len(found), 'unfinished file')} in {session.shown(session.baselines)}, of a run that was killed "
+            f"{number(len(found), 'unfinished file')} in {session.shown(session.baselines)}, of a run that was killed "
             "or is under way; the baselines are whole, delete what is left over:"
         )
         yield from (f"  {name}" for name in found)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def tell_github(reporter: pytest.TerminalReporter, findings: "Sequence[Finding]", markdown: Path | None) -> None:

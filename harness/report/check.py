@@ -31,13 +31,14 @@ class Check:
     line: int
     accept: str
 
-    def training(self, comparison: Comparison, *, passed: bool, text: str) -> Finding:
+    def training(self, comparison: Comparison, *, passed: bool, text: str, notable: bool = False) -> Finding:
         """Return what was found of a training that was compared.
 
         Args:
             comparison: with its baseline.
             passed: whether the test went on.
             text: what a person is told.
+            notable: whether that is said although the test passed.
         """
         steps = profile(comparison)
         margin = max(
@@ -62,7 +63,7 @@ class Check:
             curves=curves(comparison),
             profile=steps,
         )
-        return self._finding(training, comparison.verdict, passed, text, margin)
+        return self._finding(training, comparison.verdict, passed, text, margin, notable=notable)
 
     def figure(
         self, *, rms: float | None, tolerance: float, baseline: str, result: str, passed: bool, text: str
@@ -89,14 +90,14 @@ class Check:
         """Return what was found of a training by several seeds; only an equivalent one is to be accepted."""
         passed = equivalence.verdict == "equivalent"
         check = self if passed else dataclasses.replace(self, accept="")
-        return check._finding(Seeds(), equivalence.verdict, passed, text, None)
+        return check._finding(Seeds(), equivalence.verdict, passed, text, None, notable=passed)
 
     def power(self, power: Power, *, passed: bool, text: str) -> Finding:
         """Return what was found of the faults that were planted in a training; there is nothing to accept."""
         escaped = [mutant.fault for mutant in power.planted if not mutant.caught]
         faults = Faults(planted=len(power.planted), caught=len(power.caught), escaped=escaped)
         check = dataclasses.replace(self, accept="")
-        return check._finding(faults, "escaped" if escaped else "caught", passed, text, None)
+        return check._finding(faults, "escaped" if escaped else "caught", passed, text, None, notable=passed)
 
     def _finding(
         self,
@@ -105,10 +106,17 @@ class Check:
         passed: bool,
         text: str,
         margin: float | None,
+        *,
+        notable: bool = False,
     ) -> Finding:
-        kept = None if margin is None else plain(margin)
         return Finding(
-            **dataclasses.asdict(self), verdict=verdict, passed=passed, margin=kept, text=text, subject=subject
+            **dataclasses.asdict(self),
+            verdict=verdict,
+            passed=passed,
+            margin=None if margin is None else plain(margin),
+            text=text,
+            notable=notable,
+            subject=subject,
         )
 
 

@@ -127,6 +127,7 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         text: what a person is told.
         accept: the command that makes the present run the baseline; empty where nothing is to be accepted.
         history: margins of earlier runs, oldest first.
+        notable: whether a session says the text although the test passed.
         subject: what was checked.
     """
 
@@ -140,6 +141,7 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: str
     accept: str
     history: list[Number] = []
+    notable: bool = False
     subject: Training | Figure | Seeds | Faults | Trouble
 
     @property
