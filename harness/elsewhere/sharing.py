@@ -1,11 +1,10 @@
-"""What processes on one machine have in common: trainings, each run once, folders, and room to train in."""
+"""What processes on one machine have in common: trainings that were run once, folders, and room to train in."""
 
 import contextlib
 import functools
 import hashlib
 import os
 import tempfile
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -30,81 +29,57 @@ Trained = tuple["Record", "States | None"]
 """A training's record, and the states that it kept on its way, if it was to."""
 
 
-class Alone:
-    """One process, which has the machine and its files to itself."""
-
-    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> Trained:
-        """Return a training's record and states.
-
-        Args:
-            recipe: of the training.
-            device: of the training.
-            train: called if nobody has trained it yet.
-
-        Raises:
-            OutputError: workers cannot lock each other out.
-        """
-        return train()
-
-    def guarded(self, name: str) -> AbstractContextManager[None]:
-        """Keep other workers out of some files for a block.
-
-        Raises:
-            OutputError: workers cannot lock each other out.
-        """
-        return contextlib.nullcontext()
-
-    def room(self, device: str) -> AbstractContextManager[None]:
-        """Wait until the machine has room for one more training: one a core, since each takes a thread; one a GPU.
-
-        Raises:
-            OutputError: workers cannot lock each other out.
-        """
-        return contextlib.nullcontext()
-
-
-class Shared(Alone):
-    """Workers of one session, which pass trainings on through files.
+class Sharing:
+    """What a process shares with the other workers of its session: trainings and room, through files and locks.
 
     A worker that waits for another's training waits at a lock, which the system opens if that worker dies.
 
     Args:
-        folder: of this session and no other.
+        folder: of this session and no other; None for a process that is alone.
+
+    Raises:
+        OutputError: workers cannot lock each other out; by each method.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> Trained:
-        """As for `Alone`; a training that fails is tried by the next worker, too, so that each test can say why."""
-        if not (name := _name(recipe, device)):
+        """Return a training that another worker has run, or run it.
+
+        One that fails is tried by the next worker, too, so that each test can say why.
+        """
+        name = _name(recipe, device)
+        if not (self._folder and name):
             return train()
+        record, states = self._folder / f"{name}.json", self._folder / f"{name}.states"
         with self.guarded(name):
-            if self._record(name).exists():
-                return self._read(name)
+            if record.exists():
+                return _read(record, states)
             trained = train()
-            self._write(name, *trained)
+            with contextlib.suppress(OSError):  # where it finds no room, the others train for themselves
+                if trained[1] is not None:
+                    write(states, trained[1].to_bytes())
+                write(record, trained[0].to_text().encode())
             return trained
 
-    @contextlib.contextmanager
-    def guarded(self, name: str) -> Iterator[None]:
-        """As for `Alone`."""
-        with self._one_of([name]):
-            yield
+    def guarded(self, name: str) -> AbstractContextManager[None]:
+        """Keep other workers out of some files for a block."""
+        return self._one_of([name])
 
-    @contextlib.contextmanager
-    def room(self, device: str) -> Iterator[None]:
-        """As for `Alone`."""
+    def room(self, device: str) -> AbstractContextManager[None]:
+        """Wait until the machine has room for one more training: one a core, since each takes a thread; one a GPU."""
         slots = (os.cpu_count() or 1) if device == "cpu" else 1
-        with self._one_of([f"{device}-{slot}" for slot in range(slots)]):
-            yield
+        return self._one_of([f"{device}-{slot}" for slot in range(slots)])
 
     @contextlib.contextmanager
     def _one_of(self, names: list[str]) -> Iterator[None]:
         """Hold one of several locks for a block; if all are taken, wait for one."""
-        locks = [FileLock(self._folder / f"{name}.lock") for name in names]
+        if self._folder is None:
+            yield
+            return
         try:
-            lock = _first_free(locks)
+            lock = _first_free([FileLock(self._folder / f"{name}.lock") for name in names])
         except OSError as error:
             raise OutputError.of(path=self._folder, reason=error) from error
         try:
@@ -112,26 +87,13 @@ class Shared(Alone):
         finally:
             lock.release()
 
-    def _record(self, name: str) -> Path:
-        return self._folder / f"{name}.json"
 
-    def _states(self, name: str) -> Path:
-        return self._folder / f"{name}.states"
+def _read(record: Path, states: Path) -> Trained:
+    from harness.record import Record
+    from harness.recording.states import States
 
-    def _read(self, name: str) -> Trained:
-        from harness.record.record import Record
-        from harness.recording.states import States
-
-        record = Record.from_text(self._record(name).read_text(encoding="utf-8"))
-        states = self._states(name)
-        return record, States.from_bytes(states.read_bytes()) if states.exists() else None
-
-    def _write(self, name: str, record: "Record", states: "States | None") -> None:
-        """Leave a training for the other workers; where it finds no room, they train for themselves."""
-        with contextlib.suppress(OSError):
-            if states is not None:
-                write(self._states(name), states.to_bytes())
-            write(self._record(name), record.to_text().encode())
+    kept = States.from_bytes(states.read_bytes()) if states.exists() else None
+    return Record.from_text(record.read_text(encoding="utf-8")), kept
 
 
 def _first_free(locks: list[FileLock]) -> FileLock:
@@ -190,81 +152,3 @@ def own_folder(folder: Path, cleanup: Callable[[Callable[[], None]], None]) -> P
         return folder
     cleanup(lock.release)
     return folder
-
-
-_IN_MEMORY = 4
-"""Records that are kept at hand; a suite may have hundreds, of a few megabytes each."""
-
-
-class Training:
-    """A recipe's training in this session.
-
-    Args:
-        recipe: what was trained.
-        device: on what.
-        record: what it did.
-        states: those that were kept on its way, of a low-precision training that becomes a baseline.
-    """
-
-    def __init__(self, recipe: "Recipe", device: str, record: "Record", states: "States | None") -> None:
-        self.recipe, self.device, self.states = recipe, device, states
-        self._at_hand: Record | None = record
-        self._alive = weakref.ref(record)
-        self._file: Path | None = None
-
-    def is_of(self, record: "Record") -> bool:
-        """Tell whether a record is this training's, and not an equal one of another."""
-        return self._alive() is record
-
-    @property
-    def record(self) -> "Record":
-        """What the training did; read anew if it was put aside and no test holds it."""
-        from harness.record.record import Record
-
-        record = self._alive()
-        if record is None:
-            assert self._file is not None, "a record that is not at hand was put aside"
-            record = Record.from_text(self._file.read_text(encoding="utf-8"))
-            self._alive = weakref.ref(record)
-        self._at_hand = record
-        return record
-
-    def put_aside(self, file: Path) -> None:
-        """Free the memory of the record unless a test holds it; where it cannot be written, it stays."""
-        from harness.baselines.files import write
-
-        with contextlib.suppress(OSError):
-            if self._file is None:
-                write(file, self.record.to_text().encode())
-                self._file = file
-            self._at_hand = None
-
-
-class Trainings:
-    """Every training that this process asked for.
-
-    Args:
-        folder: of those that are put aside; asked for when the first one is.
-    """
-
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
-        self._all: dict[tuple[Recipe, str], Training] = {}  # the latest last
-
-    def get(self, recipe: "Recipe", device: str) -> Training | None:
-        """Return the training of a recipe on a device, or None if there was none."""
-        training = self._all.pop((recipe, device), None)
-        if training:
-            self.add(training)
-        return training
-
-    def add(self, training: Training) -> None:
-        """Keep a training, and put aside the one that was asked for the longest ago."""
-        self._all[training.recipe, training.device] = training
-        if len(self._all) > _IN_MEMORY:
-            oldest = [*self._all.values()][-1 - _IN_MEMORY]
-            oldest.put_aside(self._folder() / f"aside-{os.getpid()}-{id(oldest)}.json")  # workers share the folder
-
-    def of(self, record: "Record") -> Training | None:
-        """Return the training that a record came from, or None if it is a watched loop's."""
-        return next((training for training in self._all.values() if training.is_of(record)), None)

@@ -19,7 +19,8 @@ from filelock import FileLock
 
 from harness.baselines.files import write
 from harness.elsewhere.rerun import Assignment, Reruns, in_force
-from harness.elsewhere.sharing import Alone, Shared, Training, Trainings, own_folder
+from harness.elsewhere.sharing import Sharing, own_folder
+from harness.elsewhere.trainings import Training, Trainings
 from harness.errors import DevicePrecisionError, HarnessError, NoCifar10Error, OutputError, SuiteError
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
@@ -354,7 +355,7 @@ class Session(Settings):
         self.outcome_of: Callable[[Record], tuple[bool, str]] = lambda _: (False, "")
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         is_worker = hasattr(config, "workerinput") and not self.assignment
-        self.workers = Shared(self.shared) if is_worker else Alone()
+        self.workers = Sharing(self.shared if is_worker else None)
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
 

@@ -4,7 +4,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.elsewhere.sharing import Alone
+from harness.elsewhere.sharing import Sharing
 
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Runs:
         labelled: whether the labelled figures of every training are drawn, too: fifteen, a tenth of a second each.
     """
 
-    def __init__(self, workers: Alone, *, labelled: bool) -> None:
+    def __init__(self, workers: Sharing, *, labelled: bool) -> None:
         self._workers = workers
         self._labelled = labelled
         self._written: list[_Run] = []
