@@ -1,6 +1,7 @@
 """`harness report`: the report anew, from what sessions left, here or in CI."""
 
 import argparse
+import json
 import os
 import webbrowser
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from harness.baselines.files import write
 from harness.commands.project import add_root, last_results
 from harness.errors import ReportError
 from harness.report.finding import Figure, Finding
-from harness.report.json_form import ordered, read
+from harness.report.json_form import ordered, read, schema
 
 
 _RESULTS = "results.json"
@@ -32,12 +33,16 @@ def add(subparsers: Any) -> None:
     where = "default: report.html beside the results; here, if there are several"
     parser.add_argument("--output", metavar="FILE", type=Path, help=where)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
+    parser.add_argument("--schema", action="store_true", help=f"print the JSON schema of {_RESULTS}, and nothing else")
     add_root(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(given: argparse.Namespace) -> int:
     """Write the report and say what is in it."""
+    if given.schema:
+        print(json.dumps(schema(), indent=1))
+        return 0
     from harness.report.html.page import page
     from harness.report.session_text import findings_text
 
