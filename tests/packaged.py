@@ -1,8 +1,8 @@
-"""Gate a small project with the wheel instead of the checkout: `python -m tests.packaged`.
+"""Gate a small project with the wheel instead of the checkout: `python -m tests.packaged [WHEEL]`.
 
-The wheel is built from a copy of the sources, so that the checkout stays as it was, and installed into an environment
-of its own. That borrows what pip would install beside it, and no extra, from the environment that runs this: it costs
-seconds, and no download but the build's own.
+The wheel is built from a copy of the sources, so that the checkout stays as it was; before a release, the one that will
+be published is given. It is installed into an environment of its own. That borrows what pip would install beside it,
+and no extra, from the environment that runs this: it costs seconds, and no download but the build's own.
 """
 
 import contextlib
@@ -38,20 +38,24 @@ print(harness.__file__, distribution("pytest-training-regression").locate_file("
 """Prints where the harness is, and where its metadata, the first that are found, say that it is."""
 
 
-def main() -> None:
-    """Build, install, gate; end with a message where something is not as it should be."""
+def main(given: Path | None = None) -> None:
+    """Build, install, gate; end with a message where something is not as it should be.
+
+    Args:
+        given: the wheel; without one, it is built.
+    """
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()
         sources, project = scratch / "sources", scratch / "project"
         _copy(sources)
-        wheel = _built(sources, scratch / "wheel")
+        wheel = given.resolve() if given else _built(sources, scratch / "wheel")
         if wrong := differing(wheel, sources):
             raise SystemExit(f"{wheel.name} and the sources differ in: {', '.join(wrong)}")
         environment = Environment(scratch / "environment", wheel)
         project.mkdir()
         environment.probe(project)
-        print(f"{wheel.name} is built and installed, {time.perf_counter() - began:.1f} s", flush=True)
+        print(f"{wheel.name} is installed, {time.perf_counter() - began:.1f} s", flush=True)
         _gate(environment, project)
 
 
@@ -191,4 +195,4 @@ def _variables() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

@@ -1,24 +1,36 @@
-"""The workflows and `.ci/run`: what can be checked of them without running them."""
+"""The workflows, `.ci`, and what else only GitHub and git's hooks read: what can be checked without them."""
 
 import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / ".ci" / "run"
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCHEMAS = ROOT / ".ci" / "schemas"
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+FORMS = sorted(path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
+HOOKS = ROOT / ".pre-commit-config.yaml"
 
-CONTRIBUTING = ROOT / ".github" / "CONTRIBUTING.md"
+CONTRIBUTING = GITHUB / "CONTRIBUTING.md"
 BENCHMARKS = ROOT / "tests" / "benchmarks"
-ELSEWHERE = {"tests.packaged": ".ci/run and the gate", "tests.study.runs": "tests.study, a process a run"}
+ELSEWHERE = {"tests.packaged": ".ci/run, the gate and the release", "tests.study.runs": "tests.study, a process a run"}
 """Programs of the tests that something else than the night runs."""
+
+EXECUTED_BY_WHAT_MAY_WRITE = {
+    "accept": ["pip install ${TORCH_CPU_INDEX", "pip install ./harness-source", "harness accept --root project"]
+}
+"""Beginnings of the lines; the harness is the default branch's, and the project is only read."""
 
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
@@ -28,7 +40,7 @@ needs_schema = pytest.mark.skipif(
 
 
 def load(path):
-    """A workflow as plain dicts and lists."""
+    """A YAML file as plain dicts and lists."""
     yaml = pytest.importorskip("ruamel.yaml", reason="ruamel.yaml (of check-jsonschema) is not installed")
     return yaml.YAML(typ="safe", pure=True).load(path)
 
@@ -47,23 +59,103 @@ def syntax_error(script):
 
 
 def test_there_are_workflows():
-    """The gate, what renews baselines and the night exist, so that the tests below judge something."""
-    assert {"gate", "regenerate", "accept", "nightly"} <= {path.stem for path in WORKFLOWS}
+    """The gate, what renews baselines, the night and the release exist, so that the tests below judge something."""
+    assert {"gate", "regenerate", "accept", "nightly", "release"} <= {path.stem for path in WORKFLOWS}
 
 
+def schemas(tools):
+    """Run `.ci/schemas` with the tools of a folder before all others."""
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run([SCHEMAS], env=environment, text=True, capture_output=True, check=False)
+
+
+@needs_bash
 @needs_schema
-@each_workflow
-def test_workflow_follows_the_schema(path):
-    """Every workflow is valid by the schema that check-jsonschema carries."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
-    result = subprocess.run([*command, str(path)], text=True, capture_output=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_what_github_reads_follows_its_schemas():
+    """Workflows, actions, forms of issues and Dependabot's file are valid by those that check-jsonschema carries."""
+    done = schemas(Path(sys.executable).parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_bash
+def test_everything_that_github_reads_is_checked(tmp_path):
+    """No file is left out."""
+    tool = tmp_path / "check-jsonschema"
+    tool.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    tool.chmod(stat.S_IRWXU)
+    done = schemas(tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    checked = [line for line in done.stdout.splitlines() if line.endswith(".yml")]
+    assert sorted(checked) == sorted(path.relative_to(GITHUB).as_posix() for path in GITHUB.rglob("*.yml"))
+
+
+@needs_bash
+@pytest.mark.parametrize("schema", ["workflows", "actions", "issue-config", "issue-forms", "dependabot"])
+def test_an_invalid_file_is_red(tmp_path, monkeypatch, schema):
+    """Whichever schema it breaks."""
+    tool = tmp_path / "check-jsonschema"
+    tool.write_text('#!/bin/sh\ncase "$2" in vendor.*"$INVALID") exit 1 ;; esac\n')
+    tool.chmod(stat.S_IRWXU)
+    monkeypatch.setenv("INVALID", schema)
+
+    assert schemas(tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("command", [".ci/schemas", "ruff check", "ruff format --check", "mypy"])
+def test_lint_is_the_same_in_ci_run_and_in_the_gate(command):
+    """What is checked here is checked there."""
+    here = [line.removeprefix(".ci-venv/bin/") for line in RUN.read_text(encoding="utf-8").splitlines()]
+    there = [step.get("run") for step in load(GITHUB / "workflows" / "gate.yml")["jobs"]["lint"]["steps"]]
+
+    assert command in there
+    assert any(line.removeprefix("PATH=$PWD/.ci-venv/bin:$PATH ").removesuffix(" &") == command for line in here)
 
 
 @each_workflow
 def test_permissions_are_declared(path):
     """No workflow runs with the permissions that a repository happens to give by default."""
     assert isinstance(load(path).get("permissions"), dict)
+
+
+def permissions(workflow, job):
+    """What a job may, by its own declaration or its workflow's."""
+    return job.get("permissions", workflow["permissions"])
+
+
+def executed(job):
+    """Lines of a job's scripts that execute a package, a test or a file, rather than git, gh and the shell's own."""
+    text = "\n".join(step.get("run", "") for step in job["steps"])
+    return re.findall(
+        r"^ *((?:pip|python|pytest|harness|make|npm|bash|sh|source|\.|[\w.-]*/)[^\n]*)", text, re.MULTILINE
+    )
+
+
+@each_workflow
+def test_what_may_write_executes_nothing_of_a_branch(path):
+    """Neither a branch's code nor what it asks to be installed runs where a token can push or publish."""
+    workflow = load(path)
+    writing = [job for job in workflow["jobs"].values() if "write" in permissions(workflow, job).values()]
+    lines = [line for job in writing for line in executed(job)]
+    expected = EXECUTED_BY_WHAT_MAY_WRITE.get(path.stem, [])
+
+    assert len(lines) == len(expected), lines
+    assert all(line.startswith(beginning) for line, beginning in zip(lines, expected, strict=True)), lines
+
+
+@each_workflow
+def test_no_checkout_keeps_the_token(path):
+    """What a later step executes does not find it in .git/config."""
+    steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+
+    assert [step for step in checkouts if step.get("with", {}).get("persist-credentials") is not False] == []
+
+
+@each_workflow
+def test_scripts_stop_at_the_first_failure(path):
+    """`shell: bash` has pipefail; the default shell lacks it."""
+    assert load(path)["defaults"]["run"]["shell"] == "bash"
 
 
 @each_workflow
@@ -95,7 +187,7 @@ def test_scripts_parse(path):
 
 def test_required_waits_for_every_job():
     """The check that branch protection names fails when any other job of the gate does."""
-    jobs = load(ROOT / ".github" / "workflows" / "gate.yml")["jobs"]
+    jobs = load(GITHUB / "workflows" / "gate.yml")["jobs"]
     assert set(jobs["required"]["needs"]) == set(jobs) - {"required"}
     assert jobs["required"]["if"] == "always()"
 
@@ -114,7 +206,7 @@ def programs():
 
 def run_at_night():
     """Programs that nightly.yml runs, by name or from its matrix."""
-    path = ROOT / ".github" / "workflows" / "nightly.yml"
+    path = GITHUB / "workflows" / "nightly.yml"
     for job in load(path)["jobs"].values():
         text = "\n".join(step.get("run", "") for step in job["steps"])
         for command in re.findall(r'python -m (tests[\w.]*|"\$TOOL")', text):
@@ -140,16 +232,83 @@ def test_every_benchmark_is_run(path):
     assert is_program(path) or any(f"from tests.benchmarks.{path.stem} import" in text for text in others)
 
 
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_the_parts_of_a_form_are_told_apart(path):
+    """GitHub refuses a form whose ids or labels stand twice; the schema does not see that."""
+    fields = [part for part in load(path)["body"] if part["type"] != "markdown"]
+    for names in ([part["id"] for part in fields], [part["attributes"]["label"] for part in fields]):
+        assert len({*names}) == len(names)
+
+
+@pytest.mark.parametrize("name", ["false_alarm", "missed_change"])
+def test_a_report_on_a_verdict_brings_what_explains_it(name):
+    """Machine and versions are required, and of a false alarm the failure, too: without them nobody can say why."""
+    body = load(GITHUB / "ISSUE_TEMPLATE" / f"{name}.yml")["body"]
+    required = {part["id"] for part in body if part.get("validations", {}).get("required")}
+
+    assert {"doctor", "versions", *(["printed"] if name == "false_alarm" else [])} <= required
+    assert "`harness doctor`" in [part["attributes"]["label"] for part in body]
+
+
+def test_new_versions_are_proposed_for_all_that_is_pinned():
+    """Actions of workflows and of composite actions, packages and hooks: weekly, and in one pull request each."""
+    updates = load(GITHUB / "dependabot.yml")["updates"]
+    actions = next(update for update in updates if update["package-ecosystem"] == "github-actions")
+    composite = [f"/{path.parent.relative_to(ROOT).as_posix()}" for path in GITHUB.glob("actions/*/action.yml")]
+
+    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "pip", "pre-commit"}
+    assert sorted(actions["directories"]) == sorted(["/", *composite])
+    assert {update["schedule"]["interval"] for update in updates} == {"weekly"}
+    assert all([group["patterns"] for group in update["groups"].values()] == [["*"]] for update in updates)
+
+
+def hooks():
+    """Repository, version and hook of everything that runs before a commit; local ones have no version."""
+    for source in load(HOOKS)["repos"]:
+        for hook in source["hooks"]:
+            yield source["repo"].rpartition("/")[2], source.get("rev", ""), hook["id"]
+
+
+def test_hooks_have_the_versions_that_the_lint_extra_asks_for():
+    """A commit is not held to another style than the gate's; every version is a number, not a branch."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {one.name: one.specifier for one in map(Requirement, project["optional-dependencies"]["lint"])}
+    versions = {repository.removesuffix("-pre-commit"): version for repository, version, _ in hooks() if version}
+
+    assert {version for version in versions.values() if not re.fullmatch(r"v?\d+(\.\d+)+", version)} == set()
+    assert asked.keys() - versions.keys() == {"mypy"}  # that of the environment runs
+    assert [
+        name for name in asked.keys() & versions.keys() if versions[name].removeprefix("v") not in asked[name]
+    ] == []
+
+
+def test_hooks_check_what_ci_checks():
+    """Style, types and the files that GitHub reads."""
+    files = {"workflows", "actions", "issue-config", "issue-forms"}
+    names = {f"check-github-{name}" for name in files} | {"check-dependabot", "ruff-check", "ruff-format", "mypy"}
+
+    assert names <= {hook for _, _, hook in hooks()}
+
+
+@pytest.mark.parametrize("name", ["baselines/a.json", "tests/picture.png", "baselines/a~1234.safetensors"])
+def test_hooks_leave_what_the_harness_writes(name):
+    """Baselines keep their bytes: a checksum is over them."""
+    assert re.search(load(HOOKS)["exclude"], name)
+    assert not re.search(load(HOOKS)["exclude"], "tests/test_baselines.py")
+
+
 @needs_bash
-def test_ci_run_parses():
-    """`.ci/run` is valid bash."""
-    assert syntax_error(RUN.read_text(encoding="utf-8")) == ""
+@pytest.mark.parametrize("path", [RUN, SCHEMAS], ids=lambda path: path.name)
+def test_ci_parses(path):
+    """The scripts in `.ci` are valid bash."""
+    assert syntax_error(path.read_text(encoding="utf-8")) == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no executable bit")
-def test_ci_run_is_executable():
-    """`.ci/run` starts as a command, in a fresh clone too."""
-    assert os.access(RUN, os.X_OK)
+@pytest.mark.parametrize("path", [RUN, SCHEMAS], ids=lambda path: path.name)
+def test_ci_is_executable(path):
+    """They start as commands, in a fresh clone too."""
+    assert os.access(path, os.X_OK)
 
 
 @needs_bash
