@@ -144,7 +144,7 @@ def test_pages_have_short_lines(name):
 
 def test_contributing_is_short():
     """It is read before the first change, or not at all."""
-    assert len((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 80
+    assert len((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_generate_is_the_command_of_the_readme():
