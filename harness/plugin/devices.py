@@ -92,13 +92,3 @@ def device_of(item: pytest.Item) -> str | None:
     """Return the value of a test's `device` parameter."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(PARAMETER) if callspec else None
-
-
-def skip_unless_writer(item: pytest.Item) -> None:
-    """Skip a test that would write the same baselines from a second device."""
-    device = device_of(item)
-    if device is None or item.get_closest_marker("device"):
-        return
-    chosen = writer(item.config)
-    if device != chosen:
-        pytest.skip(f"baselines are written on {chosen}, one for all devices")

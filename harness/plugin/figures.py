@@ -17,13 +17,12 @@ import pytest
 from harness.baselines import png
 from harness.baselines.files import check_writable, read
 from harness.baselines.origin import drawing_versions
-from harness.baselines.store import baseline_name, check_figure, orphans, save_figure
+from harness.baselines.store import check_figure, orphans, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
-from harness.plugin import devices, failed
+from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import messages, refuse
-from harness.plugin.record_check import regenerate_command
 from harness.plugin.selection import in_ci, sees_all, select
-from harness.plugin.session import SESSION, Session, check_of
+from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
 
 
@@ -105,6 +104,9 @@ class FigureGate:
         self._draws = type(self._mpl).__name__ == "ImageComparison"
         self._full_names = self._draws and self._mpl.use_full_test_name
 
+    def _test(self, item: pytest.Item) -> GatedTest:
+        return GatedTest(item, self._session)
+
     @property
     def _compares(self) -> bool:
         return self._session.comparing_figures and not self._staging
@@ -128,7 +130,7 @@ class FigureGate:
         if not is_ours(item):
             self._complete = self._complete and not marker
             return
-        name = baseline_name(item.nodeid, devices.device_of(item))
+        name = self._test(item).name
         files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
         if marker:
             for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
@@ -215,9 +217,9 @@ class FigureGate:
             file.unlink()  # half a figure, of a test that failed while it was saved
         if self._draws:
             self._mpl.use_full_test_name = False  # it would override our file names
-            failed.withdrawn(item, self._session, _baseline_of(item))
+            self._test(item).withdraw(_baseline_of(item))
         if self._staging:
-            devices.skip_unless_writer(item)
+            self._test(item).skip_unless_writer()
         elif not self._compares:
             self._session.counts.not_compared += 1
             if in_ci():
@@ -227,7 +229,7 @@ class FigureGate:
             self._check_baseline(item)
 
     def _check_baseline(self, item: pytest.Item) -> None:
-        path, command = _baseline_of(item), regenerate_command(item, self._session)
+        path, command = _baseline_of(item), self._test(item).regenerate_command
         try:
             check_figure(path, command, self._session.shown(path))
         except HarnessError as error:
@@ -278,9 +280,9 @@ class FigureGate:
         baseline = _baseline_of(item)
         result = self._folder(item) / f"result{baseline.suffix}"
         if not (baseline.is_file() and result.is_file()):
-            return regenerate_command(item, self._session)
+            return self._test(item).regenerate_command
         difference = figure_difference(figure_rms(result.parent))
-        return failed.keep(item, self._session, baseline, result.read_bytes(), difference=difference)[1]
+        return self._test(item).keep_failed(baseline, result.read_bytes(), difference=difference)[1]
 
     def _finish(self, item: pytest.Item) -> None:
         returned = self._figure(item)
@@ -290,7 +292,7 @@ class FigureGate:
             for file in self._staging.iterdir():
                 self._save(file)
         elif self._compares:
-            self._keep(item, passed=True, text="", accept=regenerate_command(item, self._session))
+            self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
 
     def _save(self, file: Path) -> None:
         """Put a generated figure in its baseline's place."""
@@ -307,7 +309,7 @@ class FigureGate:
         marker = item.get_closest_marker(MARKER)
         assert marker is not None, "the caller's condition"
         tolerance = float(_setting(item.config, marker, "tolerance"))
-        check, folder, output = check_of(item, "", accept), self._folder(item), self._session.output
+        check, folder, output = self._test(item).check(accept), self._folder(item), self._session.output
         self._session.outcome.add(item, compared_figure(check, folder, output, tolerance, passed, text))
 
 

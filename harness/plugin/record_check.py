@@ -1,25 +1,19 @@
 """One record that a test checks: which file its baseline is, and how its training is run again."""
 
-import os
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.baselines.environments import Choice, beside, nearest
-from harness.baselines.store import baseline_name, load_baseline, load_states
-from harness.plugin import devices
-from harness.plugin.session import Session, check_of
+from harness.baselines.store import load_baseline, load_states
+from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
 from harness.recording.perturbation import Reran, Rerun
 
 
 if TYPE_CHECKING:
-    from harness.baselines.environments import Choice
     from harness.record import Record
     from harness.recording.states import States
     from harness.report.check import Check
@@ -30,16 +24,14 @@ class RecordCheck:
     """A record in the hands of `training_regression.check`.
 
     Args:
-        item: the test.
-        session: the session's state.
+        test: that checks it.
         record: what is checked.
         name: tells several records of one test apart.
         filled: states that a watched loop's recorder was given.
         chosen: the baseline that they are of, if it has been chosen.
     """
 
-    item: pytest.Item
-    session: Session
+    test: GatedTest
     record: "Record"
     name: str
     filled: "States | None" = None
@@ -48,7 +40,7 @@ class RecordCheck:
     @property
     def shared_path(self) -> Path:
         """File of the baseline that is stored for all environments."""
-        return baseline_path(self.item, self.session, self.name)
+        return self.test.record_file(self.name)
 
     @cached_property
     def choice(self) -> Choice | None:
@@ -57,13 +49,9 @@ class RecordCheck:
         Raises:
             BaselineError: one of them is broken.
         """
-        if not self._is_low_precision:
+        if not self.record.is_low_precision:
             return None
-        return self.chosen or choice(self.item, self.session, self.name, self.record.environment)
-
-    @property
-    def _is_low_precision(self) -> bool:
-        return self.record.is_low_precision
+        return self.chosen or choose(self.test, self.name, self.record.environment)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -87,20 +75,11 @@ class RecordCheck:
         Raises:
             BaselineError: one that is to be chosen from is broken.
         """
-        if self.session.generate_path:
-            return self._own_path if self._has_own else self.shared_path
-        return self.choice.path if self.choice else self.shared_path
-
-    @property
-    def _own_path(self) -> Path:
-        return beside(self.shared_path, self.record.environment)
-
-    @property
-    def _has_own(self) -> bool:
-        """Whether the baseline that is written is that of this environment alone."""
-        if not self._is_low_precision:
-            return False
-        return self._own_path.exists() or (self.session.adds_environment and self.is_elsewhere)
+        if not self.test.session.generate_path:
+            return self.choice.path if self.choice else self.shared_path
+        own = beside(self.shared_path, self.record.environment)
+        adds = self.test.session.adds_environment and self.is_elsewhere
+        return own if self.record.is_low_precision and (own.exists() or adds) else self.shared_path
 
     @property
     def run(self) -> str:
@@ -110,17 +89,11 @@ class RecordCheck:
     @property
     def pictures(self) -> Path:
         """Folder of the pictures that are drawn if the record differs from its baseline."""
-        return self.session.output / "pictures" / self.run
+        return self.test.session.output / "pictures" / self.run
 
-    @property
-    def accept(self) -> str:
-        """The command line that makes this run the baseline."""
-        return regenerate_command(self.item, self.session)
-
-    @property
-    def check(self) -> "Check":
-        """What is the same in every result of this check."""
-        return check_of(self.item, self.name, self.accept)
+    def check(self, accept: str = "") -> "Check":
+        """Return what is the same in every finding of this check."""
+        return self.test.check(accept or self.test.regenerate_command, self.name)
 
     def baseline(self) -> Baseline:
         """Read the baseline.
@@ -130,28 +103,26 @@ class RecordCheck:
         """
         if self.choice:
             return self.choice.baseline
-        return load_baseline(self.path, self.accept, self.session.shown(self.path))
+        return load_baseline(self.path, self.test.regenerate_command, self.test.session.shown(self.path))
 
     def stored_states(self, baseline: Baseline) -> "States | None":
         """Read the states of a calibrated baseline; others have none.
 
         Raises:
-            BaselineCorruptError: they are missing or broken.
+            BaselineError: they are missing or broken.
         """
-        if not baseline.calibration:
-            return None
-        return load_states(self.path, baseline, self.accept, self.session.shown(self.path))
+        return stored_states(self.test, self.path, baseline)
 
     def kept_states(self) -> "States | None":
         """Return the states that this training kept on its way, if it is in low precision and could keep any."""
-        training = self.session.trainings.of(self.record)
+        training = self.test.session.trainings.of(self.record)
         states = training.states if training else self.filled
-        return states if states and states.steps and self._is_low_precision else None
+        return states if states and states.steps and self.record.is_low_precision else None
 
     @property
     def is_recipes(self) -> bool:
         """Whether the record came from `training(recipe)`, so that a rerun needs no process of its own."""
-        return self.session.trainings.of(self.record) is not None
+        return self.test.session.trainings.of(self.record) is not None
 
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.
@@ -159,37 +130,29 @@ class RecordCheck:
         Raises:
             RerunError: it came to no end.
         """
-        training = self.session.trainings.of(self.record)
-        with self.session.workers.room(self.record.device):
+        session = self.test.session
+        training = session.trainings.of(self.record)
+        with session.workers.room(self.record.device):
             if training and not how.environment:
-                return self.session.retrain(training, how)
-            return self.session.reruns.run(self.item.nodeid, self.name, how)
+                return session.retrain(training, how)
+            return session.reruns.run(self.test.nodeid, self.name, how)
 
 
-def baseline_path(item: pytest.Item, session: Session, name: str) -> Path:
-    """Return the file of one of a test's baselines."""
-    stem = baseline_name(item.nodeid, devices.device_of(item)) + (f",{baseline_name(name)}" if name else "")
-    return session.baselines / f"{stem}.json"
-
-
-def choice(item: pytest.Item, session: Session, name: str, environment: Mapping[str, str]) -> Choice | None:
-    """Choose from the stored baselines that of the nearest environment.
+def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice | None:
+    """Choose from a test's stored baselines that of the nearest environment.
 
     Raises:
         BaselineError: one of them is broken.
     """
-    path = baseline_path(item, session, name)
-    return nearest(path, environment, regenerate_command(item, session), session.shown(path))
+    path = test.record_file(name)
+    return nearest(path, environment, test.regenerate_command, test.session.shown(path))
 
 
-def regenerate_command(item: pytest.Item, session: Session) -> str:
-    """Return the command line that makes this run of one test its baseline, from where pytest was started."""
-    path, colons, test = item.nodeid.partition("::")
-    place = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
-    words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={session.shown(session.baselines)}"]
-    device, cifar10 = devices.device_of(item), item.config.getoption("--cifar10")
-    if device and device != devices.writer(item.config):
-        words.append(f"--device={device}")
-    if cifar10:
-        words.append(f"--cifar10={cifar10}")
-    return shlex.join(words)
+def stored_states(test: GatedTest, path: Path, baseline: Baseline) -> "States | None":
+    """Read the states that belong to a baseline; one that is not calibrated has none.
+
+    Raises:
+        BaselineError: they are missing or broken.
+    """
+    shown = test.session.shown(path)
+    return load_states(path, baseline, test.regenerate_command, shown) if baseline.calibration else None

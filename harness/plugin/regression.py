@@ -1,6 +1,5 @@
 """The `training_regression` fixture: a record against its baseline."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,16 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.environments import Choice, others
-from harness.baselines.store import load_states, save_baseline
+from harness.baselines.store import save_baseline
 from harness.comparing.calibration import calibrate
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
 from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
 from harness.faults.power import measure
-from harness.plugin import devices
-from harness.plugin import failed as offers
-from harness.plugin.record_check import RecordCheck, choice, regenerate_command
+from harness.plugin.gated_test import GatedTest
+from harness.plugin.record_check import RecordCheck, choose, stored_states
 from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
@@ -46,15 +44,13 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         baseline: as it is stored.
         drawn: the deviations, as a PNG file.
     """
-    session, item = checked.session, checked.item
-    kept, accept = offers.keep(
-        item,
-        session,
+    test, session, command = checked.test, checked.test.session, checked.test.regenerate_command
+    kept, accept = test.keep_failed(
         checked.path,
         comparison.record.to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
-        command=f"{checked.accept} --add-environment" if checked.is_others else checked.accept,
+        command=f"{command} --add-environment" if checked.is_others else command,
     )
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
@@ -62,7 +58,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         look += [str(session.shown(path)) for path in pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
     chosen, origin = checked.chosen_text, session.origin
-    return failure_text(comparison, test=item.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
+    return failure_text(comparison, test=test.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -89,7 +85,7 @@ class TrainingRegression:
     """
 
     def __init__(self, item: pytest.Item, session: Session) -> None:
-        self._item = item
+        self._test = GatedTest(item, session)
         self._session = session
         self._names: set[str] = set()
         self._states: dict[str, States] = {}
@@ -123,13 +119,12 @@ class TrainingRegression:
         return None  # a training that is judged by its results goes its own way
 
     def _stored(self, name: str) -> "States | None":
-        environment = describe(devices.device_of(self._item) or "cpu") | {"threads": str(current().threads)}
-        chosen = choice(self._item, self._session, name, environment)
+        environment = describe(self._test.device or "cpu") | {"threads": str(current().threads)}
+        chosen = choose(self._test, name, environment)
         if chosen is None:  # `check` will say so
             return None
         self._chosen[name] = chosen
-        command, shown = regenerate_command(self._item, self._session), self._session.shown(chosen.path)
-        return load_states(chosen.path, chosen.baseline, command, shown) if chosen.baseline.calibration else None
+        return stored_states(self._test, chosen.path, chosen.baseline)
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -147,13 +142,13 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         if name in self._names:
-            raise SuiteError.checked_twice(name=name, nodeid=self._item.nodeid)
+            raise SuiteError.checked_twice(name=name, nodeid=self._test.nodeid)
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
                 assignment.hand_in(record, self._session.outcome_of(record))
             return
-        checked = RecordCheck(self._item, self._session, record, name, self._states.get(name), self._chosen.get(name))
+        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name))
         self._session.publish(record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
@@ -184,11 +179,11 @@ class TrainingRegression:
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
-        device = devices.device_of(self._item) or "cpu"
+        device = self._test.device or "cpu"
         self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
 
     def _generate(self, checked: RecordCheck) -> None:
-        devices.skip_unless_writer(self._item)
+        self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
             return
         record, counts = checked.record, self._session.counts
@@ -205,27 +200,27 @@ class TrainingRegression:
     def _judge(self, checked: RecordCheck, seeds: int) -> None:
         """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
         __tracebackhide__ = True
-        command = f"{checked.accept} --equivalence={seeds}"
-        with self._session.outcome.keeping_errors(self._item, checked.check):
+        command = f"{self._test.regenerate_command} --equivalence={seeds}"
+        with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             baseline = checked.baseline()
             if len(baseline.seeds) < seeds:
                 shown = self._session.shown(checked.path)
                 raise EquivalenceError.no_seeds(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
             result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
         text = equivalence_text(result)
-        check = dataclasses.replace(checked.check, accept=command)
-        self._conclude(check.seeds(result, text=text), f"{checked.item.nodeid}\n{text}")
+        check = checked.check(accept=command)
+        self._conclude(check.seeds(result, text=text), f"{self._test.nodeid}\n{text}")
 
     def _conclude(self, finding: Finding, text: str) -> None:
         """Keep what was found; fail with a text if it does not pass."""
         __tracebackhide__ = True
-        self._session.outcome.add(self._item, finding)
+        self._session.outcome.add(self._test.item, finding)
         if not finding.passed:
             pytest.fail(text, pytrace=False)
 
     def _compare(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True
-        with self._session.outcome.keeping_errors(self._item, checked.check):
+        with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             self._withdraw(checked)
             self._check_environment(checked)
             baseline = checked.baseline()
@@ -234,10 +229,10 @@ class TrainingRegression:
         self._session.runs.overlay(checked.record, comparison, drawn)
         passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not self._session.strict)
         if passed:
-            text, accept = note(comparison, chosen=checked.chosen_text), checked.accept
+            text, accept = note(comparison, chosen=checked.chosen_text), self._test.regenerate_command
         else:
             text, accept = failure(comparison, checked, baseline, drawn)
-        check = dataclasses.replace(checked.check, accept=accept)
+        check = checked.check(accept=accept)
         notable = _is_notable(comparison, checked)
         self._conclude(check.training(comparison, passed=passed, text=text, notable=notable), text)
         if self._session.measures_power:
@@ -247,12 +242,14 @@ class TrainingRegression:
         """Under --strict, take no low-precision baseline of another environment."""
         if self._session.strict and checked.is_elsewhere:
             path = self._session.shown(checked.path)
-            raise BaselineError.other_environment(path=path, choice=checked.chosen_text, command=checked.accept)
+            raise BaselineError.other_environment(
+                path=path, choice=checked.chosen_text, command=self._test.regenerate_command
+            )
 
     def _withdraw(self, checked: RecordCheck) -> None:
         """Forget what an earlier session kept of a failure."""
         for path in {checked.path, checked.shared_path, *others(checked.shared_path)}:
-            offers.withdrawn(self._item, self._session, path)
+            self._test.withdraw(path)
         pictures.forget(checked.pictures)
 
     def _comparison(self, checked: RecordCheck, baseline: Baseline) -> "Comparison":
@@ -266,12 +263,12 @@ class TrainingRegression:
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
-        with self._session.outcome.keeping_errors(self._item, checked.check):
+        with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             states = checked.stored_states(baseline)
             power = measure(checked.record, baseline if states else Baseline(checked.record), states, checked.rerun)
             if power is None:
-                raise RerunError.unrepeatable(nodeid=self._item.nodeid)
-        text = power_text(power, checked.item.nodeid)
+                raise RerunError.unrepeatable(nodeid=self._test.nodeid)
+        text = power_text(power, self._test.nodeid)
         passed = power.score >= self._session.least_power
         text += "" if passed else f"\n  below --gate-power-min={self._session.least_power:g}"
-        self._conclude(checked.check.power(power, passed=passed, text=text), text)
+        self._conclude(checked.check().power(power, passed=passed, text=text), text)

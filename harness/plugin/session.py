@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 import time
@@ -157,6 +158,14 @@ class Settings:
             return str(given)
         ini: str = self.config.getini("cifar10")
         return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
+
+    def accept_command(self, name: str = "") -> str:
+        """Return the command line that accepts one result that is kept, or all, from where pytest was started."""
+        root, here = self.config.rootpath, self.config.invocation_params.dir
+        words = ["harness", "accept", *([name] if name else [])]
+        if not here.is_relative_to(root):
+            words += ["--root", os.path.relpath(root, here)]
+        return f'{shlex.join(words)} --reason "..."'
 
     def shown(self, path: Path) -> Path:
         """Return a path as people here would type it: relative to where pytest was started, if below it."""
@@ -320,27 +329,6 @@ class Outcome:
         if isinstance(error, OSError):
             error = OutputError.of(path=self._folder, reason=error)
         self._counts.add_problem(error)
-
-
-def check_of(item: pytest.Item, name: str, accept: str) -> "Check":
-    """Return what is the same in every result of a check.
-
-    Args:
-        item: the test.
-        name: tells several checks of one test apart.
-        accept: the command that makes the present run the baseline.
-    """
-    from harness.report.check import Check
-
-    _, line, _ = item.location
-    return Check(item.nodeid, name, _in_repository(item), 1 + (line or 0), accept)
-
-
-def _in_repository(item: pytest.Item) -> str:
-    """Return the file of a test as annotations name it: relative to the checkout, or to pytest's root."""
-    checkout = Path(os.environ.get("GITHUB_WORKSPACE") or item.config.rootpath)
-    place = item.path if item.path.is_relative_to(checkout) else Path(item.location[0])
-    return (place.relative_to(checkout) if place.is_relative_to(checkout) else place).as_posix()
 
 
 class Session(Settings):

@@ -10,7 +10,6 @@ import pytest
 
 from harness.baselines.files import scraps
 from harness.errors import OutputError
-from harness.plugin.failed import accept_command
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
 from harness.report.words import number
@@ -50,7 +49,7 @@ def _comparisons(session: Session) -> Iterator[str]:
         generated=counts.generated,
         not_compared=counts.not_compared,
         notes=counts.notes,
-        accept_all=accept_command(session),
+        accept_all=session.accept_command(),
     )
 
 

@@ -1,0 +1,146 @@
+"""A test as the gate sees it: its device, its baselines' files, the commands that write and accept them."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.baselines.failed import Candidate, digest, offer, withdraw
+from harness.baselines.origin import sources
+from harness.baselines.store import baseline_name
+from harness.errors import OutputError
+from harness.plugin import devices
+from harness.plugin.session import Session
+
+
+if TYPE_CHECKING:
+    from harness.report.check import Check
+
+
+@dataclass(frozen=True)
+class GatedTest:
+    """One test and the session that it runs in.
+
+    Args:
+        item: the test.
+        session: the session's state.
+    """
+
+    item: pytest.Item
+    session: Session
+
+    @property
+    def nodeid(self) -> str:
+        """The test's id, as pytest has it."""
+        return self.item.nodeid
+
+    @property
+    def device(self) -> str | None:
+        """Value of the test's `device` parameter."""
+        return devices.device_of(self.item)
+
+    @property
+    def _is_other_device(self) -> bool:
+        """Whether its baselines are written by another device's run of it."""
+        pinned = self.item.get_closest_marker("device")
+        return self.device not in (None, devices.writer(self.item.config)) and not pinned
+
+    @property
+    def name(self) -> str:
+        """Name of its baseline: the same on all devices."""
+        return baseline_name(self.nodeid, self.device)
+
+    def record_file(self, name: str) -> Path:
+        """Return the file of a record's baseline; the name tells several records of the test apart."""
+        return self.session.baselines / f"{self.name}{f',{baseline_name(name)}' if name else ''}.json"
+
+    @property
+    def regenerate_command(self) -> str:
+        """The command line that makes this run of the test its baseline, from where pytest was started."""
+        path, colons, test = self.nodeid.partition("::")
+        config = self.item.config
+        place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
+        folder = self.session.shown(self.session.baselines)
+        words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={folder}"]
+        if self.device and self.device != devices.writer(config):
+            words.append(f"--device={self.device}")
+        if cifar10 := config.getoption("--cifar10"):
+            words.append(f"--cifar10={cifar10}")
+        return shlex.join(words)
+
+    def check(self, accept: str, name: str = "") -> "Check":
+        """Return what is the same in every finding of a check.
+
+        Args:
+            accept: the command that makes the present run the baseline.
+            name: tells several checks of the test apart.
+        """
+        from harness.report.check import Check
+
+        _, line, _ = self.item.location
+        return Check(self.nodeid, name, self._file, 1 + (line or 0), accept)
+
+    @property
+    def _file(self) -> str:
+        """The test's file as annotations name it: relative to the checkout, or to pytest's root."""
+        checkout = Path(os.environ.get("GITHUB_WORKSPACE") or self.item.config.rootpath)
+        place = self.item.path if self.item.path.is_relative_to(checkout) else Path(self.item.location[0])
+        return (place.relative_to(checkout) if place.is_relative_to(checkout) else place).as_posix()
+
+    def skip_unless_writer(self) -> None:
+        """Skip the test if it would write the same baselines from a second device."""
+        if self._is_other_device:
+            pytest.skip(f"baselines are written on {devices.writer(self.item.config)}, one for all devices")
+
+    def keep_failed(
+        self, baseline: Path, data: bytes, *, difference: str, obstacle: str = "", command: str = ""
+    ) -> tuple[Path | None, str]:
+        """Keep the result of a failed comparison, so that `harness accept` needs no other training.
+
+        Args:
+            baseline: the file that it was compared with.
+            data: the result.
+            difference: in words.
+            obstacle: what the result lacks to be a whole baseline; empty if nothing.
+            command: that makes the baseline by training again, where it is not the usual one.
+
+        Returns:
+            The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
+            line that makes it the baseline.
+        """
+        session, root, command = self.session, self.item.config.rootpath, command or self.regenerate_command
+        if not baseline.is_relative_to(root):
+            return None, command
+        if self._is_other_device:
+            obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
+        candidate = Candidate(
+            test=self.nodeid,
+            baseline=baseline.relative_to(root).as_posix(),
+            compared=digest(baseline.read_bytes()),
+            result="",
+            difference=difference,
+            sources=sources(root, session.started),
+            obstacle=obstacle,
+            command=command,
+            origin=session.origin,
+        )
+        try:
+            kept = offer(session.failed, candidate, data)
+        except OSError as error:
+            session.outcome.note(error)
+            return None, command
+        return kept, command if obstacle else session.accept_command(candidate.name)
+
+    def withdraw(self, baseline: Path) -> None:
+        """Forget the result that an earlier session kept of this test.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        try:
+            withdraw(self.session.failed, baseline.name, self.nodeid)
+        except OSError as error:
+            raise OutputError.of(path=self.session.shown(self.session.failed), reason=error) from error
