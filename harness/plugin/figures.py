@@ -19,9 +19,10 @@ from harness.baselines.files import check_writable, read
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import check_figure, orphans, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
+from harness.plugin.ci import in_ci
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import messages, refuse
-from harness.plugin.selection import in_ci, sees_all, select
+from harness.plugin.selection import sees_all, select
 from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
 

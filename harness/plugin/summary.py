@@ -1,22 +1,20 @@
-"""The section that ends a session, and what GitHub is told of it."""
+"""The section that ends a session."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.baselines.files import scraps
-from harness.errors import OutputError
+from harness.plugin.ci import tell_github
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
 from harness.report.words import number
 
 
 if TYPE_CHECKING:
-    from harness.report.finding import Finding
+    pass
 
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
@@ -93,27 +91,3 @@ def _scraps(session: Session) -> Iterator[str]:
             "or is under way; the baselines are whole, delete what is left over:"
         )
         yield from (f"  {name}" for name in found)
-
-
-def tell_github(reporter: pytest.TerminalReporter, findings: "Sequence[Finding]", markdown: Path | None) -> None:
-    """Annotate failures and append to the job's summary, if this is a job.
-
-    Args:
-        reporter: writes the log, which GitHub reads annotations from.
-        findings: of the session.
-        markdown: file of the summary, if it could be written.
-    """
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        from harness.report.markdown import annotation
-
-        reporter.ensure_newline()
-        for finding in findings:
-            if not finding.passed:
-                reporter.line(annotation(finding))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary and markdown:
-        try:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown.read_text(encoding="utf-8"))
-        except OSError as error:
-            reporter.line(str(OutputError.of(path=summary, reason=error)))
