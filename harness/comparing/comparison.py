@@ -109,6 +109,7 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     before, renamed = in_names_of(record, baseline.record)
     points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
     compared = {point.stream for point in points}
+    streams = {**before.streams, **record.streams}
     return Comparison(
         baseline=dataclasses.replace(baseline, record=before),
         record=record,
@@ -116,9 +117,7 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
         environment=tuple(differences(before.environment, record.environment)),
         recipe=tuple(_recipe(before.recipe, record.recipe)),
         renamed=tuple(renamed.items()),
-        unknown=tuple(
-            key for key, stream in {**before.streams, **record.streams}.items() if stream.steps and key not in compared
-        ),
+        unknown=tuple(key for key, stream in streams.items() if stream.steps and key not in compared),
     )
 
 
@@ -151,14 +150,12 @@ def _causal_order(deviation: Deviation) -> tuple[int, int]:
 
 
 def _recipe(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    for field in {**before, **now}:
-        if before.get(field) != now.get(field):
-            yield field, before.get(field), now.get(field)
+    changes = ((name, before.get(name), now.get(name)) for name in {**before, **now})
+    yield from (change for change in changes if change[1] != change[2])
 
 
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
     yield exact("structure", StreamKey("precision"), 0, baseline.format_text, record.format_text)
     for name in {**baseline.structure, **record.structure}:
-        before, now = baseline.structure.get(name), record.structure.get(name)
-        yield exact("structure", StreamKey(name), 0, before, now)
+        yield exact("structure", StreamKey(name), 0, baseline.structure.get(name), record.structure.get(name))
     yield exact("data", StreamKey("dataset"), 0, baseline.data, record.data)

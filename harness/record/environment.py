@@ -12,16 +12,11 @@ from harness.errors import DeviceError, DevicePrecisionError, NoDeviceError
 
 DEVICES = ("cpu", "cuda", "mps")
 """Kinds of device that a training can run on."""
-
 _VARIABLES = (
-    "ATEN_CPU_CAPABILITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
+    *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
 )
 """Environment variables that choose other kernels."""
-
 _CUDA_DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")
 """Device files of NVIDIA's drivers (desktop, Jetson), of WSL 2 and of AMD's ROCm."""
 
@@ -32,11 +27,7 @@ def available_devices() -> tuple[str, ...]:
 
 
 def require_device(device: str, precision: str) -> None:
-    """Check that a training can run on a device.
-
-    Args:
-        device: cpu, cuda or mps.
-        precision: float64, float32 or bfloat16.
+    """Check that a training can run on a device in a precision.
 
     Raises:
         DeviceError: the harness knows no such device.

@@ -30,6 +30,8 @@ _LARGEST_NUMBER = 2**1000
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
 _NON_FINITE = ("nan", "inf", "-inf")
+_PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
+"""Fields of a record that stand in its text as they are."""
 
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
@@ -57,13 +59,13 @@ class _Tensor(msgspec.Struct, frozen=True):
 
 class _Calibration(_Part, frozen=True):
     states: _Digest
-    steps: Annotated[list[_Step], Meta(min_length=1)]
+    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]
     margin: float
-    variants: list[str]
-    largest: dict[str, list[float]]
+    variants: tuple[str, ...]
+    largest: dict[str, tuple[float, ...]]
 
     def __post_init__(self) -> None:
-        if self.steps[0] != 0 or self.steps != sorted(set(self.steps)):
+        if self.steps[0] != 0 or list(self.steps) != sorted(set(self.steps)):
             raise ValueError("steps that do not ascend from 0")
 
 
@@ -88,33 +90,15 @@ class _Content(_Part, frozen=True, kw_only=True):
 
 
 def write_record(record: "Record", **beside: Any) -> str:
-    """Return a record as text.
-
-    Args:
-        record: the record.
-        **beside: what a baseline holds beside it, as JSON values; what is empty is left out.
-    """
+    """Return a record as text, and what a baseline holds beside it, as JSON values; what is empty is left out."""
     content = {**_content(record), **{name: part for name, part in beside.items() if part}}
     order = dict.fromkeys(("name", *beside, *content))
     body = ",\n".join(f"{json.dumps(key)}: {_pretty(content[key])}" for key in order if key in content)
     return f'{{\n"format": {FORMAT},\n"sha256": "{_checksum(content)}",\n{body}\n}}\n'
 
 
-def read_record(text: str) -> dict[str, Any]:
-    """Return the fields of the record that a text holds; see `Record.from_text`.
-
-    Raises:
-        RecordError: the text is no record.
-    """
-    return read_baseline(text)[0]
-
-
 def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fields of a text's record, and what a baseline holds beside it.
-
-    Raises:
-        RecordError: the text is no record.
-    """
+    """Return the fields of a text's record, and what a baseline holds beside it; RecordError if it is no record."""
     content = _parse(text)
     try:
         if content.pop("sha256") != _checksum(content):
@@ -122,7 +106,7 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         checked = msgspec.convert(content, _Content)
         return _record(checked, content), {
             "origin": checked.origin,
-            "calibration": checked.calibration and _calibration(checked.calibration),
+            "calibration": checked.calibration and msgspec.structs.asdict(checked.calibration),
             "seeds": checked.seeds,
         }
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -130,13 +114,12 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _content(record: "Record") -> dict[str, Any]:
-    plain = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment", "structure")
     drawn = {
         "confusion": [list(row) for row in record.confusion],
         "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
     }
     return {
-        **{name: getattr(record, name) for name in plain},
+        **{name: getattr(record, name) for name in (*_PLAIN, "structure")},
         "kinds": list(record.kinds),
         "streams": {str(key): _stream_content(stream) for key, stream in record.streams.items()},
         **{name: part for name, part in drawn.items() if part},
@@ -186,11 +169,10 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a record: as they were checked, or, of what may hold more, as they stand."""
-    plain = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
     if not abs(checked.seed) < _LARGEST_NUMBER:
         raise ValueError("seed")
     return {
-        **{name: getattr(checked, name) for name in plain},
+        **{name: getattr(checked, name) for name in _PLAIN},
         "structure": content["structure"],
         "kinds": tuple(checked.kinds),
         "streams": Streams((name, _stream(name, entry)) for name, entry in checked.streams.items()),
@@ -210,13 +192,3 @@ def _stream(name: str, entry: _Stream) -> Stream:
     if not all(abs(value) < _LARGEST_NUMBER for value in values if isinstance(value, int)):
         raise ValueError(f"stream {name}")
     return Stream(entry.stage, tuple(steps), values)
-
-
-def _calibration(part: _Calibration) -> dict[str, Any]:
-    largest = {family: tuple(sizes) for family, sizes in part.largest.items()}
-    return {
-        **msgspec.structs.asdict(part),
-        "steps": tuple(part.steps),
-        "variants": tuple(part.variants),
-        "largest": largest,
-    }
