@@ -70,12 +70,9 @@ def _changes(entries: list[Stored], about: dict[str, str]) -> Iterator[tuple[str
         known = {name: text for name, text in entry.origin.items() if name in about and name not in ABOUT}
         changed.update(differences(known, {name: about[name] for name in known}))
         if entry.baseline and entry.baseline.record.device in available_devices():
-            changed.update(_environment(entry.baseline.record.environment, describe(entry.baseline.record.device)))
+            record = entry.baseline.record
+            around = differences(record.environment, describe(record.device))
+            changed.update(change for change in around if change[0] != "threads")  # a training's
     for (name, before, now), count in changed.items():
         if name not in ("commit", "dirty"):
             yield name, f"{before} -> {now} ({count} of {len(entries)} baselines)"
-
-
-def _environment(before: Any, now: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Return the differences of environments; a training's one thread is no property of the machine."""
-    return [change for change in differences(before, now) if change[0] != "threads"]

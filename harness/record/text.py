@@ -57,12 +57,22 @@ class _Tensor(msgspec.Struct, frozen=True):
     group: str | None = None
 
 
-class _Calibration(_Part, frozen=True):
+class Calibration(_Part, frozen=True):
+    """How far benign variants of a low-precision training part from it, measured when it became a baseline.
+
+    Args:
+        states: SHA-256 of the states that the variants, and later trainings, are put back on.
+        steps: steps that begin with a stored state, ascending from 0.
+        margin: thresholds over what the variants showed.
+        variants: what was varied, in words.
+        largest: family of streams to the largest relative deviation of any variant, by steps since the last state.
+    """
+
     states: _Digest
     steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]
     margin: float
     variants: tuple[str, ...]
-    largest: dict[str, tuple[float, ...]]
+    largest: Mapping[str, tuple[float, ...]]
 
     def __post_init__(self) -> None:
         if self.steps[0] != 0 or list(self.steps) != sorted(set(self.steps)):
@@ -85,7 +95,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
     origin: _Texts = {}
-    calibration: _Calibration | None = None
+    calibration: Calibration | None = None
     seeds: dict[int, dict[str, float]] = {}
 
 
@@ -104,11 +114,8 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if content.pop("sha256") != _checksum(content):
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content)
-        return _record(checked, content), {
-            "origin": checked.origin,
-            "calibration": checked.calibration and msgspec.structs.asdict(checked.calibration),
-            "seeds": checked.seeds,
-        }
+        beside = {name: getattr(checked, name) for name in ("origin", "calibration", "seeds")}
+        return _record(checked, content), beside
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
