@@ -103,11 +103,9 @@ def sources(root: Path, started: float) -> dict[str, str]:
     imported = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
     below = (Path(name) for name in sorted(imported) if name.startswith(str(root)) and name.endswith(".py"))
     ours = [file for file in below if file.is_relative_to(root) and "site-packages" not in file.parts]
-    return {file.relative_to(root).as_posix(): _state(file, started) for file in ours if file.is_file()}
-
-
-def _state(file: Path, started: float) -> str:
-    return "edited while the tests ran" if file.stat().st_mtime > started else _digest(file)
+    edited = "edited while the tests ran"
+    states = ((file, edited if file.stat().st_mtime > started else _digest(file)) for file in ours if file.is_file())
+    return {file.relative_to(root).as_posix(): state for file, state in states}
 
 
 def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:

@@ -98,11 +98,7 @@ def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
 
 
 def load_states(path: Path, baseline: Baseline, command: str, shown: Path | None = None) -> "States":
-    """Read the states that belong to a calibrated baseline, whose own file `path` is; see `load_baseline`.
-
-    Raises:
-        BaselineCorruptError: they are missing, broken, or another baseline's.
-    """
+    """Read the states of a calibrated baseline, whose file `path` is; BaselineCorruptError if they are not its own."""
     from harness.recording.states import States
 
     assert baseline.calibration is not None, "the caller's condition"

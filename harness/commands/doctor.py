@@ -28,7 +28,8 @@ def add(subparsers: Any) -> None:
 def _run(given: argparse.Namespace) -> int:
     about = origin(project_root(given.root), "")
     rows = {**describe("cpu"), **{name: text for name, text in about.items() if name not in ABOUT}}
-    print(rows_text("this machine", {**rows, **dict(_accelerators()), **_variables(), **dict(_data())}))
+    variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    print(rows_text("this machine", {**rows, **dict(_accelerators()), **variables, **dict(_data())}))
     folder = baselines(given)
     entries = inventory(folder)
     title = f"since the baselines in {folder} were made" if entries else f"no baselines in {folder}"
@@ -47,10 +48,6 @@ def _accelerators() -> Iterator[tuple[str, str]]:
         allowed = {"matrix products": torch.backends.cuda.matmul.allow_tf32, "cuDNN": torch.backends.cudnn.allow_tf32}
         on = ", ".join(name for name, value in allowed.items() if value)
         yield "TF32", f"on for {on} (off while a training is recorded)" if on else "off"
-
-
-def _variables() -> dict[str, str]:
-    return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
 def _data() -> Iterator[tuple[str, str]]:

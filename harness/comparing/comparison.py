@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -110,12 +110,14 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
     compared = {point.stream for point in points}
     streams = {**before.streams, **record.streams}
+    fields = {**before.recipe, **record.recipe}
+    recipe = ((name, before.recipe.get(name), record.recipe.get(name)) for name in fields)
     return Comparison(
         baseline=dataclasses.replace(baseline, record=before),
         record=record,
         points=points,
         environment=tuple(differences(before.environment, record.environment)),
-        recipe=tuple(_recipe(before.recipe, record.recipe)),
+        recipe=tuple(change for change in recipe if change[1] != change[2]),
         renamed=tuple(renamed.items()),
         unknown=tuple(key for key, stream in streams.items() if stream.steps and key not in compared),
     )
@@ -147,11 +149,6 @@ def _causal_order(deviation: Deviation) -> tuple[int, int]:
     # structure and data set are settled before any step; later entries of init belong to their step
     stage = STAGES.index(deviation.stage)
     return (-1 if deviation.stage == "structure" else deviation.step), stage
-
-
-def _recipe(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    changes = ((name, before.get(name), now.get(name)) for name in {**before, **now})
-    yield from (change for change in changes if change[1] != change[2])
 
 
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:

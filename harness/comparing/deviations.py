@@ -99,8 +99,7 @@ def _knows(record: Record, key: StreamKey) -> bool:
 def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
     old, new = _by_step(before), _by_step(now)
-    for place in sorted(old.keys() | new.keys()):
-        yield place[0], old.get(place), new.get(place)
+    return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

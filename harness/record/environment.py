@@ -27,19 +27,13 @@ def available_devices() -> tuple[str, ...]:
 
 
 def require_device(device: str, precision: str) -> None:
-    """Check that a training can run on a device in a precision.
-
-    Raises:
-        DeviceError: the harness knows no such device.
-        NoDeviceError: this machine lacks it.
-        DevicePrecisionError: it cannot compute in the precision (MPS has no float64).
-    """
+    """Refuse a device that is unknown, that this machine lacks, or that cannot compute in a precision."""
     if device not in DEVICES:
         raise DeviceError.unknown(device=device, known=DEVICES)
     present, probe = _probe(device)
     if not present:
         raise NoDeviceError.of(device=device, probe=probe)
-    if device == "mps" and precision == "float64":
+    if device == "mps" and precision == "float64":  # which MPS does not have
         raise DevicePrecisionError.of(device=device, precision=precision)
 
 

@@ -96,8 +96,8 @@ class _PictureText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def picture(entry: Any) -> Picture:
     """Return the picture of JSON values; a ValueError, as any of a wrong value, is reported as a RecordError."""
     text = msgspec.convert(entry, _PictureText)
-    fields = {name: getattr(text, name) for name in ("shape", "labels", "predicted", "confidence", "limits")}
-    return Picture(_from_webp(text.webp, text.shape), **fields)
+    fields = msgspec.structs.asdict(text)
+    return Picture(_from_webp(fields.pop("webp"), text.shape), **fields)
 
 
 def _from_webp(text: str, shape: tuple[int, int, int]) -> bytes:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from harness.errors import RecordError
 from harness.recipe import Precision
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.streams import STAGES, Stream, Streams, Value
+from harness.record.streams import STAGES, Stream, Streams
 
 
 if TYPE_CHECKING:
@@ -60,18 +60,13 @@ class _Tensor(msgspec.Struct, frozen=True):
 class Calibration(_Part, frozen=True):
     """How far benign variants of a low-precision training part from it, measured when it became a baseline.
 
-    Args:
-        states: SHA-256 of the states that the variants, and later trainings, are put back on.
-        steps: steps that begin with a stored state, ascending from 0.
-        margin: thresholds over what the variants showed.
-        variants: what was varied, in words.
-        largest: family of streams to the largest relative deviation of any variant, by steps since the last state.
+    The largest relative deviations of any variant go by family of streams, and by steps since the last stored state.
     """
 
-    states: _Digest
-    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]
-    margin: float
-    variants: tuple[str, ...]
+    states: _Digest  # SHA-256 of the states that the variants, and later trainings, are put back on
+    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]  # that begin with a stored state, ascending from 0
+    margin: float  # thresholds over what the variants showed
+    variants: tuple[str, ...]  # what was varied, in words
     largest: Mapping[str, tuple[float, ...]]
 
     def __post_init__(self) -> None:
@@ -121,28 +116,22 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _content(record: "Record") -> dict[str, Any]:
-    drawn = {
-        "confusion": [list(row) for row in record.confusion],
-        "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
-    }
-    return {
+    content: dict[str, Any] = {
         **{name: getattr(record, name) for name in (*_PLAIN, "structure")},
         "kinds": list(record.kinds),
         "streams": {str(key): _stream_content(stream) for key, stream in record.streams.items()},
-        **{name: part for name, part in drawn.items() if part},
+        "confusion": [list(row) for row in record.confusion],
+        "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
         "pictures": {name: picture_content(entry) for name, entry in record.pictures.items()},
     }
+    return {name: part for name, part in content.items() if part or name not in ("confusion", "histograms")}
 
 
 def _stream_content(stream: Stream) -> dict[str, Any]:
     dense = stream.steps == tuple(range(len(stream.steps)))
     steps = len(stream.steps) if dense else list(stream.steps)
-    return {"stage": stream.stage, "steps": steps, "values": [_plain(value) for value in stream.values]}
-
-
-def _plain(value: Value) -> Value:
-    """JSON has no NaN: write non-finite numbers as words."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    words = [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in stream.values]
+    return {"stage": stream.stage, "steps": steps, "values": words}  # JSON has no NaN: words stand for it
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from harness.comparing.comparison import Comparison
@@ -57,8 +58,8 @@ def _thinned(stream: Stream | None) -> tuple[list[int], list[Number]]:
 
 
 def _buckets(points: Sequence[_Point], count: int) -> Iterator[Sequence[_Point]]:
-    for index in range(count):
-        yield points[index * len(points) // count : (index + 1) * len(points) // count]
+    ends = [index * len(points) // count for index in range(count + 1)]
+    return (points[start:end] for start, end in pairwise(ends))
 
 
 def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

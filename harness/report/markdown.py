@@ -82,13 +82,10 @@ def annotation(finding: Finding) -> str:
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
     facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
-    properties = ",".join(f"{name}={_property(value)}" for name, value in facts.items())
+    escaped = {name: _data(value).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
+    properties = ",".join(f"{name}={value}" for name, value in escaped.items())
     return f"::error {properties}::{_data(finding.text)}"
 
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -75,8 +75,9 @@ def _drawn(line: Line, steps: Scale, values: Scale) -> Iterator[Markup]:
             if math.isfinite(value):
                 place = {"cx": str(_x(steps, step)), "cy": str(_y(values, value))}
                 yield element("circle", r="3", class_=line.style, **place)
-    crosses = "".join(_cross(_x(steps, step)) for step, value in points if not math.isfinite(value))
-    if crosses:
+    odd = [_x(steps, step) for step, value in points if not math.isfinite(value)]
+    if odd:
+        crosses = "".join(f"M{x - 4:.1f} {_TOP - 4}l8 8m0 -8l-8 8" for x in odd)
         yield element("path", d=crosses, class_=f"cross {line.style}")
 
 
@@ -88,10 +89,6 @@ def _moves(points: Sequence[tuple[int, float]], steps: Scale, values: Scale) -> 
             pen = "L"
         else:
             pen = "M"
-
-
-def _cross(x: float) -> str:
-    return f"M{x - 4:.1f} {_TOP - 4}l8 8m0 -8l-8 8"
 
 
 def _x(steps: Scale, step: float) -> float:

@@ -96,17 +96,12 @@ def _parts(key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Iterato
 def _figure(figure: Figure, pictures: Mapping[str, bytes], key: str) -> Iterator[Markup]:
     """Yield a figure's numbers and, where its pictures are at hand, the three views; the key is unique in the page."""
     yield element("p", figure_text(figure))
-    found = [(name, pictures.get(path)) for name, path in (("baseline", figure.baseline), ("now", figure.result))]
-    images = {name: _image(name, data) for name, data in found if data}
-    if len(images) == len(found):
-        yield _viewer(images, key)
-    else:
-        yield from images.values()
-
-
-def _image(name: str, data: bytes) -> Markup:
-    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return element("img", src=uri, alt=f"the figure, {name}", class_=name)
+    images = {}
+    for name, path in (("baseline", figure.baseline), ("now", figure.result)):
+        if data := pictures.get(path):
+            uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+            images[name] = element("img", src=uri, alt=f"the figure, {name}", class_=name)
+    yield from [_viewer(images, key)] if len(images) == 2 else images.values()
 
 
 def _viewer(images: Mapping[str, Markup], key: str) -> Markup:
