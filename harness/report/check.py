@@ -23,6 +23,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
+from harness.report.words import value_text
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,11 @@ def _first(deviation: Deviation) -> First:
         step=deviation.step,
         stage=deviation.stage,
         stream=str(deviation.stream),
-        baseline=_text(deviation.baseline),
-        value=_text(deviation.value),
+        baseline=value_text(deviation.baseline),
+        value=value_text(deviation.value),
         size=plain(deviation.size),
         threshold=deviation.threshold,
     )
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "nothing"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _changes(changes: Iterable[tuple[str, object, object]]) -> list[Change]:

@@ -11,7 +11,7 @@ from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE
 from harness.faults.power import Mutant, Power
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import commit_text, count, number, stream_text, title
+from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
 
 
 _LATER = 2
@@ -84,11 +84,9 @@ def _threshold(first: Deviation, comparison: Comparison) -> str:
 
 
 def _value(value: object) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return value_text(value)
 
 
 def _then(comparison: Comparison) -> str:
@@ -201,8 +199,7 @@ def _stated_test(equivalence: Equivalence) -> list[str]:
 
 def power_text(power: Power, test: str) -> str:
     """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first."""
-    caught = f"{len(power.caught)} of {number(len(power.planted), 'planted fault')} caught"
-    headline = f"gate power {power.score:.2f}: {caught}"
+    headline = f"gate power {power.score:.2f}: {caught_text(len(power.caught), len(power.planted))}"
     width = max(len(mutant.fault) for mutant in power.mutants)
     lines = [f"  {mutant.fault:<{width}}  {_fate(mutant)}" for mutant in sorted(power.mutants, key=_rank)]
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report.figure import rms_text
-from harness.report.finding import Faults, Finding, First
+from harness.report.finding import Finding, First
 from harness.report.history import shrinks
-from harness.report.words import number, stream_text
+from harness.report.words import caught_text, number, stream_text
 
 
 _RUNS = 6
@@ -19,7 +19,8 @@ def junit_properties(finding: Finding) -> dict[str, str]:
         return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure).removeprefix("RMS ")}
     found: dict[str, str] = {"training_verdict": finding.verdict}
     if faults := finding.faults:
-        found = {"gate_power": faults_text(faults), "escaped_faults": ", ".join(faults.escaped) or "none"}
+        found = {"gate_power": caught_text(faults.caught, faults.planted)}
+        found["escaped_faults"] = ", ".join(faults.escaped) or "none"
     if training := finding.training:
         found["largest_deviation"] = f"{float(training.largest):.1e}"
         found["first_divergence"] = first_text(training.first) if training.first else "none"
@@ -59,15 +60,10 @@ def first_text(first: First) -> str:
     return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
 
 
-def faults_text(faults: Faults) -> str:
-    """Count the planted faults that were caught."""
-    return f"{faults.caught} of {number(faults.planted, 'planted fault')} caught"
-
-
 def size_text(finding: Finding) -> str:
     """Word how large a check's deviation is, or what took its place."""
-    if finding.faults:
-        return faults_text(finding.faults)
+    if faults := finding.faults:
+        return caught_text(faults.caught, faults.planted)
     return "" if finding.kind == "equivalence" else share_text(finding.share)
 
 

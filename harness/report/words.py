@@ -48,6 +48,18 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def value_text(value: object) -> str:
+    """Return a stream's value, which may be missing, as text."""
+    if value is None:
+        return "nothing"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def caught_text(caught: int, planted: int) -> str:
+    """Count the planted faults that were caught."""
+    return f"{caught} of {number(planted, 'planted fault')} caught"
+
+
 def training_line(record: Record) -> str:
     """Return one line on a finished training: what, steps, final loss, seconds."""
     logged = {key: stream.values for key, stream in record.streams.items() if stream.stage == "forward"}
