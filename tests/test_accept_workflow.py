@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from harness.baselines.failed import Candidate, digest, offer
@@ -122,9 +123,9 @@ def leave(runner, name, **changes):
         sources={"train.py": hashlib.sha256(SOURCE).hexdigest()},
         obstacle="",
         command="pytest",
-        provenance={"commit": "1b53ba4"},
+        origin={"commit": "1b53ba4"},
     )
-    candidate = dataclasses.replace(candidate, **changes)
+    candidate = msgspec.structs.replace(candidate, **changes)
     offer(runner.folder / "artifact" / "failed", candidate, PRESENT.to_text().encode())
 
 

@@ -13,22 +13,14 @@ from harness.record.environment import differences, in_words
 
 
 _KEY_DIGITS = 12
-
 _WEIGHTS = ("device", "system", "torch", "cuda", "cudnn", "instructions", "processor")
 """Entries of an environment, those first that move numbers most; the others come after them, all alike."""
-
 Environment = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The baseline that was chosen for a training.
-
-    Args:
-        path: its file.
-        baseline: what it holds.
-        stored: baselines to choose from.
-    """
+    """The baseline that was chosen for a training, of a number of stored ones."""
 
     path: Path
     baseline: Baseline
@@ -54,31 +46,22 @@ class Choice:
 
 
 def nearest(path: Path, environment: Environment, command: str, shown: Path | None = None) -> Choice | None:
-    """Return the baseline of the nearest environment, or None if none is stored.
+    """Return the baseline of the nearest environment, of equals the first, or None; see `load_baseline`.
 
-    Environments are compared entry by entry: first the device, then system, torch, CUDA, instruction set and processor,
-    then the rest; of two torches that both differ, one of the same minor version is nearer.
-
-    Args:
-        path: file of the baseline that is stored for all environments; those of single ones stand beside it.
-        environment: of the training.
-        command: the command line that regenerates the baselines, for messages.
-        shown: the path as messages give it.
+    The baseline that is stored for all environments stands at `path`, those of single ones beside it. Environments are
+    compared entry by entry: first the device, then system, torch, CUDA, instruction set and processor, then the rest;
+    of two torches that both differ, one of the same minor version is nearer.
 
     Raises:
         BaselineError: one of them is broken; beside this environment's own, no other is read.
     """
     files = [file for file in (path, *others(path)) if file.exists()]
     own = beside(path, environment)
-    stored = {
-        file: load_baseline(file, command, (shown or path).with_name(file.name))
-        for file in ([own] if own in files else files)
-    }
+    read = [own] if own in files else files
+    stored = {file: load_baseline(file, command, (shown or path).with_name(file.name)) for file in read}
     if not stored:
         return None
-    chosen = min(
-        stored, key=lambda file: _distance(stored[file].record.environment, environment)
-    )  # of equals the first
+    chosen = min(stored, key=lambda file: _distance(stored[file].record.environment, environment))
     return Choice(chosen, stored[chosen], len(files))
 
 

@@ -1,59 +1,40 @@
 """Results that differ from their baselines and may become them, without another training: kept, checked, accepted."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from harness.baselines import png
 from harness.baselines.files import read, write_all
 from harness.baselines.origin import changed_sources
 from harness.baselines.store import save_baseline, save_figure
-from harness.errors import (
-    AcceptError,
-    Reason,
-    RecordError,
-)
+from harness.errors import AcceptError, Reason, RecordError
 from harness.record import Baseline, Record
 
 
 _SUFFIX = ".candidate"
-
 _LARGEST_NOTE = 2**20
 """Bytes of a candidate's note; the result beside it may have as many as a baseline."""
-
 _FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
 """What pytest-mpl compares; nothing else in a project is overwritten by a result, whatever its note says."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """What is known of a result that differs from its baseline.
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of a result that differs from its baseline: the form of the note that is kept beside it."""
 
-    Args:
-        test: pytest's id of the test.
-        baseline: the baseline's file, relative to the project's root.
-        compared: SHA-256 of the baseline that it was compared with.
-        result: SHA-256 of the result.
-        difference: from the baseline, in words.
-        sources: the project's Python files that were imported, path to SHA-256.
-        obstacle: what the result lacks to be a whole baseline; empty if nothing.
-        command: the command line that makes the baseline by training again.
-        origin: of the result.
-    """
-
-    test: str
-    baseline: str
-    compared: str
-    result: str
-    difference: str
-    sources: Mapping[str, str]
-    obstacle: str
-    command: str
-    origin: Mapping[str, str]
+    test: str  # pytest's id
+    baseline: str  # its file, relative to the project's root
+    compared: str  # SHA-256 of the baseline that it was compared with
+    result: str  # SHA-256 of the result
+    difference: str  # from the baseline, in words
+    sources: Mapping[str, str]  # the project's Python files that were imported, path to SHA-256
+    obstacle: str  # what the result lacks to be a whole baseline; empty if nothing
+    command: str  # the command line that makes the baseline by training again
+    origin: Mapping[str, str]  # of the result
 
     @property
     def file(self) -> str:
@@ -72,27 +53,15 @@ def digest(data: bytes) -> str:
 
 
 def offer(folder: Path, candidate: Candidate, data: bytes) -> Path:
-    """Keep a result, and what is known of it; return the result's file.
-
-    Args:
-        folder: of the candidates.
-        candidate: what is known; without the result's SHA-256.
-        data: the result's bytes.
-    """
-    candidate = dataclasses.replace(candidate, result=digest(data))
-    note = json.dumps(dataclasses.asdict(candidate), indent=1).encode()
+    """Keep a result, and with its SHA-256 what is known of it; return the result's file."""
+    candidate = msgspec.structs.replace(candidate, result=digest(data))
+    note = json.dumps(msgspec.structs.asdict(candidate), indent=1).encode()
     write_all({folder / candidate.file: data, _note(folder, candidate.file): note})
     return folder / candidate.file
 
 
 def withdraw(folder: Path, file: str, test: str) -> None:
-    """Forget a test's former result, because there is a new one.
-
-    Args:
-        folder: of the candidates.
-        file: name of the baseline's file.
-        test: pytest's id; a result of the same test on another device stays.
-    """
+    """Forget a test's former result, because there is a new one; one of the same name, but another test, stays."""
     try:
         former = _read(_note(folder, file))
     except AcceptError:  # or there is none
@@ -111,41 +80,22 @@ def _forget(folder: Path, file: str) -> None:
 
 
 def candidates(folder: Path) -> list[Candidate]:
-    """Return what is kept, sorted by name.
-
-    Raises:
-        AcceptError: a note cannot be read.
-    """
+    """Return what is kept, sorted by name; AcceptError if a note cannot be read."""
     return [_read(path) for path in sorted(folder.glob(f"*{_SUFFIX}"))]
 
 
 def _read(path: Path) -> Candidate:
-    try:
-        candidate = Candidate(**json.loads(read(path, _LARGEST_NOTE).decode()))
-        _check_texts(candidate)
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    try:  # not by msgspec's decoder, which refuses the escapes of file names that are no Unicode
+        candidate = msgspec.convert(json.loads(read(path, _LARGEST_NOTE).decode()), Candidate)
+    except (OSError, ValueError, RecursionError) as error:
         raise AcceptError.note(path=path, reason=error) from error
     if candidate.file + _SUFFIX != path.name:
         raise AcceptError.note(path=path, reason=f"it speaks of {candidate.file!r}")
     return candidate
 
 
-def _check_texts(candidate: Candidate) -> None:
-    for field in dataclasses.fields(candidate):
-        value = getattr(candidate, field.name)
-        nested = field.name in ("sources", "origin")
-        if not all(isinstance(text, str) for text in (value.values() if nested else [value])):
-            raise TypeError(f"{field.name} is of a wrong kind")
-
-
 def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
-    """Make a result the baseline, wholly or not at all, and forget it.
-
-    Args:
-        folder: of the candidates.
-        root: of the project.
-        candidate: one of `candidates`.
-        reason: why the baseline changes.
+    """Make a result of a folder the baseline in a project, wholly or not at all, and forget it.
 
     Raises:
         AcceptError: the result lacks a part of the baseline.
@@ -192,8 +142,7 @@ def _result(folder: Path, candidate: Candidate) -> bytes:
         if path.suffix == ".png":
             png.check(data)
     except (OSError, ValueError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "it is not there" if missing else error
+        reason: Reason = "it is not there" if isinstance(error, FileNotFoundError) else error
         raise AcceptError.incomplete(path=path, reason=reason, command=candidate.command) from error
     return data
 
@@ -201,32 +150,25 @@ def _result(folder: Path, candidate: Candidate) -> bytes:
 def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> None:
     """Refuse a result of other sources, or one that was compared with another baseline than the present one."""
     changed = changed_sources(root, candidate.sources)
-    if changed:
-        others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        reason = f"{changed[0]}{others} changed after the comparison"
-    elif not _is_fresh(_stored(path), candidate.compared, data):
-        reason = "its baseline changed after the comparison"
-    else:
+    if not changed and _is_fresh(path, candidate.compared, data):
         return
+    others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    reason = f"{changed[0] if changed else 'its baseline'}{others} changed after the comparison"
     raise AcceptError.stale(name=candidate.name, reason=reason, test=candidate.test)
 
 
-def _stored(path: Path) -> bytes:
-    try:
-        return read(path)
-    except OSError:
-        return b""
-
-
-def _is_fresh(stored: bytes, compared: str, data: bytes) -> bool:
+def _is_fresh(path: Path, compared: str, data: bytes) -> bool:
     """Tell whether a baseline is what the result was compared with, or, after an interruption, the result already."""
+    try:
+        stored = read(path)
+    except OSError:
+        stored = b""
     if digest(stored) == compared or png.plain(stored) == png.plain(data):
         return True
     try:
-        record = Record.from_text(stored.decode("utf-8"))
+        return Record.from_text(stored.decode("utf-8")).to_text().encode() == data
     except (UnicodeDecodeError, RecordError):
         return False
-    return record.to_text().encode() == data
 
 
 def _record(folder: Path, candidate: Candidate, data: bytes) -> Record:

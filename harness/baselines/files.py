@@ -12,24 +12,14 @@ from harness.errors import BaselineWriteError, HarnessError
 
 LARGEST_FILE = 64 * 2**20
 """Bytes; a record aims at 200 KB and states at 2 MB, so anything above is none of ours and is not read into memory."""
-
 _ROOM = 2**20
 """Bytes; the least that any session writes."""
-
 SCRAP = ".unfinished"
 """How the name of a file ends that is being written; one that stays was left by a process that was killed."""
 
 
 def read(path: Path, most: int = LARGEST_FILE) -> bytes:
-    """Return the bytes of a regular file, if it is not larger than anything of ours.
-
-    Args:
-        path: the file; a link to a device or a pipe, which never end, is not read.
-        most: bytes that it may have.
-
-    Raises:
-        OSError: it cannot be read, is no file, or is larger.
-    """
+    """Return the bytes of a file; OSError if it has more than `most`, or is a device or pipe, which never end."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "it is not a file")
     with path.open("rb") as file:
@@ -40,19 +30,12 @@ def read(path: Path, most: int = LARGEST_FILE) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write beside the file, flush to disk, then rename over it; the folder is made if need be.
-
-    Raises:
-        OSError: it cannot be written; what stood there still stands.
-    """
+    """Write beside the file, flush to disk, then rename over it; after an OSError, what stood there still stands."""
     write_all({path: data})
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Write several files: none takes its place before all are whole.
-
-    Args:
-        contents: file to bytes; their folders are made if need be.
+    """Write several files, and their folders if need be: none takes its place before all are whole.
 
     Raises:
         OSError: one cannot be written; if that is for lack of room, all stand as they stood.
@@ -84,15 +67,7 @@ def scraps(folder: Path) -> list[str]:
 
 
 def check_writable(folder: Path, refuse: Callable[..., HarnessError] = BaselineWriteError.of) -> None:
-    """Make sure, before any training, that a folder can be written to and has room; create it if need be.
-
-    Args:
-        folder: the folder.
-        refuse: makes the error, of `path` and `reason`.
-
-    Raises:
-        HarnessError: it cannot, or there is none.
-    """
+    """Refuse, before any training, a folder that cannot be made or written to, or has no room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:

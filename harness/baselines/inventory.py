@@ -8,32 +8,22 @@ from typing import Literal
 from harness.baselines import png
 from harness.baselines.files import read
 from harness.baselines.origin import commit_date
-from harness.baselines.store import SUFFIXES, check_figure, load_baseline
+from harness.baselines.store import check_figure, load_baseline
 from harness.errors import BaselineError
 from harness.record import Baseline
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored baseline.
-
-    Args:
-        path: its file.
-        kind: record or figure.
-        size: bytes, with the states that belong to it.
-        made: when, as far as it or git says; empty if unknown.
-        origin: as it says itself.
-        baseline: what a record holds that can be read.
-        problem: why it cannot be read, in words; empty if it can.
-    """
+    """A stored baseline."""
 
     path: Path
     kind: Literal["record", "figure"]
-    size: int
-    made: str
-    origin: Mapping[str, str] = field(default_factory=dict)
-    baseline: Baseline | None = None
-    problem: str = ""
+    size: int  # bytes, with the states that belong to it
+    made: str  # when, as far as it or git says; empty if unknown
+    origin: Mapping[str, str] = field(default_factory=dict)  # as it says itself
+    baseline: Baseline | None = None  # what a record holds that can be read
+    problem: str = ""  # why it cannot be read, in words
 
     @property
     def name(self) -> str:
@@ -43,38 +33,23 @@ class Stored:
 
 def inventory(folder: Path) -> list[Stored]:
     """Return what is stored in a folder, sorted by name; what cannot be read is listed, too."""
-    kept = [suffix for suffix in SUFFIXES if suffix != ".safetensors"]
-    files = (path for path in folder.glob("*") if path.suffix in kept and not path.name.startswith("."))
-    return [_record(path) if path.suffix == ".json" else _figure(path) for path in sorted(files)]
+    files = (path for path in folder.glob("*") if path.suffix in (".json", ".png") and not path.name.startswith("."))
+    return [_stored(path) for path in sorted(files)]
 
 
-def _record(path: Path) -> Stored:
-    size = _size(path) + sum(map(_size, _states(path)))
+def _stored(path: Path) -> Stored:
+    kind: Literal["record", "figure"] = "record" if path.suffix == ".json" else "figure"
+    states = path.parent.glob("*.safetensors") if kind == "record" else ()
+    files = [path, *(file for file in states if file.name.rpartition("~")[0] == path.stem)]
+    size = sum(file.stat().st_size for file in files if file.is_file())  # a link to nowhere has none
     try:
-        baseline = load_baseline(path, "")
-    except BaselineError as error:
-        return Stored(path, "record", size, commit_date(path), problem=str(error).splitlines()[0])
-    return Stored(path, "record", size, _made(path, baseline.origin), baseline.origin, baseline)
-
-
-def _figure(path: Path) -> Stored:
-    size = _size(path)
-    try:
-        check_figure(path, "")
-        about = png.annotations(read(path))
+        baseline = load_baseline(path, "") if kind == "record" else None
+        about = baseline.origin if baseline else _annotations(path)
     except (BaselineError, OSError) as error:
-        return Stored(path, "figure", size, commit_date(path), problem=str(error).splitlines()[0])
-    return Stored(path, "figure", size, _made(path, about), about)
+        return Stored(path, kind, size, commit_date(path), problem=str(error).splitlines()[0])
+    return Stored(path, kind, size, about.get("made") or commit_date(path), about, baseline)
 
 
-def _size(path: Path) -> int:
-    """Return a file's bytes; a link to nowhere has none."""
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _made(path: Path, about: Mapping[str, str]) -> str:
-    return about.get("made") or commit_date(path)
-
-
-def _states(path: Path) -> list[Path]:
-    return [file for file in path.parent.glob("*.safetensors") if file.name.rpartition("~")[0] == path.stem]
+def _annotations(figure: Path) -> Mapping[str, str]:
+    check_figure(figure, "")
+    return png.annotations(read(figure))

@@ -12,24 +12,15 @@ from pathlib import Path
 
 ABOUT = ("made", "command", "reason")
 """Entries that say when, how and why; the others say with what, and are worth naming when they have changed."""
-
 DRAWING = ("matplotlib", "freetype")
 """Entries that say what drew a figure."""
-
 _GIT_SECONDS = 10
-
-_EDITED = "edited while the tests ran"
 
 
 def origin(root: Path, command: str, reason: str = "") -> dict[str, str]:
-    """Return where a result that is made now comes from, name to text; what is unknown here is left out.
+    """Return where a result that a command line makes now comes from, name to text; what is unknown here is left out.
 
     Python, torch, system, processor, threads and device are in a record's `environment`.
-
-    Args:
-        root: of the project.
-        command: the command line that makes the result.
-        reason: why it becomes a baseline.
     """
     status = _git(root, "status", "--porcelain", "--untracked-files=no")
     found = {
@@ -47,7 +38,9 @@ def origin(root: Path, command: str, reason: str = "") -> dict[str, str]:
 
 def drawing_versions() -> dict[str, str]:
     """Return the versions of what draws figures, name (of `DRAWING`) to text."""
-    return dict(zip(DRAWING, (_version("matplotlib"), _freetype()), strict=True))
+    from matplotlib import ft2font
+
+    return dict(zip(DRAWING, (_version("matplotlib"), str(ft2font.__freetype_version__)), strict=True))
 
 
 def is_reason(text: str) -> bool:
@@ -61,12 +54,7 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def git_output(folder: Path, *words: str) -> bytes | None:
-    """Return what a git command writes, or None where it fails, or there is no git.
-
-    Args:
-        folder: that it works in.
-        *words: the command.
-    """
+    """Return what a git command writes in a folder, or None where it fails, or there is no git."""
     command = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
@@ -93,20 +81,8 @@ def _torch_build() -> str:
     return ", ".join(filter(None, [(version.git_version or "")[:12], version.cuda and f"CUDA {version.cuda}"]))
 
 
-def _freetype() -> str:
-    from matplotlib import ft2font
-
-    return str(ft2font.__freetype_version__)
-
-
 def command_text(program: str, arguments: Sequence[str], here: Path) -> str:
-    """Return a command line as text that means something on other machines: absolute paths are shortened.
-
-    Args:
-        program: its name.
-        arguments: as given.
-        here: folder that it was started in.
-    """
+    """Return a command line, started in `here`, as text that other machines understand: absolute paths shortened."""
     return shlex.join([program, *(_shortened(argument, here) for argument in arguments)])
 
 
@@ -121,27 +97,19 @@ def _shortened(argument: str, here: Path) -> str:
 def sources(root: Path, started: float) -> dict[str, str]:
     """Return the Python files of a project that this process has imported: path from the root to SHA-256.
 
-    Args:
-        root: of the project; installed packages below it do not count.
-        started: seconds since the epoch; a file that was written later is not what was imported.
+    Installed packages below the root do not count; a file that was written after the process started, in seconds since
+    the epoch, is not what was imported.
     """
     imported = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
     below = (Path(name) for name in sorted(imported) if name.startswith(str(root)) and name.endswith(".py"))
     ours = [file for file in below if file.is_relative_to(root) and "site-packages" not in file.parts]
-    return {
-        file.relative_to(root).as_posix(): _EDITED if file.stat().st_mtime > started else _digest(file)
-        for file in ours
-        if file.is_file()
-    }
+    edited = "edited while the tests ran"
+    states = ((file, edited if file.stat().st_mtime > started else _digest(file)) for file in ours if file.is_file())
+    return {file.relative_to(root).as_posix(): state for file, state in states}
 
 
 def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
-    """Return the files that are not what they were, or are gone.
-
-    Args:
-        root: of the project.
-        before: what `sources` returned.
-    """
+    """Return the files, of those that `sources` returned, that are not what they were, or are gone."""
     return [name for name, digest in before.items() if _digest_or_none(root / name) != digest]
 
 

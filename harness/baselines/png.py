@@ -8,24 +8,16 @@ from collections.abc import Iterator, Mapping
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
 _KIND = b"tEXt"
-
 _KEYWORD = b"training-regression\x00"
-
 _FRAME = 12
 """Bytes of a chunk beside its data: length, kind and CRC (PNG specification, 5.3)."""
-
 _MOST_PIXELS = 2**25
 """Of a figure: a comparison takes 50 bytes a pixel, so this many take 1.7 GB; ours have a few hundred thousand."""
 
 
 def check(data: bytes) -> None:
-    """Make sure that this is a whole PNG that a comparison can unpack.
-
-    Raises:
-        ValueError: it is not, or promises more pixels than a figure has.
-    """
+    """Raise ValueError unless this is a whole PNG that can be unpacked, with no more pixels than a figure has."""
     from PIL import Image
 
     if not data.startswith(_SIGNATURE):

@@ -28,12 +28,7 @@ from harness.record import Baseline
 if TYPE_CHECKING:
     from harness.recording.states import States
 
-
-SUFFIXES = (".json", ".png", ".safetensors")
-"""What belongs to us in a baselines folder: records, figures and states."""
-
 _LONGEST_NAME = 200
-
 _HASH_DIGITS = 12
 
 
@@ -41,11 +36,8 @@ def baseline_name(nodeid: str, device: str | None = None) -> str:
     """Return the file name, without suffix, of a test's baseline.
 
     Different tests have different names, legal on Windows too: `tests/a.py::B::test_c[d-cpu]` becomes
-    `tests.a-B-test_c=d`, with any other character as %XX. The device is left out: a float64 baseline holds on all.
-
-    Args:
-        nodeid: pytest's id of the test, relative to the project's root.
-        device: the value of the test's `device` parameter, if it has one.
+    `tests.a-B-test_c=d`, with any other character as %XX. The device, if it is one of the test's parameters, is left
+    out: a float64 baseline holds on all.
     """
     place, bracket, parameters = nodeid.partition("[")
     path, *names = place.split("::")
@@ -56,7 +48,9 @@ def baseline_name(nodeid: str, device: str | None = None) -> str:
     name = "-".join([file, *map(_quote, names)])
     if values and values != [""]:
         name += "=" + "-".join(map(_quote, values))
-    return name if len(name) <= _LONGEST_NAME else _shortened(name)
+    if len(name) > _LONGEST_NAME:
+        return f"{name[: _LONGEST_NAME - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return name
 
 
 @functools.lru_cache(maxsize=1024)  # files and parameters come again and again
@@ -71,17 +65,8 @@ def _quote(text: str) -> str:
     return re.sub(r"^(png|jpe?g|eps|pdf|svg)", lambda found: f"%{ord(found[0][0]):02X}{found[0][1:]}", coded)
 
 
-def _shortened(name: str) -> str:
-    return f"{name[: _LONGEST_NAME - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-
-
 def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseline:
-    """Read a baseline.
-
-    Args:
-        path: its file.
-        command: the command line that regenerates it, for the message.
-        shown: the path as the message gives it.
+    """Read a baseline; messages give the path as it is shown, and the command line that regenerates it.
 
     Raises:
         BaselineMissingError: there is no such file.
@@ -104,51 +89,29 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
 
 
 def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
-    """Make sure that a committed figure, if there is one, is a picture that can be compared.
-
-    Args:
-        path: its file; of other formats than PNG nothing is known.
-        command: the command line that regenerates it, for the message.
-        shown: the path as the message gives it.
-
-    Raises:
-        BaselineCorruptError: it is not a picture, is damaged, or would fill the memory.
-    """
-    if path.suffix != ".png" or not path.exists():
-        return
+    """Refuse a committed PNG that is not a picture, is damaged, or would fill the memory; as `load_baseline` does."""
     try:
-        png.check(read(path))
+        if path.suffix == ".png" and path.exists():
+            png.check(read(path))
     except (OSError, ValueError) as error:
         raise BaselineCorruptError.unreadable(path=shown or path, command=command, reason=error) from error
 
 
 def load_states(path: Path, baseline: Baseline, command: str, shown: Path | None = None) -> "States":
-    """Read the states that belong to a calibrated baseline.
-
-    Args:
-        path: the baseline's file.
-        baseline: what it holds.
-        command: the command line that regenerates it, for the message.
-        shown: the path as the message gives it.
-
-    Raises:
-        BaselineCorruptError: they are missing, broken, or another baseline's.
-    """
+    """Read the states of a calibrated baseline, whose file `path` is; BaselineCorruptError if they are not its own."""
     from harness.recording.states import States
 
     assert baseline.calibration is not None, "the caller's condition"
     sha256 = baseline.calibration.states
-    place = _states_path(path, sha256)
-    facts: dict[str, Any] = {"path": _states_path(shown or path, sha256), "command": command}
     try:
-        data = read(place)
+        data = read(_states_path(path, sha256))
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise BaselineCorruptError.states(**facts, reason="they are not those that were written")
+            raise StatesError.of("they are not those that were written")
         return States.from_bytes(data)
-    except OSError as error:
-        raise BaselineCorruptError.states(**facts, reason=error) from error
-    except StatesError as error:
-        raise BaselineCorruptError.states(**facts, reason=error.reason) from error
+    except (OSError, StatesError) as error:
+        reason = error.reason if isinstance(error, StatesError) else error
+        place = _states_path(shown or path, sha256)
+        raise BaselineCorruptError.states(path=place, command=command, reason=reason) from error
 
 
 def _states_path(path: Path, sha256: str) -> Path:
@@ -167,16 +130,17 @@ def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None
     """
     if found := baseline.record.non_finite():
         raise NonFiniteError.at(name=baseline.record.name, **found._asdict())
+    data = states.to_bytes() if states else b""
+    kept = _states_path(path, states.sha256) if states else None
     try:
-        kept = _states_path(path, states.sha256) if states else None
-        if _stands(path, baseline) and not (states and kept and not _holds(kept, states.to_bytes())):
+        if _stands(path, baseline) and (kept is None or (kept.exists() and read(kept) == data)):
             return
         former = set(path.parent.glob(f"{glob.escape(path.stem)}~{'?' * _HASH_DIGITS}.safetensors"))
         with contextlib.ExitStack() as scraps:
-            if states and kept:
+            if kept:
                 if kept not in former:
                     scraps.callback(kept.unlink, missing_ok=True)
-                write(kept, states.to_bytes())
+                write(kept, data)
             write(path, baseline.to_text().encode())
             scraps.pop_all()
         for file in former - {kept}:
@@ -191,56 +155,39 @@ def _stands(path: Path, baseline: Baseline) -> bool:
         stored = Baseline.from_text(read(path).decode())
     except (OSError, ValueError, RecordError):
         return False
-    if (
-        stored.record != baseline.record or not stored.origin
-    ):  # most differ here, before their pictures are packed again
+    if stored.record != baseline.record or not stored.origin:  # most differ here, before pictures are packed again
         return False
     plain = (dataclasses.replace(either, origin={}).to_text() for either in (stored, baseline))
-    return len({*plain}) == 1
-
-
-def _holds(path: Path, data: bytes) -> bool:
-    return path.exists() and read(path) == data
+    return next(plain) == next(plain)
 
 
 def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
-    """Write a figure as a baseline: wholly or not at all.
+    """Write a figure as a baseline, with its origin if it is a PNG: wholly or not at all.
 
     A stored figure that differs in its origin only stays as it is, unless other versions drew it: once written by
     the present ones, it is held against them to the pixel.
-
-    Args:
-        path: its file.
-        data: its bytes.
-        about: its origin; only a PNG keeps it.
 
     Raises:
         BaselineWriteError: it cannot be written; what stood there still stands.
     """
     try:
-        stored = _readable(path)
+        readable = path.is_file() and path.stat().st_size <= LARGEST_FILE
+        stored = read(path) if readable else b""
         former = png.annotations(stored)
         by_the_same = all(former.get(name) == about.get(name) for name in DRAWING)
-        if former and by_the_same and png.plain(stored) == png.plain(data):
-            return
-        write(path, png.annotated(data, about))
+        if not (former and by_the_same and png.plain(stored) == png.plain(data)):
+            write(path, png.annotated(data, about))
     except OSError as error:
         raise BaselineWriteError.of(path=path, reason=error) from error
-
-
-def _readable(path: Path) -> bytes:
-    """Return a file's bytes; of one that is missing or far too large, none."""
-    return read(path) if path.is_file() and path.stat().st_size <= LARGEST_FILE else b""
 
 
 def orphans(folder: Path, claimed: Collection[str]) -> list[str]:
     """Return the names of baseline files in a folder that no test claims, sorted.
 
-    Args:
-        folder: the baselines.
-        claimed: file names in lower case; `a.json` claims `a,second.json` too, another record of the same test.
+    What is claimed are file names in lower case; `a.json` claims `a,second.json` too, another record of the same test.
     """
-    files = (path.name for path in folder.glob("*") if path.suffix in SUFFIXES and not path.name.startswith("."))
+    ours = (".json", ".png", ".safetensors")
+    files = (path.name for path in folder.glob("*") if path.suffix in ours and not path.name.startswith("."))
     return sorted(name for name in files if _claim(name) not in claimed)
 
 

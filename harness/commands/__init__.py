@@ -9,18 +9,11 @@ from harness.commands import accept, diff, doctor, listing, report
 from harness.errors import HarnessError
 
 
-_COMMANDS = (listing, diff, report, accept, doctor)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status: 0, 1 if something was refused, 2 for a wrong command line.
-
-    Args:
-        arguments: of the command line; by default this process's.
-    """
+    """Run a command line, by default this process's; return 0, 1 if something was refused, 2 for a wrong line."""
     parser = argparse.ArgumentParser(prog="harness", description="Baselines of trainings.")
     subparsers = parser.add_subparsers(required=True, metavar="command")
-    for command in _COMMANDS:
+    for command in (listing, diff, report, accept, doctor):
         command.add(subparsers)
     given = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):

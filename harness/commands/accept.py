@@ -34,33 +34,22 @@ def _run(given: argparse.Namespace) -> int:
         raise AcceptError.no_reason(option="--reason")
     root = project_root(given.root)
     folder = failed_results(root)
-    accepted, refused = _accept(_chosen(folder, given.names), folder, root, given.reason)
+    accepted, refused = [], []
+    for candidate in _chosen(folder, given.names):
+        try:
+            candidates.accept(folder, root, candidate, given.reason)
+            accepted.append(candidate)
+        except HarnessError as error:
+            refused.append(str(error))
     if accepted:
         print(accepted_table(accepted, given.reason))
-    for error in refused:
-        print(error, file=sys.stderr)
+    for message in refused:
+        print(message, file=sys.stderr)
     return bool(refused)
 
 
-def _accept(
-    chosen: Sequence[Candidate], folder: Path, root: Path, reason: str
-) -> tuple[list[Candidate], list[HarnessError]]:
-    accepted, refused = [], []
-    for candidate in chosen:
-        try:
-            candidates.accept(folder, root, candidate, reason)
-            accepted.append(candidate)
-        except HarnessError as error:
-            refused.append(error)
-    return accepted, refused
-
-
 def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
-    """Return the candidates of these names, all if there are none.
-
-    Raises:
-        AcceptError: no candidate has one of the names.
-    """
+    """Return the candidates of these names, all without any; AcceptError if no candidate has one of the names."""
     known = candidates.candidates(folder)
     for name in names:
         if not any(_is_called(candidate, name) for candidate in known):

@@ -17,8 +17,8 @@ from harness.record import Baseline
 from harness.report.comparison_text import failure, note
 
 
-_Side = Mapping[str, Baseline | bytes]
-"""Name to record, or bytes of a figure."""
+_Kept = Baseline | bytes
+"""A record, or the bytes of a figure."""
 
 
 def add(subparsers: Any) -> None:
@@ -42,7 +42,7 @@ def _run(given: argparse.Namespace) -> int:
     return any(differs for _, differs, _ in texts)
 
 
-def _difference(one: Baseline | bytes | None, other: Baseline | bytes | None) -> tuple[bool, str]:
+def _difference(one: _Kept | None, other: _Kept | None) -> tuple[bool, str]:
     """Return whether two of a name differ, and how, in words."""
     if isinstance(one, Baseline) and isinstance(other, Baseline):
         comparison = compare(one, other.record)
@@ -57,16 +57,8 @@ def _difference(one: Baseline | bytes | None, other: Baseline | bytes | None) ->
     return True, "a record and a figure"
 
 
-def _side(given: argparse.Namespace, text: str) -> _Side:
-    """Return what a word of the command line stands for.
-
-    Raises:
-        NotFoundError: nothing.
-        NotFoundError: git knows no such revision, or not that path in it.
-        RecordError: a revision's file is no record.
-        BaselineError: a record cannot be read.
-        EventsError: event files cannot be read.
-    """
+def _side(given: argparse.Namespace, text: str) -> Mapping[str, _Kept]:
+    """Return what a word of the command line stands for, by name; HarnessError if it is nothing that can be read."""
     path = Path(text)
     if path.is_dir() and any(path.rglob("*tfevents*")):
         from harness.tensorboard.reading import read_events
@@ -81,7 +73,7 @@ def _side(given: argparse.Namespace, text: str) -> _Side:
     return {entry.path.name: _read(entry.path) for entry in stored(given, text)}
 
 
-def _read(path: Path) -> Baseline | bytes:
+def _read(path: Path) -> _Kept:
     command = "pytest --mpl-generate-path=DIR"
     if path.suffix == ".json":
         return load_baseline(path, command)
@@ -92,7 +84,7 @@ def _read(path: Path) -> Baseline | bytes:
         raise BaselineCorruptError.unreadable(path=path, command=command, reason=error) from error
 
 
-def _revision(text: str) -> _Side:
+def _revision(text: str) -> Mapping[str, _Kept]:
     """Return what stands in a git revision: a file, or the files of a folder."""
     data = None if text.startswith("-") else git_output(Path.cwd(), "show", _anchored(text))
     if data is None:
@@ -121,5 +113,5 @@ def _anchored(text: str) -> str:
     return re.sub(r":(?![./])", ":./", text, count=1)
 
 
-def _parsed(name: str, data: bytes) -> Baseline | bytes:
+def _parsed(name: str, data: bytes) -> _Kept:
     return Baseline.from_text(data.decode("utf-8", errors="replace")) if name.endswith(".json") else data

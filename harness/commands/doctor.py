@@ -28,7 +28,8 @@ def add(subparsers: Any) -> None:
 def _run(given: argparse.Namespace) -> int:
     about = origin(project_root(given.root), "")
     rows = {**describe("cpu"), **{name: text for name, text in about.items() if name not in ABOUT}}
-    print(rows_text("this machine", {**rows, **dict(_accelerators()), **_variables(), **dict(_data())}))
+    variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    print(rows_text("this machine", {**rows, **dict(_accelerators()), **variables, **dict(_data())}))
     folder = baselines(given)
     entries = inventory(folder)
     title = f"since the baselines in {folder} were made" if entries else f"no baselines in {folder}"
@@ -49,10 +50,6 @@ def _accelerators() -> Iterator[tuple[str, str]]:
         yield "TF32", f"on for {on} (off while a training is recorded)" if on else "off"
 
 
-def _variables() -> dict[str, str]:
-    return {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-
-
 def _data() -> Iterator[tuple[str, str]]:
     from harness.shipped.load import load_dataset
 
@@ -70,12 +67,9 @@ def _changes(entries: list[Stored], about: dict[str, str]) -> Iterator[tuple[str
         known = {name: text for name, text in entry.origin.items() if name in about and name not in ABOUT}
         changed.update(differences(known, {name: about[name] for name in known}))
         if entry.baseline and entry.baseline.record.device in available_devices():
-            changed.update(_environment(entry.baseline.record.environment, describe(entry.baseline.record.device)))
+            record = entry.baseline.record
+            around = differences(record.environment, describe(record.device))
+            changed.update(change for change in around if change[0] != "threads")  # a training's
     for (name, before, now), count in changed.items():
         if name not in ("commit", "dirty"):
             yield name, f"{before} -> {now} ({count} of {len(entries)} baselines)"
-
-
-def _environment(before: Any, now: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Return the differences of environments; a training's one thread is no property of the machine."""
-    return [change for change in differences(before, now) if change[0] != "threads"]

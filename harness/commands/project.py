@@ -35,11 +35,7 @@ def project_root(root: Path | None) -> Path:
 
 
 def failed_results(root: Path) -> Path:
-    """Return the folder of the results that differ from their baselines.
-
-    Raises:
-        AcceptError: there is none.
-    """
+    """Return the folder of the results that differ from their baselines; AcceptError if there is none."""
     folder = root / _OUTPUT / "failed"
     if not any(folder.glob("*.candidate")):
         raise AcceptError.nothing_failed(place=folder)
@@ -47,16 +43,12 @@ def failed_results(root: Path) -> Path:
 
 
 def baselines(given: argparse.Namespace) -> Path:
-    """Return the folder of the baselines: as given, or that of the last session, or the default.
-
-    Raises:
-        NotFoundError: no folder can have such a name.
-    """
+    """Return the folder of the baselines: as given, or that of the last session, or the default."""
     root = project_root(given.root)
     folder: Path = given.baselines or root / str(_last_session(root).get("baselines", "baselines"))
     try:
         folder.is_dir()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # no folder can have such a name
         raise NotFoundError.baseline(name=folder.name, place=error) from error
     return Path(os.path.relpath(folder))
 
@@ -81,11 +73,7 @@ def _last_session(root: Path) -> dict[str, Any]:
 
 
 def stored(given: argparse.Namespace, name: str) -> list[Stored]:
-    """Return the baselines of a name: a record, a figure or both.
-
-    Raises:
-        NotFoundError: there is none.
-    """
+    """Return the baselines of a name: a record, a figure or both; NotFoundError if there is none."""
     folder = baselines(given)
     if found := [entry for entry in inventory(folder) if name in (entry.name, entry.path.name)]:
         return found

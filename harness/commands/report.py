@@ -58,11 +58,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _files(place: Path) -> list[Path]:
-    """Return the results of a place: a file, a folder's own, or all below the folder.
-
-    Raises:
-        ReportError: there are none.
-    """
+    """Return the results of a place: a file, a folder's own, or all below the folder; ReportError without any."""
     if place.is_file() or (place := place / _RESULTS).is_file():
         return [place]
     found = sorted(place.parent.rglob(_RESULTS))
@@ -72,11 +68,7 @@ def _files(place: Path) -> list[Path]:
 
 
 def _session(file: Path) -> tuple[list[Finding], dict[str, bytes]]:
-    """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere.
-
-    Raises:
-        ReportError: they cannot be read.
-    """
+    """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere."""
     from harness.report.pictures import failed_figures
 
     results, place = read(file), file.parent.resolve()

@@ -26,11 +26,7 @@ VARIANTS: Sequence[Rerun] = (
     ),
     Rerun(
         "AVX2",
-        environment={
-            "ATEN_CPU_CAPABILITY": "avx2",
-            "ONEDNN_MAX_CPU_ISA": "AVX2",
-            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-        },
+        environment={"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     ),
     Rerun("1-ulp jitter", Perturbation(jitter=1)),
     Rerun("another 1-ulp jitter", Perturbation(jitter=2)),
@@ -39,19 +35,16 @@ VARIANTS: Sequence[Rerun] = (
 
 
 def calibrate(baseline: Record, states: States, rerun: Rerunner) -> Calibration:
-    """Run the benign variants; return their largest deviations by family of streams and steps since the last state.
-
-    Args:
-        baseline: the record that becomes the baseline.
-        states: its states, which each variant is put back on.
-        rerun: runs the training again.
-    """
+    """Run the benign variants of a record that becomes the baseline, each put back on its states; see `measured`."""
     replays = {variant.text: rerun(dataclasses.replace(variant, states=states)).record for variant in VARIANTS}
     return measured(baseline, states, replays)
 
 
 def measured(baseline: Record, states: States, replays: Mapping[str, Record]) -> Calibration:
-    """Return what variants that were run, by what was varied in words, show of a baseline; see `calibrate`."""
+    """Return the largest deviations of variants, by family of streams and steps since the last state.
+
+    The variants that were run go by what was varied, in words.
+    """
     largest: dict[str, dict[int, float]] = {}
     for replay in replays.values():
         for point in stream_deviations(baseline, replay):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -109,16 +109,17 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     before, renamed = in_names_of(record, baseline.record)
     points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
     compared = {point.stream for point in points}
+    streams = {**before.streams, **record.streams}
+    fields = {**before.recipe, **record.recipe}
+    recipe = ((name, before.recipe.get(name), record.recipe.get(name)) for name in fields)
     return Comparison(
         baseline=dataclasses.replace(baseline, record=before),
         record=record,
         points=points,
         environment=tuple(differences(before.environment, record.environment)),
-        recipe=tuple(_recipe(before.recipe, record.recipe)),
+        recipe=tuple(change for change in recipe if change[1] != change[2]),
         renamed=tuple(renamed.items()),
-        unknown=tuple(
-            key for key, stream in {**before.streams, **record.streams}.items() if stream.steps and key not in compared
-        ),
+        unknown=tuple(key for key, stream in streams.items() if stream.steps and key not in compared),
     )
 
 
@@ -150,15 +151,8 @@ def _causal_order(deviation: Deviation) -> tuple[int, int]:
     return (-1 if deviation.stage == "structure" else deviation.step), stage
 
 
-def _recipe(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    for field in {**before, **now}:
-        if before.get(field) != now.get(field):
-            yield field, before.get(field), now.get(field)
-
-
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
     yield exact("structure", StreamKey("precision"), 0, baseline.format_text, record.format_text)
     for name in {**baseline.structure, **record.structure}:
-        before, now = baseline.structure.get(name), record.structure.get(name)
-        yield exact("structure", StreamKey(name), 0, before, now)
+        yield exact("structure", StreamKey(name), 0, baseline.structure.get(name), record.structure.get(name))
     yield exact("data", StreamKey("dataset"), 0, baseline.data, record.data)

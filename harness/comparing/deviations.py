@@ -14,7 +14,6 @@ from harness.record.environment import differences
 
 _LEAST_LOGGED = 1e-4
 """A logged number below this counts by its absolute change: a centred mean is zero but for rounding."""
-
 _FAMILY_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
@@ -70,19 +69,13 @@ def exact(stage: str, stream: StreamKey, step: int, before: object, now: object)
 def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
     """Yield every value of both records with its deviation, within the threshold or not, stream by stream.
 
-    Streams of a kind that only one of the two recorders knew are left out.
-
-    Args:
-        baseline: the committed record.
-        record: the present one.
-        calibration: of the baseline; it counts if the training was put back on stored states.
+    Streams of a kind that only one of the two recorders knew are left out. The baseline's calibration counts if the
+    training was put back on stored states.
     """
     scales = _scales(baseline)
     elsewhere = bool(differences(baseline.environment, record.environment))
-    put_back = any(key.distance for key in record.streams)
-    find_limit = functools.partial(
-        limit, record=record, elsewhere=elsewhere, calibration=calibration if put_back else None
-    )
+    calibration = calibration if any(key.distance for key in record.streams) else None
+    find_limit = functools.partial(limit, record=record, elsewhere=elsewhere, calibration=calibration)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.distance and before is None and now is not None:
@@ -92,7 +85,11 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
         stage = (before or now or Stream("forward", (), ())).stage
         scale = 1.0 if key.distance else scales.get(key, 0.0)
         for step, old, new in _aligned(before, now):
-            yield _deviation(stage, key, step, old, new, scale, find_limit(key.family, stage, step))
+            if isinstance(old, float) and isinstance(new, float):
+                size = _size(old, new, scale)
+                yield Deviation(step, stage, key, old, new, size, find_limit(key.family, stage, step))
+            else:
+                yield exact(stage, key, step, old, new)
 
 
 def _knows(record: Record, key: StreamKey) -> bool:
@@ -102,8 +99,7 @@ def _knows(record: Record, key: StreamKey) -> bool:
 def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
     old, new = _by_step(before), _by_step(now)
-    for key in sorted(old.keys() | new.keys()):
-        yield key[0], old.get(key), new.get(key)
+    return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:
@@ -113,14 +109,6 @@ def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:
         last, count = step, count + 1 if step == last else 0
         paired[step, count] = value
     return paired
-
-
-def _deviation(
-    stage: str, stream: StreamKey, step: int, old: Value | None, new: Value | None, scale: float, limit: Limit
-) -> Deviation:
-    if not (isinstance(old, float) and isinstance(new, float)):
-        return exact(stage, stream, step, old, new)
-    return Deviation(step, stage, stream, old, new, _size(old, new, scale), limit)
 
 
 def _size(old: float, new: float, scale: float) -> float:
@@ -138,8 +126,11 @@ def _scales(baseline: Record) -> dict[StreamKey, float]:
     families: dict[str, float] = {}
     for key, size in own.items():
         families[key.family] = max(families.get(key.family, 0.0), size)
-    floors = {n: _LEAST_LOGGED if s.stage in ("forward", "evaluation") else 0.0 for n, s in baseline.streams.items()}
-    return {key: max(size, floors[key], _FAMILY_SHARE * families[key.family]) for key, size in own.items()}
+    logged = {key for key, stream in baseline.streams.items() if stream.stage in ("forward", "evaluation")}
+    return {
+        key: max(size, _LEAST_LOGGED if key in logged else 0.0, _FAMILY_SHARE * families[key.family])
+        for key, size in own.items()
+    }
 
 
 def _typical(values: Iterable[Value]) -> float:

@@ -35,54 +35,37 @@ Seeds = Mapping[int, Mapping[str, float]]
 """Seed to the metrics of its training, as `summary.summary` gives them."""
 
 Verdict = Literal["equivalent", "worse", "inconclusive"]
-
 MetricVerdict = Literal["equivalent", "better", "worse", "different", "inconclusive"]
 
 ALPHA = 0.05
 """Probability of a wrong "equivalent", and of a difference that is none."""
-
 LEAST_SEEDS = 3
 """Seeds before the first look: two differences have a standard deviation that means nothing."""
-
 MARGIN_DEVIATIONS = 2.0
 """A metric's margin, in standard deviations of the baseline's seeds. Two seeds of one training lie further apart in one
 case of six, so a baseline of one seed cannot show a smaller shift. It is also what can be had: of an unchanged training
 of the shipped ResNet on CIFAR-10, 8 planned seeds show all six metrics equivalent in about 95 % of the cases if only
 augmentation draws anew; if everything does, in 30 %, and 12 seeds in 80 %. Fixed margins of 1 % of the loss (seeds
 scatter by 1.2 %) and 1 point of accuracy (2.2 points) would take 30 and 100 seeds."""
-
 MARGIN_SHARE = 0.01
 """The least margin, as a share of the baseline's mean: a smaller shift costs nobody anything."""
-
 _SERIES = 200_000
 """Simulated series; the critical values are good to about 1 %."""
-
 _LOWER_IS_BETTER = {"loss", "error", "perplexity"}
-
 _HIGHER_IS_BETTER = {"accuracy", "acc", "score", "reward"}
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How far a metric moved.
-
-    Args:
-        metric: its name in the summaries.
-        better: which way is better; None where that is not known.
-        former: mean over the baseline's seeds that have a partner.
-        present: mean over the present seeds.
-        reach: half-width of the 90 % interval of the difference, which decides on equivalence.
-        corrected_reach: half-width of its interval at 95 % over all metrics, which decides on a difference.
-        margin: the largest difference that does not matter.
-    """
+    """How far a metric moved."""
 
     metric: str
-    better: Literal["lower", "higher"] | None
-    former: float
-    present: float
-    reach: float
-    corrected_reach: float
-    margin: float
+    better: Literal["lower", "higher"] | None  # which way is better, where that is known
+    former: float  # mean over the baseline's seeds that have a partner
+    present: float  # mean over the present seeds
+    reach: float  # half-width of the 90 % interval of the difference, which decides on equivalence
+    corrected_reach: float  # half-width of its interval at 95 % over all metrics, which decides on a difference
+    margin: float  # the largest difference that does not matter
 
     @property
     def difference(self) -> float:
@@ -103,17 +86,11 @@ class Shift:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """A training's seeds held against its baseline's.
-
-    Args:
-        shifts: how far each metric moved.
-        seeds: pairs of seeds judged.
-        planned: pairs that the plan allows.
-    """
+    """A training's seeds held against its baseline's."""
 
     shifts: tuple[Shift, ...]
-    seeds: int
-    planned: int
+    seeds: int  # pairs of seeds judged
+    planned: int  # pairs that the plan allows
 
     @property
     def verdict(self) -> Verdict:
@@ -133,17 +110,7 @@ class Equivalence:
 
 
 def judged(former: Seeds, record: Record, planned: int, rerun: Rerunner) -> Equivalence:
-    """Train seed after seed until a training is told from its baseline, or shown to be as good.
-
-    Args:
-        former: the baseline's seeds.
-        record: the present training's first seed.
-        planned: seeds that are trained if nothing is decided before.
-        rerun: runs the training again.
-
-    Raises:
-        EquivalenceError: the seeds cannot be judged together.
-    """
+    """Train seed after seed, the first of which is recorded, until a training is told from its baseline or as good."""
     present: dict[int, Mapping[str, float]] = {}
     for seed, metrics in of_seeds(record, planned, rerun):
         present[seed] = metrics
@@ -172,14 +139,13 @@ def judge(former: Seeds, present: Seeds, planned: int, *, margins: Mapping[str, 
     _check_counts(former, present, planned)
     metrics = list(next(iter(former.values())))
     _check_metrics(metrics, former, present, margins or {})
-    share = ALPHA / len(metrics)
-    critical = [_critical_values(level, planned)[len(present)] for level in (2 * ALPHA, share)]
+    critical = [_critical_values(level, planned)[len(present)] for level in (2 * ALPHA, ALPHA / len(metrics))]
     shifts = []
     for metric in metrics:
-        before = {seed: values[metric] for seed, values in former.items()}
-        now = {seed: values[metric] for seed, values in present.items()}
-        margin = (margins or {}).get(metric, _margin(list(before.values())))
-        shifts.append(_shift(metric, [before[seed] for seed in now], list(now.values()), critical, margin))
+        values = [seed[metric] for seed in former.values()]
+        margin = max(MARGIN_DEVIATIONS * _deviation(values), MARGIN_SHARE * abs(fmean(values)))
+        pairs = [(former[seed][metric], metrics_of_seed[metric]) for seed, metrics_of_seed in present.items()]
+        shifts.append(_shift(metric, pairs, critical, (margins or {}).get(metric, margin)))
     return Equivalence(tuple(shifts), len(present), planned)
 
 
@@ -188,10 +154,8 @@ def _check_counts(former: Seeds, present: Seeds, planned: int) -> None:
     if planned < LEAST_SEEDS:
         raise EquivalenceError.seed_count(kind="planned", found=planned, needed=least, remedy=f"plan {least}")
     if held < planned:
-        remedy = f"plan {held}, or regenerate the baseline with {planned}"
-        raise EquivalenceError.seed_count(
-            kind="baseline", found=held, needed=f"the {planned} planned ones", remedy=remedy
-        )
+        needed, remedy = f"the {planned} planned ones", f"plan {held}, or regenerate the baseline with {planned}"
+        raise EquivalenceError.seed_count(kind="baseline", found=held, needed=needed, remedy=remedy)
     if not LEAST_SEEDS <= trained <= planned:
         needed, remedy = f"{LEAST_SEEDS} to {planned}", "judge after the third seed, and stop at the planned one"
         raise EquivalenceError.seed_count(kind="present", found=trained, needed=needed, remedy=remedy)
@@ -204,8 +168,9 @@ def _check_metrics(metrics: Sequence[str], former: Seeds, present: Seeds, margin
     if not metrics:
         raise EquivalenceError.no_metric()
     first = f"seed {next(iter(former))} of the baseline"
-    sides = {"the baseline": former, "the present training": present}
-    for side, seed, values in ((side, seed, values) for side, seeds in sides.items() for seed, values in seeds.items()):
+    sides = [("the baseline", *entry) for entry in former.items()]
+    sides += [("the present training", *entry) for entry in present.items()]
+    for side, seed, values in sides:
         place = f"seed {seed} of {side}"
         for metric in metrics:
             if metric not in values:
@@ -218,16 +183,10 @@ def _check_metrics(metrics: Sequence[str], former: Seeds, present: Seeds, margin
         raise EquivalenceError.metric_missing(metric=metric, place="the margins", other=first)
 
 
-def _margin(values: Sequence[float]) -> float:
-    return max(MARGIN_DEVIATIONS * _deviation(values), MARGIN_SHARE * abs(fmean(values)))
-
-
-def _shift(
-    metric: str, former: Sequence[float], present: Sequence[float], critical: Sequence[float], margin: float
-) -> Shift:
+def _shift(metric: str, pairs: Sequence[tuple[float, float]], critical: Sequence[float], margin: float) -> Shift:
     """Compare paired seeds; differences that are all the same have an interval of no width."""
-    differences = [now - before for before, now in zip(former, present, strict=True)]
-    error = _deviation(differences) / math.sqrt(len(differences))
+    former, present = zip(*pairs, strict=True)
+    error = _deviation([now - before for before, now in pairs]) / math.sqrt(len(pairs))
     reach, corrected_reach = (value * error for value in critical)
     return Shift(metric, _better(metric), fmean(former), fmean(present), reach, corrected_reach, margin)
 

@@ -11,20 +11,14 @@ from harness.recording.perturbation import Perturbation, Rerun, Rerunner
 
 
 def summary(record: Record) -> dict[str, float]:
-    """Return a record's metrics by name, in the units in which they were logged.
+    """Return a finite record's metrics by name, in the units in which they were logged.
 
-    Returns:
-        Of each number logged in training, the mean over the last quarter of its values; of each number of an
-        evaluation, the mean over the last step that has it; `gradient_norm`, the norm of all gradients together,
-        averaged over the last quarter of the steps. Whole numbers (counts) and elements of lists (classes) are left
-        out.
-
-    Raises:
-        NonFiniteError: the record holds NaN or infinity.
+    They are, of each number logged in training, the mean over the last quarter of its values; of each number of an
+    evaluation, the mean over the last step that has it; and `gradient_norm`, the norm of all gradients together,
+    averaged over the last quarter of the steps. Whole numbers (counts) and elements of lists (classes) are left out.
     """
     if found := record.non_finite():
-        step, stage, stream, value = found
-        raise NonFiniteError.at(name=record.name, step=step, stage=stage, stream=stream, value=value)
+        raise NonFiniteError.at(name=record.name, **found._asdict())
     metrics: dict[str, float] = {}
     for name, logged in record.streams.items():
         points = [] if name.endswith("]") else _floats(logged)
@@ -57,13 +51,7 @@ def _gradient_norms(record: Record) -> list[float]:
 
 
 def of_seeds(record: Record, count: int, rerun: Rerunner) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yield seed and metrics of a training, and of the training run again with the seeds that follow.
-
-    Args:
-        record: of the first seed.
-        count: seeds.
-        rerun: runs the training again.
-    """
+    """Yield seed and metrics of a training, and of it run again with the seeds that follow, `count` in all."""
     yield record.seed, summary(record)
     for shift in range(1, count):
         again = rerun(Rerun(f"seed {record.seed + shift}", Perturbation(seed_shift=shift)))

@@ -1,30 +1,13 @@
 """A baseline: a record, where it comes from, and what a sharp comparison with it needs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Self
+
+import msgspec
 
 from harness.record.record import Record
-from harness.record.text import read_baseline, write_record
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How far benign variants of a low-precision training part from it, measured when it became a baseline.
-
-    Args:
-        states: SHA-256 of the states that the variants, and later trainings, are put back on.
-        steps: steps that begin with a stored state, ascending from 0.
-        margin: thresholds over what the variants showed.
-        variants: what was varied, in words.
-        largest: family of streams to the largest relative deviation of any variant, by steps since the last state.
-    """
-
-    states: str
-    steps: tuple[int, ...]
-    margin: float
-    variants: tuple[str, ...]
-    largest: Mapping[str, tuple[float, ...]]
+from harness.record.text import Calibration, read_baseline, write_record
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class Baseline:
 
     def to_text(self) -> str:
         """Return the baseline as a record's text with some parts more."""
-        calibration = asdict(self.calibration) if self.calibration else None
+        calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
         return write_record(self.record, origin=dict(self.origin), calibration=calibration, seeds=seeds)
 
@@ -57,5 +40,4 @@ class Baseline:
             RecordError: the text is no record, of another format version, or was edited (`reason` "checksum").
         """
         record, beside = read_baseline(text)
-        fields: dict[str, Any] | None = beside.pop("calibration")
-        return cls(Record(**record), calibration=Calibration(**fields) if fields else None, **beside)
+        return cls(Record(**record), **beside)

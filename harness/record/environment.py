@@ -12,16 +12,11 @@ from harness.errors import DeviceError, DevicePrecisionError, NoDeviceError
 
 DEVICES = ("cpu", "cuda", "mps")
 """Kinds of device that a training can run on."""
-
 _VARIABLES = (
-    "ATEN_CPU_CAPABILITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
+    *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
 )
 """Environment variables that choose other kernels."""
-
 _CUDA_DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")
 """Device files of NVIDIA's drivers (desktop, Jetson), of WSL 2 and of AMD's ROCm."""
 
@@ -32,23 +27,13 @@ def available_devices() -> tuple[str, ...]:
 
 
 def require_device(device: str, precision: str) -> None:
-    """Check that a training can run on a device.
-
-    Args:
-        device: cpu, cuda or mps.
-        precision: float64, float32 or bfloat16.
-
-    Raises:
-        DeviceError: the harness knows no such device.
-        NoDeviceError: this machine lacks it.
-        DevicePrecisionError: it cannot compute in the precision (MPS has no float64).
-    """
+    """Refuse a device that is unknown, that this machine lacks, or that cannot compute in a precision."""
     if device not in DEVICES:
         raise DeviceError.unknown(device=device, known=DEVICES)
     present, probe = _probe(device)
     if not present:
         raise NoDeviceError.of(device=device, probe=probe)
-    if device == "mps" and precision == "float64":
+    if device == "mps" and precision == "float64":  # which MPS does not have
         raise DevicePrecisionError.of(device=device, precision=precision)
 
 

@@ -16,30 +16,19 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
 
     Tensors that only one side knows are matched by shape, dtype, requires_grad and order, if all of them match; if
     one does not, nothing is renamed. Parameter groups are named after a tensor; groups of the same tensors are one.
-
-    Args:
-        record: whose names are wanted.
-        baseline: what to rename.
     """
     names = matched(_forms(baseline.structure), _forms(record.structure))
     structure = {names.get(name, name): entry for name, entry in baseline.structure.items()}
     labels = _relabelled(structure, record.structure)
-    return (
-        dataclasses.replace(
-            baseline,
-            structure={name: _regrouped(entry, labels) for name, entry in structure.items()},
-            streams=Streams((_renamed(key, names, labels), stream) for key, stream in baseline.streams.items()),
-        ),
-        names,
-    )
+    structure = {name: _regrouped(entry, labels) for name, entry in structure.items()}
+    streams = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.streams.items())
+    return dataclasses.replace(baseline, structure=structure, streams=streams), names
 
 
 def matched(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
     """Return which names changed, former to present, if all that only one side knows match by form and order.
 
-    Args:
-        before: former names to what must be equal (a tensor's shape, say).
-        now: present names, likewise.
+    Both sides are names to what must be equal: a tensor's shape, say.
     """
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]

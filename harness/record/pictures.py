@@ -14,64 +14,46 @@ from msgspec import Meta
 
 PICTURE_IMAGES = 10
 """Images a record keeps of a batch: two rows of five, the article's grid."""
-
 PICTURE_SIDE = 64
 """Largest height and width in pixels of an image that is kept."""
-
 HISTOGRAM_BINS = 32
 """Bins of every histogram."""
+_MOST_IMAGES = 64
+"""Of one picture: as many filters as a wide first layer has."""
+_LARGEST_COUNT = 2**53
+"""Above any label and count; NumPy and floats hold it."""
+_VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
+"""RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
+
+_Images = Annotated[int, Meta(gt=0, le=_MOST_IMAGES)]
+_Pixels = Annotated[int, Meta(gt=0, le=PICTURE_SIDE)]
+_Label = Annotated[int, Meta(gt=-_LARGEST_COUNT, lt=_LARGEST_COUNT)]
+_Counts = tuple[Annotated[int, Meta(ge=0, lt=_LARGEST_COUNT)], ...]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A few images with their labels, kept so that figures need only the record.
+    """A few images with their labels, kept so that figures need only the record."""
 
-    Args:
-        pixels: uint8 bytes of shape (count, height, width, 3).
-        shape: (count, height, width).
-        labels: class of each image.
-        predicted: class that the model gave each image; empty for images that were not classified.
-        confidence: probability, 0 to 1, that the model gave that class; empty where it is not known.
-        limits: the numbers that 0 and 255 stand for, of pictures of weights and activations.
-    """
-
-    pixels: bytes
-    shape: tuple[int, int, int]
-    labels: tuple[int, ...] = ()
-    predicted: tuple[int, ...] = ()
-    confidence: tuple[float, ...] = ()
-    limits: tuple[float, float] | None = None
+    pixels: bytes  # uint8, of shape (count, height, width, 3)
+    shape: tuple[int, int, int]  # count, height, width
+    labels: tuple[int, ...] = ()  # class of each image
+    predicted: tuple[int, ...] = ()  # class that the model gave each image; empty for images that were not classified
+    confidence: tuple[float, ...] = ()  # probability, 0 to 1, that the model gave that class; empty if not known
+    limits: tuple[float, float] | None = None  # what 0 and 255 stand for, in pictures of weights and activations
 
 
 @dataclass(frozen=True)
 class Histogram:
     """How the elements of a tensor were distributed at one or a few steps.
 
-    Args:
-        steps: 0-based, ascending.
-        limits: lower end of the first and upper end of the last bin, a pair a step; equal where all elements are.
-        counts: elements in each of `HISTOGRAM_BINS` equal bins, a tuple a step; NaN and infinity are in none.
+    The limits are the lower end of the first and the upper end of the last bin, a pair a step, equal where all elements
+    are; the counts those in each of `HISTOGRAM_BINS` equal bins, a tuple a step. NaN and infinity are in none.
     """
 
-    steps: tuple[int, ...]
+    steps: tuple[int, ...]  # 0-based, ascending
     limits: tuple[tuple[float, float], ...]
     counts: tuple[tuple[int, ...], ...]
-
-
-_MOST_IMAGES = 64
-"""Of one picture: as many filters as a wide first layer has."""
-
-_LARGEST_COUNT = 2**53
-"""Above any label and count; NumPy and floats hold it."""
-
-_VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
-"""RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
-
-
-_Images = Annotated[int, Meta(gt=0, le=_MOST_IMAGES)]
-_Pixels = Annotated[int, Meta(gt=0, le=PICTURE_SIDE)]
-_Label = Annotated[int, Meta(gt=-_LARGEST_COUNT, lt=_LARGEST_COUNT)]
-_Counts = tuple[Annotated[int, Meta(ge=0, lt=_LARGEST_COUNT)], ...]
 
 
 def picture_content(picture: Picture) -> dict[str, Any]:
@@ -112,14 +94,10 @@ class _PictureText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def picture(entry: Any) -> Picture:
-    """Return the picture of JSON values.
-
-    Raises:
-        ValueError: it is none; like the other errors of a wrong value, it is reported as a RecordError.
-    """
+    """Return the picture of JSON values; a ValueError, as any of a wrong value, is reported as a RecordError."""
     text = msgspec.convert(entry, _PictureText)
-    fields = {name: getattr(text, name) for name in ("shape", "labels", "predicted", "confidence", "limits")}
-    return Picture(_from_webp(text.webp, text.shape), **fields)
+    fields = msgspec.structs.asdict(text)
+    return Picture(_from_webp(fields.pop("webp"), text.shape), **fields)
 
 
 def _from_webp(text: str, shape: tuple[int, int, int]) -> bytes:
@@ -144,11 +122,7 @@ def histogram_rows(histogram: Histogram) -> list[list[float]]:
 
 
 def histogram(rows: Any) -> Histogram:
-    """Return the histogram of JSON values.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return the histogram of JSON values; ValueError if it is none."""
     points = [(step, (low, high), tuple(counts)) for step, low, high, *counts in rows]
     for _, (low, high), counts in points:
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
@@ -163,11 +137,7 @@ def histogram(rows: Any) -> Histogram:
 
 
 def confusion(rows: Any) -> tuple[tuple[int, ...], ...]:
-    """Return the confusion matrix of JSON values.
-
-    Raises:
-        ValueError: it is not square, or holds something else than counts.
-    """
+    """Return the confusion matrix of JSON values; ValueError if it is not square, or holds anything but counts."""
     matrix = msgspec.convert(rows, tuple[_Counts, ...])
     if any(len(row) != len(matrix) for row in matrix):
         raise ValueError("the confusion matrix")

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams
-from harness.record.text import read_record, write_record
+from harness.record.text import read_baseline, write_record
 
 
 Source = Literal["recorder", "event files"]
@@ -100,4 +100,4 @@ class Record:
         Raises:
             RecordError: the text is no record, of another format version, or was edited (`reason` "checksum").
         """
-        return cls(**read_record(text))
+        return cls(**read_baseline(text)[0])

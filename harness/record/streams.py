@@ -6,28 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 
-STAGES = (
-    "structure",
-    "data",
-    "init",
-    "schedule",
-    "forward",
-    "backward",
-    "update",
-    "state",
-    "evaluation",
-)
+STAGES = ("structure", "data", "init", "schedule", "forward", "backward", "update", "state", "evaluation")
 """Causal order. The schedule comes first in a step: the rate that the step will use is settled before it begins."""
-
 Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
-
 TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """Kinds of streams that belong to a tensor."""
-
 KINDS = (*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance")
 """Kinds of streams that a recorder of this version knows: a baseline says which its own knew."""
-
 _NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation")
 
 
@@ -94,15 +80,13 @@ class Stream:
 
     def numbers(self) -> Iterator[tuple[int, float]]:
         """Yield step and value of each number; fingerprints are none."""
-        for step, value in zip(self.steps, self.values, strict=True):
-            if not isinstance(value, str):
-                yield step, float(value)
+        pairs = zip(self.steps, self.values, strict=True)
+        return ((step, float(value)) for step, value in pairs if not isinstance(value, str))
 
     def non_finite(self) -> Iterator[tuple[int, float]]:
         """Yield step and value of each NaN or infinity."""
-        for step, value in zip(self.steps, self.values, strict=True):
-            if isinstance(value, float) and not math.isfinite(value):
-                yield step, value
+        pairs = zip(self.steps, self.values, strict=True)
+        return ((step, value) for step, value in pairs if isinstance(value, float) and not math.isfinite(value))
 
 
 class Streams(dict[StreamKey, Stream]):

@@ -13,7 +13,7 @@ from msgspec import Meta
 from harness.errors import RecordError
 from harness.recipe import Precision
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.streams import STAGES, Stream, Streams, Value
+from harness.record.streams import STAGES, Stream, Streams
 
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _LARGEST_NUMBER = 2**1000
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
 _NON_FINITE = ("nan", "inf", "-inf")
+_PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
+"""Fields of a record that stand in its text as they are."""
 
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
@@ -55,15 +57,20 @@ class _Tensor(msgspec.Struct, frozen=True):
     group: str | None = None
 
 
-class _Calibration(_Part, frozen=True):
-    states: _Digest
-    steps: Annotated[list[_Step], Meta(min_length=1)]
-    margin: float
-    variants: list[str]
-    largest: dict[str, list[float]]
+class Calibration(_Part, frozen=True):
+    """How far benign variants of a low-precision training part from it, measured when it became a baseline.
+
+    The largest relative deviations of any variant go by family of streams, and by steps since the last stored state.
+    """
+
+    states: _Digest  # SHA-256 of the states that the variants, and later trainings, are put back on
+    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]  # that begin with a stored state, ascending from 0
+    margin: float  # thresholds over what the variants showed
+    variants: tuple[str, ...]  # what was varied, in words
+    largest: Mapping[str, tuple[float, ...]]
 
     def __post_init__(self) -> None:
-        if self.steps[0] != 0 or self.steps != sorted(set(self.steps)):
+        if self.steps[0] != 0 or list(self.steps) != sorted(set(self.steps)):
             raise ValueError("steps that do not ascend from 0")
 
 
@@ -83,76 +90,48 @@ class _Content(_Part, frozen=True, kw_only=True):
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
     origin: _Texts = {}
-    calibration: _Calibration | None = None
+    calibration: Calibration | None = None
     seeds: dict[int, dict[str, float]] = {}
 
 
 def write_record(record: "Record", **beside: Any) -> str:
-    """Return a record as text.
-
-    Args:
-        record: the record.
-        **beside: what a baseline holds beside it, as JSON values; what is empty is left out.
-    """
+    """Return a record as text, and what a baseline holds beside it, as JSON values; what is empty is left out."""
     content = {**_content(record), **{name: part for name, part in beside.items() if part}}
     order = dict.fromkeys(("name", *beside, *content))
     body = ",\n".join(f"{json.dumps(key)}: {_pretty(content[key])}" for key in order if key in content)
     return f'{{\n"format": {FORMAT},\n"sha256": "{_checksum(content)}",\n{body}\n}}\n'
 
 
-def read_record(text: str) -> dict[str, Any]:
-    """Return the fields of the record that a text holds; see `Record.from_text`.
-
-    Raises:
-        RecordError: the text is no record.
-    """
-    return read_baseline(text)[0]
-
-
 def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fields of a text's record, and what a baseline holds beside it.
-
-    Raises:
-        RecordError: the text is no record.
-    """
+    """Return the fields of a text's record, and what a baseline holds beside it; RecordError if it is no record."""
     content = _parse(text)
     try:
         if content.pop("sha256") != _checksum(content):
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content)
-        return _record(checked, content), {
-            "origin": checked.origin,
-            "calibration": checked.calibration and _calibration(checked.calibration),
-            "seeds": checked.seeds,
-        }
+        beside = {name: getattr(checked, name) for name in ("origin", "calibration", "seeds")}
+        return _record(checked, content), beside
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
 
 def _content(record: "Record") -> dict[str, Any]:
-    plain = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment", "structure")
-    drawn = {
-        "confusion": [list(row) for row in record.confusion],
-        "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
-    }
-    return {
-        **{name: getattr(record, name) for name in plain},
+    content: dict[str, Any] = {
+        **{name: getattr(record, name) for name in (*_PLAIN, "structure")},
         "kinds": list(record.kinds),
         "streams": {str(key): _stream_content(stream) for key, stream in record.streams.items()},
-        **{name: part for name, part in drawn.items() if part},
+        "confusion": [list(row) for row in record.confusion],
+        "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
         "pictures": {name: picture_content(entry) for name, entry in record.pictures.items()},
     }
+    return {name: part for name, part in content.items() if part or name not in ("confusion", "histograms")}
 
 
 def _stream_content(stream: Stream) -> dict[str, Any]:
     dense = stream.steps == tuple(range(len(stream.steps)))
     steps = len(stream.steps) if dense else list(stream.steps)
-    return {"stage": stream.stage, "steps": steps, "values": [_plain(value) for value in stream.values]}
-
-
-def _plain(value: Value) -> Value:
-    """JSON has no NaN: write non-finite numbers as words."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    words = [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in stream.values]
+    return {"stage": stream.stage, "steps": steps, "values": words}  # JSON has no NaN: words stand for it
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -186,11 +165,10 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a record: as they were checked, or, of what may hold more, as they stand."""
-    plain = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
     if not abs(checked.seed) < _LARGEST_NUMBER:
         raise ValueError("seed")
     return {
-        **{name: getattr(checked, name) for name in plain},
+        **{name: getattr(checked, name) for name in _PLAIN},
         "structure": content["structure"],
         "kinds": tuple(checked.kinds),
         "streams": Streams((name, _stream(name, entry)) for name, entry in checked.streams.items()),
@@ -210,13 +188,3 @@ def _stream(name: str, entry: _Stream) -> Stream:
     if not all(abs(value) < _LARGEST_NUMBER for value in values if isinstance(value, int)):
         raise ValueError(f"stream {name}")
     return Stream(entry.stage, tuple(steps), values)
-
-
-def _calibration(part: _Calibration) -> dict[str, Any]:
-    largest = {family: tuple(sizes) for family, sizes in part.largest.items()}
-    return {
-        **msgspec.structs.asdict(part),
-        "steps": tuple(part.steps),
-        "variants": tuple(part.variants),
-        "largest": largest,
-    }

@@ -10,20 +10,25 @@ from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
 from harness.faults.power import Power
 from harness.report.curves import curves, profile, share
-from harness.report.finding import Change, Faults, Figure, Finding, First, Seeds, Training, Trouble, Verdict, plain
+from harness.report.finding import (
+    Change,
+    Faults,
+    Figure,
+    Finding,
+    First,
+    Seeds,
+    Subject,
+    Training,
+    Trouble,
+    Verdict,
+    plain,
+)
+from harness.report.words import value_text
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is the same in every finding of one check.
-
-    Args:
-        test: pytest's id of the test.
-        name: tells several checks of one test apart.
-        file: of the test, relative to the repository.
-        line: of the test, 1-based.
-        accept: the command that makes the present run the baseline.
-    """
+    """What is the same in every finding of one check; `Finding` has the same fields."""
 
     test: str
     name: str
@@ -32,18 +37,9 @@ class Check:
     accept: str
 
     def training(self, comparison: Comparison, *, passed: bool, text: str, notable: bool = False) -> Finding:
-        """Return what was found of a training that was compared.
-
-        Args:
-            comparison: with its baseline.
-            passed: whether the test went on.
-            text: what a person is told.
-            notable: whether that is said although the test passed.
-        """
+        """Return what was found of a training; a notable one is said although its test passed."""
         steps = profile(comparison)
-        margin = max(
-            (share(float(size), limit) for size, limit in zip(steps.sizes, steps.thresholds, strict=True)), default=0.0
-        )
+        shares = [share(float(size), limit) for size, limit in zip(steps.sizes, steps.thresholds, strict=True)]
         record = comparison.record
         training = Training(
             name=record.name,
@@ -63,49 +59,40 @@ class Check:
             curves=curves(comparison),
             profile=steps,
         )
-        return self._finding(training, comparison.verdict, passed, text, margin, notable=notable)
+        return self._finding(training, comparison.verdict, passed, text, max(shares, default=0.0), notable=notable)
 
     def figure(
         self, *, rms: float | None, tolerance: float, baseline: str, result: str, passed: bool, text: str
     ) -> Finding:
-        """Return what was found of a figure that pytest-mpl compared.
-
-        Args:
-            rms: root mean square of the difference, in grey levels; None if the two are of different size.
-            tolerance: the largest that passes.
-            baseline: path of the baseline's picture below the folder of the results, or empty.
-            result: likewise of the present one.
-            passed: whether the test went on.
-            text: what a person is told.
-        """
+        """Return what was found of a figure that pytest-mpl compared; its numbers and paths are those of `Figure`."""
         figure = Figure(rms=None if rms is None else plain(rms), tolerance=tolerance, baseline=baseline, result=result)
         margin = math.inf if rms is None else share(rms, tolerance)
         return self._finding(figure, "same" if passed else "different", passed, text, margin)
 
     def trouble(self, text: str) -> Finding:
         """Return what was found where there was nothing to compare: a baseline that is missing or broken, say."""
-        return self._finding(Trouble(), "error", False, text, None)
+        return self._finding(Trouble(), "error", False, text)
 
     def seeds(self, equivalence: Equivalence, *, text: str) -> Finding:
         """Return what was found of a training by several seeds; only an equivalent one is to be accepted."""
         passed = equivalence.verdict == "equivalent"
         check = self if passed else dataclasses.replace(self, accept="")
-        return check._finding(Seeds(), equivalence.verdict, passed, text, None, notable=passed)
+        return check._finding(Seeds(), equivalence.verdict, passed, text, notable=passed)
 
     def power(self, power: Power, *, passed: bool, text: str) -> Finding:
         """Return what was found of the faults that were planted in a training; there is nothing to accept."""
         escaped = [mutant.fault for mutant in power.planted if not mutant.caught]
         faults = Faults(planted=len(power.planted), caught=len(power.caught), escaped=escaped)
         check = dataclasses.replace(self, accept="")
-        return check._finding(faults, "escaped" if escaped else "caught", passed, text, None, notable=passed)
+        return check._finding(faults, "escaped" if escaped else "caught", passed, text, notable=passed)
 
     def _finding(
         self,
-        subject: Training | Figure | Seeds | Faults | Trouble,
+        subject: Subject,
         verdict: Verdict,
         passed: bool,
         text: str,
-        margin: float | None,
+        margin: float | None = None,
         *,
         notable: bool = False,
     ) -> Finding:
@@ -125,17 +112,11 @@ def _first(deviation: Deviation) -> First:
         step=deviation.step,
         stage=deviation.stage,
         stream=str(deviation.stream),
-        baseline=_text(deviation.baseline),
-        value=_text(deviation.value),
+        baseline=value_text(deviation.baseline),
+        value=value_text(deviation.value),
         size=plain(deviation.size),
         threshold=deviation.threshold,
     )
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "nothing"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _changes(changes: Iterable[tuple[str, object, object]]) -> list[Change]:

@@ -11,12 +11,11 @@ from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE
 from harness.faults.power import Mutant, Power
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import commit_text, count, number, stream_text, title
+from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
 
 
 _LATER = 2
 """Later divergences that a failure lists."""
-
 _DIFFERS = "training differs from its baseline "
 
 
@@ -29,33 +28,32 @@ def failure(
     chosen: str = "",
     origin: Mapping[str, str] | None = None,
 ) -> str:
-    """Word a comparison whose verdict is different.
+    """Word a comparison whose verdict is different: a headline that names the place, and labelled lines below it.
+
+    Drift within what another environment explains has no such place; its headline is the note on it.
 
     Args:
-        comparison: with at least one deviation.
+        comparison: with its baseline.
         test: pytest's id of the test.
         look: files and folders worth opening.
         accept: the one command that makes the present run the baseline.
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
         origin: of the present record, if it is known.
-
-    Returns:
-        A headline that names step, stage and stream, and labelled lines below it. Drift within what another
-        environment explains has no such place; its headline is the note on it.
     """
     first = comparison.deviations[0] if comparison.deviations else None
+    growth = [f"{size:.1e} at step {step}" for step, size in comparison.growth]
     rows = [
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("first", _numbers(first) if first else ""),
         ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
-        ("grows", _grows(comparison)),
+        ("grows", ", ".join(growth) if len(growth) > 1 else ""),
         ("baseline", chosen),
         ("unchanged", ", ".join(comparison.unchanged)),
         ("changed", _changed(comparison, origin or {})),
         ("made", _made(comparison.baseline.origin)),
         ("renamed", _renamed(comparison)),
-        ("unknown", _unknown(comparison) if comparison.unknown else ""),
+        ("unknown", _unknown(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
@@ -86,11 +84,9 @@ def _threshold(first: Deviation, comparison: Comparison) -> str:
 
 
 def _value(value: object) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return value_text(value)
 
 
 def _then(comparison: Comparison) -> str:
@@ -103,12 +99,6 @@ def _then(comparison: Comparison) -> str:
     streams = len(comparison.streams & {deviation.stream for deviation in comparison.deviations})
     values = f"{count(len(comparison.deviations))} of {count(comparison.num_values)} values"
     return "; ".join([*texts, f"{values} in {streams} of {len(comparison.streams)} streams"])
-
-
-def _grows(comparison: Comparison) -> str:
-    """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
-    points = [f"{size:.1e} at step {step}" for step, size in comparison.growth]
-    return ", ".join(points) if len(points) > 1 else ""
 
 
 def _renamed(comparison: Comparison) -> str:
@@ -143,22 +133,18 @@ def difference(comparison: Comparison) -> str:
 
 
 def note(comparison: Comparison, *, chosen: str = "") -> str:
-    """Word a comparison that passed: its verdict, largest deviation and renamed tensors.
-
-    Args:
-        comparison: of any verdict.
-        chosen: as for `failure`.
-    """
+    """Word a comparison that passed: its verdict, largest deviation and renamed tensors; `chosen` as for `failure`."""
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
-    names = f"; renamed {_renamed(comparison)}" if comparison.renamed else ""
-    unknown = f"; {_unknown(comparison)}" if comparison.unknown else ""
-    baseline = chosen and f"; baseline {chosen}"
-    return f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}{names}{unknown}{baseline}"
+    renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
+    rest = [renamed, _unknown(comparison), chosen and f"baseline {chosen}"]
+    return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
 def _unknown(comparison: Comparison) -> str:
     """Say what was not compared because only one of two versions of the recorder takes it."""
+    if not comparison.unknown:
+        return ""
     kinds = ", ".join(dict.fromkeys(key.kind for key in comparison.unknown))
     streams = number(len(comparison.unknown), "stream")
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
@@ -173,16 +159,10 @@ def calibration_note(record: Record, calibration: Calibration) -> str:
     )
 
 
-_COLUMNS = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
-
-
 def equivalence_text(equivalence: Equivalence) -> str:
-    """Word a training's seeds held against its baseline's, whatever the verdict.
-
-    Returns:
-        A headline, a table with a line a metric, and labelled lines on test and margins.
-    """
-    rows = [_COLUMNS, *(_cells(shift) for shift in equivalence.shifts)]
+    """Word a training's seeds held against its baseline's: a headline, a line a metric, and how they were judged."""
+    columns = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
+    rows = [columns, *(_cells(shift) for shift in equivalence.shifts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = [
         "  ".join(["", name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:-1]), verdict])
@@ -218,24 +198,14 @@ def _stated_test(equivalence: Equivalence) -> list[str]:
 
 
 def power_text(power: Power, test: str) -> str:
-    """Word how a training fares under the standard faults.
-
-    Args:
-        power: the training's.
-        test: pytest's id of its test.
-
-    Returns:
-        A headline with the score, and a line a fault: where it was caught, that it escaped, or why it was not planted.
-    """
-    planted, caught = len(power.planted), len(power.caught)
-    headline = f"gate power {power.score:.2f}: {caught} of {number(planted, 'planted fault')} caught"
+    """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first."""
+    headline = f"gate power {power.score:.2f}: {caught_text(len(power.caught), len(power.planted))}"
     width = max(len(mutant.fault) for mutant in power.mutants)
     lines = [f"  {mutant.fault:<{width}}  {_fate(mutant)}" for mutant in sorted(power.mutants, key=_rank)]
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
 
 
 def _rank(mutant: Mutant) -> int:
-    """Escapes come first, what was not planted last."""
     return 2 if not mutant.planted else int(mutant.caught)
 
 

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.record import Stream, StreamKey
-from harness.report.finding import Curve, Profile, plain
+from harness.report.finding import Curve, Number, Profile, plain
 
 
 _Point = TypeVar("_Point")
 
 _CURVES = 6
 """Curves of one training: the stream that leaves first, what was logged, and evaluations, in this order."""
-
 _POINTS = 400
 """Points of a curve: more than a chart has pixels in width."""
 
@@ -43,23 +43,23 @@ def _curve(name: str, before: Stream | None, now: Stream | None) -> Curve:
         stream=str(name),
         stage=stream.stage,
         baseline_steps=baseline_steps,
-        baseline=[plain(value) for value in baseline],
+        baseline=baseline,
         steps=steps,
-        values=[plain(value) for value in values],
+        values=values,
     )
 
 
-def _thinned(stream: Stream | None) -> tuple[list[int], list[float]]:
+def _thinned(stream: Stream | None) -> tuple[list[int], list[Number]]:
     """Return at most `_POINTS` points; of each bucket of a long stream, the smallest and the largest stay."""
     points = [*stream.numbers()] if stream else []
     if len(points) > _POINTS:
         points = [point for bucket in _buckets(points, _POINTS // 2) for point in _extremes(bucket)]
-    return [step for step, _ in points], [value for _, value in points]
+    return [step for step, _ in points], [plain(value) for _, value in points]
 
 
 def _buckets(points: Sequence[_Point], count: int) -> Iterator[Sequence[_Point]]:
-    for index in range(count):
-        yield points[index * len(points) // count : (index + 1) * len(points) // count]
+    ends = [index * len(points) // count for index in range(count + 1)]
+    return (points[start:end] for start, end in pairwise(ends))
 
 
 def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -8,17 +8,8 @@ from harness.report.finding import Figure, Finding
 
 
 def compared_figure(check: Check, folder: Path, output: Path, tolerance: float, passed: bool, text: str) -> Finding:
-    """Return what was found of a figure test.
-
-    Args:
-        check: which.
-        folder: of the figure's pictures, as pytest-mpl leaves them.
-        output: folder of the findings.
-        tolerance: RMS in grey levels that passes.
-        passed: whether it did.
-        text: what a person is told.
-    """
-    if not (passed or all(path.exists() for path in _pictures(folder))):  # no baseline, or another format than PNG
+    """Return what was found of a figure, whose pictures pytest-mpl left in a folder; tolerances are grey levels."""
+    if not (passed or _drawn(folder)):
         return check.trouble(text)
     baseline, result = (os.path.relpath(path, output) for path in _pictures(folder))
     rms = figure_rms(folder)
@@ -28,34 +19,27 @@ def compared_figure(check: Check, folder: Path, output: Path, tolerance: float, 
 def figure_rms(folder: Path) -> float | None:
     """Return the root mean square difference in grey levels, which pytest-mpl leaves out when a figure passes.
 
-    Returns:
-        None for pictures of different size; 0.0 where there are none, of another format than PNG or a hash library.
+    It is None for pictures of different size; 0.0 where there are none, of another format than PNG or a hash library.
     """
     import numpy as np
     from PIL import Image
 
-    paths = _pictures(folder)
-    if not all(path.exists() for path in paths):
+    if not _drawn(folder):
         return 0.0
-    one, other = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) for path in paths)
+    one, other = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) for path in _pictures(folder))
     return float(np.sqrt(np.mean((one - other) ** 2))) if one.shape == other.shape else None
 
 
 def draw_sheet(folder: Path) -> list[Path]:
-    """Draw a figure's baseline, result and difference beside each other; return the file, none without a baseline.
-
-    Args:
-        folder: of the figure's pictures.
-    """
+    """Draw a figure's baseline, result and difference beside each other; return the file, none without a baseline."""
     from PIL import Image
 
     from harness.figures import side_by_side
 
-    paths = _pictures(folder)
-    if not all(path.exists() for path in paths):  # or another format than PNG
+    if not _drawn(folder):
         return []
     sheet = folder / "side-by-side.png"
-    side_by_side(*map(Image.open, paths)).save(sheet)
+    side_by_side(*map(Image.open, _pictures(folder))).save(sheet)
     return [sheet]
 
 
@@ -63,12 +47,13 @@ def _pictures(folder: Path) -> tuple[Path, Path]:
     return folder / "baseline.png", folder / "result.png"
 
 
-def figure_difference(rms: float | None) -> str:
-    """Say how a figure that failed differs from its baseline.
+def _drawn(folder: Path) -> bool:
+    """Tell whether both pictures are there: not without a baseline, or in another format than PNG."""
+    return all(path.exists() for path in _pictures(folder))
 
-    Args:
-        rms: root mean square difference in grey levels; None for pictures of different size.
-    """
+
+def figure_difference(rms: float | None) -> str:
+    """Say how a figure that failed differs from its baseline, by what `figure_rms` returned."""
     return "the figure has another size" if rms is None else f"the figure differs, RMS {rms:.2f}"
 
 

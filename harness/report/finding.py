@@ -12,15 +12,17 @@ from msgspec import Meta, Struct
 
 Number = float | Literal["nan", "inf", "-inf"]
 """A finite number, or a name of what JSON has no number for. `float()` reads both."""
-
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 """Whole numbers that are exact as floating-point numbers, too, which charts are drawn with."""
-
 Verdict = Literal["same", "drift", "different", "error", "equivalent", "worse", "inconclusive", "caught", "escaped"]
 """The comparison's, or "error"; of several seeds, theirs; of planted faults, whether any escaped."""
 
 
-class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the form."""
+
+
+class Change(_Part, frozen=True, kw_only=True):
     """Something around the training, or in its recipe, that is not as it was; as text."""
 
     name: str
@@ -28,7 +30,7 @@ class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     now: str
 
 
-class First(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class First(_Part, frozen=True, kw_only=True):
     """Where a training first leaves its baseline."""
 
     step: Count
@@ -40,7 +42,7 @@ class First(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     threshold: float
 
 
-class Curve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Curve(_Part, frozen=True, kw_only=True):
     """One stream of a training and of its baseline; long ones are thinned, extremes stay."""
 
     stream: str
@@ -55,7 +57,7 @@ class Curve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require_parallel(self.steps, self.values)
 
 
-class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Profile(_Part, frozen=True, kw_only=True):
     """The deviation of each step that comes closest to its threshold, or exceeds it most."""
 
     steps: list[Count]
@@ -66,7 +68,7 @@ class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _require_parallel(self.steps, self.sizes, self.thresholds)
 
 
-class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="training"):
+class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
     """A training held against its baseline."""
 
     name: str
@@ -87,7 +89,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     profile: Profile
 
 
-class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="figure"):
+class Figure(_Part, frozen=True, kw_only=True, tag_field="kind", tag="figure"):
     """A figure held against its baseline, in grey levels; pictures are paths below the folder of the results."""
 
     rms: Number | None
@@ -96,11 +98,11 @@ class Figure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     result: str
 
 
-class Seeds(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="equivalence"):
+class Seeds(_Part, frozen=True, tag_field="kind", tag="equivalence"):
     """A training judged by several seeds."""
 
 
-class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="power"):
+class Faults(_Part, frozen=True, kw_only=True, tag_field="kind", tag="power"):
     """Standard faults planted in a training: how many, how many the gate caught, the names of those that escaped."""
 
     planted: Count
@@ -108,11 +110,14 @@ class Faults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     escaped: list[str]
 
 
-class Trouble(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="error"):
+class Trouble(_Part, frozen=True, tag_field="kind", tag="error"):
     """Nothing to compare: a baseline that is missing or broken, say."""
 
 
-class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+Subject = Training | Figure | Seeds | Faults | Trouble
+
+
+class Finding(_Part, frozen=True, kw_only=True):
     """What one check found.
 
     Args:
@@ -142,7 +147,7 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accept: str
     history: list[Number] = []
     notable: bool = False
-    subject: Training | Figure | Seeds | Faults | Trouble
+    subject: Subject
 
     @property
     def kind(self) -> str:
@@ -168,6 +173,11 @@ class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def share(self) -> float | None:
         """The margin as a number."""
         return None if self.margin is None else float(self.margin)
+
+    @property
+    def margins(self) -> list[float]:
+        """The margins of all runs, the present one last if it has one."""
+        return [*map(float, self.history), *([] if self.margin is None else [float(self.margin)])]
 
 
 def plain(value: float) -> Number:

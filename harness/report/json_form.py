@@ -35,14 +35,7 @@ def to_text(findings: Iterable[Finding]) -> str:
 
 
 def read(file: Path) -> list[Finding]:
-    """Return the findings that a session left: from here, or from anywhere, so whatever no session writes is refused.
-
-    Args:
-        file: results.json.
-
-    Raises:
-        ReportError: it is not there, holds no findings, or none of this version.
-    """
+    """Return the findings of a results.json, which may be from anywhere; ReportError for what no session writes."""
     try:
         found = msgspec.json.decode(files.read(file, _LARGEST_FILE), type=Results).results
     except FileNotFoundError as error:

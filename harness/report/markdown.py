@@ -5,21 +5,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from harness.report.finding import Finding
-from harness.report.session_text import finding_headline, finding_title, first_text, session_text, size_text, trends
+from harness.report.session_text import (
+    finding_headline,
+    finding_place,
+    finding_title,
+    first_text,
+    session_text,
+    size_text,
+    trends,
+)
 
 
 _LIMIT = 60_000
 """Characters; a comment on GitHub holds 65,536."""
-
 _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 """What Markdown or GitHub would read as more than text."""
 
 
 def markdown(findings: Sequence[Finding]) -> str:
-    """Return a headline, a table of the checks, and what failures, seeds and planted faults say.
-
-    It is cut where GitHub would refuse it.
-    """
+    """Return headline, table of checks, and what failures, seeds and faults say; cut where GitHub would refuse it."""
     failed = [finding for finding in findings if not finding.passed]
     passed = [finding for finding in findings if finding.passed]
     parts = [f"### Training regression: {session_text(findings)}\n"]
@@ -28,20 +32,18 @@ def markdown(findings: Sequence[Finding]) -> str:
     if passed:
         parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))
     parts += [_said(finding) for finding in passed if finding.kind in ("equivalence", "power")]
-    return "\n".join(_within(parts, _LIMIT))
+    return "\n".join(_within(parts))
 
 
-def _within(parts: Iterable[str], limit: int) -> Iterator[str]:
-    """Yield parts as long as they fit; a part is left out as a whole, so that no table or fence stays open."""
-    left = 0
+def _within(parts: Sequence[str]) -> list[str]:
+    """Return the parts that fit; one is left out as a whole, so that no table or fence stays open."""
+    limit, kept = _LIMIT, []
     for part in parts:
         if len(part) < limit:
             limit -= len(part) + 1
-            yield part
-        else:
-            left += 1
-    if left:
-        yield f"\nToo long for GitHub: {left} more in the report.\n"
+            kept.append(part)
+    left = len(parts) - len(kept)
+    return [*kept, f"\nToo long for GitHub: {left} more in the report.\n"] if left else kept
 
 
 def _table(findings: Iterable[Finding]) -> str:
@@ -54,7 +56,7 @@ def _cells(finding: Finding) -> Iterator[str]:
     first = finding.training and finding.training.first
     yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
     yield _code(finding_title(finding))
-    yield _code(finding.test + (f", {finding.name}" if finding.name else ""))
+    yield _code(finding_place(finding))
     yield size_text(finding)
     yield _code(first_text(first)) if first else ""
 
@@ -80,13 +82,10 @@ def annotation(finding: Finding) -> str:
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
     facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
-    properties = ",".join(f"{name}={_property(value)}" for name, value in facts.items())
+    escaped = {name: _data(value).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
+    properties = ",".join(f"{name}={value}" for name, value in escaped.items())
     return f"::error {properties}::{_data(finding.text)}"
 
 
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,5 +1,6 @@
 """Pictures of what failed: how far a training is from its baseline, a film of it, and figures for the page."""
 
+import contextlib
 import io
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from harness.comparing.comparison import Comparison
 
 
-_DEVIATIONS, _FILM = "deviations.png", "film.gif"
+_LARGEST = 2**20
+"""Bytes; a larger figure would swell the page, and is left in its folder."""
 
 
 def deviations(comparison: "Comparison") -> bytes:
@@ -31,17 +33,12 @@ def deviations(comparison: "Comparison") -> bytes:
 
 
 def keep(comparison: "Comparison", drawn: bytes, folder: Path) -> list[Path]:
-    """Keep the picture of a training's deviations, and draw the film of it if it has one; return the files.
+    """Keep a training's deviations, drawn as PNG, and a film if it has one, in their own folder; return the files."""
+    from harness import figures
 
-    Args:
-        comparison: of the training with its baseline.
-        drawn: its deviations, as a PNG file.
-        folder: of these pictures alone.
-
-    Raises:
-        OSError: it cannot be written to.
-    """
-    pictures = {_DEVIATIONS: drawn, **_film(comparison)}
+    pictures = {"deviations.png": drawn}
+    with contextlib.suppress(RecordError):  # event files hold no gradients, and NaN cannot be drawn
+        pictures["film.gif"] = figures.film(comparison.record, comparison.baseline.record)
     for name, data in pictures.items():
         write(folder / name, data)
     return [folder / name for name in pictures]
@@ -52,31 +49,12 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _film(comparison: "Comparison") -> dict[str, bytes]:
-    from harness import figures
-
-    try:
-        return {_FILM: figures.film(comparison.record, comparison.baseline.record)}
-    except RecordError:  # event files hold no gradients, and NaN cannot be drawn
-        return {}
-
-
-_LARGEST = 2**20
-"""Bytes; a larger figure would swell the page, and is left in its folder."""
-
-
 def failed_figures(findings: Iterable[Finding], folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the pictures of figures that failed: path, as findings name it, and bytes.
-
-    Args:
-        findings: of a session.
-        folder: of these findings, which the paths of pictures are relative to.
-    """
-    for finding in findings:
-        if finding.figure and not finding.passed:
-            for name in (finding.figure.baseline, finding.figure.result):
-                if data := _picture(folder / name):
-                    yield name, data
+    """Yield the pictures of figures that failed: path, relative to the findings' folder as they name it, and bytes."""
+    failed = [finding.figure for finding in findings if finding.figure and not finding.passed]
+    for name in (path for figure in failed for path in (figure.baseline, figure.result)):
+        if data := _picture(folder / name):
+            yield name, data
 
 
 def _picture(path: Path) -> bytes:

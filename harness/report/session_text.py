@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report.figure import rms_text
-from harness.report.finding import Faults, Finding, First
+from harness.report.finding import Finding, First
 from harness.report.history import shrinks
-from harness.report.words import number, stream_text
+from harness.report.words import caught_text, number, stream_text
 
 
 _RUNS = 6
@@ -19,7 +19,8 @@ def junit_properties(finding: Finding) -> dict[str, str]:
         return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure).removeprefix("RMS ")}
     found: dict[str, str] = {"training_verdict": finding.verdict}
     if faults := finding.faults:
-        found = {"gate_power": faults_text(faults), "escaped_faults": ", ".join(faults.escaped) or "none"}
+        found = {"gate_power": caught_text(faults.caught, faults.planted)}
+        found["escaped_faults"] = ", ".join(faults.escaped) or "none"
     if training := finding.training:
         found["largest_deviation"] = f"{float(training.largest):.1e}"
         found["first_divergence"] = first_text(training.first) if training.first else "none"
@@ -30,15 +31,15 @@ def junit_properties(finding: Finding) -> dict[str, str]:
 def finding_title(finding: Finding) -> str:
     """Return what was checked: the training, or, of whatever else, its test."""
     if training := finding.training:
-        parts = (training.name, training.data, training.precision, training.device)
-        return ", ".join(filter(None, parts))
+        return ", ".join(filter(None, (training.name, training.data, training.precision, training.device)))
     what = {"figure": "figure of ", "equivalence": "seeds of ", "power": "gate power of "}.get(finding.kind, "")
-    return what + _function(finding.test)
+    path, _, function = finding.test.partition("::")
+    return what + (function or path)
 
 
-def _function(test: str) -> str:
-    path, _, function = test.partition("::")
-    return function or path
+def finding_place(finding: Finding) -> str:
+    """Return the test, and which of its checks it is if there are several."""
+    return finding.test + (f", {finding.name}" if finding.name else "")
 
 
 def session_text(findings: Iterable[Finding]) -> str:
@@ -59,15 +60,10 @@ def first_text(first: First) -> str:
     return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
 
 
-def faults_text(faults: Faults) -> str:
-    """Count the planted faults that were caught."""
-    return f"{faults.caught} of {number(faults.planted, 'planted fault')} caught"
-
-
 def size_text(finding: Finding) -> str:
     """Word how large a check's deviation is, or what took its place."""
-    if finding.faults:
-        return faults_text(finding.faults)
+    if faults := finding.faults:
+        return caught_text(faults.caught, faults.planted)
     return "" if finding.kind == "equivalence" else share_text(finding.share)
 
 
@@ -92,22 +88,15 @@ def findings_text(findings: Sequence[Finding]) -> str:
     """Return what failed and passed, and a line a check; figures that passed have none."""
     shown = [finding for finding in findings if not (finding.figure and finding.passed)]
     width = max((len(finding.verdict) for finding in shown), default=0)
-    return "\n".join([session_text(findings), *(f"  {r.verdict:<{width}}  {_line(r)}" for r in shown)])
-
-
-def _line(finding: Finding) -> str:
-    where = finding.test + (f", {finding.name}" if finding.name else "")
-    return f"{where}   {finding_headline(finding)}"
+    lines = [f"  {found.verdict:<{width}}  {finding_place(found)}   {finding_headline(found)}" for found in shown]
+    return "\n".join([session_text(findings), *lines])
 
 
 def trends(findings: Iterable[Finding]) -> Iterator[str]:
     """Yield a line on each check that passed, but came closer to its threshold than it used to."""
     for finding in findings:
-        margin = finding.share
-        if margin is None or not finding.passed:
-            continue
-        margins = [*map(float, finding.history), margin]
-        if shrinks(margins):
+        margins = finding.margins
+        if finding.passed and finding.share is not None and shrinks(margins):
             shares = ", ".join(f"{100 * share:.2g} %" for share in margins[-_RUNS:])
             runs = f"{shares} of the threshold in the last runs"
             yield f"margin shrinks: {finding_title(finding)}: {runs}   {finding.test}"

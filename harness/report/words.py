@@ -34,7 +34,7 @@ def title(record: Record) -> str:
 
 
 def commit_text(about: Mapping[str, str]) -> str:
-    """Return the commit of a origin, and whether there were changes on top of it; empty if unknown."""
+    """Return the commit of an origin, and whether there were changes on top of it; empty if unknown."""
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
 
 
@@ -48,6 +48,18 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def value_text(value: object) -> str:
+    """Return a stream's value, which may be missing, as text."""
+    if value is None:
+        return "nothing"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def caught_text(caught: int, planted: int) -> str:
+    """Count the planted faults that were caught."""
+    return f"{caught} of {number(planted, 'planted fault')} caught"
+
+
 def training_line(record: Record) -> str:
     """Return one line on a finished training: what, steps, final loss, seconds."""
     logged = {key: stream.values for key, stream in record.streams.items() if stream.stage == "forward"}
@@ -57,29 +69,14 @@ def training_line(record: Record) -> str:
 
 
 def progress_line(name: str, step: int, steps: int, loss: float, seconds: float) -> str:
-    """Return one line on a training under way.
-
-    Args:
-        name: recipe, data, precision and device.
-        step: steps taken.
-        steps: steps of the run.
-        loss: of the last step.
-        seconds: since its start.
-    """
+    """Return one line on a training under way: what, steps taken of all, loss of the last, seconds since its start."""
     return f"training {name}: step {step}/{steps}, loss {loss:.4f}, {seconds:.1f} s"
 
 
 def inventory_text(
     entries: Sequence[Stored], folder: Path, orphans: Sequence[str] | None, scraps: Sequence[str]
 ) -> str:
-    """Return a line a baseline, and what does not belong there.
-
-    Args:
-        entries: the baselines.
-        folder: where they are.
-        orphans: names of files that no test claims; None if that is not known.
-        scraps: names of files that were not finished.
-    """
+    """Return a line a baseline of a folder, and what does not belong there: orphans, if known, and unfinished files."""
     size = _size(sum(entry.size for entry in entries))
     lines = [f"{number(len(entries), 'baseline')}, {size}, in {folder}"]
     table = [(entry.name, entry.kind, _size(entry.size), entry.made or "unknown", _with(entry)) for entry in entries]
@@ -99,17 +96,10 @@ def _with(entry: Stored) -> str:
     """Say what a baseline was made with, and why."""
     if entry.problem:
         return entry.problem
-    environment = entry.baseline.record.environment if entry.baseline else {}
-    versions = [f"{name} {text}" for name in ("torch", "matplotlib") if (text := _version(entry, name))]
-    made_on = [environment[name] for name in ("device", "instructions") if name in environment]
+    about = entry.baseline.record.environment if entry.baseline else entry.origin
+    versions = [f"{name} {about[name]}" for name in ("torch", "matplotlib") if about.get(name)]
+    made_on = [about[name] for name in ("device", "instructions") if entry.baseline and name in about]
     return ", ".join([*versions, *made_on, *filter(None, [entry.origin.get("reason")])]) or "says nothing of itself"
-
-
-def _version(entry: Stored, name: str) -> str:
-    """Return the version of what computed a record or drew a figure."""
-    if entry.baseline:
-        return entry.baseline.record.environment.get(name, "")
-    return entry.origin.get(name, "")
 
 
 def _size(size: int) -> str:

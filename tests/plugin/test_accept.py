@@ -178,9 +178,9 @@ def test_nan_is_refused(project, capsys):
         ("baseline", f"a\x00/{RECORD}", "embedded null byte"),
         ("baseline", f"{'a' * 5000}/{RECORD}", "test_gate-test_training"),
         ("sources", {"\x00": ""}, "changed after the comparison"),
-        ("sources", [], "'list' object has no attribute 'values'"),
-        ("test", 5, "test is of a wrong kind"),
-        ("unknown", "x", "unexpected keyword argument 'unknown'"),
+        ("sources", [], "Expected `object`, got `array` - at `$.sources`"),
+        ("test", 5, "Expected `str`, got `int` - at `$.test`"),
+        ("unknown", "x", "Object contains unknown field `unknown`"),
     ],
 )
 def test_a_hostile_note_is_a_message(red, capsys, entry, value, words):

@@ -9,19 +9,12 @@ from harness.report.html.markup import Markup, element
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis.
+    """An axis."""
 
-    Args:
-        low: value at its beginning.
-        high: value at its end; above `low`.
-        ticks: values that carry a label.
-        log: whether decades are equally long.
-    """
-
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-    log: bool = False
+    low: float  # value at its beginning
+    high: float  # value at its end; above `low`
+    ticks: tuple[float, ...]  # values that carry a label
+    log: bool = False  # whether decades are equally long
 
     def share(self, value: float) -> float:
         """Return where a finite value lies between beginning and end, 0 to 1; clipped."""
@@ -37,38 +30,22 @@ class Scale:
 
 
 _WIDTH, _HEIGHT = 400, 210
-
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 12, 24
-
 _FEW = 24
 """Points; so few are drawn as dots, too."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve.
+    """One curve."""
 
-    Args:
-        style: class in the style sheet.
-        steps: of each value, ascending.
-        values: NaN and infinity interrupt the curve and are marked at the upper edge.
-    """
-
-    style: str
-    steps: Sequence[int]
-    values: Sequence[float]
+    style: str  # class in the style sheet
+    steps: Sequence[int]  # of each value, ascending
+    values: Sequence[float]  # NaN and infinity interrupt the curve and are marked at the upper edge
 
 
 def chart(lines: Sequence[Line], steps: Scale, values: Scale, *, label: str, mark: int | None = None) -> Markup:
-    """Draw curves.
-
-    Args:
-        lines: drawn in this order.
-        steps: the horizontal axis.
-        values: the vertical one.
-        label: what the chart shows, for those who cannot see it.
-        mark: a step to mark by a vertical line.
-    """
+    """Draw curves, in this order, over steps; the label says it for those who cannot see, a step may be marked."""
     parts = [*_grid(steps, values)]
     if mark is not None:
         x = _x(steps, mark)
@@ -98,8 +75,9 @@ def _drawn(line: Line, steps: Scale, values: Scale) -> Iterator[Markup]:
             if math.isfinite(value):
                 place = {"cx": str(_x(steps, step)), "cy": str(_y(values, value))}
                 yield element("circle", r="3", class_=line.style, **place)
-    crosses = "".join(_cross(_x(steps, step)) for step, value in points if not math.isfinite(value))
-    if crosses:
+    odd = [_x(steps, step) for step, value in points if not math.isfinite(value)]
+    if odd:
+        crosses = "".join(f"M{x - 4:.1f} {_TOP - 4}l8 8m0 -8l-8 8" for x in odd)
         yield element("path", d=crosses, class_=f"cross {line.style}")
 
 
@@ -113,10 +91,6 @@ def _moves(points: Sequence[tuple[int, float]], steps: Scale, values: Scale) -> 
             pen = "M"
 
 
-def _cross(x: float) -> str:
-    return f"M{x - 4:.1f} {_TOP - 4}l8 8m0 -8l-8 8"
-
-
 def _x(steps: Scale, step: float) -> float:
     return round(_LEFT + steps.share(step) * (_WIDTH - _LEFT - _RIGHT), 1)
 
@@ -126,7 +100,6 @@ def _y(values: Scale, value: float) -> float:
 
 
 _TICKS = 4
-
 _LARGEST = 308
 """The largest power of ten that is a finite number."""
 
@@ -147,12 +120,7 @@ def linear(values: Iterable[float]) -> Scale:
 
 
 def logarithmic(values: Iterable[float], floor: float) -> Scale:
-    """Return an axis of whole decades over positive values.
-
-    Args:
-        values: those that are not finite and positive do not count.
-        floor: the lowest beginning; smaller values lie at it.
-    """
+    """Return an axis of whole decades over the finite positive values; those below the floor lie at it."""
     known = [max(value, floor) for value in values if 0 < value < math.inf] or [floor]
     low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
     low, high = min(low, _LARGEST - 1), min(max(high, low + 1), _LARGEST)

@@ -3,9 +3,6 @@
 from html import escape
 
 
-_VOID = ("img", "input", "meta")
-
-
 class Markup(str):
     """Text that is HTML already."""
 
@@ -13,17 +10,11 @@ class Markup(str):
 
 
 def element(tag: str, *children: str, **attributes: str | None) -> Markup:
-    """Return an element.
+    """Return an element of children, escaped unless they are `Markup`, and of attributes that are not None.
 
-    Args:
-        tag: its name.
-        *children: what it holds; a str that is no `Markup` is escaped.
-        **attributes: a trailing `_` is dropped and others become `-`; None leaves the attribute out.
+    A trailing `_` of an attribute's name is dropped, others become `-`.
     """
-    opening = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value)}"'
-        for name, value in attributes.items()
-        if value is not None
-    )
+    given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value is not None}
+    opening = "".join(f' {name}="{escape(value)}"' for name, value in given.items())
     inner = "".join(child if isinstance(child, Markup) else escape(child) for child in children)
-    return Markup(f"<{tag}{opening}>" if tag in _VOID else f"<{tag}{opening}>{inner}</{tag}>")
+    return Markup(f"<{tag}{opening}>" if tag in ("img", "input") else f"<{tag}{opening}>{inner}</{tag}>")

@@ -12,6 +12,7 @@ from harness.report.html.chart import Line, Scale, chart, linear, logarithmic
 from harness.report.html.markup import Markup, element
 from harness.report.session_text import (
     finding_headline,
+    finding_place,
     finding_title,
     first_text,
     session_text,
@@ -22,37 +23,33 @@ from harness.report.session_text import (
 from harness.report.words import count, stream_text
 
 
+_LEAST_SHARE = 1e-6
+"""Share of a threshold below which nobody needs to tell margins apart."""
+_LEAST_DEVIATION = 1e-17
+"""Below it a relative deviation of float64 numbers is nothing."""
+
+
 def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = None) -> str:
     """Return findings as one HTML page that requests nothing from anywhere.
 
-    Args:
-        findings: of a session, in the order in which they are to be shown.
-        pictures: path, as findings name it, to the bytes of its PNG file.
+    The pictures are PNG files by path, as the findings name it. The policy lets a browser run this script and this
+    style only, and load nothing.
     """
     own = files("harness.report.html")
     template, style, script = (
-        own.joinpath(name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
+        (own / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
     )
     keyed = [(f"check-{number}", finding) for number, finding in enumerate(findings, start=1)]
+    headline = [element("p", session_text(findings), class_="headline")]
+    headline += [element("p", line, class_="trend") for line in trends(findings)]
     return Template(template).substitute(
-        policy=_policy(style, script),
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
         style=style,
         script=script,
-        headline=_headline(findings),
+        headline="\n".join(headline),
         contents=element("ul", *(_entry(key, finding) for key, finding in keyed)),
-        checks=Markup("\n".join(_check(key, finding, pictures or {}) for key, finding in keyed)),
+        checks="\n".join(_check(key, finding, pictures or {}) for key, finding in keyed),
     )
-
-
-def _headline(findings: Sequence[Finding]) -> Markup:
-    lines = [element("p", session_text(findings), class_="headline")]
-    lines += [element("p", line, class_="trend") for line in trends(findings)]
-    return Markup("\n".join(lines))
-
-
-def _policy(style: str, script: str) -> str:
-    """Return a policy under which a browser runs this script and this style only, and loads nothing."""
-    return f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}"
 
 
 def _hash(text: str) -> str:
@@ -61,9 +58,9 @@ def _hash(text: str) -> str:
 
 def _entry(key: str, finding: Finding) -> Markup:
     title = element("a", finding_title(finding), href=f"#{key}")
-    return element(
-        "li", _chip(finding), element("span", title, " ", element("small", _where(finding))), _meter(finding)
-    )
+    size = "" if finding.kind == "error" else size_text(finding)
+    place = element("span", title, " ", element("small", finding_place(finding)))
+    return element("li", _chip(finding), place, element("small", size, class_="margin"))
 
 
 def _chip(finding: Finding) -> Markup:
@@ -71,17 +68,9 @@ def _chip(finding: Finding) -> Markup:
     return element("span", finding.verdict, class_=f"chip {state} {finding.verdict}")
 
 
-def _meter(finding: Finding) -> Markup:
-    return element("small", "" if finding.kind == "error" else size_text(finding), class_="margin")
-
-
-def _where(finding: Finding) -> str:
-    return finding.test + (f", {finding.name}" if finding.name else "")
-
-
 def _check(key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Markup:
     heading = element("h2", finding_title(finding))
-    summary = element("summary", _chip(finding), heading, element("small", _where(finding)))
+    summary = element("summary", _chip(finding), heading, element("small", finding_place(finding)))
     opened = None if finding.passed else ""
     return element("details", summary, *_parts(key, finding, pictures), id=key, class_="check", open=opened)
 
@@ -89,11 +78,11 @@ def _check(key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Markup:
 def _parts(key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Iterator[Markup]:
     yield element("p", finding_headline(finding), class_="lead")
     if finding.training:
-        yield from training_part(finding, finding.training)
+        yield from _training(finding, finding.training)
     if finding.figure:
-        yield from figure_part(finding.figure, pictures, key)
+        yield from _figure(finding.figure, pictures, key)
     if finding.history:
-        yield from history_part(finding)
+        yield from _history(finding)
     if finding.accept and (not finding.passed or finding.kind == "equivalence"):
         yield element("h3", "Accept")
         yield element("p", "If the change is wanted, this line makes it the baseline:")
@@ -104,35 +93,21 @@ def _parts(key: str, finding: Finding, pictures: Mapping[str, bytes]) -> Iterato
         yield element("details", element("summary", "As pytest prints it"), said, open=opened)
 
 
-_VIEWS = ("side by side", "slider", "difference")
-
-
-def figure_part(figure: Figure, pictures: Mapping[str, bytes], key: str) -> Iterator[Markup]:
-    """Yield a figure's numbers and, where its pictures are at hand, the three views.
-
-    Args:
-        figure: the figure.
-        pictures: path to PNG bytes.
-        key: unique in the page.
-    """
+def _figure(figure: Figure, pictures: Mapping[str, bytes], key: str) -> Iterator[Markup]:
+    """Yield a figure's numbers and, where its pictures are at hand, the three views; the key is unique in the page."""
     yield element("p", figure_text(figure))
-    found = [(name, pictures.get(path)) for name, path in (("baseline", figure.baseline), ("now", figure.result))]
-    images = {name: _image(name, data) for name, data in found if data}
-    if len(images) == len(found):
-        yield _viewer(images, key)
-    else:
-        yield from images.values()
-
-
-def _image(name: str, data: bytes) -> Markup:
-    uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return element("img", src=uri, alt=f"the figure, {name}", class_=name)
+    images = {}
+    for name, path in (("baseline", figure.baseline), ("now", figure.result)):
+        if data := pictures.get(path):
+            uri = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+            images[name] = element("img", src=uri, alt=f"the figure, {name}", class_=name)
+    yield from [_viewer(images, key)] if len(images) == 2 else images.values()
 
 
 def _viewer(images: Mapping[str, Markup], key: str) -> Markup:
     """Return radio buttons and the views; the style sheet shows the chosen one, so no picture is stored twice."""
     choices: list[Markup] = []
-    for number, view in enumerate(_VIEWS):
+    for number, view in enumerate(("side by side", "slider", "difference")):
         checked = "" if number == 0 else None
         button = element("input", type="radio", name=f"{key}-view", class_=f"v{number}", checked=checked)
         choices.append(element("label", button, view))
@@ -141,35 +116,23 @@ def _viewer(images: Mapping[str, Markup], key: str) -> Markup:
     return element("fieldset", element("legend", "view"), *choices, slide, element("div", *frames, class_="frames"))
 
 
-_FLOOR = 1e-6
-"""Share of a threshold below which nobody needs to tell margins apart."""
-
-
-def history_part(finding: Finding) -> Iterator[Markup]:
+def _history(finding: Finding) -> Iterator[Markup]:
     """Yield a chart of a check's margins, run by run, the present one last."""
-    now = finding.share
-    margins = [*map(float, finding.history), *([] if now is None else [now])]
+    margins = finding.margins
     runs = range(1 - len(margins), 1)
     lines = [Line("threshold", [runs[0], 0], [1.0, 1.0]), Line("size", runs, margins)]
-    steps = Scale(min(-1, runs[0]), 0, linear([min(-1, runs[0]), 0]).ticks)
-    label = f"share of the threshold in {len(margins)} runs; now {share_text(now)}"
+    steps = linear([min(-1, runs[0]), 0])
+    label = f"share of the threshold in {len(margins)} runs; now {share_text(finding.share)}"
     yield element("h3", "Margin in past runs")
-    drawing = chart(lines, steps, logarithmic([*margins, 1.0], _FLOOR), label=label)
-    framed = element("figure", element("figcaption", "share of the threshold; 0 is this run"), drawing)
-    yield element("div", framed, class_="charts")
+    drawing = chart(lines, steps, logarithmic([*margins, 1.0], _LEAST_SHARE), label=label)
+    yield element("div", _framed("share of the threshold; 0 is this run", drawing), class_="charts")
 
 
-_TRAINING_FLOOR = 1e-17
-"""Below it a relative deviation of float64 numbers is nothing."""
-
-
-def training_part(finding: Finding, training: Training) -> Iterator[Markup]:
+def _training(finding: Finding, training: Training) -> Iterator[Markup]:
     """Yield what is known of a training: facts, changes, charts."""
     yield element("dl", *_facts(finding, training), class_="facts")
-    changes = [("recipe", change) for change in training.recipe]
-    changes += [("environment", change) for change in training.environment]
-    changes += [("renamed tensor", change) for change in training.renamed]
-    if changes:
+    kinds = {"recipe": training.recipe, "environment": training.environment, "renamed tensor": training.renamed}
+    if changes := [(kind, change) for kind, kept in kinds.items() for change in kept]:
         yield element("h3", "Changed since the baseline was made")
         yield _table(changes)
     yield element("h3", "Deviation by step, and baseline with this run over it")
@@ -178,15 +141,13 @@ def training_part(finding: Finding, training: Training) -> Iterator[Markup]:
 
 
 def _facts(finding: Finding, training: Training) -> Iterator[Markup]:
-    margin = finding.share
-    beyond = count(training.num_deviations)
-    facts = [
-        ("first divergence", first_text(training.first) if training.first else "none"),
-        ("largest deviation", f"{float(training.largest):.1e}, {share_text(margin)}"),
-        ("beyond", f"{beyond} of {count(training.num_values)} values"),
-        ("unchanged", ", ".join(training.unchanged)),
-    ]
-    for name, text in facts:
+    facts = {
+        "first divergence": first_text(training.first) if training.first else "none",
+        "largest deviation": f"{float(training.largest):.1e}, {share_text(finding.share)}",
+        "beyond": f"{count(training.num_deviations)} of {count(training.num_values)} values",
+        "unchanged": ", ".join(training.unchanged),
+    }
+    for name, text in facts.items():
         if text:
             yield element("dt", name)
             yield element("dd", text)
@@ -194,15 +155,10 @@ def _facts(finding: Finding, training: Training) -> Iterator[Markup]:
 
 def _table(changes: Sequence[tuple[str, Change]]) -> Markup:
     head = element("tr", *(element("th", name, scope="col") for name in ("what", "baseline", "this run")))
-    rows = [
-        element(
-            "tr",
-            element("th", f"{kind} {change.name}", scope="row"),
-            element("td", change.before),
-            element("td", change.now),
-        )
-        for kind, change in changes
-    ]
+    rows = []
+    for kind, change in changes:
+        name = element("th", f"{kind} {change.name}", scope="row")
+        rows.append(element("tr", name, element("td", change.before), element("td", change.now)))
     table = element("table", element("thead", head), element("tbody", *rows))
     return element("div", table, class_="wide", tabindex="0", role="region", aria_label="changes")
 
@@ -215,9 +171,8 @@ def _legend() -> Markup:
 
 
 def _charts(training: Training) -> Iterator[Markup]:
-    steps = Scale(0, max(1, training.steps - 1), linear([0, max(1, training.steps - 1)]).ticks)
-    first = training.first
-    mark = first.step if first else None
+    steps = linear([0, max(1, training.steps - 1)])
+    mark = training.first.step if training.first else None
     yield _framed("largest deviation of the step", _deviations(training.profile, steps, mark))
     for curve in training.curves:
         yield _framed(stream_text(curve.stream), _overlaid(curve, steps, mark))
@@ -229,12 +184,9 @@ def _framed(title: str, drawing: Markup) -> Markup:
 
 def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Markup:
     sizes, thresholds = [float(size) for size in profile.sizes], profile.thresholds
-    values = logarithmic([*sizes, *thresholds], _TRAINING_FLOOR)
-    limited = [(step, limit) for step, limit in zip(profile.steps, thresholds, strict=True) if limit > 0]
-    lines = [
-        Line("threshold", [step for step, _ in limited], [limit for _, limit in limited]),
-        Line("size", profile.steps, sizes),
-    ]
+    values = logarithmic([*sizes, *thresholds], _LEAST_DEVIATION)
+    limited = {step: limit for step, limit in zip(profile.steps, thresholds, strict=True) if limit > 0}
+    lines = [Line("threshold", [*limited], [*limited.values()]), Line("size", profile.steps, sizes)]
     label = f"deviation by step on a logarithmic scale, at most {max(sizes, default=0.0):.1e}"
     return chart(lines, steps, values, label=label, mark=mark)
 
