@@ -49,8 +49,7 @@ class Perturbation:
     plant: Callable[[contextlib.ExitStack], Planted] | None = None
 
 
-_in_force = [Perturbation()]
-"""A plain list, not a context variable: loops may train in threads of their own."""
+_in_force = [Perturbation()]  # a plain list, not a context variable: loops may train in threads of their own
 
 
 def current() -> Perturbation:
