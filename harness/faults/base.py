@@ -12,7 +12,7 @@ from harness.recording.hooks import on_step
 
 
 class Fault:
-    """A standard fault, planted from outside into a training that a recorder watches.
+    """A standard fault, planted from outside into a training that a recorder watches; its docstring says what it does.
 
     The recorder creates one a block and tells it of models, optimizers and batches before it measures them itself.
 
@@ -22,8 +22,6 @@ class Fault:
 
     name: ClassVar[str]
     """What the fault is called: words and hyphens."""
-    what: ClassVar[str]
-    """What it changes, in one line."""
     once: ClassVar[bool] = False
     """Whether it takes effect once, not throughout."""
     first_step: ClassVar[int] = 0
@@ -34,10 +32,12 @@ class Fault:
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.planted = False
         self._stack = stack
+        self._undo = stack.enter_context(contextlib.ExitStack())  # takes what ends the fault's effect on one step
         self._steps = 0
         self._models: list[nn.Module] = []
         self._optimizers: list[Optimizer] = []
         self._record: Record | None = None
+        self.begin()
 
     @property
     def outcome(self) -> tuple[bool, str]:
@@ -68,6 +68,9 @@ class Fault:
             self._optimizers.append(optimizer)
             self.meet_optimizer(optimizer)
 
+    def begin(self) -> None:
+        """Called as the fault is planted: swaps functions, and sets up what the fault remembers."""
+
     def meet_model(self, model: nn.Module) -> None:
         """Called with each model when it is watched."""
 
@@ -90,6 +93,7 @@ class Fault:
 
     def _end_step(self, optimizer: Optimizer) -> None:
         self.after_step(optimizer)
+        self._undo.close()
         self._steps += 1
 
 

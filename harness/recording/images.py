@@ -72,11 +72,12 @@ def filter_picture(parameters: Iterable[Tensor]) -> Picture | None:
 
 
 def activation_pictures(maps: Mapping[str, Tensor]) -> dict[str, Picture]:
-    """Return `ActivationMaps.maps` as grey pictures, each from its smallest to its largest number; "input" is in colour."""
+    """Return `ActivationMaps.maps` as grey pictures, each from its smallest to its largest number."""
     pictures = {}
     for name, maps_CHW in maps.items():
         images_NCHW, levels = (maps_CHW[None], 256) if name == "input" else (maps_CHW[:, None], _LEVELS)
-        if kept := _scaled(images_NCHW, *map(float, maps_CHW.aminmax()), levels):
+        low, high = map(float, maps_CHW.aminmax())
+        if kept := _scaled(images_NCHW, low, high, levels):
             pictures[f"activation/{name}"] = kept
     return pictures
 
