@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from harness.errors import ArgumentError
 
@@ -20,8 +20,47 @@ CLASSES = 10
 """Classes of both data sets, and logits of every model."""
 
 Precision = Literal["float64", "float32", "bfloat16"]
-
 ModelFunction = Callable[[], "nn.Module"]
+
+_Rule = tuple[Callable[[Any], bool], str]
+"""Tells whether a value is valid, and what it must be."""
+
+
+def _one_of(*names: str) -> _Rule:
+    return lambda value: value in names, "one of " + ", ".join(names)
+
+
+def _at_least(least: int) -> _Rule:
+    return lambda value: _whole(value, least), f"a whole number of at least {least}"
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < sys.float_info.max  # also of an int that no float can hold; NaN is below nothing
+
+
+def _or_none(rule: _Rule) -> _Rule:
+    valid, words = rule
+    return lambda value: value is None or valid(value), f"None or {words}"
+
+
+def _model(value: object) -> bool:
+    built = hasattr(value, "state_dict") and not isinstance(value, type)  # a module, where its class was meant
+    return (isinstance(value, str) and bool(value)) or (callable(value) and not built)
+
+
+_MODEL: _Rule = (_model, "the name of a model, or a class or function that builds one (not the module itself)")
+_SEED: _Rule = (lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10")
+_TEXT: _Rule = (lambda value: isinstance(value, str), "a text")
+_FLAG: _Rule = (lambda value: isinstance(value, bool), "True or False")
+_POSITIVE: _Rule = (lambda value: _number(value) and value > 0, "a finite number above 0")
+_NOT_NEGATIVE: _Rule = (lambda value: _number(value) and value >= 0, "a finite number of at least 0")
+_FRACTION: _Rule = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,53 +75,53 @@ class Recipe:
         ArgumentError: a field is outside its range; the message names field, value and rule.
     """
 
-    model: "str | ModelFunction" = "cifar_cnn"
+    model: Annotated["str | ModelFunction", _MODEL] = "cifar_cnn"
     """Name of a shipped model (`models.MODELS`), or a function that builds one when called without arguments."""
-    data: Literal["synthetic", "cifar10"] = "synthetic"
+    data: Annotated[Literal["synthetic", "cifar10"], _one_of("synthetic", "cifar10")] = "synthetic"
     """Data set: embedded, or CIFAR-10 from files."""
-    precision: Precision = "float64"
+    precision: Annotated[Precision, _one_of(*get_args(Precision))] = "float64"
     """Number format; bfloat16 is autocast over float32 weights."""
-    seed: int = 0
+    seed: Annotated[int, _SEED] = 0
     """Seed of initialisation, data order, augmentation and dropout; each has a generator of its own."""
-    name: str = ""
+    name: Annotated[str, _TEXT] = ""
     """What the training is called in reports; the model's name if empty."""
-    width: int = 12
+    width: Annotated[int, _at_least(1)] = 12
     """Channels of the first convolution of a shipped model."""
-    dropout: float = 0.1
+    dropout: Annotated[float, _FRACTION] = 0.1
     """Probability of a shipped model's dropout, where it has one."""
-    epochs: int = 3
+    epochs: Annotated[int, _at_least(1)] = 3
     """Passes over the training images."""
-    train_images: int = 276
+    train_images: Annotated[int, _at_least(1)] = 276
     """Training images in use: the first of the data set."""
-    test_images: int = 100
+    test_images: Annotated[int, _at_least(1)] = 100
     """Test images in use: the first of the data set."""
-    batch_size: int = 32
+    batch_size: Annotated[int, _at_least(1)] = 32
     """Images an optimizer step; the last batch of an epoch may be smaller."""
-    accumulation: int = 2
+    accumulation: Annotated[int, _at_least(1)] = 2
     """Micro-batches an optimizer step."""
-    augmentation: bool = True
+    augmentation: Annotated[bool, _FLAG] = True
     """Random crop with padding 4 and horizontal flip."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Annotated[Literal["sgd", "adamw"], _one_of("sgd", "adamw")] = "sgd"
     """torch.optim.SGD or AdamW."""
-    learning_rate: float = 0.25
+    learning_rate: Annotated[float, _POSITIVE] = 0.25
     """Peak learning rate."""
-    momentum: float = 0.9
+    momentum: Annotated[float, _FRACTION] = 0.9
     """Momentum of SGD."""
-    nesterov: bool = True
+    nesterov: Annotated[bool, _FLAG] = True
     """Nesterov's form of SGD's momentum."""
-    weight_decay: float = 5e-4
+    weight_decay: Annotated[float, _NOT_NEGATIVE] = 5e-4
     """Weight decay of matrices and kernels; vectors (biases, BatchNorm) form a second group without it."""
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    schedule: Annotated[Literal["cosine", "step", "constant"], _one_of("cosine", "step", "constant")] = "cosine"
     """Decay of the learning rate per step, after warm-up; "step" divides by 10 at 1/2 and 3/4 of the run."""
-    warmup_steps: int = 4
+    warmup_steps: Annotated[int, _at_least(0)] = 4
     """Steps of linear warm-up."""
-    clip_norm: float | None = 1.0
+    clip_norm: Annotated[float | None, _or_none(_POSITIVE)] = 1.0
     """Largest total gradient norm; None never clips."""
-    label_smoothing: float = 0.1
+    label_smoothing: Annotated[float, _FRACTION] = 0.1
     """Label smoothing of the training loss."""
-    ema_decay: float | None = 0.9
+    ema_decay: Annotated[float | None, _or_none(_FRACTION)] = 0.9
     """Decay of the exponential moving average of weights and buffers; None keeps no average."""
-    resume: bool = True
+    resume: Annotated[bool, _FLAG] = True
     """Save in the middle of the run and go on with freshly built objects that load it."""
 
     def __post_init__(self) -> None:
@@ -129,12 +168,11 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def check_fields(owner: str, **values: object) -> None:
-    """Check values that a recipe could have, by field.
+_RULES: dict[str, _Rule] = {field.name: get_args(field.type)[1] for field in dataclasses.fields(Recipe)}
 
-    Args:
-        owner: whose argument it is: Recipe, Recorder.
-        **values: by field.
+
+def check_fields(owner: str, **values: object) -> None:
+    """Check values that a recipe could have, by field, for an owner: Recipe, Recorder.
 
     Raises:
         ArgumentError: a value is outside its field's range.
@@ -143,65 +181,3 @@ def check_fields(owner: str, **values: object) -> None:
         valid, rule = _RULES[field]
         if not valid(value):
             raise ArgumentError.of(owner, field, value, rule)
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) < sys.float_info.max  # also of an int that no float can hold; NaN is below nothing
-
-
-def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: _whole(value, least), f"a whole number of at least {least}"
-
-
-def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in names, "one of " + ", ".join(names)
-
-
-def _model(value: object) -> bool:
-    built = hasattr(value, "state_dict") and not isinstance(value, type)  # a module, where its class was meant
-    return (isinstance(value, str) and bool(value)) or (callable(value) and not built)
-
-
-_POSITIVE = (lambda value: _number(value) and value > 0, "a finite number above 0")
-
-_NOT_NEGATIVE = (lambda value: _number(value) and value >= 0, "a finite number of at least 0")
-
-_FRACTION = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
-
-_FLAG = (lambda value: isinstance(value, bool), "True or False")
-
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model": (_model, "the name of a model, or a class or function that builds one (not the module itself)"),
-    "data": _one_of("synthetic", "cifar10"),
-    "precision": _one_of("float64", "float32", "bfloat16"),
-    "seed": (lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10"),
-    "name": (lambda value: isinstance(value, str), "a text"),
-    "width": _at_least(1),
-    "dropout": _FRACTION,
-    "epochs": _at_least(1),
-    "train_images": _at_least(1),
-    "test_images": _at_least(1),
-    "batch_size": _at_least(1),
-    "accumulation": _at_least(1),
-    "augmentation": _FLAG,
-    "optimizer": _one_of("sgd", "adamw"),
-    "learning_rate": _POSITIVE,
-    "momentum": _FRACTION,
-    "nesterov": _FLAG,
-    "weight_decay": _NOT_NEGATIVE,
-    "schedule": _one_of("cosine", "step", "constant"),
-    "warmup_steps": _at_least(0),
-    "clip_norm": (lambda v: v is None or (_number(v) and v > 0), "None or a finite number above 0"),
-    "label_smoothing": _FRACTION,
-    "ema_decay": (
-        lambda v: v is None or (_number(v) and 0 <= v < 1),
-        "None or a number from 0 up to, not including, 1",
-    ),
-    "resume": _FLAG,
-}

@@ -33,15 +33,16 @@ class Dataset:
         Raises:
             DataError: A split has fewer images than asked for.
         """
-        self._require("train", train, len(self.train_labels_N))
-        self._require("test", test, len(self.test_labels_N))
+        for split, asked, labels_N in (("train", train, self.train_labels_N), ("test", test, self.test_labels_N)):
+            if asked > len(labels_N):
+                raise DataError.too_few(split=split, asked=asked, available=len(labels_N), data=self.name)
         return Dataset(
-            self.name,
-            self.train_images_NHWC[:train],
-            self.train_labels_N[:train],
-            self.test_images_NHWC[:test],
-            self.test_labels_N[:test],
+            self.name, *(part[:train] for part in self._parts[:2]), *(part[:test] for part in self._parts[2:])
         )
+
+    @property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.train_images_NHWC, self.train_labels_N, self.test_images_NHWC, self.test_labels_N
 
     @property
     def sha256(self) -> str:
@@ -50,16 +51,7 @@ class Dataset:
         Labels are hashed as uint8, so that the digest is that of the files' bytes on every machine.
         """
         digest = hashlib.sha256()
-        for tensor in (
-            self.train_images_NHWC,
-            self.train_labels_N,
-            self.test_images_NHWC,
-            self.test_labels_N,
-        ):
+        for tensor in self._parts:
             digest.update(str(tuple(tensor.shape)).encode())
             digest.update(tensor.to(torch.uint8).contiguous().numpy().data)
         return digest.hexdigest()
-
-    def _require(self, split: str, asked: int, available: int) -> None:
-        if asked > available:
-            raise DataError.too_few(split=split, asked=asked, available=available, data=self.name)

@@ -65,8 +65,8 @@ class _Block(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        x_NCHW = self.norm(self.conv(x_NCHW))
-        return x_NCHW
+        normed_NCHW: Tensor = self.norm(self.conv(x_NCHW))
+        return normed_NCHW
 
 
 class CifarResNet(nn.Module):
@@ -94,8 +94,7 @@ class CifarResNet(nn.Module):
         x_NCHW = images_NCHW
         for block in (self.block1, self.block2, self.block3):
             x_NCHW = functional.relu(block(x_NCHW))
-        x_NCHW = functional.relu(x_NCHW + self.block4(x_NCHW))
-        features_NC = x_NCHW.mean((2, 3))
+        features_NC = functional.relu(x_NCHW + self.block4(x_NCHW)).mean((2, 3))
         logits_NK: Tensor = self.classifier(self.dropout(features_NC))
         return logits_NK
 
