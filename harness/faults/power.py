@@ -32,12 +32,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Power:
-    """A training under every standard fault.
-
-    Args:
-        record: the training without a fault.
-        mutants: one a fault.
-    """
+    """A training without a fault, and its mutants, one under every standard fault."""
 
     record: Record
     mutants: Sequence[Mutant]
@@ -61,14 +56,8 @@ class Power:
 def measure(record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Power | None:
     """Plant every standard fault in a training and judge each run as the gate would.
 
-    Args:
-        record: the training without a fault.
-        baseline: what each run is held against: the record itself, or in low precision the baseline with these states.
-        states: that each run is put back on.
-        rerun: runs the training again.
-
-    Returns:
-        None if the training, run again without a fault, is another: then nothing can be planted in it.
+    Each run is held against a baseline: the record itself, or in low precision the baseline with the states that it is
+    put back on. None if the training, run again without a fault, is another: then nothing can be planted in it.
     """
     control = rerun(Rerun("no fault", states=states)).record
     if compare(baseline, control).verdict == "different":
@@ -86,13 +75,7 @@ def _mutant(fault: str, baseline: Baseline | Record, states: States | None, reru
 
 
 def examine(fault: str, baseline: Baseline | Record, record: Record) -> Mutant:
-    """Judge a training that a fault took effect in as the gate would.
-
-    Args:
-        fault: its name.
-        baseline: the training without it.
-        record: the training with it.
-    """
+    """Judge a training that a fault took effect in, against the baseline without it, as the gate would."""
     comparison = compare(baseline, record)
     caught = comparison.verdict == "different"
     return Mutant(fault, planted=True, divergence=comparison.first_divergence, caught=caught)
