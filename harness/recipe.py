@@ -6,8 +6,8 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from harness.errors import ArgumentError
 
@@ -22,16 +22,22 @@ CLASSES = 10
 Precision = Literal["float64", "float32", "bfloat16"]
 ModelFunction = Callable[[], "nn.Module"]
 
-_Rule = tuple[Callable[[Any], bool], str]
-"""Tells whether a value is valid, and what it must be."""
+
+def _rule(valid: Callable[[Any], bool], words: str) -> dict[str, Any]:
+    """Return metadata of a field: whether a value is valid, and what it must be."""
+    return {"valid": valid, "words": words}
 
 
-def _one_of(*names: str) -> _Rule:
-    return lambda value: value in names, "one of " + ", ".join(names)
+def _one_of(*names: str) -> dict[str, Any]:
+    return _rule(lambda value: value in names, "one of " + ", ".join(names))
 
 
-def _at_least(least: int) -> _Rule:
-    return lambda value: _whole(value, least), f"a whole number of at least {least}"
+def _at_least(least: int) -> dict[str, Any]:
+    return _rule(lambda value: _whole(value, least), f"a whole number of at least {least}")
+
+
+def _or_none(rule: dict[str, Any]) -> dict[str, Any]:
+    return _rule(lambda value: value is None or rule["valid"](value), f"None or {rule['words']}")
 
 
 def _whole(value: object, least: int) -> bool:
@@ -44,23 +50,18 @@ def _number(value: object) -> bool:
     return abs(value) < sys.float_info.max  # also of an int that no float can hold; NaN is below nothing
 
 
-def _or_none(rule: _Rule) -> _Rule:
-    valid, words = rule
-    return lambda value: value is None or valid(value), f"None or {words}"
-
-
 def _model(value: object) -> bool:
     built = hasattr(value, "state_dict") and not isinstance(value, type)  # a module, where its class was meant
     return (isinstance(value, str) and bool(value)) or (callable(value) and not built)
 
 
-_MODEL: _Rule = (_model, "the name of a model, or a class or function that builds one (not the module itself)")
-_SEED: _Rule = (lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10")
-_TEXT: _Rule = (lambda value: isinstance(value, str), "a text")
-_FLAG: _Rule = (lambda value: isinstance(value, bool), "True or False")
-_POSITIVE: _Rule = (lambda value: _number(value) and value > 0, "a finite number above 0")
-_NOT_NEGATIVE: _Rule = (lambda value: _number(value) and value >= 0, "a finite number of at least 0")
-_FRACTION: _Rule = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
+_MODEL = _rule(_model, "the name of a model, or a class or function that builds one (not the module itself)")
+_SEED = _rule(lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10")
+_TEXT = _rule(lambda value: isinstance(value, str), "a text")
+_FLAG = _rule(lambda value: isinstance(value, bool), "True or False")
+_POSITIVE = _rule(lambda value: _number(value) and value > 0, "a finite number above 0")
+_NOT_NEGATIVE = _rule(lambda value: _number(value) and value >= 0, "a finite number of at least 0")
+_FRACTION = _rule(lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,57 +76,59 @@ class Recipe:
         ArgumentError: a field is outside its range; the message names field, value and rule.
     """
 
-    model: Annotated["str | ModelFunction", _MODEL] = "cifar_cnn"
+    model: "str | ModelFunction" = field(default="cifar_cnn", metadata=_MODEL)
     """Name of a shipped model (`models.MODELS`), or a function that builds one when called without arguments."""
-    data: Annotated[Literal["synthetic", "cifar10"], _one_of("synthetic", "cifar10")] = "synthetic"
+    data: Literal["synthetic", "cifar10"] = field(default="synthetic", metadata=_one_of("synthetic", "cifar10"))
     """Data set: embedded, or CIFAR-10 from files."""
-    precision: Annotated[Precision, _one_of(*get_args(Precision))] = "float64"
+    precision: Precision = field(default="float64", metadata=_one_of(*get_args(Precision)))
     """Number format; bfloat16 is autocast over float32 weights."""
-    seed: Annotated[int, _SEED] = 0
+    seed: int = field(default=0, metadata=_SEED)
     """Seed of initialisation, data order, augmentation and dropout; each has a generator of its own."""
-    name: Annotated[str, _TEXT] = ""
+    name: str = field(default="", metadata=_TEXT)
     """What the training is called in reports; the model's name if empty."""
-    width: Annotated[int, _at_least(1)] = 12
+    width: int = field(default=12, metadata=_at_least(1))
     """Channels of the first convolution of a shipped model."""
-    dropout: Annotated[float, _FRACTION] = 0.1
+    dropout: float = field(default=0.1, metadata=_FRACTION)
     """Probability of a shipped model's dropout, where it has one."""
-    epochs: Annotated[int, _at_least(1)] = 3
+    epochs: int = field(default=3, metadata=_at_least(1))
     """Passes over the training images."""
-    train_images: Annotated[int, _at_least(1)] = 276
+    train_images: int = field(default=276, metadata=_at_least(1))
     """Training images in use: the first of the data set."""
-    test_images: Annotated[int, _at_least(1)] = 100
+    test_images: int = field(default=100, metadata=_at_least(1))
     """Test images in use: the first of the data set."""
-    batch_size: Annotated[int, _at_least(1)] = 32
+    batch_size: int = field(default=32, metadata=_at_least(1))
     """Images an optimizer step; the last batch of an epoch may be smaller."""
-    accumulation: Annotated[int, _at_least(1)] = 2
+    accumulation: int = field(default=2, metadata=_at_least(1))
     """Micro-batches an optimizer step."""
-    augmentation: Annotated[bool, _FLAG] = True
+    augmentation: bool = field(default=True, metadata=_FLAG)
     """Random crop with padding 4 and horizontal flip."""
-    optimizer: Annotated[Literal["sgd", "adamw"], _one_of("sgd", "adamw")] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = field(default="sgd", metadata=_one_of("sgd", "adamw"))
     """torch.optim.SGD or AdamW."""
-    learning_rate: Annotated[float, _POSITIVE] = 0.25
+    learning_rate: float = field(default=0.25, metadata=_POSITIVE)
     """Peak learning rate."""
-    momentum: Annotated[float, _FRACTION] = 0.9
+    momentum: float = field(default=0.9, metadata=_FRACTION)
     """Momentum of SGD."""
-    nesterov: Annotated[bool, _FLAG] = True
+    nesterov: bool = field(default=True, metadata=_FLAG)
     """Nesterov's form of SGD's momentum."""
-    weight_decay: Annotated[float, _NOT_NEGATIVE] = 5e-4
+    weight_decay: float = field(default=5e-4, metadata=_NOT_NEGATIVE)
     """Weight decay of matrices and kernels; vectors (biases, BatchNorm) form a second group without it."""
-    schedule: Annotated[Literal["cosine", "step", "constant"], _one_of("cosine", "step", "constant")] = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = field(
+        default="cosine", metadata=_one_of("cosine", "step", "constant")
+    )
     """Decay of the learning rate per step, after warm-up; "step" divides by 10 at 1/2 and 3/4 of the run."""
-    warmup_steps: Annotated[int, _at_least(0)] = 4
+    warmup_steps: int = field(default=4, metadata=_at_least(0))
     """Steps of linear warm-up."""
-    clip_norm: Annotated[float | None, _or_none(_POSITIVE)] = 1.0
+    clip_norm: float | None = field(default=1.0, metadata=_or_none(_POSITIVE))
     """Largest total gradient norm; None never clips."""
-    label_smoothing: Annotated[float, _FRACTION] = 0.1
+    label_smoothing: float = field(default=0.1, metadata=_FRACTION)
     """Label smoothing of the training loss."""
-    ema_decay: Annotated[float | None, _or_none(_FRACTION)] = 0.9
+    ema_decay: float | None = field(default=0.9, metadata=_or_none(_FRACTION))
     """Decay of the exponential moving average of weights and buffers; None keeps no average."""
-    resume: Annotated[bool, _FLAG] = True
+    resume: bool = field(default=True, metadata=_FLAG)
     """Save in the middle of the run and go on with freshly built objects that load it."""
 
     def __post_init__(self) -> None:
-        check_fields("Recipe", **{field: getattr(self, field) for field in _RULES})
+        check_fields("Recipe", **{name: getattr(self, name) for name in _RULES})
         if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
             raise ArgumentError.of("Recipe", "nesterov", True, "False when momentum is 0")
 
@@ -158,8 +161,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, the model as its name: what a record keeps."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**fields, "model": self.model_name}
+        return {name: getattr(self, name) for name in _RULES} | {"model": self.model_name}
 
     @property
     def digest(self) -> str:
@@ -168,16 +170,11 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-_RULES: dict[str, _Rule] = {field.name: get_args(field.type)[1] for field in dataclasses.fields(Recipe)}
+_RULES = {known.name: known.metadata for known in dataclasses.fields(Recipe)}
 
 
 def check_fields(owner: str, **values: object) -> None:
-    """Check values that a recipe could have, by field, for an owner: Recipe, Recorder.
-
-    Raises:
-        ArgumentError: a value is outside its field's range.
-    """
-    for field, value in values.items():
-        valid, rule = _RULES[field]
-        if not valid(value):
-            raise ArgumentError.of(owner, field, value, rule)
+    """Check values that a recipe could have, by field, for an owner: Recipe, Recorder."""
+    for name, value in values.items():
+        if not _RULES[name]["valid"](value):
+            raise ArgumentError.of(owner, name, value, _RULES[name]["words"])

@@ -13,21 +13,13 @@ from harness.recording.states import States
 
 @dataclass(frozen=True)
 class Mutant:
-    """A training with a planted fault, held against the training without it.
+    """A training with a planted fault, held against the training without it."""
 
-    Args:
-        fault: its name in `faults.FAULTS`.
-        planted: whether it took effect.
-        reason: why it did not, or how the training broke under it.
-        divergence: where the comparison says that it shows; None if it does not, or if the training broke.
-        caught: whether the gate turns red.
-    """
-
-    fault: str
-    planted: bool
-    reason: str = ""
-    divergence: Divergence | None = None
-    caught: bool = False
+    fault: str  # its name in `faults.FAULTS`
+    planted: bool  # whether it took effect
+    reason: str = ""  # why it did not, or how the training broke under it
+    divergence: Divergence | None = None  # where it shows; None if it does not, or if the training broke
+    caught: bool = False  # whether the gate turns red
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,8 @@ class States:
 
         Renamed tensors are matched by shape and order. A distance is the norm of the difference over the norm of the
         kept value; a tensor that the training lacks, or has in another shape, or whose kind was all zero, is at a
-        distance of 1.
-
-        Args:
-            step: that is about to begin.
-            tensors: the training's own.
-            jitter: seed of a random change of the values by one unit in the last place; 0 for none.
-            reach: tensors that are farther away than this stay where they are.
+        distance of 1. Tensors that are farther away than `reach` stay where they are. `jitter` is the seed of a random
+        change of the values by one unit in the last place; 0 for none.
         """
         kept, tensors = self._kept.get(step, {}), _storable(tensors)
         names = matched(_shapes(kept), _shapes(tensors))

@@ -207,11 +207,11 @@ class Recording:
             self._settled = True
             self.tape.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
             for watched in self._present():
-                if watched.started:
-                    watched.record_state(self.tape, self._step)
+                watched.record_state(self.tape, self._step)
 
 
 def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:
     """Tell whether a model takes the place of a former one: the same tensors, and the same name or none to tell by."""
     same_place = former.prefix == watched.prefix if name else optimizer is not None and bool(former.optimizers)
-    return same_place and watched.tensor_names() == former.tensor_names()
+    tensors, its_tensors = ([name for name, _ in each.model.named_parameters()] for each in (watched, former))
+    return same_place and tensors == its_tensors

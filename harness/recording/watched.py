@@ -53,10 +53,6 @@ class Watched:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
         return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
 
-    def tensor_names(self) -> list[str]:
-        """Return the names of the parameters without the prefix."""
-        return [name for name, _ in self.model.named_parameters()]
-
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
         self._known = self.parameters()
@@ -77,16 +73,10 @@ class Watched:
         """Whether a tensor has no shape yet, before the first forward pass of a lazy module."""
         return any(map(is_lazy, [*self.model.parameters(), *self.model.buffers()]))
 
-    @property
-    def started(self) -> bool:
-        """Whether there are earlier weights to hold the present ones against."""
-        return bool(self._previous)
-
     def take_over(self, former: "Watched") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""
-        self.prefix = former.prefix
         former.replaced = True
-        self._previous = former._previous
+        self.prefix, self._previous = former.prefix, former._previous
 
     @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, tape: Tape, step: int) -> None:
@@ -144,6 +134,8 @@ class Watched:
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""
+        if not self._previous:  # it has not begun
+            return
         state = self.state()
         updates = self._updates() if self.optimizers else []  # an average has no updates of its own
         values = norms([*updates, *state.values()])

@@ -13,26 +13,18 @@ from harness.errors import DataError
 class Dataset:
     """Labelled images, split in training and test; two sets of equal images are equal in `sha256`, not `==`.
 
-    Args:
-        name: What the set is called in recipes and baselines.
-        train_images_NHWC: uint8, 0 to 255, contiguous, height and width in pixels, channels red, green, blue.
-        train_labels_N: int64, the class of each image.
-        test_images_NHWC: uint8, as `train_images_NHWC`.
-        test_labels_N: int64, as `train_labels_N`.
+    Images are uint8, 0 to 255, contiguous, height and width in pixels, channels red, green, blue; labels are int64, the
+    class of each image.
     """
 
-    name: str
+    name: str  # what the set is called in recipes and baselines
     train_images_NHWC: Tensor
     train_labels_N: Tensor
     test_images_NHWC: Tensor
     test_labels_N: Tensor
 
     def first(self, train: int, test: int) -> "Dataset":
-        """Return the first `train` training and the first `test` test images, as views of the same memory.
-
-        Raises:
-            DataError: A split has fewer images than asked for.
-        """
+        """Return the first `train` training and the first `test` test images, as views of the same memory."""
         for split, asked, labels_N in (("train", train, self.train_labels_N), ("test", test, self.test_labels_N)):
             if asked > len(labels_N):
                 raise DataError.too_few(split=split, asked=asked, available=len(labels_N), data=self.name)
