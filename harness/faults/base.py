@@ -12,7 +12,7 @@ from harness.recording.hooks import on_step
 
 
 class Fault:
-    """A standard fault, planted from outside into a training that a recorder watches; its docstring says what it does.
+    """A standard fault, planted from outside into a training that a recorder watches.
 
     The recorder creates one a block and tells it of models, optimizers and batches before it measures them itself.
 
@@ -22,12 +22,17 @@ class Fault:
 
     name: ClassVar[str]
     """What the fault is called: words and hyphens."""
+    what: ClassVar[str]
+    """What it changes, in one line: its docstring."""
     once: ClassVar[bool] = False
     """Whether it takes effect once, not throughout."""
     first_step: ClassVar[int] = 0
     """Step from which on it may take effect, 0-based; faults of one step wait until there is a step before theirs."""
     reason: ClassVar[str]
     """What the training lacks if the fault cannot be planted."""
+
+    def __init_subclass__(cls) -> None:
+        cls.what = (cls.__doc__ or "").removesuffix(".")
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.planted = False

@@ -49,8 +49,7 @@ class Distributions:
 
     def add_first(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take the histograms of tensors that were not seen yet."""
-        unseen = {name: tensor for name, tensor in tensors.items() if f"{kind}/{name}" not in self._points}
-        self.add_last(kind, unseen, step)
+        self.add_last(kind, {name: tensors[name] for name in tensors if f"{kind}/{name}" not in self._points}, step)
 
     def add_last(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take the histograms of tensors at the end of a training."""

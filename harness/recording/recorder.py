@@ -1,4 +1,4 @@
-"""Turn tensors into the few numbers that a record keeps: norms, fingerprints, histograms."""
+"""The recorder: what a training loop tells it becomes a record."""
 
 import contextlib
 import time
@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from harness.errors import RecorderError
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
-from harness.record.pictures import Picture
 from harness.record.record import Record
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
@@ -50,7 +49,7 @@ class Recorder:
     Inside the block everything random is seeded, torch computes on one thread with deterministic kernels, and
     float64 is the default dtype (unless another precision is asked for); every global is restored at its end.
 
-    One thing it changes: float64 gradients lose what is rounding noise in them (`measure.drop_noise`) before the
+    One thing it changes: float64 gradients lose what is rounding noise in them (`rounding_noise.drop_noise`) before the
     optimizer sees it.
 
     A step begins with `batch` (in loops that never call it, with a training forward pass) once an optimizer has
@@ -214,6 +213,8 @@ class Recorder:
         state.finish()
         parameters = (parameter for watched in state.watched for parameter in watched.parameters().values())
         device = next((parameter.device.type for parameter in parameters), "cpu")
+        pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
+        filters = {"filters": first for first in [*filter(None, pictures)][:1]}
         return Record(
             name=self.name,
             precision=self.precision,
@@ -224,7 +225,7 @@ class Recorder:
             environment=describe(device),
             structure=state.structure,
             streams=state.tape.streams(),
-            pictures=state.pictures | activation_pictures(state.activations.maps) | _filters(state),
+            pictures=state.pictures | activation_pictures(state.activations.maps) | filters,
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
@@ -235,9 +236,3 @@ def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -
     prefix = "evaluation/" if stage == "evaluation" else ""
     pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
     state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
-
-
-def _filters(state: Recording) -> dict[str, Picture]:
-    pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
-    first = next(filter(None, pictures), None)
-    return {"filters": first} if first else {}

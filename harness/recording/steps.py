@@ -127,7 +127,7 @@ class Recording:
             self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
-            watched.end_step(optimizer)
+            watched.stepping.discard(id(optimizer))
             self._optimizer_steps += 1
             self._midway = False
             self._first_step.close()

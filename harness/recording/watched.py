@@ -25,7 +25,7 @@ class Watched:
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
         self._gradients: dict[str, tuple[Tensor, int]] = {}
-        self._stepping: set[int] = set()
+        self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
         self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._check_precision()
@@ -100,8 +100,8 @@ class Watched:
             self._largest = (step, max([largest, *present]))
             drop_noise(gradients.values(), self._largest[1])
         self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
-        if id(optimizer) not in self._stepping:
-            self._stepping.add(id(optimizer))
+        if id(optimizer) not in self.stepping:
+            self.stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
             self._add_once(tape, "backward", streams, step, norms(gradients.values()))
 
@@ -112,10 +112,6 @@ class Watched:
     def forget_gradients(self) -> None:
         """Free the gradients of the step that is over: they are the largest thing that is held on to."""
         self._gradients.clear()
-
-    def end_step(self, optimizer: Optimizer) -> None:
-        """Note that an optimizer's step is done."""
-        self._stepping.discard(id(optimizer))
 
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""

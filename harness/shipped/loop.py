@@ -70,13 +70,12 @@ class _Run:
         self.dtype, self.layout = torch.float32, torch.channels_last
         if recipe.precision == "float64":
             self.dtype, self.layout = torch.float64, torch.contiguous_format
-        # a generator each, so that drawing more for one purpose does not shift another
-        self.order = torch.Generator().manual_seed(recorder.seed)
-        self.augmentation = torch.Generator().manual_seed(recorder.seed + 1)
-        self._build()
+        self._build(recorder.seed)
 
-    def _build(self) -> None:
+    def _build(self, seed: int) -> None:
         recipe = self.recipe
+        # a generator each, so that drawing more for one purpose does not shift another
+        self.order, self.augmentation = (torch.Generator().manual_seed(seed + i) for i in range(2))
         self.model = build_model(recipe).to(self.device).to(memory_format=self.layout)
         self.optimizer = _optimizer(recipe, self.model)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(recipe, step))
@@ -167,9 +166,7 @@ class _Run:
         torch.save(self._state(), saved)
         # a resume that forgets to load weights or generators has others
         torch.manual_seed(seed + 2)
-        self.order = torch.Generator().manual_seed(seed + 2)
-        self.augmentation = torch.Generator().manual_seed(seed + 3)
-        self._build()
+        self._build(seed + 2)
         saved.seek(0)
         self._load(torch.load(saved, weights_only=True))
 
