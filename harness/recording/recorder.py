@@ -214,7 +214,7 @@ class Recorder:
         parameters = (parameter for watched in state.watched for parameter in watched.parameters().values())
         device = next((parameter.device.type for parameter in parameters), "cpu")
         pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
-        filters = {"filters": first for first in [*filter(None, pictures)][:1]}
+        filters = next(filter(None, pictures), None)
         return Record(
             name=self.name,
             precision=self.precision,
@@ -225,7 +225,9 @@ class Recorder:
             environment=describe(device),
             structure=state.structure,
             streams=state.tape.streams(),
-            pictures=state.pictures | activation_pictures(state.activations.maps) | filters,
+            pictures=state.pictures
+            | activation_pictures(state.activations.maps)
+            | ({"filters": filters} if filters else {}),
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,

@@ -49,9 +49,8 @@ def load(path: str | Path) -> Dataset:
         return _load(_downloaded())
     with _blaming(path, "it cannot be looked up"):
         found = Path(path).expanduser().resolve()
-        exists = found.exists()
-    if not exists:
-        raise DataError.missing(path=found, looked_for="a folder or an .npz file")
+        if not found.exists():
+            raise DataError.missing(path=found, looked_for="a folder or an .npz file")
     return _load(found)
 
 
