@@ -6,8 +6,8 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from harness.errors import ArgumentError
 
@@ -20,8 +20,48 @@ CLASSES = 10
 """Classes of both data sets, and logits of every model."""
 
 Precision = Literal["float64", "float32", "bfloat16"]
-
 ModelFunction = Callable[[], "nn.Module"]
+
+
+def _rule(valid: Callable[[Any], bool], words: str) -> dict[str, Any]:
+    """Return metadata of a field: whether a value is valid, and what it must be."""
+    return {"valid": valid, "words": words}
+
+
+def _one_of(*names: str) -> dict[str, Any]:
+    return _rule(lambda value: value in names, "one of " + ", ".join(names))
+
+
+def _at_least(least: int) -> dict[str, Any]:
+    return _rule(lambda value: _whole(value, least), f"a whole number of at least {least}")
+
+
+def _or_none(rule: dict[str, Any]) -> dict[str, Any]:
+    return _rule(lambda value: value is None or rule["valid"](value), f"None or {rule['words']}")
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) < sys.float_info.max  # also of an int that no float can hold; NaN is below nothing
+
+
+def _model(value: object) -> bool:
+    built = hasattr(value, "state_dict") and not isinstance(value, type)  # a module, where its class was meant
+    return (isinstance(value, str) and bool(value)) or (callable(value) and not built)
+
+
+_MODEL = _rule(_model, "the name of a model, or a class or function that builds one (not the module itself)")
+_SEED = _rule(lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10")
+_TEXT = _rule(lambda value: isinstance(value, str), "a text")
+_FLAG = _rule(lambda value: isinstance(value, bool), "True or False")
+_POSITIVE = _rule(lambda value: _number(value) and value > 0, "a finite number above 0")
+_NOT_NEGATIVE = _rule(lambda value: _number(value) and value >= 0, "a finite number of at least 0")
+_FRACTION = _rule(lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,57 +76,59 @@ class Recipe:
         ArgumentError: a field is outside its range; the message names field, value and rule.
     """
 
-    model: "str | ModelFunction" = "cifar_cnn"
+    model: "str | ModelFunction" = field(default="cifar_cnn", metadata=_MODEL)
     """Name of a shipped model (`models.MODELS`), or a function that builds one when called without arguments."""
-    data: Literal["synthetic", "cifar10"] = "synthetic"
+    data: Literal["synthetic", "cifar10"] = field(default="synthetic", metadata=_one_of("synthetic", "cifar10"))
     """Data set: embedded, or CIFAR-10 from files."""
-    precision: Precision = "float64"
+    precision: Precision = field(default="float64", metadata=_one_of(*get_args(Precision)))
     """Number format; bfloat16 is autocast over float32 weights."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=_SEED)
     """Seed of initialisation, data order, augmentation and dropout; each has a generator of its own."""
-    name: str = ""
+    name: str = field(default="", metadata=_TEXT)
     """What the training is called in reports; the model's name if empty."""
-    width: int = 12
+    width: int = field(default=12, metadata=_at_least(1))
     """Channels of the first convolution of a shipped model."""
-    dropout: float = 0.1
+    dropout: float = field(default=0.1, metadata=_FRACTION)
     """Probability of a shipped model's dropout, where it has one."""
-    epochs: int = 3
+    epochs: int = field(default=3, metadata=_at_least(1))
     """Passes over the training images."""
-    train_images: int = 276
+    train_images: int = field(default=276, metadata=_at_least(1))
     """Training images in use: the first of the data set."""
-    test_images: int = 100
+    test_images: int = field(default=100, metadata=_at_least(1))
     """Test images in use: the first of the data set."""
-    batch_size: int = 32
+    batch_size: int = field(default=32, metadata=_at_least(1))
     """Images an optimizer step; the last batch of an epoch may be smaller."""
-    accumulation: int = 2
+    accumulation: int = field(default=2, metadata=_at_least(1))
     """Micro-batches an optimizer step."""
-    augmentation: bool = True
+    augmentation: bool = field(default=True, metadata=_FLAG)
     """Random crop with padding 4 and horizontal flip."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw"] = field(default="sgd", metadata=_one_of("sgd", "adamw"))
     """torch.optim.SGD or AdamW."""
-    learning_rate: float = 0.25
+    learning_rate: float = field(default=0.25, metadata=_POSITIVE)
     """Peak learning rate."""
-    momentum: float = 0.9
+    momentum: float = field(default=0.9, metadata=_FRACTION)
     """Momentum of SGD."""
-    nesterov: bool = True
+    nesterov: bool = field(default=True, metadata=_FLAG)
     """Nesterov's form of SGD's momentum."""
-    weight_decay: float = 5e-4
+    weight_decay: float = field(default=5e-4, metadata=_NOT_NEGATIVE)
     """Weight decay of matrices and kernels; vectors (biases, BatchNorm) form a second group without it."""
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = field(
+        default="cosine", metadata=_one_of("cosine", "step", "constant")
+    )
     """Decay of the learning rate per step, after warm-up; "step" divides by 10 at 1/2 and 3/4 of the run."""
-    warmup_steps: int = 4
+    warmup_steps: int = field(default=4, metadata=_at_least(0))
     """Steps of linear warm-up."""
-    clip_norm: float | None = 1.0
+    clip_norm: float | None = field(default=1.0, metadata=_or_none(_POSITIVE))
     """Largest total gradient norm; None never clips."""
-    label_smoothing: float = 0.1
+    label_smoothing: float = field(default=0.1, metadata=_FRACTION)
     """Label smoothing of the training loss."""
-    ema_decay: float | None = 0.9
+    ema_decay: float | None = field(default=0.9, metadata=_or_none(_FRACTION))
     """Decay of the exponential moving average of weights and buffers; None keeps no average."""
-    resume: bool = True
+    resume: bool = field(default=True, metadata=_FLAG)
     """Save in the middle of the run and go on with freshly built objects that load it."""
 
     def __post_init__(self) -> None:
-        check_fields("Recipe", **{field: getattr(self, field) for field in _RULES})
+        check_fields("Recipe", **{name: getattr(self, name) for name in _RULES})
         if self.nesterov and self.optimizer == "sgd" and self.momentum == 0:
             raise ArgumentError.of("Recipe", "nesterov", True, "False when momentum is 0")
 
@@ -119,8 +161,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, the model as its name: what a record keeps."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**fields, "model": self.model_name}
+        return {name: getattr(self, name) for name in _RULES} | {"model": self.model_name}
 
     @property
     def digest(self) -> str:
@@ -129,79 +170,11 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+_RULES = {known.name: known.metadata for known in dataclasses.fields(Recipe)}
+
+
 def check_fields(owner: str, **values: object) -> None:
-    """Check values that a recipe could have, by field.
-
-    Args:
-        owner: whose argument it is: Recipe, Recorder.
-        **values: by field.
-
-    Raises:
-        ArgumentError: a value is outside its field's range.
-    """
-    for field, value in values.items():
-        valid, rule = _RULES[field]
-        if not valid(value):
-            raise ArgumentError.of(owner, field, value, rule)
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) < sys.float_info.max  # also of an int that no float can hold; NaN is below nothing
-
-
-def _at_least(least: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: _whole(value, least), f"a whole number of at least {least}"
-
-
-def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in names, "one of " + ", ".join(names)
-
-
-def _model(value: object) -> bool:
-    built = hasattr(value, "state_dict") and not isinstance(value, type)  # a module, where its class was meant
-    return (isinstance(value, str) and bool(value)) or (callable(value) and not built)
-
-
-_POSITIVE = (lambda value: _number(value) and value > 0, "a finite number above 0")
-
-_NOT_NEGATIVE = (lambda value: _number(value) and value >= 0, "a finite number of at least 0")
-
-_FRACTION = (lambda value: _number(value) and 0 <= value < 1, "a number from 0 up to, not including, 1")
-
-_FLAG = (lambda value: isinstance(value, bool), "True or False")
-
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model": (_model, "the name of a model, or a class or function that builds one (not the module itself)"),
-    "data": _one_of("synthetic", "cifar10"),
-    "precision": _one_of("float64", "float32", "bfloat16"),
-    "seed": (lambda value: _whole(value, 0) and value < 2**63 - 9, "a whole number from 0 to 2**63 - 10"),
-    "name": (lambda value: isinstance(value, str), "a text"),
-    "width": _at_least(1),
-    "dropout": _FRACTION,
-    "epochs": _at_least(1),
-    "train_images": _at_least(1),
-    "test_images": _at_least(1),
-    "batch_size": _at_least(1),
-    "accumulation": _at_least(1),
-    "augmentation": _FLAG,
-    "optimizer": _one_of("sgd", "adamw"),
-    "learning_rate": _POSITIVE,
-    "momentum": _FRACTION,
-    "nesterov": _FLAG,
-    "weight_decay": _NOT_NEGATIVE,
-    "schedule": _one_of("cosine", "step", "constant"),
-    "warmup_steps": _at_least(0),
-    "clip_norm": (lambda v: v is None or (_number(v) and v > 0), "None or a finite number above 0"),
-    "label_smoothing": _FRACTION,
-    "ema_decay": (
-        lambda v: v is None or (_number(v) and 0 <= v < 1),
-        "None or a number from 0 up to, not including, 1",
-    ),
-    "resume": _FLAG,
-}
+    """Check values that a recipe could have, by field, for an owner: Recipe, Recorder."""
+    for name, value in values.items():
+        if not _RULES[name]["valid"](value):
+            raise ArgumentError.of(owner, name, value, _RULES[name]["words"])

@@ -4,54 +4,35 @@ import contextlib
 from collections.abc import Mapping
 
 from harness.errors import ArgumentError
+from harness.faults import calls, data, modes, settings, tensors
 from harness.faults.base import Fault
-from harness.faults.calls import (
-    AverageSkipped,
-    BatchNormEvaluating,
-    ClippingDropped,
-    DropoutChanged,
-    SmoothingDropped,
-    ZeroGradSkipped,
-)
-from harness.faults.data import BatchRepeated, ImagesChanged, LabelSwapped, LastBatchDropped
-from harness.faults.modes import AutocastOn, EvalForgotten
-from harness.faults.settings import DecayDropped, MomentumChanged, RateScaled, ScheduleStuck
-from harness.faults.tensors import (
-    GradientsRounded,
-    GradientZeroed,
-    StateLost,
-    SteppedTwice,
-    TensorFrozen,
-    WeightScaled,
-    WeightsRounded,
-)
 from harness.record import Record
 
 
 _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
-    BatchRepeated,
-    LastBatchDropped,
-    LabelSwapped,
-    ImagesChanged,
-    WeightScaled,
-    RateScaled,
-    ScheduleStuck,
-    SmoothingDropped,
-    DropoutChanged,
-    BatchNormEvaluating,
-    AutocastOn,
-    ZeroGradSkipped,
-    GradientZeroed,
-    GradientsRounded,
-    ClippingDropped,
-    DecayDropped,
-    MomentumChanged,
-    StateLost,
-    SteppedTwice,
-    TensorFrozen,
-    WeightsRounded,
-    AverageSkipped,
-    EvalForgotten,
+    data.BatchRepeated,
+    data.LastBatchDropped,
+    data.LabelSwapped,
+    data.ImagesChanged,
+    tensors.WeightScaled,
+    settings.RateScaled,
+    settings.ScheduleStuck,
+    calls.SmoothingDropped,
+    calls.DropoutChanged,
+    calls.BatchNormEvaluating,
+    modes.AutocastOn,
+    calls.ZeroGradSkipped,
+    tensors.GradientZeroed,
+    tensors.GradientsRounded,
+    calls.ClippingDropped,
+    settings.DecayDropped,
+    settings.MomentumChanged,
+    tensors.StateLost,
+    tensors.SteppedTwice,
+    tensors.TensorFrozen,
+    tensors.WeightsRounded,
+    calls.AverageSkipped,
+    modes.EvalForgotten,
 )
 
 FAULTS: Mapping[str, type[Fault]] = {fault.name: fault for fault in _IN_CAUSAL_ORDER}

@@ -23,7 +23,7 @@ class Fault:
     name: ClassVar[str]
     """What the fault is called: words and hyphens."""
     what: ClassVar[str]
-    """What it changes, in one line."""
+    """What it changes, in one line: its docstring."""
     once: ClassVar[bool] = False
     """Whether it takes effect once, not throughout."""
     first_step: ClassVar[int] = 0
@@ -31,13 +31,18 @@ class Fault:
     reason: ClassVar[str]
     """What the training lacks if the fault cannot be planted."""
 
+    def __init_subclass__(cls) -> None:
+        cls.what = (cls.__doc__ or "").removesuffix(".")
+
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self.planted = False
         self._stack = stack
+        self._undo = stack.enter_context(contextlib.ExitStack())  # takes what ends the fault's effect on one step
         self._steps = 0
         self._models: list[nn.Module] = []
         self._optimizers: list[Optimizer] = []
         self._record: Record | None = None
+        self.begin()
 
     @property
     def outcome(self) -> tuple[bool, str]:
@@ -68,6 +73,9 @@ class Fault:
             self._optimizers.append(optimizer)
             self.meet_optimizer(optimizer)
 
+    def begin(self) -> None:
+        """Called as the fault is planted: swaps functions, and sets up what the fault remembers."""
+
     def meet_model(self, model: nn.Module) -> None:
         """Called with each model when it is watched."""
 
@@ -90,6 +98,7 @@ class Fault:
 
     def _end_step(self, optimizer: Optimizer) -> None:
         self.after_step(optimizer)
+        self._undo.close()
         self._steps += 1
 
 

@@ -1,9 +1,7 @@
 """Faults in what a loop or a model asks torch to do: other arguments, or a call that is missing."""
 
-import contextlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -13,27 +11,23 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from harness.faults.base import Fault, weights
-from harness.faults.patching import swap_functions, swap_method
+from harness.faults.patching import Function, swap_functions, swap_method
 from harness.shipped.models import Dropout
-
-
-_Function = Callable[..., Any]
 
 
 class _ArgumentFault(Fault, ABC):
     """Calls torch functions with other arguments."""
 
-    functions: ClassVar[tuple[_Function, ...]]
+    functions: ClassVar[tuple[Function, ...]]
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
-        swap_functions(stack, self.functions, self._call)
+    def begin(self) -> None:
+        swap_functions(self._stack, self.functions, self._call)
 
     @abstractmethod
     def changed(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call that the fault changes, with their new values."""
 
-    def _call(self, function: _Function, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, function: Function, *args: Any, **kwargs: Any) -> Any:
         call = inspect.signature(function).bind(*args, **kwargs)
         call.apply_defaults()
         if change := self.changed(call.arguments):
@@ -43,10 +37,9 @@ class _ArgumentFault(Fault, ABC):
 
 
 class SmoothingDropped(_ArgumentFault):
-    """Label smoothing is forgotten."""
+    """Label smoothing is 0."""
 
     name = "smoothing-dropped"
-    what = "label smoothing is 0"
     reason = "no call of torch.nn.functional.cross_entropy smooths labels"
     functions = (functional.cross_entropy,)
 
@@ -55,10 +48,9 @@ class SmoothingDropped(_ArgumentFault):
 
 
 class BatchNormEvaluating(_ArgumentFault):
-    """BatchNorm is left in evaluation mode."""
+    """BatchNorm stays in evaluation mode while the model trains."""
 
     name = "batchnorm-evaluating"
-    what = "BatchNorm stays in evaluation mode while the model trains"
     reason = "no BatchNorm with running statistics is trained"
     functions = (functional.batch_norm,)
 
@@ -67,10 +59,9 @@ class BatchNormEvaluating(_ArgumentFault):
 
 
 class DropoutChanged(_ArgumentFault):
-    """Dropout drops less."""
+    """Dropout drops 10 % less."""
 
     name = "dropout-changed"
-    what = "dropout drops 10 % less"
     reason = "no call of torch.nn.functional.dropout and its kin drops anything"
     functions = (
         functional.dropout,
@@ -81,34 +72,31 @@ class DropoutChanged(_ArgumentFault):
         functional.feature_alpha_dropout,
         functional.multi_head_attention_forward,
     )
-    _FACTOR: ClassVar[float] = 0.9
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
-        swap_method(stack, Dropout, "forward", self._forward)
+    def begin(self) -> None:
+        super().begin()
+        swap_method(self._stack, Dropout, "forward", self._forward)
 
     def changed(self, arguments: dict[str, Any]) -> dict[str, Any]:
         name = "p" if "p" in arguments else "dropout_p"
-        return {name: self._FACTOR * arguments[name]} if arguments["training"] and arguments[name] else {}
+        return {name: 0.9 * arguments[name]} if arguments["training"] and arguments[name] else {}
 
-    def _forward(self, method: _Function, module: Dropout, x: Tensor) -> Any:
+    def _forward(self, method: Function, module: Dropout, x: Tensor) -> Any:
         self.planted = self.planted or (module.training and module.probability > 0)
-        return method(Dropout(self._FACTOR * module.probability).train(module.training), x)
+        return method(Dropout(0.9 * module.probability).train(module.training), x)
 
 
 class ClippingDropped(Fault):
     """Gradients are not clipped."""
 
     name = "clipping-dropped"
-    what = "gradients are not clipped"
     reason = "no call of torch.nn.utils.clip_grad_norm_ or clip_grad_value_ changes a gradient"
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
-        swap_functions(stack, (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_), self._clip)
+    def begin(self) -> None:
+        swap_functions(self._stack, (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_), self._clip)
 
     @torch.no_grad()
-    def _clip(self, clip: _Function, parameters: Any, *args: Any, **kwargs: Any) -> Any:
+    def _clip(self, clip: Function, parameters: Any, *args: Any, **kwargs: Any) -> Any:
         parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
         before = [(p.grad, p.grad.clone()) for p in parameters if p.grad is not None and not p.grad.is_sparse]
         norm = clip(parameters, *args, **kwargs)
@@ -119,21 +107,19 @@ class ClippingDropped(Fault):
 
 
 class ZeroGradSkipped(Fault):
-    """Gradients of one step stay for the next."""
+    """zero_grad() is skipped in one step: its gradients stay for the next."""
 
     name = "zero-grad-skipped"
-    what = "zero_grad() is skipped in one step"
     reason = "zero_grad() never meets a gradient other than 0"
     once = True
     first_step = 1
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
         self._chosen: int | None = None
         for owner in (Optimizer, nn.Module):
-            swap_method(stack, owner, "zero_grad", self._zero_grad)
+            swap_method(self._stack, owner, "zero_grad", self._zero_grad)
 
-    def _zero_grad(self, method: _Function, owner: Optimizer | nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def _zero_grad(self, method: Function, owner: Optimizer | nn.Module, *args: Any, **kwargs: Any) -> Any:
         parameters = weights(owner) if isinstance(owner, Optimizer) else [*owner.parameters()]
         if self.due and any(p.grad is not None and p.grad.any() for p in parameters):
             self.planted = True
@@ -143,19 +129,17 @@ class ZeroGradSkipped(Fault):
 
 
 class AverageSkipped(Fault):
-    """The average of the weights misses one update."""
+    """The average of the weights is not updated in one step."""
 
     name = "average-skipped"
-    what = "the average of the weights is not updated in one step"
     reason = "no torch.optim.swa_utils.AveragedModel is updated twice"
     once = True
     first_step = 1
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
-        swap_method(stack, AveragedModel, "update_parameters", self._update)
+    def begin(self) -> None:
+        swap_method(self._stack, AveragedModel, "update_parameters", self._update)
 
-    def _update(self, method: _Function, average: AveragedModel, model: nn.Module) -> None:
+    def _update(self, method: Function, average: AveragedModel, model: nn.Module) -> None:
         if self.due and average.n_averaged > 0:  # before that an average is a copy
             self.planted = True
         else:

@@ -3,17 +3,16 @@
 import contextlib
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from harness.faults.base import Fault
-from harness.faults.patching import swap_functions, swap_method
+from harness.faults.patching import Function, swap_functions, swap_method
 from harness.shipped.batches import batches
 
 
@@ -23,11 +22,6 @@ class _DataFault(Fault, ABC):
     once = True
     first_step = 1
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
-        self._written: list[tuple[Tensor, Tensor, Tensor]] = []
-        stack.callback(self._put_back)
-
     @abstractmethod
     def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
         """Overwrite a part of a batch; called with each batch while the fault is due."""
@@ -36,9 +30,6 @@ class _DataFault(Fault, ABC):
         if self.due:
             self.change([*_in_place(images)], [*_in_place(labels)])
 
-    def after_step(self, optimizer: Optimizer) -> None:
-        self._put_back()
-
     @torch.no_grad()
     def overwrite(self, tensor: Tensor, values: Tensor) -> None:
         """Write other values into a tensor, if it can be written to."""
@@ -46,26 +37,17 @@ class _DataFault(Fault, ABC):
             before = tensor.clone()
             with contextlib.suppress(RuntimeError):  # expanded tensors, and those of inference mode
                 tensor.copy_(values)
-                self._written.append((tensor, before, values))
+                self._undo.callback(_put_back, tensor, before, values)
                 self.planted = True
-
-    @torch.no_grad()
-    def _put_back(self) -> None:
-        while self._written:
-            tensor, before, values = self._written.pop()
-            if _equal(tensor, values):  # else the loop has filled it anew
-                tensor.copy_(before)
 
 
 class BatchRepeated(_DataFault):
-    """A batch comes again instead of the next one."""
+    """One batch is that of the step before."""
 
     name = "batch-repeated"
-    what = "one batch is that of the step before"
     reason = "no two batches of one shape reach Recorder.batch as tensors or arrays, one after the other"
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
         self._former: list[Tensor] = []
 
     def batch(self, images: object, labels: object) -> None:
@@ -83,10 +65,9 @@ class BatchRepeated(_DataFault):
 
 
 class LabelSwapped(_DataFault):
-    """Two labels of a batch change places."""
+    """Two labels of one batch change places."""
 
     name = "label-swapped"
-    what = "two labels of one batch change places"
     reason = "no batch with two different labels reaches Recorder.batch as a tensor or array"
 
     def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
@@ -98,10 +79,9 @@ class LabelSwapped(_DataFault):
 
 
 class ImagesChanged(_DataFault):
-    """The images of one batch are a little off."""
+    """The images of one batch are off: floats by 1 %, integers by 1 in one place."""
 
     name = "images-changed"
-    what = "the images of one batch are off: floats by 1 %, integers by 1 in one place"
     reason = "no images that can be changed reach Recorder.batch as a tensor or array"
 
     def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
@@ -110,26 +90,23 @@ class ImagesChanged(_DataFault):
 
 
 class LastBatchDropped(Fault):
-    """The last batch of an epoch is missing."""
+    """The last batch of each epoch is missing."""
 
     name = "last-batch-dropped"
-    what = "the last batch of each epoch is missing"
     reason = "no torch.utils.data.DataLoader of known length comes to its end"
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
-        swap_method(stack, DataLoader, "__iter__", self._iterate)
-        swap_functions(stack, (batches,), self._batches)
+    def begin(self) -> None:
+        swap_method(self._stack, DataLoader, "__iter__", self._iterate)
+        swap_functions(self._stack, (batches,), self._batches)
 
-    def _iterate(self, method: Callable[..., Iterator[Any]], loader: Any) -> Iterator[Any]:
-        try:
+    def _iterate(self, method: Function, loader: Any) -> Iterator[Any]:
+        length = 0
+        with contextlib.suppress(TypeError, NotImplementedError):
             length = len(loader)
-        except (TypeError, NotImplementedError):
-            length = 0
         iterator = method(loader)  # now: it draws a random number
         return self._shortened(iterator, length) if torch.is_grad_enabled() else iterator  # else it is an evaluation's
 
-    def _batches(self, function: Callable[..., Iterator[Tensor]], *args: Any, **kwargs: Any) -> Iterator[Tensor]:
+    def _batches(self, function: Function, *args: Any, **kwargs: Any) -> Iterator[Tensor]:
         parts = [*function(*args, **kwargs)]
         return self._shortened(iter(parts), len(parts))
 
@@ -153,6 +130,12 @@ def _in_place(batch: object) -> Iterator[Tensor]:
     elif isinstance(batch, Mapping | list | tuple):
         for part in batch.values() if isinstance(batch, Mapping) else batch:
             yield from _in_place(part)
+
+
+@torch.no_grad()
+def _put_back(tensor: Tensor, before: Tensor, values: Tensor) -> None:
+    if _equal(tensor, values):  # else the loop has filled it anew
+        tensor.copy_(before)
 
 
 def _equal(one: Tensor, two: Tensor) -> bool:

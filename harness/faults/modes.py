@@ -3,7 +3,7 @@
 import contextlib
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from harness.faults.base import Fault
-from harness.faults.patching import swap_method
+from harness.faults.patching import Function, swap_method
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import around_forward
 
@@ -19,8 +19,7 @@ from harness.recording.hooks import around_forward
 class _ModeFault(Fault, ABC):
     """Tries the first forward pass of a model in both modes, without a trace, to see whether they differ."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
         self._tried: dict[int, bool] = {}
         self._trying = False
 
@@ -35,33 +34,29 @@ class _ModeFault(Fault, ABC):
         if id(model) not in self._tried and not any(map(is_lazy, model.parameters())):
             self._trying = True
             try:
-                self._tried[id(model)] = self._differs(model, args, kwargs)
+                as_it_is = _trial(model, args, kwargs)
+                with self.other_mode(model):
+                    self._tried[id(model)] = not _equal(as_it_is, _trial(model, args, kwargs))
             finally:
                 self._trying = False
         return self._tried.get(id(model), False)
 
-    def _differs(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        as_it_is = _trial(model, args, kwargs)
-        with self.other_mode(model):
-            return not _equal(as_it_is, _trial(model, args, kwargs))
-
 
 class EvalForgotten(_ModeFault):
-    """Nobody calls model.eval()."""
+    """model.eval() does nothing."""
 
     name = "eval-forgotten"
-    what = "model.eval() does nothing"
     reason = "no watched model computes otherwise in evaluation mode"
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
+        super().begin()
         self._forgotten: set[nn.Module] = set()
-        swap_method(stack, nn.Module, "train", self._train)  # eval() calls train(False)
+        swap_method(self._stack, nn.Module, "train", self._train)  # eval() calls train(False)
 
     def meet_model(self, model: nn.Module) -> None:
         self._stack.callback(around_forward(model, self._before))
 
-    def _train(self, method: Callable[..., nn.Module], module: nn.Module, mode: bool = True) -> nn.Module:
+    def _train(self, method: Function, module: nn.Module, mode: bool = True) -> Any:
         if mode:
             self._forgotten.difference_update(module.modules())
             return method(module, mode)
@@ -74,28 +69,25 @@ class EvalForgotten(_ModeFault):
 
     @contextlib.contextmanager
     def other_mode(self, model: nn.Module) -> Iterator[None]:
-        modes = [(module, module.training) for module in model.modules()]
-        for module, _ in modes:
-            module.training = False
-        try:
+        with contextlib.ExitStack() as modes:
+            for module in model.modules():
+                modes.callback(setattr, module, "training", module.training)
+                module.training = False
             yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
 
 
 class AutocastOn(_ModeFault):
-    """Autocast is left on."""
+    """The model runs under autocast to bfloat16."""
 
     name = "autocast-on"
-    what = "the model runs under autocast to bfloat16"
     reason = "autocast changes nothing in the watched models: it leaves float64 alone, or is on already"
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
+        super().begin()
         self._entered: list[contextlib.ExitStack] = []
-        stack.callback(self._leave_all)
-        stack.enter_context(torch.compiler.set_stance("force_eager"))  # the compiler cannot follow hooks into autocast
+        self._stack.callback(self._leave_all)
+        # the compiler cannot follow hooks into autocast
+        self._stack.enter_context(torch.compiler.set_stance("force_eager"))
 
     def meet_model(self, model: nn.Module) -> None:
         self._stack.callback(around_forward(model, self._before, self._after))

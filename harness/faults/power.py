@@ -13,31 +13,18 @@ from harness.recording.states import States
 
 @dataclass(frozen=True)
 class Mutant:
-    """A training with a planted fault, held against the training without it.
+    """A training with a planted fault, held against the training without it."""
 
-    Args:
-        fault: its name in `faults.FAULTS`.
-        planted: whether it took effect.
-        reason: why it did not, or how the training broke under it.
-        divergence: where the comparison says that it shows; None if it does not, or if the training broke.
-        caught: whether the gate turns red.
-    """
-
-    fault: str
-    planted: bool
-    reason: str = ""
-    divergence: Divergence | None = None
-    caught: bool = False
+    fault: str  # its name in `faults.FAULTS`
+    planted: bool  # whether it took effect
+    reason: str = ""  # why it did not, or how the training broke under it
+    divergence: Divergence | None = None  # where it shows; None if it does not, or if the training broke
+    caught: bool = False  # whether the gate turns red
 
 
 @dataclass(frozen=True)
 class Power:
-    """A training under every standard fault.
-
-    Args:
-        record: the training without a fault.
-        mutants: one a fault.
-    """
+    """A training without a fault, and its mutants, one under every standard fault."""
 
     record: Record
     mutants: Sequence[Mutant]
@@ -61,14 +48,8 @@ class Power:
 def measure(record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Power | None:
     """Plant every standard fault in a training and judge each run as the gate would.
 
-    Args:
-        record: the training without a fault.
-        baseline: what each run is held against: the record itself, or in low precision the baseline with these states.
-        states: that each run is put back on.
-        rerun: runs the training again.
-
-    Returns:
-        None if the training, run again without a fault, is another: then nothing can be planted in it.
+    Each run is held against a baseline: the record itself, or in low precision the baseline with the states that it is
+    put back on. None if the training, run again without a fault, is another: then nothing can be planted in it.
     """
     control = rerun(Rerun("no fault", states=states)).record
     if compare(baseline, control).verdict == "different":
@@ -86,13 +67,7 @@ def _mutant(fault: str, baseline: Baseline | Record, states: States | None, reru
 
 
 def examine(fault: str, baseline: Baseline | Record, record: Record) -> Mutant:
-    """Judge a training that a fault took effect in as the gate would.
-
-    Args:
-        fault: its name.
-        baseline: the training without it.
-        record: the training with it.
-    """
+    """Judge a training that a fault took effect in, against the baseline without it, as the gate would."""
     comparison = compare(baseline, record)
     caught = comparison.verdict == "different"
     return Mutant(fault, planted=True, divergence=comparison.first_divergence, caught=caught)

@@ -1,6 +1,5 @@
 """Faults in weights, gradients and optimizer state."""
 
-import contextlib
 import copy
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +15,9 @@ from harness.recording.hooks import on_forward
 
 
 class WeightScaled(Fault):
-    """One tensor is initialised larger; planted when the training begins, so that no checkpoint undoes it."""
+    """One weight tensor starts 1 % larger: it does when the training begins, so that no checkpoint undoes it."""
 
     name = "weight-scaled"
-    what = "one weight tensor starts 1 % larger"
     reason = "no watched model starts with a weight other than 0"
     once = True
 
@@ -38,24 +36,23 @@ class WeightScaled(Fault):
             return
         candidates = (p for optimizer in self._optimizers for p in weights(optimizer))
         started = (p for p in candidates if not is_lazy(p) and p.is_floating_point() and p.any())
-        for parameter in [*started][:1]:
+        if (parameter := next(started, None)) is not None:
             parameter.mul_(1.01)
             self.planted = True
 
 
 class GradientZeroed(Fault):
-    """One entry of one gradient is lost."""
+    """The largest entry of one gradient is 0 in one step."""
 
     name = "gradient-zeroed"
-    what = "the largest entry of one gradient is 0 in one step"
     reason = "no watched weight has a gradient other than 0"
     once = True
     first_step = 1
 
     @torch.no_grad()
     def gradients(self, optimizer: Optimizer) -> None:
-        gradients = _gradients(optimizer) if self.due else []
-        for gradient in [gradient for gradient in gradients if gradient.any()][:1]:
+        found = (gradient for gradient in _gradients(optimizer) if self.due and gradient.any())
+        if (gradient := next(found, None)) is not None:
             flat = gradient.flatten()
             flat[flat.abs().argmax()] = 0
             gradient.copy_(flat.view_as(gradient))
@@ -63,38 +60,32 @@ class GradientZeroed(Fault):
 
 
 class GradientsRounded(Fault):
-    """Gradients pass through a low precision, as in a compressed all-reduce."""
+    """Gradients are rounded to bfloat16, as in a compressed all-reduce."""
 
     name = "gradients-rounded"
-    what = "gradients are rounded to bfloat16"
     reason = "all gradients are bfloat16 numbers already"
 
-    @torch.no_grad()
     def gradients(self, optimizer: Optimizer) -> None:
         self.planted = _round(_gradients(optimizer), torch.bfloat16) or self.planted
 
 
 class WeightsRounded(Fault):
-    """Weights pass through a low precision, as in a model that is kept in half precision."""
+    """Weights are rounded to float16 after each step, as in a model that is kept in half precision."""
 
     name = "weights-rounded"
-    what = "weights are rounded to float16 after each step"
     reason = "all weights are float16 numbers already"
 
-    @torch.no_grad()
     def after_step(self, optimizer: Optimizer) -> None:
         self.planted = _round(weights(optimizer), torch.float16) or self.planted
 
 
 class TensorFrozen(Fault):
-    """One tensor is left out of the optimizer."""
+    """One weight tensor is left out of the optimizer: it is not updated."""
 
     name = "tensor-frozen"
-    what = "one weight tensor is not updated"
     reason = "no weight is ever updated"
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
         self._frozen: Tensor | None = None
         self._before: list[tuple[Tensor, Tensor]] = []
 
@@ -111,16 +102,14 @@ class TensorFrozen(Fault):
 
 
 class StateLost(Fault):
-    """A resume forgets the optimizer."""
+    """The optimizer's state is lost once, as by a resume that forgets it."""
 
     name = "state-lost"
-    what = "the optimizer's state is lost once, as by a resume that forgets it"
     reason = "the optimizer keeps no state"
     once = True
     first_step = 1
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        super().__init__(stack)
+    def begin(self) -> None:
         self._fresh: dict[int, dict[Tensor, Any]] = {}
 
     def meet_optimizer(self, optimizer: Optimizer) -> None:
@@ -137,10 +126,9 @@ class StateLost(Fault):
 
 
 class SteppedTwice(Fault):
-    """The optimizer takes a step too many."""
+    """The optimizer takes a step too many, once."""
 
     name = "stepped-twice"
-    what = "the optimizer steps twice, once"
     reason = "no optimizer steps"
     once = True
     first_step = 1
@@ -160,6 +148,7 @@ def _gradients(optimizer: Optimizer) -> list[Tensor]:
     return [gradient for gradient in gradients if gradient is not None and not gradient.is_sparse]
 
 
+@torch.no_grad()
 def _round(tensors: list[Tensor], dtype: torch.dtype) -> bool:
     """Round real tensors in place; tell whether any changed."""
     real = [(tensor, tensor.to(dtype).to(tensor.dtype)) for tensor in tensors if tensor.is_floating_point()]

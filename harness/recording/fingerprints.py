@@ -17,9 +17,6 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
 
     Integers (pixels, labels, indices) are exact on every machine: one SHA-256 prefix. Floats are not: their norm
     and their projection on a fixed pseudo-random direction, which moves when elements change places.
-
-    Raises:
-        RecorderError: there is no tensor or array in it.
     """
     tensors = [tensor.detach() for tensor in tensors_in(batch)]
     tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
@@ -36,13 +33,10 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
     """Yield the tensors of a tensor, an array or nested lists, tuples and mappings of them, in order."""
     if isinstance(batch, Tensor):
         yield batch
-    elif isinstance(batch, Mapping):
-        for value in batch.values():
-            yield from tensors_in(value)
     elif isinstance(batch, range | list | tuple) and batch and all(isinstance(item, int | float) for item in batch):
         yield torch.tensor(list(batch))
-    elif isinstance(batch, list | tuple):
-        for value in batch:
+    elif isinstance(batch, Mapping | list | tuple):
+        for value in batch.values() if isinstance(batch, Mapping) else batch:
             yield from tensors_in(value)
     elif hasattr(batch, "__array__"):
         array = np.array(batch)  # a copy: torch takes neither negative strides nor read-only memory

@@ -13,9 +13,7 @@ from harness.recording.norms import real
 
 
 _MOST_COUNTED = 2**20
-
-_NARROWEST = 1e-300
-"""Between the limits of a histogram; below it float64 has no room for bins."""
+_NARROWEST = 1e-300  # between the limits of a histogram; below it float64 has no room for bins
 
 
 @torch.no_grad()
@@ -23,11 +21,7 @@ def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | N
     """Return limits and counts of the bins of a tensor's elements, or None if there are fewer finite ones than bins.
 
     The limits are rounded outwards to two digits: short in a diff, and the same on every machine. If all elements are
-    alike, the limits are, too, and the first bin holds them.
-
-    Args:
-        tensor: any shape and dtype; NaN and infinity are left out, and of more than a million elements, evenly spaced
-            ones are counted.
+    alike, the limits are, too, and the first bin holds them. Of more than a million elements, evenly spaced ones count.
     """
     flat = real(tensor, tensor.dtype).detach().flatten()
     values = flat[:: 1 + flat.numel() // _MOST_COUNTED].cpu().double().numpy()
@@ -47,31 +41,22 @@ def _rounded(value: float, rounding: str) -> float:
     return float(Context(prec=2, rounding=rounding).plus(Decimal(float(value))))
 
 
-_Point = tuple[int, tuple[float, float], tuple[int, ...]]
-
-
 class Distributions:
     """Collects histograms where a step may be the first, and once more at the end."""
 
     def __init__(self) -> None:
-        self._points: dict[str, list[_Point]] = {}
+        self._points: dict[str, list[tuple[int, tuple[float, float], tuple[int, ...]]]] = {}
 
     def add_first(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take the histograms of tensors that were not seen yet."""
-        for name in tensors:
-            if f"{kind}/{name}" not in self._points:
-                self._add(f"{kind}/{name}", tensors[name], step)
+        self.add_last(kind, {name: tensors[name] for name in tensors if f"{kind}/{name}" not in self._points}, step)
 
     def add_last(self, kind: str, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take the histograms of tensors at the end of a training."""
         for name, tensor in tensors.items():
-            if all(known < step for known, _, _ in self._points.get(f"{kind}/{name}", ())):
-                self._add(f"{kind}/{name}", tensor, step)
-
-    def _add(self, name: str, tensor: Tensor, step: int) -> None:
-        points = self._points.setdefault(name, [])  # seen, even if it has too few elements for a histogram
-        if taken := histogram(tensor):
-            points.append((step, *taken))
+            points = self._points.setdefault(f"{kind}/{name}", [])  # seen, even if it has too few elements
+            if all(known < step for known, _, _ in points) and (taken := histogram(tensor)):
+                points.append((step, *taken))
 
     def histograms(self) -> dict[str, Histogram]:
         """Return all that was taken."""

@@ -1,17 +1,17 @@
 """Hooks into torch that a recorder hangs on models and optimizers, and that leave nothing behind."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
 
 def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
     """Call `notify(model)` before every forward pass of a model; return what removes the hook."""
-    return model.register_forward_pre_hook(_ForwardHook(lambda model, _: notify(model))).remove
+    # without `disable`, here and below, torch.compile would follow the call into the recorder and compile that, too
+    return model.register_forward_pre_hook(_Hook(torch.compiler.disable(lambda model, _: notify(model)))).remove
 
 
 def around_forward(
@@ -23,10 +23,24 @@ def around_forward(
 
     `after` is called when the pass raises, too. A model that torch.compile runs must not have it.
     """
-    hooks = [model.register_forward_pre_hook(_ForwardHook(before), with_kwargs=True)]
+    hooks = [model.register_forward_pre_hook(_Hook(torch.compiler.disable(before)), with_kwargs=True)]
     if after:
-        hooks.append(model.register_forward_hook(_ForwardHook(lambda *_: after()), always_call=True))
-    return lambda: _remove(hooks)
+        end = _Hook(torch.compiler.disable(lambda *_: after()))
+        hooks.append(model.register_forward_hook(end, always_call=True))
+    return _removing(*hooks)
+
+
+def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Callable[[], None]:
+    """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
+
+    Compiled code is the same with and without it: there, it is never called.
+    """
+
+    def eager(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not torch.compiler.is_compiling():
+            notify(inputs, output)
+
+    return module.register_forward_hook(_Hook(eager)).remove
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
@@ -37,24 +51,13 @@ def unwrapped(optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Callable[[], None]:
-    """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
-
-    Compiled code is the same with and without it: there, it is never called.
-    """
-    return module.register_forward_hook(_OutputHook(notify)).remove
-
-
 def on_step(
     optimizer: Optimizer, before: Callable[[], None], gradients: Callable[[], None], after: Callable[[], None]
 ) -> Callable[[], None]:
     """Follow the steps of an optimizer; return what removes the hooks.
 
-    Args:
-        optimizer: the optimizer.
-        before: called as a step begins.
-        gradients: called each time gradients are there and not yet used: then, or after each call of a closure.
-        after: called when the step is done.
+    `before` is called as a step begins, `after` when it is done, and `gradients` each time gradients are there and not
+    yet used: as it begins, or after each call of a closure.
     """
 
     def first(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -66,14 +69,7 @@ def on_step(
         gradients()
         return args, kwargs
 
-    hooks = optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after())
-
-    return lambda: _remove(hooks)
-
-
-def _remove(hooks: Iterable[RemovableHandle]) -> None:
-    for hook in hooks:
-        hook.remove()
+    return _removing(optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after()))
 
 
 def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Callable[[], Any]:
@@ -85,30 +81,23 @@ def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Call
     return followed
 
 
-class _ForwardHook:
+def _removing(*hooks: Any) -> Callable[[], None]:
+    def remove() -> None:
+        for hook in hooks:
+            hook.remove()
+
+    return remove
+
+
+class _Hook:
     """A hook that stays behind when its model is copied or pickled: a copy is not watched."""
 
     def __init__(self, notify: Callable[..., None] | None = None) -> None:
-        # torch.compile would follow the call into the recorder and compile that, too
-        self._notify = torch.compiler.disable(notify) if notify else None
+        self._notify = notify
 
     def __call__(self, *event: Any) -> None:
         if self._notify:
             self._notify(*event)
 
-    def __reduce__(self) -> tuple[type["_ForwardHook"], tuple[()]]:
-        return _ForwardHook, ()
-
-
-class _OutputHook:
-    """Likewise, after a forward pass."""
-
-    def __init__(self, notify: Callable[[tuple[Any, ...], Any], None] | None = None) -> None:
-        self._notify = notify
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if self._notify and not torch.compiler.is_compiling():
-            self._notify(inputs, output)
-
-    def __reduce__(self) -> tuple[type["_OutputHook"], tuple[()]]:
-        return _OutputHook, ()
+    def __reduce__(self) -> tuple[type["_Hook"], tuple[()]]:
+        return _Hook, ()

@@ -15,28 +15,20 @@ from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import on_output
 
 
-_MISTAKES = 3
-"""Most-confident mistakes that are kept."""
-
+_MISTAKES = 3  # most confident ones, that are kept
 _FILTERS = 64
-
-_FILTER_PIXELS = 4096
-"""Of all filters together: what a record can afford."""
-
-_LEVELS = 32
-"""Greys of an activation map: as many as one tells apart in a map, and a record half as large as with 256."""
-
-_MOST_CLASSES = 100
-"""Of a confusion matrix that is kept."""
+_FILTER_PIXELS = 4096  # of all filters together: what a record can afford
+_MOST_CLASSES = 100  # of a confusion matrix that is kept
+_LEVELS = 32  # greys of an activation map: as many as one tells apart, and a record half as large as with 256
+_LAYERS = 6  # convolutions whose maps are kept, spread evenly over the model, the first and the last among them
+_CHANNELS = 6  # of each
+_SIDE = 32  # largest height and width of a map in pixels; larger ones are averaged down
 
 
 def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | None:
     """Return the first images of a batch as uint8 pixels, or None if they are not small RGB or grey images.
 
-    Args:
-        images: uint8 (N, H, W, 3), or float (N, 3 or 1, H, W), which is stretched to 0 to 255.
-        labels: class of each image; those of the images kept are kept.
-        predicted: class that the model gave each image; likewise.
+    Those are uint8 (N, H, W, 3), or float (N, 3 or 1, H, W), which is stretched to 0 to 255.
     """
     pixels_NHWC = _pixels(next(tensors_in(images), None))
     if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > PICTURE_SIDE:
@@ -47,14 +39,7 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
 
 
 def mistakes(images: object, true: Sequence[int], found: Sequence[int], confidence: Sequence[float]) -> Picture | None:
-    """Return the wrongly classified images of highest confidence, the surest first; None if there is none.
-
-    Args:
-        images: as for `picture`.
-        true: class of each image.
-        found: class that the model gave each image.
-        confidence: probability that it gave that class.
-    """
+    """Return the wrongly classified images of highest confidence, the surest first; None if there is none."""
     wrong = [i for i, sure in enumerate(confidence) if true[i] != found[i] and math.isfinite(sure)]
     surest = sorted(wrong, key=lambda i: -confidence[i])[:_MISTAKES]
     tensor = next(tensors_in(images), None)
@@ -65,12 +50,7 @@ def mistakes(images: object, true: Sequence[int], found: Sequence[int], confiden
 
 
 def confusion(true: Sequence[int], found: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Return how many images of each class (row) were given each class (column); empty for labels that count nothing.
-
-    Args:
-        true: class of each image, 0 to 99.
-        found: class that the model gave each image, likewise.
-    """
+    """Return how many images of each class (row) were given each class (column); empty for labels beyond 0 to 99."""
     classes = 1 + max([*true, *found], default=-1)
     if classes > _MOST_CLASSES or min([*true, *found], default=0) < 0:
         return ()
@@ -80,11 +60,7 @@ def confusion(true: Sequence[int], found: Sequence[int]) -> tuple[tuple[int, ...
 
 @torch.no_grad()
 def filter_picture(parameters: Iterable[Tensor]) -> Picture | None:
-    """Return the filters of the first layer that sees images: the first (N, 3 or 1, H, W) weight; zero is mid-grey.
-
-    Args:
-        parameters: of a model, in its order.
-    """
+    """Return the filters of the first layer that sees images, the first (N, 3 or 1, H, W) weight; zero is mid-grey."""
     weights = (p for p in parameters if p.ndim == 4 and p.shape[1] in (1, 3) and p.is_floating_point())
     first = next(weights, None)
     if first is None or not 0 < max(first.shape[2:]) <= PICTURE_SIDE or first.numel() == 0:
@@ -96,17 +72,14 @@ def filter_picture(parameters: Iterable[Tensor]) -> Picture | None:
 
 
 def activation_pictures(maps: Mapping[str, Tensor]) -> dict[str, Picture]:
-    """Return activation maps as grey pictures, each from its smallest to its largest number.
-
-    Args:
-        maps: name to float64 of shape (channels, height, width); "input" is one image, the others one a channel.
-    """
+    """Return `ActivationMaps.maps` as grey pictures, each from its smallest to its largest number."""
     pictures = {}
     for name, maps_CHW in maps.items():
+        images_NCHW, levels = (maps_CHW[None], 256) if name == "input" else (maps_CHW[:, None], _LEVELS)
         low, high = map(float, maps_CHW.aminmax())
-        image = name == "input"
-        pictures[name] = _scaled(maps_CHW[None] if image else maps_CHW[:, None], low, high, 256 if image else _LEVELS)
-    return {f"activation/{name}": kept for name, kept in pictures.items() if kept}
+        if kept := _scaled(images_NCHW, low, high, levels):
+            pictures[f"activation/{name}"] = kept
+    return pictures
 
 
 def _scaled(images_NCHW: Tensor, low: float, high: float, levels: int) -> Picture | None:
@@ -124,9 +97,8 @@ def class_labels(labels: object) -> list[int]:
     """Return a batch's labels if they are one integer an image, an empty list otherwise."""
     if isinstance(labels, list | tuple) and all(isinstance(label, int) for label in labels):
         return [int(label) for label in labels]
-    tensor = next(tensors_in(labels), None)
-    whole = tensor is not None and tensor.ndim == 1 and not tensor.is_floating_point()
-    return tensor.tolist() if tensor is not None and whole else []
+    tensor = next(tensors_in(labels), torch.tensor(0))
+    return tensor.tolist() if tensor.ndim == 1 and not tensor.is_floating_point() else []
 
 
 def _pixels(images: Tensor | None) -> Tensor | None:
@@ -140,15 +112,6 @@ def _pixels(images: Tensor | None) -> Tensor | None:
     low, high = first.aminmax()
     stretched_NCHW = ((first - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
     return stretched_NCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-
-
-_LAYERS = 6
-"""Convolutions whose maps are kept, spread evenly over the model, the first and the last among them."""
-
-_CHANNELS = 6
-
-_SIDE = 32
-"""Largest height and width in pixels; larger maps are averaged down."""
 
 
 class ActivationMaps:
@@ -168,8 +131,9 @@ class ActivationMaps:
         self.release()
         self.maps = {}
         found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-        for name, module in _spread(found):
-            self._follow(name, module)
+        last = len(found) - 1
+        for i in range(min(len(found), _LAYERS)):
+            self._follow(*found[i if last < _LAYERS else i * last // (_LAYERS - 1)])
 
     def release(self) -> None:
         """Remove the hooks from convolutions that no image has passed through."""
@@ -186,13 +150,6 @@ class ActivationMaps:
 
         remove = on_output(convolution, take)
         self._removers.append(remove)
-
-
-def _spread(convolutions: Sequence[Any]) -> Sequence[Any]:
-    last = len(convolutions) - 1
-    if last < _LAYERS:
-        return convolutions
-    return [convolutions[i * last // (_LAYERS - 1)] for i in range(_LAYERS)]
 
 
 def _first_image(images: Tensor) -> Tensor:

@@ -8,10 +8,9 @@ from torch import Tensor
 
 @torch.no_grad()
 def norms(tensors: Iterable[Tensor]) -> list[float]:
-    """Return the Euclidean norm of each tensor; from an accelerator with one transfer.
+    """Return the Euclidean norm of each tensor, of any shape and dtype, all on one device.
 
-    Args:
-        tensors: any shapes and dtypes, on one device; sums run in float64 (float32 on MPS, which has no other).
+    From an accelerator they come with one transfer. Sums run in float64 (float32 on MPS, which has no other).
     """
     tensors = list(tensors)
     if not tensors:

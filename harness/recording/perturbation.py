@@ -30,27 +30,18 @@ class Planted(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Perturbation:
-    """How a rerun departs from the training as written; the default departs in nothing.
+    """How a rerun departs from the training as written; the default departs in nothing."""
 
-    Args:
-        seed_shift: added to the seed.
-        threads: threads that torch computes on.
-        onednn: whether torch may use oneDNN's kernels.
-        other_layout: whether 4-D weights change their memory format (contiguous to channels last, and back).
-        jitter: seed of a random change of every weight by one unit in the last place; 0 for none.
-        plant: called as each recorder begins, with the stack that takes what ends the effect; None plants nothing.
-    """
-
-    seed_shift: int = 0
-    threads: int = 1
-    onednn: bool = True
-    other_layout: bool = False
-    jitter: int = 0
+    seed_shift: int = 0  # added to the seed
+    threads: int = 1  # that torch computes on
+    onednn: bool = True  # whether torch may use its kernels
+    other_layout: bool = False  # whether 4-D weights change from contiguous to channels last, and back
+    jitter: int = 0  # seed of a random change of every weight by one unit in the last place; 0 for none
     plant: Callable[[contextlib.ExitStack], Planted] | None = None
+    """Called as each recorder begins, with the stack that takes what ends the effect; None plants nothing."""
 
 
-_in_force = [Perturbation()]
-"""A plain list, not a context variable: loops may train in threads of their own."""
+_in_force = [Perturbation()]  # a plain list, not a context variable: loops may train in threads of their own
 
 
 def current() -> Perturbation:
@@ -70,22 +61,14 @@ def perturbed(perturbation: Perturbation) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Rerun:
-    """What is different when a training is run again.
+    """What is different when a training is run again."""
 
-    Args:
-        text: that, in words.
-        perturbation: what the recorder changes.
-        environment: variables that choose other kernels; they are read when torch is imported, so such a rerun needs a
-            process of its own.
-        states: to put back into the training.
-        fault: name of the standard fault that is planted (`faults.FAULTS`); empty for none.
-    """
-
-    text: str
-    perturbation: Perturbation = field(default_factory=Perturbation)
+    text: str  # that, in words
+    perturbation: Perturbation = Perturbation()  # what the recorder changes
     environment: Mapping[str, str] = field(default_factory=dict)
-    states: "States | None" = None
-    fault: str = ""
+    """Variables that choose other kernels; torch reads them when imported, so the rerun needs a process of its own."""
+    states: "States | None" = None  # to put back into the training
+    fault: str = ""  # name of the standard fault that is planted (`faults.FAULTS`); empty for none
 
 
 class Reran(NamedTuple):

@@ -1,5 +1,6 @@
 """Name the module that mixes precisions, or that computes in lower precision than the run is in."""
 
+import contextlib
 import re
 import sys
 import traceback
@@ -16,11 +17,8 @@ from harness.errors import PrecisionError
 from harness.recipe import Precision
 
 
-_DTYPES = {"float": "float32", "double": "float64", "half": "float16"}
-"""What torch's messages call dtypes."""
-
+_DTYPES = {"float": "float32", "double": "float64", "half": "float16"}  # as torch's messages call them
 _WORDS = re.compile(r"\b(bfloat16|float16|float32|float64|float|double|half)\b", re.IGNORECASE)
-
 _TORCH = str(Path(torch.__file__).parent)
 
 
@@ -37,32 +35,19 @@ def refuse_low_precision(model: nn.Module, names: Mapping[int, str]) -> Callable
 
     Conversions inside a module (`x.float()` and back) are seen, too: they make a float64 run as noisy as a float32
     one, and leave no other trace. What torch.compile compiles is not looked into.
-
-    Args:
-        model: a model in float64.
-        names: of its modules, as of `module_names`.
     """
     guard = _Float64Guard(names)
-    hooks = []
+    undo = contextlib.ExitStack()
     for module in model.modules():
         if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-            hooks.append(module.register_forward_pre_hook(guard.begin))
-            hooks.append(module.register_forward_hook(guard.end, always_call=True))
-
-    def remove() -> None:
-        guard.leave()
-        for hook in hooks:
-            hook.remove()
-
-    return remove
+            undo.callback(module.register_forward_pre_hook(guard.begin).remove)
+            undo.callback(module.register_forward_hook(guard.end, always_call=True).remove)
+    undo.callback(guard.leave)
+    return undo.close
 
 
 def refuse_low_loss(values: Mapping[str, object]) -> None:
-    """Refuse a loss with gradients in less than float64: binary cross-entropy, say, takes on the dtype of its targets.
-
-    Raises:
-        PrecisionError: there is one among the logged values.
-    """
+    """Refuse a loss with gradients below float64: binary cross-entropy, say, takes on the dtype of its targets."""
     for name, value in values.items():
         if found := _low(value):
             raise PrecisionError.low(module=name, found=found, place="Recorder.log")
@@ -71,10 +56,7 @@ def refuse_low_loss(values: Mapping[str, object]) -> None:
 def named_mixture(error: object, names: Mapping[int, str], precision: Precision) -> PrecisionError | None:
     """Return what to say of an exception by which torch refuses to mix dtypes; None for any other exception.
 
-    Args:
-        error: what ended the loop. torch has no class for it: its message names two floating dtypes.
-        names: of the modules that are watched, as of `module_names`.
-        precision: of the run.
+    Torch has no class for it: its message names two floating dtypes.
     """
     if not isinstance(error, RuntimeError | ValueError):
         return None
@@ -83,8 +65,7 @@ def named_mixture(error: object, names: Mapping[int, str], precision: Precision)
     found = sorted({_DTYPES.get(word, word) for word in words})
     if len(found) < 2:
         return None
-    calls = list(traceback.walk_tb(error.__traceback__))[::-1]
-    facts = _facts(calls, names, "the training loop")
+    facts = _facts([*traceback.walk_tb(error.__traceback__)][::-1], names, "the training loop")
     return PrecisionError.mixed(found=" and ".join(found), precision=precision, **facts)
 
 
@@ -103,8 +84,8 @@ class _Float64Guard(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         for value in result if isinstance(result, tuple | list) else (result,):
             if found := _low(value):
-                calls = list(traceback.walk_stack(sys._getframe(1)))
-                raise PrecisionError.low(found=found, **_facts(calls, self._names, "the model"))
+                facts = _facts([*traceback.walk_stack(sys._getframe(1))], self._names, "the model")
+                raise PrecisionError.low(found=found, **facts)
         return result
 
     def begin(self, module: nn.Module, *_: object) -> None:
@@ -133,13 +114,7 @@ def _low(value: object) -> str | None:
 
 
 def _facts(calls: Sequence[tuple[FrameType, int]], names: Mapping[int, str], otherwise: str) -> dict[str, str]:
-    """Return the module that runs, and the line that is at work outside torch and this file.
-
-    Args:
-        calls: frames and line numbers, the innermost first.
-        names: of the modules that are watched.
-        otherwise: what to call it if no module runs.
-    """
+    """Return the module that runs, and the line that is at work outside torch and this file; innermost calls first."""
     modules = (frame.f_locals.get("self") for frame, _ in calls)
     module = next((module for module in modules if isinstance(module, nn.Module)), None)
     name = otherwise if module is None else names.get(id(module), type(module).__name__)

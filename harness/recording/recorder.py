@@ -1,4 +1,4 @@
-"""Turn tensors into the few numbers that a record keeps: norms, fingerprints, histograms."""
+"""The recorder: what a training loop tells it becomes a record."""
 
 import contextlib
 import time
@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from harness.errors import RecorderError
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
-from harness.record.pictures import Picture
 from harness.record.record import Record
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
@@ -25,11 +24,7 @@ from harness.recording.steps import Recording
 
 
 def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | int], ...]:
-    """Return a logged value as (stream, number) pairs: one for a scalar, `name[i]` each for a list.
-
-    Raises:
-        RecorderError: it is neither a number nor a list of numbers.
-    """
+    """Return a logged value as (stream, number) pairs: one for a scalar, `name[i]` each for a list."""
     if isinstance(value, Tensor) or hasattr(value, "__array__"):
         value = torch.as_tensor(value).detach().tolist()
     if isinstance(value, list | tuple):
@@ -54,7 +49,7 @@ class Recorder:
     Inside the block everything random is seeded, torch computes on one thread with deterministic kernels, and
     float64 is the default dtype (unless another precision is asked for); every global is restored at its end.
 
-    One thing it changes: float64 gradients lose what is rounding noise in them (`measure.drop_noise`) before the
+    One thing it changes: float64 gradients lose what is rounding noise in them (`rounding_noise.drop_noise`) before the
     optimizer sees it.
 
     A step begins with `batch` (in loops that never call it, with a training forward pass) once an optimizer has
@@ -72,40 +67,33 @@ class Recorder:
     """
 
     def __init__(
-        self,
-        *,
-        precision: Precision = "float64",
-        seed: int = 0,
-        name: str = "training",
-        states: States | None = None,
+        self, *, precision: Precision = "float64", seed: int = 0, name: str = "training", states: States | None = None
     ) -> None:
         check_fields("Recorder", precision=precision, seed=seed, name=name)
-        self.precision = precision
+        self.precision, self.name, self.states = precision, name, states
         self.seed = seed + current().seed_shift
-        self.name = name
-        self.states = states
-        self._stack: contextlib.ExitStack | None = None
+        self._state: Recording | None = None
         self._record: Record | None = None
 
     def __enter__(self) -> Self:
-        self._stack = contextlib.ExitStack()
+        stack = contextlib.ExitStack()
         plant = current().plant
-        self._planted = plant(self._stack) if plant else None
-        self._stack.enter_context(deterministic(self.precision, self.seed))
-        self._state = Recording(self.precision, self._stack, self.states)
+        self._planted = plant(stack) if plant else None
+        stack.enter_context(deterministic(self.precision, self.seed))
+        self._state = Recording(self.precision, stack, self.states)
         self._record = None
         self._started = time.perf_counter()
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        stack, self._stack = self._stack, None
-        assert stack is not None, "unreachable because __enter__ set it"
-        with stack:
+        state, self._state = self._state, None
+        assert state is not None, "unreachable because __enter__ set it"
+        with state.stack:
             if kind is None:
-                self._record = self._finish()
+                self._record = self._finish(state)
                 if self._planted:
                     self._planted.end(self._record)
-            elif mixture := named_mixture(error, self._state.module_names(), self.precision):
+            elif mixture := named_mixture(error, state.module_names(), self.precision):
                 raise mixture
 
     @property
@@ -208,27 +196,25 @@ class Recorder:
             raise RecorderError.not_a_batch(found="a list of another length than the images", method="keep_predictions")
         state.confusion = confusion(true, found)
         kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
-        for name, taken in kept.items():
+        for name in kept:
             state.pictures.pop(name, None)
-            if taken:
-                state.pictures[name] = taken
+        state.pictures |= {name: taken for name, taken in kept.items() if taken}
 
     def at_end(self, undo: Callable[[], None]) -> None:
         """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
-        if self._stack is None:
-            raise RecorderError.not_recording(method="at_end")
-        self._stack.callback(undo)
+        self._recording("at_end").stack.callback(undo)
 
     def _recording(self, method: str) -> Recording:
-        if self._stack is None:
+        if self._state is None:
             raise RecorderError.not_recording(method=method)
         return self._state
 
-    def _finish(self) -> Record:
-        state = self._state
+    def _finish(self, state: Recording) -> Record:
         state.finish()
         parameters = (parameter for watched in state.watched for parameter in watched.parameters().values())
         device = next((parameter.device.type for parameter in parameters), "cpu")
+        pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
+        filters = next(filter(None, pictures), None)
         return Record(
             name=self.name,
             precision=self.precision,
@@ -239,7 +225,9 @@ class Recorder:
             environment=describe(device),
             structure=state.structure,
             streams=state.tape.streams(),
-            pictures=state.pictures | activation_pictures(state.activations.maps) | _filters(state),
+            pictures=state.pictures
+            | activation_pictures(state.activations.maps)
+            | ({"filters": filters} if filters else {}),
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
@@ -250,9 +238,3 @@ def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -
     prefix = "evaluation/" if stage == "evaluation" else ""
     pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
     state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
-
-
-def _filters(state: Recording) -> dict[str, Picture]:
-    pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
-    first = next(filter(None, pictures), None)
-    return {"filters": first} if first else {}

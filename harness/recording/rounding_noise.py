@@ -16,11 +16,8 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
 
     The gradient of a bias in front of BatchNorm, or of attention's keys, is zero but for rounding. Adam divides by its
     size and makes a step of it, another one on every machine. Measured behind BatchNorm: up to 3e-14 of the largest
-    gradient's norm. Entries below 1e-12 of it count as noise.
-
-    Args:
-        gradients: float64, any shapes; sparse and complex ones are left alone.
-        largest: the largest norm among the gradients of the whole model.
+    norm among the gradients of the whole model. Entries below 1e-12 of it count as noise; sparse and complex gradients
+    are left alone.
     """
     if math.isfinite(largest):
         for gradient in gradients:

@@ -16,8 +16,8 @@ from harness.record.matching import matched
 STATES_BYTES = 2_000_000
 """Most bytes that a training's states may take, so that they can be committed."""
 
+# a tensor counts as no smaller than this share of the largest of its kind: a fresh bias is zero but for rounding
 _LEAST_SHARE = 1e-3
-"""A tensor counts as no smaller than this share of the largest of its kind: a fresh bias is zero but for rounding."""
 
 Arrays = Mapping[str, Tensor]
 """A state: stream name of each weight, buffer and optimizer tensor (`weight/conv.weight`) to its value."""
@@ -50,14 +50,12 @@ class States:
         """Keep copies of tensors as the state that a step begins with, and thin out what grows too large."""
         if step % self._every or not self.collects:
             return
-        self._kept[step] = {name: _copy(tensor) for name, tensor in _storable(tensors).items()}
-        while self._kept and self._bytes() > STATES_BYTES:
+        plain = torch.contiguous_format
+        self._kept[step] = {name: t.cpu().clone(memory_format=plain) for name, t in _storable(tensors).items()}
+        while sum(tensor.nbytes for state in self._kept.values() for tensor in state.values()) > STATES_BYTES:
             self._every *= 2
             self._kept = {} if len(self._kept) == 1 else {n: s for n, s in self._kept.items() if n % self._every == 0}
             self.collects = bool(self._kept)  # one state alone is too large: keep none at all
-
-    def _bytes(self) -> int:
-        return sum(tensor.nbytes for state in self._kept.values() for tensor in state.values())
 
     @torch.no_grad()
     def put_back(self, step: int, tensors: Arrays, jitter: int = 0, *, reach: float = math.inf) -> dict[str, float]:
@@ -65,13 +63,8 @@ class States:
 
         Renamed tensors are matched by shape and order. A distance is the norm of the difference over the norm of the
         kept value; a tensor that the training lacks, or has in another shape, or whose kind was all zero, is at a
-        distance of 1.
-
-        Args:
-            step: that is about to begin.
-            tensors: the training's own.
-            jitter: seed of a random change of the values by one unit in the last place; 0 for none.
-            reach: tensors that are farther away than this stay where they are.
+        distance of 1. Tensors that are farther away than `reach` stay where they are. `jitter` is the seed of a random
+        change of the values by one unit in the last place; 0 for none.
         """
         kept, tensors = self._kept.get(step, {}), _storable(tensors)
         names = matched(_shapes(kept), _shapes(tensors))
@@ -119,10 +112,6 @@ def _storable(tensors: Arrays) -> dict[str, Tensor]:
     """Return views of dense tensors as real numbers, past autograd's bookkeeping: a graph may hold them."""
     dense = {name: tensor.data for name, tensor in tensors.items() if tensor.layout is torch.strided}
     return {name: torch.view_as_real(t) if t.is_complex() else t for name, t in dense.items()}
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    return tensor.cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _shapes(tensors: Arrays) -> dict[str, list[int]]:

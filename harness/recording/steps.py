@@ -23,33 +23,24 @@ from harness.recording.streams import Tape
 from harness.recording.watched import Watched
 
 
+# distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
+# 4e-3 in bfloat16
 _ELSEWHERE = 1e-2
-"""Distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
-4e-3 in bfloat16."""
 
 
 class Recording:
-    """Follows models and optimizers from step to step.
-
-    Args:
-        precision: what weights must be in.
-        stack: takes what removes the hooks.
-        states: states to fill, or to put back into the training.
-    """
+    """Follows models and optimizers from step to step; a stack takes what removes the hooks."""
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
-        self.tape = Tape()
+        self.tape, self.activations, self.distributions = Tape(), ActivationMaps(), Distributions()
         self.watched: list[Watched] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
-        self.activations = ActivationMaps()
-        self.distributions = Distributions()
         self.evaluating = False
-        self._precision = precision
-        self._stack = stack
+        self.stack = stack
         stack.callback(self.activations.release)
-        self._states = states
+        self._precision, self._states = precision, states
         self._met = -1
         self._left: Set[str] = set()
         self._looked = (-1, 0)
@@ -64,17 +55,16 @@ class Recording:
             raise RecorderError.watched_twice()
         if watched is None:
             watched = self._add(model, optimizer, name)
-            self._stack.callback(on_forward(model, self._on_forward))
+            self.stack.callback(on_forward(model, self._on_forward))
             if self._precision == "float64":
                 self._first_step.callback(refuse_low_precision(model, module_names(model, watched.prefix)))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
-            self._stack.callback(self._follow(watched, optimizer))
+            self.stack.callback(self._follow(watched, optimizer))
 
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
-        self._has_batches = True
-        self.evaluating = False
+        self._has_batches, self.evaluating = True, False
         self._begin_step()
 
     def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
@@ -89,13 +79,7 @@ class Recording:
         return {key: name for each in names for key, name in each.items()}
 
     def finish(self) -> None:
-        """Record what the last step left behind, and check that there is something to compare.
-
-        Raises:
-            RecorderError: no model was watched.
-            RecorderError: no watched optimizer took a step.
-            RecorderError: nothing was logged.
-        """
+        """Record what the last step left behind, and check that there is something to compare."""
         self._settle()
         self._open()
         if self._states is not None:
@@ -112,13 +96,16 @@ class Recording:
 
     def trained(self) -> Iterator[Watched]:
         """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
-        yield from (each for each in self.watched if each.optimizers and each.opened and not each.replaced)
+        yield from (watched for watched in self._present() if watched.optimizers and watched.opened)
+
+    def _present(self) -> list[Watched]:
+        return [watched for watched in self.watched if not watched.replaced]
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
         if current().other_layout:
             swap_layout(model)
         watched = Watched(model, f"{name}." if name else "", self._precision)
-        present = [other for other in self.watched if not other.replaced]
+        present = self._present()
         if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
             self._settle()  # what the step left behind is the former model's
             watched.take_over(former)
@@ -140,7 +127,7 @@ class Recording:
             self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
-            watched.end_step(optimizer)
+            watched.stepping.discard(id(optimizer))
             self._optimizer_steps += 1
             self._midway = False
             self._first_step.close()
@@ -171,8 +158,7 @@ class Recording:
         if self._optimizer_steps:
             self._settle()
             self._step += 1
-            self._optimizer_steps = 0
-            self._settled = False
+            self._optimizer_steps, self._settled = 0, False
             for watched in self.watched:
                 watched.forget_gradients()
         self._open()
@@ -194,7 +180,7 @@ class Recording:
 
         What was initialised otherwise stays so until the second state: only the losses tell whether it matters.
         """
-        present = [watched for watched in self.watched if watched.opened and not watched.replaced]
+        present = [watched for watched in self._present() if watched.opened]
         tensors = {name: tensor for watched in present for name, tensor in watched.state().items()}
         if states.collects:
             states.keep(self._step, tensors)
@@ -206,31 +192,26 @@ class Recording:
     def _put_back(self, states: States, tensors: Mapping[str, Tensor]) -> None:
         first = not self._step
         distances = states.put_back(self._step, tensors, current().jitter, reach=_ELSEWHERE if first else math.inf)
-        self._record_distances(distances, set(distances) if first else self._left)
+        for name, distance in distances.items():
+            if first or name in self._left:  # what was left where it started is still at its initial distance
+                key = StreamKey(name)
+                start = StreamKey.of("init", key.tensor, key.entry, distance=True)
+                self.tape.add("init", [start], max(0, self._step - 1), [distance])
+            else:
+                self.tape.add("state", [f"distance/{name}"], self._step - 1, [distance])
         self._left = {name for name, distance in distances.items() if first and distance > _ELSEWHERE}
-
-    def _record_distances(self, distances: Mapping[str, float], initial: Set[str]) -> None:
-        """Record distances from a state: what was left where it started is still at its initial distance."""
-        starts = {_start_of(StreamKey(name)): distance for name, distance in distances.items() if name in initial}
-        ends = {f"distance/{name}": distance for name, distance in distances.items() if name not in initial}
-        self.tape.add("init", list(starts), max(0, self._step - 1), list(starts.values()))
-        self.tape.add("state", list(ends), self._step - 1, list(ends.values()))
 
     def _settle(self) -> None:
         """Record what the step left behind, once, as soon as something else begins."""
         if self._optimizer_steps and not self._settled:
             self._settled = True
             self.tape.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
-            for watched in self.watched:
-                if watched.started and not watched.replaced:
-                    watched.record_state(self.tape, self._step)
-
-
-def _start_of(key: StreamKey) -> StreamKey:
-    return StreamKey.of("init", key.tensor, key.entry, distance=True)
+            for watched in self._present():
+                watched.record_state(self.tape, self._step)
 
 
 def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:
     """Tell whether a model takes the place of a former one: the same tensors, and the same name or none to tell by."""
     same_place = former.prefix == watched.prefix if name else optimizer is not None and bool(former.optimizers)
-    return same_place and watched.tensor_names() == former.tensor_names()
+    tensors, its_tensors = ([name for name, _ in each.model.named_parameters()] for each in (watched, former))
+    return same_place and tensors == its_tensors

@@ -15,54 +15,31 @@ from harness.recording.rounding_noise import drop_noise
 from harness.recording.streams import Tape
 
 
-_DTYPES: dict[Precision, torch.dtype | None] = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": None,  # weights may be float32 under autocast, or bfloat16
-}
-
-
 class Watched:
-    """A model, its optimizers, and a copy of its weights at the end of the last step.
-
-    Args:
-        model: the model.
-        prefix: what its tensors' names start with; empty for the first model.
-        precision: what its weights must be in.
-
-    Raises:
-        PrecisionError: a weight is in another precision; names the tensor.
-    """
+    """A model, the prefix of its tensors' names, its optimizers, and a copy of its weights as the last step ended."""
 
     def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
-        self.model = model
-        self.prefix = prefix
-        self._precision = precision
+        self.model, self.prefix, self._precision = model, prefix, precision
         self.optimizers: list[Optimizer] = []
-        self.replaced = False
-        self.opened = False
+        self.replaced = self.opened = False
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
         self._gradients: dict[str, tuple[Tensor, int]] = {}
-        self._stepping: set[int] = set()
+        self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
         self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._check_precision()
 
     def _check_precision(self) -> None:
-        dtype, precision = _DTYPES[self._precision], self._precision
+        if self._precision == "bfloat16":  # weights may be float32 under autocast, or bfloat16
+            return
         for name, parameter in self.parameters().items():
-            known = not is_lazy(parameter) and parameter.is_floating_point()
-            if dtype and known and parameter.dtype != dtype:
-                found = str(parameter.dtype).removeprefix("torch.")
-                raise PrecisionError.dtype(tensor=name, found=found, precision=precision)
+            found = str(parameter.dtype).removeprefix("torch.")
+            if found != self._precision and not is_lazy(parameter) and parameter.is_floating_point():
+                raise PrecisionError.dtype(tensor=name, found=found, precision=self._precision)
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
-        """Take an optimizer of this model.
-
-        Raises:
-            RecorderError: it holds none of the model's parameters.
-        """
+        """Take an optimizer of this model, one that holds some of its parameters."""
         own = {id(parameter) for parameter in self.model.parameters()}
         if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
             raise RecorderError.foreign_optimizer()
@@ -76,16 +53,11 @@ class Watched:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
         return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
 
-    def tensor_names(self) -> list[str]:
-        """Return the names of the parameters without the prefix."""
-        return [name for name, _ in self.model.named_parameters()]
-
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
         self._known = self.parameters()
         groups = self._groups(self.optimizers)
         labels = {name: label for label, group in groups for name in self._names(group["params"])}
-        tensors = {**self.parameters(), **self.buffers()}
         return {
             name: {
                 "shape": list(tensor.shape),
@@ -93,7 +65,7 @@ class Watched:
                 "requires_grad": tensor.requires_grad,
                 "group": labels.get(name),
             }
-            for name, tensor in tensors.items()
+            for name, tensor in (self.parameters() | self.buffers()).items()
         }
 
     @property
@@ -101,21 +73,15 @@ class Watched:
         """Whether a tensor has no shape yet, before the first forward pass of a lazy module."""
         return any(map(is_lazy, [*self.model.parameters(), *self.model.buffers()]))
 
-    @property
-    def started(self) -> bool:
-        """Whether there are earlier weights to hold the present ones against."""
-        return bool(self._previous)
-
     def take_over(self, former: "Watched") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""
-        self.prefix = former.prefix
         former.replaced = True
-        self._previous = former._previous
+        self.prefix, self._previous = former.prefix, former._previous
 
     @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, tape: Tape, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
-        tensors = {**self.parameters(), **self.buffers()}
+        tensors = self.parameters() | self.buffers()
         tape.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
         if not self._previous:
             self.restart()
@@ -129,10 +95,13 @@ class Watched:
         names = self._names(p for group in optimizer.param_groups for p in group["params"])
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
-            drop_noise(gradients.values(), self._largest_gradient(step))
+            largest = self._largest[1] if self._largest[0] == step else 0.0  # of the whole model, for any optimizer
+            present = norms(p.grad for p in self._known.values() if p.grad is not None)
+            self._largest = (step, max([largest, *present]))
+            drop_noise(gradients.values(), self._largest[1])
         self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
-        if id(optimizer) not in self._stepping:
-            self._stepping.add(id(optimizer))
+        if id(optimizer) not in self.stepping:
+            self.stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
             self._add_once(tape, "backward", streams, step, norms(gradients.values()))
 
@@ -143,17 +112,6 @@ class Watched:
     def forget_gradients(self) -> None:
         """Free the gradients of the step that is over: they are the largest thing that is held on to."""
         self._gradients.clear()
-
-    def _largest_gradient(self, step: int) -> float:
-        """Return the largest gradient norm of the whole model in a step, whichever optimizer it is for."""
-        values = norms(p.grad for p in self._known.values() if p.grad is not None)
-        known = self._largest[1] if self._largest[0] == step else 0.0
-        self._largest = (step, max([known, *values]))
-        return self._largest[1]
-
-    def end_step(self, optimizer: Optimizer) -> None:
-        """Note that an optimizer's step is done."""
-        self._stepping.discard(id(optimizer))
 
     def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
@@ -172,6 +130,8 @@ class Watched:
     @torch.no_grad()
     def record_state(self, tape: Tape, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""
+        if not self._previous:  # it has not begun
+            return
         state = self.state()
         updates = self._updates() if self.optimizers else []  # an average has no updates of its own
         values = norms([*updates, *state.values()])

@@ -8,22 +8,14 @@ from torch.nn import functional
 
 
 MEAN = (0.4914, 0.4822, 0.4465)
-
 STD = (0.2470, 0.2435, 0.2616)
 
 
 def crop_and_flip(images_NHWC: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
     """Crop each image at random from itself framed in zeros, and mirror every second one, on average.
 
-    The draws, in order: N rows, N columns, N flips, all integers, which are the same on every machine.
-
-    Args:
-        images_NHWC: uint8, on the CPU.
-        generator: CPU generator.
-        padding: Width of the frame in pixels.
-
-    Returns:
-        New images of the same shape, uint8.
+    Images are uint8 and stay so, on the CPU; padding is the width of the frame in pixels. The draws, in order: N rows,
+    N columns, N flips, all integers, which are the same on every machine.
     """
     count, height, width, channels = images_NHWC.shape
     top_N11, left_N11 = torch.randint(2 * padding + 1, (2, count, 1, 1), generator=generator)
@@ -47,10 +39,7 @@ def normalise(images_NHWC: Tensor, dtype: torch.dtype, device: torch.device | st
     section 7.1.4; MEAN from
     https://richarddecal.com/data-science/use-these-normalization-values-for-torchvision-datasets.
 
-    Args:
-        images_NHWC: uint8, red, green, blue, 0 to 255.
-        dtype: Floating dtype of the result.
-        device: Where the result lies; the bytes are moved there first, as they are the smallest form.
+    Images are uint8, red, green, blue, 0 to 255; their bytes are moved to the device first, as the smallest form.
     """
     # Divisors are tensors: by a number, CUDA multiplies with the reciprocal, which differs in the last bit.
     constants = torch.tensor([(255.0,) * 3, MEAN, STD], dtype=dtype, device=device)
@@ -63,14 +52,7 @@ def normalise(images_NHWC: Tensor, dtype: torch.dtype, device: torch.device | st
 def batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Return the batches of one epoch in random order, each as the indices of its images.
 
-    The order is drawn at the call, not when the first batch is asked for.
-
-    Args:
-        count: Images in the set; every index from 0 to count - 1 comes exactly once.
-        batch_size: Images in a batch; the last one may be smaller.
-        generator: CPU generator; one permutation is drawn from it.
-
-    Returns:
-        Tensors indices_N, int64, shape (batch_size,) or less.
+    The order is drawn at the call, not when the first batch is asked for: one permutation of 0 to count - 1. Each
+    batch is int64 of shape (batch_size,); the last one may be smaller.
     """
     return iter(torch.randperm(count, generator=generator).split(batch_size))

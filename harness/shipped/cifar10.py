@@ -22,19 +22,12 @@ from harness.shipped.dataset import Dataset
 
 
 DOWNLOAD = "download"
-
 SHA256 = "a8b051787b09ef8dd56909b72a6994f3bae31f72caeea26cab06284d5c7d0fa8"
-
 _BATCHES = 5  # official training batches
-
 _IMAGES = 1000  # in use, of each batch and of the test images
-
 _MOST_BYTES = 50_000 * 32 * 32 * 3 + 4096  # all training images, and the array's header
 
-_SHAPE = (32, 32, 3)  # height, width, channels
-
 Bytes = NDArray[np.uint8]
-
 Part = tuple[Bytes, Bytes]  # images and labels of one official batch
 
 
@@ -56,9 +49,8 @@ def load(path: str | Path) -> Dataset:
         return _load(_downloaded())
     with _blaming(path, "it cannot be looked up"):
         found = Path(path).expanduser().resolve()
-        exists = found.exists()
-    if not exists:
-        raise DataError.missing(path=found, looked_for="a folder or an .npz file")
+        if not found.exists():
+            raise DataError.missing(path=found, looked_for="a folder or an .npz file")
     return _load(found)
 
 
@@ -90,7 +82,7 @@ def _blaming(path: str | Path, failure: str) -> Iterator[None]:
         raise DataError.corrupt(path=path, reason=reason) from error
 
 
-# --- torchvision's folder
+# --- torchvision's folder; numpy 2.4.0 to 2.4.4 warns of the age of the official files (pytorch/vision#9340)
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +91,7 @@ def _downloaded() -> Path:
     from torchvision.datasets import CIFAR10
 
     folder = Path.home() / ".cache" / "harness"
-    with _blaming(folder, "the download failed"), _old_pickles():
+    with _blaming(folder, "the download failed"), warnings.catch_warnings(action="ignore"):
         # train=False, because torchvision fetches all files anyhow and then loads only the small split
         CIFAR10(folder, train=False, download=True)
     return folder
@@ -107,23 +99,17 @@ def _downloaded() -> Path:
 
 def _folder_parts(path: Path) -> list[Part]:
     from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
 
     folder = path if any(path.glob("data_batch_*")) else path / CIFAR10.base_folder
     entries = [*CIFAR10.train_list, *CIFAR10.test_list]
     for name, md5 in [*entries, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]:
-        _check_file(path, folder / name, md5)
+        file = folder / name
+        with _blaming(file, "it cannot be read"):  # torchvision would not name the file
+            if not file.exists():
+                raise DataError.missing(path=path, looked_for=file)
+            _require(check_integrity(file, md5), file, f"it is incomplete or changed, its MD5 is not {md5}")
     return [_batch(folder, entry) for entry in entries]
-
-
-def _check_file(path: Path, file: Path, md5: str) -> None:
-    """Torchvision would only say that something is "not found or corrupted"; this names the file."""
-    from torchvision.datasets.utils import check_integrity
-
-    with _blaming(file, "it cannot be read"):
-        if not file.exists():
-            raise DataError.missing(path=path, looked_for=file)
-        if not check_integrity(file, md5):
-            raise DataError.corrupt(path=file, reason=f"it is incomplete or changed, its MD5 is not {md5}")
 
 
 def _batch(folder: Path, entry: list[str]) -> Part:
@@ -131,17 +117,9 @@ def _batch(folder: Path, entry: list[str]) -> Part:
     from torchvision.datasets import CIFAR10
 
     lists = {"base_folder": folder.name, "train_list": [entry], "test_list": []}
-    with _blaming(folder / entry[0], "it cannot be read"), _old_pickles():
+    with _blaming(folder / entry[0], "it cannot be read"), warnings.catch_warnings(action="ignore"):
         batch = type("Batch", (CIFAR10,), lists)(folder.parent)
         return batch.data[:_IMAGES].copy(), np.array(batch.targets[:_IMAGES], dtype=np.uint8)
-
-
-@contextmanager
-def _old_pickles() -> Iterator[None]:
-    """Hide what numpy 2.4.0 to 2.4.4 has to say about the age of the official files (pytorch/vision#9340)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 # --- .npz
@@ -149,46 +127,39 @@ def _old_pickles() -> Iterator[None]:
 
 def _npz_parts(path: Path) -> list[Part]:
     with _blaming(path, "it cannot be read"):
-        if not zipfile.is_zipfile(path):
-            raise DataError.corrupt(path=path, reason="it is no .npz file, or only the beginning of one")
+        _require(zipfile.is_zipfile(path), path, "it is no .npz file, or only the beginning of one")
         with np.load(path, allow_pickle=False) as archive:
             return [*_split_parts(path, archive, "train", _BATCHES), *_split_parts(path, archive, "test", 1)]
 
 
 def _split_parts(path: Path, archive: Any, split: str, batches: int) -> list[Part]:
     """The images in use of each of a split's equal parts."""
-    images_NHWC = _array(path, archive, f"{split}_images", _SHAPE)
+    images_NHWC = _array(path, archive, f"{split}_images", (32, 32, 3))
     labels_N = _array(path, archive, f"{split}_labels", ())
-    if reason := _mismatch(images_NHWC, labels_N, split, batches):
-        raise DataError.corrupt(path=path, reason=reason)
-    size = len(images_NHWC) // batches
-    parts = [slice(first, first + _IMAGES) for first in range(0, batches * size, size)]
+    count, labels = len(images_NHWC), len(labels_N)
+    fits = count % batches == 0 and count >= batches * _IMAGES
+    _require(count == labels, path, f"it holds {count} {split}_images, but {labels} {split}_labels")
+    _require(fits, path, f"its {count} {split}_images are not {batches} x N, N at least {_IMAGES}")
+    largest = labels_N.max()
+    _require(largest < CLASSES, path, f"{split}_labels holds {largest}, and the classes are 0 to {CLASSES - 1}")
+    parts = [slice(first, first + _IMAGES) for first in range(0, count, count // batches)]
     return [(images_NHWC[part].copy(), labels_N[part].copy()) for part in parts]
 
 
 def _array(path: Path, archive: Any, key: str, shape: tuple[int, ...]) -> Bytes:
     """One array of the archive, uint8 and of shape (N, *shape)."""
-    if key not in archive:
-        raise DataError.corrupt(path=path, reason=f"it holds no {key}")
-    if any(member.file_size > _MOST_BYTES for member in archive.zip.infolist() if member.filename.startswith(key)):
-        raise DataError.corrupt(path=path, reason=f"{key} is larger than all of CIFAR-10")  # before it is unpacked
+    _require(key in archive, path, f"it holds no {key}")
+    sizes = [member.file_size for member in archive.zip.infolist() if member.filename.startswith(key)]
+    _require(max(sizes) <= _MOST_BYTES, path, f"{key} is larger than all of CIFAR-10")  # before it is unpacked
     with _blaming(path, f"{key} cannot be read"):
         array: Bytes = np.asarray(archive[key])  # a member that is no array comes as bytes
-    if array.dtype != np.uint8:
-        raise DataError.corrupt(path=path, reason=f"{key} is {array.dtype}, not uint8")
-    if array.ndim == 0 or array.shape[1:] != shape:
-        expected = ", ".join(["N", *map(str, shape)])
-        raise DataError.corrupt(path=path, reason=f"{key} has shape {array.shape}, not ({expected})")
+    _require(array.dtype == np.uint8, path, f"{key} is {array.dtype}, not uint8")
+    expected = ", ".join(["N", *map(str, shape)])
+    fits = array.ndim > 0 and array.shape[1:] == shape
+    _require(fits, path, f"{key} has shape {array.shape}, not ({expected})")
     return array
 
 
-def _mismatch(images_NHWC: Bytes, labels_N: Bytes, split: str, batches: int) -> str | None:
-    """Why this cannot be a split of CIFAR-10, if it cannot."""
-    count = len(images_NHWC)
-    if count != len(labels_N):
-        return f"it holds {count} {split}_images, but {len(labels_N)} {split}_labels"
-    if count % batches or count < batches * _IMAGES:
-        return f"its {count} {split}_images are not {batches} x N, N at least {_IMAGES}"
-    if (largest := labels_N.max()) >= CLASSES:
-        return f"{split}_labels holds {largest}, and the classes are 0 to {CLASSES - 1}"
-    return None
+def _require(holds: bool, path: Path, reason: str) -> None:
+    if not holds:
+        raise DataError.corrupt(path=path, reason=reason)

@@ -13,35 +13,28 @@ from harness.errors import DataError
 class Dataset:
     """Labelled images, split in training and test; two sets of equal images are equal in `sha256`, not `==`.
 
-    Args:
-        name: What the set is called in recipes and baselines.
-        train_images_NHWC: uint8, 0 to 255, contiguous, height and width in pixels, channels red, green, blue.
-        train_labels_N: int64, the class of each image.
-        test_images_NHWC: uint8, as `train_images_NHWC`.
-        test_labels_N: int64, as `train_labels_N`.
+    Images are uint8, 0 to 255, contiguous, height and width in pixels, channels red, green, blue; labels are int64, the
+    class of each image.
     """
 
-    name: str
+    name: str  # what the set is called in recipes and baselines
     train_images_NHWC: Tensor
     train_labels_N: Tensor
     test_images_NHWC: Tensor
     test_labels_N: Tensor
 
     def first(self, train: int, test: int) -> "Dataset":
-        """Return the first `train` training and the first `test` test images, as views of the same memory.
-
-        Raises:
-            DataError: A split has fewer images than asked for.
-        """
-        self._require("train", train, len(self.train_labels_N))
-        self._require("test", test, len(self.test_labels_N))
+        """Return the first `train` training and the first `test` test images, as views of the same memory."""
+        for split, asked, labels_N in (("train", train, self.train_labels_N), ("test", test, self.test_labels_N)):
+            if asked > len(labels_N):
+                raise DataError.too_few(split=split, asked=asked, available=len(labels_N), data=self.name)
         return Dataset(
-            self.name,
-            self.train_images_NHWC[:train],
-            self.train_labels_N[:train],
-            self.test_images_NHWC[:test],
-            self.test_labels_N[:test],
+            self.name, *(part[:train] for part in self._parts[:2]), *(part[:test] for part in self._parts[2:])
         )
+
+    @property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.train_images_NHWC, self.train_labels_N, self.test_images_NHWC, self.test_labels_N
 
     @property
     def sha256(self) -> str:
@@ -50,16 +43,7 @@ class Dataset:
         Labels are hashed as uint8, so that the digest is that of the files' bytes on every machine.
         """
         digest = hashlib.sha256()
-        for tensor in (
-            self.train_images_NHWC,
-            self.train_labels_N,
-            self.test_images_NHWC,
-            self.test_labels_N,
-        ):
+        for tensor in self._parts:
             digest.update(str(tuple(tensor.shape)).encode())
             digest.update(tensor.to(torch.uint8).contiguous().numpy().data)
         return digest.hexdigest()
-
-    def _require(self, split: str, asked: int, available: int) -> None:
-        if asked > available:
-            raise DataError.too_few(split=split, asked=asked, available=available, data=self.name)

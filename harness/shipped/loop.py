@@ -66,17 +66,16 @@ class _Run:
 
     def __init__(self, recipe: Recipe, dataset: Dataset, device: str, recorder: Recorder) -> None:
         self.recipe, self.dataset, self.device, self.recorder = recipe, dataset, device, recorder
-        wide = recipe.precision == "float64"
-        self.dtype = torch.float64 if wide else torch.float32
         # float32 convolutions run up to 40 % faster on images whose channels lie together; float64 ones do not
-        self.layout = torch.contiguous_format if wide else torch.channels_last
-        # a generator each, so that drawing more for one purpose does not shift another
-        self.order = torch.Generator().manual_seed(recorder.seed)
-        self.augmentation = torch.Generator().manual_seed(recorder.seed + 1)
-        self._build()
+        self.dtype, self.layout = torch.float32, torch.channels_last
+        if recipe.precision == "float64":
+            self.dtype, self.layout = torch.float64, torch.contiguous_format
+        self._build(recorder.seed)
 
-    def _build(self) -> None:
+    def _build(self, seed: int) -> None:
         recipe = self.recipe
+        # a generator each, so that drawing more for one purpose does not shift another
+        self.order, self.augmentation = (torch.Generator().manual_seed(seed + i) for i in range(2))
         self.model = build_model(recipe).to(self.device).to(memory_format=self.layout)
         self.optimizer = _optimizer(recipe, self.model)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: _rate(recipe, step))
@@ -125,8 +124,9 @@ class _Run:
         for part_NCHW, part_N in zip(images_NCHW.split(size), labels_N.split(size), strict=True):
             logits_NK = self._logits(self.model, part_NCHW, step)
             smoothing = self.recipe.label_smoothing
-            loss = functional.cross_entropy(logits_NK, part_N, label_smoothing=smoothing, reduction="sum")
-            loss = loss / len(labels_N)
+            loss = functional.cross_entropy(logits_NK, part_N, label_smoothing=smoothing, reduction="sum") / len(
+                labels_N
+            )
             loss.backward()
             total += loss.detach()
         return total
@@ -135,28 +135,22 @@ class _Run:
         return normalise(images_NHWC, self.dtype, self.device).contiguous(memory_format=self.layout)
 
     def _logits(self, model: nn.Module, images_NCHW: Tensor, step: int) -> Tensor:
-        low = self.recipe.precision == "bfloat16"
-        with torch.autocast(self.device, torch.bfloat16, enabled=low):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             output = model(images_NCHW)
         found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        expected = (len(images_NCHW), CLASSES)
-        if found != expected:
-            name = self.recipe.model_name
-            raise ModelError.output(step=step, found=found, expected=expected, model=name)
+        if found != (expected := (len(images_NCHW), CLASSES)):
+            raise ModelError.output(step=step, found=found, expected=expected, model=self.recipe.model_name)
         logits_NK: Tensor = output.to(self.dtype)
         return logits_NK
 
     def _evaluate(self, step: int) -> None:
+        images_NHWC, labels_N = self.dataset.test_images_NHWC, self.dataset.test_labels_N
         logits_NK = self._predict(self.model, step)
-        self.recorder.evaluation(**_scores(logits_NK, self.dataset.test_labels_N))
-        self.recorder.keep_predictions(
-            self.dataset.test_images_NHWC,
-            self.dataset.test_labels_N,
-            logits_NK.argmax(1),
-            confidence=logits_NK.softmax(1).amax(1),
-        )
+        self.recorder.evaluation(**_scores(logits_NK, labels_N))
+        confidence_N, predicted_N = logits_NK.softmax(1).amax(1), logits_NK.argmax(1)
+        self.recorder.keep_predictions(images_NHWC, labels_N, predicted_N, confidence=confidence_N)
         if self.average:
-            scores = _scores(self._predict(self.average, step), self.dataset.test_labels_N)
+            scores = _scores(self._predict(self.average, step), labels_N)
             self.recorder.evaluation(average_loss=scores["loss"], average_accuracy=scores["accuracy"])
 
     @torch.no_grad()
@@ -168,36 +162,30 @@ class _Run:
 
     def _resume(self) -> None:
         """Save everything, build everything anew, load it: what a user does after an interruption."""
-        saved = io.BytesIO()
+        saved, seed = io.BytesIO(), self.recorder.seed
         torch.save(self._state(), saved)
         # a resume that forgets to load weights or generators has others
-        seed = self.recorder.seed
         torch.manual_seed(seed + 2)
-        self.order = torch.Generator().manual_seed(seed + 2)
-        self.augmentation = torch.Generator().manual_seed(seed + 3)
-        self._build()
+        self._build(seed + 2)
         saved.seek(0)
         self._load(torch.load(saved, weights_only=True))
 
     def _state(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
-        if self.average:
-            parts["average"] = self.average
-        generators = {"random": torch.default_generator, "order": self.order, "augmentation": self.augmentation}
-        return {
-            **{name: part.state_dict() for name, part in parts.items()},
-            **{name: generator.get_state() for name, generator in generators.items()},
-        }
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return parts | {name: generator.get_state() for name, generator in self._generators().items()}
 
     def _load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        torch.set_rng_state(state["random"])
-        self.order.set_state(state["order"])
-        self.augmentation.set_state(state["augmentation"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        for name, generator in self._generators().items():
+            generator.set_state(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule, "average": self.average}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {"random": torch.default_generator, "order": self.order, "augmentation": self.augmentation}
 
 
 def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

@@ -11,11 +11,7 @@ from harness.recipe import CLASSES, Recipe
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask is drawn on the CPU, so that one seed gives one mask on every device.
-
-    Args:
-        probability: share of elements that become zero in training; the others are scaled by its complement.
-    """
+    """Dropout whose mask is drawn on the CPU, so that one seed gives one mask on every device."""
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -35,9 +31,6 @@ class CifarCNN(nn.Module):
 
     Three poolings by 2 leave 4x4 of a 32x32 image, so the classifier sees 4 * width * 4 * 4 features. The
     article's own listing gives it 256 and stops at the first batch; with width 64 this is its network, repaired.
-
-    Args:
-        width: channels of the first convolution; the next ones have 2 and 4 times as many.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -65,8 +58,8 @@ class _Block(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        x_NCHW = self.norm(self.conv(x_NCHW))
-        return x_NCHW
+        normed_NCHW: Tensor = self.norm(self.conv(x_NCHW))
+        return normed_NCHW
 
 
 class CifarResNet(nn.Module):
@@ -74,10 +67,6 @@ class CifarResNet(nn.Module):
 
     The form of He et al., "Deep Residual Learning for Image Recognition" (2016), section 4.2, cut down to a
     network that trains in seconds.
-
-    Args:
-        width: channels of the first block; later ones have 2 and 4 times as many.
-        dropout: probability of dropping a feature before the classifier.
     """
 
     def __init__(self, width: int = 16, dropout: float = 0.1) -> None:
@@ -94,8 +83,7 @@ class CifarResNet(nn.Module):
         x_NCHW = images_NCHW
         for block in (self.block1, self.block2, self.block3):
             x_NCHW = functional.relu(block(x_NCHW))
-        x_NCHW = functional.relu(x_NCHW + self.block4(x_NCHW))
-        features_NC = x_NCHW.mean((2, 3))
+        features_NC = functional.relu(x_NCHW + self.block4(x_NCHW)).mean((2, 3))
         logits_NK: Tensor = self.classifier(self.dropout(features_NC))
         return logits_NK
 
@@ -108,12 +96,7 @@ MODELS: dict[str, Callable[[Recipe], nn.Module]] = {
 
 
 def build_model(recipe: Recipe) -> nn.Module:
-    """Build a recipe's model, with weights drawn from the global generator in the default dtype.
-
-    Raises:
-        ArgumentError: no shipped model has that name.
-        ModelError: the recipe's function returned something that is no module.
-    """
+    """Build a recipe's model, with weights drawn from the global generator in the default dtype."""
     if isinstance(recipe.model, str):
         if recipe.model not in MODELS:
             raise ArgumentError.of("Recipe", "model", recipe.model, f"one of {', '.join(MODELS)}, or a function")
