@@ -34,7 +34,7 @@ def title(record: Record) -> str:
 
 
 def commit_text(about: Mapping[str, str]) -> str:
-    """Return the commit of a origin, and whether there were changes on top of it; empty if unknown."""
+    """Return the commit of an origin, and whether there were changes on top of it; empty if unknown."""
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
 
 
