@@ -1,6 +1,6 @@
 """Kill pytest while it writes baselines, and `harness accept`, at random moments: `python -m tests.kills`.
 
-After each kill every baseline has to be the old one or the new one, byte for byte but for its provenance, and the next
+After each kill every baseline has to be the old one or the new one, byte for byte but for its origin, and the next
 run has to name what was left over and to finish the work.
 """
 
@@ -131,7 +131,7 @@ class Project:
         return {path.name: path.read_bytes() for path in sorted(self.baselines.iterdir()) if path.name[0] != "."}
 
     def contents(self) -> Contents:
-        """Return what every baseline holds, without its provenance; of a broken one, why it cannot be read."""
+        """Return what every baseline holds, without its origin; of a broken one, why it cannot be read."""
         return {name: _plain(self.baselines / name, data) for name, data in self.files().items()}
 
 
@@ -140,7 +140,7 @@ def _plain(path: Path, data: bytes) -> bytes | str:
         if path.suffix == ".png":
             png.check(data)
             return png.plain(data)
-        return dataclasses.replace(load_baseline(path, ""), provenance={}).to_text()
+        return dataclasses.replace(load_baseline(path, ""), origin={}).to_text()
     except Exception as error:
         return f"broken: {error}"
 

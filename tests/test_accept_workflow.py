@@ -13,11 +13,10 @@ import pytest
 
 from harness.baselines.failed import Candidate, digest, offer
 from harness.baselines.store import save_baseline
-from harness.record.record import Record
-from harness.record.streams import Stream
+from harness.record import Baseline, Stream
 from tests.test_ci import ROOT, load, needs_bash
-from tests.test_provenance import git
-from tests.test_record import record_of
+from tests.test_origin import git
+from tests.test_record import baseline_of, record_of
 
 
 WORKFLOW = ROOT / ".github" / "workflows" / "accept.yml"
@@ -39,8 +38,8 @@ HARNESS = f"""#!/bin/sh
 PYTHONPATH="{ROOT}" exec "{sys.executable}" -c 'import sys; from harness.commands import main; sys.exit(main())' "$@"
 """
 
-BASELINE = record_of({"loss": Stream("forward", (0, 1), (2.5, 1.25))})
-PRESENT = dataclasses.replace(BASELINE, streams={"loss": Stream("forward", (0, 1), (2.5, 1.5))})
+BASELINE = baseline_of({"loss": Stream("forward", (0, 1), (2.5, 1.25))})
+PRESENT = record_of({"loss": Stream("forward", (0, 1), (2.5, 1.5))})
 SOURCE = b"learning_rate = 0.06\n"
 
 pytestmark = needs_bash
@@ -237,9 +236,9 @@ def test_from_a_red_run_to_a_pull_request(red, variables):
     assert status == 0, text
 
     git(red.folder, "clone", "--quiet", "--branch=accepted-5-1", "remote", "fetched")
-    record = Record.from_text((red.folder / "fetched" / "baselines" / "a.json").read_text())
-    assert dataclasses.replace(record, provenance={}) == PRESENT
-    assert record.provenance == {"commit": "1b53ba4", "reason": "a larger rate $(touch hacked)"}
+    accepted = Baseline.from_text((red.folder / "fetched" / "baselines" / "a.json").read_text())
+    assert accepted.record == PRESENT
+    assert accepted.origin == {"commit": "1b53ba4", "reason": "a larger rate $(touch hacked)"}
     body = (red.temp / "body.md").read_text()
     assert body.startswith("Baselines accepted: a larger rate $(touch hacked)\n\n| baseline |")
     assert "| `a` | from step 1 on: forward, loss | 1b53ba4 |" in body

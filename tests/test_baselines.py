@@ -1,5 +1,6 @@
 """Promises of baseline files: different tests, different names; whole files only."""
 
+import dataclasses
 import hashlib
 import os
 import struct
@@ -22,11 +23,10 @@ from harness.baselines.store import (
     save_baseline,
     save_figure,
 )
-from harness.record.baseline import Calibration
-from harness.record.streams import Stream
+from harness.record import Calibration, Stream
 from harness.recording.states import States
-from tests.test_provenance import picture
-from tests.test_record import record_of
+from tests.test_origin import picture
+from tests.test_record import baseline_of
 
 
 part = st.text(st.characters(exclude_characters="/:[]\x00", exclude_categories=["Cs"]), min_size=1, max_size=12)
@@ -57,17 +57,18 @@ def test_names_are_legal_everywhere(nodeid):
 
 
 def test_what_was_saved_is_loaded(tmp_path):
-    """A record comes back as it was."""
-    record = record_of({"loss": Stream("forward", (0,), (0.1,))})
-    save_baseline(tmp_path / "new" / "a.json", record)
+    """A baseline comes back as it was, with all that it holds beside its record."""
+    baseline, kept = calibrated(1.0)
+    baseline = dataclasses.replace(baseline, origin={"made": "now"}, seeds={0: {"loss": 0.1}, 1: {"loss": 0.3}})
+    save_baseline(tmp_path / "new" / "a.json", baseline, kept)
 
-    assert load_baseline(tmp_path / "new" / "a.json", "pytest") == record
+    assert load_baseline(tmp_path / "new" / "a.json", "pytest") == baseline
 
 
 def test_a_crash_while_writing_leaves_the_old_file_and_no_scrap(tmp_path, monkeypatch):
     """Killed between writing and renaming: the old baseline is whole, the new one is nowhere."""
     path = tmp_path / "a.json"
-    save_baseline(path, record_of({}))
+    save_baseline(path, baseline_of({}))
     before = path.read_bytes()
 
     def crash(*_):
@@ -75,7 +76,7 @@ def test_a_crash_while_writing_leaves_the_old_file_and_no_scrap(tmp_path, monkey
 
     monkeypatch.setattr("os.fsync", crash)
     with pytest.raises(KeyboardInterrupt):
-        save_baseline(path, record_of({}, seed=1))
+        save_baseline(path, baseline_of({}, seed=1))
 
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.json", before)]
 
@@ -83,7 +84,7 @@ def test_a_crash_while_writing_leaves_the_old_file_and_no_scrap(tmp_path, monkey
 def test_nan_is_not_saved(tmp_path):
     """A record that no training can equal does not become a baseline."""
     with pytest.raises(errors.NonFiniteError, match="loss is inf at step 0"):
-        save_baseline(tmp_path / "a.json", record_of({"loss": Stream("forward", (0,), (float("inf"),))}))
+        save_baseline(tmp_path / "a.json", baseline_of({"loss": Stream("forward", (0,), (float("inf"),))}))
 
     assert not list(tmp_path.iterdir())
 
@@ -171,9 +172,9 @@ def test_orphans_are_files_of_ours_that_no_test_claims(tmp_path):
 
 
 def calibrated(*weights, seed=0):
-    """A low-precision record and the states that it was calibrated on."""
+    """A low-precision baseline and the states that it was calibrated on."""
     kept = States({0: {"weight/w": torch.tensor(weights)}})
-    return record_of({}, seed=seed, calibration=Calibration(kept.sha256, (0,), 3.0, (), {})), kept
+    return baseline_of({}, seed=seed, calibration=Calibration(kept.sha256, (0,), 3.0, (), {})), kept
 
 
 def files(folder):
@@ -183,11 +184,11 @@ def files(folder):
 
 def test_states_are_stored_beside_their_record(tmp_path):
     """Named by their content, readable, and those that were written."""
-    record, kept = calibrated(1.0, 2.0)
-    save_baseline(tmp_path / "a.json", record, kept)
+    baseline, kept = calibrated(1.0, 2.0)
+    save_baseline(tmp_path / "a.json", baseline, kept)
 
     assert sorted(files(tmp_path)) == ["a.json", f"a~{kept.sha256[:12]}.safetensors"]
-    assert load_states(tmp_path / "a.json", record, "pytest").sha256 == kept.sha256
+    assert load_states(tmp_path / "a.json", baseline, "pytest").sha256 == kept.sha256
     assert (tmp_path / f"a~{kept.sha256[:12]}.safetensors").stat().st_mode & 0o777 == 0o644
 
 
@@ -209,18 +210,18 @@ def test_new_states_take_the_place_of_former_ones(tmp_path, name):
 def test_a_record_without_states_takes_the_place_of_one_with_them(tmp_path):
     """A training that goes over to double precision leaves no states behind."""
     save_baseline(tmp_path / "a.json", *calibrated(1.0))
-    save_baseline(tmp_path / "a.json", record_of({}))
+    save_baseline(tmp_path / "a.json", baseline_of({}))
 
     assert list(files(tmp_path)) == ["a.json"]
 
 
 def test_the_same_states_are_written_anew(tmp_path):
     """Regenerating mends states that were damaged, though their name stays."""
-    record, kept = calibrated(1.0)
-    save_baseline(tmp_path / "a.json", record, kept)
+    baseline, kept = calibrated(1.0)
+    save_baseline(tmp_path / "a.json", baseline, kept)
     before = files(tmp_path)
     (tmp_path / f"a~{kept.sha256[:12]}.safetensors").write_bytes(b"damaged")
-    save_baseline(tmp_path / "a.json", record, kept)
+    save_baseline(tmp_path / "a.json", baseline, kept)
 
     assert files(tmp_path) == before
 
@@ -259,7 +260,7 @@ def test_a_process_that_is_killed_between_record_and_clean_up_leaves_the_new_bas
     """The former states lie beside it until the next generation."""
     path = tmp_path / "a.json"
     save_baseline(path, *calibrated(1.0))
-    record, kept = calibrated(2.0, seed=1)
+    baseline, kept = calibrated(2.0, seed=1)
 
     def killed(*_, **__):
         raise KeyboardInterrupt
@@ -267,10 +268,10 @@ def test_a_process_that_is_killed_between_record_and_clean_up_leaves_the_new_bas
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
-            save_baseline(path, record, kept)
+            save_baseline(path, baseline, kept)
 
     assert load_states(path, load_baseline(path, "pytest"), "pytest").sha256 == kept.sha256
-    save_baseline(path, record, kept)
+    save_baseline(path, baseline, kept)
     assert len(files(tmp_path)) == 2
 
 
@@ -315,12 +316,12 @@ NOT_WRITTEN = "they are not those that were written"
 )
 def test_states_that_cannot_be_used_are_a_message(tmp_path, damage, reason):
     """It names the file as it was given, and both ways out."""
-    record, kept = calibrated(1.0)
-    save_baseline(tmp_path / "a.json", record, kept)
+    baseline, kept = calibrated(1.0)
+    save_baseline(tmp_path / "a.json", baseline, kept)
     file = f"a~{kept.sha256[:12]}.safetensors"
     damage(tmp_path / file)
     with pytest.raises(errors.BaselineCorruptError) as caught:
-        load_states(tmp_path / "a.json", record, "pytest x", Path("baselines/a.json"))
+        load_states(tmp_path / "a.json", baseline, "pytest x", Path("baselines/a.json"))
 
     assert str(caught.value) == (
         f"the states of the baseline cannot be read: {reason}\n"
@@ -333,10 +334,10 @@ def test_states_whose_hash_fits_still_have_to_be_states(tmp_path):
     """A hostile baseline may name the hash of anything."""
     sha256 = hashlib.sha256(b"anything").hexdigest()
     (tmp_path / f"a~{sha256[:12]}.safetensors").write_bytes(b"anything")
-    record = record_of({}, calibration=Calibration(sha256, (0,), 3.0, (), {}))
+    baseline = baseline_of({}, calibration=Calibration(sha256, (0,), 3.0, (), {}))
 
     with pytest.raises(errors.BaselineCorruptError, match=r"cannot be read: Error while deserializing.*\n  where"):
-        load_states(tmp_path / "a.json", record, "pytest")
+        load_states(tmp_path / "a.json", baseline, "pytest")
 
 
 def test_a_baseline_is_shown_as_it_was_asked_for(tmp_path):

@@ -11,20 +11,20 @@ import pytest
 from harness.baselines.store import save_baseline, save_figure
 from harness.commands import main
 from harness.record.streams import Stream
-from tests.test_provenance import ABOUT, git, picture
-from tests.test_record import record_of
+from tests.test_origin import ABOUT, git, picture
+from tests.test_record import baseline_of
 
 
 LOSS = Stream("forward", (0, 1), (2.5, 1.25))
-RECORD = record_of({"loss": LOSS}, provenance=ABOUT)
-OTHER = dataclasses.replace(RECORD, streams={"loss": Stream("forward", (0, 1), (2.5, 1.5))})
+BASELINE = baseline_of({"loss": LOSS}, origin=ABOUT)
+OTHER = baseline_of({"loss": Stream("forward", (0, 1), (2.5, 1.5))}, origin=ABOUT)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A project with a record and a figure among its baselines, and the last session's notes."""
     monkeypatch.chdir(tmp_path)
-    save_baseline(tmp_path / "baselines" / "train.json", RECORD)
+    save_baseline(tmp_path / "baselines" / "train.json", BASELINE)
     save_figure(tmp_path / "baselines" / "curve.png", picture(), ABOUT)
     return tmp_path
 
@@ -82,7 +82,7 @@ def test_list_survives_whatever_lies_among_the_baselines(folder, capsys):
     (places / "b.json").symlink_to("nowhere")
     (places / "c.png").symlink_to("/dev/zero")
     (places / "d.png").write_bytes(picture()[:-20])
-    save_baseline(places / "e.json", dataclasses.replace(RECORD, provenance={"reason": "\ud800", "made": "now"}))
+    save_baseline(places / "e.json", dataclasses.replace(BASELINE, origin={"reason": "\ud800", "made": "now"}))
     (places / "f.json").symlink_to("/dev/zero")
     found = lines(capsys, "list")
 
@@ -107,7 +107,7 @@ def test_a_figure_that_cannot_be_read_is_not_compared(folder, capsys):
 
 def test_what_no_terminal_can_show_is_shown_escaped(folder):
     """A lone surrogate in a file does not end in a traceback."""
-    save_baseline(folder / "baselines" / "odd.json", dataclasses.replace(RECORD, provenance={"reason": "\ud800"}))
+    save_baseline(folder / "baselines" / "odd.json", dataclasses.replace(BASELINE, origin={"reason": "\ud800"}))
     command = [sys.executable, "-c", "from harness.commands import main; raise SystemExit(main(['show', 'odd']))"]
     done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"})
 
@@ -173,6 +173,16 @@ def test_diff_of_records_speaks_as_a_failed_test(folder, capsys):
     ]
 
 
+def test_diff_says_what_else_differs_of_where_both_come_from(folder, capsys):
+    """The commit and the libraries of both are known: they stand beside what the numbers do."""
+    about = {**ABOUT, "commit": "2c53ba4", "dirty": "no", "made": "later"}
+    save_baseline(folder / "other.json", dataclasses.replace(OTHER, origin=about))
+    found = lines(capsys, "diff", "train", "other.json", status=1)
+
+    assert "  changed    commit 1b53ba4 with changes -> 2c53ba4 since the baseline was made" in found
+    assert "  made       2026-11-23 10:00 UTC, at commit 1b53ba4 with changes, new" in found
+
+
 def test_diff_of_folders_pairs_files(folder, capsys):
     """What stands on one side only differs."""
     save_baseline(folder / "new" / "train.json", OTHER)
@@ -207,7 +217,7 @@ def test_diff_reads_git_revisions(folder, capsys):
 
 def test_diff_says_what_a_checkout_lacks(folder, capsys, monkeypatch):
     """A shallow one has no older revisions, as in CI; a folder without git has none; nor has a machine without it."""
-    save_baseline(folder / "whole" / "baselines" / "train.json", RECORD)
+    save_baseline(folder / "whole" / "baselines" / "train.json", BASELINE)
     for message in ("first", "second"):
         git(folder / "whole", "init", "--quiet")
         git(folder / "whole", "add", ".")

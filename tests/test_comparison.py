@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from harness import compare
 from harness.comparing.thresholds import THRESHOLD
-from harness.record.baseline import Calibration
-from harness.record.streams import STAGES, Stream
-from tests.test_record import finite, record_of, streams
+from harness.record import STAGES, Baseline, Calibration, Stream
+from tests.test_record import baseline_of, finite, record_of, streams
 
 
 def series(*numbers, stage="forward"):
@@ -274,12 +273,13 @@ def test_a_rename_leaves_streams_of_others_alone():
     assert compare(one, record_of(streams, structure={"seen": entry(())})).verdict == "same"
 
 
-def put_back(*distances, loss=1.0, calibrated=True, **changes):
+def put_back(*distances, loss=1.0, calibrated=True, structure=None, **changes):
     """A float32 baseline, calibrated or not, and a record that was put back on its states at some distances."""
     measured = Calibration("0" * 64, (0, 1, 2), 3.0, ("2 threads",), {"distance/weight": (0.125,), "loss": (0.125,)})
-    baseline = record_of({"loss": series(1.0)}, precision="float32", calibration=measured if calibrated else None)
+    calibration = measured if calibrated else None
+    parts = {"precision": "float32", **({"structure": structure} if structure else {})}
     streams = {"loss": series(loss), "distance/weight/w": series(*distances, stage="state")}
-    return baseline, record_of(streams, precision="float32", **changes)
+    return baseline_of({"loss": series(1.0)}, calibration=calibration, **parts), record_of(streams, **parts, **changes)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def started_elsewhere(stream, **changes):
     structure = {"w": entry((1,), group="w")}
     baseline, record = put_back(0.0, structure=structure, **changes)
     streams = {**record.streams, stream: series(0.5, stage="init" if "/init/" in stream else "state")}
-    return dataclasses.replace(baseline, structure=structure), dataclasses.replace(record, streams=streams)
+    return baseline, dataclasses.replace(record, streams=streams)
 
 
 def test_another_start_that_moves_nothing_else_is_drift_after_being_put_back_too():

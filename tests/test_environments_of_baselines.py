@@ -5,7 +5,7 @@ import pytest
 from harness.baselines.environments import beside, nearest
 from harness.baselines.store import save_baseline
 from harness.errors import BaselineCorruptError
-from tests.test_record import record_of
+from tests.test_record import baseline_of
 
 
 HERE = {
@@ -29,10 +29,10 @@ def store(tmp_path):
         for former in tmp_path.glob("*.json"):
             former.unlink()
         if shared is not None:
-            save_baseline(path, record_of({}, environment=HERE | shared))
+            save_baseline(path, baseline_of({}, environment=HERE | shared))
         for environment in environments:
             there = HERE | environment
-            save_baseline(beside(path, there), record_of({}, environment=there))
+            save_baseline(beside(path, there), baseline_of({}, environment=there))
         return path
 
     return stored
@@ -109,9 +109,9 @@ def test_a_broken_baseline_is_named_though_another_might_do(store):
 def test_files_of_other_tests_are_not_chosen_from(store):
     """A second record of the test, and a test whose name is a pattern, have baselines of their own."""
     path = store({})
-    save_baseline(path.with_name("t,@second-name.json"), record_of({}, environment=HERE))
-    save_baseline(path.with_name("t,x.json"), record_of({}, environment=HERE))
-    save_baseline(path.with_name("tt,@0123456789ab.json"), record_of({}, environment=HERE))
+    save_baseline(path.with_name("t,@second-name.json"), baseline_of({}, environment=HERE))
+    save_baseline(path.with_name("t,x.json"), baseline_of({}, environment=HERE))
+    save_baseline(path.with_name("tt,@0123456789ab.json"), baseline_of({}, environment=HERE))
 
     assert nearest(path, HERE, COMMAND).stored == 1
     assert nearest(path.with_name("t[t].json"), HERE, COMMAND) is None

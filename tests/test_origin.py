@@ -1,6 +1,5 @@
-"""Promises of provenance: where a baseline comes from, in records and figures, without disturbing either."""
+"""Promises of origin: where a baseline comes from, in records and figures, without disturbing either."""
 
-import dataclasses
 import io
 import subprocess
 import sys
@@ -12,11 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.baselines import png
-from harness.baselines.origin import changed_sources, command_text, provenance, sources
+from harness.baselines.origin import changed_sources, command_text, origin, sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.comparing.comparison import compare
+from harness.errors import RecordError
+from harness.record import Baseline, Record
 from harness.report.comparison_text import failure
-from tests.test_record import record_of
+from tests.test_record import baseline_of, record_of
 
 
 ABOUT = {"made": "2026-11-23 10:00 UTC", "commit": "1b53ba4", "dirty": "yes", "matplotlib": "3.11", "reason": "new"}
@@ -34,9 +35,9 @@ def test_commit_and_changes_on_top_of_it_are_told(tmp_path):
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "-m", "first")
-    clean = provenance(tmp_path, "pytest")
+    clean = origin(tmp_path, "pytest")
     (tmp_path / "a.py").write_text("a = 2\n")
-    edited = provenance(tmp_path, "pytest")
+    edited = origin(tmp_path, "pytest")
 
     assert len(clean["commit"]) == 12
     assert (clean["dirty"], edited["dirty"]) == ("no", "yes")
@@ -48,7 +49,7 @@ def test_versions_command_and_reason_are_told(tmp_path):
     import matplotlib
     import torchvision
 
-    found = provenance(tmp_path, "pytest --mpl", "because")
+    found = origin(tmp_path, "pytest --mpl", "because")
 
     assert found["torchvision"].partition("+")[0] == torchvision.__version__.partition("+")[0]
     assert found["matplotlib"] == matplotlib.__version__
@@ -98,7 +99,7 @@ def picture(value=0):
 
 
 @given(st.dictionaries(st.text(), st.text(), min_size=1))
-def test_a_figure_carries_its_provenance_beside_its_pixels(entries):
+def test_a_figure_carries_its_origin_beside_its_pixels(entries):
     """Any text survives; the file without it is the file before, and the pixels are the pixels."""
     data = png.annotated(picture(), entries)
 
@@ -109,7 +110,7 @@ def test_a_figure_carries_its_provenance_beside_its_pixels(entries):
 
 
 @given(st.binary(max_size=60), st.integers(0, 200))
-def test_a_broken_figure_has_no_provenance_and_no_traceback(tail, cut):
+def test_a_broken_figure_has_no_origin_and_no_traceback(tail, cut):
     """Whatever stands behind a PNG's signature, or in its place."""
     for data in (tail, picture()[:8] + tail, png.annotated(picture(), ABOUT)[:cut]):
         assert png.annotations(data) in ({}, ABOUT)
@@ -132,30 +133,30 @@ def test_the_same_figure_keeps_its_file(tmp_path, former):
 def test_the_same_record_keeps_its_file(tmp_path, former):
     """As with figures: regenerating gives the same bytes, whatever the clock and the commit say."""
     path = tmp_path / "a.json"
-    save_baseline(path, record_of({}, provenance=former))
-    save_baseline(path, record_of({}, provenance={**ABOUT, "made": "later"}))
+    save_baseline(path, baseline_of({}, origin=former))
+    save_baseline(path, baseline_of({}, origin={**ABOUT, "made": "later"}))
 
-    assert load_baseline(path, "pytest").provenance["made"] == (former.get("made") or "later")
-    save_baseline(path, record_of({}, provenance={**ABOUT, "made": "at last"}, environment={"torch": "3"}))
-    assert load_baseline(path, "pytest").provenance["made"] == "at last"
+    assert load_baseline(path, "pytest").origin["made"] == (former.get("made") or "later")
+    save_baseline(path, baseline_of({}, origin={**ABOUT, "made": "at last"}, environment={"torch": "3"}))
+    assert load_baseline(path, "pytest").origin["made"] == "at last"
 
 
-def test_provenance_is_no_deviation_but_is_said():
+def test_an_origin_is_no_deviation_but_is_said():
     """Another commit or Matplotlib changes no verdict; a failure names both, and when and why the baseline was made."""
-    baseline = record_of({}, provenance=ABOUT)
+    baseline = baseline_of({}, origin=ABOUT)
     now = {"made": "2026-11-24 10:00 UTC", "commit": "2c53ba4", "dirty": "no", "matplotlib": "3.12.0"}
-    assert compare(baseline, record_of({}, provenance=now)).verdict == "same"
+    assert compare(baseline, record_of({})).verdict == "same"
 
-    other = dataclasses.replace(record_of({}, provenance=now), precision="float32")
-    text = failure(compare(baseline, other), test="t", look=[], accept="x")
+    text = failure(compare(baseline, record_of({}, precision="float32")), test="t", look=[], accept="x", origin=now)
 
     assert "  changed    commit 1b53ba4 with changes -> 2c53ba4; matplotlib 3.11 -> 3.12.0 since" in text
     assert "  made       2026-11-23 10:00 UTC, at commit 1b53ba4 with changes, new" in text
 
 
-def test_a_provenance_of_another_kind_is_no_record():
+def test_an_origin_of_another_kind_is_no_baseline():
     """Texts under names, nothing else."""
-    text = record_of({}, provenance={"made": 5}).to_text()
+    text = baseline_of({}, origin={"made": 5}).to_text()
 
-    with pytest.raises(Exception, match="a part is missing or of a wrong kind"):
-        type(record_of({})).from_text(text)
+    for read in (Baseline.from_text, Record.from_text):
+        with pytest.raises(RecordError, match="a part is missing or of a wrong kind"):
+            read(text)

@@ -84,10 +84,10 @@ def test_all_points_are_read(tmp_path):
 
 
 def test_the_record_says_where_its_numbers_come_from(logdir):
-    """Its precision names the medium; it survives its text form, and takes as long as its events say."""
+    """Its source is the medium; it survives its text form, and takes as long as its events say."""
     record = read_events(logdir, precision="float32")
 
-    assert record.precision == "float32 in event files"
+    assert (record.precision, record.source, record.format_text) == ("float32", "event files", "float32 in event files")
     assert record.seconds == 2.0
     assert Record.from_text(record.to_text()) == record
 
@@ -275,13 +275,24 @@ def test_losses_come_first(tmp_path):
     assert list(read_events(tmp_path).streams) == ["train/loss", "epoch", "hp_metric"]
 
 
-@pytest.mark.parametrize("tag", ["distance/anchor", "optimizer", "gradient/w", "weight"])
-def test_a_tag_that_is_called_like_a_stream_of_ours_is_just_a_number(tmp_path, tag):
+@pytest.mark.parametrize(
+    ("tag", "stream"),
+    [
+        ("distance/anchor", "events/distance/anchor"),
+        ("gradient/w", "events/gradient/w"),
+        ("optimizer/w/exp_avg", "events/optimizer/w/exp_avg"),
+        ("optimizer/lr", "optimizer/lr"),
+        ("optimizer", "optimizer"),
+        ("weight", "weight"),
+    ],
+)
+def test_a_tag_that_is_called_like_a_stream_of_ours_is_just_a_number(tmp_path, tag, stream):
     """The comparison knows more about some names; a tool's tags do not mean that."""
     write(tmp_path / "a.tfevents", scalar(tag, 0, 1.0), scalar(tag, 1, 2.0))
     record = read_events(tmp_path)
 
-    assert list(record.streams) == [f"events/{tag}"]
+    assert list(record.streams) == [stream]
+    assert [(key.kind, key.distance) for key in record.streams] == [("logged", False)]
     assert compare(record, record).verdict == "same"
 
 

@@ -1,11 +1,11 @@
-"""Promises of Record and its text form."""
+"""Promises of Record, Baseline and their text form."""
 
 import base64
 import contextlib
 import io
 import json
 import math
-import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness import errors
-from harness.record.baseline import Calibration
-from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
-from harness.record.record import Record
-from harness.record.streams import STAGES, Stream
+from harness.record import HISTOGRAM_BINS, KINDS, STAGES, Baseline, Calibration, Histogram, Picture, Record, Stream
 from harness.record.text import _checksum
 
+
+SHIPPED = sorted((Path(__file__).parents[1] / "baselines").glob("*.json"))
+"""The committed baselines of the gate."""
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 values = st.one_of(finite, st.integers(-(2**60), 2**60), st.text("0123456789abcdef", min_size=16, max_size=16))
@@ -46,6 +46,11 @@ def record_of(named_streams, **changes):
         "pictures": {},
     }
     return Record(**{**parts, **changes})
+
+
+def baseline_of(named_streams, *, origin=None, calibration=None, seeds=None, **changes):
+    """A baseline whose record has some streams."""
+    return Baseline(record_of(named_streams, **changes), origin or {}, calibration, seeds or {})
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), streams(), max_size=6))
@@ -104,9 +109,9 @@ def test_white_space_is_free():
     [
         ("", "it is not JSON (Expecting value: line 1 column 1 (char 0))"),
         ("[" * 100_000, "it is not JSON (maximum recursion depth exceeded"),
-        ("[]", "it is not of format 1 or 2"),
-        ('{"format": 3}', "it is not of format 1 or 2"),
-        ('{"format": 2}', "a part is missing or of a wrong kind ('sha256')"),
+        ("[]", "it is not of format 3"),
+        ('{"format": 4}', "it is not of format 3"),
+        ('{"format": 3}', "a part is missing or of a wrong kind ('sha256')"),
     ],
 )
 def test_a_foreign_text_is_refused_with_the_reason(text, reason):
@@ -130,7 +135,7 @@ def test_a_damaged_text_never_ends_in_another_error(data):
 
 
 def rewritten(record, change):
-    """A record's text after somebody changed its content and made the checksum fit."""
+    """The text of a record or baseline after somebody changed its content and made the checksum fit."""
     content = json.loads(record.to_text())
     change(content)
     return signed(content)
@@ -148,15 +153,16 @@ CALIBRATION = Calibration("0f" * 32, (0, 4, 8), 3.0, ("2 threads", "AVX2"), {"lo
 
 
 def test_a_calibration_and_seeds_are_part_of_the_text():
-    """They come back exactly, and a record without them has no word of them."""
-    seeds = {"0": {"loss": 0.1, "evaluation/accuracy": 1 / 3}, "1": {"loss": 1e-300, "evaluation/accuracy": 0.0}}
-    record = record_of({}, calibration=CALIBRATION, seeds=seeds)
-    read = Record.from_text(record.to_text())
+    """They come back exactly, and a baseline without them has no word of them."""
+    seeds = {0: {"loss": 0.1, "evaluation/accuracy": 1 / 3}, 1: {"loss": 1e-300, "evaluation/accuracy": 0.0}}
+    baseline = baseline_of({}, origin={"made": "now"}, calibration=CALIBRATION, seeds=seeds)
+    read = Baseline.from_text(baseline.to_text())
 
+    assert read == baseline
     assert (read.calibration, read.seeds) == (CALIBRATION, seeds)
-    assert read.to_text() == record.to_text()
-    assert {"calibration", "seeds"} <= json.loads(record.to_text()).keys()
-    assert not {"calibration", "seeds"} & json.loads(record_of({}).to_text()).keys()
+    assert read.to_text() == baseline.to_text()
+    assert {"origin", "calibration", "seeds"} <= json.loads(baseline.to_text()).keys()
+    assert not {"origin", "calibration", "seeds"} & json.loads(baseline_of({}).to_text()).keys()
 
 
 @given(
@@ -164,22 +170,43 @@ def test_a_calibration_and_seeds_are_part_of_the_text():
     st.floats(0, 1e300),
     st.lists(st.text(max_size=9), max_size=3),
     st.dictionaries(st.text(max_size=9), st.lists(finite, max_size=5).map(tuple), max_size=3),
-    st.dictionaries(st.integers(0, 2**63).map(str), st.dictionaries(st.text(max_size=9), finite, max_size=3)),
+    st.dictionaries(st.integers(0, 2**63), st.dictionaries(st.text(max_size=9), finite, max_size=3)),
 )
 def test_any_calibration_and_any_seeds_come_back(steps, margin, variants, largest, seeds):
     """Any words, any finite numbers, bit for bit."""
     calibration = Calibration("a" * 64, tuple(sorted({0, *steps})), margin, tuple(variants), largest)
-    read = Record.from_text(record_of({}, calibration=calibration, seeds=seeds).to_text())
+    read = Baseline.from_text(baseline_of({}, calibration=calibration, seeds=seeds).to_text())
 
     assert (read.calibration, read.seeds) == (calibration, seeds)
 
 
-def test_calibration_seeds_and_faults_do_not_tell_trainings_apart():
-    """They say how a baseline was made, not what its training did."""
-    fault = record_of({}, fault=(True, ""))
+def test_origin_calibration_and_seeds_do_not_tell_trainings_apart():
+    """They say how a baseline was made, not what its training did: its record is another's, and has that one's text."""
+    baseline = baseline_of({}, origin={"made": "now"}, calibration=CALIBRATION, seeds={0: {}})
 
-    assert record_of({}, calibration=CALIBRATION, seeds={"0": {}}) == record_of({}) == fault
-    assert fault.to_text() == record_of({}).to_text()
+    assert baseline.record == record_of({})
+    assert baseline.record.to_text() == record_of({}).to_text() == baseline_of({}).to_text()
+
+
+def test_the_record_of_a_baselines_text_is_its_record():
+    """What the text holds beside is left out; a record's own text is a baseline's without any of it."""
+    loss = {"loss": Stream("forward", (0, 1), (1.0, 0.5))}
+    baseline = baseline_of(loss, origin={"made": "now"}, calibration=CALIBRATION, seeds={0: {"loss": 1.0}})
+
+    assert Record.from_text(baseline.to_text()) == baseline.record
+    assert Baseline.from_text(baseline.record.to_text()) == Baseline(baseline.record)
+
+
+def test_the_text_says_where_numbers_were_taken_and_which_kinds_were_known():
+    """A later version that records more can tell "had none" from "did not look"."""
+    record = record_of({}, source="event files", kinds=("init", "logged"))
+    content = json.loads(record.to_text())
+
+    assert (content["source"], content["kinds"]) == ("event files", ["init", "logged"])
+    assert Record.from_text(record.to_text()) == record
+    assert record_of({}).kinds == KINDS
+    assert (record_of({}).source, record_of({}).format_text) == ("recorder", "float64")
+    assert (record.precision, record.format_text) == ("float64", "float64 in event files")
 
 
 @pytest.mark.parametrize(
@@ -224,15 +251,15 @@ def test_a_hostile_calibration_is_refused(field, value):
             content["calibration"] = value
 
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(rewritten(record_of({}, calibration=CALIBRATION), change))
+        Baseline.from_text(rewritten(baseline_of({}, calibration=CALIBRATION), change))
 
 
 @pytest.mark.parametrize("field", ["states", "steps", "margin", "variants", "largest"])
 def test_an_incomplete_calibration_is_refused(field):
     """Each part is needed."""
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(
-            rewritten(record_of({}, calibration=CALIBRATION), lambda content: content["calibration"].pop(field))
+        Baseline.from_text(
+            rewritten(baseline_of({}, calibration=CALIBRATION), lambda content: content["calibration"].pop(field))
         )
 
 
@@ -242,8 +269,8 @@ def test_an_incomplete_calibration_is_refused(field):
 def test_hostile_seeds_are_refused(seeds):
     """A seed is a whole number, a metric a number."""
     with pytest.raises(errors.RecordError, match="of a wrong kind"):
-        Record.from_text(
-            rewritten(record_of({}, seeds={"0": {"loss": 1.0}}), lambda content: content.update(seeds=seeds))
+        Baseline.from_text(
+            rewritten(baseline_of({}, seeds={0: {"loss": 1.0}}), lambda content: content.update(seeds=seeds))
         )
 
 
@@ -285,14 +312,24 @@ def test_what_only_figures_need_loses_nothing_either():
     assert Record.from_text(record.to_text()) == record
 
 
-def test_a_text_of_format_1_still_loads():
-    """Its pictures are zlib-packed, and it has no histograms: a baseline of then stays good."""
-    pixels = bytes(range(12))
-    content = json.loads(record_of({}, pictures={"batch": Picture(pixels, (1, 2, 2), (3,))}).to_text())
-    packed = base64.b85encode(zlib.compress(pixels)).decode()
-    content["pictures"]["batch"] = {"shape": [1, 2, 2], "labels": [3], "predicted": [], "pixels": packed}
+@pytest.mark.parametrize("version", [1, 2, 4, "3", None])
+def test_a_text_of_another_format_is_refused(version):
+    """Former ones too, whatever else is in them: a baseline of then is generated anew."""
+    text = rewritten(record_of({}), lambda content: content.update(format=version))
 
-    assert Record.from_text(signed({**content, "format": 1})).pictures["batch"] == Picture(pixels, (1, 2, 2), (3,))
+    for read in (Record.from_text, Baseline.from_text):
+        with pytest.raises(errors.RecordError, match="it is not of format 3"):
+            read(text)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_baselines_are_what_their_texts_say(path):
+    """Streams, structure, pictures and all: read and written again, a committed file is the same to the byte."""
+    text = path.read_text(encoding="utf-8")
+    baseline = Baseline.from_text(text)
+
+    assert baseline.to_text() == text
+    assert baseline.record == Record.from_text(text)
 
 
 def signed(content):

@@ -11,8 +11,7 @@ from harness import compare
 from harness.comparing.deviations import Divergence
 from harness.comparing.equivalence import judge
 from harness.faults.power import Mutant, Power
-from harness.record.baseline import Calibration
-from harness.record.streams import Stream
+from harness.record import Baseline, Calibration, Stream
 from harness.report.comparison_text import calibration_note, equivalence_text, failure, note, power_text
 from harness.report.words import progress_line, stream_text, training_line
 from tests.test_record import record_of
@@ -284,7 +283,7 @@ def calibrated(**changes):
 
 def test_a_failure_says_where_a_calibrated_threshold_comes_from():
     """Its margin, the deviation that was measured, how far from a stored state, and with which variants."""
-    baseline = a_record(precision="float32", calibration=CALIBRATION)
+    baseline = Baseline(a_record(precision="float32"), calibration=CALIBRATION)
 
     assert words(baseline, calibrated(gradients=(2.0, 3.0))).splitlines()[2:4] == [
         "  first      step 1   baseline 2   now 3   (5.0e-01, threshold 3.8e-01)",
@@ -297,7 +296,7 @@ def test_a_failure_says_where_a_calibrated_threshold_comes_from():
     [
         (a_record(precision="float32"), a_record(precision="float32", losses=(1.0, 3.0))),
         (a_record(), a_record(losses=(1.0, 3.0))),
-        (a_record(precision="float32", calibration=CALIBRATION), calibrated(losses=(1.0,))),
+        (Baseline(a_record(precision="float32"), calibration=CALIBRATION), calibrated(losses=(1.0,))),
     ],
     ids=["not calibrated", "float64", "missing"],
 )
@@ -308,7 +307,7 @@ def test_a_failure_has_no_word_on_a_threshold_that_was_not_calibrated(baseline, 
 
 def test_drift_that_fails_is_headed_by_its_note():
     """Under --strict: there is no place where it begins, and nothing follows."""
-    baseline = a_record(precision="float32", calibration=CALIBRATION)
+    baseline = Baseline(a_record(precision="float32"), calibration=CALIBRATION)
 
     assert words(baseline, calibrated(losses=(1.0, 1.5))) == (
         "cifar_cnn, synthetic, float32, cpu: drift, largest deviation 5.0e-01 in 15 values\n"
@@ -323,11 +322,11 @@ def test_a_calibrated_baseline_is_one_line():
     """How many states, and where the thresholds come from."""
     one = dataclasses.replace(CALIBRATION, steps=(0,), largest={}, variants=("AVX2",))
 
-    assert calibration_note(a_record(precision="float32", calibration=CALIBRATION)) == (
+    assert calibration_note(a_record(precision="float32"), CALIBRATION) == (
         "cifar_cnn, synthetic, float32, cpu: 2 states stored, thresholds 3 x the largest deviation (2.5e-01) with "
         "2 threads, AVX2"
     )
-    assert calibration_note(a_record(precision="bfloat16", calibration=one)) == (
+    assert calibration_note(a_record(precision="bfloat16"), one) == (
         "cifar_cnn, synthetic, bfloat16, cpu: 1 state stored, thresholds 3 x the largest deviation (0.0e+00) with AVX2"
     )
 

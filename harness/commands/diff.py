@@ -48,7 +48,7 @@ def _difference(one: _Kept | None, other: _Kept | None) -> tuple[bool, str]:
         comparison = compare(one, other.record)
         if comparison.verdict != "different":
             return False, note(comparison)
-        return True, failure(comparison)
+        return True, failure(comparison, origin=other.origin)
     if isinstance(one, bytes) and isinstance(other, bytes):
         equal = png.plain(one) == png.plain(other)
         return not equal, "the same figure" if equal else "the figures differ"

@@ -43,13 +43,12 @@ class StreamKey(str):
         key = super().__new__(cls, name)
         text = name.removeprefix("distance/")
         kind, _, rest = text.partition("/")
-        key.distance, key.entry = text != name, ""
-        if kind in _NAMED and rest:
-            key.kind, key.tensor = kind, rest
-            if kind == "optimizer" and "/" in rest:
-                key.tensor, _, key.entry = rest.rpartition("/")
+        tensor, _, entry = rest.rpartition("/") if kind == "optimizer" else (rest, "", "")
+        key.distance = text != name
+        if kind in _NAMED and tensor and (entry or kind != "optimizer"):
+            key.kind, key.tensor, key.entry = kind, tensor, entry
         else:
-            key.kind, key.tensor = "optimizer_steps" if text == "optimizer_steps" else "logged", text
+            key.kind, key.tensor, key.entry = "optimizer_steps" if text == "optimizer_steps" else "logged", text, ""
         shared = "/".join(filter(None, (key.kind, key.entry))) if key.kind in TENSOR_KINDS else text
         key.family = "distance/" * key.distance + shared
         return key
@@ -57,7 +56,8 @@ class StreamKey(str):
     @classmethod
     def of(cls, kind: str, tensor: str, entry: str = "", *, distance: bool = False) -> Self:
         """Return the key of a stream."""
-        return cls("distance/" * distance + "/".join(filter(None, (kind, tensor, entry))))
+        named = kind if kind in _NAMED else ""
+        return cls("distance/" * distance + "/".join(filter(None, (named, tensor, entry))))
 
     def renamed(self, tensor: str) -> Self:
         """Return the key of the same quantity of another tensor."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from harness.errors import RecordError
 from harness.recipe import Precision
@@ -35,7 +35,7 @@ _PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "en
 
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
-_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]  # it becomes part of a file name
+_Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]  # it becomes part of a file name
 _Texts = dict[str, str]
 
 
@@ -90,7 +90,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
     origin: _Texts = {}
-    calibration: Calibration | None = None
+    calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
 
 
@@ -108,9 +108,9 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         if content.pop("sha256") != _checksum(content):
             raise RecordError.of("checksum")
-        checked = msgspec.convert(content, _Content)
-        beside = {name: getattr(checked, name) for name in ("origin", "calibration", "seeds")}
-        return _record(checked, content), beside
+        checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
+        calibration = None if checked.calibration is UNSET else checked.calibration
+        return _record(checked, content), {"origin": checked.origin, "calibration": calibration, "seeds": checked.seeds}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 

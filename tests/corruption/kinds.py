@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.baselines import png
 from harness.baselines.failed import Candidate, digest, offer
-from harness.record.record import Record
-from harness.record.text import _checksum
+from harness.record import Baseline
+from harness.record.text import FORMAT, _checksum
 from harness.report.history import remember
 from tests.corruption.damage import HOSTILE, changed, damaged, generated, nested
 from tests.test_page import figure
@@ -73,7 +73,7 @@ def _signed(content: dict[str, Any]) -> bytes:
         sha256 = _checksum(body)
     except RecursionError:
         sha256 = ""
-    head = {"format": content.get("format", 2), "sha256": sha256}
+    head = {"format": content.get("format", FORMAT), "sha256": sha256}
     return _text({**head, **body}).encode("utf-8", "surrogatepass")
 
 
@@ -147,8 +147,7 @@ def record_pictures(folder: Path, random_: random.Random) -> None:
             struct.pack_into("<I", packed, 21, random_.getrandbits(28))
             entry["webp"] = base64.b85encode(bytes(packed)).decode()
         case 2:
-            entry["pixels"] = base64.b85encode(_bomb()).decode()
-            del entry["webp"]
+            entry[random_.choice(("webp", "pixels"))] = base64.b85encode(_bomb()).decode()
         case 3:
             entry["shape"] = [random_.choice((0, 1, 2, 64, 2.5, 10**6, -1, True)) for _ in range(3)]
     _put(folder, f"{NAME}.json", _signed(content))
@@ -236,8 +235,8 @@ def _put_states(folder: Path, data: bytes) -> None:
 @cache
 def _red() -> tuple[bytes, bytes]:
     """Return a baseline, and a result that differs from it."""
-    record = Record.from_text(small_record().decode())
-    return record.to_text().encode(), record.to_text().replace('"name": "article"', '"name": "other"').encode()
+    text = Baseline.from_text(small_record().decode()).to_text()
+    return text.encode(), text.replace('"name": "article"', '"name": "other"').encode()
 
 
 def _offered(folder: Path, file: str, compared: bytes, result: bytes) -> Path:
@@ -250,7 +249,7 @@ def _offered(folder: Path, file: str, compared: bytes, result: bytes) -> Path:
         sources={"test_a.py": digest(b"")},
         obstacle="",
         command="pytest",
-        provenance={"made": "now"},
+        origin={"made": "now"},
     )
     (folder / "test_a.py").touch()
     _put(folder, file, compared)

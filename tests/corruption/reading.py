@@ -15,7 +15,7 @@ from harness.commands import main
 from harness.comparing.comparison import compare
 from harness.errors import HarnessError
 from harness.figures.deviations import deviations
-from harness.record.record import Record
+from harness.record import Baseline
 from harness.report.check import Check
 from harness.report.comparison_text import failure, note
 from harness.report.history import check_history, remember
@@ -110,13 +110,13 @@ def _read_record(project: Path, path: Path, labelled: bool) -> None:
         kept = load_states(path, baseline, "pytest")
         for step in kept.steps[:1]:
             kept.put_back(step, {"weight/block1.conv.weight": torch.zeros(8, 3, 3, 3)})
-    present = Record.from_text(small_record().decode())
-    comparison = compare(baseline, present)
-    text = failure(comparison, test="t", look=[], accept="a") + note(comparison)
+    present = Baseline.from_text(small_record().decode())
+    comparison = compare(baseline, present.record)
+    text = failure(comparison, test="t", look=[], accept="a", origin=present.origin) + note(comparison)
     result = Check("t", "", "t.py", 1, "a").training(comparison, passed=False, text=text)
     page([result])
     markdown([result])
-    write_events(comparison.baseline, project / "events", labelled=labelled)
+    write_events(comparison.baseline.record, project / "events", labelled=labelled)
     if labelled:
         with contextlib.suppress(HarnessError):
             deviations(comparison, labelled=True)
@@ -129,7 +129,7 @@ def _regenerate(project: Path) -> None:
         if path.exists() or path.is_symlink():
             with contextlib.suppress(HarnessError):
                 if suffix == ".json":
-                    save_baseline(path, Record.from_text(small_record().decode()))
+                    save_baseline(path, Baseline.from_text(small_record().decode()))
                     load_baseline(path, "pytest")
                 else:
                     save_figure(path, figures()[0], {"made": "now"})

@@ -1,11 +1,10 @@
 """Faults that live in low precision, which float64 cannot see: float32 runs, put back on the baseline's states."""
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 
-from harness import Record
-from harness.comparing.calibration import VARIANTS, calibrate
+from harness.comparing.calibration import VARIANTS, measured
+from harness.record import Baseline
 from harness.recording.perturbation import Perturbation
 from harness.recording.states import States
 from tests.study.runs import REFERENCE, Conditions, Variant, kept, run
@@ -23,12 +22,12 @@ def replay(variation: Perturbation | None = None) -> Conditions:
 
 
 @functools.cache
-def baseline() -> Record:
+def baseline() -> Baseline:
     """Return the float32 baseline with its calibration, as the plugin makes them; runs what is missing."""
     record = run(REFERENCE, _KEEPING).record
     states = States.from_bytes(kept(REFERENCE, _KEEPING).with_suffix(".states").read_bytes())
     replays = {variant.what: run(variant, conditions).record for variant, conditions in _calibrating()}
-    return dataclasses.replace(record, calibration=calibrate(record, states, replays))
+    return Baseline(record, calibration=measured(record, states, replays))
 
 
 def bytes_of_states() -> int:

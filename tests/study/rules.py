@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.testing.compare import compare_images
 
 from harness import Record, compare, figures
+from harness.record import Baseline
 
 
 class Rule(NamedTuple):
@@ -28,7 +29,7 @@ class Rule(NamedTuple):
     alarms: Callable[[Record, Record], bool]
 
 
-def ours(baseline: Record, record: Record) -> bool:
+def ours(baseline: Baseline | Record, record: Record) -> bool:
     """The gate: `compare` says "different"; drift passes."""
     return compare(baseline, record).verdict == "different"
 

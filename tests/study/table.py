@@ -9,6 +9,7 @@ from statistics import NormalDist, median
 from harness import Record, compare
 from harness.comparing.comparison import Comparison
 from harness.comparing.thresholds import THRESHOLD
+from harness.record import Baseline
 from tests.study import lowprecision
 from tests.study.faults import right_stages
 from tests.study.rules import RULES
@@ -61,7 +62,7 @@ def judge(variant: Variant) -> Judged:
 
 
 @functools.cache
-def _baseline(way: str) -> Record:
+def _baseline(way: str) -> Baseline | Record:
     return lowprecision.baseline() if way == "replay" else run(REFERENCE, ways()[way]).record
 
 
