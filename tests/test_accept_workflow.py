@@ -15,7 +15,7 @@ from harness.baselines.store import save_baseline
 from harness.record.record import Record
 from harness.record.streams import Stream
 from tests.test_ci import ROOT, load, needs_bash
-from tests.test_provenance import git
+from tests.test_origin import git
 from tests.test_record import record_of
 
 

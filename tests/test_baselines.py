@@ -25,7 +25,7 @@ from harness.baselines.store import (
 from harness.record.baseline import Calibration
 from harness.record.streams import Stream
 from harness.recording.states import States
-from tests.test_provenance import picture
+from tests.test_origin import picture
 from tests.test_record import record_of
 
 

@@ -11,7 +11,7 @@ import pytest
 from harness.baselines.store import save_baseline, save_figure
 from harness.commands import main
 from harness.record.streams import Stream
-from tests.test_provenance import ABOUT, git, picture
+from tests.test_origin import ABOUT, git, picture
 from tests.test_record import record_of
 
 
