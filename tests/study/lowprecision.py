@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterator
 
 from harness import Record
-from harness.comparing.calibration import VARIANTS, calibrate
+from harness.comparing.calibration import VARIANTS, measured
 from harness.recording.perturbation import Perturbation
 from harness.recording.states import States
 from tests.study.runs import REFERENCE, Conditions, Variant, kept, run
@@ -16,10 +16,10 @@ CALIBRATING = ("B01", "B06", "B08", "B09", "B41")
 """Benign variants that the calibration has seen; on the others its thresholds are put to the test."""
 
 
-def replay(variation: Perturbation | None = None) -> Conditions:
+def replay(perturbation: Perturbation | None = None) -> Conditions:
     """Return the conditions of a float32 run that is put back on the reference's states."""
     states = kept(REFERENCE, _KEEPING).with_suffix(".states").name
-    return Conditions("float32", states=states, variation=variation or Perturbation())
+    return Conditions("float32", states=states, perturbation=perturbation or Perturbation())
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def baseline() -> Record:
     record = run(REFERENCE, _KEEPING).record
     states = States.from_bytes(kept(REFERENCE, _KEEPING).with_suffix(".states").read_bytes())
     replays = {variant.what: run(variant, conditions).record for variant, conditions in _calibrating()}
-    return dataclasses.replace(record, calibration=calibrate(record, states, replays))
+    return dataclasses.replace(record, calibration=measured(record, states, replays))
 
 
 def bytes_of_states() -> int:
