@@ -22,10 +22,9 @@ from harness.errors import (
 )
 from harness.recipe import CLASSES
 from harness.shipped import cifar10, synthetic
-from harness.shipped import dataset as data
 from harness.shipped.batches import MEAN, STD, batches, crop_and_flip, normalise
 from harness.shipped.dataset import Dataset
-from harness.shipped.load import load_dataset
+from harness.shipped.load import CIFAR10_VARIABLE, load_dataset
 
 
 FIELDS = ("train_images_NHWC", "train_labels_N", "test_images_NHWC", "test_labels_N")
@@ -41,31 +40,26 @@ def seeded(seed):
 # --- the sets by name
 
 
-def test_the_public_names_exist():
-    """Every name in `__all__` can be imported."""
-    assert [name for name in data.__all__ if not hasattr(data, name)] == []
-
-
 def test_an_unknown_data_set_is_refused():
-    """A name that is no data set ends in the words of a bad recipe field."""
+    """A name that is no data set ends in the words of a bad argument."""
     with pytest.raises(ArgumentError) as caught:
         load_dataset("mnist")
     assert str(caught.value).splitlines() == [
-        "a recipe cannot have data='mnist'",
-        "  where  Recipe(data=...)",
-        "  fix    data must be 'synthetic' or 'cifar10'",
+        "name cannot be 'mnist'",
+        "  where  load_dataset(name=...)",
+        "  fix    name must be 'synthetic' or 'cifar10'",
     ]
 
 
 def test_cifar10_needs_a_path(monkeypatch):
     """Without argument and environment variable the error says how to give the path."""
-    monkeypatch.delenv(data.CIFAR10_VARIABLE, raising=False)
+    monkeypatch.delenv(CIFAR10_VARIABLE, raising=False)
     with pytest.raises(NoCifar10Error) as caught:
         load_dataset("cifar10")
     assert str(caught.value).splitlines() == [
         "this training needs CIFAR-10, and no path to it was given",
-        "  fix    --cifar10=PATH, HARNESS_CIFAR10=PATH or the ini option cifar10: a folder in torchvision's "
-        "layout or an .npz; --cifar10=download fetches it",
+        "  fix    train(recipe, cifar10=PATH) or HARNESS_CIFAR10=PATH: a folder in torchvision's layout or an .npz; "
+        "the word download fetches it",
     ]
 
 
@@ -297,7 +291,7 @@ def complaint(error, path):
 
 def corrupt(path, reason):
     """The lines of a DataCorruptError."""
-    fix = "  fix    fetch the file again, or point --cifar10 to another copy"
+    fix = "  fix    fetch the file again, or name another copy"
     return [f"{path} cannot be used as CIFAR-10: {reason}", fix]
 
 
@@ -322,7 +316,7 @@ def test_a_set_is_read_once(npz, monkeypatch):
     """The same path, spelt in another way or taken from the environment, gives the same object."""
     dataset = load_dataset("cifar10", npz)
     detour = npz.parent / ".." / npz.parent.name / npz.name
-    monkeypatch.setenv(data.CIFAR10_VARIABLE, str(npz))
+    monkeypatch.setenv(CIFAR10_VARIABLE, str(npz))
     assert load_dataset("cifar10", str(detour)) is dataset
     assert load_dataset("cifar10") is dataset
     assert load_dataset("synthetic") is load_dataset("synthetic")
@@ -465,7 +459,7 @@ def test_other_images_are_foreign(npz):
     assert lines == [
         f"{npz} holds images, but not those of CIFAR-10",
         f"  where  SHA-256 of the images and labels in use {found}, CIFAR-10 has {cifar10.SHA256}",
-        "  fix    point --cifar10 to the official files, or to an .npz made from them in their order",
+        "  fix    name the official files, or an .npz made from them in their order",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import itertools
 import sys
@@ -17,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from harness import Recorder, compare, errors, train
-from harness.faults import FAULTS
+from harness.faults import FAULTS, Planting
 from harness.recording.perturbation import Perturbation, perturbed
 from tests.test_determinism import globals_now
 from tests.test_training import tiny
@@ -25,8 +26,16 @@ from tests.test_training import tiny
 
 def faulted(name, loop, **options):
     """Record a loop with a fault planted."""
-    with perturbed(Perturbation(fault=name)):
+    with perturbed(Perturbation(plant=Planting(name))):
         return loop(**options)
+
+
+def judged(name, loop, **options):
+    """Record a loop with a fault planted; return the record, whether the fault took effect, and if not, why."""
+    planting = Planting(name)
+    with perturbed(Perturbation(plant=planting)):
+        record = loop(**options)
+    return record, planting.outcome(record)
 
 
 def dataset(count=20):
@@ -172,10 +181,10 @@ LACKING = {
 def test_a_fault_is_found_in_the_stage_that_it_belongs_to(name):
     """In a loop that has everything each fault is planted, and shows first in its own step and stage."""
     options = {"precision": "float32"} if name == "autocast-on" else {}  # it does not reach float64
-    record = faulted(name, dense, **options)
+    record, outcome = judged(name, dense, **options)
     comparison = compare(unfaulted(dense, **options), record)
 
-    assert record.fault == (True, "")
+    assert outcome == (True, "")
     assert comparison.verdict == "different"
     assert comparison.first_divergence[:2] == STAGES[name]
 
@@ -183,10 +192,10 @@ def test_a_fault_is_found_in_the_stage_that_it_belongs_to(name):
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_that_changes_nothing_is_not_planted_and_says_why(name):
     """In a loop that has nothing a fault is either found, or the record is the same and the reason is given."""
-    record = faulted(name, bare)
+    record, outcome = judged(name, bare)
     comparison = compare(unfaulted(bare), record)
 
-    assert record.fault == ((False, FAULTS[name].reason) if name in LACKING else (True, ""))
+    assert outcome == ((False, FAULTS[name].reason) if name in LACKING else (True, ""))
     assert comparison.verdict == ("same" if name in LACKING else "different")
 
 
@@ -194,19 +203,23 @@ def test_a_fault_that_changes_nothing_is_not_planted_and_says_why(name):
 def test_faults_reach_our_own_loop(name):
     """The loop of train() has batches and a dropout of its own, and switches autocast off by itself."""
     recipe = tiny(precision="float32" if name == "autocast-on" else "float64", epochs=1)
-    record = faulted(name, train, recipe=recipe)
+    record, outcome = judged(name, train, recipe=recipe)
 
-    assert record.fault == (True, "")
+    assert outcome == (True, "")
     assert compare(train(recipe), record).verdict == "different"
 
 
-def test_a_training_without_a_fault_has_no_outcome():
-    """Record.fault is None, and no part of the text form or of equality."""
-    record = faulted("rate-scaled", bare)
+def test_an_outcome_is_that_of_the_faults_own_training():
+    """Of several in its block it knows each, also when the record has been added to; of others, nothing."""
+    planting = Planting("gradient-zeroed")
+    with perturbed(Perturbation(plant=planting)):
+        records = [bare(steps=steps) for steps in (1, 3)]
+    added = [dataclasses.replace(record, provenance={"made": "now"}) for record in records]
 
-    assert unfaulted(bare).fault is None
-    assert "rate-scaled" not in record.to_text()
-    assert type(record).from_text(record.to_text()) == record
+    assert [planting.outcome(record) for record in added] == [(False, "the training takes one step only"), (True, "")]
+    assert planting.outcome(unfaulted(bare)) == (False, "no recorder watches this training")
+    assert "gradient-zeroed" not in records[1].to_text()
+    assert type(records[1]).from_text(records[1].to_text()) == records[1]
 
 
 def test_faults_are_described():
@@ -299,7 +312,7 @@ def test_autocast_ends_with_the_block():
             return super().forward(images)
 
     recorder = Recorder(precision="float32")
-    with perturbed(Perturbation(fault="autocast-on")), pytest.raises(KeyboardInterrupt), recorder:
+    with perturbed(Perturbation(plant=Planting("autocast-on"))), pytest.raises(KeyboardInterrupt), recorder:
         model = Interrupted(4, 3)
         recorder.watch(model)
         model(torch.rand(2, 4))
@@ -314,7 +327,7 @@ def test_trying_a_mode_leaves_no_trace():
 
 def test_a_copy_of_a_model_is_not_under_the_fault():
     """A deep copy made within the block carries inert hooks."""
-    with perturbed(Perturbation(fault="autocast-on")), Recorder(precision="float32") as recorder:
+    with perturbed(Perturbation(plant=Planting("autocast-on"))), Recorder(precision="float32") as recorder:
         model = nn.Linear(48, 3)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
@@ -333,7 +346,7 @@ def test_references_that_somebody_keeps_are_harmless():
     module = types.ModuleType("imported_meanwhile")
     logits, labels = torch.eye(3), torch.arange(3)
     expected = functional.cross_entropy(logits, labels, label_smoothing=0.1)
-    with perturbed(Perturbation(fault="smoothing-dropped")), pytest.raises(ZeroDivisionError), Recorder():
+    with perturbed(Perturbation(plant=Planting("smoothing-dropped"))), pytest.raises(ZeroDivisionError), Recorder():
         alias = module.cross_entropy = functional.cross_entropy
         sys.modules["imported_meanwhile"] = module
         assert alias(logits, labels, label_smoothing=0.1) != expected
@@ -384,9 +397,9 @@ def closures():
 )
 def test_faults_reach_closures(name, stage):
     """Gradients that are made within a step, and a step that has to be called with its closure, are reached too."""
-    record = faulted(name, closures)
+    record, outcome = judged(name, closures)
 
-    assert record.fault == (True, "")
+    assert outcome == (True, "")
     assert compare(unfaulted(closures), record).first_divergence[:2] == stage
 
 
@@ -414,10 +427,10 @@ REACHING_RIVALS = sorted(set(FAULTS) - LACKING | {"zero-grad-skipped", "momentum
 @pytest.mark.parametrize("name", REACHING_RIVALS)
 def test_faults_reach_several_optimizers(name):
     """Two models with an optimizer each."""
-    record = faulted(name, rivals)
+    record, (took_effect, _) = judged(name, rivals)
 
     expected = name != "batch-repeated"  # always the same batch
-    assert record.fault[0] is expected
+    assert took_effect is expected
     assert compare(unfaulted(rivals), record).verdict == ("different" if expected else "same")
 
 
@@ -426,26 +439,26 @@ def test_faults_reach_compiled_models(name):
     """torch.compile neither hides a function from a fault nor keeps the fault."""
     options = {"compiled": True, "precision": "float32"}
     torch._dynamo.reset()
-    record = faulted(name, dense, **options)
+    record, outcome = judged(name, dense, **options)
     torch._dynamo.reset()
 
-    assert record.fault == (True, "")
+    assert outcome == (True, "")
     assert compare(dense(**options), record).first_divergence[:2] == STAGES[name]
 
 
 def test_a_loop_that_never_calls_batch_has_faults_too():
     """Weights are changed before the first forward pass; faults of the data say what is missing."""
     started = faulted("weight-scaled", bare, calls_batch=False)
-    swapped = faulted("label-swapped", bare, calls_batch=False)
+    _, swapped = judged("label-swapped", bare, calls_batch=False)
 
     assert compare(unfaulted(bare, calls_batch=False), started).first_divergence == (0, "init", "init/weight")
-    assert swapped.fault == (False, FAULTS["label-swapped"].reason)
+    assert swapped == (False, FAULTS["label-swapped"].reason)
 
 
 def test_a_loop_of_one_step_has_no_faults_of_the_second():
     """The reason is the loop's length, not what it lacks."""
-    assert faulted("gradient-zeroed", bare, steps=1).fault == (False, "the training takes one step only")
-    assert faulted("decay-dropped", bare, steps=1).fault == (False, FAULTS["decay-dropped"].reason)
+    assert judged("gradient-zeroed", bare, steps=1)[1] == (False, "the training takes one step only")
+    assert judged("decay-dropped", bare, steps=1)[1] == (False, FAULTS["decay-dropped"].reason)
 
 
 def frozen_arrays():
@@ -468,9 +481,9 @@ def test_data_that_cannot_be_written_to_is_left_alone(name, make):
     """The reason says so, and the training is the same."""
     torch.manual_seed(0)
     batches = [make() for _ in range(3)]
-    record = faulted(name, bare, batches=batches)
+    record, outcome = judged(name, bare, batches=batches)
 
-    assert record.fault == (False, FAULTS[name].reason)
+    assert outcome == (False, FAULTS[name].reason)
     assert compare(bare(batches=batches), record).verdict == "same"
 
 
@@ -494,7 +507,8 @@ def test_what_a_loop_has_filled_anew_is_not_put_back(name):
 @pytest.mark.parametrize("name", ["batch-repeated", "label-swapped", "images-changed"])
 def test_what_a_loop_has_changed_itself_is_left_as_it_is(name):
     """A loop that overwrites its batch before the step finds what it wrote."""
-    with perturbed(Perturbation(fault=name)), Recorder() as recorder:
+    planting = Planting(name)
+    with perturbed(Perturbation(plant=planting)), Recorder() as recorder:
         model = nn.Linear(48, 3)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
@@ -509,7 +523,7 @@ def test_what_a_loop_has_changed_itself_is_left_as_it_is(name):
             assert not labels.any()
             recorder.log(loss=loss)
 
-    assert recorder.record.fault == (True, "")
+    assert planting.outcome(recorder.record) == (True, "")
 
 
 def test_an_evaluation_keeps_its_last_batch():
@@ -519,7 +533,7 @@ def test_an_evaluation_keeps_its_last_batch():
         def __iter__(self):
             return iter(range(20))
 
-    with perturbed(Perturbation(fault="last-batch-dropped")), pytest.raises(errors.RecorderError), Recorder():
+    with perturbed(Perturbation(plant=Planting("last-batch-dropped"))), pytest.raises(errors.RecorderError), Recorder():
         assert len(list(DataLoader(range(20), 8))) == 2
         assert len(list(DataLoader(range(8), 8))) == 1
         assert len(list(DataLoader(Endless(), 8))) == 3
@@ -532,7 +546,8 @@ def test_overlapping_data_is_put_back(name):
     """Inputs and targets of a language model are views of one text; token numbers stay in their range."""
     text = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(0))
     before = text.clone()
-    with perturbed(Perturbation(fault=name)), Recorder() as recorder:
+    planting = Planting(name)
+    with perturbed(Perturbation(plant=planting)), Recorder() as recorder:
         model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 50))
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
@@ -545,7 +560,7 @@ def test_overlapping_data_is_put_back(name):
             optimizer.step()
             recorder.log(loss=loss)
 
-    assert recorder.record.fault == (True, "")
+    assert planting.outcome(recorder.record) == (True, "")
     assert torch.equal(text, before)
 
 
@@ -567,9 +582,9 @@ class Filled(torch.optim.Optimizer):
 
 def test_an_optimizer_that_fills_its_state_at_once_gets_that_back():
     """A lost state is the one that an optimizer was made with."""
-    record = faulted("state-lost", bare, optimizer=Filled)
+    record, outcome = judged("state-lost", bare, optimizer=Filled)
 
-    assert record.fault == (True, "")
+    assert outcome == (True, "")
     assert compare(unfaulted(bare, optimizer=Filled), record).first_divergence[:2] == (1, "update")
 
 
@@ -605,9 +620,9 @@ IDLE = LACKING - {"zero-grad-skipped"} | {"weight-scaled"}
 @pytest.mark.parametrize("name", sorted(IDLE))
 def test_what_does_nothing_cannot_be_broken(name):
     """Label smoothing of 0, clipping that never clips, a schedule that does not move, a mode that does not matter."""
-    record = faulted(name, idle)
+    record, outcome = judged(name, idle)
 
-    assert record.fault == (False, FAULTS[name].reason)
+    assert outcome == (False, FAULTS[name].reason)
     assert compare(unfaulted(idle), record).verdict == "same"
 
 
@@ -628,14 +643,14 @@ def small(model, each_step=lambda recorder, model: None, precision="float64"):
 
 def test_an_evaluation_mode_in_which_nothing_runs_cannot_be_forgotten():
     """A model that is put into training mode again before it runs is never evaluated."""
-    record = faulted(
+    record, outcome = judged(
         "eval-forgotten",
         small,
         model=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
         each_step=lambda recorder, model: model.eval().train(),
     )
 
-    assert record.fault == (False, FAULTS["eval-forgotten"].reason)
+    assert outcome == (False, FAULTS["eval-forgotten"].reason)
 
 
 def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
@@ -647,7 +662,7 @@ def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
             kinds.append(super().forward(x).dtype)
             return super().forward(x)
 
-    record = faulted(
+    record, outcome = judged(
         "autocast-on",
         small,
         precision="float32",
@@ -655,7 +670,7 @@ def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
         each_step=lambda recorder, model: None if kinds else recorder.watch(model[0], name="part"),
     )
 
-    assert record.fault == (True, "")
+    assert outcome == (True, "")
     assert kinds[2:] == [torch.bfloat16] * 3  # behind the two trials
 
 
@@ -680,7 +695,7 @@ def test_a_closure_that_raises_leaves_the_settings_as_they_were():
 
 def test_our_own_dropout_of_nothing_cannot_be_broken():
     """As torch's."""
-    assert faulted("dropout-changed", train, recipe=tiny(dropout=0.0, epochs=1)).fault[0] is False
+    assert judged("dropout-changed", train, recipe=tiny(dropout=0.0, epochs=1))[1][0] is False
 
 
 def test_rates_that_are_tensors_are_changed_too():
@@ -712,6 +727,6 @@ def test_a_lazy_model_is_tried_once_it_has_its_shapes():
     def lazy():
         return small(lambda: nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3)), precision="float32")
 
-    record = faulted("autocast-on", lazy)
-    assert record.fault == (True, "")
+    record, outcome = judged("autocast-on", lazy)
+    assert outcome == (True, "")
     assert compare(lazy(), record).first_divergence[:2] == (1, "forward")

@@ -202,7 +202,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
         build_model(Recipe(model="vgg"))
 
     assert str(caught.value) == (
-        "a recipe cannot have model='vgg'\n"
+        "model cannot be 'vgg'\n"
         "  where  Recipe(model=...)\n"
         "  fix    model must be one of cifar_cnn, cifar_resnet, or a function"
     )

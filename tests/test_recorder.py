@@ -537,7 +537,7 @@ def test_predictions_may_be_tensors():
 
 def test_an_impossible_precision_is_refused():
     """The recorder takes what a recipe takes."""
-    with pytest.raises(errors.ArgumentError, match="precision='float16'"):
+    with pytest.raises(errors.ArgumentError, match="precision cannot be 'float16'"):
         Recorder(precision="float16")
 
 

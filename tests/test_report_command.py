@@ -1,18 +1,18 @@
 """Promises of `harness report`: the page anew from what sessions left, and a message for what no session left."""
 
-import copy
 import json
 import webbrowser
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness.commands import main
 from harness.errors import HarnessError
-from harness.report import pictures
 from harness.report.html.page import page
 from harness.report.json_form import read, to_text
+from harness.report.pictures import failed_figures
 from harness.report.session_text import findings_text
 from tests.test_page import PNG, check, figure, power, seeds, training
 
@@ -30,6 +30,11 @@ def leave(folder, *results):
     return folder
 
 
+def pictured(found, **paths):
+    """The result of a figure, with pictures elsewhere."""
+    return replace(found, subject=replace(found.subject, **paths))
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """The folder of a project."""
@@ -45,8 +50,7 @@ def report(capsys, *arguments):
 
 def test_the_last_sessions_report_is_made_anew(place, capsys):
     """It stands where pytest writes it, with the pictures; a line a training says how it ended."""
-    passed = figure(rms=0.1, passed=True)
-    passed["figure"].update(baseline="b2.png", result="r2.png")
+    passed = pictured(figure(rms=0.1, passed=True), baseline="b2.png", result="r2.png")
     folder = leave(place / "build" / "harness", RED, figure(), GREEN, passed)
     (folder / "b2.png").write_bytes(PNG)
 
@@ -104,10 +108,8 @@ def test_a_matrix_becomes_one_page(place, capsys):
 def test_no_picture_comes_from_elsewhere(place, capsys):
     """An artifact of somebody else names only files of its own."""
     leave(place, GREEN)
-    result = figure()
     for name in ("../b.png", str(place / "b.png")):
-        result.figure["baseline"] = name
-        leave(place / "artifact", result)
+        leave(place / "artifact", pictured(figure(), baseline=name))
         report(capsys, "artifact")
         assert (place / "artifact" / "report.html").read_text().count("data:image/png;base64,") == 1
 
@@ -230,10 +232,10 @@ JUNK = st.one_of(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
-@given(path=st.sampled_from([*paths({"results": WHOLE})][2:]), junk=JUNK)
+@given(path=st.sampled_from([*paths(json.loads(to_text(WHOLE)))][1:]), junk=JUNK)
 def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, junk):
     """One value of a whole file is replaced: what is not refused can be shown."""
-    content = copy.deepcopy({"format": 1, "results": WHOLE})
+    content = json.loads(to_text(WHOLE))
     inner = content
     for key in path[:-1]:
         inner = inner[key]
@@ -243,5 +245,5 @@ def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, j
         results = read(tmp_path / "results.json")
     except HarnessError:
         return
-    assert page(results, dict(pictures(results, tmp_path))).startswith("<!DOCTYPE html>")
+    assert page(results, dict(failed_figures(results, tmp_path))).startswith("<!DOCTYPE html>")
     assert findings_text(results)

@@ -182,8 +182,8 @@ _REFACTORS = (
         "evaluation batches of 50",
         "range(0, len(x), 128)",
         "range(0, len(x), 50)",
-        "x[i:i + 128], y[i:i + 128]",
-        "x[i:i + 50], y[i:i + 50]",
+        "x[i : i + 128], y[i : i + 128]",
+        "x[i : i + 50], y[i : i + 50]",
     ),
     Variant.of(
         "B22",
@@ -217,7 +217,7 @@ _REFACTORS = (
     Variant.of(
         "B39",
         "DataLoader with 2 workers",
-        '        for i in range(0, len(Xtr), CFG["bs"]):\n            idx = perm[i:i + CFG["bs"]]\n'
+        '        for i in range(0, len(Xtr), CFG["bs"]):\n            idx = perm[i : i + CFG["bs"]]\n'
         "            x, y = Xtr[idx], Ytr[idx]\n",
         "        data = torch.utils.data.TensorDataset(torch.arange(len(Xtr)), Xtr, Ytr)\n"
         '        own = dict(batch_size=CFG["bs"], sampler=perm.tolist(), generator=torch.Generator())\n'

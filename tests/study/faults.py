@@ -310,7 +310,7 @@ _DISTRIBUTION = (
     Variant.of(
         "X02",
         "both ranks get the same shard",
-        'x[j:j + CFG["micro"]], y[j:j + CFG["micro"]]',
+        'x[j : j + CFG["micro"]], y[j : j + CFG["micro"]]',
         'x[:CFG["micro"]], y[:CFG["micro"]]',
         stages=("forward",),  # the batch is drawn rightly; the loss is that of its first half
     ),

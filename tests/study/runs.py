@@ -24,7 +24,7 @@ FOLDER = ROOT / "build" / "study"
 PROGRAM = Path(__file__).with_name("program.py")
 STEPS_PER_EPOCH = 16
 
-_RECORDING = ("determinism", "hooks", "measure", "record/*", "recorder", "recording", "states", "tape", "watched")
+_RECORDING = ("record/*", "recording/*")
 """Modules of the harness that decide what a record holds; a change in one makes the kept records stale."""
 
 
@@ -66,7 +66,7 @@ class Conditions:
         epochs: of 16 steps each.
         keeps_states: whether it keeps its states for others to be put back on.
         states: of which run it is put back on the states (its file); empty for a free run.
-        variation: what the recorder varies.
+        perturbation: what the recorder perturbs.
         changes: other entries of the program's CFG.
     """
 
@@ -74,7 +74,7 @@ class Conditions:
     epochs: int = 4
     keeps_states: bool = False
     states: str = ""
-    variation: Perturbation = field(default_factory=Perturbation)
+    perturbation: Perturbation = field(default_factory=Perturbation)
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -165,11 +165,11 @@ def main() -> None:
     """Run one program file; for `run`, which starts it in a process of its own."""
     program, path = map(Path, sys.argv[1:3])
     order = json.loads(sys.argv[3])
-    conditions = Conditions(**{**order, "variation": Perturbation(**order["variation"])})
+    conditions = Conditions(**{**order, "perturbation": Perturbation(**order["perturbation"])})
     states = _states(conditions)
     settings = {"precision": conditions.precision, "epochs": conditions.epochs, **conditions.changes}
     began = time.perf_counter()
-    with perturbed(conditions.variation):
+    with perturbed(conditions.perturbation):
         record = train(program.read_text(encoding="utf-8"), str(program), states=states, **settings)
     if conditions.keeps_states:
         path.with_suffix(".states").write_bytes(states.to_bytes())
