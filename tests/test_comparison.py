@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import compare
+from harness.comparing.deviations import stream_deviations
 from harness.comparing.thresholds import THRESHOLD
-from harness.record import STAGES, Baseline, Calibration, Stream
+from harness.record import KINDS, STAGES, Calibration, Stream
+from harness.report.comparison_text import difference, failure, note
 from tests.test_record import baseline_of, finite, record_of, streams
 
 
@@ -351,3 +353,100 @@ def test_a_deviation_says_where_its_threshold_comes_from():
 
     assert comparison.deviations[0].threshold == 0.375
     assert (comparison.deviations[0].limit.measured, comparison.deviations[0].limit.place) == (0.125, 0)
+
+
+KINDS_AND_STAGES = {
+    "init/w": "init",
+    "gradient/w": "backward",
+    "update/w": "update",
+    "weight/w": "state",
+    "buffer/mean": "state",
+    "optimizer/w/exp_avg": "state",
+    "batch/size": "data",
+    "learning_rate/w": "schedule",
+    "penalty": "forward",
+    "optimizer_steps": "update",
+    "evaluation/loss": "evaluation",
+}
+"""A stream of every kind, and its stage."""
+
+
+def with_and_without(name, kinds):
+    """A record with one stream more, whose recorder knew all kinds, and one without it, whose recorder knew some."""
+    loss = {"loss": series(1.0)}
+    return record_of({**loss, name: series(1.0, 2.0, stage=KINDS_AND_STAGES[name])}), record_of(loss, kinds=kinds)
+
+
+def kind_of(name):
+    """The kind of a stream, from its name."""
+    return "logged" if name == "penalty" else name.partition("/")[0]
+
+
+@pytest.mark.parametrize("newer", ["record", "baseline"])
+@pytest.mark.parametrize("name", [name for name in KINDS_AND_STAGES if name != "penalty"])
+def test_a_kind_that_one_recorder_did_not_know_is_a_note(name, newer):
+    """A later version records more, a former one less: neither makes a training another."""
+    kinds = tuple(kind for kind in KINDS if kind != kind_of(name))
+    more, less = with_and_without(name, kinds)
+    comparison = compare(less, more) if newer == "record" else compare(more, less)
+
+    assert (comparison.verdict, comparison.unknown) == ("same", (name,))
+    assert comparison.streams == {"loss"}
+    assert comparison.largest == 0.0
+    assert note(comparison).endswith(
+        f" values; 1 stream not compared, of a kind that one version does not record ({kind_of(name)})"
+    )
+
+
+@pytest.mark.parametrize("newer", ["record", "baseline"])
+@pytest.mark.parametrize("name", KINDS_AND_STAGES)
+def test_a_stream_of_a_known_kind_that_is_missing_or_extra_is_red(name, newer):
+    """Both recorders knew the kind: one training had such a number, the other had none."""
+    more, less = with_and_without(name, KINDS)
+    comparison = compare(less, more) if newer == "record" else compare(more, less)
+
+    assert (comparison.verdict, comparison.unknown) == ("different", ())
+    assert comparison.first_divergence == (0, KINDS_AND_STAGES[name], name)
+    assert comparison.largest == math.inf
+
+
+def test_an_unknown_kind_hides_no_other_deviation():
+    """The rest is compared, and a failure says what was not."""
+    more, less = with_and_without("buffer/mean", tuple(kind for kind in KINDS if kind != "buffer"))
+    moved = dataclasses.replace(more, streams={**more.streams, "loss": series(2.0), "buffer/variance": series(1.0)})
+    comparison = compare(less, moved)
+
+    assert comparison.first_divergence == (0, "forward", "loss")
+    line = "  unknown    2 streams not compared, of a kind that one version does not record (buffer)"
+    assert line in failure(comparison).splitlines()
+
+
+def test_a_stream_that_both_have_is_compared_whatever_their_recorders_knew():
+    """What is there on both sides needs no recorder's word."""
+    moved = [record_of({"buffer/mean": series(value, stage="state")}, kinds=()) for value in (1.0, 2.0)]
+
+    assert compare(*moved).first_divergence == (0, "state", "buffer/mean")
+    assert compare(*moved).unknown == ()
+
+
+@pytest.mark.parametrize("losses", [(1.0, 2.0), (1.0, 1.0)], ids=["red", "green"])
+def test_deviations_are_computed_once(monkeypatch, losses):
+    """Whatever is asked of a comparison afterwards, and however often, is read off what `compare` found."""
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return stream_deviations(*arguments)
+
+    for module in ("comparison", "deviations", "calibration"):
+        monkeypatch.setattr(f"harness.comparing.{module}.stream_deviations", counted)
+    comparison = compare(*(record_of({"loss": series(1.0, loss)}) for loss in losses))
+    assert len(calls) == 1
+
+    for _ in range(2):
+        for asked in ("deviations", "verdict", "growth", "largest", "unchanged", "first_divergence", "streams"):
+            getattr(comparison, asked)
+        for worded in (failure, note, difference):
+            worded(comparison)
+    assert comparison.deviations is comparison.deviations
+    assert len(calls) == 1

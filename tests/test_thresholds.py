@@ -105,7 +105,9 @@ def test_a_calibrated_threshold_is_that_of_its_family():
     assert found("weight", "state", precision="bfloat16", calibration=measured) == Limit(2.0**-7, 0.0, 0)
 
 
-@pytest.mark.parametrize("family", ["evaluation/accuracy", "evaluation/class_accuracy[3]", "evaluation/average_accuracy"])
+@pytest.mark.parametrize(
+    "family", ["evaluation/accuracy", "evaluation/class_accuracy[3]", "evaluation/average_accuracy"]
+)
 def test_accuracies_may_move_by_an_image(family):
     """One image of fifty is 2 points, and no variant of a short training may have moved it."""
     assert found(family, "evaluation", calibration=calibration()) == Limit(0.1, 0.0, 0)

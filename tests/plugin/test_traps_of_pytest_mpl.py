@@ -1,8 +1,10 @@
 """Promises that close each hole of pytest-mpl: design's section 5, one test a hole."""
 
 import pytest
+from pytest_mpl import plugin as pytest_mpl_plugin
 
 from harness.baselines.store import baseline_name
+from harness.plugin.figures import PRIVATE
 from tests.plugin.conftest import GENERATE
 from tests.projects import SMALL
 
@@ -26,6 +28,19 @@ def figures(project):
     (project.path / "test_gate.py").unlink()
     project.pytester.makeini(OURS)
     return project
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_what_pytest_mpl_does_not_document_is_where_we_look_for_it(pytestconfig, name):
+    """This turns red when a new pytest-mpl moves or renames one of them, before any figure is compared otherwise."""
+    assert hasattr(pytest_mpl_plugin.ImageComparison(pytestconfig), name)
+
+
+def test_pytest_mpl_still_names_what_a_test_returned(pytestconfig, request):
+    """This turns red when a new pytest-mpl moves `generate_test_name`, or keeps figures elsewhere than by its names."""
+    assert isinstance(pytest_mpl_plugin.generate_test_name(request.node), str)
+    for keeper in (pytest_mpl_plugin.ImageComparison, pytest_mpl_plugin.FigureCloser):
+        assert keeper(pytestconfig).return_value == {}
 
 
 def test_in_ci_a_figure_that_is_not_compared_fails(figures, monkeypatch):
