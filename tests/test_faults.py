@@ -210,13 +210,15 @@ def test_faults_reach_our_own_loop(name):
 
 
 def test_an_outcome_is_that_of_the_faults_own_training():
-    """Of several in its block it knows each, also when the record has been added to; of others, nothing."""
+    """Of several in its block it knows each, also when a test has changed the record; of others, nothing."""
     planting = Planting("gradient-zeroed")
     with perturbed(Perturbation(plant=planting)):
         records = [bare(steps=steps) for steps in (1, 3)]
-    added = [dataclasses.replace(record, provenance={"made": "now"}) for record in records]
+    outcomes = [(False, "the training takes one step only"), (True, "")]
 
-    assert [planting.outcome(record) for record in added] == [(False, "the training takes one step only"), (True, "")]
+    for changes in ({}, {"provenance": {"made": "now"}, "structure": {}}, {"streams": {}}):
+        changed = [dataclasses.replace(record, **changes) for record in records]
+        assert [planting.outcome(record) for record in changed] == outcomes
     assert planting.outcome(unfaulted(bare)) == (False, "no recorder watches this training")
     assert "gradient-zeroed" not in records[1].to_text()
     assert type(records[1]).from_text(records[1].to_text()) == records[1]

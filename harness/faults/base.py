@@ -61,8 +61,9 @@ class Fault:
         self._record = record
 
     def is_in(self, record: Record) -> bool:
-        """Tell whether this fault was planted in a record's training; the record may have been added to since."""
-        return self._record is not None and self._record.streams is record.streams
+        """Tell whether this fault was planted in a record's training; a test may have changed parts of it since."""
+        ended = self._record
+        return ended is not None and (record.streams is ended.streams or record.structure is ended.structure)
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None) -> None:
         """Follow a model and an optimizer; call it before the recorder hangs its own hooks on them."""

@@ -114,7 +114,7 @@ def test_a_worse_training_fails_with_the_table(seeded):
     result.stdout.no_fnmatch_line("*accept*")
     assert seeded.files() == before
     (found,) = json.loads((seeded.path / "build/harness/results.json").read_text())["results"]
-    assert (found["kind"], found["verdict"], found["passed"]) == ("equivalence", "worse", False)
+    assert (found["subject"]["kind"], found["verdict"], found["passed"]) == ("equivalence", "worse", False)
     for name in ("report.html", "report.md"):
         assert "worse after 3 of 3 paired seeds" in (seeded.path / "build/harness" / name).read_text()
 

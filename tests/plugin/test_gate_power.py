@@ -6,12 +6,13 @@ import pytest
 
 from harness import faults
 from harness.comparing import calibration
-from harness.faults import FAULTS
-from harness.recording.perturbation import Perturbation
+from harness.faults import FAULTS, power
+from harness.faults.base import Fault
+from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import GENERATE
 
 
-class Overlooked(faults.Fault):
+class Overlooked(Fault):
     """A fault that moves nothing."""
 
     name = "overlooked"
@@ -26,7 +27,8 @@ class Overlooked(faults.Fault):
 def only(monkeypatch, *names):
     """Let there be a few faults only, in their order."""
     known = {**FAULTS, "overlooked": Overlooked}
-    monkeypatch.setattr(faults, "FAULTS", {name: known[name] for name in names})
+    for module in (faults, power):
+        monkeypatch.setattr(module, "FAULTS", {name: known[name] for name in names})
 
 
 def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
@@ -75,10 +77,11 @@ def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch, opti
     result.stdout.fnmatch_lines(lines if passes else [*lines, "  below --gate-power-min=0.51"])
     result.stdout.fnmatch_lines(["gate power: 1 of 2 planted faults caught"])
     content = json.loads((project.path / "build/harness/results.json").read_text())
-    found = {result["kind"]: result for result in content["results"]}
+    found = {result["subject"]["kind"]: result for result in content["results"]}
     assert found.keys() == {"training", "power"}
     assert (found["power"]["verdict"], found["power"]["passed"]) == ("escaped", passes)
-    assert found["power"]["faults"] == {"planted": 2, "caught": 1, "escaped": ["overlooked"]}
+    told = {"kind": "power", "planted": 2, "caught": 1, "escaped": ["overlooked"]}
+    assert found["power"]["subject"] == told
     if not passes:
         assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.html").read_text()
     assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.md").read_text()
@@ -113,7 +116,7 @@ def test_a_share_that_is_none_is_refused(project, share):
 
 def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(project, monkeypatch):
     """Run again without a fault, the training is within its thresholds; a fault is beyond them."""
-    monkeypatch.setattr(calibration, "VARIANTS", [calibration.Variant("1-ulp jitter", Perturbation(jitter=1))])
+    monkeypatch.setattr(calibration, "VARIANTS", [Rerun("1-ulp jitter", Perturbation(jitter=1))])
     only(monkeypatch, "momentum-changed", "overlooked")
     project.edit("warmup_steps=1)", 'warmup_steps=1, precision="float32")')
     project.generate()

@@ -25,16 +25,15 @@ KEPT = States({0: {"weight/w": torch.tensor([1.0, 2.0])}})
 
 def assigned(folder, monkeypatch, **parts):
     """An assignment as the process finds it that has to do it."""
-    wanted = Assignment(
-        "tests/test_a.py::test_b[ü]", "student", Perturbation(seed_shift=3, fault="rate-scaled"), folder
-    )
+    perturbation = Perturbation(seed_shift=3)
+    wanted = Assignment("tests/test_a.py::test_b[ü]", "student", perturbation, "rate-scaled", folder)
     wanted = dataclasses.replace(wanted, **parts)
     monkeypatch.setenv("HARNESS_RERUN", str(wanted.write()))
     return wanted, Assignment.from_environment()
 
 
 def test_an_assignment_arrives_as_it_was_written(tmp_path, monkeypatch):
-    """Test, record, variation and folder; an ordinary session has none."""
+    """Test, record, perturbation, fault and folder; an ordinary session has none."""
     assert Assignment.from_environment() is None
     wanted, found = assigned(tmp_path, monkeypatch)
 
@@ -42,16 +41,16 @@ def test_an_assignment_arrives_as_it_was_written(tmp_path, monkeypatch):
     assert found.states() is None
 
 
-@pytest.mark.parametrize("fault", [None, (True, ""), (False, "no dropout")])
-def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch, fault):
+@pytest.mark.parametrize("outcome", [(False, ""), (True, ""), (False, "no dropout")])
+def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch, outcome):
     """Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
     wanted, found = assigned(tmp_path, monkeypatch)
-    drawn = dataclasses.replace(RECORD, fault=fault, pictures={"batch": Picture(bytes(12), (1, 2, 2))})
-    found.hand_in(drawn)
+    drawn = dataclasses.replace(RECORD, pictures={"batch": Picture(bytes(12), (1, 2, 2))})
+    found.hand_in(drawn, outcome)
     collected = wanted.collect()
 
-    assert collected.to_text() == RECORD.to_text()
-    assert collected.fault == fault
+    assert collected.record.to_text() == RECORD.to_text()
+    assert collected.outcome == outcome
 
 
 @pytest.mark.parametrize("name", ["", "student"])
@@ -75,22 +74,23 @@ for line in sys.stdin:
     request = json.loads(line)
     folder = Path(request["output"]).parent
     assert json.loads(Path(request["variables"]["HARNESS_RERUN"]).read_text())["nodeid"] == "t::t"
+    assert (sys.argv[1], request["arguments"]) == ("pytest", [f"--basetemp={{folder}}"])
     print("a warning of a fork", flush=True)
     {does}
     print("ended", flush=True)
 """
 HANDS_IN = """
-    folder.joinpath("record.json").write_text({text!r}); folder.joinpath("fault.json").write_text("null")
+    folder.joinpath("record.json").write_text({text!r}); folder.joinpath("outcome.json").write_text('[true, ""]')
 """
 
 
 @pytest.fixture
-def reruns(tmp_path, monkeypatch, pytestconfig):
+def reruns(tmp_path, monkeypatch):
     """Reruns whose prepared process does something simple; `started` counts how often it was started."""
     monkeypatch.setattr(rerun, "__file__", str(tmp_path / "rerun.py"))
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    made = Reruns(pytestconfig)
+    made = Reruns(tmp_path, lambda folder: [f"--basetemp={folder}"], "pytest")
 
     def prepare(does):
         (tmp_path / "forks.py").write_text(PREPARED.format(started=str(tmp_path / "started"), does=does))
@@ -109,9 +109,10 @@ def started(tmp_path):
 def test_one_prepared_process_serves_all_reruns(reruns, tmp_path):
     """What imports and warnings print is not taken for an answer; it ends with the session."""
     made = reruns(HANDS_IN.format(text=RECORD.to_text()).strip())
-    records = [made.run("t::t", "", Rerun(), "no change") for _ in range(3)]
+    reran = [made.run("t::t", "", Rerun("no change")) for _ in range(3)]
 
-    assert {record.to_text() for record in records} == {RECORD.to_text()}
+    assert {record.to_text() for record, _ in reran} == {RECORD.to_text()}
+    assert {outcome for _, outcome in reran} == {(True, "")}
     assert started(tmp_path) == 1
     made.close()
     made.close()  # once is enough, twice is no harm
@@ -133,11 +134,13 @@ def test_a_rerun_without_a_record_is_told_with_its_last_lines(reruns, tmp_path, 
     """Of the run, or of the prepared process where that died; the next rerun has a new one."""
     made = reruns(does)
     with pytest.raises(errors.RerunError) as caught:
-        made.run("t::t", "", Rerun(), "2 threads")
+        made.run("t::t", "", Rerun("2 threads"))
     with pytest.raises(errors.RerunError):
-        made.run("t::t", "", Rerun(), "2 threads")
+        made.run("t::t", "", Rerun("2 threads"))
 
-    assert caught.value.facts == {"variation": "2 threads", "nodeid": "t::t", "output": output}
+    assert caught.value.what == "this training was run again with 2 threads, and that run left no record"
+    assert caught.value.where == "t::t"
+    assert caught.value.fix.partition("the last lines of the run were:\n")[2] == output
     assert started(tmp_path) == starts
 
 
@@ -147,7 +150,7 @@ def test_a_process_that_cannot_be_prepared_is_told(reruns, tmp_path):
     (tmp_path / "forks.py").write_text("import no_such_module")
 
     with pytest.raises(errors.RerunError, match="No module named 'no_such_module'"):
-        made.run("t::t", "", Rerun(states=KEPT), "2 threads")
+        made.run("t::t", "", Rerun("2 threads", states=KEPT))
 
 
 def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
@@ -156,10 +159,12 @@ def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
     import sys
 
     script = Path(rerun.__file__).with_name("forks.py").read_text()
-    (tmp_path / "pytest.py").write_text("def main(args):\n    raise RuntimeError(f'broken by {args}')")
+    (tmp_path / "pytest.py").write_text(
+        "import sys\nif __name__ == '__main__':\n    raise RuntimeError(f'broken by {sys.argv[1:]}')"
+    )
     (tmp_path / "forks.py").write_text(script.replace("torch._dynamo", "no_such_module"))
-    request = f'{{"args": ["a"], "variables": {{}}, "output": "{tmp_path / "output.txt"}"}}\n'
-    command = [sys.executable, str(tmp_path / "forks.py")]
+    request = f'{{"arguments": ["a"], "variables": {{}}, "output": "{tmp_path / "output.txt"}"}}\n'
+    command = [sys.executable, str(tmp_path / "forks.py"), "pytest"]
     done = subprocess.run(command, input=request * 2, capture_output=True, text=True, cwd=tmp_path)
 
     assert (done.stdout, done.returncode) == ("ended\n" * 2, 0)
