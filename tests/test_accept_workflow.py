@@ -1,6 +1,5 @@
 """The workflow `accept`: each of its shell steps, with a stand-in for gh and a real repository to push to."""
 
-import dataclasses
 import hashlib
 import os
 import shutil

@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 from tests.test_ci import GITHUB, ROOT, load, needs_bash
-from tests.test_provenance import git
+from tests.test_origin import git
 
 
 WORKFLOW = GITHUB / "workflows" / "release.yml"

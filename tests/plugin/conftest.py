@@ -23,7 +23,7 @@ for _module in (*_HEAVY, "torchvision"):
 importlib.import_module("safetensors.torch")
 for _module in ("comparing.equivalence", "faults.power", "comparing.metrics", "tensorboard.writing", "shipped.loop"):
     importlib.import_module(f"harness.{_module}")
-for _module in ("failed", "progress", "record_check", "regression", "summary", "xdist"):
+for _module in ("ci", "figures", "gated_test", "progress", "record_check", "regression", "summary", "xdist"):
     importlib.import_module(f"harness.plugin.{_module}")
 importlib.import_module("harness.report.html.page")
 gc.collect()
