@@ -9,7 +9,7 @@ import pytest
 
 from harness import Recipe
 from harness.comparing import deviations
-from harness.elsewhere.sharing import Training, Trainings
+from harness.elsewhere.trainings import Training, Trainings
 from harness.plugin import fixtures as imports
 from tests.plugin.conftest import QUICK
 from tests.test_report import a_record

@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from harness import Recipe
-from harness.elsewhere.sharing import Alone, Shared
+from harness.elsewhere.sharing import Sharing
 from harness.errors import OutputError
 from harness.record.record import Record
 from harness.record.streams import Stream
@@ -26,7 +26,7 @@ RECIPE = Recipe(width=2)
 @pytest.fixture
 def shared(tmp_path):
     """What the workers of a session share."""
-    return Shared(tmp_path / "trainings")
+    return Sharing(tmp_path / "trainings")
 
 
 def measured(project):
@@ -127,7 +127,7 @@ def test_workers_that_ask_at_once_wait_for_the_one_that_trains(tmp_path):
 
     def worker():
         start.wait()
-        found.append(Shared(tmp_path).trained(RECIPE, "cpu", train)[0].to_text())
+        found.append(Sharing(tmp_path).trained(RECIPE, "cpu", train)[0].to_text())
 
     workers = [threading.Thread(target=worker) for _ in range(8)]
     for thread in workers:
@@ -246,12 +246,12 @@ def test_workers_that_cannot_lock_each_other_out_say_so(tmp_path):
     (tmp_path / "trainings").write_text("a file where the folder should be")
 
     with pytest.raises(OutputError, match="what this session found cannot be kept: "):
-        Shared(tmp_path / "trainings").trained(RECIPE, "cpu", lambda: pytest.fail("trained"))
+        Sharing(tmp_path / "trainings").trained(RECIPE, "cpu", lambda: pytest.fail("trained"))
 
 
 def test_one_process_shares_with_nobody():
     """Without workers nothing is written and nobody waits."""
-    alone = Alone()
+    alone = Sharing(None)
 
     with alone.guarded("a"), alone.room("cpu"):
         assert alone.trained(RECIPE, "cpu", lambda: (1, None)) == (1, None)
