@@ -22,7 +22,8 @@ from harness.errors import (
 )
 from harness.recipe import CLASSES
 from harness.shipped import cifar10, synthetic
-from harness.shipped.batches import MEAN, STD, batches, crop_and_flip, normalise
+from harness.shipped.augmentation import MEAN, STD, crop_and_flip, normalise
+from harness.shipped.batches import batches
 from harness.shipped.dataset import Dataset
 from harness.shipped.load import CIFAR10_VARIABLE, load_dataset
 

@@ -11,9 +11,10 @@ from harness import compare
 from harness.comparing.deviations import Divergence
 from harness.comparing.equivalence import judge
 from harness.faults.power import Mutant, Power
+from harness.plugin.progress import progress_line
 from harness.record import Baseline, Calibration, Stream
 from harness.report.comparison_text import calibration_note, equivalence_text, failure, note, power_text
-from harness.report.words import progress_line, stream_text, training_line
+from harness.report.words import stream_text, training_line
 from tests.test_record import record_of
 
 

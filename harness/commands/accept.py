@@ -12,7 +12,7 @@ from harness.baselines.failed import Candidate
 from harness.baselines.origin import is_reason
 from harness.commands.project import add_root, failed_results, project_root
 from harness.errors import AcceptError, HarnessError
-from harness.report.words import accepted_table
+from harness.report.words import commit_text
 
 
 def add(subparsers: Any) -> None:
@@ -61,3 +61,14 @@ def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
 def _is_called(candidate: Candidate, name: str) -> bool:
     texts = (candidate.name, candidate.file, candidate.test, candidate.test.partition("[")[0])
     return name in texts or fnmatchcase(candidate.name, name)
+
+
+def accepted_table(accepted: Sequence[Candidate], reason: str) -> str:
+    """Return Markdown: the reason, and a row a baseline."""
+    rows = [f"| `{_cell(c.name)}` | {_cell(c.difference)} | {_cell(commit_text(c.origin))} |" for c in accepted]
+    head = ["| baseline | how it differs from the former one | measured at commit |", "|---|---|---|"]
+    return "\n".join([f"Baselines accepted: {_cell(reason)}", "", *head, *rows])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,12 +1,15 @@
 """`harness list` and `harness show`: the stored baselines, and one of them."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.baselines.files import scraps
-from harness.baselines.inventory import inventory
+from harness.baselines.inventory import Stored, inventory
 from harness.commands.project import add_places, baselines, last_orphans, stored
-from harness.report.words import inventory_text, stored_text
+from harness.record import Baseline
+from harness.report.words import commit_text, count, number, rows_text, title
 
 
 def add(subparsers: Any) -> None:
@@ -29,3 +32,65 @@ def _list(given: argparse.Namespace) -> int:
 def _show(given: argparse.Namespace) -> int:
     print("\n\n".join(stored_text(entry) for entry in stored(given, given.name)))
     return 0
+
+
+def inventory_text(
+    entries: Sequence[Stored], folder: Path, orphans: Sequence[str] | None, scraps: Sequence[str]
+) -> str:
+    """Return a line a baseline of a folder, and what does not belong there: orphans, if known, and unfinished files."""
+    size = _size(sum(entry.size for entry in entries))
+    lines = [f"{number(len(entries), 'baseline')}, {size}, in {folder}"]
+    table = [(entry.name, entry.kind, _size(entry.size), entry.made or "unknown", _with(entry)) for entry in entries]
+    widths = [max(map(len, column)) for column in list(zip(*table, strict=True))[:-1]]
+    for *cells, last in table:
+        lines.append("  ".join(["", *(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)), last]))
+    if orphans is None:
+        lines.append("orphans: not known, the last session did not see all tests (run pytest --mpl)")
+    else:
+        lines.append(f"orphans: {', '.join(orphans) or 'none'} (as of the last session)")
+    if scraps:
+        lines.append(f"unfinished, of a run that was killed or is under way: {', '.join(scraps)}")
+    return "\n".join(lines)
+
+
+def _with(entry: Stored) -> str:
+    """Say what a baseline was made with, and why."""
+    if entry.problem:
+        return entry.problem
+    about = entry.baseline.record.environment if entry.baseline else entry.origin
+    versions = [f"{name} {about[name]}" for name in ("torch", "matplotlib") if about.get(name)]
+    made_on = [about[name] for name in ("device", "instructions") if entry.baseline and name in about]
+    return ", ".join([*versions, *made_on, *filter(None, [entry.origin.get("reason")])]) or "says nothing of itself"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} KB"
+
+
+def stored_text(entry: Stored) -> str:
+    """Return all about a baseline but its numbers."""
+    about = {name: text for name, text in entry.origin.items() if name not in ("commit", "dirty")}
+    rows = {"kind": entry.kind, "size": _size(entry.size), "problem": entry.problem}
+    rows |= _baseline_rows(entry.baseline) if entry.baseline else {}
+    rows |= {**about, "made": entry.made, "commit": commit_text(entry.origin)}
+    return rows_text(str(entry.path), rows)
+
+
+def _baseline_rows(baseline: Baseline) -> dict[str, str]:
+    record = baseline.record
+    values = count(sum(len(stream.values) for stream in record.streams.values()))
+    rows = {
+        "training": title(record),
+        "steps": count(record.num_steps),
+        "values": f"{values} in {number(len(record.streams), 'stream')}",
+        "tensors": count(len(record.structure)),
+        "seed": str(record.seed),
+        "seeds": ", ".join(map(str, baseline.seeds)),
+        "recipe": ", ".join(f"{name} {value}" for name, value in record.recipe.items()),
+        "data": ", ".join(f"{name} {text}" for name, text in record.data.items()),
+        **record.environment,
+    }
+    if baseline.calibration:
+        steps = ", ".join(map(str, baseline.calibration.steps))
+        rows["states"] = f"before steps {steps}; thresholds from {', '.join(baseline.calibration.variants)}"
+    return rows

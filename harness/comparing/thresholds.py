@@ -18,7 +18,6 @@ MARGIN = 3.0
 alarmed, and all of 129 faults were caught."""
 
 _Points = Sequence[tuple[int, float]]
-
 _LOSSES: _Points = (
     *((0, 1e-7), (1, 2e-7), (2, 7e-7), (3, 1e-6), (5, 1e-5), (7, 6e-5)),
     *((10, 4e-4), (15, 2e-3), (20, 3e-3), (31, 1e-2), (47, 2e-2)),

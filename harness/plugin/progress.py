@@ -8,14 +8,10 @@ from typing import Self
 
 import pytest
 
-from harness.report.words import progress_line
-
 
 _REDRAW_SECONDS = 0.2
-
 _PLAIN_SECONDS = 10.0
 """Seconds between lines where there is no terminal: a log wants few."""
-
 _DOWN_AND_BACK = "\x1bD\x1bM\x1b7\x1b[1B\r\x1b[2K{text}\x1b8"
 """Index and reverse index make room for a line below without leaving the column; save the cursor, draw, restore it.
 (ECMA-48 and DEC VT100 control sequences, which every terminal emulator follows.)"""
@@ -72,3 +68,8 @@ class Progress:
             with self._capture.global_and_fixture_disabled():
                 self._reporter.ensure_newline()  # pytest prints its prefix again after the line
                 self._reporter.write_line(text)
+
+
+def progress_line(name: str, step: int, steps: int, loss: float, seconds: float) -> str:
+    """Return one line on a training under way: what, steps taken of all, loss of the last, seconds since its start."""
+    return f"training {name}: step {step}/{steps}, loss {loss:.4f}, {seconds:.1f} s"

@@ -15,7 +15,6 @@ from harness.plugin.session import SESSION
 
 
 _FILE = "groups.json"
-
 _LEAST = 2
 """Tests that a worker has to have: it starts one when it knows the next."""
 

@@ -6,8 +6,9 @@ from typing import Self
 
 import msgspec
 
+from harness.record.calibration import Calibration
 from harness.record.record import Record
-from harness.record.text import Calibration, read_baseline, write_record
+from harness.record.text import read_baseline
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Baseline:
         """Return the baseline as a record's text with some parts more."""
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
-        return write_record(self.record, origin=dict(self.origin), calibration=calibration, seeds=seeds)
+        return self.record.to_text(origin=dict(self.origin), calibration=calibration, seeds=seeds)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -24,7 +24,6 @@ _LARGEST_COUNT = 2**53
 """Above any label and count; NumPy and floats hold it."""
 _VP8L_HEADER = struct.Struct("<4sI4s4sIBI")
 """RIFF, size, WEBP, VP8L, size, 0x2f, then width - 1 and height - 1 in 14 bits each (RFC 9649, section 3.4)."""
-
 _Images = Annotated[int, Meta(gt=0, le=_MOST_IMAGES)]
 _Pixels = Annotated[int, Meta(gt=0, le=PICTURE_SIDE)]
 _Label = Annotated[int, Meta(gt=-_LARGEST_COUNT, lt=_LARGEST_COUNT)]

@@ -1,7 +1,7 @@
 """A record: what a training did."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, Self
 
 from harness.record.pictures import Histogram, Picture
@@ -89,9 +89,13 @@ class Record:
         )
         return min(found, key=lambda item: (item.step, STAGES.index(item.stage), item.stream), default=None)
 
-    def to_text(self) -> str:
-        """Return the record as JSON: a stream's values a few a line, floats by repr, a checksum on top."""
-        return write_record(self)
+    def to_text(self, **beside: Any) -> str:
+        """Return the record as JSON: a stream's values a few a line, floats by repr, a checksum on top.
+
+        Args:
+            **beside: what a baseline holds beside it, as JSON values.
+        """
+        return write_record({field.name: getattr(self, field.name) for field in fields(self)}, **beside)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

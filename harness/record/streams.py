@@ -8,6 +8,9 @@ from typing import Any, Self
 
 STAGES = ("structure", "data", "init", "schedule", "forward", "backward", "update", "state", "evaluation")
 """Causal order. The schedule comes first in a step: the rate that the step will use is settled before it begins."""
+LONGEST_RUN = 10**9
+"""Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
+
 Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
 TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")

@@ -5,25 +5,21 @@ import json
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from harness.errors import RecordError
 from harness.recipe import Precision
+from harness.record.calibration import Calibration
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.streams import STAGES, Stream, Streams
+from harness.record.streams import LONGEST_RUN, STAGES, Stream, Streams
 
-
-if TYPE_CHECKING:
-    from harness.record.record import Record
 
 FORMAT = 3
 """Version of the text form; a reader refuses any other."""
 
-LONGEST_RUN = 10**9
-"""Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
 _VALUES_PER_LINE = 4
 _LARGEST_NUMBER = 2**1000
 """Above any seed and count; a float holds it, which figures make of it."""
@@ -32,10 +28,8 @@ _MOST_PICTURES = 16
 _NON_FINITE = ("nan", "inf", "-inf")
 _PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
 """Fields of a record that stand in its text as they are."""
-
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
-_Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]  # it becomes part of a file name
 _Texts = dict[str, str]
 
 
@@ -55,23 +49,6 @@ class _Tensor(msgspec.Struct, frozen=True):
     shape: list[_Side] = []
     dtype: str = ""
     group: str | None = None
-
-
-class Calibration(_Part, frozen=True):
-    """How far benign variants of a low-precision training part from it, measured when it became a baseline.
-
-    The largest relative deviations of any variant go by family of streams, and by steps since the last stored state.
-    """
-
-    states: _Digest  # SHA-256 of the states that the variants, and later trainings, are put back on
-    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]  # that begin with a stored state, ascending from 0
-    margin: float  # thresholds over what the variants showed
-    variants: tuple[str, ...]  # what was varied, in words
-    largest: Mapping[str, tuple[float, ...]]
-
-    def __post_init__(self) -> None:
-        if self.steps[0] != 0 or list(self.steps) != sorted(set(self.steps)):
-            raise ValueError("steps that do not ascend from 0")
 
 
 class _Content(_Part, frozen=True, kw_only=True):
@@ -94,9 +71,9 @@ class _Content(_Part, frozen=True, kw_only=True):
     seeds: dict[int, dict[str, float]] = {}
 
 
-def write_record(record: "Record", **beside: Any) -> str:
-    """Return a record as text, and what a baseline holds beside it, as JSON values; what is empty is left out."""
-    content = {**_content(record), **{name: part for name, part in beside.items() if part}}
+def write_record(fields: Mapping[str, Any], **beside: Any) -> str:
+    """Return the fields of a record as text, and what a baseline holds beside it, as JSON values; what is empty is left out."""
+    content = {**_content(fields), **{name: part for name, part in beside.items() if part}}
     order = dict.fromkeys(("name", *beside, *content))
     body = ",\n".join(f"{json.dumps(key)}: {_pretty(content[key])}" for key in order if key in content)
     return f'{{\n"format": {FORMAT},\n"sha256": "{_checksum(content)}",\n{body}\n}}\n'
@@ -115,14 +92,14 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
 
-def _content(record: "Record") -> dict[str, Any]:
+def _content(fields: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {
-        **{name: getattr(record, name) for name in (*_PLAIN, "structure")},
-        "kinds": list(record.kinds),
-        "streams": {str(key): _stream_content(stream) for key, stream in record.streams.items()},
-        "confusion": [list(row) for row in record.confusion],
-        "histograms": {name: histogram_rows(entry) for name, entry in record.histograms.items()},
-        "pictures": {name: picture_content(entry) for name, entry in record.pictures.items()},
+        **{name: fields[name] for name in (*_PLAIN, "structure")},
+        "kinds": list(fields["kinds"]),
+        "streams": {str(key): _stream_content(stream) for key, stream in fields["streams"].items()},
+        "confusion": [list(row) for row in fields["confusion"]],
+        "histograms": {name: histogram_rows(entry) for name, entry in fields["histograms"].items()},
+        "pictures": {name: picture_content(entry) for name, entry in fields["pictures"].items()},
     }
     return {name: part for name, part in content.items() if part or name not in ("confusion", "histograms")}
 

@@ -12,7 +12,6 @@ from harness.report.finding import Curve, Number, Profile, plain
 
 
 _Point = TypeVar("_Point")
-
 _CURVES = 6
 """Curves of one training: the stream that leaves first, what was logged, and evaluations, in this order."""
 _POINTS = 400

@@ -27,7 +27,6 @@ _JUMP = 10.0
 """Times the median of the earlier runs; benign variants of float64 trainings part by that much, no further."""
 _RISING = 5
 """Runs that rise one after another, and double: noise does so once in 5! = 120 times, and seldom doubles."""
-
 _Key = tuple[str, str, str]
 
 

@@ -18,7 +18,8 @@ from harness.record.environment import require_device
 from harness.record.record import Record
 from harness.recording.recorder import Recorder
 from harness.recording.states import States
-from harness.shipped.batches import batches, crop_and_flip, normalise
+from harness.shipped.augmentation import crop_and_flip, normalise
+from harness.shipped.batches import batches
 from harness.shipped.dataset import Dataset
 from harness.shipped.load import load_dataset
 from harness.shipped.models import build_model

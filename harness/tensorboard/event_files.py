@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import EventsCutOffError, EventsError
-from harness.record.text import LONGEST_RUN
+from harness.record.streams import LONGEST_RUN
 
 
 _HEAD = struct.Struct("<QI")

@@ -36,7 +36,8 @@ from torchvision.transforms import ToTensor
 
 from harness import Recipe, Recorder, recipes
 from harness.record.environment import describe
-from harness.shipped.batches import batches, crop_and_flip, normalise
+from harness.shipped.augmentation import crop_and_flip, normalise
+from harness.shipped.batches import batches
 from harness.shipped.dataset import Dataset
 from harness.shipped.load import CIFAR10_VARIABLE, load_dataset
 from harness.shipped.loop import _optimizer, _rate, _Run

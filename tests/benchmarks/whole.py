@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from harness import Recipe, train, write_events
-from harness.shipped.batches import normalise
+from harness.shipped.augmentation import normalise
 from harness.shipped.dataset import Dataset
 from harness.shipped.load import load_dataset
 from harness.shipped.loop import _EVALUATION_BATCH, _scores

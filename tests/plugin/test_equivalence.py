@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.baselines.store import save_baseline
-from harness.record.baseline import Calibration
+from harness.record.calibration import Calibration
 from harness.record.record import Record
 from harness.recording.states import States
 from tests.plugin.conftest import GENERATE

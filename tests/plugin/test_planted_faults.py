@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from harness import Recorder, figures
 from harness.shipped.load import load_dataset
-from harness.shipped.batches import crop_and_flip, normalise
+from harness.shipped.augmentation import crop_and_flip, normalise
 from harness.shipped.batches import batches
 
 
