@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness import compare
 from harness.record.streams import Stream
-from harness.report.curves import curves, profile
+from harness.report.check import curves, profile
 from harness.report.finding import Faults
 from harness.report.json_form import collect, keep, schema, to_text
 from harness.report.markdown import annotation, markdown

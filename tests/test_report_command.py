@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from harness.commands import main
 from harness.errors import HarnessError
+from harness.report.failed_pictures import failed_figures
 from harness.report.html.page import page
 from harness.report.json_form import read, to_text
-from harness.report.pictures import failed_figures
 from harness.report.session_text import findings_text
 from tests.test_page import PNG, check, figure, power, seeds, training
 

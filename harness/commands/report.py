@@ -69,7 +69,7 @@ def _files(place: Path) -> list[Path]:
 
 def _session(file: Path) -> tuple[list[Finding], dict[str, bytes]]:
     """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere."""
-    from harness.report.pictures import failed_figures
+    from harness.report.failed_pictures import failed_figures
 
     results, place = read(file), file.parent.resolve()
     found = failed_figures(results, file.parent)

@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # pytest-mpl reads its options in its own pytest_configure
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, prepare pytest-mpl, and register what only some sessions need."""
-    from harness.plugin import figures
+    from harness.plugin import pytest_mpl
 
     config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
     try:
@@ -40,9 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
             check_writable(session.tensorboard, EventsError.unwritten)
         if session.assignment:
             session.perturb()
-            figures.leave_figures(config)
+            pytest_mpl.leave_figures(config)
         else:
-            figures.configure(config)
+            pytest_mpl.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
     except HarnessError as error:

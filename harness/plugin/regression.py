@@ -21,7 +21,7 @@ from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
 from harness.recording.perturbation import Rerun, current
-from harness.report import pictures
+from harness.report import failed_pictures
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
@@ -55,7 +55,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
     with session.outcome.noted():
-        look += [str(session.shown(path)) for path in pictures.keep(comparison, drawn, checked.pictures)]
+        look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
     chosen, origin = checked.chosen_text, session.origin
     return failure_text(comparison, test=test.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
@@ -225,7 +225,7 @@ class TrainingRegression:
             self._check_environment(checked)
             baseline = checked.baseline()
             comparison = self._comparison(checked, baseline)
-        drawn = pictures.deviations(comparison) if comparison.verdict != "same" else b""
+        drawn = failed_pictures.deviations(comparison) if comparison.verdict != "same" else b""
         self._session.runs.overlay(checked.record, comparison, drawn)
         passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not self._session.strict)
         if passed:
@@ -250,7 +250,7 @@ class TrainingRegression:
         """Forget what an earlier session kept of a failure."""
         for path in {checked.path, checked.shared_path, *others(checked.shared_path)}:
             self._test.withdraw(path)
-        pictures.forget(checked.pictures)
+        failed_pictures.forget(checked.pictures)
 
     def _comparison(self, checked: RecordCheck, baseline: Baseline) -> "Comparison":
         """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""

@@ -308,8 +308,8 @@ class Outcome:
 
         texts = {self.markdown: markdown(self.findings), self._folder / "results.json": to_text(self.findings)}
         if self.failed:
+            from harness.report.failed_pictures import failed_figures
             from harness.report.html.page import page
-            from harness.report.pictures import failed_figures
 
             texts[self.page] = page(self.findings, dict(failed_figures(self.findings, self._folder)))
         write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})

@@ -72,7 +72,7 @@ class _Content(_Part, frozen=True, kw_only=True):
 
 
 def write_record(fields: Mapping[str, Any], **beside: Any) -> str:
-    """Return the fields of a record as text, and what a baseline holds beside it, as JSON values; what is empty is left out."""
+    """Return the fields of a record as text, and what a baseline holds beside it (JSON values), unless it is empty."""
     content = {**_content(fields), **{name: part for name, part in beside.items() if part}}
     order = dict.fromkeys(("name", *beside, *content))
     body = ",\n".join(f"{json.dumps(key)}: {_pretty(content[key])}" for key in order if key in content)

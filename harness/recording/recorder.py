@@ -224,7 +224,7 @@ class Recorder:
             data={},
             environment=describe(device),
             structure=state.structure,
-            streams=state.tape.streams(),
+            streams=state.builder.streams(),
             pictures=state.pictures
             | activation_pictures(state.activations.maps)
             | ({"filters": filters} if filters else {}),

@@ -19,7 +19,7 @@ from harness.recording.images import ActivationMaps
 from harness.recording.perturbation import current
 from harness.recording.precision import module_names, refuse_low_precision
 from harness.recording.states import States
-from harness.recording.streams import Tape
+from harness.recording.stream_builder import StreamBuilder
 from harness.recording.watched import Watched
 
 
@@ -32,7 +32,7 @@ class Recording:
     """Follows models and optimizers from step to step; a stack takes what removes the hooks."""
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
-        self.tape, self.activations, self.distributions = Tape(), ActivationMaps(), Distributions()
+        self.builder, self.activations, self.distributions = StreamBuilder(), ActivationMaps(), Distributions()
         self.watched: list[Watched] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
@@ -71,7 +71,7 @@ class Recording:
         """Record values of the present step; an evaluation's come after what the step left behind."""
         if stage == "evaluation":
             self._settle()
-        self.tape.add(stage, names, self._step, values)
+        self.builder.add(stage, names, self._step, values)
 
     def module_names(self) -> dict[int, str]:
         """Return the names of all modules of the watched models, by id."""
@@ -86,9 +86,9 @@ class Recording:
             self._states.collects = False  # from now on they are put back
         if not self.watched:
             raise RecorderError.nothing_watched()
-        if not self.tape.has("update"):
+        if not self.builder.has("update"):
             raise RecorderError.never_stepped()
-        if not (self.tape.has("forward") or self.tape.has("evaluation")):
+        if not (self.builder.has("forward") or self.builder.has("evaluation")):
             raise RecorderError.no_loss(steps=self._step + 1)
         for watched in self.trained():
             self.distributions.add_last("weight", watched.parameters(), self._step + 1)
@@ -120,10 +120,10 @@ class Recording:
                 raise RecorderError.same_names(step=self._step)
             self.evaluating = False  # whoever steps is training, in whatever mode
             self._open()
-            watched.record_rates(self.tape, self._step, optimizer)
+            watched.record_rates(self.builder, self._step, optimizer)
 
         def gradients() -> None:
-            watched.record_gradients(self.tape, self._step, optimizer)
+            watched.record_gradients(self.builder, self._step, optimizer)
             self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
@@ -171,7 +171,7 @@ class Recording:
         for watched in self.watched:
             if not (watched.opened or watched.lazy):
                 self.structure |= watched.structure()
-                watched.record_init(self.tape, self._step)
+                watched.record_init(self.builder, self._step)
                 if watched.optimizers:
                     self.distributions.add_first("weight", watched.parameters(), self._step)
 
@@ -196,18 +196,18 @@ class Recording:
             if first or name in self._left:  # what was left where it started is still at its initial distance
                 key = StreamKey(name)
                 start = StreamKey.of("init", key.tensor, key.entry, distance=True)
-                self.tape.add("init", [start], max(0, self._step - 1), [distance])
+                self.builder.add("init", [start], max(0, self._step - 1), [distance])
             else:
-                self.tape.add("state", [f"distance/{name}"], self._step - 1, [distance])
+                self.builder.add("state", [f"distance/{name}"], self._step - 1, [distance])
         self._left = {name for name, distance in distances.items() if first and distance > _ELSEWHERE}
 
     def _settle(self) -> None:
         """Record what the step left behind, once, as soon as something else begins."""
         if self._optimizer_steps and not self._settled:
             self._settled = True
-            self.tape.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
+            self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
             for watched in self._present():
-                watched.record_state(self.tape, self._step)
+                watched.record_state(self.builder, self._step)
 
 
 def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:

@@ -12,7 +12,7 @@ from harness.errors import PrecisionError, RecorderError
 from harness.recipe import Precision
 from harness.recording.norms import norms
 from harness.recording.rounding_noise import drop_noise
-from harness.recording.streams import Tape
+from harness.recording.stream_builder import StreamBuilder
 
 
 class Watched:
@@ -79,15 +79,15 @@ class Watched:
         self.prefix, self._previous = former.prefix, former._previous
 
     @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
-    def record_init(self, tape: Tape, step: int) -> None:
+    def record_init(self, builder: StreamBuilder, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
         tensors = self.parameters() | self.buffers()
-        tape.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
+        builder.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
         if not self._previous:
             self.restart()
         self.opened = True
 
-    def record_gradients(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
+    def record_gradients(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the gradients that an optimizer is about to use, in float64 without what is rounding noise in them.
 
         Of a closure that is called several times in a step, the first gradients are recorded.
@@ -103,7 +103,7 @@ class Watched:
         if id(optimizer) not in self.stepping:
             self.stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
-            self._add_once(tape, "backward", streams, step, norms(gradients.values()))
+            self._add_once(builder, "backward", streams, step, norms(gradients.values()))
 
     def last_gradients(self) -> dict[str, Tensor]:
         """Return the gradients that the optimizers used last, without those that were overwritten since."""
@@ -113,22 +113,22 @@ class Watched:
         """Free the gradients of the step that is over: they are the largest thing that is held on to."""
         self._gradients.clear()
 
-    def record_rates(self, tape: Tape, step: int, optimizer: Optimizer) -> None:
+    def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
         self._known = self.parameters()  # some may have joined since the last step
         rates = {label: float(group["lr"]) for label, group in self._groups([optimizer])}
-        self._add_once(tape, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
+        self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
-    def _add_once(self, tape: Tape, stage: str, names: list[str], step: int, values: list[float]) -> None:
+    def _add_once(self, builder: StreamBuilder, stage: str, names: list[str], step: int, values: list[float]) -> None:
         """Add a row unless it is the step's last one again: of an optimizer that steps twice, the count tells."""
         row = (step, names, values)
         if self._rows.get(stage) != row:
             self._rows[stage] = row
-            tape.add(stage, names, step, values)
+            builder.add(stage, names, step, values)
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def record_state(self, tape: Tape, step: int) -> None:
+    def record_state(self, builder: StreamBuilder, step: int) -> None:
         """Record what the step left behind: updates, weights, buffers, optimizer state."""
         if not self._previous:  # it has not begun
             return
@@ -136,9 +136,9 @@ class Watched:
         updates = self._updates() if self.optimizers else []  # an average has no updates of its own
         values = norms([*updates, *state.values()])
         if updates:
-            tape.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
+            builder.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
             torch._foreach_copy_(updates, list(self._known.values()))
-        tape.add("state", list(state), step, values[len(updates) :])
+        builder.add("state", list(state), step, values[len(updates) :])
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, buffers and optimizer state by stream name."""

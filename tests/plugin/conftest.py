@@ -45,7 +45,7 @@ def real_pictures():
 def project(request, pytester, monkeypatch, tmp_path_factory):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
     if "real_pictures" not in request.fixturenames:
-        monkeypatch.setattr("harness.report.pictures.deviations", lambda comparison: _PICTURE)
+        monkeypatch.setattr("harness.report.failed_pictures.deviations", lambda comparison: _PICTURE)
         monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):

@@ -4,7 +4,7 @@ import pytest
 from pytest_mpl import plugin as pytest_mpl_plugin
 
 from harness.baselines.store import baseline_name
-from harness.plugin.figures import PRIVATE
+from harness.plugin.pytest_mpl import PRIVATE
 from tests.plugin.conftest import GENERATE
 from tests.projects import SMALL
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from harness.record import STAGES, Stream, Streams, Value
 
 
-class Tape:
+class StreamBuilder:
     """Rows of values as a run produces them: one row holds several streams' values of one step."""
 
     def __init__(self) -> None:
