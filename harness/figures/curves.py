@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.figures.canvas import BLUE, COLOURS, ORANGE, Pixels, blank, curve_axes, in_both_forms
+from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
 from harness.figures.classes import class_name
 from harness.figures.series import WATCH, finite_series, loss_limit, spread, training_loss
 from harness.record import Record, StreamKey
@@ -101,23 +101,18 @@ def _curves(record: Record, series: Mapping[str, _Points], limit: float, labelle
 
 
 def _add_digits(figure: Figure, series: Sequence[Sequence[float]]) -> None:
-    """Put one raster a series below each other, the first on top, in the room of one."""
-    cell_height = _CELL_HEIGHT // len(series)
-    for index, values in enumerate(reversed(series)):
-        chosen = [values[i] for i in spread(len(values), _ROOM)]
-        pixels_HWC = _digit_raster(chosen, _ROOM // len(chosen), cell_height)
-        figure.figimage(pixels_HWC, xo=_LEFT, yo=_BOTTOM + index * DIGITS * cell_height, origin="upper")
+    """Put one raster a series below each other, the first on top, in the room of one.
 
-
-def _digit_raster(values: Sequence[float], cell_width: int, cell_height: int) -> Pixels:
-    """Return a picture with one column of nine cells a value, leading digit on top.
-
-    The colour map is cyclic: where a rounding error carries a 9 to a 0, the colour hardly moves.
+    A raster has one column of nine cells a value, leading digit on top. The colour map is cyclic: where a rounding
+    error carries a 9 to a 0, the colour hardly moves.
     """
     palette = matplotlib.colormaps["twilight"](np.arange(10) / 10, bytes=True)[:, :3]
-    digits_DN = np.array([leading_digits(value) for value in values]).T
-    pixels_HWC: Pixels = palette[digits_DN].repeat(cell_height, axis=0).repeat(cell_width, axis=1)
-    return pixels_HWC
+    cell_height = _CELL_HEIGHT // len(series)
+    for index, values in enumerate(reversed(series)):
+        digits_DN = np.array([leading_digits(values[i]) for i in spread(len(values), _ROOM)]).T
+        cells_HWC = palette[digits_DN].repeat(cell_height, axis=0)
+        pixels_HWC = cells_HWC.repeat(_ROOM // digits_DN.shape[1], axis=1)
+        figure.figimage(pixels_HWC, xo=_LEFT, yo=_BOTTOM + index * DIGITS * cell_height, origin="upper")
 
 
 def leading_digits(value: float) -> list[int]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,15 +18,7 @@ from harness.record.streams import STAGES
 
 
 _LEAST, _MOST = 1e-17, 10.0  # where equal values are drawn, and what has no finite size
-
 _WITHIN, _BEYOND = -8.0, 10.0  # exponents of ten, below and above the threshold, that have colours of their own
-
-# yellow would be too pale
-_LOOKS: Sequence[dict[str, Any]] = [
-    {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1}
-    for colour, marker in zip((*COLOURS[:6], GREY, "black"), "os^DvPX*", strict=True)
-]
-"""Of each stage's line."""
 
 
 @in_both_forms
@@ -100,7 +91,7 @@ def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping
     if rows:
         below = figure.add_axes((0.36, 60 / height, 0.48, 1 - 320 / height), sharex=above)
         key = "log10 (deviation / threshold)"
-        heat_axes(below, rows, (_WITHIN, _BEYOND), key, letters=42, colours=_colours())
+        heat_axes(below, rows, (_WITHIN, _BEYOND), key, 42, _colours())
         below.set(xlim=(-0.5, len(next(iter(rows.values()))) - 0.5))
     return figure
 
@@ -113,17 +104,20 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
         sizes = largest.setdefault(point.stage, {})
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
         thresholds[point.step] = max(thresholds.get(point.step, 0.0), point.threshold)
-    for stage, look in zip(STAGES[1:], _LOOKS, strict=True):
+    colours = (*COLOURS[:6], GREY, "black")  # yellow would be too pale
+    for stage, colour, marker in zip(STAGES[1:], colours, "os^DvPX*", strict=True):
         if stage in largest:
-            sizes = largest[stage]
-            heights = np.clip([sizes[step] for step in sorted(sizes)], _LEAST, _MOST)
-            line = "-" if len(sizes) > len(thresholds) / 2 else "none"  # evaluations have nothing between them
-            axes.plot(sorted(sizes), heights, linestyle=line, label=stage, **look)
-    limits = np.clip([thresholds[step] for step in sorted(thresholds)], _LEAST, _MOST)
-    axes.plot(sorted(thresholds), limits, color="black", linestyle="--", linewidth=1, label="threshold")
+            dense = len(largest[stage]) > len(thresholds) / 2  # evaluations have nothing between them
+            (line,) = axes.plot(*_by_step(largest[stage]), color=colour, marker=marker, markersize=4, label=stage)
+            line.set(linestyle="-" if dense else "none", linewidth=1)
+    axes.plot(*_by_step(thresholds), color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
     ticks = {_LEAST: "equal", 1e-13: "1e-13", 1e-10: "1e-10", 1e-7: "1e-7", 1e-4: "1e-4", 0.1: "0.1", _MOST: "infinite"}
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.grid(visible=True, axis="y", color=GRID)
     legend_beside(axes)
+
+
+def _by_step(values: Mapping[int, float]) -> tuple[list[int], Values]:
+    return sorted(values), np.clip([values[step] for step in sorted(values)], _LEAST, _MOST)

@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,7 +13,8 @@ from harness.figures.series import decades, layer_norms, loss_limit, shortened, 
 from harness.record.record import Record
 
 
-_MARK: dict[str, Any] = {"color": "black", "marker": "|", "markersize": 9, "markeredgewidth": 2, "linestyle": "none"}
+_Course = tuple[list[int], list[float], Mapping[str, Values]]
+"""What the film shows of a training: steps, losses, and the norms of each layer."""
 
 
 @own_style()
@@ -32,12 +32,12 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
         NotRecordedError: the record has no loss or no gradients.
         NonFiniteError: a loss or a norm is NaN or infinite; names the first such step.
     """
-    now = _course(record)
-    now = now._replace(layers=thinned(now.layers, 20))
-    scene = _Scene(now, _course(baseline) if baseline else None, loss_limit(record, now.losses))
+    steps, losses, layers = _course(record)
+    before = _course(baseline) if baseline else None
+    scene = _Scene((steps, losses, thinned(layers, 20)), before, loss_limit(record, losses))
     drawn = [
-        scene.frame(f"{record.name}   step {now.steps[index]}   loss {now.losses[index]:.4f}", index)
-        for index in spread(len(now.steps), 60)
+        scene.frame(f"{record.name}   step {steps[index]}   loss {losses[index]:.4f}", index)
+        for index in spread(len(steps), 60)
     ]
     # one palette for all frames, so that only what moves is stored
     palette = drawn[-1].quantize(64, Image.Quantize.MAXCOVERAGE)
@@ -48,16 +48,8 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
     return file.getvalue()
 
 
-class _Course(NamedTuple):
-    """What the film shows of a training."""
-
-    steps: list[int]
-    losses: list[float]
-    layers: Mapping[str, Values]
-
-
 def _course(record: Record) -> _Course:
-    return _Course(*training_loss(record, "film"), layer_norms(record, "gradient", "film"))
+    return *training_loss(record, "film"), layer_norms(record, "gradient", "film")
 
 
 class _Scene:
@@ -65,23 +57,25 @@ class _Scene:
 
     def __init__(self, now: _Course, before: _Course | None, limit: float) -> None:
         self._now = now
-        self._before = [before.layers.get(name, np.empty(0)) for name in now.layers] if before else []
+        steps, _, layers = now
+        former_steps, former_losses, former_layers = before or ([], [], {})
+        self._before = [former_layers.get(name, np.empty(0)) for name in layers] if before else []
         figure = blank(640, 480)
         self._canvas = FigureCanvasAgg(figure)
-        num_steps = 1 + max(*now.steps, *(before.steps if before else ()))
+        num_steps = 1 + max(*steps, *former_steps)
         above = curve_axes(figure, (0.1, 0.56, 0.86, 0.34), (-0.5, num_steps - 0.5, 0.0, limit), True)
         above.set(xlabel="step", ylabel="loss")
         if before:
-            above.plot(before.steps, before.losses, color=GREY, linewidth=2, linestyle="--", label="baseline")
+            above.plot(former_steps, former_losses, color=GREY, linewidth=2, linestyle="--", label="baseline")
             above.legend(loc="lower left")
-        below = figure.add_axes((0.3, 0.1, 0.66, 0.32), xlim=_limits([*now.layers.values(), *self._before]))
+        below = figure.add_axes((0.3, 0.1, 0.66, 0.32), xlim=_limits([*layers.values(), *self._before]))
         key = "gradient norm" + "   (black: baseline)" * bool(before)
-        below.set(xlabel=key, xscale="log", ylim=(len(now.layers) - 0.4, -0.6))
-        below.set_yticks(range(len(now.layers)), [shortened(name, 22) for name in now.layers], fontsize=8)
+        below.set(xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6))
+        below.set_yticks(range(len(layers)), [shortened(name, 22) for name in layers], fontsize=8)
         (self._line,) = above.plot([], [], color=BLUE, linewidth=2, animated=True)
         (self._dot,) = above.plot([], [], color=ORANGE, marker="o", animated=True)
-        self._bars = below.barh(range(len(now.layers)), [1.0] * len(now.layers), color=BLUE, animated=True)
-        (self._marks,) = below.plot([], [], animated=True, **_MARK)
+        self._bars = below.barh(range(len(layers)), [1.0] * len(layers), color=BLUE, animated=True)
+        (self._marks,) = below.plot([], [], "k|", markersize=9, markeredgewidth=2, animated=True)
         self._words = figure.text(0.5, 0.94, "", ha="center", fontsize=12, animated=True)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)

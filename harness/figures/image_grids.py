@@ -14,8 +14,8 @@ from harness.record.pictures import Picture
 from harness.record.record import Record
 
 
+_GAP = 4  # white pixels between filters, and between maps
 _COLUMNS = 5  # images a row: the article's grid is 2 x 5
-
 _LINE, _SPACE, _TITLE = 14, 10, 40  # pixels of a line of a caption, between things, and of the title
 
 
@@ -109,13 +109,13 @@ def _sheet(
 def _captioned(tiles_NHWC: Pixels, captions: Sequence[str], title: str) -> Figure:
     count, height, width, _ = tiles_NHWC.shape
     above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
-    rows = -(-count // _COLUMNS)
-    page_width, page_height = _COLUMNS * (width + 2 * _SPACE), _TITLE + rows * (height + above + _SPACE)
+    cell_width, cell_height = width + 2 * _SPACE, height + above + _SPACE
+    page_width, page_height = _COLUMNS * cell_width, _TITLE + -(-count // _COLUMNS) * cell_height
     figure = blank(page_width, page_height)
     figure.suptitle(title, y=1 - _SPACE / page_height, va="top")
     for index, (tile_HWC, caption) in enumerate(zip(tiles_NHWC, captions, strict=True)):
         row, column = divmod(index, _COLUMNS)
-        left, top = column * (width + 2 * _SPACE) + _SPACE, _TITLE + row * (height + above + _SPACE) + above
+        left, top = column * cell_width + _SPACE, _TITLE + row * cell_height + above
         figure.figimage(tile_HWC, xo=left, yo=page_height - top - height, origin="upper")
         place = (left + width / 2) / page_width, 1 - (top - 4) / page_height
         figure.text(*place, caption, ha="center", va="bottom", fontsize=8)
@@ -137,9 +137,6 @@ def _enlarged(images_NHWC: Pixels, side: int) -> Pixels:
     """Return images enlarged by the largest whole number with which they fit into squares, if there is one."""
     scale = max(1, side // max(images_NHWC.shape[1:3]))
     return images_NHWC.repeat(scale, axis=1).repeat(scale, axis=2)
-
-
-_GAP = 4
 
 
 @in_both_forms

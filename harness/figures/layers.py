@@ -16,8 +16,9 @@ from harness.figures.series import decades, layer_norms, shortened, spread, thin
 from harness.record.record import Record
 
 
-_LEAST = -20.0  # exponent of ten: what is smaller counts as zero
+Limits = tuple[float, float]
 
+_LEAST = -20.0  # exponent of ten: what is smaller counts as zero
 _USUAL = 1e-3  # a rule of thumb: trainings that go well update their weights by about a thousandth a step
 
 
@@ -41,12 +42,12 @@ def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     height = 130 + 18 * max(8, len(shown))
     figure = blank(800, height)
     axes = figure.add_axes((0.27, 60 / height, 0.60, 1 - 100 / height))
-    heat_axes(axes, shown, limits, "log10 of the gradient norm", letters=30)
+    heat_axes(axes, shown, limits, "log10 of the gradient norm", 30)
     axes.set(title=f"Gradient flow, {record.name}, {record.device}", xlabel="step", ylabel="layer")
     return figure
 
 
-def _exponents_around(exponents: Values) -> tuple[float, float]:
+def _exponents_around(exponents: Values) -> Limits:
     """Return the whole exponents around those of the norms that are not zero."""
     known = exponents[exponents > _LEAST]
     if not known.size:
@@ -67,13 +68,7 @@ def layer_raster(values_LS: Values, low: float, high: float, colours: str | Colo
 
 
 def heat_axes(
-    axes: Axes,
-    rows: Mapping[str, Values],
-    limits: tuple[float, float],
-    key: str,
-    *,
-    letters: int,
-    colours: str | Colormap = "viridis",
+    axes: Axes, rows: Mapping[str, Values], limits: Limits, key: str, letters: int, colours: str | Colormap = "viridis"
 ) -> None:
     """Fill axes with a named row of colours a layer, and put what they mean, the key, on a colour bar to their right.
 

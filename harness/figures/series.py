@@ -27,15 +27,11 @@ def training_loss(record: Record, figure: str) -> tuple[list[int], list[float]]:
 
 
 def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[list[int], list[float]]:
-    """Return steps and values of a stream.
-
-    Raises:
-        NotRecordedError: there is no such stream; a remedy is named.
-        NonFiniteError: a value is NaN or infinite, or a text, which a file may hold where a training logs numbers.
-    """
+    """Return steps and values of a stream that is there and holds finite numbers only, or raise a RecordError."""
     stream = record.streams.find(name)
     if stream is None:
         raise NotRecordedError.missing(name, name=record.name, figure=figure, remedy=remedy)
+    # a file may hold texts where a training logs numbers
     texts = ((step, value) for step, value in zip(stream.steps, stream.values, strict=True) if isinstance(value, str))
     for step, value in (*stream.non_finite(), *texts):
         raise NonFiniteError.at(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
@@ -45,12 +41,7 @@ def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[
 def layer_norms(
     record: Record, kind: str, figure: str, wanted: Callable[[str], bool] = lambda _: True
 ) -> dict[str, Values]:
-    """Return the norm of each layer at each step: of its (wanted) tensors together, NaN at steps without a value.
-
-    Raises:
-        NotRecordedError: there is no such stream, or the run has more steps than a figure shows.
-        NonFiniteError: a norm is NaN or infinite.
-    """
+    """Return the norm of each layer at each step: of its (wanted) tensors together, NaN at steps without a value."""
     layers: dict[str, Values] = {}
     check_length(record, record.num_steps, figure)
     for key, _ in record.streams.of(kind):

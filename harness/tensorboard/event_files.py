@@ -28,21 +28,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class EventFile:
-    """What an event file holds.
-
-    Args:
-        path: the file.
-        points: in the order of the file.
-        began: Unix time of its first event; infinite if it has none.
-        ended: Unix time of its last event; likewise.
-        damage: says that it ends within an event, as that of a training that was killed may.
-    """
+    """What an event file holds."""
 
     path: Path
-    points: tuple[Point, ...]
-    began: float
-    ended: float
-    damage: EventsCutOffError | None
+    points: tuple[Point, ...]  # in the order of the file
+    began: float  # Unix time of its first event; infinite if it has none
+    ended: float  # likewise of its last
+    damage: EventsCutOffError | None  # it ends within an event, as that of a training that was killed may
 
 
 def read_event_file(path: Path) -> EventFile:

@@ -61,7 +61,9 @@ def read_events(
     check_fields("read_events", precision=precision)
     files = {run: [read_event_file(path) for path in paths] for run, paths in _runs(Path(folder)).items()}
     series = _by_stream(files)
-    names = [name for name in sorted(series, key=_rank) if not any(fnmatchcase(name, pattern) for pattern in ignore)]
+    names = [name for name in series if not any(fnmatchcase(name, pattern) for pattern in ignore)]
+    # losses first: the first stream of the forward stage is what a training is shown by
+    names.sort(key=lambda name: ("loss" not in name.lower(), name))
     if not names:
         raise EventsError.no_scalar(path=Path(folder))
     return Record(
@@ -152,11 +154,6 @@ def _until(series: _Series, step: int) -> _Series:
 def _stream(name: str, series: _Series) -> Stream:
     ordered = sorted(series, key=lambda point: point[0])
     return Stream(_stage(name), tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
-
-
-def _rank(name: str) -> tuple[bool, str]:
-    """Sort losses to the front: the first stream of the forward stage is what a training is shown by."""
-    return "loss" not in name.lower(), name
 
 
 def _stage(name: str) -> str:

@@ -28,9 +28,7 @@ class Runs:
     def write(self, record: "Record", folder: Path) -> bool:
         """Write a training's run, unless this session has; return whether it had not.
 
-        Args:
-            record: of the training.
-            folder: of its run and its baseline's; the baseline of an earlier session is removed.
+        The folder is that of its run and its baseline's; the baseline of an earlier session is removed.
 
         Raises:
             EventsError: the folder cannot be written to.
@@ -56,13 +54,8 @@ class Runs:
     def overlay(self, record: "Record", comparison: "Comparison", drawn: bytes) -> None:
         """Write a baseline's run beside that of the training that was compared with it.
 
-        If the two differ, their deviations are shown, and this baseline takes the place of another one that the same
-        training was compared with.
-
-        Args:
-            record: of the training.
-            comparison: with the baseline, its tensors named as in the record.
-            drawn: the deviations, as a PNG file; empty if there are none.
+        If the two differ, their deviations are shown (`drawn`, a PNG file that is empty if there are none), and this
+        baseline takes the place of another one that the same training was compared with.
 
         Raises:
             EventsError: the folder cannot be written to.

@@ -84,12 +84,11 @@ def tables_of(record: Record) -> Iterator[Summary]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    def cell(value: object) -> str:
+        return "" if value is None else str(value).replace("|", r"\|").replace("\n", " ")
+
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("|", r"\|").replace("\n", " ")
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
 
 _LOGGED = "(training|train|evaluation|eval|validation|val|test)"
