@@ -71,27 +71,17 @@ class LightningRecorder(Callback):  # type: ignore[misc] # mypy does not follow 
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         self._recorder.log(**numbers_in({"loss": loss, **self._fresh(trainer)}, self._ignore))
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what is logged once an epoch."""
-        self._evaluation(trainer)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what validation has logged."""
-        if not trainer.sanity_checking:
-            self._evaluation(trainer)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what the test has logged."""
-        self._evaluation(trainer)
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set aside what was logged before."""
         self._fresh(trainer)
 
-    on_validation_start = on_test_start = on_train_epoch_start
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what the epoch, a validation or a test has logged."""
+        if not trainer.sanity_checking:
+            self._recorder.evaluation(**numbers_in(self._fresh(trainer), self._ignore))
 
-    def _evaluation(self, trainer: Trainer) -> None:
-        self._recorder.evaluation(**numbers_in(self._fresh(trainer), self._ignore))
+    on_validation_start = on_test_start = on_train_epoch_start
+    on_validation_end = on_test_end = on_train_epoch_end
 
     def _fresh(self, trainer: Trainer) -> dict[str, object]:
         """Return metrics that were logged since the last call: Lightning keeps all, and makes new tensors of new ones.

@@ -14,7 +14,7 @@ from harness.recording.recorder import Recorder
 
 
 try:
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import TrainerCallback, TrainerControl
 except ModuleNotFoundError as error:
     raise NoLibraryError.of(library="transformers") from error
 
@@ -57,44 +57,34 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
         self._watched: list[object] = []
         self._remove: Callable[[], None] = lambda: None
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, *arguments: Any, model: nn.Module, optimizer: Any, **others: Any) -> None:
         """Watch model and optimizer, with what a checkpoint has put into them."""
-        model, optimizer = kwargs["model"], unwrapped(kwargs["optimizer"])
+        optimizer = unwrapped(optimizer)
         if optimizer not in self._watched:
             self._watched.append(optimizer)
             self._recorder.watch(model, optimizer)
         self._remove = around_forward(model, self._batch)
         self._recorder.at_end(self._remove)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, *arguments: Any, **others: Any) -> None:
         """Let go of the model's inputs."""
         self._remove()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: Any, state: Any, control: TrainerControl, **others: Any) -> TrainerControl:
         """Have the Trainer log this step."""
         control.should_log = True
         return control
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_log(self, *arguments: Any, logs: Mapping[str, object], **others: Any) -> None:
         """Log loss and gradient norm of a step; other logs have no loss."""
-        if "loss" in kwargs["logs"]:
-            self._recorder.log(**self._values(kwargs["logs"]))
+        if "loss" in logs:
+            self._recorder.log(**self._values(logs))
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Log the metrics of an evaluation."""
-        self._recorder.evaluation(**self._values(kwargs["metrics"]))
-
-    def on_predict(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any, **kwargs: Any
-    ) -> None:
-        """Log the metrics of predictions."""
+    def on_evaluate(self, *arguments: Any, metrics: Mapping[str, object], **others: Any) -> None:
+        """Log the metrics of an evaluation or of predictions."""
         self._recorder.evaluation(**self._values(metrics))
+
+    on_predict = on_evaluate
 
     def _values(self, metrics: Mapping[str, object]) -> dict[str, object]:
         return numbers_in({name: v for name, v in metrics.items() if not _TIMING.search(name)}, self._ignore)

@@ -5,17 +5,10 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 
-_LABELS = ("labels", "label")
-
-
 def images_and_labels(batch: object) -> tuple[object, object]:
-    """Return what goes into the model, and the labels or None.
-
-    Args:
-        batch: a pair, or a mapping that has `labels` or `label`; anything else is all images.
-    """
+    """Return images and labels of a pair, or of a mapping with `labels` or `label`; anything else is all images."""
     if isinstance(batch, Mapping):
-        label = next((name for name in _LABELS if name in batch), None)
+        label = next((name for name in ("labels", "label") if name in batch), None)
         return {name: value for name, value in batch.items() if name != label}, batch.get(label)
     if isinstance(batch, list | tuple) and len(batch) == 2:
         return batch[0], batch[1]

@@ -1,8 +1,9 @@
 """Figures of exact pixel size that no style, font or rcParam of the surroundings can change."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Callable, Iterator
+from typing import ParamSpec
 
 import matplotlib
 import numpy as np
@@ -13,15 +14,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 
-DPI = 100
-"""Dots an inch; pytest-mpl saves at the figure's own."""
+Values = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+_Arguments = ParamSpec("_Arguments")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#000000")
 """Colours that the colour-blind tell apart (Okabe and Ito, "Color Universal Design", 2008)."""
 
 BLUE, ORANGE = COLOURS[:2]
+GREY, LIGHT, GRID = "#888888", "#cccccc", "#dddddd"
 
-GREY, LIGHT = "#888888", "#cccccc"
+_DPI = 100  # dots an inch; pytest-mpl saves at the figure's own
 
 
 @contextlib.contextmanager
@@ -32,25 +36,36 @@ def own_style() -> Iterator[None]:
         yield
 
 
+def in_both_forms(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
+    """Make a figure's two forms of the function that draws them: it says with `labelled` which one it wants.
+
+    Both are drawn in our own style. The gated one is drawn at once, so that the style it is saved under cannot reach
+    it: ticks take theirs when they are drawn.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
+        with own_style():
+            figure = draw(*args, **kwargs)
+            return figure if kwargs.get("labelled") else raster(pixels_of(figure))
+
+    return drawn
+
+
 def blank(width: int, height: int) -> Figure:
     """Return an empty white figure of a size in pixels, bound to no GUI and unknown to pyplot."""
     # a little more, because Matplotlib before 3.11 cuts 28.999999999999996 pixels to 28
-    return Figure(figsize=((width + 1e-6) / DPI, (height + 1e-6) / DPI), dpi=DPI, facecolor="white")
+    return Figure(figsize=((width + 1e-6) / _DPI, (height + 1e-6) / _DPI), dpi=_DPI, facecolor="white")
 
 
-def frozen(figure: Figure) -> Figure:
-    """Draw a figure now, so that the style it is saved under cannot reach it: ticks take theirs when they are drawn."""
-    return raster(pixels_of(figure))
-
-
-def pixels_of(figure: Figure) -> NDArray[np.uint8]:
+def pixels_of(figure: Figure) -> Pixels:
     """Draw a figure and return its pixels, shape (height, width, 3)."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def raster(pixels_HWC: NDArray[np.uint8]) -> Figure:
+def raster(pixels_HWC: Pixels) -> Figure:
     """Return a figure that is exactly one image, shape (height, width, 3), pixel for pixel."""
     height, width = pixels_HWC.shape[:2]
     figure = blank(width, height)
@@ -58,34 +73,35 @@ def raster(pixels_HWC: NDArray[np.uint8]) -> Figure:
     return figure
 
 
-def shades(values: NDArray[np.float64], low: float, high: float, colours: str | Colormap) -> NDArray[np.uint8]:
-    """Return values as colours, shape (..., 3): `low` and below the first, `high` and above the last, NaN light grey.
+def shades(values: Values, low: float, high: float, colours: str | Colormap = "viridis") -> Pixels:
+    """Return values as colours of a map, shape (..., 3): `low` and below the first, `high` and above the last.
 
-    Args:
-        values: any shape.
-        low: its colour is the first of the map.
-        high: its colour is the last.
-        colours: name of one of Matplotlib's perceptually uniform colour maps, or a map that has a colour for NaN.
+    NaN is light grey, unless a map that is not given by its name has another colour for it.
     """
     chosen = matplotlib.colormaps[colours].with_extremes(bad=LIGHT) if isinstance(colours, str) else colours
-    pixels: NDArray[np.uint8] = chosen((values.clip(low, high) - low) / (high - low), bytes=True)
+    pixels: Pixels = chosen((values.clip(low, high) - low) / (high - low), bytes=True)
     return pixels[..., :3]
 
 
 def curve_axes(
     figure: Figure, place: tuple[float, float, float, float], limits: tuple[float, float, float, float], labelled: bool
 ) -> Axes:
-    """Add axes with fixed limits; without labels they hold no glyph.
-
-    Args:
-        figure: the figure.
-        place: left, bottom, width, height as shares of the figure.
-        limits: x from, x to, y from, y to.
-        labelled: whether ticks carry numbers.
-    """
+    """Add axes with fixed limits (x from, x to, y from, y to); without labels they hold no glyph."""
     axes = figure.add_axes(place, xlim=limits[:2], ylim=limits[2:])
-    options: dict[str, Any] = {} if labelled else {"labelleft": False, "labelbottom": False}
-    axes.tick_params(length=4, **options)
-    axes.grid(visible=True, color="#dddddd", linewidth=1)
+    axes.tick_params(length=4, labelleft=labelled, labelbottom=labelled)
+    axes.grid(visible=True, color=GRID, linewidth=1)
     axes.set_axisbelow(True)
     return axes
+
+
+def row_axes(pixels: int, row: int, rows: int, *, top: int, left: float, width: float) -> tuple[Figure, Axes]:
+    """Return a figure of a width in pixels, as high as its rows of equal height, and axes that have a share of it."""
+    bottom = 50
+    height = top + row * rows + bottom
+    figure = blank(pixels, height)
+    return figure, figure.add_axes((left, bottom / height, width, 1 - (top + bottom) / height))
+
+
+def legend_beside(axes: Axes) -> None:
+    """Put a legend to the right of axes."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)

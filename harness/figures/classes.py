@@ -2,10 +2,10 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from harness.errors import NotRecordedError
-from harness.figures.canvas import BLUE, ORANGE, blank, curve_axes, frozen, own_style, raster, shades
+from harness.figures.canvas import BLUE, ORANGE, Values, blank, curve_axes, in_both_forms, raster, shades
+from harness.figures.series import KEEP_PREDICTIONS
 from harness.record.record import Record
 
 
@@ -24,6 +24,7 @@ _NAMES = {
         "triangle",
     ),
 }
+_COLOURS = "cividis"
 
 
 def class_name(record: Record, label: int) -> str:
@@ -32,57 +33,38 @@ def class_name(record: Record, label: int) -> str:
     return names[label] if 0 <= label < len(names) else f"class {label}"
 
 
-_COLOURS = "cividis"
-
-_SIDE = 480
-
-_MOST_NUMBERS = 20
-"""Classes up to which there is room for the counts."""
-
-
+@in_both_forms
 def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a cell for each pair of true (row) and predicted (column) class: the share of the row's images, 0 to 1.
 
-    Args:
-        record: a finished training that evaluated.
-        labelled: with the classes' names and the counts, for people; without, for pytest-mpl.
-
-    Returns:
-        A figure of at most 480x480 pixels (labelled: 760x680), unknown to pyplot.
+    At most 480x480 pixels; labelled 760x680, with the classes' names and, of up to 20 classes, the counts.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
     """
-    counts_KK = counts_of(record, "confusion_matrix")
+    counts_KK = _counts(record, "confusion_matrix")
     with np.errstate(invalid="ignore"):  # a class without images is grey
         shares_KK = counts_KK / counts_KK.sum(axis=1, keepdims=True)
-    with own_style():
-        if labelled:
-            return _labelled(record, counts_KK, shares_KK)
-        cell = max(1, _SIDE // len(counts_KK))
-        return raster(shades(shares_KK, 0.0, 1.0, _COLOURS).repeat(cell, axis=0).repeat(cell, axis=1))
+    if labelled:
+        return _labelled(record, counts_KK, shares_KK)
+    cell = max(1, 480 // len(counts_KK))
+    return raster(shades(shares_KK, 0.0, 1.0, _COLOURS).repeat(cell, axis=0).repeat(cell, axis=1))
 
 
-def counts_of(record: Record, figure: str) -> NDArray[np.float64]:
-    """Return the confusion matrix of a record, true classes in rows.
-
-    Raises:
-        NotRecordedError: it has none.
-    """
+def _counts(record: Record, figure: str) -> Values:
+    """Return the confusion matrix of a record, true classes in rows."""
     if not record.confusion:
-        remedy = "call recorder.keep_predictions(images, labels, predicted) after the last evaluation"
-        raise NotRecordedError.missing("confusion matrix", name=record.name, figure=figure, remedy=remedy)
+        raise NotRecordedError.missing("confusion matrix", name=record.name, figure=figure, remedy=KEEP_PREDICTIONS)
     return np.array(record.confusion, dtype=np.float64)
 
 
-def _labelled(record: Record, counts_KK: NDArray[np.float64], shares_KK: NDArray[np.float64]) -> Figure:
+def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
     import seaborn
 
     figure = blank(760, 680)
     axes = figure.add_axes((165 / 760, 140 / 680, 500 / 760, 500 / 680))
-    beside = figure.add_axes((680 / 760, 140 / 680, 20 / 760, 500 / 680))
     names = [class_name(record, label) for label in range(len(counts_KK))]
-    few = len(names) <= _MOST_NUMBERS
+    few = len(names) <= 20  # there is room for names and counts
     seaborn.heatmap(
         shares_KK,
         ax=axes,
@@ -93,7 +75,7 @@ def _labelled(record: Record, counts_KK: NDArray[np.float64], shares_KK: NDArray
         fmt=".0f",
         xticklabels=names if few else "auto",
         yticklabels=names if few else "auto",
-        cbar_ax=beside,
+        cbar_ax=figure.add_axes((680 / 760, 140 / 680, 20 / 760, 500 / 680)),
         cbar_kws={"label": "share of the true class"},
     )
     right = counts_KK.trace() / counts_KK.sum()
@@ -105,38 +87,33 @@ def _labelled(record: Record, counts_KK: NDArray[np.float64], shares_KK: NDArray
     return figure
 
 
+@in_both_forms
 def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a bar a class, 0 to 1: the share of its test images that were right; the line is the accuracy of all.
 
-    Args:
-        record: a finished training that evaluated.
-        labelled: with title, the classes' names, numbers and the line of guessing, for people; without, for pytest-mpl.
-
-    Returns:
-        A 640x480 pixel figure, unknown to pyplot. A class without images has no bar.
+    640x480 pixels. A class without images has no bar. The labelled form shows the line of guessing, too.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
     """
-    counts_KK = counts_of(record, "class_accuracy")
+    counts_KK = _counts(record, "class_accuracy")
     totals_K = counts_KK.sum(axis=1)
     shares_K = np.divide(counts_KK.diagonal(), totals_K, out=np.zeros(len(totals_K)), where=totals_K > 0)
     accuracy = counts_KK.trace() / max(1.0, counts_KK.sum())
     classes = len(shares_K)
-    with own_style():
-        figure = blank(640, 480)
-        place = (0.1, 0.26, 0.87, 0.66) if labelled else (0.05, 0.05, 0.9, 0.9)
-        axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.2 if labelled else 1.06), labelled)
-        axes.grid(visible=False, axis="x")
-        bars = axes.bar(range(classes), shares_K, color=BLUE)
-        all_images = f"all {counts_KK.sum():.0f} images: {accuracy:.1%}"
-        axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--", label=all_images)
-        if labelled:
-            axes.axhline(1 / classes, color="black", linewidth=1, linestyle=":", label=f"guessing: {1 / classes:.1%}")
-            axes.bar_label(bars, [f"{share:.0%}" for share in shares_K], fontsize=8)
-            names = [class_name(record, label) for label in range(classes)]
-            axes.set_yticks(np.linspace(0, 1, 6))
-            axes.set_xticks(range(classes), names, rotation=45, ha="right", fontsize=9)
-            axes.set(title=f"Test accuracy of each class, {record.name}", ylabel="accuracy (share of images, 0 to 1)")
-            axes.legend(loc="upper center", ncols=2, fontsize=9, frameon=False)
-        return figure if labelled else frozen(figure)
+    figure = blank(640, 480)
+    place = (0.1, 0.26, 0.87, 0.66) if labelled else (0.05, 0.05, 0.9, 0.9)
+    axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.2 if labelled else 1.06), labelled)
+    axes.grid(visible=False, axis="x")
+    bars = axes.bar(range(classes), shares_K, color=BLUE)
+    all_images = f"all {counts_KK.sum():.0f} images: {accuracy:.1%}"
+    axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--", label=all_images)
+    if labelled:
+        axes.axhline(1 / classes, color="black", linewidth=1, linestyle=":", label=f"guessing: {1 / classes:.1%}")
+        axes.bar_label(bars, [f"{share:.0%}" for share in shares_K], fontsize=8)
+        names = [class_name(record, label) for label in range(classes)]
+        axes.set_yticks(np.linspace(0, 1, 6))
+        axes.set_xticks(range(classes), names, rotation=45, ha="right", fontsize=9)
+        axes.set(title=f"Test accuracy of each class, {record.name}", ylabel="accuracy (share of images, 0 to 1)")
+        axes.legend(loc="upper center", ncols=2, fontsize=9, frameon=False)
+    return figure

@@ -2,46 +2,26 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.figures.canvas import COLOURS, GREY, blank, own_style
+from harness.figures.canvas import COLOURS, GREY, GRID, Values, blank, in_both_forms, legend_beside
 from harness.figures.layers import heat_axes, layer_raster
-from harness.figures.series import check_length, shortened
+from harness.figures.series import check_length
 from harness.record.streams import STAGES
 
 
-_LEAST, _MOST = 1e-17, 10.0
-"""Equal values are drawn at the first, what has no finite size at the last."""
-
-_WITHIN, _BEYOND = -8.0, 10.0
-"""Exponents of ten, below and above the threshold, that have colours of their own."""
-
-_ROOM = 40
-"""Streams of the labelled form: what was logged, then those that leave the baseline first."""
-
-_ROW = 14
-
-_LETTERS = 42
-
-_EQUAL = (0.80, 0.89, 0.96)
-"""Pale blue."""
-
-_LOOKS: Sequence[dict[str, Any]] = [
-    {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1}
-    for colour, marker in zip((*COLOURS[:6], GREY, "black"), "os^DvPX*", strict=True)
-]
-"""Of each stage's line; yellow would be too pale."""
+_LEAST, _MOST = 1e-17, 10.0  # where equal values are drawn, and what has no finite size
+_WITHIN, _BEYOND = -8.0, 10.0  # exponents of ten, below and above the threshold, that have colours of their own
 
 
+@in_both_forms
 def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     """Draw each value's deviation over its threshold: pale blue where equal, grey within, from violet to yellow beyond.
 
@@ -49,13 +29,8 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     there is none, the page is white. The deviation is relative to the size of the baseline's value (`compare`). A
     missing or an extra value, NaN and infinity, and another fingerprint or count are infinitely far.
 
-    Args:
-        comparison: of a record with its baseline.
-        labelled: for people: the streams that leave the baseline first, with their names, and above them the largest
-            deviation of each stage against step, with the threshold; without, for pytest-mpl: all streams.
-
-    Returns:
-        A 640x480 pixel figure (labelled: 900 wide, as high as its rows), unknown to pyplot.
+    640x480 pixels for all streams. The labelled form, 900 wide and as high as its rows, shows up to 40, what was logged
+    and those that leave the baseline first, and above them the largest deviation of each stage against step.
 
     Raises:
         NotRecordedError: the runs have more than a million steps.
@@ -68,16 +43,15 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
         page = np.stack(list(rows.values())) if rows else np.full((1, 1), np.nan)
         return layer_raster(page, _WITHIN, _BEYOND, _colours())
     logged = {point.stream for point in points if point.stage == "forward"}
-    first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:_ROOM])
-    with own_style():
-        figure = _labelled(comparison, points, {name: values for name, values in rows.items() if name in first})
-        figure.axes[-1].set_xlabel(f"step   ({len(first)} of {len(rows)} streams; pale blue: equal)")
-        return figure
+    first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:40])
+    figure = _labelled(comparison, points, {name: values for name, values in rows.items() if name in first})
+    figure.axes[-1].set_xlabel(f"step   ({len(first)} of {len(rows)} streams; pale blue: equal)")
+    return figure
 
 
-def _rows(points: Sequence[Deviation], steps: int) -> dict[str, NDArray[np.float64]]:
+def _rows(points: Sequence[Deviation], steps: int) -> dict[str, Values]:
     """Return the logarithm of deviation over threshold of each stream by step; NaN where it has no value."""
-    rows: dict[str, NDArray[np.float64]] = {}
+    rows: dict[str, Values] = {}
     for point in sorted(points, key=lambda point: STAGES.index(point.stage)):
         if point.stream not in rows:
             rows[point.stream] = np.full(steps, np.nan)
@@ -86,7 +60,7 @@ def _rows(points: Sequence[Deviation], steps: int) -> dict[str, NDArray[np.float
     return rows
 
 
-def _urgency(values: NDArray[np.float64]) -> tuple[int, float]:
+def _urgency(values: Values) -> tuple[int, float]:
     """Return the first step beyond the threshold, and the largest deviation with its sign turned."""
     beyond = np.flatnonzero(values > 0)
     return int(beyond[0]) if len(beyond) else len(values), -float(np.nanmax(values))
@@ -100,14 +74,15 @@ def _logarithm(size: float, threshold: float) -> float:
 
 def _colours() -> Colormap:
     """Pale blue where nothing moved, greys up to the threshold, from violet to yellow beyond, white for no value."""
+    pale_blue = (0.80, 0.89, 0.96)
     share = -_WITHIN / (_BEYOND - _WITHIN)
     greys = np.linspace((0.93,) * 3, (0.6,) * 3, round(256 * share) - 1)
     beyond = matplotlib.colormaps["plasma"](np.linspace(0, 1, 256 - round(256 * share)))[:, :3]
-    return ListedColormap(np.concatenate([[_EQUAL], greys, beyond])).with_extremes(bad="white")
+    return ListedColormap(np.concatenate([[pale_blue], greys, beyond])).with_extremes(bad="white")
 
 
-def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, NDArray[np.float64]]) -> Figure:
-    height = 330 + _ROW * max(8, len(rows))
+def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, Values]) -> Figure:
+    height = 330 + 14 * max(8, len(rows))
     figure = blank(900, height)
     above = figure.add_axes((0.36, 1 - 220 / height, 0.48, 180 / height))
     _draw_stages(above, points)
@@ -115,10 +90,9 @@ def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping
     above.set(title=title, ylabel="relative deviation")
     if rows:
         below = figure.add_axes((0.36, 60 / height, 0.48, 1 - 320 / height), sharex=above)
-        values_LS = np.stack(list(rows.values()))
-        heat_axes(below, values_LS, (_WITHIN, _BEYOND), "log10 (deviation / threshold)", _colours())
-        below.set_yticks(range(len(rows)), [shortened(name, _LETTERS) for name in rows], fontsize=8)
-        below.set(xlim=(-0.5, values_LS.shape[1] - 0.5))
+        key = "log10 (deviation / threshold)"
+        heat_axes(below, rows, (_WITHIN, _BEYOND), key, 42, _colours())
+        below.set(xlim=(-0.5, len(next(iter(rows.values()))) - 0.5))
     return figure
 
 
@@ -130,17 +104,20 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
         sizes = largest.setdefault(point.stage, {})
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
         thresholds[point.step] = max(thresholds.get(point.step, 0.0), point.threshold)
-    for stage, look in zip(STAGES[1:], _LOOKS, strict=True):
+    colours = (*COLOURS[:6], GREY, "black")  # yellow would be too pale
+    for stage, colour, marker in zip(STAGES[1:], colours, "os^DvPX*", strict=True):
         if stage in largest:
-            sizes = largest[stage]
-            heights = np.clip([sizes[step] for step in sorted(sizes)], _LEAST, _MOST)
-            line = "-" if len(sizes) > len(thresholds) / 2 else "none"  # evaluations have nothing between them
-            axes.plot(sorted(sizes), heights, linestyle=line, label=stage, **look)
-    limits = np.clip([thresholds[step] for step in sorted(thresholds)], _LEAST, _MOST)
-    axes.plot(sorted(thresholds), limits, color="black", linestyle="--", linewidth=1, label="threshold")
+            dense = len(largest[stage]) > len(thresholds) / 2  # evaluations have nothing between them
+            (line,) = axes.plot(*_by_step(largest[stage]), color=colour, marker=marker, markersize=4, label=stage)
+            line.set(linestyle="-" if dense else "none", linewidth=1)
+    axes.plot(*_by_step(thresholds), color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
     ticks = {_LEAST: "equal", 1e-13: "1e-13", 1e-10: "1e-10", 1e-7: "1e-7", 1e-4: "1e-4", 0.1: "0.1", _MOST: "infinite"}
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
-    axes.grid(visible=True, axis="y", color="#dddddd")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
+    axes.grid(visible=True, axis="y", color=GRID)
+    legend_beside(axes)
+
+
+def _by_step(values: Mapping[int, float]) -> tuple[list[int], Values]:
+    return sorted(values), np.clip([values[step] for step in sorted(values)], _LEAST, _MOST)

@@ -2,38 +2,22 @@
 
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from numpy.typing import NDArray
 from PIL import Image
 
-from harness.figures.canvas import BLUE, GREY, ORANGE, blank, curve_axes, own_style
-from harness.figures.series import layer_norms, loss_limit, shortened, spread, thinned, training_loss
+from harness.figures.canvas import BLUE, GREY, ORANGE, Values, blank, curve_axes, own_style
+from harness.figures.series import decades, layer_norms, loss_limit, shortened, spread, thinned, training_loss
 from harness.record.record import Record
 
 
-_FRAMES = 60
-"""Most frames; of a longer training, evenly spread steps."""
-
-_MILLISECONDS, _LAST = 80, 2000
-"""Of a frame, and of the last one."""
-
-_COLOURS = 64
-
-_ROOM = 20
-"""Layers."""
-
-_LETTERS = 22
-
-_MARK: dict[str, Any] = {"color": "black", "marker": "|", "markersize": 9, "markeredgewidth": 2, "linestyle": "none"}
-
-_LEAST = 1e-12
-"""What is smaller counts as zero."""
+_Course = tuple[list[int], list[float], Mapping[str, Values]]
+"""What the film shows of a training: steps, losses, and the norms of each layer."""
 
 
+@own_style()
 def film(record: Record, baseline: Record | None = None) -> bytes:
     """Return an animated GIF: training loss up to each step, and each layer's gradient norm at it; for people.
 
@@ -48,36 +32,24 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
         NotRecordedError: the record has no loss or no gradients.
         NonFiniteError: a loss or a norm is NaN or infinite; names the first such step.
     """
-    with own_style():
-        drawn = list(_frames(record, baseline))
+    steps, losses, layers = _course(record)
+    before = _course(baseline) if baseline else None
+    scene = _Scene((steps, losses, thinned(layers, 20)), before, loss_limit(record, losses))
+    drawn = [
+        scene.frame(f"{record.name}   step {steps[index]}   loss {losses[index]:.4f}", index)
+        for index in spread(len(steps), 60)
+    ]
     # one palette for all frames, so that only what moves is stored
-    palette = drawn[-1].quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in drawn]
+    palette = drawn[-1].quantize(64, Image.Quantize.MAXCOVERAGE)
+    first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in drawn]
     file = io.BytesIO()
-    times = [_MILLISECONDS] * (len(frames) - 1) + [_LAST]
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    milliseconds = [80] * len(others) + [2000]
+    first.save(file, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     return file.getvalue()
 
 
-class _Course(NamedTuple):
-    """What the film shows of a training."""
-
-    steps: Sequence[int]
-    losses: Sequence[float]
-    layers: Mapping[str, NDArray[np.float64]]
-
-
 def _course(record: Record) -> _Course:
-    return _Course(*training_loss(record, "film"), layer_norms(record, "gradient", "film"))
-
-
-def _frames(record: Record, baseline: Record | None) -> Iterator[Image.Image]:
-    now = _course(record)
-    now = now._replace(layers=thinned(now.layers, _ROOM))
-    scene = _Scene(now, _course(baseline) if baseline else None, loss_limit(record, list(now.losses)))
-    for index in spread(len(now.steps), _FRAMES):
-        words = f"{record.name}   step {now.steps[index]}   loss {now.losses[index]:.4f}"
-        yield scene.frame(words, index)
+    return *training_loss(record, "film"), layer_norms(record, "gradient", "film")
 
 
 class _Scene:
@@ -85,34 +57,31 @@ class _Scene:
 
     def __init__(self, now: _Course, before: _Course | None, limit: float) -> None:
         self._now = now
-        self._before = [before.layers.get(name, np.empty(0)) for name in now.layers] if before else []
+        steps, _, layers = now
+        former_steps, former_losses, former_layers = before or ([], [], {})
+        self._before = [former_layers.get(name, np.empty(0)) for name in layers] if before else []
         figure = blank(640, 480)
         self._canvas = FigureCanvasAgg(figure)
-        num_steps = 1 + max(*now.steps, *(before.steps if before else ()))
+        num_steps = 1 + max(*steps, *former_steps)
         above = curve_axes(figure, (0.1, 0.56, 0.86, 0.34), (-0.5, num_steps - 0.5, 0.0, limit), True)
         above.set(xlabel="step", ylabel="loss")
         if before:
-            above.plot(before.steps, before.losses, color=GREY, linewidth=2, linestyle="--", label="baseline")
+            above.plot(former_steps, former_losses, color=GREY, linewidth=2, linestyle="--", label="baseline")
             above.legend(loc="lower left")
-        below = figure.add_axes((0.3, 0.1, 0.66, 0.32), xlim=_decades([*now.layers.values(), *self._before]))
+        below = figure.add_axes((0.3, 0.1, 0.66, 0.32), xlim=_limits([*layers.values(), *self._before]))
         key = "gradient norm" + "   (black: baseline)" * bool(before)
-        below.set(xlabel=key, xscale="log", ylim=(len(now.layers) - 0.4, -0.6))
-        below.set_yticks(range(len(now.layers)), [shortened(name, _LETTERS) for name in now.layers], fontsize=8)
+        below.set(xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6))
+        below.set_yticks(range(len(layers)), [shortened(name, 22) for name in layers], fontsize=8)
         (self._line,) = above.plot([], [], color=BLUE, linewidth=2, animated=True)
         (self._dot,) = above.plot([], [], color=ORANGE, marker="o", animated=True)
-        self._bars = below.barh(range(len(now.layers)), [1.0] * len(now.layers), color=BLUE, animated=True)
-        (self._marks,) = below.plot([], [], animated=True, **_MARK)
+        self._bars = below.barh(range(len(layers)), [1.0] * len(layers), color=BLUE, animated=True)
+        (self._marks,) = below.plot([], [], "k|", markersize=9, markeredgewidth=2, animated=True)
         self._words = figure.text(0.5, 0.94, "", ha="center", fontsize=12, animated=True)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)
 
     def frame(self, words: str, index: int) -> Image.Image:
-        """Return the frame of one step.
-
-        Args:
-            words: above it.
-            index: of the step among those that have a loss.
-        """
+        """Return the frame of one step (the index is among those that have a loss), with words above it."""
         self._canvas.restore_region(self._still)
         steps, losses, layers = self._now
         step = steps[index]
@@ -128,10 +97,8 @@ class _Scene:
         return Image.fromarray(np.asarray(self._canvas.buffer_rgba())[..., :3])
 
 
-def _decades(layers: Iterable[NDArray[np.float64]]) -> tuple[float, float]:
+def _limits(layers: Sequence[Values]) -> tuple[float, float]:
     """Return the powers of ten around the norms that are not zero."""
-    norms = np.concatenate(list(layers))
-    norms = norms[norms > _LEAST]
-    if not norms.size:
-        return 0.1, 1.0
-    return 10.0 ** math.floor(math.log10(norms.min())), 10.0 ** math.ceil(math.log10(norms.max()) + 1e-9)
+    norms = np.concatenate(layers)
+    norms = norms[norms > 1e-12]  # what is smaller counts as zero
+    return decades(norms) if norms.size else (0.1, 1.0)

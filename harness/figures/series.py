@@ -1,86 +1,48 @@
-"""Read from a record what a figure draws."""
+"""Read from a record what a figure draws; the figure is named in the errors."""
 
 import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import NonFiniteError, NotRecordedError
+from harness.figures.canvas import Values
 from harness.recipe import CLASSES
 from harness.record.record import Record
-from harness.record.streams import Stream
 
 
 Thing = TypeVar("Thing")
 
-_MOST_STEPS = 10**6
-"""Of a run that is drawn with a column a step: a file may claim steps that were never run."""
-
 WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
-"""What to do where a record has no tensors."""
+KEEP_PREDICTIONS = "call recorder.keep_predictions(images, labels, predicted) after the last evaluation"
+"""What to do where a record has no tensors, or no predictions."""
 
 
-def training_loss(record: Record, figure: str = "loss_curve") -> tuple[list[int], list[float]]:
-    """Return steps and values of the training loss: the stream "loss", or else the first of the forward stage.
-
-    Args:
-        record: the record.
-        figure: the figure that wants it, for the message.
-
-    Raises:
-        NotRecordedError: nothing was logged.
-        NonFiniteError: a loss is NaN or infinite.
-    """
+def training_loss(record: Record, figure: str) -> tuple[list[int], list[float]]:
+    """Return steps and values of the training loss: the stream "loss", or else the first of the forward stage."""
     logged = (name for name, stream in record.streams.items() if stream.stage == "forward")
     name = "loss" if "loss" in record.streams else next(logged, "loss")
     return finite_series(record, name, figure, "log it: recorder.log(loss=loss)")
 
 
 def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[list[int], list[float]]:
-    """Return steps and values of a stream.
-
-    Args:
-        record: the record.
-        name: the stream's name.
-        figure: the figure that wants it, for the message.
-        remedy: what to do if it is missing, for the message.
-
-    Raises:
-        NotRecordedError: there is no such stream.
-        NonFiniteError: a value is NaN or infinite.
-    """
+    """Return steps and values of a stream that is there and holds finite numbers only, or raise a RecordError."""
     stream = record.streams.find(name)
     if stream is None:
         raise NotRecordedError.missing(name, name=record.name, figure=figure, remedy=remedy)
-    _check_finite(record, name, stream)
-    return list(stream.steps), [float(value) for value in stream.values]
-
-
-def _check_finite(record: Record, name: str, stream: Stream) -> None:
-    """Check that there are finite numbers only: a file may hold texts where a training logs numbers."""
+    # a file may hold texts where a training logs numbers
     texts = ((step, value) for step, value in zip(stream.steps, stream.values, strict=True) if isinstance(value, str))
     for step, value in (*stream.non_finite(), *texts):
         raise NonFiniteError.at(name=record.name, stream=name, step=step, stage=stream.stage, value=value)
+    return list(stream.steps), [float(value) for value in stream.values]
 
 
 def layer_norms(
     record: Record, kind: str, figure: str, wanted: Callable[[str], bool] = lambda _: True
-) -> dict[str, NDArray[np.float64]]:
-    """Return the norm of each layer at each step: of its tensors together, NaN at steps without a value.
-
-    Args:
-        record: the record.
-        kind: "gradient", "update" or "weight".
-        figure: the figure that wants it, for the message.
-        wanted: which tensors, by name.
-
-    Raises:
-        NotRecordedError: there is no such stream, or the run has more steps than a figure shows.
-        NonFiniteError: a norm is NaN or infinite.
-    """
-    layers: dict[str, NDArray[np.float64]] = {}
+) -> dict[str, Values]:
+    """Return the norm of each layer at each step: of its (wanted) tensors together, NaN at steps without a value."""
+    layers: dict[str, Values] = {}
     check_length(record, record.num_steps, figure)
     for key, _ in record.streams.of(kind):
         if wanted(key.tensor):
@@ -94,20 +56,17 @@ def layer_norms(
     return layers
 
 
-def check_length(record: Record, steps: int, figure: str) -> None:
-    """Check, before there is made room for it, that a run is not longer than a figure with a column a step shows.
-
-    Raises:
-        NotRecordedError: it is.
-    """
-    if steps > _MOST_STEPS:
-        remedy = f"the figure shows runs of at most {_MOST_STEPS} steps"
-        raise NotRecordedError.missing("run that is short enough", name=record.name, figure=figure, remedy=remedy)
-
-
-def _joined(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def _joined(one: Values, other: Values) -> Values:
     norms = np.hypot(np.nan_to_num(one), np.nan_to_num(other))
     return np.where(np.isnan(one) & np.isnan(other), np.nan, norms)
+
+
+def check_length(record: Record, steps: int, figure: str) -> None:
+    """Refuse a run that is too long for a column a step, before room is made: a file may claim what was never run."""
+    most = 10**6
+    if steps > most:
+        remedy = f"the figure shows runs of at most {most} steps"
+        raise NotRecordedError.missing("run that is short enough", name=record.name, figure=figure, remedy=remedy)
 
 
 def thinned(things: Mapping[str, Thing], room: int) -> dict[str, Thing]:
@@ -124,6 +83,11 @@ def spread(count: int, room: int) -> list[int]:
 def shortened(name: str, room: int) -> str:
     """Return a tensor's name cut on the left, where names are alike, if it has more characters than there is room."""
     return name if len(name) <= room else "..." + name[3 - room :]
+
+
+def decades(values: Values) -> tuple[float, float]:
+    """Return the powers of ten around positive values."""
+    return 10.0 ** math.floor(math.log10(values.min())), 10.0 ** math.ceil(math.log10(values.max()) + 1e-9)
 
 
 def loss_limit(record: Record, values: list[float]) -> float:

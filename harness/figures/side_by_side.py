@@ -2,15 +2,9 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from harness.figures.canvas import own_style, pixels_of, shades
-
-
-_GAP = 12
-
-_TITLE = 28
+from harness.figures.canvas import GREY, Pixels, own_style, pixels_of, shades
 
 
 def side_by_side(before: Figure | Image.Image, now: Figure | Image.Image) -> Image.Image:
@@ -31,32 +25,33 @@ def side_by_side(before: Figure | Image.Image, now: Figure | Image.Image) -> Ima
     words = f"difference: {share:.2%} of the pixels, by up to {largest} of 255" if largest else "no difference"
     marked = shades(difference_HW, -0.3 * largest, float(max(1, largest)), "magma_r")  # pale enough is not seen
     marked[difference_HW == 0] = 255
-    return _sheet([("baseline", pages[0]), ("now", pages[1]), (words, marked)])
+    return _sheet({"baseline": pages[0], "now": pages[1], words: marked})
 
 
-def _pixels(picture: Figure | Image.Image) -> NDArray[np.uint8]:
+def _pixels(picture: Figure | Image.Image) -> Pixels:
     if isinstance(picture, Image.Image):
         return np.asarray(picture.convert("RGB"))
     with own_style():
         return pixels_of(picture)
 
 
-def _padded(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return both at one size, white at the right and below."""
-    height, width = (max(sides) for sides in zip(one.shape[:2], other.shape[:2], strict=True))
-    pages = [np.full((height, width, 3), 255, dtype=np.uint8) for _ in range(2)]
-    for page_HWC, pixels_HWC in zip(pages, (one, other), strict=True):
+def _padded(*pictures: Pixels) -> list[Pixels]:
+    """Return pictures at one size, white at the right and below."""
+    height, width = (max(picture.shape[side] for picture in pictures) for side in (0, 1))
+    pages = [np.full((height, width, 3), 255, dtype=np.uint8) for _ in pictures]
+    for page_HWC, pixels_HWC in zip(pages, pictures, strict=True):
         page_HWC[: pixels_HWC.shape[0], : pixels_HWC.shape[1]] = pixels_HWC
     return pages
 
 
-def _sheet(panels: list[tuple[str, NDArray[np.uint8]]]) -> Image.Image:
-    height, width = panels[0][1].shape[:2]
-    sheet = Image.new("RGB", (len(panels) * (width + _GAP) + _GAP, height + _TITLE + _GAP), "white")
+def _sheet(panels: dict[str, Pixels]) -> Image.Image:
+    gap, title = 12, 28
+    height, width = next(iter(panels.values())).shape[:2]
+    sheet = Image.new("RGB", (len(panels) * (width + gap) + gap, height + title + gap), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (words, pixels_HWC) in enumerate(panels):
-        left = _GAP + index * (width + _GAP)
-        draw.text((left, _TITLE // 4), words, fill="black", font_size=14)
-        sheet.paste(Image.fromarray(pixels_HWC), (left, _TITLE))
-        draw.rectangle((left - 1, _TITLE - 1, left + width, _TITLE + height), outline="#888888")
+    for index, (words, pixels_HWC) in enumerate(panels.items()):
+        left = gap + index * (width + gap)
+        draw.text((left, title // 4), words, fill="black", font_size=14)
+        sheet.paste(Image.fromarray(pixels_HWC), (left, title))
+        draw.rectangle((left - 1, title - 1, left + width, title + height), outline=GREY)
     return sheet

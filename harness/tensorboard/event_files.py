@@ -12,14 +12,10 @@ from harness.errors import EventsCutOffError, EventsError
 from harness.record.streams import LONGEST_RUN
 
 
-_HEAD = struct.Struct("<QI")
-"""Of a record: the length of its content, and a checksum of that length (the TFRecord format)."""
+# a record is the length of its content, a checksum of that length, the content, and its checksum (the TFRecord format)
+_HEAD, _FOOT = struct.Struct("<QI"), struct.Struct("<I")
 
-_FOOT = struct.Struct("<I")
-"""A checksum of the content."""
-
-_LARGE = 2**16
-"""Bytes of an event that is an image or the like, and is not verified: the checksum is computed at 10 MB/s."""
+_LARGE = 2**16  # bytes of an event that is an image or the like, and is not verified: a checksum runs at 10 MB/s
 
 
 class Point(NamedTuple):
@@ -32,21 +28,13 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class EventFile:
-    """What an event file holds.
-
-    Args:
-        path: the file.
-        points: in the order of the file.
-        began: Unix time of its first event; infinite if it has none.
-        ended: Unix time of its last event; likewise.
-        damage: says that it ends within an event, as that of a training that was killed may.
-    """
+    """What an event file holds."""
 
     path: Path
-    points: tuple[Point, ...]
-    began: float
-    ended: float
-    damage: EventsCutOffError | None
+    points: tuple[Point, ...]  # in the order of the file
+    began: float  # Unix time of its first event; infinite if it has none
+    ended: float  # likewise of its last
+    damage: EventsCutOffError | None  # it ends within an event, as that of a training that was killed may
 
 
 def read_event_file(path: Path) -> EventFile:
@@ -59,9 +47,9 @@ def read_event_file(path: Path) -> EventFile:
     times: list[float] = []
     damage = None
     try:
-        for event in _events(path):
-            times.append(event.wall_time)
-            points.extend(event.points)
+        for time, of_event in _events(path):
+            times.append(time)
+            points.extend(of_event)
     except EventsCutOffError as error:
         damage = error
     except OSError as error:
@@ -70,12 +58,8 @@ def read_event_file(path: Path) -> EventFile:
     return EventFile(path, tuple(points), began, ended, damage)
 
 
-class _Event(NamedTuple):
-    wall_time: float
-    points: list[Point]
-
-
-def _events(path: Path) -> Iterator[_Event]:
+def _events(path: Path) -> Iterator[tuple[float, list[Point]]]:
+    """Yield wall time and points of each event."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
     from tensorboard.summary.writer.record_writer import masked_crc32c
@@ -93,16 +77,11 @@ def _events(path: Path) -> Iterator[_Event]:
             raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is damaged")
         if points and not 0 <= event.step < LONGEST_RUN:
             raise EventsError.corrupt(path=path, reason=f"{points[0].tag} is at step {event.step}")
-        yield _Event(event.wall_time, points)
+        yield event.wall_time, points
 
 
 def _records(path: Path) -> Iterator[tuple[int, bytes, int]]:
-    """Yield place, content and checksum of each record. TensorBoard's own reader ends at a damaged one, silently.
-
-    Raises:
-        EventsCutOffError: the last one is not whole.
-        EventsError: there is something else.
-    """
+    """Yield place, content and checksum of each record. TensorBoard's own reader ends at a damaged one, silently."""
     from tensorboard.summary.writer.record_writer import masked_crc32c
 
     with path.open("rb") as file:

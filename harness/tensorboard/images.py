@@ -2,35 +2,30 @@
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard.summary import image
 
 from harness.errors import RecordError
 from harness.record.pictures import PICTURE_IMAGES, Picture
 from harness.record.record import Record
 
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-
-def grids_of(record: Record) -> Iterator["Summary"]:
+def grids_of(record: Record) -> Iterator[Summary]:
     """Yield each of a record's pictures as a grid."""
-    from torch.utils.tensorboard.summary import image
-
     for name, picture in record.pictures.items():
         yield image(f"images/{name}", grid(picture), dataformats="HWC")
 
 
-def grid(picture: Picture) -> "NDArray[np.uint8]":
+def grid(picture: Picture) -> NDArray[np.uint8]:
     """Return a picture's images beside each other, five a row (more than ten: eight), with a white pixel around each.
 
     Returns:
         Pixels of shape (height, width, 3).
     """
-    import numpy as np
-
     count, height, width = picture.shape
     columns = 5 if count <= PICTURE_IMAGES else 8
     rows = -(-count // columns)
@@ -40,10 +35,8 @@ def grid(picture: Picture) -> "NDArray[np.uint8]":
     return page.reshape(rows * (height + 2), columns * (width + 2), 3)
 
 
-def figures_of(record: Record) -> Iterator["Summary"]:
+def figures_of(record: Record) -> Iterator[Summary]:
     """Yield each labelled figure that the record has the numbers for: one with NaN or without pictures has others."""
-    from torch.utils.tensorboard.summary import image
-
     from harness import figures  # here: most runs draw none, and importing Matplotlib takes half a second
     from harness.figures.canvas import pixels_of
 
@@ -55,11 +48,8 @@ def figures_of(record: Record) -> Iterator["Summary"]:
         yield image(f"figures/{name}", pixels_of(figure), dataformats="HWC")
 
 
-def file_of(tag: str, data: bytes) -> "Summary":
+def file_of(tag: str, data: bytes) -> Summary:
     """Return a PNG file as it is."""
-    from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
     width, height = Image.open(io.BytesIO(data)).size
-    image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=data)  # 3: RGB
-    return Summary(value=[Summary.Value(tag=tag, image=image)])
+    shown = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=data)  # 3: RGB
+    return Summary(value=[Summary.Value(tag=tag, image=shown)])

@@ -9,10 +9,12 @@ Event files keep float32. A value is the shortest decimal that gives this float3
 unchanged: numbers from event files have thresholds of their own. Wall times are no part of the record.
 """
 
+import contextlib
 import importlib.metadata
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,19 +29,6 @@ from harness.tensorboard.event_files import EventFile, read_event_file
 
 MEASURED_TIMES = ("*runtime", "*_per_second", "*_time")
 """Patterns of scalars that are wall times (Hugging Face's and Keras' names): no two trainings agree in them."""
-
-_ENGINES = ("jax", "keras", "tensorflow")
-"""Distributions, beside torch, that compute; their versions are part of the environment where they are installed."""
-
-_UNIX_TIME = re.compile(r"\d{9,}\.\d+")
-"""The name that torch's `add_hparams` gives to a folder of final metrics."""
-
-_WORDS = {
-    "schedule": r"lr|learning rate",
-    "backward": r"grad|gradients?",
-    "evaluation": r"val|valid|validation|eval|evaluation|test",
-}
-"""Stage to the words that tell it; the first that fits counts."""
 
 _Series = list[tuple[int, float]]
 
@@ -72,7 +61,9 @@ def read_events(
     check_fields("read_events", precision=precision)
     files = {run: [read_event_file(path) for path in paths] for run, paths in _runs(Path(folder)).items()}
     series = _by_stream(files)
-    names = [name for name in sorted(series, key=_rank) if not any(fnmatchcase(name, pattern) for pattern in ignore)]
+    names = [name for name in series if not any(fnmatchcase(name, pattern) for pattern in ignore)]
+    # losses first: the first stream of the forward stage is what a training is shown by
+    names.sort(key=lambda name: ("loss" not in name.lower(), name))
     if not names:
         raise EventsError.no_scalar(path=Path(folder))
     return Record(
@@ -83,7 +74,7 @@ def read_events(
         device=device,
         recipe={},
         data={},
-        environment=describe(device) | dict(_engines()),
+        environment=describe(device) | _engines(),
         structure={},
         streams=Streams((name, _stream(name, series[name])) for name in names),
         pictures={},
@@ -108,11 +99,11 @@ def _runs(folder: Path) -> dict[str, list[Path]]:
 
 def _timeless(places: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """Yield each run's name: its place, with a number for a Unix time."""
-    seen: dict[Path, int] = {}
+    seen: Counter[Path] = Counter()
     for place in places:
-        if _UNIX_TIME.fullmatch(place.name):
-            number = seen[place.parent] = seen.get(place.parent, -1) + 1
-            yield place, (place.parent / f"hparams[{number}]").as_posix()
+        if re.fullmatch(r"\d{9,}\.\d+", place.name):  # torch's `add_hparams` calls a folder of final metrics so
+            yield place, (place.parent / f"hparams[{seen[place.parent]}]").as_posix()
+            seen[place.parent] += 1
         else:
             yield place, "" if place == Path() else place.as_posix()
 
@@ -123,22 +114,16 @@ def _by_stream(runs: dict[str, list[EventFile]]) -> dict[str, _Series]:
         for tag, series in _merged(files).items():
             name = f"{run}/{tag}" if run else tag
             key = StreamKey(name)
-            ours = (
-                key.kind in TENSOR_KINDS or key.distance
-            )  # the comparison knows more of these than that they are numbers
-            name = f"events/{name}" if ours else name
+            # the comparison knows more of streams with our names than that they are numbers
+            name = f"events/{name}" if key.kind in TENSOR_KINDS or key.distance else name
             found.setdefault(name, []).extend(series)
     return found
 
 
 def _merged(files: Sequence[EventFile]) -> dict[str, _Series]:
-    """Return each tag's points in a run, without those that a later file takes the place of.
-
-    Raises:
-        EventsCutOffError: the last file ends within an event. Earlier ones may: their training was killed, and went on.
-    """
+    """Return each tag's points in a run, without those that a later file takes the place of."""
     ordered = sorted(files, key=lambda file: (file.began, _natural(file.path.name)))
-    if damage := ordered[-1].damage:
+    if damage := ordered[-1].damage:  # earlier files may end within an event: their training was killed, and went on
         raise damage
     merged: dict[str, _Series] = {}
     for file in ordered:
@@ -171,23 +156,24 @@ def _stream(name: str, series: _Series) -> Stream:
     return Stream(_stage(name), tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
 
 
-def _rank(name: str) -> tuple[bool, str]:
-    """Sort losses to the front: the first stream of the forward stage is what a training is shown by."""
-    return "loss" not in name.lower(), name
-
-
 def _stage(name: str) -> str:
+    """Return the stage that the words of a name tell; the first that fits counts."""
+    stages = {
+        "schedule": r"lr|learning rate",
+        "backward": r"grad|gradients?",
+        "evaluation": r"val|valid|validation|eval|evaluation|test",
+    }
     words = " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)).lower()
-    found = (stage for stage, pattern in _WORDS.items() if re.search(rf"\b({pattern})\b", words))
-    return next(found, "forward")
+    return next((stage for stage, told in stages.items() if re.search(rf"\b({told})\b", words)), "forward")
 
 
-def _engines() -> Iterator[tuple[str, str]]:
-    for name in _ENGINES:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+def _engines() -> dict[str, str]:
+    """Return the versions of what computes, beside torch, where it is installed."""
+    versions = {}
+    for name in ("jax", "keras", "tensorflow"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def _seconds(files: Iterable[EventFile]) -> float:

@@ -2,7 +2,7 @@
 
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from harness.elsewhere.sharing import Sharing
 
@@ -10,15 +10,6 @@ from harness.elsewhere.sharing import Sharing
 if TYPE_CHECKING:
     from harness.comparing.comparison import Comparison
     from harness.record.record import Record
-
-
-_DEVIATIONS = "comparison/deviations"
-"""Tag of the picture."""
-
-
-class _Run(NamedTuple):
-    record: "weakref.ref[Record]"
-    folder: Path
 
 
 class Runs:
@@ -32,14 +23,12 @@ class Runs:
     def __init__(self, workers: Sharing, *, labelled: bool) -> None:
         self._workers = workers
         self._labelled = labelled
-        self._written: list[_Run] = []
+        self._written: list[tuple[weakref.ref[Record], Path]] = []
 
     def write(self, record: "Record", folder: Path) -> bool:
         """Write a training's run, unless this session has; return whether it had not.
 
-        Args:
-            record: of the training.
-            folder: of its run and its baseline's; the baseline of an earlier session is removed.
+        The folder is that of its run and its baseline's; the baseline of an earlier session is removed.
 
         Raises:
             EventsError: the folder cannot be written to.
@@ -56,22 +45,17 @@ class Runs:
     def adopt(self, record: "Record", folder: Path) -> None:
         """Take note of the folder of a record's run, unless it is known: it may have been read anew."""
         if not self._folder(record):
-            self._written = [run for run in self._written if run.record() is not None]
-            self._written.append(_Run(weakref.ref(record), folder))
+            self._written = [run for run in self._written if run[0]() is not None]
+            self._written.append((weakref.ref(record), folder))
 
     def _folder(self, record: "Record") -> Path | None:
-        return next((run.folder for run in self._written if run.record() is record), None)
+        return next((folder for written, folder in self._written if written() is record), None)
 
     def overlay(self, record: "Record", comparison: "Comparison", drawn: bytes) -> None:
         """Write a baseline's run beside that of the training that was compared with it.
 
-        If the two differ, their deviations are shown, and this baseline takes the place of another one that the same
-        training was compared with.
-
-        Args:
-            record: of the training.
-            comparison: with the baseline, its tensors named as in the record.
-            drawn: the deviations, as a PNG file; empty if there are none.
+        If the two differ, their deviations are shown (`drawn`, a PNG file that is empty if there are none), and this
+        baseline takes the place of another one that the same training was compared with.
 
         Raises:
             EventsError: the folder cannot be written to.
@@ -82,6 +66,7 @@ class Runs:
         assert folder is not None, "the caller has written the run"
         with self._workers.guarded(f"run-{folder.name}"):
             if drawn:
-                write_events(record, folder / "now", labelled=self._labelled, images={_DEVIATIONS: drawn})
+                images = {"comparison/deviations": drawn}
+                write_events(record, folder / "now", labelled=self._labelled, images=images)
             if drawn or not any((folder / "baseline").glob("*")):
                 write_events(comparison.baseline.record, folder / "baseline", labelled=self._labelled)

@@ -8,9 +8,6 @@ from harness.record import Record, Stream, StreamKey
 Scalars = dict[str, list[tuple[int, float]]]
 """Tag to (step, value) pairs, steps ascending."""
 
-_GROUPS = {"data": "data/", "forward": "training/", "state": "state_"}
-"""Stage to what its tags start with. TensorBoard shows groups in alphabetical order, and the first two unfolded."""
-
 
 def scalars_of(record: Record) -> Scalars:
     """Return every stream of numbers by tag, and two kinds of numbers that are computed from them.
@@ -29,9 +26,9 @@ def scalars_of(record: Record) -> Scalars:
 
 
 def _tag(key: StreamKey, stream: Stream) -> str:
-    if stream.stage in _GROUPS:
-        return _GROUPS[stream.stage] + key
-    return key if "/" in key else f"{stream.stage}/{key}"
+    """Return a stream's tag. TensorBoard shows groups in alphabetical order, and the first two unfolded."""
+    groups = {"data": "data/", "forward": "training/", "state": "state_"}
+    return groups.get(stream.stage, "" if "/" in key else f"{stream.stage}/") + key
 
 
 def _gradient_norms(record: Record) -> list[tuple[int, float]]:
@@ -48,7 +45,6 @@ def _update_ratios(record: Record) -> Scalars:
     for key, stream in record.streams.of("update"):
         if weight := record.streams.get(StreamKey.of("weight", key.tensor)):
             norms = dict(weight.numbers())
-            ratios[f"update_ratio/{key.tensor}"] = [
-                (step, update / norms[step]) for step, update in stream.numbers() if norms.get(step)
-            ]
+            points = [(step, update / norms[step]) for step, update in stream.numbers() if norms.get(step)]
+            ratios[f"update_ratio/{key.tensor}"] = points
     return ratios

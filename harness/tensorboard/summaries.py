@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hparams, text
 
 from harness.recipe import Recipe
 from harness.record.pictures import HISTOGRAM_BINS
@@ -10,19 +13,12 @@ from harness.record.record import Record
 from harness.tensorboard.scalars import Scalars
 
 
-if TYPE_CHECKING:
-    from tensorboard.compat.proto.graph_pb2 import GraphDef
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-
-def graph_of(record: Record) -> "GraphDef":
+def graph_of(record: Record) -> GraphDef:
     """Return a graph of a record's tensors, nested as the modules that hold them.
 
     A record knows tensors and parameter groups, not the calls between modules, so the only edges are from each
     trained tensor to the group of the optimizer that it belongs to.
     """
-    from tensorboard.compat.proto.graph_pb2 import GraphDef
-
     graph = GraphDef()
     groups: dict[str, list[str]] = {}
     for name, entry in record.structure.items():
@@ -38,51 +34,37 @@ def graph_of(record: Record) -> "GraphDef":
     return graph
 
 
-def histograms_of(record: Record) -> Iterator[tuple[int, "Summary"]]:
+def histograms_of(record: Record) -> Iterator[tuple[int, Summary]]:
     """Yield step and histogram of each distribution: `weight/TENSOR` is tagged "weight_histogram/TENSOR".
 
     A tag of TensorBoard is of one kind in a run, and the norms of the same tensors are scalars.
     """
-    from torch.utils.tensorboard.summary import histogram_raw
-
     for name, histogram in record.histograms.items():
         kind, _, tensor = name.partition("/")
         for step, (low, high), counts in zip(histogram.steps, histogram.limits, histogram.counts, strict=True):
             width = (high - low) / HISTOGRAM_BINS
             ends = [low + width * (i + 1) for i in range(HISTOGRAM_BINS - 1)] + [high]
-            centres = [end - width / 2 for end in ends]
-            yield (
-                step,
-                histogram_raw(
-                    f"{kind}_histogram/{tensor}",
-                    min=low,
-                    max=high,
-                    num=sum(counts),
-                    sum=sum(count * centre for count, centre in zip(counts, centres, strict=True)),
-                    sum_squares=sum(count * centre**2 for count, centre in zip(counts, centres, strict=True)),
-                    bucket_limits=ends,
-                    bucket_counts=counts,
-                ),
-            )
+            bins = [(count, end - width / 2) for count, end in zip(counts, ends, strict=True)]
+            num, first, second = (sum(count * centre**power for count, centre in bins) for power in range(3))
+            yield step, histogram_raw(f"{kind}_histogram/{tensor}", low, high, num, first, second, ends, counts)
 
 
-def hyperparameters(record: Record, scalars: Scalars) -> Iterator["Summary"]:
-    """Yield the summaries that make a run a line of the table, within the run itself (`add_hparams` opens another one).
+def hyperparameters(record: Record, scalars: Scalars) -> list[Summary]:
+    """Return the summaries that make a run a line of the table, within the run itself (`add_hparams` opens another).
 
-    The columns are those of the first run that TensorBoard finds, so every run names all fields of a recipe.
-
-    Args:
-        record: the training.
-        scalars: its scalars: those logged in training and evaluation, without lists, are the metrics.
+    The columns are those of the first run that TensorBoard finds, so every run names all fields of a recipe. The
+    scalars logged in training and evaluation, without lists, are the metrics.
     """
-    from torch.utils.tensorboard.summary import hparams
-
     logged = [name for name, stream in record.streams.items() if stream.stage in ("forward", "evaluation")]
     metrics = [tag for tag in scalars if tag.removeprefix("training/") in logged and not tag.endswith("]")]
-    own = {"name": record.name, "precision": record.precision, "seed": record.seed, "device": record.device}
-    columns, _, _ = hparams(_plain({**own, **Recipe().to_dict(), **record.recipe}), dict.fromkeys(metrics, 0.0))
-    _, start, end = hparams(_plain({**record.recipe, **own}), {})
-    yield from (columns, start, end)
+    known = _known(record)
+    columns, _, _ = hparams(_plain({**known, **Recipe().to_dict(), **record.recipe}), dict.fromkeys(metrics, 0.0))
+    _, start, end = hparams(_plain({**record.recipe, **known}), {})
+    return [columns, start, end]
+
+
+def _known(record: Record) -> dict[str, object]:
+    return {name: getattr(record, name) for name in ("name", "precision", "seed", "device")}
 
 
 def _plain(fields: Mapping[str, object]) -> dict[str, object]:
@@ -90,30 +72,23 @@ def _plain(fields: Mapping[str, object]) -> dict[str, object]:
     return {name: value if isinstance(value, int | float | None) else str(value) for name, value in fields.items()}
 
 
-def tables_of(record: Record) -> Iterator["Summary"]:
+def tables_of(record: Record) -> Iterator[Summary]:
     """Yield a text each on the environment, the recipe (or what is known of a watched loop) and the tensors."""
-    from torch.utils.tensorboard.summary import text
-
-    known = {"name": record.name, "precision": record.precision, "seed": record.seed, "device": record.device}
     data = {f"data {name}": value for name, value in record.data.items()}
     yield text("environment", _table(("what", "version"), record.environment.items()))
-    yield text("recipe", _table(("field", "value"), {**known, **record.recipe, **data}.items()))
+    yield text("recipe", _table(("field", "value"), {**_known(record), **record.recipe, **data}.items()))
     if record.structure:
-        yield text("structure", _table(("tensor", "shape", "dtype", "trained", "group"), _tensors(record.structure)))
-
-
-def _tensors(structure: Mapping[str, Mapping[str, object]]) -> Iterator[Sequence[object]]:
-    for name, entry in structure.items():
-        yield name, *(entry.get(key) for key in ("shape", "dtype", "requires_grad", "group"))
+        keys = ("shape", "dtype", "requires_grad", "group")
+        tensors = ((name, *map(entry.get, keys)) for name, entry in record.structure.items())
+        yield text("structure", _table(("tensor", "shape", "dtype", "trained", "group"), tensors))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    def cell(value: object) -> str:
+        return "" if value is None else str(value).replace("|", r"\|").replace("\n", " ")
+
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("|", r"\|").replace("\n", " ")
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 
 
 _LOGGED = "(training|train|evaluation|eval|validation|val|test)"
@@ -144,17 +119,11 @@ LAYOUT: Mapping[str, Mapping[str, str]] = {
 patterns, not lists of one run's tags."""
 
 
-def layout_of(tags: Collection[str]) -> "Summary":
+def layout_of(tags: Collection[str]) -> Summary:
     """Return the layout, without charts that none of some tags belongs to."""
-    from torch.utils.tensorboard.summary import custom_scalars
-
-    return custom_scalars(
-        {
-            category: {
-                title: ("Multiline", [pattern])
-                for title, pattern in charts.items()
-                if any(re.match(pattern, tag) for tag in tags)
-            }
-            for category, charts in LAYOUT.items()
-        }
-    )
+    shown: dict[str, dict[str, object]] = {category: {} for category in LAYOUT}
+    for category, charts in LAYOUT.items():
+        for title, pattern in charts.items():
+            if any(re.match(pattern, tag) for tag in tags):
+                shown[category][title] = ("Multiline", [pattern])
+    return custom_scalars(shown)

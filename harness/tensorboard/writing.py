@@ -4,7 +4,10 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch.utils.tensorboard import RecordWriter
 
 from harness.baselines.files import write
 from harness.errors import EventsError
@@ -12,11 +15,6 @@ from harness.record.record import Record
 from harness.tensorboard.images import figures_of, file_of, grids_of
 from harness.tensorboard.scalars import Scalars, scalars_of
 from harness.tensorboard.summaries import graph_of, histograms_of, hyperparameters, layout_of, tables_of
-
-
-if TYPE_CHECKING:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
 
 
 _FILE = "events.out.tfevents."
@@ -40,15 +38,13 @@ def write_events(
     Raises:
         EventsError: the folder cannot be written to.
     """
-    from torch.utils.tensorboard import RecordWriter
-
     written = io.BytesIO()
     writer = RecordWriter(written)
     for event in _events(record, labelled, images or {}):
         event.wall_time = time.time()
         writer.write(event.SerializeToString())
+    remove_events(folder)
     try:
-        remove_events(folder)
         write(folder / f"{_FILE}{time.time_ns()}", written.getvalue())
     except OSError as error:
         raise EventsError.unwritten(path=folder, reason=error) from error
@@ -67,9 +63,7 @@ def remove_events(folder: Path) -> None:
         raise EventsError.unwritten(path=folder, reason=error) from error
 
 
-def _events(record: Record, labelled: bool, images: Mapping[str, bytes]) -> Iterator["Event"]:
-    from tensorboard.compat.proto.event_pb2 import Event
-
+def _events(record: Record, labelled: bool, images: Mapping[str, bytes]) -> Iterator[Event]:
     scalars = scalars_of(record)
     yield Event(file_version="brain.Event:2")
     yield Event(graph_def=graph_of(record).SerializeToString())
@@ -82,16 +76,13 @@ def _events(record: Record, labelled: bool, images: Mapping[str, bytes]) -> Iter
         yield Event(step=record.num_steps, summary=summary)
 
 
-def _by_step(scalars: Scalars) -> Iterator[tuple[int, "Summary"]]:
+def _by_step(scalars: Scalars) -> Iterator[tuple[int, Summary]]:
     """Put what belongs to one step into one event; a tag's second value in a step goes into another event after it."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
     summaries: dict[tuple[int, int], Summary] = {}
     for tag, points in scalars.items():
         last, nth = -1, 0
         for step, value in points:
             last, nth = step, nth + 1 if step == last else 0
-            summary = summaries.setdefault((step, nth), Summary())
-            summary.value.add(tag=tag, simple_value=value)
+            summaries.setdefault((step, nth), Summary()).value.add(tag=tag, simple_value=value)
     for (step, _), summary in sorted(summaries.items(), key=lambda item: item[0]):
         yield step, summary
