@@ -71,14 +71,13 @@ class Comparison:
         return "drift" if self.deviations or (self.record.is_low_precision and self.largest > 0) else "same"
 
     @property
-    def growth(self) -> tuple[tuple[int, float], ...]:
-        """(step, largest finite deviation) of the first three steps that deviate, and of the last."""
+    def growth(self) -> dict[int, float]:
+        """Step to the largest finite deviation in it, of the steps that deviate, ascending."""
         largest: dict[int, float] = {}
         for deviation in self.deviations:
             if math.isfinite(deviation.size):
                 largest[deviation.step] = max(largest.get(deviation.step, 0.0), deviation.size)
-        steps = sorted(largest)
-        return tuple((step, largest[step]) for step in dict.fromkeys([*steps[:3], *steps[-1:]]))
+        return dict(sorted(largest.items()))
 
     @property
     def first_divergence(self) -> Divergence | None:

@@ -262,7 +262,7 @@ class FigureGate:
 
     def _differs(self, item: pytest.Item, error: BaseException) -> BaseException:
         """Add to pytest-mpl's words what has changed, where to look, and what accepts the figure."""
-        from harness.report.figure import draw_sheet
+        from harness.report.figure_text import draw_sheet
 
         look = [self._session.outcome.page]
         with self._session.outcome.noted():
@@ -276,7 +276,7 @@ class FigureGate:
 
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline; return the command line that accepts it."""
-        from harness.report.figure import figure_difference, figure_rms
+        from harness.report.figure_text import figure_difference, figure_rms
 
         baseline = _baseline_of(item)
         result = self._folder(item) / f"result{baseline.suffix}"
@@ -305,7 +305,7 @@ class FigureGate:
 
     def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
         """Keep what became of a figure for the report."""
-        from harness.report.figure import compared_figure
+        from harness.report.figure_text import compared_figure
 
         marker = item.get_closest_marker(MARKER)
         assert marker is not None, "the caller's condition"

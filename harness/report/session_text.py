@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.report.figure import rms_text
+from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First
 from harness.report.history import shrinks
 from harness.report.words import caught_text, number, stream_text

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 
-from harness.report.figure import figure_text
+from harness.report.figure_text import figure_text
 from harness.report.finding import Change, Curve, Figure, Finding, Profile, Training
 from harness.report.html.chart import Line, Scale, chart, linear, logarithmic
 from harness.report.html.markup import Markup, element
