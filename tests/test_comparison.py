@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -244,12 +245,16 @@ def test_what_is_there_to_be_evaluated_never_drifts(stream):
 
 
 def test_growth_tells_a_jump_from_a_slow_drift():
-    """The first three deviating steps and the last, each with its largest deviation."""
+    """Each deviating step with its largest deviation; a failure gives the first three and the last."""
     baseline = record_of({"loss": series(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)})
     record = record_of({"loss": series(1.0, 1.1, 1.2, 1.4, 1.8, 2.5)})
 
-    assert [step for step, _ in compare(baseline, record).growth] == [1, 2, 3, 5]
-    assert compare(baseline, baseline).growth == ()
+    comparison = compare(baseline, record)
+    assert [*comparison.growth] == [1, 2, 3, 4, 5]
+    assert re.search(
+        r"^  grows      \S+ at step 1, \S+ at step 2, \S+ at step 3, \S+ at step 5$", failure(comparison), re.M
+    )
+    assert compare(baseline, baseline).growth == {}
 
 
 def test_a_stream_of_zeros_that_moves_deviates():

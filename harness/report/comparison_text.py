@@ -14,6 +14,8 @@ from harness.record.environment import in_words
 from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
 
 
+_FIRST_STEPS = 3
+"""Steps whose deviation a failure gives, beside that of the last."""
 _LATER = 2
 """Later divergences that a failure lists."""
 _DIFFERS = "training differs from its baseline "
@@ -41,13 +43,12 @@ def failure(
         origin: of the present record, if it is known.
     """
     first = comparison.deviations[0] if comparison.deviations else None
-    growth = [f"{size:.1e} at step {step}" for step, size in comparison.growth]
     rows = [
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("first", _numbers(first) if first else ""),
         ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),
-        ("grows", ", ".join(growth) if len(growth) > 1 else ""),
+        ("grows", _grows(comparison.growth)),
         ("baseline", chosen),
         ("unchanged", ", ".join(comparison.unchanged)),
         ("changed", _changed(comparison, origin or {})),
@@ -59,6 +60,12 @@ def failure(
     ]
     headline = _headline(first) if first else note(comparison)
     return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
+
+
+def _grows(growth: Mapping[int, float]) -> str:
+    """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
+    steps = dict.fromkeys([*list(growth)[:_FIRST_STEPS], *list(growth)[-1:]])
+    return ", ".join(f"{growth[step]:.1e} at step {step}" for step in steps) if len(steps) > 1 else ""
 
 
 def _headline(first: Deviation) -> str:
