@@ -45,7 +45,7 @@ def test_a_fault_that_passes_as_drift_escapes():
 def test_low_precision_is_judged_by_its_thresholds():
     """What noise explains escapes, what it does not is caught."""
     calibration = Calibration("0" * 64, (0,), 3.0, (), {"loss": (0.125,)})
-    baseline = dataclasses.replace(BASELINE, precision="float32", calibration=calibration)
+    baseline = Baseline(dataclasses.replace(BASELINE, precision="float32"), calibration=calibration)
 
     def mutant(loss):
         streams = {"loss": series(1.0, loss), "distance__weight__w": series(0.0, stage="state")}

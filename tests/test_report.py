@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -321,7 +322,7 @@ def test_drift_that_fails_is_headed_by_its_note():
 
 def test_a_calibrated_baseline_is_one_line():
     """How many states, and where the thresholds come from."""
-    one = dataclasses.replace(CALIBRATION, steps=(0,), largest={}, variants=("AVX2",))
+    one = msgspec.structs.replace(CALIBRATION, steps=(0,), largest={}, variants=("AVX2",))
 
     assert calibration_note(a_record(precision="float32"), CALIBRATION) == (
         "cifar_cnn, synthetic, float32, cpu: 2 states stored, thresholds 3 x the largest deviation (2.5e-01) with "

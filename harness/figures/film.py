@@ -62,7 +62,7 @@ class _Scene:
         self._before = [former_layers.get(name, np.empty(0)) for name in layers] if before else []
         figure = blank(640, 480)
         self._canvas = FigureCanvasAgg(figure)
-        num_steps = 1 + max(*steps, *former_steps)
+        num_steps = 1 + max([*steps, *former_steps])
         above = curve_axes(figure, (0.1, 0.56, 0.86, 0.34), (-0.5, num_steps - 0.5, 0.0, limit), True)
         above.set(xlabel="step", ylabel="loss")
         if before:
