@@ -6,7 +6,7 @@ import pytest
 
 from harness.faults import FAULTS, Planting
 from harness.faults.power import Mutant, Power, examine, measure
-from harness.record.calibration import Calibration
+from harness.record import Baseline, Calibration
 from harness.recording.perturbation import Reran
 from tests.test_comparison import series
 from tests.test_record import record_of
