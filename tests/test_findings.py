@@ -1,6 +1,7 @@
 """Promises of results: what is kept of a comparison, how it is stored, and how CI reads it."""
 
 import importlib.util
+import io
 import json
 import math
 import subprocess
@@ -10,14 +11,17 @@ from html import unescape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from harness import compare
 from harness.record.streams import Stream
 from harness.report.check import curves, profile
+from harness.report.figure_text import compared_figure, draw_sheet, figure_difference, figure_rms, figure_text
 from harness.report.finding import Faults
 from harness.report.json_form import collect, keep, schema, to_text
 from harness.report.markdown import annotation, markdown
 from harness.report.session_text import junit_properties
+from tests.test_origin import picture
 from tests.test_page import check, figure, hostile, power, seeds, training
 from tests.test_record import record_of
 
@@ -209,3 +213,56 @@ def test_a_single_spike_survives_the_thinning(steps):
             (curve,) = curves(compared(losses, [*losses[:step], spike, *losses[step + 1 :]]))
             assert spike in curve.values
             assert step in curve.steps
+
+
+def pictures(folder, **named):
+    """A folder as pytest-mpl leaves it, with some pictures."""
+    for name, data in named.items():
+        (folder / f"{name}.png").write_bytes(data)
+    return folder
+
+
+def wider():
+    """A PNG of another size."""
+    file = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(file, format="png")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("result", "rms", "difference", "text"),
+    [
+        (picture(7), 0.0, "the figure differs, RMS 0.00", "RMS 0.00, tolerance 2 grey levels"),
+        (picture(10), 3.0, "the figure differs, RMS 3.00", "RMS 3.00, tolerance 2 grey levels"),
+        (wider(), None, "the figure has another size", "the sizes differ, tolerance 2 grey levels"),
+    ],
+    ids=["equal", "darker", "wider"],
+)
+def test_a_figure_is_told_by_its_distance_in_grey_levels(tmp_path, result, rms, difference, text):
+    """Measured from the two pictures, also where the figure passes; of another size there is none."""
+    folder = pictures(tmp_path, baseline=picture(7), result=result)
+    found = compared_figure(check(), folder, tmp_path, 2.0, False, "Error: pixels")
+
+    assert figure_rms(folder) == rms
+    assert figure_difference(figure_rms(folder)) == difference
+    assert figure_text(found.figure) == text
+    assert (found.verdict, found.figure.baseline, found.figure.result) == ("different", "baseline.png", "result.png")
+    assert found.share == (math.inf if rms is None else rms / 2)
+
+
+@pytest.mark.parametrize("named", [{}, {"result": picture()}], ids=["none", "no baseline"])
+def test_a_figure_without_two_pictures_has_nothing_to_compare(tmp_path, named):
+    """One that fails is told in pytest-mpl's words alone; one that passes, of a hash library say, is equal."""
+    folder = pictures(tmp_path, **named)
+
+    assert compared_figure(check(), folder, tmp_path, 2.0, False, "no baseline").kind == "error"
+    assert compared_figure(check(), folder, tmp_path, 2.0, True, "").share == 0.0
+    assert draw_sheet(folder) == []
+
+
+def test_a_figure_that_differs_is_drawn_beside_its_baseline(tmp_path):
+    """A sheet that is wider than both together."""
+    (sheet,) = draw_sheet(pictures(tmp_path, baseline=picture(7), result=picture(200)))
+
+    with Image.open(sheet) as drawn:
+        assert drawn.width > 2 * 5
