@@ -44,7 +44,7 @@ def import_what_trains() -> None:
     try:
         with contextlib.suppress(Exception):  # the training that needs it says what is wrong
             importlib.import_module(_COMPILER)
-            importlib.import_module("harness.training")
+            importlib.import_module("harness.shipped.loop")
             gc.freeze()
     finally:
         if enabled:
