@@ -53,7 +53,7 @@ def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
     known = candidates.candidates(folder)
     for name in names:
         if not any(_is_called(candidate, name) for candidate in known):
-            all_names = ", ".join(dict.fromkeys(candidate.name for candidate in known))
+            all_names = dict.fromkeys(candidate.name for candidate in known)
             raise AcceptError.unknown(name=name, place=folder, known=all_names)
     return [candidate for candidate in known if not names or any(_is_called(candidate, name) for name in names)]
 

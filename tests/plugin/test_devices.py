@@ -38,7 +38,7 @@ def test_a_required_device_that_is_missing_is_a_failure(project):
     result.stdout.fnmatch_lines(
         [
             "this machine has no cuda device (torch.cuda.is_available() is False)",
-            "  fix    run on a machine that has one, or leave cuda out of --device and --require-device",
+            "  fix    run on a machine that has one, or train on another device",
         ]
     )
 
@@ -138,8 +138,8 @@ def test_a_text_file_as_npz_is_named(project):
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ("epochs=0", "a recipe cannot have epochs=0"),
-        ("epochs=1, learning_rate=-1", "a recipe cannot have learning_rate=-1"),
+        ("epochs=0", "epochs cannot be 0"),
+        ("epochs=1, learning_rate=-1", "learning_rate cannot be -1"),
     ],
 )
 def test_an_impossible_recipe_is_named(project, change, line):

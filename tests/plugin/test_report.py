@@ -6,13 +6,14 @@ import pytest
 from filelock import FileLock, Timeout
 
 from harness.commands import main
+from harness.report.finding import Change
+from harness.report.json_form import read
 from tests.projects import FAULT
 
 
 def results(project):
-    """What the last session left, by test and kind."""
-    content = json.loads((project.path / "build/harness/results.json").read_text())
-    return {(result.test, result.name): result for result in content["results"]}
+    """What the last session left, by test and name."""
+    return {(found.test, found.name): found for found in read(project.path / "build/harness/results.json")}
 
 
 def page(project):
@@ -31,12 +32,12 @@ def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
     found = results(project)
     training, figure = found["test_gate.py::test_training[cpu]", ""], found["test_gate.py::test_loss_curve[cpu]", ""]
     source = (project.path / "test_gate.py").read_text().splitlines()
-    assert (training["verdict"], training["passed"], training["file"]) == ("different", False, "test_gate.py")
-    assert source[training["line"] - 1].startswith("def test_training(")
-    assert training["training"]["first"]["stage"] == "schedule"
-    assert training["training"]["recipe"] == [{"name": "learning_rate", "before": "0.25", "now": "0.25025"}]
-    assert figure["figure"]["rms"] > 2
-    assert figure["margin"] == pytest.approx(figure["figure"]["rms"] / 2)
+    assert (training.verdict, training.passed, training.file) == ("different", False, "test_gate.py")
+    assert source[training.line - 1].startswith("def test_training(")
+    assert training.training.first.stage == "schedule"
+    assert training.training.recipe == [Change(name="learning_rate", before="0.25", now="0.25025")]
+    assert figure.figure.rms > 2
+    assert figure.margin == pytest.approx(figure.figure.rms / 2)
     assert page(project).count('src="data:image/png;base64,') == 2
 
 
@@ -101,8 +102,8 @@ def test_a_missing_baseline_is_in_the_report(project):
     for found in results(project).values():
         assert (found.kind, found.verdict, found.passed, found.margin) == ("error", "error", False, None)
     training, figure = (results(project)[f"test_gate.py::test_{name}[cpu]", ""] for name in ("training", "loss_curve"))
-    assert training["text"].startswith("there is no baseline for this training yet")
-    assert "Image file not found for comparison test" in figure["text"]
+    assert training.text.startswith("there is no baseline for this training yet")
+    assert "Image file not found for comparison test" in figure.text
 
 
 def test_a_session_that_checks_nothing_leaves_no_report(project):

@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_any_training(proje
         [
             "ERROR: the TensorBoard run could not be written: Not a directory",
             f"  where  {project.path}/taken/runs",
-            "  fix    give a folder that can be written to: --tensorboard=DIR",
+            "  fix    give a folder that can be written to",
         ]
     )
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
@@ -122,7 +122,7 @@ def test_a_default_folder_that_cannot_be_written_to_fails_with_a_message(project
         [
             "the TensorBoard run could not be written: Not a directory",
             f"  where  {project.path}/build/harness/tensorboard/cifar_cnn-synthetic-float64-cpu-*/now",
-            "  fix    give a folder that can be written to: --tensorboard=DIR",
+            "  fix    give a folder that can be written to",
         ]
     )
     assert "Traceback" not in result.stdout.str()

@@ -142,7 +142,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from harness.baselines.store import save_baseline
-from harness.candidates import Candidate, accept, digest, offer
+from harness.baselines.failed import Candidate, accept, digest, offer
 from harness.record import Record
 
 root = Path(sys.argv[1])
