@@ -111,7 +111,9 @@ def test_the_variants_are_real_and_unlike_each_other():
     assert len({variant.text for variant in VARIANTS}) == len(VARIANTS)
     assert all(variant.perturbation != Perturbation() or variant.environment for variant in VARIANTS)
     assert sum(bool(variant.perturbation.jitter) for variant in VARIANTS) < len(VARIANTS) / 2
-    assert not any(variant.perturbation.seed_shift or variant.perturbation.plant or variant.fault for variant in VARIANTS)
+    assert not any(
+        variant.perturbation.seed_shift or variant.perturbation.plant or variant.fault for variant in VARIANTS
+    )
 
 
 LOW = Recipe(width=2, epochs=2, train_images=20, test_images=200, batch_size=8, warmup_steps=1, precision="float32")

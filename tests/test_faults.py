@@ -645,7 +645,7 @@ def small(model, each_step=lambda recorder, model: None, precision="float64"):
 
 def test_an_evaluation_mode_in_which_nothing_runs_cannot_be_forgotten():
     """A model that is put into training mode again before it runs is never evaluated."""
-    record, outcome = judged(
+    _, outcome = judged(
         "eval-forgotten",
         small,
         model=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
@@ -664,7 +664,7 @@ def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
             kinds.append(super().forward(x).dtype)
             return super().forward(x)
 
-    record, outcome = judged(
+    _, outcome = judged(
         "autocast-on",
         small,
         precision="float32",
