@@ -98,7 +98,7 @@ def test_one_seed_gives_one_stream_of_each_generator():
 
 @pytest.mark.usefixtures("unusual_globals")
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_variation_has_its_threads_and_kernels_for_a_block(enabled):
+def test_a_perturbation_has_its_threads_and_kernels_for_a_block(enabled):
     """Two threads, no oneDNN; afterwards as before, also where oneDNN was off already, also after an exception."""
     mkldnn = torch.backends.mkldnn
     mkldnn.set_flags(enabled)
@@ -114,7 +114,7 @@ def test_a_variation_has_its_threads_and_kernels_for_a_block(enabled):
         mkldnn.set_flags(True)
 
 
-def test_onednn_is_left_as_it_is_unless_a_variation_asks():
+def test_onednn_is_left_as_it_is_unless_a_perturbation_asks():
     """Who has switched it off keeps it off."""
     torch.backends.mkldnn.set_flags(False)
     try:

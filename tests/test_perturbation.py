@@ -1,4 +1,4 @@
-"""Promises of a variation: it departs in what it says, for as long as it is in force."""
+"""Promises of a perturbation: it departs in what it says, for as long as it is in force."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from harness.recording.perturbation import Perturbation, current, perturbed
 TINY = Recipe(width=2, epochs=1, train_images=12, test_images=10, batch_size=6, precision="float32")
 
 
-def test_a_variation_is_in_force_for_its_block():
+def test_a_perturbation_is_in_force_for_its_block():
     """Blocks nest, and an exception ends them as well."""
     one, other = Perturbation(seed_shift=1), Perturbation(threads=2)
     with perturbed(one):
@@ -40,7 +40,7 @@ def test_a_seed_shift_moves_everything_that_is_drawn():
     assert shifted.streams != train(TINY).streams
 
 
-def test_a_recorder_follows_the_variation_that_it_was_made_under():
+def test_a_recorder_follows_the_perturbation_that_it_was_made_under():
     """Its seed is what a loop may draw its own generators from."""
     with perturbed(Perturbation(seed_shift=2)), Recorder(seed=5) as recorder:
         model = torch.nn.Linear(2, 1)
@@ -59,7 +59,7 @@ def test_a_recorder_follows_the_variation_that_it_was_made_under():
 
 @pytest.mark.parametrize("other_layout", [False, True])
 def test_another_layout_reaches_a_watched_loop(other_layout):
-    """Models that are watched under the variation, and no others."""
+    """Models that are watched under the perturbation, and no others."""
     model = torch.nn.Conv2d(3, 4, 3, dtype=torch.float64)
     with perturbed(Perturbation(other_layout=other_layout)), Recorder() as recorder:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
