@@ -216,7 +216,7 @@ def test_an_outcome_is_that_of_the_faults_own_training():
         records = [bare(steps=steps) for steps in (1, 3)]
     outcomes = [(False, "the training takes one step only"), (True, "")]
 
-    for changes in ({}, {"provenance": {"made": "now"}, "structure": {}}, {"streams": {}}):
+    for changes in ({}, {"data": {"made": "now"}, "structure": {}}, {"streams": {}}):
         changed = [dataclasses.replace(record, **changes) for record in records]
         assert [planting.outcome(record) for record in changed] == outcomes
     assert planting.outcome(unfaulted(bare)) == (False, "no recorder watches this training")

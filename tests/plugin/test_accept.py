@@ -10,7 +10,7 @@ from harness.baselines import png
 from harness.baselines.failed import digest
 from harness.baselines.store import save_baseline
 from harness.commands import main
-from harness.record.record import Record
+from harness.record import Baseline
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD, nan_model
 
@@ -63,15 +63,15 @@ def test_from_red_to_green_in_one_command_without_training(red, capsys):
 def test_accepted_numbers_are_those_that_a_generation_writes(red):
     """The accepted record is the regenerated one, but for where it comes from."""
     accept()
-    accepted = Record.from_text((red.baselines / RECORD).read_text())
+    accepted = Baseline.from_text((red.baselines / RECORD).read_text())
     pixels = png.plain((red.baselines / FIGURE).read_bytes())
     for path in red.baselines.glob("*"):
         path.unlink()
     red.generate()
 
-    assert Record.from_text((red.baselines / RECORD).read_text()) == accepted
+    assert Baseline.from_text((red.baselines / RECORD).read_text()).record == accepted.record
     assert png.plain((red.baselines / FIGURE).read_bytes()) == pixels
-    assert accepted.provenance["reason"] == "a larger rate learns faster"
+    assert accepted.origin["reason"] == "a larger rate learns faster"
 
 
 @pytest.mark.parametrize("name", ["test_gate-test_training", RECORD, "test_gate.py::test_training", "*training"])
@@ -146,8 +146,8 @@ def test_an_incomplete_result_is_refused(red, capsys, damage, words):
 
 def test_what_only_a_training_can_make_is_refused(red, capsys):
     """A baseline that holds other seeds, or states, is made by training: that command is printed at once."""
-    record = Record.from_text((red.baselines / RECORD).read_text())
-    save_baseline(red.baselines / RECORD, dataclasses.replace(record, seeds={"0": {"loss": 2.0}, "1": {"loss": 2.1}}))
+    baseline = Baseline.from_text((red.baselines / RECORD).read_text())
+    save_baseline(red.baselines / RECORD, dataclasses.replace(baseline, seeds={0: {"loss": 2.0}, 1: {"loss": 2.1}}))
     command = "pytest 'test_gate.py::test_training[cpu]' --mpl-generate-path=baselines"
     result = red.run("-k", "test_training")
 
@@ -250,9 +250,9 @@ def test_results_are_accepted_on_another_checkout_of_the_same_sources(red, tmp_p
     shutil.copy(red.path / "test_gate.py", tmp_path / "clone")
 
     assert main(command) == 0
-    record = Record.from_text((tmp_path / "clone" / "baselines" / RECORD).read_text())
-    assert record.provenance["reason"] == "why"
-    assert record.recipe["learning_rate"] == 0.06
+    accepted = Baseline.from_text((tmp_path / "clone" / "baselines" / RECORD).read_text())
+    assert accepted.origin["reason"] == "why"
+    assert accepted.record.recipe["learning_rate"] == 0.06
 
 
 def test_a_failure_says_when_and_why_its_baseline_was_made(red):

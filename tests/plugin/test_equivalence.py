@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from harness.baselines.store import save_baseline
+from harness.record import Baseline
 from harness.record.calibration import Calibration
-from harness.record.record import Record
 from harness.recording.states import States
 from tests.plugin.conftest import GENERATE
 from tests.test_record import record_of
@@ -54,14 +54,15 @@ def seeded(project, committed):
 
 def test_generating_stores_the_summaries_of_all_seeds(seeded):
     """The record is the first seed's, as without the option; each seed has a number for every metric."""
-    record = Record.from_text((seeded.baselines / RECORD).read_text())
+    baseline = Baseline.from_text((seeded.baselines / RECORD).read_text())
+    record, seeds = baseline.record, baseline.seeds
 
     assert record.seed == 0
-    assert list(record.seeds) == ["0", "1", "2"]
-    assert {*record.seeds["0"]} >= {"loss", "evaluation/accuracy", "gradient_norm"}
-    assert record.seeds["0"].keys() == record.seeds["1"].keys() == record.seeds["2"].keys()
-    assert len({metrics["loss"] for metrics in record.seeds.values()}) == 3
-    assert record.seeds["0"]["evaluation/loss"] == record.streams["evaluation/loss"].values[-1]
+    assert list(seeds) == [0, 1, 2]
+    assert {*seeds[0]} >= {"loss", "evaluation/accuracy", "gradient_norm"}
+    assert seeds[0].keys() == seeds[1].keys() == seeds[2].keys()
+    assert len({metrics["loss"] for metrics in seeds.values()}) == 3
+    assert seeds[0]["evaluation/loss"] == record.streams["evaluation/loss"].values[-1]
 
 
 def test_a_baseline_with_seeds_is_compared_as_ever(seeded):
@@ -158,8 +159,9 @@ def test_a_number_of_seeds_that_is_none_is_refused(project, count):
 def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
     """In low precision it would be put back on the baseline's states, and its first seed could not differ."""
     kept = States({0: {"weight/weight": torch.ones(1, 1)}})
-    record = record_of({}, precision="float32", calibration=Calibration(kept.sha256, (0,), 3.0, (), {}))
-    save_baseline(project.baselines / "test_gate-test_states.json", record, kept)
+    record = record_of({}, precision="float32")
+    baseline = Baseline(record, calibration=Calibration(kept.sha256, (0,), 3.0, (), {}))
+    save_baseline(project.baselines / "test_gate-test_states.json", baseline, kept)
     project.write(test_gate="def test_states(training_regression):\n    assert training_regression.states() is None")
 
     project.run("--equivalence=3").assert_outcomes(passed=1)

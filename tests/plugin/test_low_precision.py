@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from harness.comparing import calibration
-from harness.record.record import Record
+from harness.record import Baseline
 from harness.recording.perturbation import Perturbation, Rerun, perturbed
 from tests.plugin.conftest import GENERATE, QUICK
 from tests.projects import SMALL
@@ -112,12 +112,12 @@ def test_generating_calibrates_and_leaves_nothing_behind(sound, processes, monke
 def test_a_calibrated_baseline_knows_its_states(low):
     """Steps, variants and sizes stand in the record, by kind of stream."""
     for file in RECORDS.values():
-        record = Record.from_text((low.baselines / file).read_text())
+        baseline = Baseline.from_text((low.baselines / file).read_text())
 
-        assert record.calibration.steps == tuple(range(record.num_steps))
-        assert record.calibration.variants == ("1-ulp jitter",)
-        assert {"update", "distance/weight"} <= record.calibration.largest.keys()
-        assert all(0 < size < 0.5 for sizes in record.calibration.largest.values() for size in sizes)
+        assert baseline.calibration.steps == tuple(range(baseline.record.num_steps))
+        assert baseline.calibration.variants == ("1-ulp jitter",)
+        assert {"update", "distance/weight"} <= baseline.calibration.largest.keys()
+        assert all(0 < size < 0.5 for sizes in baseline.calibration.largest.values() for size in sizes)
 
 
 def test_an_unchanged_training_is_the_same(low):
@@ -190,7 +190,7 @@ def test_a_fault_in_a_watched_loop_is_red_and_says_whence_the_threshold(low):
     """Momentum takes effect at step 1; the loop is back on the stored state there, so nothing else has grown."""
     low.edit("momentum=0.9", "momentum=0.899", file="test_loop.py")
     result = low.run("test_loop.py")
-    measured = Record.from_text((low.baselines / RECORDS["loop"]).read_text()).calibration.largest["update"][0]
+    measured = Baseline.from_text((low.baselines / RECORDS["loop"]).read_text()).calibration.largest["update"][0]
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(

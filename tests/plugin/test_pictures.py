@@ -9,7 +9,7 @@ from tests.projects import FAULT
 
 
 FOLDER = "build/harness/pictures/test_gate-test_training-cpu"
-SHEET = "build/harness/figures/test_gate-test_loss_curve=cpu/side-by-side.png"
+SHEET = "build/harness/figures/test_gate.test_loss_curve=cpu/side-by-side.png"
 
 
 def pictures(project):

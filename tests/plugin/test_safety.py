@@ -13,7 +13,7 @@ from harness.baselines import png
 from harness.baselines.files import SCRAP
 from harness.baselines.store import load_baseline, save_baseline
 from harness.elsewhere.sharing import own_folder
-from harness.record.record import Record
+from harness.record import Baseline
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_accept import FAILED
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
@@ -78,9 +78,9 @@ def test_choosing_what_to_write_needs_writing(project, option):
 def test_baselines_keep_the_reason_that_they_are_written_for(project):
     """Record and figure say it, as after `harness accept`; the next failure quotes it."""
     project.generate("--training-reason=a wider model")
-    record = Record.from_text(project.files()[RECORD].decode())
+    baseline = Baseline.from_text(project.files()[RECORD].decode())
 
-    assert record.provenance["reason"] == png.annotations(project.files()[FIGURE])["reason"] == "a wider model"
+    assert baseline.origin["reason"] == png.annotations(project.files()[FIGURE])["reason"] == "a wider model"
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
     project.run("-k", "test_training").stdout.fnmatch_lines(["  made       20??-??-?? ??:?? UTC, a wider model"])
 
@@ -97,7 +97,7 @@ def test_a_reason_has_words(project, reason):
 def test_orphans_are_red_under_strict(project):
     """A baseline that no test claims is said, and with pytest's --strict the exit status is a failure's."""
     (project.path / "test_gate.py").write_text("def test_a(training_regression):\n    pass\n")
-    save_baseline(project.baselines / "old.json", record_of({}))
+    save_baseline(project.baselines / "old.json", Baseline(record_of({})))
 
     assert project.run("--mpl").ret == pytest.ExitCode.OK
     result = project.run("--mpl", "-o", "strict=true")
@@ -143,19 +143,18 @@ import itertools, sys
 from pathlib import Path
 from harness.baselines.store import save_baseline
 from harness.baselines.failed import Candidate, accept, digest, offer
-from harness.record import Record
+from harness.record import Baseline
 
 root = Path(sys.argv[1])
 texts = [(root / name).read_text() for name in ("old.json", "new.json")]
 path, failed = root / "baselines" / "a.json", root / "failed"
 print("ready", flush=True)
 for text in itertools.cycle(reversed(texts)):
-    record = Record.from_text(text)
     if sys.argv[2] == "generate":
-        save_baseline(path, record)
+        save_baseline(path, Baseline.from_text(text))
         continue
     candidate = Candidate(test="t", baseline="baselines/a.json", compared=digest(path.read_bytes()), result="",
-                          difference="", sources={}, obstacle="", command="pytest", provenance={})
+                          difference="", sources={}, obstacle="", command="pytest", origin={})
     offer(failed, candidate, text.encode())
     accept(failed, root, candidate.__class__(**{**vars(candidate), "result": digest(text.encode())}), "why")
 """
@@ -164,9 +163,9 @@ for text in itertools.cycle(reversed(texts)):
 @pytest.mark.parametrize("action", ["generate", "accept"])
 def test_kill_9_leaves_the_old_baseline_or_the_new_one(tmp_path, action):
     """At five random moments each: the file can be read, is one of the two, and can be written again."""
-    sides = [record_of({}, seed=seed, recipe={"fill": "x" * 50_000}) for seed in (1, 2)]
-    for name, record in zip(("old.json", "new.json"), sides, strict=True):
-        (tmp_path / name).write_text(record.to_text())
+    sides = [Baseline(record_of({}, seed=seed, recipe={"fill": "x" * 50_000})) for seed in (1, 2)]
+    for name, baseline in zip(("old.json", "new.json"), sides, strict=True):
+        (tmp_path / name).write_text(baseline.to_text())
     path = tmp_path / "baselines" / "a.json"
     save_baseline(path, sides[0])
     moments = random.Random(0)
@@ -177,7 +176,7 @@ def test_kill_9_leaves_the_old_baseline_or_the_new_one(tmp_path, action):
             with pytest.raises(subprocess.TimeoutExpired):
                 writer.wait(timeout=moments.uniform(0, 0.05))
             writer.send_signal(signal.SIGKILL)
-        found = dataclasses.replace(load_baseline(path, "pytest"), provenance={})
+        found = dataclasses.replace(load_baseline(path, "pytest"), origin={})
         assert found in sides
     save_baseline(path, sides[0])
     assert load_baseline(path, "pytest") == sides[0]

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from harness import Recipe
 from harness.elsewhere.sharing import Sharing
 from harness.errors import OutputError
-from harness.record.record import Record
+from harness.record import Baseline
 from harness.record.streams import Stream
 from harness.recording.states import States
 from tests.projects import GATE, SMALL
@@ -32,7 +32,7 @@ def shared(tmp_path):
 def measured(project):
     """Name and text of every record, but for what says when it was made."""
     texts = {name: data.decode() for name, data in project.files().items() if name.endswith("json")}
-    return {name: replace(Record.from_text(text), provenance={}).to_text() for name, text in texts.items()}
+    return {name: replace(Baseline.from_text(text), origin={}).to_text() for name, text in texts.items()}
 
 
 def test_workers_write_the_baselines_of_one_process(project):
