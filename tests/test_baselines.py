@@ -336,7 +336,9 @@ def test_states_whose_hash_fits_still_have_to_be_states(tmp_path):
     (tmp_path / f"a~{sha256[:12]}.safetensors").write_bytes(b"anything")
     baseline = baseline_of({}, calibration=Calibration(sha256, (0,), 3.0, (), {}))
 
-    with pytest.raises(errors.BaselineCorruptError, match=r"cannot be read: Error while deserializing.*\n  where"):
+    with pytest.raises(
+        errors.BaselineCorruptError, match=r"^the states of .* cannot be read: Error while deserializing.*\n  where"
+    ):
         load_states(tmp_path / "a.json", baseline, "pytest")
 
 

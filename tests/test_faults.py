@@ -535,7 +535,8 @@ def test_an_evaluation_keeps_its_last_batch():
         def __iter__(self):
             return iter(range(20))
 
-    with perturbed(Perturbation(plant=Planting("last-batch-dropped"))), pytest.raises(errors.RecorderError), Recorder():
+    unwatched = pytest.raises(errors.RecorderError, match="no model was watched")
+    with perturbed(Perturbation(plant=Planting("last-batch-dropped"))), unwatched, Recorder():
         assert len(list(DataLoader(range(20), 8))) == 2
         assert len(list(DataLoader(range(8), 8))) == 1
         assert len(list(DataLoader(Endless(), 8))) == 3

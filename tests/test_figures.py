@@ -368,7 +368,7 @@ MISSING = {
 def test_what_a_record_lacks_is_named(name):
     """Word for word: what is missing, which figure wants it, which call records it."""
     missing, remedy = MISSING[name]
-    with pytest.raises((errors.NotRecordedError, errors.NotRecordedError)) as caught:
+    with pytest.raises(errors.NotRecordedError) as caught:
         getattr(figures, name)(record_of({}, structure={}))
 
     assert str(caught.value) == f"the record of made holds no {missing}\n  where  figures.{name}\n  fix    {remedy}"

@@ -82,7 +82,7 @@ def test_a_history_that_cannot_be_kept_is_refused_at_once(tmp_path):
     """A folder in its place, or a file in its folder's, is said before anything is trained."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "history.jsonl"):
-        with pytest.raises(errors.OutputError):
+        with pytest.raises(errors.OutputError, match="the history of margins cannot be kept"):
             check_history(path)
 
 

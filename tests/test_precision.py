@@ -111,7 +111,7 @@ def test_float64_is_checked_in_the_first_step_only():
 def test_a_run_that_fails_leaves_nothing_behind():
     """After an exception in a forward pass, neither hooks nor the look into torch's results are left."""
     model = nn.Sequential(nn.Linear(3, 3), Insistent()).double()
-    with pytest.raises(errors.PrecisionError), Recorder() as recorder:
+    with pytest.raises(errors.PrecisionError, match="computes in float32"), Recorder() as recorder:
         recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
         model(torch.rand(4, 3))
 
@@ -122,7 +122,7 @@ def test_a_run_that_fails_leaves_nothing_behind():
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_copies_of_a_watched_model_are_free(copied):
     """A copy that is made before the first step may compute as it likes."""
-    with pytest.raises(errors.PrecisionError), Recorder() as recorder:
+    with pytest.raises(errors.PrecisionError, match="computes in float32"), Recorder() as recorder:
         model = nn.Sequential(nn.Linear(3, 3), Insistent())
         recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
         assert copied(model)(torch.rand(4, 3)).requires_grad

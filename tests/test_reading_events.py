@@ -363,13 +363,13 @@ def test_there_must_be_a_scalar(tmp_path):
     write(tmp_path / "a.tfevents", Event(file_version="brain.Event:2"))
     (tmp_path / "b.tfevents").touch()
 
-    with pytest.raises(errors.EventsError):
+    with pytest.raises(errors.EventsError, match="the event files hold no scalar to compare"):
         read_events(tmp_path)
 
 
 def test_there_must_be_a_scalar_that_is_not_left_out(logdir):
     """A pattern that fits everything leaves nothing to compare."""
-    with pytest.raises(errors.EventsError):
+    with pytest.raises(errors.EventsError, match="the event files hold no scalar to compare"):
         read_events(logdir, ignore=["*"])
 
 
