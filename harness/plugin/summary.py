@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,10 +10,6 @@ from harness.plugin.ci import tell_github
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
 from harness.report.words import number
-
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
