@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.baselines import png
-from harness.baselines.files import scraps
+from harness.baselines.atomic_files import scraps
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import Recipe, compare, train
-from harness.comparing import calibration
-from harness.comparing.calibration import VARIANTS, calibrate, measured
+from harness.comparing import variants
 from harness.comparing.thresholds import MARGIN
+from harness.comparing.variants import VARIANTS, calibrate, measured
 from harness.record import STAGES, Baseline, Stream
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
 from harness.recording.states import States
@@ -130,7 +130,7 @@ def calibrated(request):
             return Reran(train(recipe, states=how.states), (False, ""))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "VARIANTS", IN_PROCESS)
+        patch.setattr(variants, "VARIANTS", IN_PROCESS)
         return recipe, Baseline(record, calibration=calibrate(record, kept, rerun)), kept
 
 

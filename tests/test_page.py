@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness import compare
 from harness.comparing.equivalence import judge
-from harness.faults.power import Mutant, Power
+from harness.faults.gate_power import Mutant, Power
 from harness.record.streams import Stream
 from harness.report.check import Check
 from harness.report.comparison_text import equivalence_text, power_text

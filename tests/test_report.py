@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness import compare
 from harness.comparing.deviations import Divergence
 from harness.comparing.equivalence import judge
-from harness.faults.power import Mutant, Power
+from harness.faults.gate_power import Mutant, Power
 from harness.plugin.progress import progress_line
 from harness.record import Baseline, Calibration, Stream
 from harness.report.comparison_text import calibration_note, equivalence_text, failure, note, power_text

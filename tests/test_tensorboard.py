@@ -19,7 +19,7 @@ from harness.figures.canvas import pixels_of
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import STAGES, Stream
 from harness.tensorboard.images import grid
-from harness.tensorboard.summaries import LAYOUT
+from harness.tensorboard.layout import LAYOUT
 from tests.test_record import record_of
 
 

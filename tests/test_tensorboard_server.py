@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import Recipe, train, write_events
-from harness.tensorboard.summaries import LAYOUT
+from harness.tensorboard.layout import LAYOUT
 
 
 RECIPE = {"model": "cifar_cnn", "width": 2, "train_images": 16, "test_images": 20, "batch_size": 8, "epochs": 2}

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from harness.baselines import png
-from harness.baselines.files import read, write_all
+from harness.baselines.atomic_files import read, write_all
 from harness.baselines.origin import changed_sources
 from harness.baselines.store import save_baseline, save_figure
 from harness.errors import AcceptError, Reason, RecordError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from harness.baselines import png
-from harness.baselines.files import LARGEST_FILE, read, write
+from harness.baselines.atomic_files import LARGEST_FILE, read, write
 from harness.baselines.origin import DRAWING
 from harness.errors import (
     BaselineCorruptError,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.baselines.files import write
+from harness.baselines.atomic_files import write
 
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ and what a record may lack. `deviations` draws a comparison in both forms; `side
 people only.
 """
 
-from harness.figures.classes import class_accuracy, confusion_matrix
+from harness.figures.by_class import class_accuracy, confusion_matrix
 from harness.figures.curves import accuracy_curve, learning_rate_curve, loss_curve
 from harness.figures.deviations import deviations
 from harness.figures.distributions import gradient_distributions, weight_distributions

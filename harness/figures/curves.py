@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
-from harness.figures.classes import class_name
 from harness.figures.series import WATCH, finite_series, loss_limit, spread, training_loss
 from harness.record import Record, StreamKey
 

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
 from harness.errors import NotRecordedError
+from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, ORANGE, Pixels, blank, in_both_forms, raster, shades
-from harness.figures.classes import class_name
 from harness.figures.series import KEEP_PREDICTIONS, shortened
 from harness.record.pictures import Picture
 from harness.record.record import Record

@@ -1,24 +1,17 @@
 """The pytest plugin: options, fixtures and hooks, each a few lines and a call. Heavy imports stay inside them."""
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from harness.baselines.files import check_writable
+from harness.baselines.atomic_files import check_writable
 from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options
-from harness.plugin.fixtures import import_what_trains
+from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages
 from harness.plugin.session import SESSION, Session
-
-
-if TYPE_CHECKING:
-    from harness.plugin.regression import TrainingRegression
-    from harness.recipe import Recipe
-    from harness.record.record import Record
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -101,37 +94,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     from harness.plugin.summary import write_summary
 
     write_summary(terminalreporter, config.stash[SESSION])
-
-
-@pytest.fixture(scope="session", name=devices.PARAMETER)
-def _device(request: pytest.FixtureRequest) -> str:
-    name: str = getattr(request, "param", None) or devices.writer(request.config)  # none under getfixturevalue
-    devices.require(name)
-    return name
-
-
-@pytest.fixture(scope="session")
-def device(_training_device: str) -> str:
-    """Name of a device, cpu, cuda or mps: tests that use it run once on each that the machine has (`--device`)."""
-    return _training_device
-
-
-@pytest.fixture(scope="session")
-def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe], Record]":
-    """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
-    import_what_trains()
-    session = request.config.stash[SESSION]
-    return lambda recipe: session.train(recipe, device)
-
-
-@pytest.fixture
-def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
-    """`training_regression.check(record)` compares a record with this test's baseline."""
-    if "torch" in sys.modules:  # else the test reads event files, or imports torch itself
-        import_what_trains()
-    from harness.plugin.regression import TrainingRegression
-
-    return TrainingRegression(request.node, request.config.stash[SESSION])
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-xdist has collected what its workers counted

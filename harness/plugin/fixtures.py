@@ -1,30 +1,53 @@
-"""Which tests use fixtures of ours, and what these import."""
+"""The fixtures: `device`, `training` and `training_regression`."""
 
 import contextlib
 import gc
 import importlib
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
-
-def definitions_of(item: pytest.Item) -> Mapping[str, Any]:
-    """Return the definitions of the fixtures that a test gets, by name; pytest has no public way to ask for them."""
-    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    return {name: definitions[-1] for name, definitions in found.items()}
+from harness.plugin import devices
+from harness.plugin.session import SESSION
 
 
-def uses(item: pytest.Item, *names: str) -> bool:
-    """Tell whether a test uses one of our fixtures, and not a fixture of the project's that has the same name.
+if TYPE_CHECKING:
+    from harness.plugin.regression import TrainingRegression
+    from harness.recipe import Recipe
+    from harness.record.record import Record
 
-    Args:
-        item: the test.
-        *names: of the fixtures.
-    """
-    definitions = definitions_of(item)
-    return any(name in definitions and definitions[name].func.__module__ == "harness.plugin" for name in names)
+
+@pytest.fixture(scope="session", name=devices.PARAMETER)
+def _device(request: pytest.FixtureRequest) -> str:
+    name: str = getattr(request, "param", None) or devices.writer(request.config)  # none under getfixturevalue
+    devices.require(name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def device(_training_device: str) -> str:
+    """Name of a device, cpu, cuda or mps: tests that use it run once on each that the machine has (`--device`)."""
+    return _training_device
+
+
+@pytest.fixture(scope="session")
+def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe], Record]":
+    """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
+    import_what_trains()
+    session = request.config.stash[SESSION]
+    return lambda recipe: session.train(recipe, device)
+
+
+@pytest.fixture
+def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
+    """`training_regression.check(record)` compares a record with this test's baseline."""
+    if "torch" in sys.modules:  # else the test reads event files, or imports torch itself
+        import_what_trains()
+    from harness.plugin.regression import TrainingRegression
+
+    return TrainingRegression(request.node, request.config.stash[SESSION])
 
 
 _COMPILER = "torch._dynamo"

@@ -8,12 +8,12 @@ import pytest
 
 from harness.baselines.environments import Choice, others
 from harness.baselines.store import save_baseline
-from harness.comparing.calibration import calibrate
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
+from harness.comparing.variants import calibrate
 from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
-from harness.faults.power import measure
+from harness.faults.gate_power import measure
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.record_check import RecordCheck, choose, stored_states
 from harness.plugin.session import Session

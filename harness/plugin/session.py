@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from harness.baselines.files import write
+from harness.baselines.atomic_files import write
 from harness.elsewhere.rerun import Assignment, Reruns, in_force
 from harness.elsewhere.sharing import Sharing, own_folder
 from harness.elsewhere.trainings import Training, Trainings
@@ -302,7 +302,7 @@ class Outcome:
 
     def _report(self) -> None:
         """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
-        from harness.baselines.files import write_all
+        from harness.baselines.atomic_files import write_all
         from harness.report.json_form import to_text
         from harness.report.markdown import markdown
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.baselines.files import scraps
+from harness.baselines.atomic_files import scraps
 from harness.plugin.ci import tell_github
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
@@ -34,7 +34,7 @@ def _trainings(session: Session) -> Iterator[str]:
 
 
 def _comparisons(session: Session) -> Iterator[str]:
-    from harness.report.summary import comparison_lines
+    from harness.report.session_text import comparison_lines
 
     counts = session.counts
     yield from comparison_lines(

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from xdist.scheduler import LoadScheduling
 
-from harness.baselines.files import write
+from harness.baselines.atomic_files import write
 from harness.plugin.command_line import command_line
-from harness.plugin.fixtures import definitions_of, uses
 from harness.plugin.session import SESSION
 
 
@@ -91,6 +90,23 @@ def write_groups(items: Sequence[pytest.Item], folder: Path) -> None:
         write(folder / _FILE, json.dumps(groups).encode())
 
 
+def _definitions(item: pytest.Item) -> Mapping[str, Any]:
+    """Return the definitions of the fixtures that a test gets, by name; pytest has no public way to ask for them."""
+    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return {name: definitions[-1] for name, definitions in found.items()}
+
+
+def _uses(item: pytest.Item, *names: str) -> bool:
+    """Tell whether a test uses one of our fixtures, and not a fixture of the project's that has the same name.
+
+    Args:
+        item: the test.
+        *names: of the fixtures.
+    """
+    definitions = _definitions(item)
+    return any(name in definitions and definitions[name].func.__module__ == "harness.plugin.fixtures" for name in names)
+
+
 class _Shared(NamedTuple):
     """A fixture that tests of one module or class share: its name, where, and all that it asks for, itself included."""
 
@@ -105,7 +121,7 @@ def _holders(item: pytest.Item, fixtures: Sequence[_Shared]) -> set[str]:
     A loop's is taken to be what a test asks for beside `training_regression`.
     """
     holding = [one for one in fixtures if "training" in one.needed]
-    if not holding and uses(item, "training_regression"):
+    if not holding and _uses(item, "training_regression"):
         holding = [one for one in fixtures if one.name in _arguments(item)]
     return {one.place for one in holding}
 
@@ -123,7 +139,7 @@ def _group(item: pytest.Item, holding: Sequence[_Shared]) -> str:
     # of those that trained, the ones that the others are made from
     first = [one for one in trained if not any(other.name in one.needed for other in trained if other != one)]
     if not (sources := first or holding):
-        return item.nodeid if uses(item, "training", "training_regression") else ""
+        return item.nodeid if _uses(item, "training", "training_regression") else ""
     indices = getattr(getattr(item, "callspec", None), "indices", {})
     parameters = sorted(frozenset().union(*(one.needed for one in sources)) & indices.keys())
     return json.dumps([sorted(one.place for one in sources), {name: indices[name] for name in parameters}])
@@ -134,7 +150,7 @@ def _shared(item: pytest.Item) -> list[_Shared]:
 
     Not with all of a session: that would bring everything into one worker.
     """
-    definitions = definitions_of(item)
+    definitions = _definitions(item)
     kinds: dict[str, Any] = {"class": pytest.Class, "module": pytest.Module}
     found = []
     for name in _needed(_arguments(item), definitions) & definitions.keys():

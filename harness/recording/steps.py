@@ -20,7 +20,7 @@ from harness.recording.perturbation import current
 from harness.recording.precision import module_names, refuse_low_precision
 from harness.recording.states import States
 from harness.recording.stream_builder import StreamBuilder
-from harness.recording.watched import Watched
+from harness.recording.watched_model import WatchedModel
 
 
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
@@ -33,7 +33,7 @@ class Recording:
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.builder, self.activations, self.distributions = StreamBuilder(), ActivationMaps(), Distributions()
-        self.watched: list[Watched] = []
+        self.watched: list[WatchedModel] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
@@ -94,17 +94,17 @@ class Recording:
             self.distributions.add_last("weight", watched.parameters(), self._step + 1)
             self.distributions.add_last("gradient", watched.last_gradients(), self._step)
 
-    def trained(self) -> Iterator[Watched]:
+    def trained(self) -> Iterator[WatchedModel]:
         """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
         yield from (watched for watched in self._present() if watched.optimizers and watched.opened)
 
-    def _present(self) -> list[Watched]:
+    def _present(self) -> list[WatchedModel]:
         return [watched for watched in self.watched if not watched.replaced]
 
-    def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> Watched:
+    def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> WatchedModel:
         if current().other_layout:
             swap_layout(model)
-        watched = Watched(model, f"{name}." if name else "", self._precision)
+        watched = WatchedModel(model, f"{name}." if name else "", self._precision)
         present = self._present()
         if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
             self._settle()  # what the step left behind is the former model's
@@ -114,7 +114,7 @@ class Recording:
         self.watched.append(watched)
         return watched
 
-    def _follow(self, watched: Watched, optimizer: Optimizer) -> Callable[[], None]:
+    def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> Callable[[], None]:
         def before() -> None:
             if watched.replaced:
                 raise RecorderError.same_names(step=self._step)
@@ -210,7 +210,7 @@ class Recording:
                 watched.record_state(self.builder, self._step)
 
 
-def _stands_in(watched: Watched, former: Watched, optimizer: Optimizer | None, name: str | None) -> bool:
+def _stands_in(watched: WatchedModel, former: WatchedModel, optimizer: Optimizer | None, name: str | None) -> bool:
     """Tell whether a model takes the place of a former one: the same tensors, and the same name or none to tell by."""
     same_place = former.prefix == watched.prefix if name else optimizer is not None and bool(former.optimizers)
     tensors, its_tensors = ([name for name, _ in each.model.named_parameters()] for each in (watched, former))

@@ -10,7 +10,7 @@ from typing import TypeVar
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
-from harness.faults.power import Power
+from harness.faults.gate_power import Power
 from harness.record import Stream, StreamKey
 from harness.report.finding import (
     Change,

@@ -8,7 +8,7 @@ from harness.baselines.origin import ABOUT
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
-from harness.faults.power import Mutant, Power
+from harness.faults.gate_power import Mutant, Power
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text

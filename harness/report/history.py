@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 from msgspec.structs import replace
 
-from harness.baselines.files import write
+from harness.baselines.atomic_files import write
 from harness.errors import OutputError
 from harness.report.finding import Finding
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.baselines import files
+from harness.baselines import atomic_files
 from harness.errors import ReportError
 from harness.report.finding import Finding
 
@@ -37,7 +37,7 @@ def to_text(findings: Iterable[Finding]) -> str:
 def read(file: Path) -> list[Finding]:
     """Return the findings of a results.json, which may be from anywhere; ReportError for what no session writes."""
     try:
-        found = msgspec.json.decode(files.read(file, _LARGEST_FILE), type=Results).results
+        found = msgspec.json.decode(atomic_files.read(file, _LARGEST_FILE), type=Results).results
     except FileNotFoundError as error:
         raise ReportError.missing(path=file) from error
     except (OSError, ValueError, RecursionError) as error:  # msgspec's are ValueErrors
@@ -51,7 +51,7 @@ def keep(finding: Finding, folder: Path) -> None:
     """Leave a finding for the session that collects; a check that runs again replaces its own."""
     subject = finding.kind if finding.kind in ("figure", "power") else "training"
     key = hashlib.sha256(json.dumps([subject, finding.test, finding.name]).encode()).hexdigest()
-    files.write(folder / f"{key}.json", json.dumps(msgspec.to_builtins(finding)).encode())
+    atomic_files.write(folder / f"{key}.json", json.dumps(msgspec.to_builtins(finding)).encode())
 
 
 def collect(folder: Path) -> list[Finding]:

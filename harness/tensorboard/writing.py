@@ -9,12 +9,13 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import RecordWriter
 
-from harness.baselines.files import write
+from harness.baselines.atomic_files import write
 from harness.errors import EventsError
 from harness.record.record import Record
 from harness.tensorboard.images import figures_of, file_of, grids_of
+from harness.tensorboard.layout import layout_of
 from harness.tensorboard.scalars import Scalars, scalars_of
-from harness.tensorboard.summaries import graph_of, histograms_of, hyperparameters, layout_of, tables_of
+from harness.tensorboard.summaries import graph_of, histograms_of, hyperparameters, tables_of
 
 
 _FILE = "events.out.tfevents."

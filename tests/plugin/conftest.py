@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.comparing import calibration
+from harness.comparing import variants
 from tests.projects import GATE
 
 
@@ -107,7 +107,7 @@ class Project:
 
     def _key(self, options):
         """What a generation depends on: files, options, variants that calibrate."""
-        digest = hashlib.sha256(repr((options, calibration.VARIANTS)).encode())
+        digest = hashlib.sha256(repr((options, variants.VARIANTS)).encode())
         for path in sorted(path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".pyc"):
             digest.update(f"{path.relative_to(self.path)}\n".encode() + path.read_bytes())
         return digest.hexdigest()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.baselines.failed import candidates
-from harness.comparing import calibration
+from harness.comparing import variants
 from harness.record.record import Record
 from tests.plugin.test_low_precision import LOOP
 
@@ -137,7 +137,7 @@ def test_float64_has_one_baseline_for_all(project):
 
 def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, monkeypatch):
     """A loop is given its states before it trains; the nearest baseline has been chosen by then."""
-    monkeypatch.setattr(calibration, "VARIANTS", [])
+    monkeypatch.setattr(variants, "VARIANTS", [])
     (project.path / "test_gate.py").unlink()
     project.write(test_loop=LOOP)
     project.generate()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness import faults
-from harness.comparing import calibration
+from harness.comparing import variants
 from harness.faults import FAULTS, power
 from harness.faults.base import Fault
 from harness.recording.perturbation import Perturbation, Rerun
@@ -116,7 +116,7 @@ def test_a_share_that_is_none_is_refused(project, share):
 
 def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(project, monkeypatch):
     """Run again without a fault, the training is within its thresholds; a fault is beyond them."""
-    monkeypatch.setattr(calibration, "VARIANTS", [Rerun("1-ulp jitter", Perturbation(jitter=1))])
+    monkeypatch.setattr(variants, "VARIANTS", [Rerun("1-ulp jitter", Perturbation(jitter=1))])
     only(monkeypatch, "momentum-changed", "overlooked")
     project.edit("warmup_steps=1)", 'warmup_steps=1, precision="float32")')
     project.generate()

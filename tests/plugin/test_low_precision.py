@@ -8,7 +8,7 @@ import tempfile
 import pytest
 import torch
 
-from harness.comparing import calibration
+from harness.comparing import variants
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation, Rerun, perturbed
 from tests.plugin.conftest import GENERATE, QUICK
@@ -80,7 +80,7 @@ def sound(project, monkeypatch):
     It is as strict as projects are: warnings are errors, in the processes of reruns too, and nothing is cached.
     """
     project.pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-config -p no:cacheprovider\n")
-    monkeypatch.setattr(calibration, "VARIANTS", [Rerun("1-ulp jitter", Perturbation(jitter=1))])
+    monkeypatch.setattr(variants, "VARIANTS", [Rerun("1-ulp jitter", Perturbation(jitter=1))])
     (project.path / "test_gate.py").write_text(RECIPES)
     (project.path / "test_loop.py").write_text(LOOP)
     return project

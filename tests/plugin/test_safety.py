@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from harness.baselines import png
-from harness.baselines.files import SCRAP
+from harness.baselines.atomic_files import SCRAP
 from harness.baselines.store import load_baseline, save_baseline
 from harness.elsewhere.sharing import own_folder
 from harness.record import Baseline
@@ -141,6 +141,7 @@ def test_two_sessions_at_once_do_not_share_what_is_looked_at(project, name):
 WRITER = """
 import itertools, sys
 from pathlib import Path
+from msgspec.structs import replace
 from harness.baselines.store import save_baseline
 from harness.baselines.failed import Candidate, accept, digest, offer
 from harness.record import Baseline
@@ -156,7 +157,7 @@ for text in itertools.cycle(reversed(texts)):
     candidate = Candidate(test="t", baseline="baselines/a.json", compared=digest(path.read_bytes()), result="",
                           difference="", sources={}, obstacle="", command="pytest", origin={})
     offer(failed, candidate, text.encode())
-    accept(failed, root, candidate.__class__(**{**vars(candidate), "result": digest(text.encode())}), "why")
+    accept(failed, root, replace(candidate, result=digest(text.encode())), "why")
 """
 
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator
 
-from harness.comparing.calibration import VARIANTS, measured
+from harness.comparing.variants import VARIANTS, measured
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation
 from harness.recording.states import States

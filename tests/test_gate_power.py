@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from harness.faults import FAULTS, Planting
-from harness.faults.power import Mutant, Power, examine, measure
+from harness.faults.gate_power import Mutant, Power, examine, measure
 from harness.record import Baseline, Calibration
 from harness.recording.perturbation import Reran
 from tests.test_comparison import series

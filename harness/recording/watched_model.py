@@ -15,7 +15,7 @@ from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
 
 
-class Watched:
+class WatchedModel:
     """A model, the prefix of its tensors' names, its optimizers, and a copy of its weights as the last step ended."""
 
     def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
@@ -73,7 +73,7 @@ class Watched:
         """Whether a tensor has no shape yet, before the first forward pass of a lazy module."""
         return any(map(is_lazy, [*self.model.parameters(), *self.model.buffers()]))
 
-    def take_over(self, former: "Watched") -> None:
+    def take_over(self, former: "WatchedModel") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""
         former.replaced = True
         self.prefix, self._previous = former.prefix, former._previous
