@@ -251,6 +251,13 @@ def test_the_largest_numbers_have_an_axis():
     for value in (1.0000001e308, 1.7e308):
         assert logarithmic([value], 1e-17).share(value) == 1
         assert logarithmic([1.0, value], 1e-17).high == 1e308
+        assert linear([value]).low < value < linear([value]).high
+
+
+def test_the_smallest_numbers_have_an_axis():
+    """Between 0 and 5e-324 there is no number, and so no tick."""
+    for values in ([5e-324], [0.0, 5e-324], [1e-320, 2e-320]):
+        assert linear(values).ticks == (-0.5, 0.0, 0.5)
 
 
 @given(st.lists(st.floats(), max_size=40), st.booleans())

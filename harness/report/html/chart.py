@@ -1,6 +1,7 @@
 """Line charts as SVG: far smaller than Matplotlib's, sharp at any size, coloured by the page's style sheet."""
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,17 +89,19 @@ class Chart:
 _TICKS = 4
 _LARGEST = 308
 """The largest power of ten that is a finite number."""
+_TINY = 1e-300
+"""Below it numbers lose their digits; no ticks fit between them."""
 
 
 def linear(values: Iterable[float]) -> Scale:
     """Return an axis over finite values, with ticks at 1, 2 or 5 times a power of ten."""
     known = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(known), max(known)
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
-        pad = 0.5 * abs(high) or 0.5
-        low, high = low - pad, high + pad
+    if high - low <= max(_TINY, 1e-12 * max(abs(low), abs(high))):
+        pad = 0.5 * abs(high) if abs(high) > _TINY else 0.5
+        low, high = max(low - pad, -sys.float_info.max), min(high + pad, sys.float_info.max)
     span = high / _TICKS - low / _TICKS  # divided first: the difference of two huge numbers is infinite
-    power = 10.0 ** math.floor(math.log10(span)) if span >= 1e-300 else span
+    power = 10.0 ** math.floor(math.log10(span))
     step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= span * 0.999)
     first = math.ceil(low / step)
     ticks = tuple((first + k) * step for k in range(_TICKS + 2) if (first + k) * step <= high)
