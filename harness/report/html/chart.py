@@ -1,10 +1,11 @@
 """Line charts as SVG: far smaller than Matplotlib's, sharp at any size, coloured by the page's style sheet."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from harness.report.html.markup import Markup, element
+from functools import cached_property
+from itertools import groupby
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,6 @@ class Scale:
         return f"{tick:.0e}".replace("e-0", "e-").replace("e+0", "e+") if self.log else f"{tick:.6g}"
 
 
-_WIDTH, _HEIGHT = 400, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 12, 24
 _FEW = 24
 """Points; so few are drawn as dots, too."""
 
@@ -40,79 +39,69 @@ class Line:
     """One curve."""
 
     style: str  # class in the style sheet
-    steps: Sequence[int]  # of each value, ascending
-    values: Sequence[float]  # NaN and infinity interrupt the curve and are marked at the upper edge
+    points: Sequence[tuple[int, float]]  # step and value, ascending; NaN and infinity interrupt the curve
 
 
-def chart(lines: Sequence[Line], steps: Scale, values: Scale, *, label: str, mark: int | None = None) -> Markup:
-    """Draw curves, in this order, over steps; the label says it for those who cannot see, a step may be marked."""
-    parts = [*_grid(steps, values)]
-    if mark is not None:
-        x = _x(steps, mark)
-        parts.append(element("path", d=f"M{x} {_TOP}V{_HEIGHT - _BOTTOM}", class_="mark"))
-    for line in lines:
-        parts += _drawn(line, steps, values)
-    return element("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=label)
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Curves over steps, and where they lie; `chart.html` draws them."""
 
+    title: str
+    label: str  # says it for those who cannot see
+    lines: Sequence[Line]  # later ones over earlier ones
+    steps: Scale
+    floor: float | None = None  # least value that is told apart on a logarithmic scale; without it, the scale is linear
+    mark: int | None = None  # a step
 
-def _grid(steps: Scale, values: Scale) -> Iterator[Markup]:
-    for tick in values.ticks:
-        y = _y(values, tick)
-        yield element("path", d=f"M{_LEFT} {y}H{_WIDTH - _RIGHT}", class_="grid")
-        yield element("text", values.label(tick), x=str(_LEFT - 6), y=f"{y + 4:.1f}", text_anchor="end")
-    for tick in steps.ticks:
-        if tick == int(tick):
-            yield element("text", steps.label(tick), x=str(_x(steps, tick)), y=str(_HEIGHT - 6), text_anchor="middle")
+    width, height = 400, 210
+    left, right, top, bottom = 56, 390, 12, 186
 
+    @cached_property
+    def values(self) -> Scale:
+        """The scale that all values fit on."""
+        values = [value for line in self.lines for _, value in line.points]
+        return linear(values) if self.floor is None else logarithmic(values, self.floor)
 
-def _drawn(line: Line, steps: Scale, values: Scale) -> Iterator[Markup]:
-    points = list(zip(line.steps, line.values, strict=True))
-    path = "".join(_moves(points, steps, values))
-    if path:
-        yield element("path", d=path, class_=f"line {line.style}")
-    if len(points) <= _FEW:
-        for step, value in points:
-            if math.isfinite(value):
-                place = {"cx": str(_x(steps, step)), "cy": str(_y(values, value))}
-                yield element("circle", r="3", class_=line.style, **place)
-    odd = [_x(steps, step) for step, value in points if not math.isfinite(value)]
-    if odd:
-        crosses = "".join(f"M{x - 4:.1f} {_TOP - 4}l8 8m0 -8l-8 8" for x in odd)
-        yield element("path", d=crosses, class_=f"cross {line.style}")
+    def x(self, step: float) -> float:
+        """Return where a step lies."""
+        return round(self.left + self.steps.share(step) * (self.right - self.left), 1)
 
+    def y(self, value: float) -> float:
+        """Return where a finite value lies."""
+        return round(self.bottom - self.values.share(value) * (self.bottom - self.top), 1)
 
-def _moves(points: Sequence[tuple[int, float]], steps: Scale, values: Scale) -> Iterator[str]:
-    pen = "M"
-    for step, value in points:
-        if math.isfinite(value):
-            yield f"{pen}{_x(steps, step)} {_y(values, value)}"
-            pen = "L"
-        else:
-            pen = "M"
+    def path(self, line: Line) -> str:
+        """Return the way of the pen along a curve."""
+        pieces = groupby(line.points, lambda point: math.isfinite(point[1]))
+        drawn = (piece for finite, piece in pieces if finite)
+        return "".join("M" + "L".join(f"{self.x(step)} {self.y(value)}" for step, value in piece) for piece in drawn)
 
+    def dots(self, line: Line) -> list[tuple[float, float]]:
+        """Return where the points of a curve lie, if they are few."""
+        few = line.points if len(line.points) <= _FEW else ()
+        return [(self.x(step), self.y(value)) for step, value in few if math.isfinite(value)]
 
-def _x(steps: Scale, step: float) -> float:
-    return round(_LEFT + steps.share(step) * (_WIDTH - _LEFT - _RIGHT), 1)
-
-
-def _y(values: Scale, value: float) -> float:
-    return round(_HEIGHT - _BOTTOM - values.share(value) * (_HEIGHT - _TOP - _BOTTOM), 1)
+    def odd(self, line: Line) -> list[float]:
+        """Return where the steps lie whose value is not finite."""
+        return [self.x(step) for step, value in line.points if not math.isfinite(value)]
 
 
 _TICKS = 4
 _LARGEST = 308
 """The largest power of ten that is a finite number."""
+_TINY = 1e-300
+"""Below it numbers lose their digits; no ticks fit between them."""
 
 
 def linear(values: Iterable[float]) -> Scale:
     """Return an axis over finite values, with ticks at 1, 2 or 5 times a power of ten."""
     known = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(known), max(known)
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
-        pad = 0.5 * abs(high) or 0.5
-        low, high = low - pad, high + pad
+    if high - low <= max(_TINY, 1e-12 * max(abs(low), abs(high))):
+        pad = 0.5 * abs(high) if abs(high) > _TINY else 0.5
+        low, high = max(low - pad, -sys.float_info.max), min(high + pad, sys.float_info.max)
     span = high / _TICKS - low / _TICKS  # divided first: the difference of two huge numbers is infinite
-    power = 10.0 ** math.floor(math.log10(span)) if span >= 1e-300 else span
+    power = 10.0 ** math.floor(math.log10(span))
     step = next(power * nice for nice in (1, 2, 5, 10) if power * nice >= span * 0.999)
     first = math.ceil(low / step)
     ticks = tuple((first + k) * step for k in range(_TICKS + 2) if (first + k) * step <= high)
