@@ -1,4 +1,4 @@
-"""Origin inside a PNG: a text chunk of our own, which leaves the pixels and every other byte as they are."""
+"""Origin inside a PNG: a text chunk of our own. Pillow would write every other byte anew, pixels included."""
 
 import io
 import json

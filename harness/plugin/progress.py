@@ -1,4 +1,4 @@
-"""Show a training while it runs, without touching pytest's own output."""
+"""Show a training while it runs, without touching pytest's own output: tqdm and rich would write into its line."""
 
 import shutil
 import sys
