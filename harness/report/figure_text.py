@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.report.check import Check
 from harness.report.finding import Figure, Finding
 
 
-def compared_figure(check: Check, folder: Path, output: Path, tolerance: float, passed: bool, text: str) -> Finding:
+if TYPE_CHECKING:
+    from harness.report.check import Check
+
+
+def compared_figure(check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str) -> Finding:
     """Return what was found of a figure, whose pictures pytest-mpl left in a folder; tolerances are grey levels."""
     if not (passed or _drawn(folder)):
         return check.trouble(text)
