@@ -40,6 +40,16 @@ def test_a_green_gate_imports_what_it_needs(project):
     assert enabled
 
 
+def test_collecting_imports_nothing_that_trains(project):
+    """Importing torch takes seconds, which a session that only lists its tests has no use for."""
+    (project.path / "conftest.py").write_text(WITNESS)
+    project.pytester.run(sys.executable, "-m", "pytest", *QUICK, "--mpl", "--collect-only").assert_outcomes()
+    modules, _, _ = json.loads((project.path / "seen.json").read_text())
+
+    assert "harness.plugin.session" in modules
+    assert not {"torch", "matplotlib.pyplot", *NOT_NEEDED} & set(modules)
+
+
 @pytest.mark.usefixtures("real_pictures")
 @pytest.mark.parametrize("fault", ["", ", learning_rate=0.06"])
 def test_a_check_compares_once(project, monkeypatch, fault):
