@@ -21,7 +21,7 @@ WITNESS = """
 import gc, json, sys
 from pathlib import Path
 
-def pytest_sessionfinish(session):
+def pytest_unconfigure(config):
     modules = sorted(sys.modules)
     Path("seen.json").write_text(json.dumps([modules, gc.get_freeze_count(), gc.isenabled()]))
 """
