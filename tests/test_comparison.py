@@ -443,7 +443,7 @@ def test_deviations_are_computed_once(monkeypatch, losses):
         calls.append(arguments)
         return stream_deviations(*arguments)
 
-    for module in ("comparison", "deviations", "calibration"):
+    for module in ("comparison", "deviations", "variants"):
         monkeypatch.setattr(f"harness.comparing.{module}.stream_deviations", counted)
     comparison = compare(*(record_of({"loss": series(1.0, loss)}) for loss in losses))
     assert len(calls) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from harness import faults
 from harness.comparing import variants
-from harness.faults import FAULTS, power
+from harness.faults import FAULTS, gate_power
 from harness.faults.base import Fault
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import GENERATE
@@ -27,7 +27,7 @@ class Overlooked(Fault):
 def only(monkeypatch, *names):
     """Let there be a few faults only, in their order."""
     known = {**FAULTS, "overlooked": Overlooked}
-    for module in (faults, power):
+    for module in (faults, gate_power):
         monkeypatch.setattr(module, "FAULTS", {name: known[name] for name in names})
 
 
