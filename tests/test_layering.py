@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import harness
 from harness import errors
 
@@ -144,9 +146,12 @@ def test_a_session_without_training_loads_nothing_heavy(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    """The public names are resolved on first use."""
-    assert not loaded_by("import harness; harness.Recipe") & {"torch", "numpy", "matplotlib"}
+@pytest.mark.parametrize(
+    "program", ["import harness; harness.Recipe", "import harness.commands", "import harness.report.check"]
+)
+def test_what_trains_nothing_loads_nothing_heavy(program):
+    """The public names are resolved on first use; commands answer at once; a report is words about numbers."""
+    assert not loaded_by(program) & {"torch", "numpy", "matplotlib"}
 
 
 def test_the_public_names_are_complete():

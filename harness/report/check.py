@@ -5,12 +5,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
-from harness.faults.gate_power import Power
 from harness.record import Stream, StreamKey
 from harness.report.finding import (
     Change,
@@ -29,6 +28,10 @@ from harness.report.finding import (
     plain,
 )
 from harness.report.words import value_text
+
+
+if TYPE_CHECKING:
+    from harness.faults.gate_power import Power
 
 
 _Point = TypeVar("_Point")
@@ -91,7 +94,7 @@ class Check:
         check = self if passed else dataclasses.replace(self, accept="")
         return check._finding(Seeds(), equivalence.verdict, passed, text, notable=passed)
 
-    def power(self, power: Power, *, passed: bool, text: str) -> Finding:
+    def power(self, power: "Power", *, passed: bool, text: str) -> Finding:
         """Return what was found of the faults that were planted in a training; there is nothing to accept."""
         escaped = [mutant.fault for mutant in power.planted if not mutant.caught]
         faults = Faults(planted=len(power.planted), caught=len(power.caught), escaped=escaped)

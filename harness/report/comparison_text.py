@@ -3,15 +3,19 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from harness.baselines.origin import ABOUT
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
-from harness.faults.gate_power import Mutant, Power
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
+
+
+if TYPE_CHECKING:
+    from harness.faults.gate_power import Mutant, Power
 
 
 _FIRST_STEPS = 3
@@ -204,7 +208,7 @@ def _stated_test(equivalence: Equivalence) -> list[str]:
     ]
 
 
-def power_text(power: Power, test: str) -> str:
+def power_text(power: "Power", test: str) -> str:
     """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first."""
     headline = f"gate power {power.score:.2f}: {caught_text(len(power.caught), len(power.planted))}"
     width = max(len(mutant.fault) for mutant in power.mutants)
@@ -212,11 +216,11 @@ def power_text(power: Power, test: str) -> str:
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
 
 
-def _rank(mutant: Mutant) -> int:
+def _rank(mutant: "Mutant") -> int:
     return 2 if not mutant.planted else int(mutant.caught)
 
 
-def _fate(mutant: Mutant) -> str:
+def _fate(mutant: "Mutant") -> str:
     if not mutant.planted:
         return f"not planted: {mutant.reason}"
     if mutant.divergence is None:

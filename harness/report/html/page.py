@@ -1,6 +1,7 @@
 """The report: one HTML page that needs nothing beside it, neither files nor a network; `page.html` is its template."""
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -24,24 +25,32 @@ def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = Non
     The pictures are PNG files by path, as the findings name it. The policy lets a browser run this script and this
     style only, and load nothing.
     """
-    environment = Environment(
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            findings=findings,
+            pictures={path: base64.b64encode(data).decode() for path, data in (pictures or {}).items() if data},
+            style=_text("page.css"),
+            script=_text("page.js"),
+            sha256=_sha256,
+            history_chart=_history,
+            training_charts=_charts,
+            figure_text=figure_text,
+            session_text=session_text,
+            words=words,
+        )
+    )
+
+
+@functools.cache
+def _templates() -> Environment:
+    return Environment(
         loader=PackageLoader("harness.report.html", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
-        findings=findings,
-        pictures={path: base64.b64encode(data).decode() for path, data in (pictures or {}).items() if data},
-        style=_text("page.css"),
-        script=_text("page.js"),
-        sha256=_sha256,
-        history_chart=_history,
-        training_charts=_charts,
-        figure_text=figure_text,
-        session_text=session_text,
-        words=words,
     )
 
 
