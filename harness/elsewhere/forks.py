@@ -1,8 +1,8 @@
 """Script, never imported: runs pytest again and again, each time in a fresh copy of a process that holds torch already.
 
 Importing torch and its compiler takes seconds, copying a process milliseconds. Started by path, because pytest has to
-be the first to import the harness. It reads a request a line (JSON: arguments, variables, output) and answers with the
-line "ended" when that run has ended; other lines are modules' own, and warnings.
+be the first to import the harness. It reads a request a line (JSON: what `_run` takes) and answers with the line
+"ended" when that run has ended; other lines are modules' own, and warnings.
 """
 
 import contextlib
@@ -24,7 +24,6 @@ def serve(module: str) -> None:
     for name in (module, *_SLOW_TO_IMPORT):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 # as `python -m` has it
     for line in sys.stdin:
         process = os.fork()
         if not process:
@@ -34,8 +33,11 @@ def serve(module: str) -> None:
         sys.stdout.flush()
 
 
-def _run(module: str, arguments: Sequence[str], variables: Mapping[str, str], output: str) -> None:
-    """Run the module in this copy of the process, and end it."""
+def _run(module: str, arguments: Sequence[str], directory: str, variables: Mapping[str, str], output: str) -> None:
+    """Run the module in this copy of the process, in a directory and with variables of its own, and end it."""
+    os.chdir(directory)
+    sys.path.insert(0, directory)  # as `python -m` has it
+    os.environ.clear()
     os.environ.update(variables)
     for stream, place, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY), (2, output, os.O_WRONLY)):
         os.dup2(os.open(place, mode | os.O_CREAT | os.O_APPEND), stream)

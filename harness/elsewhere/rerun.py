@@ -163,15 +163,14 @@ class Reruns:
 
     def _start(self, folder: Path, variables: Mapping[str, str], fresh: bool) -> str:
         """Start the runner, without touching this session's files; return its output."""
-        arguments = [*self._arguments(folder)]
+        arguments, environment = [*self._arguments(folder)], {**_inherited(), **variables}
         if fresh or not hasattr(os, "fork"):
             command = [sys.executable, "-m", self._module, *arguments]
-            environment = {**_inherited(), **variables}
             run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
-        request = {"arguments": arguments, "variables": dict(variables), "output": str(output)}
-        printed = self._request(json.dumps(request))
+        request = {"arguments": arguments, "directory": str(self._directory), "variables": environment}
+        printed = self._request(json.dumps({**request, "output": str(output)}))
         return output.read_text(encoding="utf-8", errors="replace") if output.exists() else printed
 
     def _request(self, request: str) -> str:

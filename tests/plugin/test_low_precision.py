@@ -93,7 +93,7 @@ def low(sound):
     return sound
 
 
-def test_generating_calibrates_and_leaves_nothing_behind(sound, processes, monkeypatch, tmp_path):
+def test_generating_calibrates_and_leaves_nothing_behind(own_process, sound, processes, monkeypatch, tmp_path):
     """Records with thresholds, states beside them, and a line on each; no process runs on, no scrap is left."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

@@ -1,6 +1,7 @@
 """Promises of reruns in other processes: what is asked for arrives, what comes back is whole, nothing is left."""
 
 import dataclasses
+import json
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -163,7 +164,8 @@ def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
         "import sys\nif __name__ == '__main__':\n    raise RuntimeError(f'broken by {sys.argv[1:]}')"
     )
     (tmp_path / "forks.py").write_text(script.replace("torch._dynamo", "no_such_module"))
-    request = f'{{"arguments": ["a"], "variables": {{}}, "output": "{tmp_path / "output.txt"}"}}\n'
+    asked = {"arguments": ["a"], "directory": str(tmp_path), "variables": {}}
+    request = json.dumps({**asked, "output": str(tmp_path / "output.txt")}) + "\n"
     command = [sys.executable, str(tmp_path / "forks.py"), "pytest"]
     done = subprocess.run(command, input=request * 2, capture_output=True, text=True, cwd=tmp_path)
 
