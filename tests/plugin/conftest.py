@@ -1,5 +1,6 @@
 """A small project that uses the plugin, trained in a fraction of a second."""
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -49,22 +50,19 @@ def own_process():
     """Asked for by tests of the process that reruns are copies of; others share one, which takes seconds to prepare."""
 
 
-@pytest.fixture(scope="session")
-def prepared():
-    """The process that reruns of all projects are copies of."""
-    reruns = Reruns(Path.cwd(), list, "pytest")
-    yield functools.partial(Reruns._request, reruns)
-    reruns.close()
+_SHARED = Reruns(Path.cwd(), list, "pytest")
+"""Its process is what reruns of all projects are copies of."""
+atexit.register(_SHARED.close)
 
 
 @pytest.fixture
-def project(request, pytester, prepared, monkeypatch, tmp_path_factory):
+def project(request, pytester, monkeypatch, tmp_path_factory):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
     if "real_pictures" not in request.fixturenames:
         monkeypatch.setattr("harness.report.failed_pictures.deviations", lambda comparison: _PICTURE)
         monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     if "own_process" not in request.fixturenames:
-        monkeypatch.setattr(Reruns, "_request", lambda _, asked: prepared(asked))
+        monkeypatch.setattr(Reruns, "_request", staticmethod(functools.partial(Reruns._request, _SHARED)))
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
