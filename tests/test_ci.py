@@ -24,7 +24,11 @@ HOOKS = ROOT / ".pre-commit-config.yaml"
 
 CONTRIBUTING = GITHUB / "CONTRIBUTING.md"
 BENCHMARKS = ROOT / "tests" / "benchmarks"
-ELSEWHERE = {"tests.packaged": ".ci/run, the gate and the release", "tests.study.runs": "tests.study, a process a run"}
+ELSEWHERE = {
+    "tests.packaged": ".ci/run, the gate and the release",
+    "tests.study.runs": "tests.study, a process a run",
+    "tests.study.silent_errors": "the tests, all of it",
+}
 """Programs of the tests that something else than the night runs."""
 
 EXECUTED_BY_WHAT_MAY_WRITE = {
