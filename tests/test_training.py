@@ -673,7 +673,9 @@ def test_float64_on_mps_is_refused_before_anything_is_built(monkeypatch):
 
 @pytest.mark.device("cuda")
 @pytest.mark.parametrize(
-    "changes", [{}, {"model": "cifar_cnn"}, {"optimizer": "adamw", "learning_rate": 0.01}], ids=said
+    "changes",
+    [{}, {"model": "cifar_cnn"}, {"optimizer": "adamw", "learning_rate": 0.01}, {"ema_decay": 0.9}],
+    ids=said,
 )
 def test_a_gpu_trains_as_the_cpu_does(device, changes):
     """In float64 one baseline holds on both."""

@@ -8,20 +8,21 @@ from torch import Tensor
 
 @torch.no_grad()
 def norms(tensors: Iterable[Tensor]) -> list[float]:
-    """Return the Euclidean norm of each tensor, of any shape and dtype, all on one device.
+    """Return the Euclidean norm of each tensor, of any shape, dtype and device.
 
     From an accelerator they come with one transfer. Sums run in float64 (float32 on MPS, which has no other).
     """
     tensors = list(tensors)
-    if not tensors:
-        return []
-    wide = torch.float32 if tensors[0].device.type == "mps" else torch.float64
-    floats = [real(tensor, wide) for tensor in tensors]
-    found = torch._foreach_norm(floats, 2, dtype=wide)
-    if tensors[0].device.type == "cpu":  # one by one, in a third of the time
+    devices = {tensor.device for tensor in tensors}  # several: a divided model; an average, whose counter is on the CPU
+    wide = torch.float32 if any(device.type == "mps" for device in devices) else torch.float64
+    found = torch._foreach_norm([real(tensor, wide) for tensor in tensors], 2, dtype=wide) if tensors else []
+    if devices == {torch.device("cpu")}:  # one by one, in a third of the time
         return [norm.item() for norm in found]
-    values: list[float] = torch.stack(found).tolist()
-    return values
+    values: dict[int, float] = {}
+    for device in devices:
+        places = [place for place, tensor in enumerate(tensors) if tensor.device == device]
+        values |= zip(places, torch.stack([found[place] for place in places]).tolist(), strict=True)
+    return [values[place] for place in range(len(tensors))]
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:
