@@ -281,7 +281,7 @@ def test_jitter_moves_every_number_by_one_unit_and_zeros_not_at_all(numbers, see
     """To one of its two neighbours; an exact zero is exact everywhere, and below it Adam finds NaN."""
     kept = torch.tensor(numbers, dtype=torch.float32)
     own = {"weight/a": torch.ones_like(kept)}
-    States({0: {"weight/a": kept}}).put_back(0, own, jitter=seed)
+    States({0: {"weight/a": kept}}).put_back(0, own, seed=seed)
     above, below = (torch.nextafter(kept, torch.full_like(kept, end)) for end in (math.inf, -math.inf))
     moved = own["weight/a"]
 
@@ -297,7 +297,7 @@ def test_jitter_goes_both_ways_and_follows_its_seed(dtype):
 
     def moved(jitter, step=0):
         own = {"weight/a": torch.zeros(1000, dtype=dtype)}
-        States(kept).put_back(step, own, jitter=jitter)
+        States(kept).put_back(step, own, seed=jitter)
         return own["weight/a"]
 
     assert 400 < int((moved(1) > 1).sum()) < 600
@@ -310,7 +310,7 @@ def test_jitter_leaves_alone_what_has_no_neighbours():
     """Counts and masks are exact; torch knows no neighbours in eight bits."""
     kept = {"buffer/a": torch.arange(4), "buffer/b": torch.ones(3, dtype=torch.float8_e4m3fn)}
     own = {name: torch.zeros_like(tensor) for name, tensor in kept.items()}
-    States({0: kept}).put_back(0, own, jitter=1)
+    States({0: kept}).put_back(0, own, seed=1)
 
     assert all(torch.equal(own[name].double(), tensor.double()) for name, tensor in kept.items())
 
@@ -319,7 +319,7 @@ def test_distances_are_measured_before_jitter():
     """How far a training was says nothing of the noise that it is then given."""
     found = States({0: state(weight__a=floats(3.0, 4.0))})
 
-    assert found.put_back(0, state(weight__a=floats(3.0, 4.0)), jitter=1) == {"weight/a": 0.0}
+    assert found.put_back(0, state(weight__a=floats(3.0, 4.0)), seed=1) == {"weight/a": 0.0}
 
 
 def a_loop(kept, *, steps=4, optimizer=torch.optim.SGD, **settings):

@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.errors import StatesError
 from harness.record import StreamKey
 from harness.record.matching import matched
+from harness.recording.jitter import jitter
 
 
 STATES_BYTES = 2_000_000
@@ -58,12 +59,12 @@ class States:
             self.collects = bool(self._kept)  # one state alone is too large: keep none at all
 
     @torch.no_grad()
-    def put_back(self, step: int, tensors: Arrays, jitter: int = 0, *, reach: float = math.inf) -> dict[str, float]:
+    def put_back(self, step: int, tensors: Arrays, seed: int = 0, *, reach: float = math.inf) -> dict[str, float]:
         """Give a training's tensors the values kept at a step, and return how far each was from them.
 
         Renamed tensors are matched by shape and order. A distance is the norm of the difference over the norm of the
         kept value; a tensor that the training lacks, or has in another shape, or whose kind was all zero, is at a
-        distance of 1. Tensors that are farther away than `reach` stay where they are. `jitter` is the seed of a random
+        distance of 1. Tensors that are farther away than `reach` stay where they are. `seed` is that of a random
         change of the values by one unit in the last place; 0 for none.
         """
         kept, tensors = self._kept.get(step, {}), _storable(tensors)
@@ -71,10 +72,13 @@ class States:
         kept = {names.get(name, name): value for name, value in kept.items()}
         sizes = _sizes(kept)
         distances = {name: _distance(tensors.get(name), value, sizes[name]) for name, value in kept.items()}
+        moved = []
         for name, value in kept.items():
             fits = name in tensors and tensors[name].shape == value.shape
             if fits and not distances[name] > reach:
-                tensors[name].copy_(_jittered(value, jitter + step) if jitter else value)
+                tensors[name].copy_(value)
+                moved.append(tensors[name])
+        jitter(moved, seed and seed + step)
         return distances
 
     def to_bytes(self) -> bytes:
@@ -132,15 +136,3 @@ def _distance(own: Tensor | None, kept: Tensor, size: float) -> float:
         return 1.0
     difference = float(torch.linalg.vector_norm(own.cpu().double() - kept.double()))
     return difference / size if size else float(difference != 0)
-
-
-def _jittered(value: Tensor, seed: int) -> Tensor:
-    """Return each number moved to one of its two neighbours, at random; integers and zeros as they are.
-
-    Zeros are exact on every machine, and Adam takes roots of some: below zero lies NaN.
-    """
-    if not value.is_floating_point() or value.element_size() == 1:  # float8 has no neighbours in torch
-        return value
-    up = torch.rand(value.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
-    infinite = torch.full_like(value, torch.inf)
-    return torch.where(value == 0, value, torch.nextafter(value, torch.where(up, infinite, -infinite)))

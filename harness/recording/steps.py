@@ -171,6 +171,8 @@ class Recording:
         for watched in self.watched:
             if not (watched.opened or watched.lazy):
                 self.structure |= watched.structure()
+                if self._states is None:  # states are jittered where they are put back
+                    watched.jitter(current().jitter)
                 watched.record_init(self.builder, self._step)
                 if watched.optimizers:
                     self.distributions.add_first("weight", watched.parameters(), self._step)

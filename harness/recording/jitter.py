@@ -1,0 +1,22 @@
+"""Change numbers by one unit in the last place: the smallest change there is, as rounding elsewhere would make it."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+@torch.no_grad()
+def jitter(tensors: Iterable[Tensor], seed: int) -> None:
+    """Move each number, in place, to one of its two neighbours, at random; integers and zeros stay as they are.
+
+    Zeros are exact on every machine, and Adam takes roots of some: below zero lies NaN. A seed of 0 moves nothing.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for tensor in tensors if seed else ():
+        value = torch.view_as_real(tensor.data) if tensor.is_complex() else tensor.data
+        if value.is_floating_point() and value.element_size() > 1:  # float8 has no neighbours in torch
+            up = torch.rand(value.shape, generator=generator).to(value.device) < 0.5
+            infinite = torch.full_like(value, torch.inf)
+            neighbour = torch.nextafter(value, torch.where(up, infinite, -infinite))
+            value.copy_(torch.where(value == 0, value, neighbour))
