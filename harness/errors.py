@@ -22,6 +22,7 @@ HarnessError
 │   └── BaselineWriteError     it could not be written
 ├── AcceptError            a result that cannot become a baseline
 ├── RerunError             a training that could not be run again as a rerun has to be
+│   └── UnseededError      run again as it is, it is another
 ├── EventsError            TensorBoard's event files that cannot be compared or written
 │   └── EventsCutOffError  one that ends within an event
 ├── OutputError            what a session leaves beside its baselines could not be written
@@ -356,6 +357,14 @@ class BaselineError(HarnessError):
             fix=f"store one for this environment, too: {command} --add-environment",
         )
 
+    @classmethod
+    def loose(
+        cls, *, path: Place, family: str, step: int, stored: float, measured: float, draws: str, command: str
+    ) -> Self:
+        what = f"the thresholds of this baseline are far above what its training shows: {family}, step {step}"
+        where = f"{path}: {stored:.1e}, measured again {measured:.1e} with {draws}"
+        return cls(what, where=where, fix=f"regenerate it, and look at who loosened it and why: {command}")
+
 
 class BaselineMissingError(BaselineError):
     """No baseline is stored for a test."""
@@ -454,6 +463,19 @@ class RerunError(HarnessError):
             "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its own"
         )
         return cls(what, where=nodeid, fix=fix)
+
+
+class UnseededError(RerunError):
+    """A training that, run again as it is, is another."""
+
+    @classmethod
+    def of(cls, *, step: int, stage: str, stream: str, draws: str) -> Self:
+        what = f"this training, run again without any change, is another from step {step} on: {stage}, {stream}"
+        fix = (
+            "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its "
+            "own; let nothing depend on the order of a set, on the clock or on files of an earlier run"
+        )
+        return cls(what, where=draws or "no draw without a seed was seen", fix=fix)
 
 
 class EventsError(HarnessError):

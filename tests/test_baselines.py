@@ -174,7 +174,9 @@ def test_orphans_are_files_of_ours_that_no_test_claims(tmp_path):
 def calibrated(*weights, seed=0):
     """A low-precision baseline and the states that it was calibrated on."""
     kept = States({0: {"weight/w": torch.tensor(weights)}})
-    return baseline_of({}, seed=seed, calibration=Calibration(kept.sha256, (0,), 3.0, (), {})), kept
+    return baseline_of(
+        {}, seed=seed, calibration=Calibration(states=kept.sha256, margin=3.0, variants=(), largest={})
+    ), kept
 
 
 def files(folder):
@@ -334,7 +336,7 @@ def test_states_whose_hash_fits_still_have_to_be_states(tmp_path):
     """A hostile baseline may name the hash of anything."""
     sha256 = hashlib.sha256(b"anything").hexdigest()
     (tmp_path / f"a~{sha256[:12]}.safetensors").write_bytes(b"anything")
-    baseline = baseline_of({}, calibration=Calibration(sha256, (0,), 3.0, (), {}))
+    baseline = baseline_of({}, calibration=Calibration(states=sha256, margin=3.0, variants=(), largest={}))
 
     with pytest.raises(
         errors.BaselineCorruptError, match=r"^the states of .* cannot be read: Error while deserializing.*\n  where"

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from harness import Recipe, compare, train
 from harness.comparing import variants
-from harness.comparing.thresholds import MARGIN
-from harness.comparing.variants import VARIANTS, calibrate, measured
+from harness.comparing.thresholds import MARGINS
+from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured
 from harness.record import STAGES, Baseline, Stream
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
 from harness.recording.states import States
@@ -39,7 +39,7 @@ def test_the_largest_deviation_of_any_variant_counts():
     found = measured(baseline, put_back_on(0, 3), replays)
 
     assert found.largest == {"loss": (0.25, 0.5, 0.5)}
-    assert (found.steps, found.margin, found.variants) == ((0, 3), MARGIN, ("one", "other"))
+    assert (found.steps, found.margin, found.variants) == ((0, 3), MARGINS["float32"], ("one", "other"))
     assert found.states == put_back_on(0, 3).sha256
 
 
@@ -106,17 +106,18 @@ def test_no_variant_that_was_measured_alarms(before, variants, starts):
 
 def test_the_variants_are_real_and_unlike_each_other():
     """Other threads, kernels, layouts and instruction sets, besides noise; each changes something."""
-    assert len({variant.text for variant in VARIANTS}) == len(VARIANTS)
-    assert all(variant.perturbation != Perturbation() or variant.environment for variant in VARIANTS)
-    assert sum(bool(variant.perturbation.jitter) for variant in VARIANTS) < len(VARIANTS) / 2
-    assert not any(
-        variant.perturbation.seed_shift or variant.perturbation.plant or variant.fault for variant in VARIANTS
-    )
+    run = [*KERNELS, *DRAWS]
+
+    assert len({variant.text for variant in run}) == len(run)
+    assert all(variant.perturbation != Perturbation() or variant.environment for variant in run)
+    assert all(variant.perturbation.jitter for variant in DRAWS)
+    assert not any(variant.perturbation.jitter for variant in KERNELS)
+    assert not any(variant.perturbation.seed_shift or variant.perturbation.plant or variant.fault for variant in run)
 
 
 LOW = Recipe(width=2, epochs=2, train_images=20, test_images=200, batch_size=8, warmup_steps=1, precision="float32")
 """Twenty test images a class: one that noise classifies otherwise moves an accuracy by 5 points."""
-IN_PROCESS = [variant for variant in VARIANTS if not variant.environment]
+IN_PROCESS = [variant for variant in KERNELS if not variant.environment]
 
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
@@ -130,7 +131,7 @@ def calibrated(request):
             return Reran(train(recipe, states=how.states), (False, ""))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "VARIANTS", IN_PROCESS)
+        patch.setattr(variants, "KERNELS", IN_PROCESS)
         return recipe, Baseline(record, calibration=calibrate(record, kept, rerun)), kept
 
 

@@ -282,7 +282,13 @@ def test_a_rename_leaves_streams_of_others_alone():
 
 def put_back(*distances, loss=1.0, calibrated=True, structure=None, **changes):
     """A float32 baseline, calibrated or not, and a record that was put back on its states at some distances."""
-    measured = Calibration("0" * 64, (0, 1, 2), 3.0, ("2 threads",), {"distance/weight": (0.125,), "loss": (0.125,)})
+    measured = Calibration(
+        states="0" * 64,
+        steps=(0, 1, 2),
+        margin=3.0,
+        variants=("2 threads",),
+        largest={"distance/weight": (0.125,), "loss": (0.125,)},
+    )
     calibration = measured if calibrated else None
     parts = {"precision": "float32", **({"structure": structure} if structure else {})}
     streams = {"loss": series(loss), "distance/weight/w": series(*distances, stage="state")}

@@ -292,6 +292,27 @@ MESSAGES = [
         "E  boom",
     ),
     (
+        errors.UnseededError.of(step=3, stage="data", stream="images of the batch", draws="a.py:7: os.urandom"),
+        "this training, run again without any change, is another from step 3 on: data, images of the batch\n"
+        "  where  a.py:7: os.urandom\n"
+        "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its "
+        "own; let nothing depend on the order of a set, on the clock or on files of an earlier run",
+    ),
+    (
+        errors.BaselineError.loose(
+            path="a/b",
+            family="loss",
+            step=4,
+            stored=1e-6,
+            measured=1e-12,
+            draws="3 draws of rounding",
+            command="pytest x",
+        ),
+        "the thresholds of this baseline are far above what its training shows: loss, step 4\n"
+        "  where  a/b: 1.0e-06, measured again 1.0e-12 with 3 draws of rounding\n"
+        "  fix    regenerate it, and look at who loosened it and why: pytest x",
+    ),
+    (
         errors.RerunError.unrepeatable(nodeid="test_a.py::test_b"),
         "this training, run again without any change, is not the same\n"
         "  where  test_a.py::test_b\n"

@@ -44,7 +44,7 @@ def test_a_fault_that_passes_as_drift_escapes():
 
 def test_low_precision_is_judged_by_its_thresholds():
     """What noise explains escapes, what it does not is caught."""
-    calibration = Calibration("0" * 64, (0,), 3.0, (), {"loss": (0.125,)})
+    calibration = Calibration(states="0" * 64, margin=3.0, variants=(), largest={"loss": (0.125,)})
     baseline = Baseline(dataclasses.replace(BASELINE, precision="float32"), calibration=calibration)
 
     def mutant(loss):

@@ -272,7 +272,13 @@ def test_what_is_better_is_named_beside_equivalent():
     )
 
 
-CALIBRATION = Calibration("0" * 64, (0, 2), 3.0, ("2 threads", "AVX2"), {"gradient": (0.0625, 0.125), "loss": (0.25,)})
+CALIBRATION = Calibration(
+    states="0" * 64,
+    steps=(0, 2),
+    margin=3.0,
+    variants=("2 threads", "AVX2", "jitter 1"),
+    largest={"gradient": (0.0625, 0.125), "loss": (0.25,)},
+)
 
 
 def calibrated(**changes):
@@ -289,7 +295,7 @@ def test_a_failure_says_where_a_calibrated_threshold_comes_from():
 
     assert words(baseline, calibrated(gradients=(2.0, 3.0))).splitlines()[2:4] == [
         "  first      step 1   baseline 2   now 3   (5.0e-01, threshold 3.8e-01)",
-        "  threshold  3 x 1.2e-01, the largest 1 step after a stored state with 2 threads, AVX2",
+        "  threshold  3 x 1.2e-01, the largest 1 step after a stored state with 2 threads, AVX2, 1 draw of rounding",
     ]
 
 
@@ -326,7 +332,7 @@ def test_a_calibrated_baseline_is_one_line():
 
     assert calibration_note(a_record(precision="float32"), CALIBRATION) == (
         "cifar_cnn, synthetic, float32, cpu: 2 states stored, thresholds 3 x the largest deviation (2.5e-01) with "
-        "2 threads, AVX2"
+        "2 threads, AVX2, 1 draw of rounding"
     )
     assert calibration_note(a_record(precision="bfloat16"), one) == (
         "cifar_cnn, synthetic, bfloat16, cpu: 1 state stored, thresholds 3 x the largest deviation (0.0e+00) with AVX2"

@@ -13,7 +13,7 @@ from harness.baselines.atomic_files import read, write_all
 from harness.baselines.origin import changed_sources
 from harness.baselines.store import save_baseline, save_figure
 from harness.errors import AcceptError, Reason, RecordError
-from harness.record import Baseline, Record
+from harness.record import Baseline, Calibration, Record
 
 
 _SUFFIX = ".candidate"
@@ -94,8 +94,13 @@ def _read(path: Path) -> Candidate:
     return candidate
 
 
-def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
+def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> bool:
     """Make a result of a folder the baseline in a project, wholly or not at all, and forget it.
+
+    A record of the former one's structure keeps its calibration, marked as inherited.
+
+    Returns:
+        Whether the baseline's thresholds have to be measured: it is a record that keeps none.
 
     Raises:
         AcceptError: the result lacks a part of the baseline.
@@ -110,13 +115,28 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> None:
         raise AcceptError.needs_training(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
     data = _result(folder, candidate)
     _check_fresh(candidate, root, path, data)
-    about = {**candidate.origin, "reason": reason}
+    about, record, calibration = {**candidate.origin, "reason": reason}, None, None
     if path.suffix == ".json":
-        save_baseline(path, Baseline(_record(folder, candidate, data), about))
+        record = _record(folder, candidate, data)
+        calibration = _inherited(path, record)
+        save_baseline(path, Baseline(record, about, calibration))
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
         _forget(folder, candidate.file)
+    return record is not None and calibration is None and record.source == "recorder"
+
+
+def _inherited(path: Path, record: Record) -> Calibration | None:
+    """Return the calibration of the former baseline, if it is of a training of the same structure and length."""
+    try:
+        former = Baseline.from_text(read(path).decode())
+    except (OSError, ValueError, RecordError):
+        return None
+    shapes = [(each.structure, each.num_steps, each.streams.keys(), each.precision) for each in (former.record, record)]
+    if former.calibration is None or shapes[0] != shapes[1]:
+        return None
+    return msgspec.structs.replace(former.calibration, inherited=True)
 
 
 def _place(folder: Path, root: Path, candidate: Candidate) -> Path:

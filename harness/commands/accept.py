@@ -1,6 +1,7 @@
 """`harness accept`: make the results of failed comparisons the baselines, without training again."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -11,6 +12,7 @@ from harness.baselines import failed as candidates
 from harness.baselines.failed import Candidate
 from harness.baselines.origin import is_reason
 from harness.commands.project import add_root, failed_results, project_root
+from harness.commands.verify import verify
 from harness.errors import AcceptError, HarnessError
 from harness.report.words import commit_text
 
@@ -34,10 +36,11 @@ def _run(given: argparse.Namespace) -> int:
         raise AcceptError.no_reason(option="--reason")
     root = project_root(given.root)
     folder = failed_results(root)
-    accepted, refused = [], []
+    accepted, refused, unmeasured = [], [], []
     for candidate in _chosen(folder, given.names):
         try:
-            candidates.accept(folder, root, candidate, given.reason)
+            if candidates.accept(folder, root, candidate, given.reason):
+                unmeasured.append(candidate)
             accepted.append(candidate)
         except HarnessError as error:
             refused.append(str(error))
@@ -45,7 +48,19 @@ def _run(given: argparse.Namespace) -> int:
         print(accepted_table(accepted, given.reason))
     for message in refused:
         print(message, file=sys.stderr)
-    return bool(refused)
+    return int(_measure(root, unmeasured) or bool(refused))
+
+
+def _measure(root: Path, accepted: Sequence[Candidate]) -> int:
+    """Train what is of another structure than its former baseline again, to measure its thresholds."""
+    if not accepted:
+        return 0
+    names = ", ".join(candidate.name for candidate in accepted)
+    print(f"\nOf another structure than before, so that their thresholds are measured anew: {names}")
+    words = [word for candidate in accepted for word in shlex.split(candidate.command)]
+    options = dict.fromkeys(word for word in words if word.startswith(("--cifar10=", "--device=")))
+    folder = (root / accepted[0].baseline).parent
+    return verify(root, folder, [candidate.test for candidate in accepted], [*options])
 
 
 def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:

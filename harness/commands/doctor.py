@@ -9,6 +9,7 @@ from typing import Any
 from harness.baselines.inventory import Stored, inventory
 from harness.baselines.origin import ABOUT, origin
 from harness.commands.project import add_places, baselines, project_root
+from harness.commands.verify import verify
 from harness.errors import HarnessError
 from harness.record.environment import available_devices, describe, differences
 from harness.report.words import rows_text
@@ -21,6 +22,11 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "
 def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("doctor", help="what of this machine changes numbers or pictures")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="measure again what the thresholds of the baselines come from: trains each training five times",
+    )
     add_places(parser)
     parser.set_defaults(run=_run)
 
@@ -35,7 +41,7 @@ def _run(given: argparse.Namespace) -> int:
     title = f"since the baselines in {folder} were made" if entries else f"no baselines in {folder}"
     changes = dict(_changes(entries, about))
     print(rows_text(title, changes if changes or not entries else {"nothing": "of the above has changed"}))
-    return 0
+    return verify(project_root(given.root), folder) if given.verify else 0
 
 
 def _accelerators() -> Iterator[tuple[str, str]]:

@@ -8,7 +8,9 @@ from typing import Any
 from harness.baselines.atomic_files import scraps
 from harness.baselines.inventory import Stored, inventory
 from harness.commands.project import add_places, baselines, last_orphans, stored
-from harness.record import Baseline
+from harness.comparing.thresholds import dull
+from harness.record import Baseline, Calibration
+from harness.report.comparison_text import draws_text, unjudged_text
 from harness.report.words import commit_text, count, number, rows_text, title
 
 
@@ -91,6 +93,15 @@ def _baseline_rows(baseline: Baseline) -> dict[str, str]:
         **record.environment,
     }
     if baseline.calibration:
-        steps = ", ".join(map(str, baseline.calibration.steps))
-        rows["states"] = f"before steps {steps}; thresholds from {', '.join(baseline.calibration.variants)}"
+        rows |= _calibration_rows(record.precision, baseline.calibration)
     return rows
+
+
+def _calibration_rows(precision: str, calibration: Calibration) -> dict[str, str]:
+    steps = ", ".join(map(str, calibration.steps))
+    inherited = "; of a former baseline, not verified yet" if calibration.inherited else ""
+    return {
+        "thresholds": f"{calibration.margin:g} x the largest deviation with {draws_text(calibration)}{inherited}",
+        "unjudged": unjudged_text(dull(calibration, precision)),
+        "states": f"before steps {steps}" if calibration.states else "",
+    }

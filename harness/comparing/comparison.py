@@ -45,17 +45,32 @@ class Comparison:
     def deviations(self) -> tuple[Deviation, ...]:
         """Every value beyond its threshold, in causal order."""
         beyond = (point for point in self.points if not point.size <= point.threshold)
-        return tuple(sorted(beyond, key=_causal_order))
+        return tuple(sorted(beyond, key=lambda deviation: deviation.causal_order))
 
     @cached_property
     def largest(self) -> float:
-        """Largest deviation of any number, within the threshold or not; 0.0 for equal records."""
-        return max((point.size for point in self.points), default=0.0)
+        """Largest deviation of any number that is judged, within its threshold or not; 0.0 for equal records."""
+        return max((point.size for point in self.points if point.limit.judges), default=0.0)
 
-    @property
+    @cached_property
+    def unjudged(self) -> dict[str, int]:
+        """Family of streams to the first step from which on rounding moves it too far for it to be judged."""
+        steps: dict[str, int] = {}
+        for point in self.points:
+            if not point.limit.judges:
+                steps[point.stream.family] = min(point.step, steps.get(point.stream.family, point.step))
+        return steps
+
+    @cached_property
+    def loosest(self) -> float:
+        """Largest threshold of a number that is judged by what its own training showed; 0.0 if none is."""
+        measured = (point.limit for point in self.points if point.limit.judges and point.limit.measured is not None)
+        return max((limit.size for limit in measured), default=0.0)
+
+    @cached_property
     def num_values(self) -> int:
-        """Values that were compared."""
-        return len(self.points)
+        """Values that were compared and are judged."""
+        return sum(point.limit.judges for point in self.points)
 
     @cached_property
     def streams(self) -> frozenset[StreamKey]:
@@ -94,11 +109,12 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     """Compare a record with its baseline, stage by stage in causal order.
 
     NaN and infinity deviate, in the baseline too; so do a missing or an extra step or stream, unless the recorder of
-    one of the two did not know its kind. Integers and fingerprints must be equal. Floats may differ by 1e-10 of their
-    size in float64. In float32 and bfloat16 they may part, as drift, by the baseline's calibrated thresholds if the
-    training was put back on its states (`recording.states.States`); without states they must be equal in the same
-    environment, and in another they may part as the measured envelope allows. A shift of trained weights that moves
-    nothing else is drift, too. Renamed tensors are matched by shape and order.
+    one of the two did not know its kind. Integers and fingerprints must be equal. Float64 numbers may differ by what
+    the training itself showed under rounding when its baseline was made (`Calibration`), step by step, or by 1e-10 of
+    their size if it was not measured. In float32 and bfloat16 they may part, as drift, by the baseline's calibrated
+    thresholds if the training was put back on its states (`recording.states.States`); without states they must be equal
+    in the same environment, and in another they may part as the measured envelope allows. A shift of trained weights
+    that moves nothing else is drift, too. Renamed tensors are matched by shape and order.
 
     Args:
         baseline: the committed one, or a record alone.
@@ -142,12 +158,6 @@ def _is_harmless(deviation: Deviation, shifted: Iterable[str]) -> bool:
 def _is_value(key: StreamKey) -> bool:
     """Tell whether a stream holds values of weights; of distances those where they started, not of later updates."""
     return key.kind == "init" or (key.kind == "weight" and not key.distance)
-
-
-def _causal_order(deviation: Deviation) -> tuple[int, int]:
-    # structure and data set are settled before any step; later entries of init belong to their step
-    stage = STAGES.index(deviation.stage)
-    return (-1 if deviation.stage == "structure" else deviation.step), stage
 
 
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:

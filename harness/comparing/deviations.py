@@ -8,7 +8,7 @@ from statistics import median
 from typing import NamedTuple
 
 from harness.comparing.thresholds import Limit, limit
-from harness.record import Calibration, Record, Stream, StreamKey, Value
+from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Value
 from harness.record.environment import differences
 
 
@@ -56,25 +56,35 @@ class Deviation:
         return self.limit.size
 
     @property
+    def causal_order(self) -> tuple[int, int]:
+        """What sorts causes before effects: step, then stage; structure is settled before any step."""
+        # so is the data set; later entries of init belong to their step
+        return (-1 if self.stage == "structure" else self.step), STAGES.index(self.stage)
+
+    @property
     def divergence(self) -> Divergence:
         """Step, stage and stream."""
         return Divergence(self.step, self.stage, self.stream)
 
 
-def exact(stage: str, stream: StreamKey, step: int, before: object, now: object) -> Deviation:
+_NONE = Limit(0.0)
+
+
+def exact(stage: str, stream: StreamKey, step: int, before: object, now: object, limit: Limit = _NONE) -> Deviation:
     """Return the deviation of something that has no size: none or infinite."""
-    return Deviation(step, stage, stream, before, now, 0.0 if before == now else math.inf, Limit(0.0))
+    return Deviation(step, stage, stream, before, now, 0.0 if before == now else math.inf, limit)
 
 
 def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
     """Yield every value of both records with its deviation, within the threshold or not, stream by stream.
 
-    Streams of a kind that only one of the two recorders knew are left out. The baseline's calibration counts if the
-    training was put back on stored states.
+    Streams of a kind that only one of the two recorders knew are left out. A calibration with stored states counts if
+    the training was put back on them.
     """
     scales = _scales(baseline)
     elsewhere = bool(differences(baseline.environment, record.environment))
-    calibration = calibration if any(key.distance for key in record.streams) else None
+    if calibration and calibration.states and not any(key.distance for key in record.streams):
+        calibration = None
     find_limit = functools.partial(limit, record=record, elsewhere=elsewhere, calibration=calibration)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
@@ -87,9 +97,9 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
         for step, old, new in _aligned(before, now):
             if isinstance(old, float) and isinstance(new, float):
                 size = _size(old, new, scale)
-                yield Deviation(step, stage, key, old, new, size, find_limit(key.family, stage, step))
+                yield Deviation(step, stage, key, old, new, size, find_limit(key.family, stage, step, typical=scale))
             else:
-                yield exact(stage, key, step, old, new)
+                yield exact(stage, key, step, old, new, find_limit(key.family, stage, step).of_the_rest)
 
 
 def _knows(record: Record, key: StreamKey) -> bool:

@@ -1,5 +1,7 @@
-"""How far equal trainings may part, by precision; measured, not chosen."""
+"""How far equal trainings may part: what each showed itself when it became a baseline, or what others showed."""
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,14 +10,22 @@ from harness.record import Calibration, Record
 
 
 THRESHOLD = 1e-10
-"""Largest relative deviation of equal float64 trainings. Other CPUs, thread counts and library versions stay below
-4e-12, most below 1e-13; the smallest of 129 one-line faults that move a number at all reach 1e-8 within a few steps."""
+"""Largest relative deviation of equal float64 trainings that were not measured themselves, and of learning rates.
+Calm trainings stay below 4e-12 on other CPUs, most below 1e-13; lively ones do not."""
 EVENTS_THRESHOLD = 1e-6
 """Largest relative deviation of equal float64 trainings in event files. Rounding to float32 turns any difference,
 however small, into one of up to 2**-23 = 1.2e-7; the rest is room for tools that average in float32 what they log."""
-MARGIN = 3.0
-"""Thresholds of low precision over what benign variants showed: with 3, none of 32 variants that were left out in turn
-alarmed, and all of 129 faults were caught."""
+MARGINS = {"float64": 30.0, "float32": 3.0, "bfloat16": 3.0}
+"""Thresholds over what the variants of a calibration showed. Float64 is calibrated by jitter alone, low precision by
+other kernels, too: with 3, none of 32 variants that were left out in turn alarmed, and all 129 faults were caught."""
+DULL = 1e-6
+"""A float64 threshold above this judges nothing: the training amplifies rounding until numbers mean little."""
+LOOSE = 1e-9
+"""Few trainings need thresholds above this; whoever reviews a gate wants to know how many have them."""
+FAR = 100.0
+"""Two calibrations of one training lie within this factor."""
+UNJUDGED = sys.float_info.max
+"""The threshold there: every number passes, but not infinity or NaN."""
 
 _Points = Sequence[tuple[int, float]]
 _LOSSES: _Points = (
@@ -30,8 +40,11 @@ _END = 0.99
 """Below 1, so that a number that falls to zero or changes its sign is never explained."""
 _BFLOAT16_SHARE = 2.0**16
 """A bfloat16 has 16 bits less than a float32."""
-_FLOORS = {"float32": 2.0**-22, "bfloat16": 2.0**-7}
-"""Two units in the last place: what a variant that happens not to move a number cannot lower."""
+_FLOORS = {"float64": 1e-13, "float32": 2.0**-22, "bfloat16": 2.0**-7}
+"""What a variant that happens not to move a number cannot lower: two units in the last place in low precision."""
+_SMALL = 0.1
+"""Logged numbers that are typically smaller count in float64 as if they were this large: they may be the difference, or
+the centred mean, of larger ones, whose rounding they keep."""
 _DATA_FACTOR = 64.0
 """More for fingerprints of float images, whose projection adds up the rounding of every pixel: pixels normalised by
 multiply and add move it by 5 units."""
@@ -47,35 +60,106 @@ class Limit:
     measured: float | None = None  # the largest that a calibrating variant showed at this place, if there was any
     place: int = 0  # steps since the stored state that the training was put back on
 
+    @property
+    def judges(self) -> bool:
+        """Whether any finite number can be beyond it."""
+        return self.size < UNJUDGED
+
+    @property
+    def of_the_rest(self) -> "Limit":
+        """The limit of what has no size, as another count: none is allowed unless a variant showed one."""
+        return Limit(math.inf) if self.measured == 1.0 and not self.judges else Limit(0.0)
+
 
 def limit(
-    family: str, stage: str, step: int, *, record: Record, elsewhere: bool, calibration: Calibration | None
+    family: str,
+    stage: str,
+    step: int,
+    *,
+    record: Record,
+    elsewhere: bool,
+    calibration: Calibration | None,
+    typical: float = 1.0,
 ) -> Limit:
     """Return the largest deviation that two equal trainings may show in the streams of a family.
 
-    Learning rates are computed in double precision whatever the training's own. Steps are 0-based; of numbers from
+    A calibration with stored states counts if the training was put back on them. Steps are 0-based; of numbers from
     event files they are what the tool counts (epochs, samples), and low precision elsewhere may part at any of them as
-    far as after many. A calibration counts if the training was put back on the baseline's states.
+    far as after many. Learning rates are computed in double precision whatever the training's own.
+
+    Args:
+        family: of the stream.
+        stage: of the stream.
+        step: of the number.
+        record: the present one.
+        elsewhere: whether its environment is another than the baseline's.
+        calibration: of the baseline.
+        typical: size of the stream's numbers.
     """
     in_event_files = record.source == "event files"
+    if in_event_files and not record.is_low_precision:
+        return Limit(EVENTS_THRESHOLD)
+    if calibration is not None:
+        return _calibrated(family, stage, step, record.precision, calibration, typical)
     if not record.is_low_precision or stage == "schedule":
         return Limit(EVENTS_THRESHOLD if in_event_files else THRESHOLD)
-    if calibration is not None:
-        return _calibrated(family, stage, step, record.precision, calibration)
     if not elsewhere:
         return Limit(0.0)
     share = _BFLOAT16_SHARE if record.precision == "bfloat16" else 1.0
     points = _LOSSES if stage == "forward" else _TENSORS
-    return Limit(min(_END, MARGIN * share * _interpolated(points, points[-1][0] if in_event_files else step)))
+    at = points[-1][0] if in_event_files else step
+    return Limit(min(_END, MARGINS[record.precision] * share * _interpolated(points, at)))
 
 
-def _calibrated(family: str, stage: str, step: int, precision: str, calibration: Calibration) -> Limit:
-    place = step - max(start for start in calibration.steps if start <= step)
-    sizes = calibration.largest.get(family, ())
-    measured = sizes[min(place, len(sizes) - 1)] if sizes else 0.0
-    rounding = _FLOORS[precision] * (_DATA_FACTOR if stage == "data" else 1.0)
-    floor = _ACCURACY_FLOOR if "accuracy" in family else rounding
-    return Limit(min(_END, max(floor, calibration.margin * measured)), measured, place)
+def dull(calibration: Calibration, precision: str) -> dict[str, int]:
+    """Return the families of streams that are not judged to the end, with the number of steps that they are.
+
+    They count from the last stored state, or from the start where none is stored. Low precision is always judged.
+    """
+    if precision != "float64":
+        return {}
+    places = {
+        family: next((place for place, size in enumerate(sizes) if calibration.margin * size > DULL), None)
+        for family, sizes in calibration.largest.items()
+    }
+    return {family: place for family, place in places.items() if place is not None}
+
+
+def loosened(stored: Calibration, found: Calibration, precision: str) -> tuple[str, int, float, float] | None:
+    """Return where a stored calibration allows far more than one that was measured again, or None.
+
+    Returns:
+        Family of streams, steps since the last stored state, and both sizes times their margins.
+    """
+    for family, sizes in stored.largest.items():
+        again = found.largest.get(family, ())
+        for place, size in enumerate(sizes):
+            least = _FLOORS[precision]
+            allowed = max(least, found.margin * again[min(place, len(again) - 1)]) if again else least
+            if stored.margin * size > FAR * allowed:
+                return family, place, stored.margin * size, allowed
+    return None
+
+
+def _calibrated(family: str, stage: str, step: int, precision: str, calibration: Calibration, typical: float) -> Limit:
+    measured, place = calibration.measured(family, step)
+    size = max(_floor(family, stage, precision, typical), calibration.margin * measured)
+    if precision != "float64":
+        return Limit(min(_END, size), measured, place)
+    return Limit(size if size <= DULL else UNJUDGED, measured, place)
+
+
+def _floor(family: str, stage: str, precision: str, typical: float) -> float:
+    """Return the threshold of a number that no variant moved."""
+    floor = _FLOORS[precision]
+    if stage == "schedule":
+        return THRESHOLD
+    if stage == "data":
+        return _DATA_FACTOR * floor
+    if precision == "float64":
+        logged = stage in ("forward", "evaluation") and 0 < typical < _SMALL
+        return floor * _SMALL / typical if logged else floor
+    return _ACCURACY_FLOOR if "accuracy" in family else floor
 
 
 def _interpolated(points: _Points, step: int) -> float:

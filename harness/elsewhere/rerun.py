@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from harness.errors import RecordError, RerunError
 from harness.record import Record
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
+from harness.recording.unseeded import watched
 
 
 if TYPE_CHECKING:
@@ -39,13 +40,16 @@ def in_force(perturbation: Perturbation, fault: str) -> Iterator[Callable[[Recor
         fault: name of a standard fault; empty for none.
 
     Yields:
-        A function that tells whether the fault took effect in a record's training, and if not, why.
+        A function that tells whether the fault took effect in a record's training, and if not, why; where nothing was
+        planted, what drew random numbers without a seed, if that was looked for.
     """
     from harness.faults import Planting  # here: it imports torch
 
     planting = Planting(fault) if fault else None
-    with perturbed(dataclasses.replace(perturbation, plant=planting)):
-        yield lambda record: planting.outcome(record) if planting else (False, "")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(perturbed(dataclasses.replace(perturbation, plant=planting)))
+        draws = stack.enter_context(watched()) if perturbation.watches_draws else []
+        yield lambda record: planting.outcome(record) if planting else (False, ", ".join(draws))
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Reruns:
         self._directory = directory
         self._arguments = arguments
         self._module = module
-        self._forks: subprocess.Popen[str] | None = None
+        self._prepared: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = {}
 
     def run(self, nodeid: str, name: str, how: Rerun) -> Reran:
         """Run a test again and return the record that it checks.
@@ -146,7 +150,7 @@ class Reruns:
                 (folder / "states").write_bytes(how.states.to_bytes())
             assignment = Assignment(nodeid, name, how.perturbation, how.fault, folder)
             variables = {**how.environment, _VARIABLE: str(assignment.write())}
-            output = self._start(folder, variables, fresh=bool(how.environment))
+            output = self._start(folder, variables, tuple(sorted(how.environment.items())))
             try:
                 return assignment.collect()
             except (OSError, ValueError, RecordError) as error:
@@ -156,40 +160,43 @@ class Reruns:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """End the process that copies are made of."""
-        if self._forks:
-            self._forks.communicate()  # closes its input, and waits
-            self._forks = None
+        """End the processes that copies are made of."""
+        while self._prepared:
+            self._prepared.popitem()[1].communicate()  # closes its input, and waits
 
-    def _start(self, folder: Path, variables: Mapping[str, str], fresh: bool) -> str:
+    def _start(self, folder: Path, variables: Mapping[str, str], chosen: tuple[tuple[str, str], ...]) -> str:
         """Start the runner, without touching this session's files; return its output."""
         arguments, environment = [*self._arguments(folder)], {**_inherited(), **variables}
-        if fresh or not hasattr(os, "fork"):
+        if not hasattr(os, "fork"):
             command = [sys.executable, "-m", self._module, *arguments]
             run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
         request = {"arguments": arguments, "directory": str(self._directory), "variables": environment}
-        printed = self._request(json.dumps({**request, "output": str(output)}))
+        printed = self._request(json.dumps({**request, "output": str(output)}), chosen)
         return output.read_text(encoding="utf-8", errors="replace") if output.exists() else printed
 
-    def _request(self, request: str) -> str:
-        """Have a copy of a prepared process do something, and wait for it; return what that process itself printed."""
-        if self._forks is None:
+    def _request(self, request: str, chosen: tuple[tuple[str, str], ...]) -> str:
+        """Have a copy of a prepared process do something, and wait for it; return what that process itself printed.
+
+        There is one for each choice of variables that Python or torch read when they start.
+        """
+        if chosen not in self._prepared:
             command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), self._module]
-            pipes = {**_PIPES, "stdin": PIPE}
-            self._forks = subprocess.Popen(command, cwd=self._directory, env=_inherited(), **pipes)
-        assert self._forks.stdin is not None, "it is a pipe"
-        assert self._forks.stdout is not None, "it is a pipe"
+            environment, pipes = {**_inherited(), **dict(chosen)}, {**_PIPES, "stdin": PIPE}
+            self._prepared[chosen] = subprocess.Popen(command, cwd=self._directory, env=environment, **pipes)
+        process = self._prepared[chosen]
+        assert process.stdin is not None, "it is a pipe"
+        assert process.stdout is not None, "it is a pipe"
         with contextlib.suppress(BrokenPipeError):  # it has died: what it printed says why
-            self._forks.stdin.write(request + "\n")
-            self._forks.stdin.flush()
+            process.stdin.write(request + "\n")
+            process.stdin.flush()
         printed: list[str] = []
-        for line in self._forks.stdout:
+        for line in process.stdout:
             if line == _ENDED:
                 return "".join(printed)
             printed.append(line)
-        self.close()
+        self._prepared.pop(chosen).communicate()
         return "".join(printed)
 
 

@@ -114,6 +114,11 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
         help="likewise, and fail where a smaller share of the planted faults is caught, e.g. 0.95",
     )
     group.addoption(
+        "--training-verify",
+        action="store_true",
+        help="measure again what the thresholds of baselines come from, and refuse those that are far above it",
+    )
+    group.addoption(
         "--training-history",
         metavar="FILE",
         help="keep the margins of past runs in a file (JSON lines), and say where they shrink; also an ini option",

@@ -82,6 +82,11 @@ class RecordCheck:
         return own if self.record.is_low_precision and (own.exists() or adds) else self.shared_path
 
     @property
+    def shown_path(self) -> Path:
+        """The baseline's file as people here would type it."""
+        return self.test.session.shown(self.path)
+
+    @property
     def run(self) -> str:
         """Name of what is written about this record alone: each device has its own."""
         return f"{self.shared_path.stem}-{self.record.device}"
@@ -106,7 +111,7 @@ class RecordCheck:
         return load_baseline(self.path, self.test.regenerate_command, self.test.session.shown(self.path))
 
     def stored_states(self, baseline: Baseline) -> "States | None":
-        """Read the states of a calibrated baseline; others have none.
+        """Read the states of a baseline, if it has any.
 
         Raises:
             BaselineError: they are missing or broken.
@@ -114,10 +119,10 @@ class RecordCheck:
         return stored_states(self.test, self.path, baseline)
 
     def kept_states(self) -> "States | None":
-        """Return the states that this training kept on its way, if it is in low precision and could keep any."""
+        """Return the states that this training kept on its way, if it was to keep some and could."""
         training = self.test.session.trainings.of(self.record)
         states = training.states if training else self.filled
-        return states if states and states.steps and self.record.is_low_precision else None
+        return states if states and states.steps else None
 
     @property
     def is_recipes(self) -> bool:
@@ -149,10 +154,11 @@ def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice
 
 
 def stored_states(test: GatedTest, path: Path, baseline: Baseline) -> "States | None":
-    """Read the states that belong to a baseline; one that is not calibrated has none.
+    """Read the states that belong to a baseline, if it has any.
 
     Raises:
         BaselineError: they are missing or broken.
     """
     shown = test.session.shown(path)
-    return load_states(path, baseline, test.regenerate_command, shown) if baseline.calibration else None
+    stored = bool(baseline.calibration and baseline.calibration.states)
+    return load_states(path, baseline, test.regenerate_command, shown) if stored else None

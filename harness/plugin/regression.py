@@ -11,9 +11,10 @@ from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
-from harness.comparing.variants import calibrate
 from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
 from harness.faults.gate_power import measure
+from harness.plugin.calibrating import calibrated, require_tight, verified
+from harness.plugin.ci import in_ci
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.record_check import RecordCheck, choose, stored_states
 from harness.plugin.session import Session
@@ -31,6 +32,7 @@ from harness.tensorboard.reading import MEASURED_TIMES, read_events
 if TYPE_CHECKING:
     from harness.baselines.environments import Choice
     from harness.comparing.comparison import Comparison
+    from harness.record import Calibration
     from harness.record.record import Record
     from harness.recording.states import States
 
@@ -65,14 +67,14 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
     """Say what of a baseline only a training can make anew, or why this one's result cannot."""
     if checked.is_others:
         return "it is the baseline of another environment, and this one has none yet"
-    if baseline.calibration:
+    if baseline.calibration and baseline.calibration.states:
         return "its states and thresholds are made while it trains"
     return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
-    unusual = comparison.renamed or comparison.unknown or checked.is_elsewhere
+    unusual = comparison.renamed or comparison.unknown or comparison.unjudged or checked.is_elsewhere
     return comparison.verdict == "drift" or bool(unusual) or checked.record.source == "event files"
 
 
@@ -186,16 +188,29 @@ class TrainingRegression:
         self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
             return
-        record, counts = checked.record, self._session.counts
-        calibration, seeds = None, {}
-        if states := checked.kept_states():
-            calibration = calibrate(record, states, checked.rerun)
-            counts.notes.append(calibration_note(record, calibration))
+        record, counts, seeds = checked.record, self._session.counts, {}
+        calibration, states = calibrated(checked)
+        counts.notes.append(calibration_note(record, calibration))
+        self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
         save_baseline(checked.path, Baseline(record, self._session.origin, calibration, seeds), states)
         self._withdraw(checked)
         counts.generated += 1
+
+    def _look_back(self, checked: RecordCheck, calibration: "Calibration | None") -> None:
+        """In CI, report a stored baseline of the same training whose thresholds are far above what was measured now."""
+        if not (in_ci() and calibration):
+            return
+        try:
+            stored = checked.baseline()
+        except BaselineError:  # there is none, or none that could be loose
+            return
+        if stored.calibration and stored.record.structure == checked.record.structure:
+            try:
+                require_tight(checked, stored.calibration, calibration)
+            except BaselineError as error:
+                self._session.counts.add_problem(error)
 
     def _judge(self, checked: RecordCheck, seeds: int) -> None:
         """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
@@ -235,6 +250,9 @@ class TrainingRegression:
         check = checked.check(accept=accept)
         notable = _is_notable(comparison, checked)
         self._conclude(check.training(comparison, passed=passed, text=text, notable=notable), text)
+        if self._session.verifies:
+            with self._session.outcome.keeping_errors(self._test.item, checked.check()):
+                self._session.counts.notes.append(verified(checked, baseline))
         if self._session.measures_power:
             self._measure(checked, baseline)
 
@@ -253,11 +271,11 @@ class TrainingRegression:
         failed_pictures.forget(checked.pictures)
 
     def _comparison(self, checked: RecordCheck, baseline: Baseline) -> "Comparison":
-        """Compare; a recipe in low precision that is not its baseline bit for bit is put back on the stored states."""
+        """Compare; a recipe with stored states that is not its baseline is put back on them."""
         comparison = compare(baseline, checked.record)
-        if comparison.verdict == "same" or not (baseline.calibration and checked.is_recipes):
+        states = checked.stored_states(baseline) if checked.is_recipes and comparison.verdict != "same" else None
+        if states is None:
             return comparison
-        states = checked.stored_states(baseline)
         return compare(baseline, checked.rerun(Rerun("put back on stored states", states=states)).record)
 
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:

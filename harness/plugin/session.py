@@ -69,6 +69,11 @@ class Settings:
         return bool(option("--gate-power")) or option("--gate-power-min") is not None
 
     @property
+    def verifies(self) -> bool:
+        """Whether what the thresholds of baselines come from is measured again."""
+        return bool(self.config.getoption("--training-verify"))
+
+    @property
     def least_power(self) -> float:
         """Share of the planted faults that has to be caught."""
         return float(self.config.getoption("--gate-power-min") or 0.0)

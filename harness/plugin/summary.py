@@ -43,6 +43,7 @@ def _comparisons(session: Session) -> Iterator[str]:
         not_compared=counts.not_compared,
         notes=counts.notes,
         accept_all=session.accept_command(),
+        strict=session.strict,
     )
 
 

@@ -1,4 +1,4 @@
-"""A calibration: what is measured when a low-precision training becomes a baseline."""
+"""A calibration: how far rounding alone moves a training, measured when it became a baseline."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -9,22 +9,32 @@ from msgspec import Meta
 from harness.record.streams import LONGEST_RUN
 
 
-_Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]  # it becomes part of a file name
+_Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]  # it becomes part of a file name
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
+_Size = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far benign variants of a low-precision training part from it, measured when it became a baseline.
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How far a training parts from itself where nothing but rounding differs.
 
-    The largest relative deviations of any variant go by family of streams, and by steps since the last stored state.
+    The largest relative deviations of any variant go by family of streams, and by steps since the last stored state,
+    or since the start where none is stored. None is below the one before; 1 stands for anything larger, and for what
+    has no size: another count, another number of evaluations.
     """
 
-    states: _Digest  # SHA-256 of the states that the variants, and later trainings, are put back on
-    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)]  # that begin with a stored state, ascending from 0
-    margin: float  # thresholds over what the variants showed
     variants: tuple[str, ...]  # what was varied, in words
-    largest: Mapping[str, tuple[float, ...]]
+    margin: float  # thresholds over what the variants showed
+    largest: Mapping[str, tuple[_Size, ...]]
+    states: _Digest = ""  # SHA-256 of the states that variants and later trainings are put back on; empty: none
+    steps: Annotated[tuple[_Step, ...], Meta(min_length=1)] = (0,)  # that begin with a stored state, ascending from 0
+    inherited: bool = False  # from a former baseline of the same structure, until it is verified
 
     def __post_init__(self) -> None:
         if self.steps[0] != 0 or list(self.steps) != sorted(set(self.steps)):
             raise ValueError("steps that do not ascend from 0")
+
+    def measured(self, family: str, step: int) -> tuple[float, int]:
+        """Return the largest deviation of a family at a step, and how many steps after a stored state that is."""
+        place = step - max(start for start in self.steps if start <= step)
+        sizes = self.largest.get(family, ())
+        return (sizes[min(place, len(sizes) - 1)] if sizes else 0.0), place

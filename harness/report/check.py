@@ -64,6 +64,7 @@ class Check:
             steps=record.num_steps,
             first=_first(comparison.deviations[0]) if comparison.deviations else None,
             largest=plain(comparison.largest),
+            loosest=comparison.loosest,
             num_deviations=len(comparison.deviations),
             num_values=comparison.num_values,
             num_streams=len(comparison.streams),
@@ -189,9 +190,9 @@ def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def profile(comparison: Comparison) -> Profile:
-    """Return, for each step, the deviation that takes most of its threshold."""
+    """Return, for each step in which anything is judged, the deviation that takes most of its threshold."""
     worst: dict[int, Deviation] = {}
-    for point in comparison.points:
+    for point in filter(lambda point: point.limit.judges, comparison.points):
         former = worst.get(point.step)
         if former is None or _rank(point) > _rank(former):
             worst[point.step] = point

@@ -1,6 +1,7 @@
 """What a check found of a training, in words: a comparison, several seeds, planted faults."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from harness.baselines.origin import ABOUT
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
+from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
@@ -59,6 +61,7 @@ def failure(
         ("made", _made(comparison.baseline.origin)),
         ("renamed", _renamed(comparison)),
         ("unknown", _unknown(comparison)),
+        ("unjudged", unjudged_text(comparison.unjudged)),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
@@ -87,11 +90,21 @@ def _threshold(first: Deviation, comparison: Comparison) -> str:
     """Say where a threshold comes from that is not the usual one."""
     if comparison.record.source == "event files":
         return "event files keep float32, which rounds by up to 1.2e-07"
-    calibration, measured = comparison.baseline.calibration, first.limit.measured
-    if calibration is None or measured is None:
+    calibration, limit = comparison.baseline.calibration, first.limit
+    if calibration is None or limit.measured is None:
         return ""
-    place = f"{number(first.limit.place, 'step')} after a stored state"
-    return f"{calibration.margin:g} x {measured:.1e}, the largest {place} with {', '.join(calibration.variants)}"
+    place = f"{number(limit.place, 'step')} after a stored state" if calibration.states else "up to this step"
+    text = f"{calibration.margin:g} x {limit.measured:.1e}, the largest {place} with {draws_text(calibration)}"
+    if limit.size > calibration.margin * limit.measured:
+        text = f"the least that any number is given; {draws_text(calibration)} moved it by {limit.measured:.1e}"
+    return text + ("; of a former baseline (harness doctor --verify)" if calibration.inherited else "")
+
+
+def draws_text(calibration: Calibration) -> str:
+    """Name what a calibration varied: draws of jitter are counted."""
+    draws = sum(name.startswith("jitter") for name in calibration.variants)
+    kernels = [name for name in calibration.variants if not name.startswith("jitter")]
+    return ", ".join([*kernels, *([f"{number(draws, 'draw')} of rounding"] if draws else [])])
 
 
 def _value(value: object) -> str:
@@ -148,7 +161,7 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    rest = [renamed, _unknown(comparison), chosen and f"baseline {chosen}"]
+    rest = [renamed, _unknown(comparison), unjudged_text(comparison.unjudged), chosen and f"baseline {chosen}"]
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
@@ -161,13 +174,34 @@ def _unknown(comparison: Comparison) -> str:
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
 
 
-def calibration_note(record: Record, calibration: Calibration) -> str:
-    """Word what the thresholds of a low-precision baseline come from."""
+def calibration_note(record: Record, calibration: Calibration | None) -> str:
+    """Word what the thresholds of a baseline come from, and what they leave unjudged."""
+    if calibration is None:
+        return f"{title(record)}: thresholds not measured (run again, it does not follow jitter), {_usual(record)}"
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
-    return (
-        f"{title(record)}: {number(len(calibration.steps), 'state')} stored, thresholds {calibration.margin:g} x the "
-        f"largest deviation ({largest:.1e}) with {', '.join(calibration.variants)}"
+    states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
+    text = (
+        f"{title(record)}: {states}thresholds {calibration.margin:g} x the largest deviation ({largest:.1e}) with "
+        f"{draws_text(calibration)}"
     )
+    return "; ".join(filter(None, [text, unjudged_text(dull(calibration, record.precision))]))
+
+
+def _usual(record: Record) -> str:
+    if record.is_low_precision:
+        return "equal in the same environment"
+    return f"{EVENTS_THRESHOLD if record.source == 'event files' else THRESHOLD:.0e}"
+
+
+def unjudged_text(steps: Mapping[str, int]) -> str:
+    """Say what of a training is not judged: family of streams to the step from which on; empty if all is."""
+    if not steps:
+        return ""
+    first = min(steps.values())
+    names = ", ".join(re.sub("[/_]", " ", family) for family, step in steps.items() if step == first)
+    more = f" ({len(steps)} kinds of numbers by step {max(steps.values())})" if max(steps.values()) > first else ""
+    help_ = "fewer steps, a lower rate or stored states would help"
+    return f"from step {first} on rounding alone moves {names} too far to be judged{more}: {help_}"
 
 
 def equivalence_text(equivalence: Equivalence) -> str:

@@ -78,6 +78,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     steps: Count
     first: First | None
     largest: Number
+    loosest: float
     num_deviations: Count
     num_values: Count
     num_streams: Count

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.comparing.thresholds import THRESHOLD
+from harness.comparing.thresholds import LOOSE
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
@@ -104,7 +104,13 @@ def trends(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def comparison_lines(
-    findings: Sequence[Finding], *, generated: int, not_compared: int, notes: Sequence[str], accept_all: str
+    findings: Sequence[Finding],
+    *,
+    generated: int,
+    not_compared: int,
+    notes: Sequence[str],
+    accept_all: str,
+    strict: bool = False,
 ) -> Iterator[str]:
     """Yield what was compared, what is worth saying although it passed, and how large the margins were.
 
@@ -114,6 +120,7 @@ def comparison_lines(
         not_compared: figures that were drawn only.
         notes: on baselines that were written.
         accept_all: the command line that accepts all results that failed and can be.
+        strict: whether to say how many trainings are judged loosely.
     """
     kinds = Counter(finding.kind for finding in findings)
     compared = kinds["training"] + kinds["figure"]
@@ -135,6 +142,10 @@ def comparison_lines(
         )
         yield f"gate power: {caught} of {number(planted, 'planted fault')} caught"
     yield from _margins(findings)
+    trainings = [finding.training for finding in findings if finding.training]
+    if strict and trainings:
+        loose = sum(training.loosest > LOOSE for training in trainings)
+        yield f"{loose} of {number(len(trainings), 'training')} with thresholds above {LOOSE:.0e}"
 
 
 def _note(finding: Finding) -> str:
@@ -146,12 +157,16 @@ def _note(finding: Finding) -> str:
 def _margins(findings: Sequence[Finding]) -> Iterator[str]:
     """Yield the largest deviation and the largest RMS of what passed; event files have another margin."""
     passed = [finding for finding in findings if finding.verdict == "same" and finding.passed]
-    sharp = [found.training for found in passed if found.training and not _from_event_files(found.training)]
+    sharp = [found for found in passed if found.training and not _from_event_files(found.training)]
     figures = [finding.figure for finding in passed if finding.figure]
     if sharp or figures:
-        deviation = max((float(training.largest) for training in sharp), default=0.0)
+        deviation = max((float(found.training.largest) for found in sharp if found.training), default=0.0)
+        share = max((found.share or 0.0 for found in sharp), default=0.0)
         rms = max((float(figure.rms or 0.0) for figure in figures), default=0.0)
-        yield f"margins of what passed: deviation {deviation:.1e} of {THRESHOLD:.0e}, figure RMS {rms:.2f}"
+        yield (
+            f"margins of what passed: deviation {deviation:.1e}, at most {100 * share:.2g} % of a threshold; "
+            f"figure RMS {rms:.2f}"
+        )
 
 
 def _from_event_files(training: Training) -> bool:

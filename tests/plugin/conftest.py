@@ -50,6 +50,15 @@ def own_process():
     """Asked for by tests of the process that reruns are copies of; others share one, which takes seconds to prepare."""
 
 
+@pytest.fixture
+def measured_thresholds():
+    """Asked for by tests of thresholds that float64 trainings measure themselves; others do without five trainings."""
+
+
+def _only_with_states(record, states, rerun):
+    return variants.calibrate(record, states, rerun) if states else None
+
+
 _SHARED = Reruns(Path.cwd(), list, "pytest")
 """Its process is what reruns of all projects are copies of."""
 atexit.register(_SHARED.close)
@@ -63,6 +72,9 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     if "own_process" not in request.fixturenames:
         monkeypatch.setattr(Reruns, "_request", staticmethod(functools.partial(Reruns._request, _SHARED)))
+    if "measured_thresholds" not in request.fixturenames:
+        monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
+        monkeypatch.setattr(variants, "_require_seeds", lambda record, rerun: None)
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
@@ -122,7 +134,7 @@ class Project:
 
     def _key(self, options):
         """What a generation depends on: files, options, variants that calibrate."""
-        digest = hashlib.sha256(repr((options, variants.VARIANTS)).encode())
+        digest = hashlib.sha256(repr((options, variants.KERNELS, variants.DRAWS)).encode())
         for path in sorted(path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".pyc"):
             digest.update(f"{path.relative_to(self.path)}\n".encode() + path.read_bytes())
         return digest.hexdigest()

@@ -137,7 +137,8 @@ def test_float64_has_one_baseline_for_all(project):
 
 def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, monkeypatch):
     """A loop is given its states before it trains; the nearest baseline has been chosen by then."""
-    monkeypatch.setattr(variants, "VARIANTS", [])
+    monkeypatch.setattr(variants, "KERNELS", [])
+    monkeypatch.setattr(variants, "DRAWS", [])
     (project.path / "test_gate.py").unlink()
     project.write(test_loop=LOOP)
     project.generate()

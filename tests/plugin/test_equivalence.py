@@ -160,7 +160,7 @@ def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
     """In low precision it would be put back on the baseline's states, and its first seed could not differ."""
     kept = States({0: {"weight/weight": torch.ones(1, 1)}})
     record = record_of({}, precision="float32")
-    baseline = Baseline(record, calibration=Calibration(kept.sha256, (0,), 3.0, (), {}))
+    baseline = Baseline(record, calibration=Calibration(states=kept.sha256, margin=3.0, variants=(), largest={}))
     save_baseline(project.baselines / "test_gate-test_states.json", baseline, kept)
     project.write(test_gate="def test_states(training_regression):\n    assert training_regression.states() is None")
 

@@ -80,7 +80,8 @@ def sound(project, monkeypatch):
     It is as strict as projects are: warnings are errors, in the processes of reruns too, and nothing is cached.
     """
     project.pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-config -p no:cacheprovider\n")
-    monkeypatch.setattr(variants, "VARIANTS", [Rerun("1-ulp jitter", Perturbation(jitter=1))])
+    monkeypatch.setattr(variants, "KERNELS", [])
+    monkeypatch.setattr(variants, "DRAWS", [Rerun("jitter 1", Perturbation(jitter=1))])
     (project.path / "test_gate.py").write_text(RECIPES)
     (project.path / "test_loop.py").write_text(LOOP)
     return project
@@ -100,7 +101,7 @@ def test_generating_calibrates_and_leaves_nothing_behind(own_process, sound, pro
     result = sound.run(GENERATE)
 
     result.assert_outcomes(passed=3)
-    note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1-ulp jitter"
+    note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1 draw of rounding"
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 3 generated, 0 not compared", *[note] * 3])
     expected = {name for file in RECORDS.values() for name in (file, states_of(sound.baselines / file))}
     assert set(sound.files()) == expected
@@ -115,7 +116,7 @@ def test_a_calibrated_baseline_knows_its_states(low):
         baseline = Baseline.from_text((low.baselines / file).read_text())
 
         assert baseline.calibration.steps == tuple(range(baseline.record.num_steps))
-        assert baseline.calibration.variants == ("1-ulp jitter",)
+        assert baseline.calibration.variants == ("jitter 1",)
         assert {"update", "distance/weight"} <= baseline.calibration.largest.keys()
         assert all(0 < size < 0.5 for sizes in baseline.calibration.largest.values() for size in sizes)
 

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator
 
-from harness.comparing.variants import VARIANTS, measured
+from harness.comparing.variants import DRAWS, KERNELS, measured
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation
 from harness.recording.states import States
@@ -36,7 +36,7 @@ def bytes_of_states() -> int:
 
 
 def _calibrating() -> Iterator[tuple[Variant, Conditions]]:
-    for number, variant in enumerate(VARIANTS):
+    for number, variant in enumerate([*KERNELS, *DRAWS]):
         yield (
             Variant(f"calibration{number}", variant.text, environment=variant.environment),
             replay(variant.perturbation),

@@ -1,0 +1,62 @@
+"""Watch for random draws that nobody seeded: they make a training another one each time."""
+
+import contextlib
+import os
+import random
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+
+_LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")})
+_OURS = str(Path(__file__).resolve().parents[1])
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[str]]:
+    """Note, in a list that grows, where outside libraries a generator is made without a seed in the block.
+
+    Watched are generators of Python and NumPy, the system's own randomness, and `torch.seed`; not the clock, and not
+    `torch.Generator.seed`, which Python cannot replace.
+    """
+    import numpy as np
+    import torch
+
+    found: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for place, name, text in (
+            (np.random, "default_rng", "numpy.random.default_rng()"),
+            (np.random, "seed", "numpy.random.seed()"),
+            (random.Random, "seed", "random.Random()"),
+            (torch, "seed", "torch.seed()"),
+            (os, "urandom", "os.urandom"),
+            (random, "_urandom", "random.SystemRandom()"),
+        ):
+            watching = _watching(getattr(place, name), text, found, always=name.endswith("urandom"))
+            stack.enter_context(mock.patch.object(place, name, watching))
+        yield found
+
+
+def _watching(original: Callable[..., Any], text: str, found: list[str], *, always: bool) -> Callable[..., Any]:
+    method = text == "random.Random()"
+
+    def watching(*args: Any, **named: Any) -> Any:
+        seeds = [value for value in (*args[method:], *named.values()) if value is not None]
+        if (always or not seeds) and (place := _caller()):
+            found.append(f"{place}: {text}" + ("" if always else " without a seed"))
+        return original(*args, **named)
+
+    return watching
+
+
+def _caller() -> str:
+    """Return file and line of the nearest call that is no library's and not ours; empty if there is none."""
+    for frame, line in traceback.walk_stack(sys._getframe(2)):
+        file = Path(os.path.realpath(frame.f_code.co_filename))
+        if file.is_file() and not str(file).startswith((*_LIBRARIES, _OURS)):
+            return f"{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}:{line}"
+    return ""
