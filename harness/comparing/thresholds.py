@@ -40,7 +40,7 @@ _END = 0.99
 """Below 1, so that a number that falls to zero or changes its sign is never explained."""
 _BFLOAT16_SHARE = 2.0**16
 """A bfloat16 has 16 bits less than a float32."""
-_FLOORS = {"float64": 1e-13, "float32": 2.0**-22, "bfloat16": 2.0**-7}
+FLOORS = {"float64": 1e-13, "float32": 2.0**-22, "bfloat16": 2.0**-7}
 """What a variant that happens not to move a number cannot lower: two units in the last place in low precision."""
 _SMALL = 0.1
 """Logged numbers that are typically smaller count in float64 as if they were this large: they may be the difference, or
@@ -134,7 +134,7 @@ def loosened(stored: Calibration, found: Calibration, precision: str) -> tuple[s
     for family, sizes in stored.largest.items():
         again = found.largest.get(family, ())
         for place, size in enumerate(sizes):
-            least = _FLOORS[precision]
+            least = FLOORS[precision]
             allowed = max(least, found.margin * again[min(place, len(again) - 1)]) if again else least
             if stored.margin * size > FAR * allowed:
                 return family, place, stored.margin * size, allowed
@@ -143,6 +143,8 @@ def loosened(stored: Calibration, found: Calibration, precision: str) -> tuple[s
 
 def _calibrated(family: str, stage: str, step: int, precision: str, calibration: Calibration, typical: float) -> Limit:
     measured, place = calibration.measured(family, step)
+    if stage == "schedule" and calibration.margin * measured <= THRESHOLD:
+        return Limit(THRESHOLD)
     size = max(_floor(family, stage, precision, typical), calibration.margin * measured)
     if precision != "float64":
         return Limit(min(_END, size), measured, place)
@@ -151,9 +153,7 @@ def _calibrated(family: str, stage: str, step: int, precision: str, calibration:
 
 def _floor(family: str, stage: str, precision: str, typical: float) -> float:
     """Return the threshold of a number that no variant moved."""
-    floor = _FLOORS[precision]
-    if stage == "schedule":
-        return THRESHOLD
+    floor = FLOORS[precision]
     if stage == "data":
         return _DATA_FACTOR * floor
     if precision == "float64":

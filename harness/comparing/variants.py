@@ -3,14 +3,15 @@
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 
 from harness.comparing.deviations import Deviation, stream_deviations
 from harness.comparing.thresholds import MARGINS
 from harness.errors import UnseededError
-from harness.record import Calibration, Record
-from harness.recording.perturbation import Perturbation, Rerun, Rerunner
+from harness.record import STAGES, Calibration, Record
+from harness.record.streams import LONGEST_RUN
+from harness.recording.perturbation import Perturbation, Reran, Rerun, Rerunner
 from harness.recording.states import States
 
 
@@ -57,24 +58,32 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
         UnseededError: run again as it is, the training is another.
         RerunError: it cannot be run again.
     """
-    _require_seeds(record, rerun)
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    again = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
+    _require_seeds(record, rerun(again), STAGES)
     if record.is_low_precision and not states:
         return None
-    variants = [*KERNELS, *DRAWS] if record.is_low_precision else DRAWS
-    replays = {variant.text: rerun(dataclasses.replace(variant, states=states)).record for variant in variants}
-    if all(replay.streams == record.streams for replay in replays.values()):
+    draws = [rerun(dataclasses.replace(draw, states=states)) for draw in DRAWS]
+    for reran in draws:
+        _require_seeds(record, reran, _BEFORE_WEIGHTS, steps=1)
+    if not states and all(reran.record.streams == record.streams for reran in draws):
         return None
+    kernels = KERNELS if record.is_low_precision else ()
+    replays = {kernel.text: rerun(dataclasses.replace(kernel, states=states)).record for kernel in kernels}
+    replays |= {draw.text: reran.record for draw, reran in zip(DRAWS, draws, strict=True)}
     return measured(record, states, replays)
 
 
-def _require_seeds(record: Record, rerun: Rerunner) -> None:
-    """Refuse a training that draws numbers which nobody seeded: run again, it must be the same bit for bit."""
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    change = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
-    again, (_, draws) = rerun(change)
-    parted = (point for point in stream_deviations(record, again) if point.size)
+_BEFORE_WEIGHTS = ("data", "schedule")
+"""Of the first step, what jitter of the weights cannot have moved."""
+
+
+def _require_seeds(record: Record, reran: Reran, stages: Collection[str], steps: int = LONGEST_RUN) -> None:
+    """Refuse a training that draws numbers which nobody seeded: run again, some stages of its first steps differ."""
+    points = (point for point in stream_deviations(record, reran.record) if point.size > 0)
+    parted = (point for point in points if point.stage in stages and point.step < steps)
     if first := min(parted, key=lambda point: point.causal_order, default=None):
-        raise UnseededError.of(step=first.step, stage=first.stage, stream=first.stream, draws=draws)
+        raise UnseededError.of(step=first.step, stage=first.stage, stream=first.stream, draws=reran.outcome[1])
 
 
 def measured(baseline: Record, states: States | None, replays: Mapping[str, Record]) -> Calibration:

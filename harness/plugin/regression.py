@@ -190,7 +190,7 @@ class TrainingRegression:
             return
         record, counts, seeds = checked.record, self._session.counts, {}
         calibration, states = calibrated(checked)
-        counts.notes.append(calibration_note(record, calibration))
+        counts.notes.append(calibration_note(record, calibration, self._test.nodeid))
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))

@@ -46,7 +46,8 @@ def _watching(original: Callable[..., Any], text: str, found: list[str], *, alwa
 
     def watching(*args: Any, **named: Any) -> Any:
         seeds = [value for value in (*args[method:], *named.values()) if value is not None]
-        if (always or not seeds) and (place := _caller()):
+        place = "" if seeds and not always else _caller()
+        if place and not any(entry.startswith(f"{place}: ") for entry in found):  # one draw may lead to another
             found.append(f"{place}: {text}" + ("" if always else " without a seed"))
         return original(*args, **named)
 

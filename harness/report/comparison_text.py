@@ -96,7 +96,7 @@ def _threshold(first: Deviation, comparison: Comparison) -> str:
     place = f"{number(limit.place, 'step')} after a stored state" if calibration.states else "up to this step"
     text = f"{calibration.margin:g} x {limit.measured:.1e}, the largest {place} with {draws_text(calibration)}"
     if limit.size > calibration.margin * limit.measured:
-        text = f"the least that any number is given; {draws_text(calibration)} moved it by {limit.measured:.1e}"
+        text = f"the least that any number is given; {draws_text(calibration)} moved its kind by {limit.measured:.1e}"
     return text + ("; of a former baseline (harness doctor --verify)" if calibration.inherited else "")
 
 
@@ -174,17 +174,19 @@ def _unknown(comparison: Comparison) -> str:
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
 
 
-def calibration_note(record: Record, calibration: Calibration | None) -> str:
+def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
     """Word what the thresholds of a baseline come from, and what they leave unjudged."""
     if calibration is None:
-        return f"{title(record)}: thresholds not measured (run again, it does not follow jitter), {_usual(record)}"
+        reason = "thresholds not measured (run again, it does not follow jitter)"
+        return f"{title(record)}: {reason}, {_usual(record)}   {test}".rstrip()
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
     text = (
         f"{title(record)}: {states}thresholds {calibration.margin:g} x the largest deviation ({largest:.1e}) with "
         f"{draws_text(calibration)}"
     )
-    return "; ".join(filter(None, [text, unjudged_text(dull(calibration, record.precision))]))
+    unjudged = unjudged_text(dull(calibration, record.precision))
+    return "; ".join(filter(None, [text, unjudged and f"{unjudged}   {test}"]))
 
 
 def _usual(record: Record) -> str:

@@ -1,0 +1,279 @@
+"""Promises of the thresholds that a float64 training measures itself when it becomes a baseline."""
+
+import dataclasses
+import json
+
+import msgspec
+import pytest
+
+from harness.comparing import thresholds, variants
+from harness.record import Baseline
+from harness.recording.perturbation import Perturbation, perturbed
+from tests.plugin.conftest import GENERATE, QUICK
+
+
+pytestmark = pytest.mark.usefixtures("measured_thresholds")
+
+LOOP = """
+import torch
+from torch.nn import BatchNorm1d, Linear, ReLU, Sequential
+from torch.nn import functional as F
+from harness import Recorder
+
+RATE, STEPS = 0.05, 6
+
+def test_loop(training_regression):
+    with Recorder(precision="float64", seed=0) as recorder:
+        hidden = [Linear(6, 16), BatchNorm1d(16), ReLU(), Linear(16, 16), BatchNorm1d(16), ReLU()]
+        model = Sequential(*hidden, Linear(16, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9)
+        recorder.watch(model, optimizer)
+        x, y = torch.randn(32, 6), torch.randint(3, (32,))
+        for step in range(STEPS):
+            i = torch.randperm(32)[:8]
+            recorder.batch(x[i], y[i])
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x[i]), y[i])
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    training_regression.check(recorder.record)
+"""
+FILE = "test_loop-test_loop.json"
+OLD_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+
+
+@pytest.fixture
+def loop(project):
+    """A project with one watched loop."""
+    (project.path / "test_gate.py").unlink()
+    project.write(test_loop=LOOP)
+    return project
+
+
+@pytest.fixture
+def wild(loop):
+    """One whose rate is so high that rounding grows beyond all measure."""
+    loop.edit("RATE, STEPS = 0.05, 6", "RATE, STEPS = 8.0, 120", "test_loop.py")
+    return loop
+
+
+def stored(project, file=FILE):
+    """The baseline of a project."""
+    return Baseline.from_text((project.baselines / file).read_text())
+
+
+def rewrite(project, **changes):
+    """Write the baseline anew with another calibration, checksum and all, as whoever loosens it would."""
+    baseline = stored(project)
+    loose = msgspec.structs.replace(baseline.calibration, **changes)
+    (project.baselines / FILE).write_text(dataclasses.replace(baseline, calibration=loose).to_text())
+
+
+def test_generating_measures_and_says_so(loop):
+    """Three draws of rounding, by kind of number and step; a few kilobytes."""
+    result = loop.run(GENERATE)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["training, float64, cpu: thresholds 30 x the largest deviation (*e-1*) with 3 draws of rounding"]
+    )
+    calibration = stored(loop).calibration
+    assert calibration.variants == tuple(draw.text for draw in variants.DRAWS)
+    assert {"gradient", "update", "weight"} <= calibration.largest.keys()
+    assert all(0 <= size < 1e-12 for sizes in calibration.largest.values() for size in sizes)
+    assert (calibration.states, calibration.inherited) == ("", False)
+    assert len(json.dumps(calibration.largest)) < 3000
+
+
+def test_generating_again_writes_nothing_else(loop):
+    """The draws are the same each time."""
+    before = loop.generate()
+
+    assert loop.run(GENERATE).ret == 0
+    assert loop.files() == before
+
+
+def test_another_cpu_is_no_alarm_and_the_margin_is_said(loop, monkeypatch):
+    """Far below the thresholds, though they are a hundred times below 1e-10."""
+    loop.generate()
+    for name, value in OLD_CPU.items():
+        monkeypatch.setenv(name, value)
+    result = loop.pytester.runpytest_subprocess(*QUICK)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["margins of what passed: deviation *, at most * % of a threshold; figure RMS 0.00"])
+
+
+def test_a_fault_that_one_threshold_for_all_would_pass_is_red_with_its_threshold(loop):
+    """A momentum off by 1e-12 of its size: the message says what it was held against, and where that comes from."""
+    loop.generate()
+    loop.edit("momentum=0.9", "momentum=0.9 * (1 + 1e-12)", "test_loop.py")
+    result = loop.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "training differs from its baseline from step 1 on: update, update of *",
+            "  first      step 1   baseline *   now *   (*e-13, threshold *e-1*)",
+            "  threshold  *3 draws of rounding*",
+        ]
+    )
+
+
+def test_a_measured_threshold_stands_in_the_message(wild):
+    """Margin, measured size, and with what."""
+    wild.generate()
+    wild.edit("RATE, STEPS = 8.0, 120", "RATE, STEPS = 8.0 if torch.get_num_threads() else 0, 120", "test_loop.py")
+    wild.edit("recorder.log(loss=loss)", "recorder.log(loss=loss * (1 + (step == 60) * 1e-4))", "test_loop.py")
+    result = wild.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "training differs from its baseline from step 60 on: forward, loss",
+            "  threshold  30 x *e-*, the largest up to this step with 3 draws of rounding",
+        ]
+    )
+
+
+def test_what_rounding_moves_too_far_is_named_when_it_is_written_and_when_it_is_compared(wild):
+    """From which step on, and what would help; the numbers before it are still judged."""
+    dull = "*; from step * on rounding alone moves * too far to be judged*: fewer steps, a lower rate or stored states*"
+    wild.run(GENERATE).stdout.fnmatch_lines([dull])
+    wild.run().stdout.fnmatch_lines([dull])
+    wild.edit("optimizer.step()", "optimizer.step() if step < 110 else None", "test_loop.py")
+    late = wild.run()
+
+    late.assert_outcomes(failed=1)  # a number that is missing is no rounding, however late
+    wild.edit("RATE, STEPS = 8.0", "RATE, STEPS = 8.0 * (1 + 1e-9)", "test_loop.py")
+    wild.run().assert_outcomes(failed=1)
+
+
+def test_stored_states_put_a_float64_loop_back(wild):
+    """From state to state rounding has no time to grow: everything is judged."""
+    wild.edit("seed=0)", "seed=0, states=training_regression.states())", "test_loop.py")
+    result = wild.run(GENERATE)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["training, float64, cpu: * states stored, thresholds 30 x * with 3 draws of rounding"])
+    compared = wild.run()
+    compared.assert_outcomes(passed=1)
+    compared.stdout.no_fnmatch_line("*too far to be judged*")
+    wild.edit("optimizer.step()", "optimizer.step() if step != 100 else None", "test_loop.py")
+    wild.run().assert_outcomes(failed=1)
+
+
+def test_a_recipe_that_goes_wild_is_put_back_on_states_of_its_own(project, monkeypatch):
+    """Nothing has to be asked for: its states are stored beside the baseline, and it is judged to the end."""
+    monkeypatch.setattr("harness.comparing.thresholds.DULL", 3e-14)  # so that the tame one of these tests is wild
+    monkeypatch.setitem(thresholds.FLOORS, "float64", 1e-15)
+    result = project.run(GENERATE)
+
+    result.stdout.fnmatch_lines(["*, float64, cpu: * states stored, thresholds 30 x * with 3 draws of rounding*"])
+    assert [name for name in project.files() if name.endswith(".safetensors")]
+    monkeypatch.setattr("harness.comparing.thresholds.THRESHOLD", 1e-16)  # what a training that runs free has to keep
+    with perturbed(Perturbation(jitter=7)):
+        again = project.run("-k", "test_training")
+    again.assert_outcomes(passed=1, deselected=1)
+    again.stdout.fnmatch_lines(["training cifar_cnn, put back on stored states: *"])
+
+
+def test_a_draw_that_nobody_seeded_is_named_and_nothing_is_written(loop):
+    """The training is run once more as it is, with another hash seed; if it is another, who drew is said."""
+    loop.edit("STEPS = 0.05, 6", "STEPS = 0.05, 6\nimport numpy as np\nrng = np.random.default_rng()", "test_loop.py")
+    loop.edit("recorder.log(loss=loss)", "recorder.log(loss=loss, noise=rng.random())", "test_loop.py")
+    result = loop.run(GENERATE)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "this training, run again without any change, is another from step 0 on: forward, noise",
+            "  where  test_loop.py:*: numpy.random.default_rng() without a seed",
+            "  fix    draw all its random numbers inside the `with Recorder(...)` block*",
+        ]
+    )
+    assert not loop.files()
+
+
+def test_the_order_of_a_set_is_found_out(loop):
+    """It is another one in another process."""
+    words = "names = {str(number) for number in range(99)}"
+    loop.edit("RATE, STEPS = 0.05, 6", f"RATE, STEPS = 0.05, 6\n{words}", "test_loop.py")
+    loop.edit("recorder.log(loss=loss)", "recorder.log(loss=loss, first=int(list(names)[0]))", "test_loop.py")
+
+    loop.run(GENERATE).stdout.fnmatch_lines(
+        ["this training, run again without any change, is another*forward, first", "  where  no draw without a seed*"]
+    )
+
+
+def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(loop):
+    """What is read from a file does not follow jitter, and a note says that it was not measured."""
+    loop.generate()
+    (loop.path / "record.json").write_text(stored(loop).record.to_text())
+    reads = "training_regression.check(Record.from_text(Path('record.json').read_text()))"
+    head = "from pathlib import Path\nfrom harness import Record\n\n"
+    loop.write(test_loop=f"{head}def test_loop(training_regression):\n    {reads}\n")
+    result = loop.run(GENERATE)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["training, float64, cpu: thresholds not measured (run again, it does not follow jitter), 1e-10   test_loop*"]
+    )
+    assert stored(loop).calibration is None
+
+
+def test_an_accepted_result_inherits_thresholds_until_they_are_verified(loop):
+    """Accepting trains nothing; verifying measures, and writes what it measured."""
+    from harness.commands import main
+
+    loop.generate()
+    loop.edit("RATE, STEPS = 0.05", "RATE, STEPS = 0.06", "test_loop.py")
+    loop.run().assert_outcomes(failed=1)
+    measured = stored(loop).calibration.largest
+    assert main(["accept", "--reason", "a higher rate", "--root", str(loop.path)]) == 0
+    inherited = stored(loop).calibration
+
+    assert (inherited.inherited, inherited.largest) == (True, measured)
+    loop.run("--training-verify").assert_outcomes(passed=1)
+    verified = stored(loop).calibration
+    assert not verified.inherited
+    assert verified.largest != measured
+    loop.run("--training-verify").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("changes", [{"margin": 1e9}, {"largest": {"loss": (0.5,)}}])
+def test_thresholds_that_somebody_loosened_are_refused(loop, changes):
+    """In the session they pass; measured again, they stand out."""
+    loop.generate()
+    rewrite(loop, **changes)
+
+    loop.run().assert_outcomes(passed=1)
+    refused = loop.run("--training-verify")
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(
+        [
+            "the thresholds of this baseline are far above what its training shows: *, step 0",
+            "  where  baselines/test_loop-test_loop.json: *, measured again * with 3 draws of rounding",
+            "  fix    regenerate it, and look at who loosened it and why: pytest test_loop.py::test_loop *",
+        ]
+    )
+
+
+def test_generating_in_ci_reports_thresholds_that_were_loosened(loop, monkeypatch):
+    """The baseline is written as it was measured, and the session is red."""
+    loop.generate()
+    rewrite(loop, largest={"loss": (0.5,)})
+    monkeypatch.setenv("CI", "true")
+    result = loop.run(GENERATE)
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["the thresholds of this baseline are far above what its training shows: loss, step 0"])
+    assert stored(loop).calibration.largest.get("loss", (0.0,))[0] < 1e-12
+
+
+def test_strict_says_how_many_trainings_are_judged_loosely(wild):
+    """One line, that a reviewer reads."""
+    wild.generate()
+
+    wild.run("-o", "strict=true").stdout.fnmatch_lines(["1 of 1 training with thresholds above 1e-09"])
