@@ -95,6 +95,12 @@ class Comparison:
         return dict(sorted(largest.items()))
 
     @property
+    def starts_elsewhere(self) -> bool:
+        """Whether the initial weights are equal in every number that is compared, but not in every bit."""
+        digests = {self.baseline.record.initial, self.record.initial}
+        return len(digests - {""}) > 1 and not any(deviation.stage == "init" for deviation in self.deviations)
+
+    @property
     def first_divergence(self) -> Divergence | None:
         """Step, stage and stream where the record first leaves its baseline, or None."""
         return self.deviations[0].divergence if self.deviations else None

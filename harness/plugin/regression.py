@@ -74,7 +74,8 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
 
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
-    unusual = comparison.renamed or comparison.unknown or comparison.unjudged or checked.is_elsewhere
+    around = comparison.renamed or comparison.unknown or checked.is_elsewhere
+    unusual = around or comparison.unjudged or comparison.starts_elsewhere
     return comparison.verdict == "drift" or bool(unusual) or checked.record.source == "event files"
 
 

@@ -38,6 +38,8 @@ class Record:
         structure: tensor name to shape, dtype, requires_grad and parameter group.
         streams: of any mapping, names are taken apart here.
         kinds: kinds of streams that the recorder knew, whether this training has any of them or not.
+        initial: digests of the exact weights that the models began with, one after another; a note, not compared: their
+            last digits show in no norm, but are another CPU's right.
         pictures: "batch", "predictions", "mistakes", "filters", "activation/INPUT" and "activation/CONVOLUTION", where
             there are any. Like histograms and confusion they are for figures; no comparison looks at them.
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
@@ -56,6 +58,7 @@ class Record:
     structure: Mapping[str, Mapping[str, Any]]
     streams: Streams
     kinds: tuple[str, ...] = KINDS
+    initial: str = ""
     pictures: Mapping[str, Picture]
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()

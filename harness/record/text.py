@@ -26,8 +26,9 @@ _LARGEST_NUMBER = 2**1000
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
 _NON_FINITE = ("nan", "inf", "-inf")
-_PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment")
+_PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment", "initial")
 """Fields of a record that stand in its text as they are."""
+_MAY_LACK = ("initial", "confusion", "histograms")
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
 _Texts = dict[str, str]
@@ -63,6 +64,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     structure: dict[str, _Tensor]
     kinds: list[str]
     streams: dict[str, _Stream]
+    initial: str = ""
     confusion: list[list[int]] = []
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
@@ -101,7 +103,7 @@ def _content(fields: Mapping[str, Any]) -> dict[str, Any]:
         "histograms": {name: histogram_rows(entry) for name, entry in fields["histograms"].items()},
         "pictures": {name: picture_content(entry) for name, entry in fields["pictures"].items()},
     }
-    return {name: part for name, part in content.items() if part or name not in ("confusion", "histograms")}
+    return {name: part for name, part in content.items() if part or name not in _MAY_LACK}
 
 
 def _stream_content(stream: Stream) -> dict[str, Any]:

@@ -225,6 +225,7 @@ class Recorder:
             environment=describe(device),
             structure=state.structure,
             streams=state.builder.streams(),
+            initial=state.initial,
             pictures=state.pictures
             | activation_pictures(state.activations.maps)
             | ({"filters": filters} if filters else {}),

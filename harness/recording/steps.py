@@ -13,6 +13,7 @@ from harness.errors import RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
 from harness.recording.determinism import swap_layout
+from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
 from harness.recording.hooks import on_forward, on_step
 from harness.recording.images import ActivationMaps
@@ -37,7 +38,7 @@ class Recording:
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
-        self.evaluating = False
+        self.evaluating, self.initial = False, ""
         self.stack = stack
         stack.callback(self.activations.release)
         self._precision, self._states = precision, states
@@ -174,6 +175,8 @@ class Recording:
                 if self._states is None:  # states are jittered where they are put back
                     watched.jitter(current().jitter)
                 watched.record_init(self.builder, self._step)
+                if not self._step:
+                    self.initial += exact_digest([*watched.parameters().values(), *watched.buffers().values()])
                 if watched.optimizers:
                     self.distributions.add_first("weight", watched.parameters(), self._step)
 

@@ -62,6 +62,7 @@ def failure(
         ("renamed", _renamed(comparison)),
         ("unknown", _unknown(comparison)),
         ("unjudged", unjudged_text(comparison.unjudged)),
+        ("initial", _initial(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
@@ -161,7 +162,8 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    rest = [renamed, _unknown(comparison), unjudged_text(comparison.unjudged), chosen and f"baseline {chosen}"]
+    unjudged = unjudged_text(comparison.unjudged)
+    rest = [renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
@@ -172,6 +174,11 @@ def _unknown(comparison: Comparison) -> str:
     kinds = ", ".join(dict.fromkeys(key.kind for key in comparison.unknown))
     streams = number(len(comparison.unknown), "stream")
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
+
+
+def _initial(comparison: Comparison) -> str:
+    """Say that a training begins with other last digits: on another CPU they may be, here somebody changed them."""
+    return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
