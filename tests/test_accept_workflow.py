@@ -1,6 +1,7 @@
 """The workflow `accept`: each of its shell steps, with a stand-in for gh and a real repository to push to."""
 
 import hashlib
+import itertools
 import os
 import shutil
 import stat
@@ -211,7 +212,8 @@ def test_no_code_of_the_branch_runs_and_the_token_is_where_it_is_needed():
 def test_the_default_artifact_is_one_of_the_gates():
     """The gate's matrix keeps one under that name."""
     matrix = load(WORKFLOW.with_name("gate.yml"))["jobs"]["gate"]["strategy"]["matrix"]
-    names = {f"gate-py{python}-torch-{torch}" for python in matrix["python"] for torch in matrix["torch"]}
+    kinds = itertools.product(matrix["python"], matrix["torch"], matrix["os"])
+    names = {f"gate-py{python}-torch-{torch}-{system}" for python, torch, system in kinds}
     default = load(WORKFLOW)["on"]["workflow_dispatch"]["inputs"]["artifact"]["default"]
 
     assert default in names

@@ -100,7 +100,7 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> bool:
     A record of the former one's structure keeps its calibration, marked as inherited.
 
     Returns:
-        Whether the baseline's thresholds have to be measured: it is a record that keeps none.
+        Whether the thresholds of a record have to be measured anew: it lost those of another structure.
 
     Raises:
         AcceptError: the result lacks a part of the baseline.
@@ -115,28 +115,34 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> bool:
         raise AcceptError.needs_training(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
     data = _result(folder, candidate)
     _check_fresh(candidate, root, path, data)
-    about, record, calibration = {**candidate.origin, "reason": reason}, None, None
+    about, lost = {**candidate.origin, "reason": reason}, False
     if path.suffix == ".json":
-        record = _record(folder, candidate, data)
-        calibration = _inherited(path, record)
+        record, former = _record(folder, candidate, data), _calibrated(path)
+        calibration = _inherited(former, record) if former else None
+        lost = bool(former) and calibration is None
         save_baseline(path, Baseline(record, about, calibration))
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
         _forget(folder, candidate.file)
-    return record is not None and calibration is None and record.source == "recorder"
+    return lost
 
 
-def _inherited(path: Path, record: Record) -> Calibration | None:
-    """Return the calibration of the former baseline, if it is of a training of the same structure and length."""
+def _calibrated(path: Path) -> Baseline | None:
+    """Return the stored baseline, if it has a calibration."""
     try:
         former = Baseline.from_text(read(path).decode())
     except (OSError, ValueError, RecordError):
         return None
+    return former if former.calibration else None
+
+
+def _inherited(former: Baseline, record: Record) -> Calibration | None:
+    """Return the calibration of a former baseline, if it is of a training of the same structure and length."""
+    if record == former.record or former.calibration is None:  # accepted already, before an interruption
+        return former.calibration
     shapes = [(each.structure, each.num_steps, each.streams.keys(), each.precision) for each in (former.record, record)]
-    if former.calibration is None or shapes[0] != shapes[1]:
-        return None
-    return msgspec.structs.replace(former.calibration, inherited=True)
+    return msgspec.structs.replace(former.calibration, inherited=True) if shapes[0] == shapes[1] else None
 
 
 def _place(folder: Path, root: Path, candidate: Candidate) -> Path:

@@ -21,11 +21,16 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "accept",
-        help="make the results of failed comparisons the baselines, without training again",
+        help="make the results of failed comparisons the baselines",
         description="Make the results of failed comparisons the baselines, and print a table for the pull request.",
     )
     parser.add_argument("names", nargs="*", help="baselines (also patterns: 'test_a*') or tests; default: all")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why the baselines change")
+    parser.add_argument(
+        "--no-training",
+        action="store_true",
+        help="leave thresholds unmeasured that a result of another structure loses",
+    )
     add_root(parser)
     parser.set_defaults(run=_run)
 
@@ -48,15 +53,18 @@ def _run(given: argparse.Namespace) -> int:
         print(accepted_table(accepted, given.reason))
     for message in refused:
         print(message, file=sys.stderr)
-    return int(_measure(root, unmeasured) or bool(refused))
+    return int(_measure(root, unmeasured, trains=not given.no_training) or bool(refused))
 
 
-def _measure(root: Path, accepted: Sequence[Candidate]) -> int:
+def _measure(root: Path, accepted: Sequence[Candidate], *, trains: bool) -> int:
     """Train what is of another structure than its former baseline again, to measure its thresholds."""
     if not accepted:
         return 0
     names = ", ".join(candidate.name for candidate in accepted)
-    print(f"\nOf another structure than before, so that their thresholds are measured anew: {names}")
+    what = "are measured now" if trains else "have to be measured: harness doctor --verify"
+    print(f"\nOf another structure than before, so that their thresholds {what}: {names}")
+    if not trains:
+        return 0
     words = [word for candidate in accepted for word in shlex.split(candidate.command)]
     options = dict.fromkeys(word for word in words if word.startswith(("--cifar10=", "--device=")))
     folder = (root / accepted[0].baseline).parent

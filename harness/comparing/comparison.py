@@ -96,9 +96,13 @@ class Comparison:
 
     @property
     def starts_elsewhere(self) -> bool:
-        """Whether the initial weights are equal in every number that is compared, but not in every bit."""
-        digests = {self.baseline.record.initial, self.record.initial}
-        return len(digests - {""}) > 1 and not any(deviation.stage == "init" for deviation in self.deviations)
+        """Whether the initial weights are equal in every number that is compared, but not in every bit.
+
+        Low precision is drawn with other last digits elsewhere.
+        """
+        drawn_so = self.record.is_low_precision and bool(self.environment)
+        digests = {self.baseline.record.initial, self.record.initial} - {""}
+        return len(digests) > 1 and not (drawn_so or any(deviation.stage == "init" for deviation in self.deviations))
 
     @property
     def first_divergence(self) -> Divergence | None:

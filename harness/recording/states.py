@@ -77,8 +77,8 @@ class States:
             fits = name in tensors and tensors[name].shape == value.shape
             if fits and not distances[name] > reach:
                 tensors[name].copy_(value)
-                moved.append(tensors[name])
-        jitter(moved, seed and seed + step)
+                moved.append(name)
+        jitter((tensors[name] for name in sorted(moved)), seed and seed + step)  # a file has them in any order
         return distances
 
     def to_bytes(self) -> bytes:

@@ -203,6 +203,10 @@ def test_broken_trainer(pytestconfig, training_regression):
 """
 
 CONFTEST = """
+from harness.plugin import calibrating
+
+calibrating.calibrate = lambda record, states, rerun: None  # it would be another training outside of a worker
+
 def pytest_addoption(parser):
     parser.addoption("--rate", type=float, default=0.1)
     parser.addini("momentum", "momentum", default="0")

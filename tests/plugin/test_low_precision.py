@@ -129,7 +129,7 @@ def test_an_unchanged_training_is_the_same(low):
     result.stdout.fnmatch_lines(
         [
             "3 compared (3 records, 0 figures), 0 generated, 0 not compared",
-            "margins of what passed: deviation 0.0e+00 of 1e-10, figure RMS 0.00",
+            "margins of what passed: deviation 0.0e+00, at most 0 % of a threshold; figure RMS 0.00",
         ]
     )
 
@@ -198,7 +198,7 @@ def test_a_fault_in_a_watched_loop_is_red_and_says_whence_the_threshold(low):
         [
             "training differs from its baseline from step 1 on: update, update of *",
             "  first      step 1   baseline * now * (*, threshold *)",
-            f"  threshold  3 x {measured:.1e}, the largest 0 steps after a stored state with 1-ulp jitter",
+            f"  threshold  3 x {measured:.1e}, the largest 0 steps after a stored state with 1 draw of rounding",
             "  then       norm of *.weight at step 1; * values in * streams",
             "  unchanged  structure, data, init, schedule, forward, backward",
         ]
@@ -214,7 +214,7 @@ def test_a_fault_in_a_recipe_is_red_in_every_precision(low):
     result.stdout.fnmatch_lines(
         [
             "training differs from its baseline from step * on: update, update of *",
-            "  threshold  3 x *, the largest 0 steps after a stored state with 1-ulp jitter",
+            "  threshold  *1 draw of rounding*",
             "  changed    recipe: momentum 0.9 -> 0.7 since the baseline was made",
         ]
         * 2

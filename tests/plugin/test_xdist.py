@@ -35,7 +35,7 @@ def measured(project):
     return {name: replace(Baseline.from_text(text), origin={}).to_text() for name, text in texts.items()}
 
 
-def test_workers_write_the_baselines_of_one_process(project):
+def test_workers_write_the_baselines_of_one_process(project, measured_thresholds):
     """Tests that ask for one training share it, whichever worker they run in; those of one fixture run in one."""
     project.write(test_other=GATE)
     project.generate()
