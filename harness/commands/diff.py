@@ -12,6 +12,7 @@ from harness.baselines.origin import git_output
 from harness.baselines.store import check_figure, load_baseline
 from harness.commands.project import add_places, stored
 from harness.comparing.comparison import compare
+from harness.comparing.thresholds import loosened
 from harness.errors import BaselineCorruptError, NotFoundError
 from harness.record import Baseline
 from harness.report.comparison_text import failure, note
@@ -46,15 +47,24 @@ def _difference(one: _Kept | None, other: _Kept | None) -> tuple[bool, str]:
     """Return whether two of a name differ, and how, in words."""
     if isinstance(one, Baseline) and isinstance(other, Baseline):
         comparison = compare(one, other.record)
-        if comparison.verdict != "different":
-            return False, note(comparison)
-        return True, failure(comparison, origin=other.origin)
+        differs = comparison.verdict == "different"
+        text = failure(comparison, origin=other.origin) if differs else note(comparison)
+        return differs, "\n".join(filter(None, [text, _wider(one, other)]))
     if isinstance(one, bytes) and isinstance(other, bytes):
         equal = png.plain(one) == png.plain(other)
         return not equal, "the same figure" if equal else "the figures differ"
     if one is None or other is None:
         return True, "only in the latter" if one is None else "only in the former"
     return True, "a record and a figure"
+
+
+def _wider(former: Baseline, present: Baseline) -> str:
+    """Say that thresholds became far wider: whoever reviews a baseline has to know."""
+    if not (former.calibration and present.calibration):
+        lost = former.calibration and not present.calibration
+        return "  thresholds are not measured any more" if lost else ""
+    place = loosened(present.calibration, former.calibration, present.record.precision)
+    return "  thresholds are far wider: {}, step {}, {:.1e}, formerly {:.1e}".format(*place) if place else ""
 
 
 def _side(given: argparse.Namespace, text: str) -> Mapping[str, _Kept]:

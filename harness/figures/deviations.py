@@ -26,8 +26,9 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     """Draw each value's deviation over its threshold: pale blue where equal, grey within, from violet to yellow beyond.
 
     One row a stream, in causal order, one column a step; of several values in a step the furthest counts, and where
-    there is none, the page is white. The deviation is relative to the size of the baseline's value (`compare`). A
-    missing or an extra value, NaN and infinity, and another fingerprint or count are infinitely far.
+    there is none, or rounding moves it too far to be judged, the page is white. The deviation is relative to the size
+    of the baseline's value (`compare`). A missing or an extra value, NaN and infinity, and another fingerprint or count
+    are infinitely far.
 
     640x480 pixels for all streams. The labelled form, 900 wide and as high as its rows, shows up to 40, what was logged
     and those that leave the baseline first, and above them the largest deviation of each stage against step.
@@ -38,6 +39,7 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     points = [point for point in comparison.points if point.stream in comparison.streams]
     steps = 1 + max((point.step for point in points), default=0)
     check_length(comparison.record, steps, "deviations")
+    points = [point for point in points if point.limit.judges]
     rows = _rows(points, steps)
     if not labelled:
         page = np.stack(list(rows.values())) if rows else np.full((1, 1), np.nan)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import msgspec
 import pytest
@@ -277,3 +278,65 @@ def test_strict_says_how_many_trainings_are_judged_loosely(wild):
     wild.generate()
 
     wild.run("-o", "strict=true").stdout.fnmatch_lines(["1 of 1 training with thresholds above 1e-09"])
+
+
+def test_a_wild_training_that_is_red_has_pictures_and_a_page(real_pictures, wild):
+    """What is not judged is white in the figure of deviations, and no number of the page."""
+    wild.generate()
+    wild.edit("RATE, STEPS = 8.0", "RATE, STEPS = 8.0 * (1 + 1e-9)", "test_loop.py")
+    wild.run().assert_outcomes(failed=1)
+
+    found = json.loads((wild.path / "build/harness/results.json").read_text())["results"][0]["subject"]
+    assert all(threshold <= 1e-6 for threshold in found["profile"]["thresholds"])
+    assert (wild.path / "build/harness/report.html").exists()
+    assert (wild.path / "build/harness/pictures/test_loop-test_loop-cpu/deviations.png").stat().st_size > 10_000
+
+
+def test_diff_says_that_thresholds_became_far_wider(loop, monkeypatch, capsys):
+    """Whoever reviews a pull request of baselines has to know."""
+    from harness.commands import main
+
+    loop.generate()
+    shutil.copytree(loop.baselines, loop.path / "former")
+    rewrite(loop, largest={"loss": (0.0, 1e-9)})
+    monkeypatch.chdir(loop.path)
+
+    assert main(["diff", "former", "baselines"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("  thresholds are far wider: loss, step 1, 3.0e-08, formerly 1")
+
+
+def test_doctor_verifies(loop, monkeypatch, capfd):
+    """In one command, with pytest's words and an exit status."""
+    from harness.commands import main
+
+    loop.generate()
+    monkeypatch.chdir(loop.path)
+    rewrite(loop, margin=1e9)
+
+    assert main(["doctor", "--verify", "--root", str(loop.path), "--baselines", "baselines"]) == 1
+    assert "the thresholds of this baseline are far above what its training shows" in capfd.readouterr().out
+
+
+def test_a_result_of_another_structure_is_measured_when_it_is_accepted(loop, monkeypatch, capfd):
+    """It says so; with --no-training it says what remains to be done."""
+    from harness.commands import main
+
+    loop.generate()
+    loop.edit("Linear(16, 3)", "Linear(16, 3, bias=False)", "test_loop.py")
+    loop.run().assert_outcomes(failed=1)
+    kept = {path: path.read_bytes() for path in (loop.path / "build/harness/failed").iterdir()}
+    before = (loop.baselines / FILE).read_bytes()
+    monkeypatch.chdir(loop.path)
+    accept = ["accept", "--reason", "no bias"]
+
+    assert main([*accept, "--no-training"]) == 0
+    assert "thresholds have to be measured: harness doctor --verify: test_loop-test_loop" in capfd.readouterr().out
+    assert stored(loop).calibration is None
+    (loop.baselines / FILE).write_bytes(before)
+    for path, data in kept.items():
+        path.write_bytes(data)
+    assert main(accept) == 0
+    assert "thresholds are measured now: test_loop-test_loop" in capfd.readouterr().out
+    assert stored(loop).calibration.largest
+    assert stored(loop).origin["reason"] == "no bias"
