@@ -75,6 +75,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
     if "measured_thresholds" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
         monkeypatch.setattr(variants, "_require_seeds", lambda record, reran, stages, steps=0: None)
+    monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
         monkeypatch.delenv(name, raising=False)
