@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from harness.comparing.thresholds import Limit, limit
+from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Value
 from harness.record.environment import differences
 
@@ -85,7 +85,9 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
     elsewhere = bool(differences(baseline.environment, record.environment))
     if calibration and calibration.states and not any(key.distance for key in record.streams):
         calibration = None
-    find_limit = functools.partial(limit, record=record, elsewhere=elsewhere, calibration=calibration)
+    find_limit = functools.cache(
+        functools.partial(limit, record=record, elsewhere=elsewhere, calibration=calibration)
+    )  # the tensors of a family have the same
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.distance and before is None and now is not None:
@@ -94,12 +96,15 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
             continue
         stage = (before or now or Stream("forward", (), ())).stage
         scale = 1.0 if key.distance else scales.get(key, 0.0)
+        typical = scale if stage in LOGGED else 1.0
         for step, old, new in _aligned(before, now):
             if isinstance(old, float) and isinstance(new, float):
                 size = _size(old, new, scale)
-                yield Deviation(step, stage, key, old, new, size, find_limit(key.family, stage, step, typical=scale))
+                yield Deviation(step, stage, key, old, new, size, find_limit(key.family, stage, step, typical=typical))
             else:
-                yield exact(stage, key, step, old, new, find_limit(key.family, stage, step).of_the_rest)
+                yield exact(
+                    stage, key, step, old, new, find_limit(key.family, stage, step, typical=typical).of_the_rest
+                )
 
 
 def _knows(record: Record, key: StreamKey) -> bool:

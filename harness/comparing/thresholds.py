@@ -42,6 +42,8 @@ _BFLOAT16_SHARE = 2.0**16
 """A bfloat16 has 16 bits less than a float32."""
 FLOORS = {"float64": 1e-13, "float32": 2.0**-22, "bfloat16": 2.0**-7}
 """What a variant that happens not to move a number cannot lower: two units in the last place in low precision."""
+LOGGED = ("forward", "evaluation")
+"""Stages whose numbers a training logs itself."""
 _SMALL = 0.1
 """Logged numbers that are typically smaller count in float64 as if they were this large: they may be the difference, or
 the centred mean, of larger ones, whose rounding they keep."""
@@ -157,7 +159,7 @@ def _floor(family: str, stage: str, precision: str, typical: float) -> float:
     if stage == "data":
         return _DATA_FACTOR * floor
     if precision == "float64":
-        logged = stage in ("forward", "evaluation") and 0 < typical < _SMALL
+        logged = stage in LOGGED and 0 < typical < _SMALL
         return floor * _SMALL / typical if logged else floor
     return _ACCURACY_FLOOR if "accuracy" in family else floor
 
