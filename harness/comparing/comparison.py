@@ -98,11 +98,11 @@ class Comparison:
     def starts_elsewhere(self) -> bool:
         """Whether the initial weights are equal in every number that is compared, but not in every bit.
 
-        Low precision is drawn with other last digits elsewhere.
+        Another environment may draw other last digits; in the same one, somebody changed them.
         """
-        drawn_so = self.record.is_low_precision and bool(self.environment)
         digests = {self.baseline.record.initial, self.record.initial} - {""}
-        return len(digests) > 1 and not (drawn_so or any(deviation.stage == "init" for deviation in self.deviations))
+        told = bool(self.environment) or any(deviation.stage == "init" for deviation in self.deviations)
+        return len(digests) > 1 and not told
 
     @property
     def first_divergence(self) -> Divergence | None:

@@ -177,7 +177,7 @@ def _unknown(comparison: Comparison) -> str:
 
 
 def _initial(comparison: Comparison) -> str:
-    """Say that a training begins with other last digits: on another CPU they may be, here somebody changed them."""
+    """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
 
 

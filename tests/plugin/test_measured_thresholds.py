@@ -340,3 +340,14 @@ def test_a_result_of_another_structure_is_measured_when_it_is_accepted(loop, mon
     assert "thresholds are measured now: test_loop-test_loop" in capfd.readouterr().out
     assert stored(loop).calibration.largest
     assert stored(loop).origin["reason"] == "no bias"
+
+
+def test_initial_weights_that_differ_in_their_last_digits_are_a_note(loop):
+    """No norm shows them, and they may be right; who changed them reads it."""
+    loop.generate()
+    moved = "model[0].bias.data[0] = torch.nextafter(model[0].bias.data[0], torch.ones(()))"
+    loop.edit("Linear(16, 3))", f"Linear(16, 3))\n        {moved}", "test_loop.py")
+    result = loop.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["training, float64, cpu: same, *; the initial weights differ in their last digits"])
