@@ -17,6 +17,7 @@ from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
 from harness.recording.hooks import on_forward, on_step
 from harness.recording.images import ActivationMaps
+from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
 from harness.recording.precision import module_names, refuse_low_precision
 from harness.recording.states import States
@@ -27,6 +28,9 @@ from harness.recording.watched_model import WatchedModel
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
 # 4e-3 in bfloat16
 _ELSEWHERE = 1e-2
+
+_MOST_STEPS = 10**6
+"""Between the seeds of two draws of jitter."""
 
 
 class Recording:
@@ -162,6 +166,7 @@ class Recording:
             self._optimizer_steps, self._settled = 0, False
             for watched in self.watched:
                 watched.forget_gradients()
+            self._jitter([watched for watched in self._present() if watched.opened])
         self._open()
         if self._states is not None and self._met != self._step:
             self._met = self._step
@@ -172,13 +177,23 @@ class Recording:
         for watched in self.watched:
             if not (watched.opened or watched.lazy):
                 self.structure |= watched.structure()
-                if self._states is None:  # states are jittered where they are put back
-                    watched.jitter(current().jitter)
+                self._jitter([watched])
                 watched.record_init(self.builder, self._step)
                 if not self._step:
                     self.initial += exact_digest([*watched.parameters().values(), *watched.buffers().values()])
                 if watched.optimizers:
                     self.distributions.add_first("weight", watched.parameters(), self._step)
+
+    def _jitter(self, models: Sequence[WatchedModel]) -> None:
+        """Change the weights that a step begins with by one unit in the last place; states, where they are put back.
+
+        At the start alone it does not suffice: weights may start at zero, or hardly matter, or forget it.
+        """
+        if self._states is None and (seed := current().jitter):
+            jitter(
+                (weight for watched in models for weight in watched.parameters().values()),
+                _MOST_STEPS * seed + self._step,
+            )
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.

@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 
 from harness.errors import PrecisionError, RecorderError
 from harness.recipe import Precision
-from harness.recording.jitter import jitter
 from harness.recording.norms import norms
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
@@ -78,11 +77,6 @@ class WatchedModel:
         """Go on where a former model of the same tensors stopped, as after a resume."""
         former.replaced = True
         self.prefix, self._previous = former.prefix, former._previous
-
-    def jitter(self, seed: int) -> None:
-        """Change the weights that a training begins with by one unit in the last place, at random; 0 changes none."""
-        if not self._previous:  # after a resume they are no longer those it began with
-            jitter(self.parameters().values(), seed)
 
     @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, builder: StreamBuilder, step: int) -> None:
