@@ -20,7 +20,7 @@ DRAWS: Sequence[Rerun] = (
     Rerun("jitter 2", Perturbation(jitter=2)),
     Rerun("jitter 3", Perturbation(jitter=3)),
 )
-"""Before each step every weight is changed by one unit in the last place, at random. Under three draws float64 trainings
+"""Before each step every weight is changed by one unit in the last place, at random. Under three draws float64 runs
 part from themselves as they do elsewhere: of 1,656 runs as on other machines none went nine times as far."""
 KERNELS: Sequence[Rerun] = (
     Rerun("2 threads", Perturbation(threads=2)),

@@ -187,13 +187,13 @@ class Recording:
     def _jitter(self, models: Sequence[WatchedModel]) -> None:
         """Change the weights that a step begins with by one unit in the last place; states, where they are put back.
 
-        At the start alone it does not suffice: weights may start at zero, or hardly matter, or forget it.
+        At the start alone it does not suffice: weights may begin at zero, or hardly matter.
         """
         if self._states is None and (seed := current().jitter):
-            jitter(
-                (weight for watched in models for weight in watched.parameters().values()),
-                _MOST_STEPS * seed + self._step,
-            )
+            weights = (weight for watched in models for weight in watched.parameters().values())
+            jitter(weights, _MOST_STEPS * seed + self._step)
+            for watched in filter(lambda watched: watched.opened, models):
+                watched.restart()  # it is no part of the update
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.
