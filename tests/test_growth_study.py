@@ -7,7 +7,7 @@ import pytest
 from harness.recording.perturbation import perturbed
 from tests.study.growth import Rule, judge, measure, moved
 from tests.study.growth_programs import PROGRAMS, gan, maxpool
-from tests.study.growth_runs import JITTERED, SETTINGS, Case
+from tests.study.growth_runs import SETTINGS, Case, draws
 
 
 RULE = Rule()
@@ -25,7 +25,7 @@ def measured(function):
     """The record of a program as it stands, and its growth."""
     case = CASES[function]
     plain = run(case)
-    return plain, measure(case, plain, [run(case, JITTERED[draw].id) for draw in RULE.draws])
+    return plain, measure(case, plain, [run(case, draws("start")[draw].id) for draw in RULE.draws])
 
 
 def shares(function, record):

@@ -13,8 +13,8 @@ import argparse
 import itertools
 import math
 import shutil
-from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from harness.comparing.deviations import Deviation, stream_deviations
 from harness.record import STAGES
 from harness.record.environment import describe
 from tests.study.growth_programs import APART
-from tests.study.growth_runs import DRAWS, ELSEWHERE, JITTERED, PLAIN, Case, Runs, Setting, cases
+from tests.study.growth_runs import DRAWS, ELSEWHERE, PLAIN, WAYS, Case, Runs, Setting, cases, draws
 
 
 DULL = 1e-6
@@ -220,8 +220,8 @@ def rule_table(study: Study) -> str:
     lines = ["| margin | draws | median | 90 % | 99 % | largest | alarms | of | dull |", "| --- " * 9 + "|"]
     for margin, count in itertools.product((3, 10, 30, 100), (1, 2, 3, 5)):
         shares, dull = [], 0
-        for draws in subsets(count):
-            thresholds = Rule(margin, draws).thresholds(study.judged)
+        for choice in subsets(count):
+            thresholds = Rule(margin, choice).thresholds(study.judged)
             dull += int(np.isinf(thresholds).sum())
             shares.append(by_run(study, study.judged.size / thresholds))
         every = np.concatenate(shares)
@@ -241,9 +241,7 @@ def by_run(study: Study, shares: np.ndarray) -> np.ndarray:
 def ratio_table(study: Study, rule: Rule) -> str:
     """Return by stage and family the largest deviation over growth, where the deviation is above its floor."""
     judged = study.judged
-    grown = judged.growth[:, list(rule.draws)].max(1)
-    counts = (judged.size > rule.floors(judged)) & (grown > 0) & (rule.margin * grown <= DULL)
-    ratios = np.where(counts, judged.size / np.where(grown > 0, grown, 1), 0)
+    ratios, counts = _ratios(judged, rule)
     lines = ["| stage | family | above its floor | 99 % | largest ratio | where |", "| --- " * 6 + "|"]
     for stage, family, inside in _groups(judged):
         above = inside[counts[inside]]
@@ -317,6 +315,34 @@ def alarm_lines(study: Study, rule: Rule) -> str:
     return "\n".join(lines) or "none"
 
 
+def way_table(studies: Mapping[str, Study], rule: Rule) -> str:
+    """Return a line a way to jitter: alarms, ratios, floors, and by how much it raises thresholds."""
+    heads = ["jitter", "alarms at 10", "at 30", "at 100", "of", "largest ratio", "floor at 30", "raises by", "at most"]
+    lines = [_row(heads), "| --- " * 9 + "|"]
+    for way, study in studies.items():
+        every = np.arange(len(study.judged.size))
+        rules = (replace(rule, margin=margin) for margin in (10, 30, 100))
+        alarms = [(by_run(study, study.judged.size / each.thresholds(study.judged)) > 1).sum() for each in rules]
+        floor = f"{_needed(study.judged, every, 30):.1e}"
+        ratio = f"{_ratios(study.judged, rule)[0].max():.2g}"
+        lines.append(_row([way, *alarms, len(study.runs), ratio, floor, *_raised(studies["start"], study, rule)]))
+    return "\n".join(lines)
+
+
+def _raised(before: Study, after: Study, rule: Rule) -> tuple[str, str]:
+    """Return the quotient of two studies' thresholds, in the middle and at most, where the numbers move."""
+    quotients = rule.thresholds(after.judged) / rule.thresholds(before.judged)
+    known = quotients[np.isfinite(quotients)]
+    return f"{np.median(known):.2g}", f"{known.max():.2g}"
+
+
+def _ratios(judged: Judged, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    """Return deviation over growth, and whether it counts: above its floor, not dull, and growth there is."""
+    grown = judged.growth[:, list(rule.draws)].max(1)
+    counts = (judged.size > rule.floors(judged)) & (grown > 0) & (rule.margin * grown <= DULL)
+    return np.where(counts, judged.size / np.where(grown > 0, grown, 1), 0), counts
+
+
 def _row(cells: Iterable[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -324,24 +350,36 @@ def _row(cells: Iterable[object]) -> str:
 # --- the command
 
 
-def load(here: Runs, base: Runs, chosen: Sequence[Case], settings: Sequence[Setting]) -> Study:
-    """Read and measure what has been run."""
-    grown, runs, pairs = [], [], []
-    for case in chosen:
-        if any(base.missing([case], [PLAIN, *JITTERED])):
-            continue
+def load(
+    here: Runs, base: Runs, chosen: Sequence[Case], settings: Sequence[Setting], ways: Sequence[str]
+) -> dict[str, Study]:
+    """Read and measure what has been run, for each way to jitter."""
+    grown: dict[str, list[Grown]] = {way: [] for way in ways}
+    runs, found = [], []
+    for number, case in enumerate(_complete(base, chosen, ways)):
         plain = base.load(case, PLAIN)
-        grown.append(measure(case, plain, [base.load(case, setting) for setting in JITTERED]))
-        for setting in (each for each in settings if here.path(case, each).exists()):
-            record = here.load(case, setting)
-            found = moved(plain, record)
-            runs.append(Run(case, setting, found.odd))
-            pairs.append((grown[-1], found.points))
-    return Study(grown, runs, judge(pairs))
+        for way in ways:
+            grown[way].append(measure(case, plain, [base.load(case, setting) for setting in draws(way)]))
+        for setting in settings:
+            if here.path(case, setting).exists():
+                other = moved(plain, here.load(case, setting))
+                runs.append(Run(case, setting, other.odd))
+                found.append((number, other.points))
+    return {
+        way: Study(known, runs, judge((known[number], points) for number, points in found))
+        for way, known in grown.items()
+    }
 
 
-def report(study: Study, rule: Rule, device: str) -> str:
-    """Return all tables."""
+def _complete(base: Runs, chosen: Sequence[Case], ways: Sequence[str]) -> list[Case]:
+    """Return the cases that have run, and could."""
+    wanted = [PLAIN, *itertools.chain(*map(draws, ways))]
+    return [case for case in chosen if not any(base.missing([case], wanted))]
+
+
+def report(studies: Mapping[str, Study], rule: Rule, device: str) -> str:
+    """Return all tables: of the last way to jitter, and of all ways."""
+    study = list(studies.values())[-1]
     others = study.without(APART)
     parts = {
         "": f"{machine(device)}: {len(study.runs)} runs of {len(study.grown)} programs with a seed each",
@@ -351,6 +389,7 @@ def report(study: Study, rule: Rule, device: str) -> str:
         "Deviation over growth": ratio_table(others, rule),
         "Floors": floor_table(others),
         "Numbers without a size": odd_lines(study),
+        "Ways to jitter": way_table({way: each.without(APART) for way, each in studies.items()}, rule),
     }
     return "\n\n".join(f"## {title}\n\n{text}" if title else text for title, text in parts.items())
 
@@ -364,24 +403,26 @@ def machine(device: str) -> str:
 def main() -> None:
     """Run what is missing, and print."""
     options = _options()
-    chosen = cases(options.device, options.only)
-    here = Runs(device=options.device)
+    chosen, here = cases(options.device, options.only), Runs(device=options.device)
+    ways = [options.way] if options.write or options.against else ["start", *WAYS, options.way]
+    jittered = [PLAIN, *itertools.chain(*map(draws, dict.fromkeys(ways)))]
     if options.write:
-        return _write(here, chosen, options.write)
+        return _write(here, chosen, jittered, options.write)
     settings = [PLAIN] if options.against else list(ELSEWHERE)
     base = Runs(options.against, named_by_source=False) if options.against else here
-    here.run_all(chosen, settings if options.against else [PLAIN, *JITTERED, *settings])
-    study = load(here, base, chosen, settings)
-    print(report(study, Rule(options.margin, tuple(range(options.draws))), options.device))
+    here.run_all(chosen, settings if options.against else [*jittered, *settings])
+    studies = load(here, base, chosen, settings, list(dict.fromkeys(reversed(ways)))[::-1])
+    print(report(studies, Rule(options.margin, tuple(range(options.draws))), options.device))
     return None
 
 
-def _write(here: Runs, chosen: Sequence[Case], folder: Path) -> None:
-    here.run_all(chosen, [PLAIN, *JITTERED])
+def _write(here: Runs, chosen: Sequence[Case], settings: Sequence[Setting], folder: Path) -> None:
+    here.run_all(chosen, settings)
     there = Runs(folder, here.device, named_by_source=False)
     folder.mkdir(parents=True, exist_ok=True)
-    for case, setting in itertools.product(chosen, (PLAIN, *JITTERED)):
-        shutil.copyfile(here.path(case, setting), there.path(case, setting))
+    for case, setting in itertools.product(chosen, settings):
+        if here.path(case, setting).exists():
+            shutil.copyfile(here.path(case, setting), there.path(case, setting))
 
 
 def _options() -> argparse.Namespace:
@@ -390,6 +431,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="where programs run, of those that can (default: cpu)")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="keep the plain and jittered runs there")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="judge plain runs here by what is kept there")
+    parser.add_argument("--way", choices=WAYS, default="start", help="to jitter (default: start)")
     parser.add_argument("--margin", type=float, default=30.0, help="of the tables of programs (default: 30)")
     parser.add_argument("--draws", type=int, default=3, help="likewise (default: 3)")
     return parser.parse_args()

@@ -632,8 +632,8 @@ def physics(recorder, device, steps=30):
 
 
 @recorded
-def edge(recorder, device, rate=1.5, steps=60):
-    """Whole-batch descent at a rate where the loss no longer falls at every step."""
+def edge(recorder, device, rate, steps=60):
+    """Whole-batch descent at a rate where the loss no longer falls at every step, or goes to infinity."""
     model = mlp(8, 32, 32, 1).to(device)
     x = torch.randn(64, 8).to(device)
     y = torch.sin(3 * x[:, :1])
@@ -753,7 +753,8 @@ PROGRAMS = (
     Program("averaged", averaged),
     Program("contrastive", contrastive),
     Program("physics", physics),
-    Program("edge", edge),
+    Program("edge", edge, {"rate": 0.3}),
+    Program("diverging", edge, {"rate": 1.5}),
     Program("deep", deep),
     Program("quantised", quantised),
     Program("experts", experts),
@@ -764,5 +765,6 @@ PROGRAMS = (
 APART = {
     "Muon": "torch's Muon computes its step in bfloat16, whatever the training is in",
     "whitened": "the data multiply rounding before any weight sees them",
+    "diverging": "its numbers reach 1e194 and mean nothing",
 }
 """Programs that no jitter of weights can speak for, and why; they are judged, and shown apart."""

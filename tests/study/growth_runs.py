@@ -1,21 +1,27 @@
 """Run the programs of `growth_programs.py` as they stand, jittered, and as on other machines; keep their records."""
 
+import contextlib
 import dataclasses
+import functools
 import gzip
 import hashlib
+import inspect
+import itertools
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from harness import Record
+from harness.recording.fingerprints import tensors_in
 from harness.recording.jitter import jitter
 from harness.recording.perturbation import Perturbation, perturbed
 from tests.study.growth_programs import PROGRAMS, Program
@@ -56,28 +62,69 @@ class RoundedElsewhere(TorchDispatchMode):
         results = func(*args, **(kwargs or {}))
         if func._schema.name.partition("::")[2] in _ROUNDING:
             self.calls += 1
-            jitter([part for part in tree_leaves(results) if _is_computed(part)], self.calls)
+            for part in tree_leaves(results):
+                if isinstance(part, torch.Tensor) and part.is_floating_point():
+                    _move(part, self.calls)
         return results
 
 
-def _is_computed(part: object) -> bool:
-    return isinstance(part, torch.Tensor) and part.is_floating_point() and part.numel() > 0
+def _move(tensor: torch.Tensor, seed: int) -> None:
+    """Jitter what is no whole number: a sum of ones is exact everywhere, and so is what a tanh is at its end."""
+    before = tensor.clone()
+    jitter([tensor], seed)
+    tensor.copy_(torch.where(before == before.round(), before, tensor))
 
 
-class _Plant:
-    """Nothing but the mode, for the time that a recorder records."""
+class Planted:
+    """What is planted in a training, for the time that a recorder records: by default nothing.
 
-    def __init__(self, stack) -> None:
+    Args:
+        stack: takes what ends it.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self.models: list[nn.Module] = []
+
+    def watch(self, model: nn.Module, optimizer: object) -> None:
+        """Remember the model."""
+        self.models.append(model)
+
+    def batch(self, images: object, labels: object) -> None:
+        """Leave it alone."""
+
+    def end(self, record: Record) -> None:
+        """Leave it alone."""
+
+
+class OtherRounding(Planted):
+    """All operations round otherwise."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
         stack.enter_context(RoundedElsewhere())
 
-    def watch(self, model, optimizer) -> None:
-        """Leave it alone."""
 
-    def batch(self, images, labels) -> None:
-        """Leave it alone."""
+class BatchJitter(Planted):
+    """Moves the fractions in each batch to a neighbouring number, in place, before the model sees it."""
 
-    def end(self, record) -> None:
-        """Leave it alone."""
+    def __init__(self, draw: int, stack: contextlib.ExitStack) -> None:
+        super().__init__(stack)
+        self.seeds = itertools.count(1_000_000 * draw)
+
+    def batch(self, images: object, labels: object) -> None:
+        """Move what can be moved."""
+        for tensor in itertools.chain(tensors_in(images), tensors_in(labels) if labels is not None else ()):
+            if tensor.is_floating_point():
+                _move(tensor.data, next(self.seeds))
+
+
+class StepJitter(BatchJitter):
+    """Moves all weights to a neighbouring number, before every batch."""
+
+    def batch(self, images: object, labels: object) -> None:
+        """Move the weights."""
+        for model in self.models:
+            jitter(model.parameters(), next(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -89,23 +136,40 @@ class Setting:
         what: what machine it imitates, in words.
         perturbation: what the recorder changes.
         environment: variables that torch reads when it is imported.
+        planted: whose text decides what the perturbation plants.
     """
 
     id: str
     what: str
     perturbation: Perturbation = field(default_factory=Perturbation)
     environment: Mapping[str, str] = field(default_factory=dict)
+    planted: tuple[Callable[..., object], ...] = ()
 
 
 PLAIN = Setting("plain", "as it stands")
-JITTERED = tuple(Setting(f"jitter{k}", f"jitter {k}", Perturbation(jitter=k)) for k in range(1, DRAWS + 1))
+WAYS = {"start": None, "batches": BatchJitter, "steps": StepJitter}
+"""Ways to jitter: the weights at the start alone; every batch of floats, too; the weights at every step, too."""
+
+
+def draws(way: str) -> tuple[Setting, ...]:
+    """Return the jittered runs of one way."""
+    return tuple(_draw(way, WAYS[way], draw) for draw in range(1, DRAWS + 1))
+
+
+def _draw(way: str, plant: type[BatchJitter] | None, draw: int) -> Setting:
+    if plant is None:
+        return Setting(f"jitter{draw}", f"jitter {draw}", Perturbation(jitter=draw))
+    planted = Perturbation(jitter=draw, plant=functools.partial(plant, draw))
+    return Setting(f"{way}{draw}", f"jitter {draw}, {way}", planted, planted=(BatchJitter, StepJitter, _move))
+
+
 ELSEWHERE = (
     Setting("threads2", "2 threads", Perturbation(threads=2)),
     Setting("threads3", "3 threads", Perturbation(threads=3)),
     Setting("threads4", "4 threads", Perturbation(threads=4)),
     Setting("onednn", "oneDNN off", Perturbation(onednn=False)),
     Setting("layout", "channels last", Perturbation(other_layout=True)),
-    Setting("rounded", "every result an ulp off", Perturbation(plant=_Plant)),
+    Setting("rounded", "every result an ulp off", Perturbation(plant=OtherRounding), planted=(RoundedElsewhere, _move)),
     Setting("old", "old CPU", environment=_OLD),
     Setting("old2", "old CPU, 2 threads", Perturbation(threads=2), _OLD),
     Setting("oldlayout", "old CPU, 3 threads, channels last", Perturbation(threads=3, other_layout=True), _OLD),
@@ -116,7 +180,7 @@ ELSEWHERE = (
     ),
 )
 """What this machine can imitate of others."""
-SETTINGS = {setting.id: setting for setting in (PLAIN, *JITTERED, *ELSEWHERE)}
+SETTINGS = {setting.id: setting for setting in (PLAIN, *itertools.chain(*map(draws, WAYS)), *ELSEWHERE)}
 
 
 @dataclass(frozen=True)
@@ -157,7 +221,7 @@ class Runs:
 
     def path(self, case: Case, setting: Setting) -> Path:
         """Return the file of a record."""
-        key = f"-{_key(case.program)}" if self.named_by_source else ""
+        key = f"-{_key(case.program, setting)}" if self.named_by_source else ""
         return self.folder / f"{case.id}-{setting.id}-{self.device}{key}.json.gz"
 
     def load(self, case: Case, setting: Setting) -> Record:
@@ -194,9 +258,10 @@ class Runs:
         subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, check=True)
 
 
-def _key(program: Program) -> str:
+def _key(program: Program, setting: Setting) -> str:
     sources = [path for room in _RECORDING for path in sorted((ROOT / "harness" / room).glob("*.py"))]
-    parts = [program.source, torch.__version__, *(path.read_text(encoding="utf-8") for path in sources)]
+    planted = map(inspect.getsource, setting.planted)
+    parts = [program.source, torch.__version__, *planted, *(path.read_text(encoding="utf-8") for path in sources)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
@@ -208,9 +273,12 @@ def main() -> None:
     missing = list(kept.missing(chosen, [SETTINGS[id] for id in settings.split(",")]))
     for number, (case, setting) in enumerate(missing, 1):
         began = time.perf_counter()
-        kept.run(case, setting)
-        seconds = time.perf_counter() - began
-        print(f"[{number}/{len(missing)}] {setting.what}: {case.name}, {seconds:.1f} s", file=sys.stderr, flush=True)
+        try:
+            kept.run(case, setting)
+            found = f"{time.perf_counter() - began:.1f} s"
+        except RuntimeError as error:  # a kernel that another device does not have
+            found = f"failed: {error}"
+        print(f"[{number}/{len(missing)}] {setting.what}: {case.name}, {found}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
