@@ -6,12 +6,12 @@ import pytest
 
 from harness.recording.perturbation import perturbed
 from tests.study.growth import Rule, judge, measure, moved
-from tests.study.growth_programs import PROGRAMS, gan, maxpool
+from tests.study.growth_programs import PROGRAMS, float_images, maxpool
 from tests.study.growth_runs import SETTINGS, Case, draws
 
 
 RULE = Rule()
-CASES = {program.function: Case(program, 0) for program in PROGRAMS if program.name in ("max-pooling", "GAN")}
+CASES = {program.function: Case(program, 0) for program in PROGRAMS if program.name in ("max-pooling", "float images")}
 
 
 def run(case, setting="plain"):
@@ -35,10 +35,10 @@ def shares(function, record):
     return judged.size / RULE.thresholds(judged)
 
 
-@pytest.mark.parametrize("setting", ["threads2", "rounded"])
-@pytest.mark.parametrize("function", [maxpool, gan], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("setting", ["layout", "rounded"])
+@pytest.mark.parametrize("function", [maxpool, float_images], ids=lambda function: function.__name__)
 def test_other_machines_stay_within_the_threshold(function, setting):
-    """Neither another number of threads nor other rounding of every operation takes more than a whole threshold."""
+    """Neither another memory format nor other rounding of every operation takes more than a whole threshold."""
     found = shares(function, run(CASES[function], setting))
 
     assert len(found)

@@ -151,7 +151,9 @@ def judge(pairs: Iterable[tuple[Grown, Sequence[Point]]]) -> Judged:
             rows.append((number, STAGES.index(point.stage), point.family, point.step, point.size, point.typical))
             grown.append(known.growth.get(point.family, unmoved)[point.step])
     columns = zip(*rows, strict=True) if rows else [()] * 6
-    return Judged(*(np.array(column) for column in columns), np.array(grown))
+    kinds = (int, int, str, int, float, float)
+    arrays = (np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
+    return Judged(*arrays, np.array(grown) if rows else np.zeros((0, DRAWS)))
 
 
 # --- tables
@@ -226,7 +228,7 @@ def rule_table(study: Study) -> str:
             shares.append(by_run(study, study.judged.size / thresholds))
         every = np.concatenate(shares)
         found = [f"{np.quantile(every, q):.2g}" for q in (0.5, 0.9, 0.99, 1)]
-        dull_share = dull / len(subsets(count)) / len(study.judged.size)
+        dull_share = dull / len(subsets(count)) / max(1, len(study.judged.size))
         lines.append(_row([margin, count, *found, int((every > 1).sum()), len(every), f"{dull_share:.2%}"]))
     return "\n".join(lines)
 
@@ -324,16 +326,19 @@ def way_table(studies: Mapping[str, Study], rule: Rule) -> str:
         rules = (replace(rule, margin=margin) for margin in (10, 30, 100))
         alarms = [(by_run(study, study.judged.size / each.thresholds(study.judged)) > 1).sum() for each in rules]
         floor = f"{_needed(study.judged, every, 30):.1e}"
-        ratio = f"{_ratios(study.judged, rule)[0].max():.2g}"
-        lines.append(_row([way, *alarms, len(study.runs), ratio, floor, *_raised(studies["start"], study, rule)]))
+        ratio = f"{_ratios(study.judged, rule)[0].max(initial=0):.2g}"
+        lines.append(
+            _row([way, *alarms, len(study.runs), ratio, floor, *_raised(next(iter(studies.values())), study, rule)])
+        )
     return "\n".join(lines)
 
 
 def _raised(before: Study, after: Study, rule: Rule) -> tuple[str, str]:
     """Return the quotient of two studies' thresholds, in the middle and at most, where the numbers move."""
-    quotients = rule.thresholds(after.judged) / rule.thresholds(before.judged)
-    known = quotients[np.isfinite(quotients)]
-    return f"{np.median(known):.2g}", f"{known.max():.2g}"
+    thresholds, former = rule.thresholds(after.judged), rule.thresholds(before.judged)
+    judged = np.isfinite(thresholds) & np.isfinite(former)
+    known = thresholds[judged] / former[judged]
+    return f"{np.median(known) if len(known) else 1:.2g}", f"{known.max(initial=1):.2g}"
 
 
 def _ratios(judged: Judged, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
@@ -377,9 +382,9 @@ def _complete(base: Runs, chosen: Sequence[Case], ways: Sequence[str]) -> list[C
     return [case for case in chosen if not any(base.missing([case], wanted))]
 
 
-def report(studies: Mapping[str, Study], rule: Rule, device: str) -> str:
-    """Return all tables: of the last way to jitter, and of all ways."""
-    study = list(studies.values())[-1]
+def report(studies: Mapping[str, Study], way: str, rule: Rule, device: str) -> str:
+    """Return all tables: of one way to jitter, and of all ways."""
+    study = studies[way]
     others = study.without(APART)
     parts = {
         "": f"{machine(device)}: {len(study.runs)} runs of {len(study.grown)} programs with a seed each",
@@ -404,15 +409,15 @@ def main() -> None:
     """Run what is missing, and print."""
     options = _options()
     chosen, here = cases(options.device, options.only), Runs(device=options.device)
-    ways = [options.way] if options.write or options.against else ["start", *WAYS, options.way]
-    jittered = [PLAIN, *itertools.chain(*map(draws, dict.fromkeys(ways)))]
+    ways = [options.way] if options.write or options.against else list(WAYS)
+    jittered = [PLAIN, *itertools.chain(*map(draws, ways))]
     if options.write:
         return _write(here, chosen, jittered, options.write)
     settings = [PLAIN] if options.against else list(ELSEWHERE)
     base = Runs(options.against, named_by_source=False) if options.against else here
     here.run_all(chosen, settings if options.against else [*jittered, *settings])
-    studies = load(here, base, chosen, settings, list(dict.fromkeys(reversed(ways)))[::-1])
-    print(report(studies, Rule(options.margin, tuple(range(options.draws))), options.device))
+    studies = load(here, base, chosen, settings, ways)
+    print(report(studies, options.way, Rule(options.margin, tuple(range(options.draws))), options.device))
     return None
 
 

@@ -259,10 +259,14 @@ class Runs:
 
 
 def _key(program: Program, setting: Setting) -> str:
-    sources = [path for room in _RECORDING for path in sorted((ROOT / "harness" / room).glob("*.py"))]
-    planted = map(inspect.getsource, setting.planted)
-    parts = [program.source, torch.__version__, *planted, *(path.read_text(encoding="utf-8") for path in sources)]
+    parts = [program.source, torch.__version__, *map(inspect.getsource, setting.planted), _sources()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _sources() -> str:
+    paths = (path for room in _RECORDING for path in sorted((ROOT / "harness" / room).glob("*.py")))
+    return "\0".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def main() -> None:
