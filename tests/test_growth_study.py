@@ -25,7 +25,7 @@ def measured(function):
     """The record of a program as it stands, and its growth."""
     case = CASES[function]
     plain = run(case)
-    return plain, measure(case, plain, [run(case, draws("start")[draw].id) for draw in RULE.draws])
+    return plain, measure(case, plain, [run(case, draws("weights")[draw].id) for draw in RULE.draws])
 
 
 def shares(function, record):

@@ -436,7 +436,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="where programs run, of those that can (default: cpu)")
     parser.add_argument("--write", type=Path, metavar="FOLDER", help="keep the plain and jittered runs there")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="judge plain runs here by what is kept there")
-    parser.add_argument("--way", choices=WAYS, default="start", help="to jitter (default: start)")
+    parser.add_argument("--way", choices=WAYS, default="weights", help="to jitter (default: weights)")
     parser.add_argument("--margin", type=float, default=30.0, help="of the tables of programs (default: 30)")
     parser.add_argument("--draws", type=int, default=3, help="likewise (default: 3)")
     return parser.parse_args()

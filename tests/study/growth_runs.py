@@ -118,15 +118,6 @@ class BatchJitter(Planted):
                 _move(tensor.data, next(self.seeds))
 
 
-class StepJitter(BatchJitter):
-    """Moves all weights to a neighbouring number, before every batch."""
-
-    def batch(self, images: object, labels: object) -> None:
-        """Move the weights."""
-        for model in self.models:
-            jitter(model.parameters(), next(self.seeds))
-
-
 @dataclass(frozen=True)
 class Setting:
     """How a program is run.
@@ -147,8 +138,8 @@ class Setting:
 
 
 PLAIN = Setting("plain", "as it stands")
-WAYS = {"start": None, "batches": BatchJitter, "steps": StepJitter}
-"""Ways to jitter: the weights at the start alone; every batch of floats, too; the weights at every step, too."""
+WAYS = {"weights": None, "batches": BatchJitter}
+"""Ways to jitter: the weights before every step, which is the harness's; every batch of floats, too."""
 
 
 def draws(way: str) -> tuple[Setting, ...]:
@@ -160,7 +151,7 @@ def _draw(way: str, plant: type[BatchJitter] | None, draw: int) -> Setting:
     if plant is None:
         return Setting(f"jitter{draw}", f"jitter {draw}", Perturbation(jitter=draw))
     planted = Perturbation(jitter=draw, plant=functools.partial(plant, draw))
-    return Setting(f"{way}{draw}", f"jitter {draw}, {way}", planted, planted=(BatchJitter, StepJitter, _move))
+    return Setting(f"{way}{draw}", f"jitter {draw}, {way}", planted, planted=(BatchJitter, _move))
 
 
 ELSEWHERE = (
