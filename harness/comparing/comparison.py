@@ -102,7 +102,8 @@ class Comparison:
         """
         drawn_so = self.record.is_low_precision and bool(self.environment)
         digests = {self.baseline.record.initial, self.record.initial} - {""}
-        return len(digests) > 1 and not (drawn_so or any(deviation.stage == "init" for deviation in self.deviations))
+        shown = any(deviation.stage == "init" and not deviation.step for deviation in self.deviations)  # no resume's
+        return len(digests) > 1 and not (drawn_so or shown)
 
     @property
     def first_divergence(self) -> Divergence | None:
