@@ -10,7 +10,7 @@ from harness.record import Baseline
 from harness.recording.perturbation import perturbed
 from tests.study import near
 from tests.study.architectures import FIRST, SECOND
-from tests.study.faults import FAULTS, NEAR, right_stages
+from tests.study.faults import FAULTS, NEAR, NEARER, right_stages
 from tests.study.runs import edited, train
 
 
@@ -20,7 +20,7 @@ SHORT = {"data": "synthetic", "epochs": 2, "train_images": 35, "test_images": 30
 
 def fault(id):
     """A fault by its id."""
-    return next(fault for fault in (*FAULTS, *NEAR) if fault.id == id)
+    return next(fault for fault in near.ALL if fault.id == id)
 
 
 def short(variant):
@@ -39,32 +39,29 @@ def baseline():
     return Baseline(record, calibration=measured(record, None, draws))
 
 
-def planted(baseline, id):
-    """A fault of the shortened first program, judged."""
-    record = short(FIRST.planted(fault(id)))
-    return near.Planted(fault(id), FIRST, 0, compare(baseline, record), compare(baseline.record, record))
-
-
 @pytest.fixture(scope="module")
-def smoothed(baseline):
-    """Label smoothing off by a billionth, judged."""
-    return planted(baseline, "N05")
+def smoothed():
+    """The record of label smoothing that is off by a billionth."""
+    return short(FIRST.planted(fault("N05")))
 
 
-def test_a_fault_near_the_limit_is_seen_by_measured_thresholds_alone(smoothed):
-    """It is named at the first loss, and within 1e-10 to the end."""
-    assert smoothed.comparison.first_divergence[:2] == (0, "forward")
-    assert smoothed.fixed.verdict == "same"
-    assert 0 < smoothed.fixed.largest < 1e-10
+def test_a_fault_near_the_limit_is_seen_by_measured_thresholds_alone(baseline, smoothed):
+    """Label smoothing off by a billionth is named at the first loss, and within 1e-10 to the end."""
+    fixed = compare(baseline.record, smoothed)
+
+    assert compare(baseline, smoothed).first_divergence[:2] == (0, "forward")
+    assert fixed.verdict == "same"
+    assert 0 < fixed.largest < 1e-10
 
 
 def test_what_no_norm_shows_is_noted(baseline):
-    """Initial weights without their last ten bits are told by their digest, which a resume does not hide."""
-    judged = planted(baseline, "N13")
+    """Initial weights without their last ten bits are told by their digest, though a resume shows them elsewhere."""
+    record = short(FIRST.planted(fault("N13")))
+    comparison = compare(baseline, record)
 
-    assert judged.comparison.starts_elsewhere
-    assert all(point.size < 1e-13 for point in judged.fixed.points if point.stage == "init" and not point.step)
-    assert judged.named_right
+    assert comparison.starts_elsewhere
+    assert all(point.size < 1e-13 for point in comparison.points if point.stage == "init" and not point.step)
+    assert near.Planted.of(fault("N13"), FIRST, 0, baseline, record).named_right
 
 
 def test_a_later_start_does_not_hide_the_note(baseline):
@@ -89,18 +86,18 @@ def moved(streams, at):
 )
 def test_which_faults_an_architecture_cannot_have(architecture, missing):
     """The others' edits fit, and their new text is Python that differs from the sound one."""
-    variants = [architecture.planted(fault) for fault in (*FAULTS, *NEAR) if not architecture.why_not(fault)]
+    variants = [architecture.planted(fault) for fault in near.ALL if not architecture.why_not(fault)]
     for variant in variants:
         compile(edited(variant), variant.id, "exec")
         assert edited(variant) != edited(architecture.reference), variant.id
 
-    assert [fault.id for fault in (*FAULTS, *NEAR) if architecture.why_not(fault)] == missing
+    assert [fault.id for fault in near.ALL if architecture.why_not(fault)] == missing
 
 
 def test_every_fault_near_the_limit_has_its_right_stages():
     """There are ten or more; the ground truth is written down for each, and never says that any stage will do."""
-    assert len({fault.id for fault in (*FAULTS, *NEAR)}) == len(FAULTS) + len(NEAR) >= 75
-    for each in NEAR:
+    assert len({fault.id for fault in near.ALL}) == len(near.ALL) >= len(FAULTS) + 10
+    for each in (*NEAR, *NEARER):
         assert 1 <= len(right_stages(each)) <= 2, each.id
 
 
@@ -114,11 +111,12 @@ def test_the_other_architecture_is_trained():
 
 def test_what_is_printed_is_counted_from_the_verdicts(baseline, smoothed):
     """Caught, caught by 1e-10 and named right are counted apart; what escapes is listed, with its reason if known."""
-    missed = dataclasses.replace(smoothed, fault=fault("P01"), comparison=compare(baseline, baseline.record))
+    judged = near.Planted.of(fault("N05"), FIRST, 0, baseline, smoothed)
+    missed = near.Planted.of(fault("P01"), FIRST, 0, baseline, baseline.record)
 
-    assert f"| {FIRST.what} | near the limit | 1 | 1 | 0 | 1 |" in near.summary([smoothed, missed], [0.25])
-    assert "A fourth draw reaches at most 2e-01 of a threshold." in near.summary([smoothed], [0.25])
-    assert "| N05 | label smoothing 1e-9 of itself higher | x | - | forward | x |" in near.faults_table([smoothed])
-    assert near.escapes([smoothed, missed]) == []
+    assert f"| {FIRST.what} | near the limit | 1 | 1 | 0 | 1 |" in near.summary([judged, missed], [0.25])
+    assert "A fourth draw reaches at most 2e-01 of a threshold." in near.summary([judged], [0.25])
+    assert "| N05 | label smoothing 1e-9 of itself higher | x | - | 0 forward | x |" in near.faults_table([judged])
+    assert near.escapes([judged, missed]) == []
     assert near.escapes([dataclasses.replace(missed, fault=fault("N05"))]) != []
     assert all(place in "\n".join(near.not_planted()) for place in ("reference: N12", "second: R05"))

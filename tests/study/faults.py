@@ -1,4 +1,4 @@
-"""The 65 public one-line faults and 13 of ours near the limit, as edits of the program, and which stage names each.
+"""The 65 public one-line faults and 20 of ours near the limit, as edits of the program, and which stage names each.
 
 A fault's letter says what it is about. The first stage that can see a fault of its kind is the right diagnosis:
 
@@ -366,7 +366,8 @@ def _pixel(images: str) -> str:
 NEAR = (
     _scaled("N01", "learning rate 1e-6 of itself higher", "lr", "1e-6", "schedule"),
     _scaled("N02", "learning rate 1e-9 of itself higher", "lr", "1e-9", "schedule"),
-    _scaled("N03", "momentum 1e-9 of itself higher", "mom", "1e-9", "update"),
+    # Adam's first step cancels it, but the average of gradients that it leaves does not
+    _scaled("N03", "momentum 1e-9 of itself higher", "mom", "1e-9", "update", "state"),
     _scaled("N04", "weight decay 1e-6 of itself higher", "wd", "1e-6", "update"),
     _scaled("N05", "label smoothing 1e-9 of itself higher", "ls", "1e-9", "forward"),
     _scaled("N06", "clipped at a norm 1e-9 of itself higher", "clip", "1e-9", "backward"),
@@ -386,3 +387,17 @@ NEAR = (
     ),
 )
 """Of our own making, the smallest changes that are a mistake."""
+
+NEARER = (
+    # rates count as equal within 1e-10, so the first that can see it is the update
+    _scaled("N14", "learning rate 1e-11 of itself higher", "lr", "1e-11", "schedule", "update"),
+    _scaled("N15", "momentum 1e-11 of itself higher", "mom", "1e-11", "update", "state"),
+    _scaled("N16", "weight decay 1e-8 of itself higher", "wd", "1e-8", "update"),
+    _scaled("N17", "label smoothing 1e-11 of itself higher", "ls", "1e-11", "forward"),
+    _scaled("N18", "clipped at a norm 1e-11 of itself higher", "clip", "1e-11", "backward"),
+    _scaled("N19", "dropout 1e-11 of itself higher", "drop", "1e-11", "forward", "state"),
+    Variant.of(
+        "N20", "average's decay 1e-11 of itself higher", '"ema": 0', '"ema": (1 + 1e-11) * 0', stages=("state",)
+    ),
+)
+"""The same again, a hundred times smaller: no mistake that anybody makes, but where 1e-10 sees nothing any more."""
