@@ -219,6 +219,20 @@ def test_what_float64_misses_is_named_by_the_replay(reference):
     assert "| replay: step 0, update, update/c1.weight | yes |" in table.faults_table([judged])
 
 
+def test_a_share_is_of_the_number_s_own_threshold(reference):
+    """Within thresholds and beyond them: what counts is the number that comes nearest to its own."""
+    nudged = {**reference.streams, "loss": _times(reference.streams["loss"], 1 + 3e-11)}
+
+    assert table.largest_share(compare(reference, reference)) == 0
+    assert table.largest_share(compare(reference, dataclasses.replace(reference, streams=nudged))) == pytest.approx(
+        0.3, rel=1e-4
+    )
+
+
+def _times(stream, factor):
+    return dataclasses.replace(stream, values=tuple(value * factor for value in stream.values))
+
+
 def test_a_deviation_without_a_size_is_infinite(reference):
     """Fingerprints and counts have no margin; they must not look like a small one."""
     comparison = compare(reference, dataclasses.replace(reference, structure={}))

@@ -1,4 +1,4 @@
-"""The 65 public one-line faults, as edits of the program, and which stage names each of them rightly.
+"""The 65 public one-line faults and 20 of ours near the limit, as edits of the program, and which stage names each.
 
 A fault's letter says what it is about. The first stage that can see a fault of its kind is the right diagnosis:
 
@@ -15,6 +15,7 @@ P  precision       where rounding sets in: stages stand with the fault
 X  distribution    what a worker computes, or what is communicated: stages stand with the fault
 H  hardware        a weight after the step, or a gradient: stages stand with the fault
 K  random state    the first draw of the model that is another one: dropout's, in the forward pass
+N  near the limit  as a larger fault of its kind: stages stand with the fault
 
 Where a fault acts elsewhere than its letter says, its own stages stand with it, and the reason beside them.
 """
@@ -350,3 +351,53 @@ _LETTERS += (_PRECISION, _DISTRIBUTION, _HARDWARE, _RANDOM)
 
 FAULTS = tuple(fault for letter in _LETTERS for fault in letter)
 """All of them, in the catalogue's order."""
+
+
+def _scaled(id: str, what: str, entry: str, share: str, *stages: str) -> Variant:
+    """Return the fault that an entry of CFG, where it is used, is larger by a share of its size."""
+    return Variant.of(id, what, f'CFG["{entry}"]', f'(1 + {share}) * CFG["{entry}"]', stages=stages)
+
+
+def _pixel(images: str) -> str:
+    """Return the program's line behind a statement that changes one pixel of one image by one grey level."""
+    return f"    {images} = {images}.copy(); {images}[0, 16, 16, 0] ^= 1\n{_LOADED}"
+
+
+NEAR = (
+    _scaled("N01", "learning rate 1e-6 of itself higher", "lr", "1e-6", "schedule"),
+    _scaled("N02", "learning rate 1e-9 of itself higher", "lr", "1e-9", "schedule"),
+    # Adam's first step cancels it, but the average of gradients that it leaves does not
+    _scaled("N03", "momentum 1e-9 of itself higher", "mom", "1e-9", "update", "state"),
+    _scaled("N04", "weight decay 1e-6 of itself higher", "wd", "1e-6", "update"),
+    _scaled("N05", "label smoothing 1e-9 of itself higher", "ls", "1e-9", "forward"),
+    _scaled("N06", "clipped at a norm 1e-9 of itself higher", "clip", "1e-9", "backward"),
+    # a normalisation behind dropout takes the scale away, but its running statistics keep it
+    _scaled("N07", "dropout 1e-9 of itself higher", "drop", "1e-9", "forward", "state"),
+    Variant.of("N08", "average's decay 1e-9 of itself higher", '"ema": 0', '"ema": (1 + 1e-9) * 0', stages=("state",)),
+    Variant.of("N09", "one pixel of one image one grey level off", _LOADED, _pixel("xtr"), stages=("data",)),
+    Variant.of("N10", "likewise of one test image", _LOADED, _pixel("xte"), stages=("evaluation",)),
+    Variant.of("N11", "normalisation's eps 1.1e-5", "eps=1e-5", "eps=1.1e-5", stages=("forward",)),
+    Variant.of("N12", "optimizer's eps 1.1e-8", "eps=1e-8", "eps=1.1e-8", stages=("update",)),
+    Variant.of(
+        "N13",
+        "last ten bits of one tensor's initial weights zero",
+        _ZEROED,
+        f"{_ZEROED}; self.c2.weight.data.view(torch.int64).bitwise_and_(-1024)",
+        stages=("init",),
+    ),
+)
+"""Of our own making, the smallest changes that are a mistake."""
+
+NEARER = (
+    # rates count as equal within 1e-10, so the first that can see it is the update
+    _scaled("N14", "learning rate 1e-11 of itself higher", "lr", "1e-11", "schedule", "update"),
+    _scaled("N15", "momentum 1e-11 of itself higher", "mom", "1e-11", "update", "state"),
+    _scaled("N16", "weight decay 1e-8 of itself higher", "wd", "1e-8", "update"),
+    _scaled("N17", "label smoothing 1e-11 of itself higher", "ls", "1e-11", "forward"),
+    _scaled("N18", "clipped at a norm 1e-11 of itself higher", "clip", "1e-11", "backward"),
+    _scaled("N19", "dropout 1e-11 of itself higher", "drop", "1e-11", "forward", "state"),
+    Variant.of(
+        "N20", "average's decay 1e-11 of itself higher", '"ema": 0', '"ema": (1 + 1e-11) * 0', stages=("state",)
+    ),
+)
+"""The same again, a hundred times smaller: no mistake that anybody makes, but where 1e-10 sees nothing any more."""

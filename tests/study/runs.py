@@ -161,16 +161,33 @@ def _run_alone(variant: Variant, path: Path, conditions: Conditions) -> None:
         raise RuntimeError(f"{variant.id} failed:\n{done.stderr[-2000:]}")
 
 
+def run_here(variant: Variant, conditions: Conditions) -> float:
+    """Train in this process what is not yet in the folder, which saves the start of another; return the seconds.
+
+    Only for variants without an environment or interpreter of their own.
+    """
+    path = kept(variant, conditions)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _keep(edited(variant), variant.id, path, conditions)
+    return json.loads(path.read_text(encoding="utf-8"))["seconds"]
+
+
 def main() -> None:
     """Run one program file; for `run`, which starts it in a process of its own."""
     program, path = map(Path, sys.argv[1:3])
     order = json.loads(sys.argv[3])
     conditions = Conditions(**{**order, "perturbation": Perturbation(**order["perturbation"])})
+    _keep(program.read_text(encoding="utf-8"), str(program), path, conditions)
+
+
+def _keep(text: str, name: str, path: Path, conditions: Conditions) -> None:
+    """Train, and keep record and states."""
     states = _states(conditions)
     settings = {"precision": conditions.precision, "epochs": conditions.epochs, **conditions.changes}
     began = time.perf_counter()
     with perturbed(conditions.perturbation):
-        record = train(program.read_text(encoding="utf-8"), str(program), states=states, **settings)
+        record = train(text, name, states=states, **settings)
     if conditions.keeps_states:
         path.with_suffix(".states").write_bytes(states.to_bytes())
     partial = path.with_suffix(".partial")

@@ -8,9 +8,10 @@ from statistics import NormalDist, median
 
 from harness import Record, compare
 from harness.comparing.comparison import Comparison
-from harness.comparing.thresholds import THRESHOLD
+from harness.comparing.variants import DRAWS
 from harness.record import Baseline
 from tests.study import lowprecision
+from tests.study.baselines import calibrated, varied
 from tests.study.faults import right_stages
 from tests.study.rules import RULES
 from tests.study.runs import FLOAT32, FLOAT64, REFERENCE, Conditions, Variant, run
@@ -63,13 +64,22 @@ def judge(variant: Variant) -> Judged:
 
 @functools.cache
 def _baseline(way: str) -> Baseline | Record:
-    return lowprecision.baseline() if way == "replay" else run(REFERENCE, ways()[way]).record
+    if way == "replay":
+        return lowprecision.baseline()
+    record = run(REFERENCE, ways()[way]).record
+    return calibrated(record, [*varied(REFERENCE, FLOAT64, DRAWS)]) if way == "float64" else record
 
 
 def first_excess(comparison: Comparison) -> float:
     """Return the first deviation over its threshold; infinite for what has no size (a fingerprint, say)."""
     first = comparison.deviations[0]
     return first.size / first.threshold if first.threshold else math.inf
+
+
+def largest_share(comparison: Comparison) -> float:
+    """Return the largest share of its own threshold that any number has used up, beyond it or not."""
+    judged = (point for point in comparison.points if point.threshold and point.limit.judges)
+    return max((point.size / point.threshold for point in judged), default=0.0)
 
 
 def largest_excess(comparison: Comparison) -> float:
@@ -111,7 +121,9 @@ def rules_table(faults: Sequence[Judged], benign: Sequence[Judged]) -> str:
     for column, rule in enumerate(RULES):
         rows.append((_letters()[column], rule.name, lambda judged, column=column: judged.alarms[column]))
     kinds = faults, benign
-    return _table(header, ([letter, name, *(_share(map(red, kind)) for kind in kinds)] for letter, name, red in rows))
+    return in_columns(
+        header, ([letter, name, *(_share(map(red, kind)) for kind in kinds)] for letter, name, red in rows)
+    )
 
 
 def _share(found: Iterable[bool]) -> str:
@@ -147,8 +159,8 @@ def _least(sharp: Sequence[Judged], excess: Callable[[Comparison], float]) -> st
 
 def _most(benign: Sequence[Judged]) -> str:
     same = [judged for judged in benign if judged.comparison.verdict == "same"]
-    most = max(same, key=lambda judged: judged.comparison.largest)
-    return f"{most.comparison.largest / THRESHOLD:.0e} thresholds ({most.variant.id}, {most.variant.what})"
+    most = max(same, key=lambda judged: largest_share(judged.comparison))
+    return f"{largest_share(most.comparison):.0e} of its threshold ({most.variant.id}, {most.variant.what})"
 
 
 def _verdicts(comparisons: Iterable[Comparison]) -> str:
@@ -168,18 +180,19 @@ def _cost(variants: Sequence[Variant]) -> list[str]:
 def faults_table(faults: Sequence[Judged]) -> str:
     """Return one line a fault: what was found first, how far it went, and which rules caught it."""
     header = ["id", "fault", "first", "right", "first / threshold", "largest / threshold", *_letters()]
-    return _table(header, (_fault_row(judged) for judged in faults))
+    return in_columns(header, (_fault_row(judged) for judged in faults))
 
 
 def _fault_row(judged: Judged) -> list[str]:
     found = ["not found", "-", "-", "-"]
     if judged.found:
         sizes = (f"{excess(judged.first):.0e}" for excess in (first_excess, largest_excess))
-        found = [_place(judged.first), "yes" if judged.named_right else "no", *sizes]
+        found = [place(judged.first), "yes" if judged.named_right else "no", *sizes]
     return [judged.variant.id, judged.variant.what, *found, *_marks(judged)]
 
 
-def _place(comparison: Comparison) -> str:
+def place(comparison: Comparison) -> str:
+    """Return where a record first leaves its baseline; empty if it does not."""
     divergence = comparison.first_divergence
     if divergence is None:
         return ""
@@ -190,11 +203,11 @@ def _place(comparison: Comparison) -> str:
 def benign_table(benign: Sequence[Judged]) -> str:
     """Return one line a benign variant: verdicts, largest deviation, and which rules alarmed."""
     header = ["id", "benign change", "float64", "largest deviation", "replay", *_letters()]
-    return _table(header, (_benign_row(judged) for judged in benign))
+    return in_columns(header, (_benign_row(judged) for judged in benign))
 
 
 def _benign_row(judged: Judged) -> list[str]:
-    sharp, wide = (f"{c.verdict} {_place(c)}".strip() for c in (judged.comparison, judged.replay))
+    sharp, wide = (f"{c.verdict} {place(c)}".strip() for c in (judged.comparison, judged.replay))
     return [judged.variant.id, judged.variant.what, sharp, f"{judged.comparison.largest:.0e}", wide, *_marks(judged)]
 
 
@@ -207,6 +220,7 @@ def _marks(judged: Judged) -> list[str]:
     return ["x" if alarm else "" for alarm in judged.alarms]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def in_columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
