@@ -32,7 +32,11 @@ ELSEWHERE = {
 """Programs of the tests that something else than the night runs."""
 
 EXECUTED_BY_WHAT_MAY_WRITE = {
-    "accept": ["pip install ${TORCH_CPU_INDEX", "pip install ./harness-source", "harness accept --no-training --root project"]
+    "accept": [
+        "pip install ${TORCH_CPU_INDEX",
+        "pip install ./harness-source",
+        "harness accept --no-training --root project",
+    ]
 }
 """Beginnings of the lines; the harness is the default branch's, and the project is only read."""
 

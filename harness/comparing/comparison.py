@@ -101,7 +101,6 @@ class Comparison:
         Another environment may draw other last digits; in the same one, somebody changed them.
         """
         digests = {self.baseline.record.initial, self.record.initial} - {""}
-        digests = {self.baseline.record.initial, self.record.initial} - {""}
         shown = any(deviation.stage == "init" and not deviation.step for deviation in self.deviations)  # no resume's
         return len(digests) > 1 and not (self.environment or shown)
 
