@@ -27,6 +27,7 @@ BENCHMARKS = ROOT / "tests" / "benchmarks"
 ELSEWHERE = {
     "tests.packaged": ".ci/run, the gate and the release",
     "tests.study.runs": "tests.study, a process a run",
+    "tests.study.growth_runs": "tests.study.growth, a process a setting",
     "tests.study.silent_errors": "the tests, all of it",
 }
 """Programs of the tests that something else than the night runs."""
@@ -229,7 +230,7 @@ def test_every_program_runs_at_night():
 @pytest.mark.parametrize("program", [*programs()])
 def test_every_program_is_in_contributing(program):
     """Each stands there with its command; so does what starts those that nobody starts by hand."""
-    named = program if program != "tests.study.runs" else "tests.study"
+    named = {"tests.study.runs": "tests.study", "tests.study.growth_runs": "tests.study.growth"}.get(program, program)
     assert re.search(rf"python -m {re.escape(named)}\b(?!\.)", CONTRIBUTING.read_text(encoding="utf-8"))
 
 

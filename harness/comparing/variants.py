@@ -58,9 +58,7 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
         UnseededError: run again as it is, the training is another.
         RerunError: it cannot be run again.
     """
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    again = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
-    _require_seeds(record, rerun(again), STAGES)
+    _run_as_it_is(record, rerun)
     if record.is_low_precision and not states:
         return None
     draws = [rerun(dataclasses.replace(draw, states=states)) for draw in DRAWS]
@@ -72,6 +70,13 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
     replays = {kernel.text: rerun(dataclasses.replace(kernel, states=states)).record for kernel in kernels}
     replays |= {draw.text: reran.record for draw, reran in zip(DRAWS, draws, strict=True)}
     return measured(record, states, replays)
+
+
+def _run_as_it_is(record: Record, rerun: Rerunner) -> None:
+    """Run the training again, in a process with another hash seed: it must be the same bit for bit."""
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    again = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
+    _require_seeds(record, rerun(again), STAGES)
 
 
 _BEFORE_WEIGHTS = ("data", "schedule")

@@ -74,7 +74,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr(Reruns, "_request", staticmethod(functools.partial(Reruns._request, _SHARED)))
     if "measured_thresholds" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
-        monkeypatch.setattr(variants, "_require_seeds", lambda record, reran, stages, steps=0: None)
+        monkeypatch.setattr(variants, "_run_as_it_is", lambda record, rerun: None)
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
@@ -139,6 +139,11 @@ class Project:
         for path in sorted(path for path in self.path.rglob("*") if path.is_file() and path.suffix != ".pyc"):
             digest.update(f"{path.relative_to(self.path)}\n".encode() + path.read_bytes())
         return digest.hexdigest()
+
+    def measures_nothing(self):
+        """Spare its processes, which no test patches, the five trainings of measured thresholds."""
+        line = "from harness.plugin import calibrating\n\ncalibrating.calibrate = lambda record, states, rerun: None\n"
+        (self.path / "conftest.py").write_text(line)
 
     def files(self):
         """Name and bytes of every baseline."""

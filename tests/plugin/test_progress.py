@@ -73,6 +73,7 @@ LIVE = re.compile(r"\x1bD\x1bM\x1b7\x1b\[1B\r\x1b\[2K([^\x1b]*)\x1b8")
 
 def test_a_terminal_shows_a_live_line_and_keeps_nothing_of_it(project):
     """Each drawing puts the cursor back where pytest left it, and the last one is empty."""
+    project.measures_nothing()
     project.edit("epochs=2, train_images=20", "epochs=20, train_images=64")
     written = on_terminal(project.path, GENERATE)
     drawn = LIVE.findall(written)

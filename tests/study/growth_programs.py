@@ -736,7 +736,7 @@ PROGRAMS = (
     Program("wide", wide),
     Program("LSTM", language, {"kind": nn.LSTM}),
     Program("GRU", language, {"kind": nn.GRU}),
-    Program("chaotic RNN", language, {"kind": nn.RNN, "gain": 1.5}),
+    Program("chaotic RNN", language, {"kind": nn.RNN, "gain": 1.5}, devices=("cpu",)),  # drawn on the device
     Program("converging", converging),
     Program("converging from zero", converging_from_zero),
     Program("autoencoder", autoencoder),
@@ -758,7 +758,7 @@ PROGRAMS = (
     Program("physics", physics),
     Program("edge", edge, {"rate": 0.3}),
     Program("diverging", edge, {"rate": 1.5}),
-    Program("deep", deep),
+    Program("deep", deep, devices=("cpu",)),  # likewise
     Program("quantised", quantised),
     Program("experts", experts),
     Program("graph", graph),
