@@ -167,7 +167,10 @@ class Reruns:
     def _start(self, folder: Path, variables: Mapping[str, str], chosen: tuple[tuple[str, str], ...]) -> str:
         """Start the runner, without touching this session's files; return its output."""
         arguments, environment = [*self._arguments(folder)], {**_inherited(), **variables}
-        if not hasattr(os, "fork"):
+        rare = any(
+            name != "PYTHONHASHSEED" for name, _ in chosen
+        )  # few trainings ask for it, and each process takes room
+        if rare or not hasattr(os, "fork"):
             command = [sys.executable, "-m", self._module, *arguments]
             run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)

@@ -184,8 +184,8 @@ def _initial(comparison: Comparison) -> str:
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
     """Word what the thresholds of a baseline come from, and what they leave unjudged."""
     if calibration is None:
-        reason = "thresholds not measured (run again, it does not follow jitter)"
-        return f"{title(record)}: {reason}, {_usual(record)}   {test}".rstrip()
+        reason = "thresholds not measured, since it cannot be run again from outside"
+        return f"{title(record)}: {reason}: {_usual(record)}   {test}".rstrip()
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
     text = (

@@ -231,7 +231,9 @@ def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(loop):
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["training, float64, cpu: thresholds not measured (run again, it does not follow jitter), 1e-10   test_loop*"]
+        [
+            "training, float64, cpu: thresholds not measured, since it cannot be run again from outside: 1e-10   test_loop*"
+        ]
     )
     assert stored(loop).calibration is None
 
