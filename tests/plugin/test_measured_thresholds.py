@@ -230,11 +230,8 @@ def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(loop):
     result = loop.run(GENERATE)
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "training, float64, cpu: thresholds not measured, since it cannot be run again from outside: 1e-10   test_loop*"
-        ]
-    )
+    note = "thresholds not measured, since it cannot be run again from outside: 1e-10   test_loop.py::test_loop"
+    result.stdout.fnmatch_lines([f"training, float64, cpu: {note}"])
     assert stored(loop).calibration is None
 
 
