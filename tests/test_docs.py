@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import GENERATE, project  # noqa: F401 - a fixture
+from tests.plugin.conftest import GENERATE, measured_thresholds, project  # noqa: F401 - fixtures
 
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ def blocks(kind):
     return [text for language, text in found if language == kind]
 
 
-def test_the_first_example_runs_and_fails_as_shown(project):  # noqa: F811 - the fixture
+def test_the_first_example_runs_and_fails_as_shown(project, measured_thresholds):  # noqa: F811 - the fixtures
     """The twelve lines are green against their own baselines, and red, word for word, with the rate off by 0.1 %."""
     (project.path / "test_gate.py").unlink()
     (project.path / "test_training.py").write_text(blocks("python")[0])

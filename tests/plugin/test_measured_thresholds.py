@@ -57,9 +57,16 @@ def loop(project):
 
 
 @pytest.fixture
+def one_draw(monkeypatch):
+    """One training more where one tells as much as four."""
+    monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
+    monkeypatch.setattr(variants, "_run_as_it_is", lambda record, rerun: None)
+
+
+@pytest.fixture
 def wild(loop):
     """One whose rate is so high that rounding grows beyond all measure."""
-    loop.edit("RATE, STEPS = 0.05, 6", "RATE, STEPS = 8.0, 120", "test_loop.py")
+    loop.edit("RATE, STEPS = 0.05, 6", "RATE, STEPS = 4.0, 50", "test_loop.py")
     return loop
 
 
@@ -137,14 +144,13 @@ def test_a_fault_that_one_threshold_for_all_would_pass_is_red_with_its_threshold
 def test_a_measured_threshold_stands_in_the_message(wild):
     """Margin, measured size, and with what."""
     wild.generate()
-    wild.edit("RATE, STEPS = 8.0, 120", "RATE, STEPS = 8.0 if torch.get_num_threads() else 0, 120", "test_loop.py")
-    wild.edit("recorder.log(loss=loss)", "recorder.log(loss=loss * (1 + (step == 60) * 1e-4))", "test_loop.py")
+    wild.edit("recorder.log(loss=loss)", "recorder.log(loss=loss * (1 + (step == 30) * 1e-4))", "test_loop.py")
     result = wild.run()
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "training differs from its baseline from step 60 on: forward, loss",
+            "training differs from its baseline from step 30 on: forward, loss",
             "  threshold  30 x *e-*, the largest up to this step with 3 draws of rounding",
         ]
     )
@@ -155,35 +161,35 @@ def test_what_rounding_moves_too_far_is_named_when_it_is_written_and_when_it_is_
     dull = "*; from step * on rounding alone moves * too far to be judged*: fewer steps, a lower rate or stored states*"
     wild.run(GENERATE).stdout.fnmatch_lines([dull])
     wild.run().stdout.fnmatch_lines([dull])
-    wild.edit("optimizer.step()", "optimizer.step() if step < 110 else None", "test_loop.py")
+    wild.edit("optimizer.step()", "optimizer.step() if step < 46 else None", "test_loop.py")
     late = wild.run()
 
     late.assert_outcomes(failed=1)  # a number that is missing is no rounding, however late
-    wild.edit("RATE, STEPS = 8.0", "RATE, STEPS = 8.0 * (1 + 1e-9)", "test_loop.py")
+    wild.edit("RATE, STEPS = 4.0", "RATE, STEPS = 4.0 * (1 + 1e-9)", "test_loop.py")
     wild.run().assert_outcomes(failed=1)
 
 
-def test_stored_states_put_a_float64_loop_back(wild):
+def test_stored_states_put_a_float64_loop_back(one_draw, wild):
     """From state to state rounding has no time to grow: everything is judged."""
     wild.edit("seed=0)", "seed=0, states=training_regression.states())", "test_loop.py")
     result = wild.run(GENERATE)
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["training, float64, cpu: * states stored, thresholds 30 x * with 3 draws of rounding"])
+    result.stdout.fnmatch_lines(["training, float64, cpu: * states stored, thresholds 30 x * with * of rounding"])
     compared = wild.run()
     compared.assert_outcomes(passed=1)
     compared.stdout.no_fnmatch_line("*too far to be judged*")
-    wild.edit("optimizer.step()", "optimizer.step() if step != 100 else None", "test_loop.py")
+    wild.edit("optimizer.step()", "optimizer.step() if step != 40 else None", "test_loop.py")
     wild.run().assert_outcomes(failed=1)
 
 
-def test_a_recipe_that_goes_wild_is_put_back_on_states_of_its_own(project, monkeypatch):
+def test_a_recipe_that_goes_wild_is_put_back_on_states_of_its_own(one_draw, project, monkeypatch):
     """Nothing has to be asked for: its states are stored beside the baseline, and it is judged to the end."""
     monkeypatch.setattr("harness.comparing.thresholds.DULL", 3e-14)  # so that the tame one of these tests is wild
     monkeypatch.setitem(thresholds.FLOORS, "float64", 1e-15)
     result = project.run(GENERATE)
 
-    result.stdout.fnmatch_lines(["*, float64, cpu: * states stored, thresholds 30 x * with 3 draws of rounding*"])
+    result.stdout.fnmatch_lines(["*, float64, cpu: * states stored, thresholds 30 x * with * of rounding*"])
     assert [name for name in project.files() if name.endswith(".safetensors")]
     monkeypatch.setattr("harness.comparing.thresholds.THRESHOLD", 1e-16)  # what a training that runs free has to keep
     with perturbed(Perturbation(jitter=7)):
@@ -220,7 +226,7 @@ def test_the_order_of_a_set_is_found_out(loop):
     )
 
 
-def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(loop):
+def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(one_draw, loop):
     """What is read from a file does not follow jitter, and a note says that it was not measured."""
     loop.generate()
     (loop.path / "record.json").write_text(stored(loop).record.to_text())
@@ -235,7 +241,7 @@ def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(loop):
     assert stored(loop).calibration is None
 
 
-def test_an_accepted_result_inherits_thresholds_until_they_are_verified(loop):
+def test_an_accepted_result_inherits_thresholds_until_they_are_verified(one_draw, loop):
     """Accepting trains nothing; verifying measures, and writes what it measured."""
     from harness.commands import main
 
@@ -255,7 +261,7 @@ def test_an_accepted_result_inherits_thresholds_until_they_are_verified(loop):
 
 
 @pytest.mark.parametrize("changes", [{"margin": 1e9}, {"largest": {"loss": (0.5,)}}])
-def test_thresholds_that_somebody_loosened_are_refused(loop, changes):
+def test_thresholds_that_somebody_loosened_are_refused(one_draw, loop, changes):
     """In the session they pass; measured again, they stand out."""
     loop.generate()
     rewrite(loop, **changes)
@@ -266,13 +272,13 @@ def test_thresholds_that_somebody_loosened_are_refused(loop, changes):
     refused.stdout.fnmatch_lines(
         [
             "the thresholds of this baseline are far above what its training shows: *, step 0",
-            "  where  baselines/test_loop-test_loop.json: *, measured again * with 3 draws of rounding",
+            "  where  baselines/test_loop-test_loop.json: *, measured again * with 1 draw of rounding",
             "  fix    regenerate it, and look at who loosened it and why: pytest test_loop.py::test_loop *",
         ]
     )
 
 
-def test_generating_in_ci_reports_thresholds_that_were_loosened(loop, monkeypatch):
+def test_generating_in_ci_reports_thresholds_that_were_loosened(one_draw, loop, monkeypatch):
     """The baseline is written as it was measured, and the session is red."""
     loop.generate()
     rewrite(loop, largest={"loss": (0.5,)})
@@ -284,17 +290,17 @@ def test_generating_in_ci_reports_thresholds_that_were_loosened(loop, monkeypatc
     assert stored(loop).calibration.largest.get("loss", (0.0,))[0] < 1e-12
 
 
-def test_strict_says_how_many_trainings_are_judged_loosely(wild):
+def test_strict_says_how_many_trainings_are_judged_loosely(one_draw, wild):
     """One line, that a reviewer reads."""
     wild.generate()
 
     wild.run("-o", "strict=true").stdout.fnmatch_lines(["1 of 1 training with thresholds above 1e-09"])
 
 
-def test_a_wild_training_that_is_red_has_pictures_and_a_page(real_pictures, wild):
+def test_a_wild_training_that_is_red_has_pictures_and_a_page(one_draw, real_pictures, wild):
     """What is not judged is white in the figure of deviations, and no number of the page."""
     wild.generate()
-    wild.edit("RATE, STEPS = 8.0", "RATE, STEPS = 8.0 * (1 + 1e-9)", "test_loop.py")
+    wild.edit("RATE, STEPS = 4.0", "RATE, STEPS = 4.0 * (1 + 1e-9)", "test_loop.py")
     wild.run().assert_outcomes(failed=1)
 
     found = json.loads((wild.path / "build/harness/results.json").read_text())["results"][0]["subject"]
@@ -303,7 +309,7 @@ def test_a_wild_training_that_is_red_has_pictures_and_a_page(real_pictures, wild
     assert (wild.path / "build/harness/pictures/test_loop-test_loop-cpu/deviations.png").stat().st_size > 10_000
 
 
-def test_diff_says_that_thresholds_became_far_wider(loop, monkeypatch, capsys):
+def test_diff_says_that_thresholds_became_far_wider(one_draw, loop, monkeypatch, capsys):
     """Whoever reviews a pull request of baselines has to know."""
     from harness.commands import main
 
@@ -317,7 +323,7 @@ def test_diff_says_that_thresholds_became_far_wider(loop, monkeypatch, capsys):
     assert lines[-1].startswith("  thresholds are far wider: loss, step 1, 3.0e-08, formerly 1")
 
 
-def test_doctor_verifies(here, capsys):
+def test_doctor_verifies(one_draw, here, capsys):
     """In one command, with pytest's words and an exit status."""
     from harness.commands import main
 
@@ -329,7 +335,7 @@ def test_doctor_verifies(here, capsys):
     assert "the thresholds of this baseline are far above what its training shows" in capsys.readouterr().out
 
 
-def test_a_result_of_another_structure_is_measured_when_it_is_accepted(here, capsys):
+def test_a_result_of_another_structure_is_measured_when_it_is_accepted(one_draw, here, capsys):
     """It says so; with --no-training it says what remains to be done."""
     from harness.commands import main
 
@@ -352,7 +358,7 @@ def test_a_result_of_another_structure_is_measured_when_it_is_accepted(here, cap
     assert stored(here).origin["reason"] == "no bias"
 
 
-def test_initial_weights_that_differ_in_their_last_digits_are_a_note(loop):
+def test_initial_weights_that_differ_in_their_last_digits_are_a_note(one_draw, loop):
     """No norm shows them, and they may be right; who changed them reads it."""
     loop.generate()
     moved = "model[0].bias.data[0] = torch.nextafter(model[0].bias.data[0], torch.ones(()))"
