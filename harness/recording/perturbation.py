@@ -36,7 +36,7 @@ class Perturbation:
     threads: int = 1  # that torch computes on
     onednn: bool = True  # whether torch may use its kernels
     other_layout: bool = False  # whether 4-D weights change from contiguous to channels last, and back
-    jitter: int = 0  # seed of a random change of every weight by one unit in the last place; 0 for none
+    jitter: int = 0  # seed of random changes of every weight by one unit in the last place, each step; 0 for none
     watches_draws: bool = False  # whether draws that nobody seeded are looked for
     plant: Callable[[contextlib.ExitStack], Planted] | None = None
     """Called as each recorder begins, with the stack that takes what ends the effect; None plants nothing."""
