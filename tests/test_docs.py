@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import GENERATE, measured_thresholds, project  # noqa: F401 - fixtures
+from tests.plugin.conftest import GENERATE, project  # noqa: F401 - a fixture
 
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ def blocks(kind):
     return [text for language, text in found if language == kind]
 
 
-def test_the_first_example_runs_and_fails_as_shown(project, measured_thresholds):  # noqa: F811 - the fixtures
+def test_the_first_example_runs_and_fails_as_shown(project):  # noqa: F811 - the fixture
     """The twelve lines are green against their own baselines, and red, word for word, with the rate off by 0.1 %."""
     (project.path / "test_gate.py").unlink()
     (project.path / "test_training.py").write_text(blocks("python")[0])
@@ -36,8 +36,12 @@ def test_the_first_example_runs_and_fails_as_shown(project, measured_thresholds)
 
 
 def undated(line):
-    """A line of a failure without the time at which its baseline was made."""
-    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE", line)
+    """A line of a failure without the time at which its baseline was made, and how many values are beyond thresholds.
+
+    Those are not measured here, which takes five trainings.
+    """
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE", line)
+    return re.sub(r"\d \d{3} of (?=2 987 values)", "N of ", line)
 
 
 EXTRAS = ("hypothesis", "xdist", "pytest_rerunfailures", "lightning", "transformers", "accelerate", "ignite")

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import functools
 import gc
 import hashlib
 import importlib
@@ -64,6 +63,14 @@ _SHARED = Reruns(Path.cwd(), list, "pytest")
 atexit.register(_SHARED.close)
 
 
+_START = Reruns._request
+
+
+def _request(request, chosen):
+    """Whatever the hash seed: it is another one than this process's anyway."""
+    return _START(_SHARED, request, ())
+
+
 @pytest.fixture
 def project(request, pytester, monkeypatch, tmp_path_factory):
     """A folder with one gated test file; outside CI, without CIFAR-10 and without plugins that reorder tests."""
@@ -71,7 +78,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr("harness.report.failed_pictures.deviations", lambda comparison: _PICTURE)
         monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     if "own_process" not in request.fixturenames:
-        monkeypatch.setattr(Reruns, "_request", staticmethod(functools.partial(Reruns._request, _SHARED)))
+        monkeypatch.setattr(Reruns, "_request", staticmethod(_request))
     if "measured_thresholds" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
         monkeypatch.setattr(variants, "_run_as_it_is", lambda record, rerun: None)
