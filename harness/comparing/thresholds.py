@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.record import Calibration, Record
+from harness.record.calibration import place_of
 
 
 THRESHOLD = 1e-10
@@ -135,17 +136,16 @@ def loosened(stored: Calibration, found: Calibration, precision: str) -> tuple[s
         Family of streams, steps since the last stored state, and both sizes times their margins.
     """
     for family, sizes in stored.largest.items():
-        again = found.largest.get(family, ())
         for place, size in enumerate(sizes):
-            least = FLOORS[precision]
-            allowed = max(least, found.margin * again[min(place, len(again) - 1)]) if again else least
+            allowed = max(FLOORS[precision], found.margin * found.at(family, place))
             if stored.margin * size > FAR * allowed:
                 return family, place, stored.margin * size, allowed
     return None
 
 
 def _calibrated(family: str, stage: str, step: int, precision: str, calibration: Calibration, typical: float) -> Limit:
-    measured, place = calibration.measured(family, step)
+    place = place_of(step, calibration.steps)
+    measured = calibration.at(family, place)
     if stage == "schedule" and calibration.margin * measured <= THRESHOLD:
         return Limit(THRESHOLD)
     size = max(_floor(family, stage, precision, typical), calibration.margin * measured)

@@ -10,6 +10,7 @@ from harness.comparing.deviations import Deviation, stream_deviations
 from harness.comparing.thresholds import MARGINS
 from harness.errors import UnseededError
 from harness.record import STAGES, Calibration, Record
+from harness.record.calibration import place_of
 from harness.record.streams import LONGEST_RUN
 from harness.recording.perturbation import Perturbation, Reran, Rerun, Rerunner
 from harness.recording.states import States
@@ -42,6 +43,18 @@ KERNELS: Sequence[Rerun] = (
 """Real variants, for low precision: where decisions flip, they move a training up to 19 times as far as jitter does."""
 
 
+def require_repeatable(record: Record, rerun: Rerunner) -> None:
+    """Run a training again as it is, in a process with another hash seed: it must be the same bit for bit.
+
+    Raises:
+        UnseededError: it is another.
+        RerunError: it cannot be run again.
+    """
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    again = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
+    _require_seeds(record, rerun(again), STAGES)
+
+
 def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibration | None:
     """Run the benign variants of a record that becomes the baseline; see `measured`.
 
@@ -55,10 +68,9 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
         follow what is done to the training that is run again, as if it came from a file.
 
     Raises:
-        UnseededError: run again as it is, the training is another.
+        UnseededError: its data or rates are others from the start.
         RerunError: it cannot be run again.
     """
-    _run_as_it_is(record, rerun)
     if record.is_low_precision and not states:
         return None
     draws = [rerun(dataclasses.replace(draw, states=states)) for draw in DRAWS]
@@ -70,13 +82,6 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
     replays = {kernel.text: rerun(dataclasses.replace(kernel, states=states)).record for kernel in kernels}
     replays |= {draw.text: reran.record for draw, reran in zip(DRAWS, draws, strict=True)}
     return measured(record, states, replays)
-
-
-def _run_as_it_is(record: Record, rerun: Rerunner) -> None:
-    """Run the training again, in a process with another hash seed: it must be the same bit for bit."""
-    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    again = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
-    _require_seeds(record, rerun(again), STAGES)
 
 
 _BEFORE_WEIGHTS = ("data", "schedule")
@@ -101,7 +106,7 @@ def measured(baseline: Record, states: States | None, replays: Mapping[str, Reco
     for replay in replays.values():
         for point in stream_deviations(baseline, replay):
             if _counts(point, baseline):
-                place = point.step - max(start for start in starts if start <= point.step)
+                place = place_of(point.step, starts)
                 sizes = largest.setdefault(point.stream.family, {})
                 sizes[place] = max(sizes.get(place, 0.0), min(1.0, point.size))
     return Calibration(

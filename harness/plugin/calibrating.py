@@ -1,21 +1,16 @@
 """Measure the thresholds of a training when it becomes a baseline, and again when they are verified."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from harness.baselines.store import save_baseline
 from harness.comparing.thresholds import dull, loosened
-from harness.comparing.variants import calibrate
+from harness.comparing.variants import calibrate, require_repeatable
 from harness.errors import BaselineError, RerunError, UnseededError
 from harness.plugin.record_check import RecordCheck
 from harness.record import Baseline, Calibration
 from harness.recording.perturbation import Rerun
 from harness.recording.states import States
 from harness.report.comparison_text import calibration_note, draws_text
-
-
-if TYPE_CHECKING:
-    pass
 
 
 def calibrated(checked: RecordCheck) -> tuple[Calibration | None, States | None]:
@@ -74,6 +69,7 @@ def _calibration(checked: RecordCheck, states: States | None) -> Calibration | N
     if checked.record.source == "event files":
         return None
     try:
+        require_repeatable(checked.record, checked.rerun)
         return calibrate(checked.record, states, checked.rerun)
     except RerunError as error:
         if states or isinstance(error, UnseededError):

@@ -108,7 +108,7 @@ class RecordCheck:
         """
         if self.choice:
             return self.choice.baseline
-        return load_baseline(self.path, self.test.regenerate_command, self.test.session.shown(self.path))
+        return load_baseline(self.path, self.test.regenerate_command, self.shown_path)
 
     def stored_states(self, baseline: Baseline) -> "States | None":
         """Read the states of a baseline, if it has any.

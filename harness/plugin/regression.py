@@ -55,7 +55,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         command=f"{command} --add-environment" if checked.is_others else command,
     )
     look = [str(session.shown(session.outcome.page))]
-    look += [f"{session.shown(kept)}   (baseline: {session.shown(checked.path)})"] if kept else []
+    look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
     with session.outcome.noted():
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
@@ -95,7 +95,7 @@ class TrainingRegression:
         self._chosen: dict[str, Choice] = {}
 
     def states(self, *, name: str = "") -> "States | None":
-        """Return what a `Recorder` in float32 or bfloat16 needs for a sharp comparison on other machines.
+        """Return what a `Recorder` needs to be judged from state to state: in low precision, or where rounding grows.
 
             with Recorder(precision="float32", states=training_regression.states()) as recorder:
 
@@ -220,8 +220,8 @@ class TrainingRegression:
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             baseline = checked.baseline()
             if len(baseline.seeds) < seeds:
-                shown = self._session.shown(checked.path)
-                raise EquivalenceError.no_seeds(path=shown, found=len(baseline.seeds), seeds=seeds, command=command)
+                path = checked.shown_path
+                raise EquivalenceError.no_seeds(path=path, found=len(baseline.seeds), seeds=seeds, command=command)
             result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
         text = equivalence_text(result)
         check = checked.check(accept=command)
@@ -260,7 +260,7 @@ class TrainingRegression:
     def _check_environment(self, checked: RecordCheck) -> None:
         """Under --strict, take no low-precision baseline of another environment."""
         if self._session.strict and checked.is_elsewhere:
-            path = self._session.shown(checked.path)
+            path = checked.shown_path
             raise BaselineError.other_environment(
                 path=path, choice=checked.chosen_text, command=self._test.regenerate_command
             )

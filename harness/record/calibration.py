@@ -1,6 +1,6 @@
 """A calibration: how far rounding alone moves a training, measured when it became a baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -33,8 +33,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.steps[0] != 0 or list(self.steps) != sorted(set(self.steps)):
             raise ValueError("steps that do not ascend from 0")
 
-    def measured(self, family: str, step: int) -> tuple[float, int]:
-        """Return the largest deviation of a family at a step, and how many steps after a stored state that is."""
-        place = step - max(start for start in self.steps if start <= step)
+    def at(self, family: str, place: int) -> float:
+        """Return the largest deviation of a family some steps after a stored state; later ones are as the last."""
         sizes = self.largest.get(family, ())
-        return (sizes[min(place, len(sizes) - 1)] if sizes else 0.0), place
+        return sizes[min(place, len(sizes) - 1)] if sizes else 0.0
+
+
+def place_of(step: int, starts: Sequence[int]) -> int:
+    """Return how many steps after the last stored state a step is; states stand at ascending steps from 0."""
+    return step - max(start for start in starts if start <= step)

@@ -59,8 +59,9 @@ class Recorder:
         precision: float64, float32 or bfloat16.
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
-        states: `training_regression.states()`, for a sharp comparison in low precision: states that are filled when
-            a baseline is written, and that later trainings are put back on.
+        states: `training_regression.states()`, for a sharp comparison in low precision, or where float64 amplifies
+            rounding too much: states that are filled when a baseline is written, and that later trainings are put back
+            on.
 
     Raises:
         ArgumentError: precision, seed or name is none that a recipe could have.

@@ -192,8 +192,9 @@ class Recording:
         if self._states is None and (seed := current().jitter):
             weights = (weight for watched in models for weight in watched.parameters().values())
             jitter(weights, _MOST_STEPS * seed + self._step)
-            for watched in filter(lambda watched: watched.opened, models):
-                watched.restart()  # it is no part of the update
+            for watched in models:
+                if watched.opened:
+                    watched.restart()  # it is no part of the update
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.

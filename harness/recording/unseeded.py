@@ -36,14 +36,15 @@ def watched() -> Iterator[list[str]]:
             (os, "urandom", "os.urandom"),
             (random, "_urandom", "random.SystemRandom()"),
         ):
-            watching = _watching(getattr(place, name), text, found, always=name.endswith("urandom"))
+            of_a_class, takes_no_seed = isinstance(place, type), name.endswith("urandom")
+            watching = _watching(getattr(place, name), text, found, method=of_a_class, always=takes_no_seed)
             stack.enter_context(mock.patch.object(place, name, watching))
         yield found
 
 
-def _watching(original: Callable[..., Any], text: str, found: list[str], *, always: bool) -> Callable[..., Any]:
-    method = text == "random.Random()"
-
+def _watching(
+    original: Callable[..., Any], text: str, found: list[str], *, method: bool, always: bool
+) -> Callable[..., Any]:
     def watching(*args: Any, **named: Any) -> Any:
         seeds = [value for value in (*args[method:], *named.values()) if value is not None]
         place = "" if seeds and not always else _caller()

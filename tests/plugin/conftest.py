@@ -81,7 +81,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr(Reruns, "_request", staticmethod(_request))
     if "measured_thresholds" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
-        monkeypatch.setattr(variants, "_run_as_it_is", lambda record, rerun: None)
+        monkeypatch.setattr("harness.plugin.calibrating.require_repeatable", lambda record, rerun: None)
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
@@ -98,6 +98,14 @@ _PICTURE = bytes.fromhex(
     "53de0000000c49444154789c63f8ffff3f0005fe02fe0def46b80000000049454e44ae426082"
 )
 """A PNG of one white pixel."""
+
+
+MEASURES_NOTHING = """
+from harness.plugin import calibrating
+
+calibrating.calibrate = calibrating.require_repeatable = lambda *given: None
+"""
+"""Of a conftest.py: spares processes, which no test patches, the five trainings of measured thresholds."""
 
 
 class Project:
@@ -148,9 +156,8 @@ class Project:
         return digest.hexdigest()
 
     def measures_nothing(self):
-        """Spare its processes, which no test patches, the five trainings of measured thresholds."""
-        line = "from harness.plugin import calibrating\n\ncalibrating.calibrate = lambda record, states, rerun: None\n"
-        (self.path / "conftest.py").write_text(line)
+        """Spare its processes the trainings of measured thresholds."""
+        (self.path / "conftest.py").write_text(MEASURES_NOTHING)
 
     def files(self):
         """Name and bytes of every baseline."""

@@ -10,7 +10,7 @@ from harness.baselines.store import save_baseline
 from harness.record import Baseline
 from harness.record.calibration import Calibration
 from harness.recording.states import States
-from tests.plugin.conftest import GENERATE
+from tests.plugin.conftest import GENERATE, MEASURES_NOTHING
 from tests.test_record import record_of
 
 
@@ -202,11 +202,8 @@ def test_broken_trainer(pytestconfig, training_regression):
     a_loop(pytestconfig, training_regression.check, fails=True)
 """
 
-CONFTEST = """
-from harness.plugin import calibrating
-
-calibrating.calibrate = lambda record, states, rerun: None  # it would be another training outside of a worker
-
+# outside of a worker the loop is another training, which a baseline does not take
+CONFTEST = f"""{MEASURES_NOTHING}
 def pytest_addoption(parser):
     parser.addoption("--rate", type=float, default=0.1)
     parser.addini("momentum", "momentum", default="0")

@@ -59,7 +59,7 @@ def loop(project):
 def one_draw(monkeypatch):
     """One training more where one tells as much as four."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
-    monkeypatch.setattr(variants, "_run_as_it_is", lambda record, rerun: None)
+    monkeypatch.setattr("harness.plugin.calibrating.require_repeatable", lambda record, rerun: None)
 
 
 @pytest.fixture

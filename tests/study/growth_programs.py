@@ -479,20 +479,11 @@ def zero_start(recorder, device, steps=30):
 
 
 @recorded
-def few_weights(recorder, device, steps=30):
-    """A line through 4,096 points: two numbers to jitter, and long sums."""
+def line(recorder, device, points, noise, steps):
+    """A line through many points: two numbers to jitter, and long sums, which may cancel where it converges."""
     model = nn.Linear(1, 1).to(device)
-    x = torch.randn(4096, 1).to(device)
-    y = 3 * x + 1 + 0.1 * torch.randn(4096, 1).to(device)
-    fit(recorder, model, SGD(model.parameters(), lr=0.1), ((x, y) for _ in range(steps)), functional.mse_loss)
-
-
-@recorded
-def noisy_line(recorder, device, steps=60):
-    """A line through 20,000 points far from it: sums of large terms that cancel where it converges."""
-    model = nn.Linear(1, 1).to(device)
-    x = torch.randn(20_000, 1).to(device)
-    y = 3 * x + 1 + 100 * torch.randn(20_000, 1).to(device)
+    x = torch.randn(points, 1).to(device)
+    y = 3 * x + 1 + noise * torch.randn(points, 1).to(device)
     fit(recorder, model, SGD(model.parameters(), lr=0.1), ((x, y) for _ in range(steps)), functional.mse_loss)
 
 
@@ -746,8 +737,8 @@ PROGRAMS = (
     Program("Q-learning", q_learning),
     Program("low rank", low_rank),
     Program("zero start", zero_start),
-    Program("few weights", few_weights),
-    Program("noisy line", noisy_line),
+    Program("few weights", line, {"points": 4096, "noise": 0.1, "steps": 30}),
+    Program("noisy line", line, {"points": 20_000, "noise": 100, "steps": 60}),
     Program("Gaussian process", gaussian_process),
     *_optimizers(),
     Program("awkward numbers", awkward_numbers),
