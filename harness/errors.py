@@ -352,7 +352,7 @@ class BaselineError(HarnessError):
     @classmethod
     def other_environment(cls, *, path: Place, choice: str, command: str) -> Self:
         return cls(
-            f"no baseline of this environment is stored, and --strict takes no other; there is one {choice}",
+            f"no baseline of this environment is stored, and --training-strict takes no other; there is one {choice}",
             where=str(path),
             fix=f"store one for this environment, too: {command} --add-environment",
         )

@@ -204,7 +204,7 @@ MESSAGES = [
     ),
     (
         errors.BaselineError.other_environment(path="a/b", choice="of another CPU", command="pytest x"),
-        "no baseline of this environment is stored, and --strict takes no other; there is one of another CPU\n"
+        "no baseline of this environment is stored, and --training-strict takes no other; there is one of another CPU\n"
         "  where  a/b\n"
         "  fix    store one for this environment, too: pytest x --add-environment",
     ),

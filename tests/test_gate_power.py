@@ -36,7 +36,7 @@ def test_a_fault_that_moves_nothing_escapes():
 
 
 def test_a_fault_that_passes_as_drift_escapes():
-    """Drift is green: whoever wants it red runs with --strict."""
+    """Drift is green: whoever wants it red runs with --training-strict."""
     found = examine("a", BASELINE, faulty(weight__w=series(2.0, stage="state")))
 
     assert found == Mutant("a", planted=True, divergence=(0, "state", "weight/w"), caught=False)

@@ -314,7 +314,7 @@ def test_a_failure_has_no_word_on_a_threshold_that_was_not_calibrated(baseline, 
 
 
 def test_drift_that_fails_is_headed_by_its_note():
-    """Under --strict: there is no place where it begins, and nothing follows."""
+    """Under --training-strict: there is no place where it begins, and nothing follows."""
     baseline = Baseline(a_record(precision="float32"), calibration=CALIBRATION)
 
     assert words(baseline, calibrated(losses=(1.0, 1.5))) == (

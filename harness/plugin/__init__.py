@@ -98,7 +98,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(trylast=True)  # after pytest-xdist has collected what its workers counted
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report, hand a worker's counts to its session; fail over orphans under --strict, and a full disk."""
+    """Write the report, hand a worker's counts to its session; fail over what no test failed for."""
     state = session.config.stash[SESSION]
     state.finish()
     failed = state.counts.problems or (state.strict and state.counts.orphans)

@@ -22,6 +22,7 @@ def add(parser: pytest.Parser) -> None:
     _add_trainings(group)
     _add_baselines(group)
     _add_judgements(group)
+    parser.addini("training_strict", "fail as under --training-strict", type="bool", default=False)
     parser.addini("training_history", "file with the margins of past runs, relative to the root")
     parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
     parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
@@ -95,6 +96,12 @@ def _add_baselines(group: pytest.OptionGroup) -> None:
 
 
 def _add_judgements(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--training-strict",
+        action="store_true",
+        help="fail for all that leaves room for doubt: drift, trainings that are not judged, baselines that no test "
+        "claims or checks, low-precision baselines of another environment; also an ini option",
+    )
     group.addoption(
         "--equivalence",
         metavar="N",

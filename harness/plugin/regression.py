@@ -258,7 +258,7 @@ class TrainingRegression:
             self._measure(checked, baseline)
 
     def _check_environment(self, checked: RecordCheck) -> None:
-        """Under --strict, take no low-precision baseline of another environment."""
+        """Under --training-strict, take no low-precision baseline of another environment."""
         if self._session.strict and checked.is_elsewhere:
             path = checked.shown_path
             raise BaselineError.other_environment(

@@ -51,11 +51,8 @@ class Settings:
 
     @property
     def strict(self) -> bool:
-        """Whether drift fails: under pytest's own --strict, an ini option since pytest 9."""
-        try:
-            return bool(self.config.getini("strict"))
-        except ValueError:
-            return bool(self.config.getoption("strict", False))
+        """Whether everything fails that leaves room for doubt: drift, what is not judged, orphans."""
+        return bool(self.config.getoption("--training-strict") or self.config.getini("training_strict"))
 
     @property
     def seeds(self) -> int:

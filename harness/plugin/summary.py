@@ -74,7 +74,7 @@ def _reason(report: pytest.TestReport) -> str:
 
 def _orphans(session: Session) -> Iterator[str]:
     if found := session.counts.orphans:
-        strict = ", a failure under --strict" if session.strict else ""
+        strict = ", a failure under --training-strict" if session.strict else ""
         yield f"{number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims{strict}:"
         yield from (f"  {name}" for name in found)
 

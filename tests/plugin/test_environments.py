@@ -1,4 +1,4 @@
-"""Promises of low-precision baselines of several environments: added, chosen, explained, refused under --strict."""
+"""Promises of low-precision baselines of several environments: added, chosen, explained, refused in strict mode."""
 
 from dataclasses import replace
 
@@ -53,13 +53,13 @@ def test_the_baseline_of_another_environment_is_named(loop):
 def test_strict_takes_no_baseline_of_another_environment(loop):
     """A message that says which there is, and the command that adds one; after it the gate is green."""
     move(loop, "2.0.0")
-    result = loop.run("-o", "strict=true")
+    result = loop.run("--training-strict")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "no baseline of this environment is stored, and --strict takes no other; there is one made in another "
-            "environment (torch 2.0.0 -> *)",
+            "no baseline of this environment is stored, and --training-strict takes no other; there is one made in "
+            "another environment (torch 2.0.0 -> *)",
             f"  where  baselines/{SHARED}",
             f"  fix    store one for this environment, too: pytest {TEST} --mpl-generate-path=baselines {ADD}",
         ]
@@ -70,7 +70,7 @@ def test_strict_takes_no_baseline_of_another_environment(loop):
 
     assert {name: after[name] for name in before} == before
     assert len(own(loop)) == 1
-    loop.run("-o", "strict=true").assert_outcomes(passed=1)
+    loop.run("--training-strict").assert_outcomes(passed=1)
 
 
 def test_a_baseline_is_added_only_where_it_is_asked_for(loop):
@@ -97,7 +97,7 @@ def test_the_own_baseline_is_what_changes_when_this_environment_regenerates(loop
 
     assert after[SHARED] == before[SHARED]
     assert [after[name] != before[name] for name in own(loop)] == [True]
-    loop.run("-o", "strict=true").assert_outcomes(passed=1)
+    loop.run("--training-strict").assert_outcomes(passed=1)
 
 
 def test_a_failure_says_which_baseline_it_speaks_of(loop):
@@ -125,11 +125,11 @@ def test_adding_needs_writing(loop):
 
 
 def test_float64_has_one_baseline_for_all(project):
-    """Nothing is added for it, and --strict takes it wherever it was made."""
+    """Nothing is added for it, and --training-strict takes it wherever it was made."""
     project.generate()
     move(project, "2.0.0", file="test_gate-test_training.json")
     before = set(project.files())
-    project.run("--mpl", "-o", "strict=true").assert_outcomes(passed=2)
+    project.run("--mpl", "--training-strict").assert_outcomes(passed=2)
     project.generate(ADD)
 
     assert set(project.files()) == before
@@ -147,7 +147,7 @@ def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, 
     for file in project.baselines.glob(f"{SHARED.removesuffix('.json')}~*"):
         file.unlink()
 
-    project.run("-o", "strict=true").assert_outcomes(passed=1)
+    project.run("--training-strict").assert_outcomes(passed=1)
 
 
 OTHERS = "test_loop-test_my_trainer,@aaaaaaaaaaaa.json"
@@ -191,7 +191,7 @@ def test_beside_its_own_baseline_no_other_is_read(loop):
     loop.generate(ADD)
     (loop.baselines / SHARED).write_text("{")
 
-    loop.run("-o", "strict=true").assert_outcomes(passed=1)
+    loop.run("--training-strict").assert_outcomes(passed=1)
 
 
 def test_a_training_that_changes_to_float64_leaves_its_environments_behind(loop):
@@ -205,13 +205,13 @@ def test_a_training_that_changes_to_float64_leaves_its_environments_behind(loop)
 
 
 def test_a_loop_in_float64_may_ask_for_states(loop, monkeypatch):
-    """They are stored, and --strict takes its baseline wherever it was made."""
+    """They are stored, and --training-strict takes its baseline wherever it was made."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
     loop.edit('precision="float32"', 'precision="float64", states=training_regression.states()', file="test_loop.py")
     loop.generate()
     assert any(name.endswith(".safetensors") for name in loop.files())
     move(loop, "2.0.0")
-    result = loop.run("-o", "strict=true")
+    result = loop.run("--training-strict")
 
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*another environment*")

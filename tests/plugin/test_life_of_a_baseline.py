@@ -348,7 +348,7 @@ def test_my_trainer(training_regression):
 
 
 def test_drift_passes_is_counted_and_fails_under_strict(project):
-    """Biases shifted in front of softmax: nothing that counts moved. It is said, and pytest's --strict refuses it."""
+    """Biases shifted in front of softmax: nothing that counts moved. It is said, and --training-strict refuses it."""
     (project.path / "test_gate.py").write_text(SHIFTED)
     project.generate()
     project.edit("bias, 0.0", "bias, 1.0")
@@ -361,7 +361,7 @@ def test_drift_passes_is_counted_and_fails_under_strict(project):
             "training, float64, cpu: drift, largest deviation * in * values, first initial 0.bias",
         ]
     )
-    project.run("--mpl", "-o", "strict=true").assert_outcomes(failed=1)
+    project.run("--mpl", "--training-strict").assert_outcomes(failed=1)
 
 
 def test_a_rename_passes_and_is_said(project):

@@ -123,7 +123,7 @@ def test_a_calibrated_baseline_knows_its_states(low):
 
 def test_an_unchanged_training_is_the_same(low):
     """In the environment of the baseline nothing has moved, whether the states were put back or not."""
-    result = low.run("-o", "strict=true")
+    result = low.run("--training-strict")
 
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(
@@ -163,10 +163,10 @@ def other_kernels(low):
 def test_drift_passes_is_counted_and_fails_under_strict(low):
     """Of a watched loop, and of a recipe, which is put back on its states before it is judged.
 
-    --strict shows drift under the note, without a place where it begins.
+    --training-strict shows drift under the note, without a place where it begins.
     """
     passed = low.run("-k", "not bfloat16")
-    failed = low.run("test_loop.py", "-o", "strict=true")
+    failed = low.run("test_loop.py", "--training-strict")
 
     passed.assert_outcomes(passed=2, deselected=1)
     passed.stdout.fnmatch_lines(

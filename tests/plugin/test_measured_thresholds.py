@@ -294,7 +294,7 @@ def test_strict_says_how_many_trainings_are_judged_loosely(one_draw, wild):
     """One line, that a reviewer reads."""
     wild.generate()
 
-    wild.run("-o", "strict=true").stdout.fnmatch_lines(["1 of 1 training with thresholds above 1e-09"])
+    wild.run("--training-strict").stdout.fnmatch_lines(["1 of 1 training with thresholds above 1e-09"])
 
 
 def test_a_wild_training_that_is_red_has_pictures_and_a_page(one_draw, real_pictures, wild):

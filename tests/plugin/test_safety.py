@@ -95,14 +95,16 @@ def test_a_reason_has_words(project, reason):
 
 
 def test_orphans_are_red_under_strict(project):
-    """A baseline that no test claims is said, and with pytest's --strict the exit status is a failure's."""
+    """A baseline that no test claims is said, and with --training-strict the exit status is a failure's."""
     (project.path / "test_gate.py").write_text("def test_a(training_regression):\n    pass\n")
     save_baseline(project.baselines / "old.json", Baseline(record_of({})))
 
     assert project.run("--mpl").ret == pytest.ExitCode.OK
-    result = project.run("--mpl", "-o", "strict=true")
+    result = project.run("--mpl", "--training-strict")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["1 baseline in baselines that no test claims, a failure under --strict:", "  old*"])
+    result.stdout.fnmatch_lines(
+        ["1 baseline in baselines that no test claims, a failure under --training-strict:", "  old*"]
+    )
 
 
 def test_what_a_killed_run_left_is_said(project):
