@@ -73,6 +73,19 @@ def _listed(known: Iterable[str]) -> str:
     return ", ".join(known)
 
 
+_SOME = 10
+"""Names that a message gives of many."""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
+    return _listed(names[:_SOME]) + more
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class ArgumentError(HarnessError):
     """A value that a recipe, a recorder or a function cannot take."""
 
@@ -542,6 +555,11 @@ class ReportError(HarnessError):
         return cls(f"the results of a session cannot be read: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
+    def not_whole(cls, *, reason: str, names: Sequence[str]) -> Self:
+        fix = "see to it that every job ran and kept its results, and that its tests check what they own"
+        return cls(reason, where=_some(names), fix=fix)
+
+    @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
         fix = "name another file: harness report --output FILE"
         return cls(f"the report could not be written: {_said(reason)}", where=str(path), fix=fix)
@@ -581,6 +599,31 @@ class SuiteError(HarnessError):
     def shared_baseline(cls, *, file: str, first: str, second: str) -> Self:
         fix = "rename one of them, or give it another filename"
         return cls(f"two tests share the baseline file {file}", where=f"{first} and {second}", fix=fix)
+
+    @classmethod
+    def swallowed(cls, *, tests: Sequence[str]) -> Self:
+        fix = (
+            "let the exception of check() end its test: no try around it, no thread, no xfail; skip a test whose "
+            "training is to differ"
+        )
+        return cls("a check failed, but its test did not", where=_some(tests), fix=fix)
+
+    @classmethod
+    def unreached(cls, *, baselines: Sequence[str], why: str) -> Self:
+        what = f"{_number(len(baselines), 'baseline')} not checked by the tests that own them"
+        fix = f"check them, skip the test with a reason, or delete the files ({why}: nothing may be left out silently)"
+        return cls(what, where=_some(baselines), fix=fix)
+
+    @classmethod
+    def unclaimed(cls, *, files: Sequence[str], folder: Place) -> Self:
+        what = f"{_number(len(files), 'baseline')} in {folder} that no test claims"
+        return cls(what, where=_some(files), fix="delete them, or bring their tests back (--training-strict)")
+
+    @classmethod
+    def unknown_owners(cls, *, files: Sequence[str], folder: Place, reason: str) -> Self:
+        what = f"{_number(len(files), 'baseline')} in {folder} whose tests are not known: {reason}"
+        fix = "run the whole project; in a job of a matrix, say which part it is: --training-shard=1/4"
+        return cls(what, where=_some(files), fix=fix)
 
     @classmethod
     def checked_twice(cls, *, nodeid: str, name: str) -> Self:

@@ -17,11 +17,13 @@ from harness.baselines.atomic_files import check_writable, read, write_all
 from harness.baselines.store import (
     baseline_name,
     check_figure,
+    claim_of,
     load_baseline,
     load_states,
-    orphans,
     save_baseline,
     save_figure,
+    shared_name,
+    stored_files,
 )
 from harness.record import Calibration, Stream
 from harness.recording.states import States
@@ -163,12 +165,15 @@ def test_files_that_belong_together_are_written_together(tmp_path, monkeypatch):
     assert files(tmp_path) == {"a": b"old"}
 
 
-def test_orphans_are_files_of_ours_that_no_test_claims(tmp_path):
-    """Other files and hidden ones are nobody's orphans; a second record belongs to its test."""
-    for name in ("A.json", "a,two.json", "b.png", "c.json", "README.md", ".d.json"):
+def test_files_of_ours_belong_to_the_test_that_claims_their_name(tmp_path):
+    """Other files and hidden ones are nobody's; a second record and one of an environment belong to its test."""
+    names = ["A.json", "a,two.json", "a,two,@0123456789ab.json", "b.png"]
+    for name in (*names, "README.md", ".d.json"):
         (tmp_path / name).touch()
 
-    assert orphans(tmp_path, {"a.json", "b.png"}) == ["c.json"]
+    assert stored_files(tmp_path) == sorted(names)
+    assert [claim_of(name) for name in names] == ["a.json", "a.json", "a.json", "b.png"]
+    assert [shared_name(name) for name in names] == ["A.json", "a,two.json", "a,two.json", "b.png"]
 
 
 def calibrated(*weights, seed=0):
@@ -352,11 +357,10 @@ def test_a_baseline_is_shown_as_it_was_asked_for(tmp_path):
     assert caught.value.where == str(Path("baselines/a.json"))
 
 
-def test_states_belong_to_the_test_of_their_record(tmp_path):
-    """They are an orphan where their record is one."""
-    for name in ("a~000000000000.safetensors", "a,two~000000000000.safetensors", "c~000000000000.safetensors"):
-        (tmp_path / name).touch()
-    shortened = f"{'b' * 183}~0123456789abcdef"
-    (tmp_path / f"{shortened}~000000000000.safetensors").touch()
-
-    assert orphans(tmp_path, {"a.json", f"{shortened}.json"}) == ["c~000000000000.safetensors"]
+@pytest.mark.parametrize(
+    ("record", "claim"),
+    [("a", "a"), ("a,two", "a"), (f"{'b' * 183}~0123456789abcdef", f"{'b' * 183}~0123456789abcdef")],
+)
+def test_states_belong_to_the_test_of_their_record(record, claim):
+    """They are an orphan where their record is one; a name that was shortened has a tilde, too."""
+    assert claim_of(f"{record}~000000000000.safetensors") == f"{claim}.json"

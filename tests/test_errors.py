@@ -371,6 +371,12 @@ MESSAGES = [
         "  fix    run pytest --mpl again, or fetch the artifact again; a file of another version needs that version",
     ),
     (
+        errors.ReportError.not_whole(reason="shards are missing", names=["2/4"]),
+        "shards are missing\n"
+        "  where  2/4\n"
+        "  fix    see to it that every job ran and kept its results, and that its tests check what they own",
+    ),
+    (
         errors.ReportError.unwritten(path="a/b", reason="it is cut off"),
         "the report could not be written: it is cut off\n"
         "  where  a/b\n"
@@ -407,6 +413,30 @@ MESSAGES = [
         "two tests share the baseline file a.png\n"
         "  where  a and b\n"
         "  fix    rename one of them, or give it another filename",
+    ),
+    (
+        errors.SuiteError.swallowed(tests=["test_a.py::test_b", "test_a.py::test_c"]),
+        "a check failed, but its test did not\n"
+        "  where  test_a.py::test_b, test_a.py::test_c\n"
+        "  fix    let the exception of check() end its test: no try around it, no thread, no xfail; skip a test whose training is to differ",
+    ),
+    (
+        errors.SuiteError.unreached(baselines=[f"{i}.json (test_a.py::test_b)" for i in range(12)], why="CI is set"),
+        "12 baselines not checked by the tests that own them\n"
+        "  where  " + ", ".join(f"{i}.json (test_a.py::test_b)" for i in range(10)) + " and 2 more\n"
+        "  fix    check them, skip the test with a reason, or delete the files (CI is set: nothing may be left out silently)",
+    ),
+    (
+        errors.SuiteError.unclaimed(files=["a.json"], folder="baselines"),
+        "1 baseline in baselines that no test claims\n"
+        "  where  a.json\n"
+        "  fix    delete them, or bring their tests back (--training-strict)",
+    ),
+    (
+        errors.SuiteError.unknown_owners(files=["a.json", "b.png"], folder="baselines", reason="who knows"),
+        "2 baselines in baselines whose tests are not known: who knows\n"
+        "  where  a.json, b.png\n"
+        "  fix    run the whole project; in a job of a matrix, say which part it is: --training-shard=1/4",
     ),
     (
         errors.SuiteError.checked_twice(nodeid="test_a.py::test_b", name="loss"),

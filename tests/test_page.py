@@ -31,9 +31,9 @@ PNG = bytes.fromhex(
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
-def check(test="tests/test_a.py::test_b[cpu]", name=""):
+def check(test="tests/test_a.py::test_b[cpu]", name="", kind="json"):
     """What is the same in every result of a check."""
-    return Check(test, name, "tests/test_a.py", 7, f"pytest '{test}' --mpl-generate-path=baselines")
+    return Check(test, name, f"a,{name}.{kind}", "tests/test_a.py", 7, f"pytest '{test}' --mpl-generate-path=baselines")
 
 
 def training(losses, baseline=(2.0, 1.5, 1.0), environment=None, text="what pytest says", **where):
@@ -54,7 +54,7 @@ def training(losses, baseline=(2.0, 1.5, 1.0), environment=None, text="what pyte
 
 def figure(rms=29.2, passed=False, **where):
     """The result of a figure."""
-    return check(**where).figure(
+    return check(**where, kind="png").figure(
         rms=rms, tolerance=2.0, baseline="b.png", result="r.png", passed=passed, text="Error: pixels"
     )
 

@@ -12,7 +12,9 @@ from harness.commands import main
 from harness.errors import HarnessError
 from harness.report.failed_pictures import failed_figures
 from harness.report.html.page import page
-from harness.report.json_form import read, to_text
+from harness.report.json_form import Results, read, to_text
+from harness.report.ledger import EMPTY, Entry, Ledger
+from harness.report.markdown import markdown
 from harness.report.session_text import findings_text
 from tests.test_page import PNG, check, figure, power, seeds, training
 
@@ -205,11 +207,21 @@ def test_a_page_that_cannot_be_written_is_a_message(place, capsys):
 WHOLE = [RED, GREEN, figure(), seeds(), power("overlooked"), check().trouble("no baseline")]
 
 
+LEDGER = Ledger(
+    entries=[
+        Entry(baseline="a.json", test="tests/test_a.py::test_b", fate="compared"),
+        Entry(baseline="c.png", test="tests/test_a.py::test_c", fate="skipped", reason="no GPU"),
+    ],
+    others=["d.json"],
+    orphans=["d.json"],
+)
+
+
 def test_what_a_session_wrote_is_read_as_it_was(place):
     """Every kind of result."""
     leave(place, *WHOLE)
 
-    assert read(place / "results.json") == WHOLE
+    assert read(place / "results.json") == Results(3, WHOLE, EMPTY)
 
 
 def paths(value, here=()):
@@ -232,18 +244,20 @@ JUNK = st.one_of(
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
-@given(path=st.sampled_from([*paths(json.loads(to_text(WHOLE)))][1:]), junk=JUNK)
+@given(path=st.sampled_from([*paths(json.loads(to_text(WHOLE, LEDGER)))][1:]), junk=JUNK)
 def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, junk):
     """One value of a whole file is replaced: what is not refused can be shown."""
-    content = json.loads(to_text(WHOLE))
+    content = json.loads(to_text(WHOLE, LEDGER))
     inner = content
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = junk
     (tmp_path / "results.json").write_text(json.dumps(content))
     try:
-        results = read(tmp_path / "results.json")
+        session = read(tmp_path / "results.json")
     except HarnessError:
         return
-    assert page(results, dict(failed_figures(results, tmp_path))).startswith("<!DOCTYPE html>")
+    results, ledger = session.results, session.ledger
+    assert page(results, dict(failed_figures(results, tmp_path)), ledger).startswith("<!DOCTYPE html>")
+    assert markdown(results, ledger)
     assert findings_text(results)

@@ -6,7 +6,7 @@ import functools
 import glob
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 200
 _HASH_DIGITS = 12
+_ENVIRONMENT = re.compile(r",@[0-9a-f]{12}(?=\.json$)")
+"""What `environments.beside` adds to a name."""
 
 
 def baseline_name(nodeid: str, device: str | None = None) -> str:
@@ -181,18 +183,23 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
         raise BaselineWriteError.of(path=path, reason=error) from error
 
 
-def orphans(folder: Path, claimed: Collection[str]) -> list[str]:
-    """Return the names of baseline files in a folder that no test claims, sorted.
-
-    What is claimed are file names in lower case; `a.json` claims `a,second.json` too, another record of the same test.
-    """
+def stored_files(folder: Path) -> list[str]:
+    """Return the names of files of ours in a folder of baselines, sorted; hidden ones are being written."""
     ours = (".json", ".png", ".safetensors")
-    files = (path.name for path in folder.glob("*") if path.suffix in ours and not path.name.startswith("."))
-    return sorted(name for name in files if _claim(name) not in claimed)
+    return sorted(path.name for path in folder.glob("*") if path.suffix in ours and not path.name.startswith("."))
 
 
-def _claim(name: str) -> str:
-    if name.endswith(".safetensors"):
-        name = name.rpartition("~")[0] + ".json"
-    stem, _, other = name.lower().partition(",")
+def shared_name(file: str) -> str:
+    """Return the name of the baseline that a file is a part of: of one environment's record, that of all of them."""
+    return _ENVIRONMENT.sub("", file)
+
+
+def claim_of(file: str) -> str:
+    """Return what a test has to own for a file to be its own, in lower case.
+
+    `a.json` stands for `a,second.json`, too, another record of the same test, and for the states of both.
+    """
+    if file.endswith(".safetensors"):
+        file = file.rpartition("~")[0] + ".json"
+    stem, _, other = file.lower().partition(",")
     return f"{stem}.json" if other else stem

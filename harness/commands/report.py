@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ from harness.baselines.atomic_files import write
 from harness.commands.project import add_root, last_results
 from harness.errors import ReportError
 from harness.report.finding import Figure, Finding
-from harness.report.json_form import ordered, read, schema
+from harness.report.json_form import Results, ordered, read, schema
+from harness.report.ledger import Ledger, ledger_lines, missing_shards, united
+from harness.report.session_text import finding_place
 
 
 _RESULTS = "results.json"
@@ -33,6 +36,8 @@ def add(subparsers: Any) -> None:
     where = "default: report.html beside the results; here, if there are several"
     parser.add_argument("--output", metavar="FILE", type=Path, help=where)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
+    whole = "fail (exit status 1) unless these sessions together compared every baseline, and nothing failed"
+    parser.add_argument("--strict", action="store_true", help=whole)
     parser.add_argument("--schema", action="store_true", help=f"print the JSON schema of {_RESULTS}, and nothing else")
     add_root(parser)
     parser.set_defaults(run=_run)
@@ -47,14 +52,32 @@ def _run(given: argparse.Namespace) -> int:
     from harness.report.session_text import findings_text
 
     files = [file for place in given.places or [last_results(given)] for file in _files(place)]
-    results, pictures = _merged(files) if len(files) > 1 else _session(files[0])
+    sessions = [read(file) for file in files]
+    results, pictures = _merged(files, sessions) if len(files) > 1 else _session(files[0], sessions[0])
+    ledger = united([session.ledger for session in sessions]) if len(files) > 1 else sessions[0].ledger
     output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
-    _write(output, page(results, pictures))
+    _write(output, page(results, pictures, ledger))
     print(findings_text(results).encode(errors="backslashreplace").decode())  # a file name may be no Unicode
-    print(f"report: {output}")
+    print(*ledger_lines(ledger), f"report: {output}", sep="\n")
     if given.open:
         webbrowser.open(output.resolve().as_uri())
-    return 0
+    return _judge(results, [session.ledger for session in sessions]) if given.strict else 0
+
+
+def _judge(results: Sequence[Finding], ledgers: Sequence[Ledger]) -> int:
+    """Say why sessions together are no proof, and return the exit status that says so, too."""
+    whole = united(ledgers)
+    left = [entry.baseline for entry in whole.baselines if entry.fate not in ("compared", "generated", "kept")]
+    objections = {
+        "shards are missing": missing_shards(ledgers),
+        "no job compared these baselines": left,
+        "no job's tests own these baselines: orphans, or of a job that is missing": whole.others,
+        "checks failed": [finding_place(found) for found in results if not found.passed],
+    }
+    for reason, names in objections.items():
+        if names:
+            print(ReportError.not_whole(reason=reason, names=names), file=sys.stderr)
+    return int(any(objections.values()))
 
 
 def _files(place: Path) -> list[Path]:
@@ -67,23 +90,23 @@ def _files(place: Path) -> list[Path]:
     return found
 
 
-def _session(file: Path) -> tuple[list[Finding], dict[str, bytes]]:
+def _session(file: Path, session: Results) -> tuple[list[Finding], dict[str, bytes]]:
     """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere."""
     from harness.report.failed_pictures import failed_figures
 
-    results, place = read(file), file.parent.resolve()
+    results, place = session.results, file.parent.resolve()
     found = failed_figures(results, file.parent)
     return results, {name: data for name, data in found if (place / name).resolve().is_relative_to(place)}
 
 
-def _merged(files: Sequence[Path]) -> tuple[list[Finding], dict[str, bytes]]:
+def _merged(files: Sequence[Path], sessions: Sequence[Results]) -> tuple[list[Finding], dict[str, bytes]]:
     """Return the results of several sessions, each under the name of its folder."""
     common = os.path.commonpath([file.parent.resolve() for file in files])
     results: list[Finding] = []
     pictures: dict[str, bytes] = {}
-    for file in files:
+    for file, session in zip(files, sessions, strict=True):
         label = os.path.relpath(file.resolve(), common).removesuffix(f"{os.sep}{_RESULTS}")
-        found, images = _session(file)
+        found, images = _session(file, session)
         results += [_labelled(result, label) for result in found]
         pictures |= {f"{label}/{name}": data for name, data in images.items()}
     return ordered(results), pictures

@@ -150,7 +150,7 @@ class Reruns:
                 (folder / "states").write_bytes(how.states.to_bytes())
             assignment = Assignment(nodeid, name, how.perturbation, how.fault, folder)
             variables = {**how.environment, _VARIABLE: str(assignment.write())}
-            output = self._start(folder, variables, tuple(sorted(how.environment.items())))
+            output = self.start(folder, variables, tuple(sorted(how.environment.items())))
             try:
                 return assignment.collect()
             except (OSError, ValueError, RecordError) as error:
@@ -164,8 +164,14 @@ class Reruns:
         while self._prepared:
             self._prepared.popitem()[1].communicate()  # closes its input, and waits
 
-    def _start(self, folder: Path, variables: Mapping[str, str], chosen: tuple[tuple[str, str], ...]) -> str:
-        """Start the runner, without touching this session's files; return its output."""
+    def start(self, folder: Path, variables: Mapping[str, str], chosen: tuple[tuple[str, str], ...] = ()) -> str:
+        """Start the runner, without touching this session's files; return its output.
+
+        Args:
+            folder: of what it leaves.
+            variables: of its own.
+            chosen: those of them that Python or torch read when they start.
+        """
         arguments, environment = [*self._arguments(folder)], {**_inherited(), **variables}
         rare = any(
             name != "PYTHONHASHSEED" for name, _ in chosen

@@ -8,7 +8,8 @@ import pytest
 
 from harness.baselines.atomic_files import check_writable
 from harness.errors import EventsError, HarnessError
-from harness.plugin import devices, options
+from harness.plugin import devices, options, whole_project
+from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages
 from harness.plugin.session import SESSION, Session
@@ -35,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
             session.perturb()
             pytest_mpl.leave_figures(config)
         else:
+            if whole_project.asked():
+                whole_project.widen(config)
+            config.stash[CLAIMS] = claims = Claims(session)
+            config.pluginmanager.register(claims, "training_regression_claims")
             pytest_mpl.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
@@ -100,9 +105,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report, hand a worker's counts to its session; fail over what no test failed for."""
     state = session.config.stash[SESSION]
-    state.finish()
-    failed = state.counts.problems or (state.strict and state.counts.orphans)
-    if failed and session.exitstatus == pytest.ExitCode.OK:
+    if claims := session.config.stash.get(CLAIMS, None):
+        claims.conclude()
+    if state.counts.problems and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from harness.record.record import Record
 
 
+MARKER = "mpl_image_compare"
+"""pytest-mpl's, of tests that return a figure."""
+
+
 @pytest.fixture(scope="session", name=devices.PARAMETER)
 def _device(request: pytest.FixtureRequest) -> str:
     name: str = getattr(request, "param", None) or devices.writer(request.config)  # none under getfixturevalue
@@ -48,6 +52,12 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     from harness.plugin.regression import TrainingRegression
 
     return TrainingRegression(request.node, request.config.stash[SESSION])
+
+
+def is_ours(item: pytest.Item) -> bool:
+    """Tell whether a test's baselines are ours: the project says so, or the test uses our fixtures."""
+    opted_in = bool(item.config.getini("training_baselines"))
+    return opted_in or not {"training", "training_regression"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 _COMPILER = "torch._dynamo"

@@ -71,17 +71,18 @@ class GatedTest:
             words.append(f"--cifar10={cifar10}")
         return shlex.join(words)
 
-    def check(self, accept: str, name: str = "") -> "Check":
+    def check(self, baseline: str, accept: str, name: str = "") -> "Check":
         """Return what is the same in every finding of a check.
 
         Args:
+            baseline: name of the baseline's file.
             accept: the command that makes the present run the baseline.
             name: tells several checks of the test apart.
         """
         from harness.report.check import Check
 
         _, line, _ = self.item.location
-        return Check(self.nodeid, name, self._file, 1 + (line or 0), accept)
+        return Check(self.nodeid, name, baseline, self._file, 1 + (line or 0), accept)
 
     @property
     def _file(self) -> str:

@@ -70,6 +70,14 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
         "of those that differ; default: build/harness/tensorboard",
     )
 
+    group.addoption(
+        "--training-shard",
+        metavar="I/N",
+        type=_shard,
+        help="run the I-th of N parts of the tests, e.g. 1/4: other jobs run the others, and `harness report --strict` "
+        "unites what they found",
+    )
+
 
 def _add_baselines(group: pytest.OptionGroup) -> None:
     group.addoption(
@@ -136,6 +144,13 @@ def _seeds(text: str) -> int:
     if not text.isdecimal() or int(text) < _LEAST_SEEDS:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {_LEAST_SEEDS}")
     return int(text)
+
+
+def _shard(text: str) -> str:
+    index, _, number = text.partition("/")
+    if not (index.isdecimal() and number.isdecimal() and 1 <= int(index) <= int(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part of a whole, such as 1/4")
+    return f"{int(index)}/{int(number)}"
 
 
 def _share(text: str) -> float:

@@ -17,17 +17,16 @@ import pytest
 from harness.baselines import png
 from harness.baselines.atomic_files import check_writable, read
 from harness.baselines.origin import drawing_versions
-from harness.baselines.store import baseline_name, check_figure, orphans, save_figure
+from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.plugin.ci import in_ci
+from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import messages, refuse
-from harness.plugin.selection import sees_all, select
 from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
 
 
-MARKER = "mpl_image_compare"
 _MARKER_OPTIONS = (
     "backend",
     "baseline_dir",
@@ -92,9 +91,6 @@ class FigureGate:
     def __init__(self, session: Session, staging: Path | None) -> None:
         self._session = session
         self._staging = staging
-        self._claimed: dict[str, str] = {}
-        self._files: dict[str, list[str]] = {}
-        self._complete = True
         self._mpl: Any = None
         self._draws = self._full_names = False
 
@@ -112,43 +108,27 @@ class FigureGate:
     def _compares(self) -> bool:
         return self._session.comparing_figures and not self._staging
 
-    @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
+    @pytest.hookimpl(tryfirst=True)  # before claims are made, which are registered earlier
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Give every test of ours a baseline of its own; check the marker's options."""
+        """Give every figure test of ours a baseline of its own; check the marker's options."""
         try:
-            for item in items:
+            ours = [item for item in items if is_ours(item) and item.get_closest_marker(MARKER)]
+            for item in ours:
                 self._prepare(item)
-            if self._claimed and not config.option.collectonly:
-                check_writable(self._session.output, OutputError.of)
-            if self._claimed and self._draws:
+            if ours and self._draws:
                 self._settle()
-            select(config, self._session, items, self._files)
         except HarnessError as error:
             refuse(config, error)
 
     def _prepare(self, item: pytest.Item) -> None:
         marker = item.get_closest_marker(MARKER)
-        if not is_ours(item):
-            self._complete = self._complete and not marker
-            return
+        assert marker is not None, "the caller's condition"
+        for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
+            raise SuiteError.marker_option(option=option, nodeid=item.nodeid, known=_MARKER_OPTIONS)
         name, folder = self._test(item).name, self._session.baselines  # which refuses a URL
-        files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
-        if marker:
-            for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
-                raise SuiteError.marker_option(option=option, nodeid=item.nodeid, known=_MARKER_OPTIONS)
-            extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
-            own = {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
-            item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
-            files.append(own["filename"])
-        for file in files:
-            self._claim(file, name)
-        self._files.setdefault(item.nodeid, []).extend(files)
-
-    def _claim(self, file: str, owner: str) -> None:
-        """Note whose a file is; names that differ in case only are one file on some systems."""
-        first = self._claimed.setdefault(file.lower(), owner)
-        if first != owner:
-            raise SuiteError.shared_baseline(file=file, first=first, second=owner)
+        extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
+        own = {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
+        item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
 
     def _settle(self) -> None:
         """Have pytest-mpl keep its pictures, from which margins are read, in a known folder, not in a temporary one."""
@@ -163,17 +143,6 @@ class FigureGate:
                 self._session.figures.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError.of(path=self._session.output, reason=error) from error
-
-    def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        """Note that the session does not see all tests."""
-        self._complete = False
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Look for baselines that no test claims, if this session sees all tests and all were collected."""
-        self._session.counts.claimed = len(self._claimed)
-        if self._claimed and self._complete and sees_all(session):
-            self._session.counts.whole = True
-            self._session.counts.orphans = orphans(self._session.baselines, self._claimed)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
@@ -217,7 +186,7 @@ class FigureGate:
         if self._staging:
             self._test(item).skip_unless_writer()
         elif not self._compares:
-            self._session.counts.not_compared += 1
+            self._session.counts.did(_baseline_of(item).name, item.nodeid, "not compared", "pytest ran without --mpl")
             if in_ci():
                 raise SuiteError.not_compared(nodeid=item.nodeid)
         else:
@@ -283,7 +252,7 @@ class FigureGate:
     def _finish(self, item: pytest.Item) -> None:
         if self._staging:
             for file in self._staging.iterdir():
-                self._save(file)
+                self._save(item, file)
         if not is_ours(item):
             return
         returned = self._figure(item)
@@ -292,12 +261,13 @@ class FigureGate:
         if self._compares:
             self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
 
-    def _save(self, file: Path) -> None:
+    def _save(self, item: pytest.Item, file: Path) -> None:
         """Put a generated figure in its baseline's place."""
         target = self._session.baselines / file.name
-        if not (self._session.only_missing and target.exists()):
+        kept = self._session.only_missing and target.exists()
+        if not kept:
             save_figure(target, file.read_bytes(), self._session.origin)
-            self._session.counts.generated += 1
+        self._session.counts.did(file.name, item.nodeid, "kept" if kept else "generated")
         file.unlink()
 
     def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
@@ -307,15 +277,9 @@ class FigureGate:
         marker = item.get_closest_marker(MARKER)
         assert marker is not None, "the caller's condition"
         tolerance = float(_setting(item.config, marker, "tolerance"))
-        check, folder, output = self._test(item).check(accept), self._folder(item), self._session.output
+        check = self._test(item).check(_baseline_of(item).name, accept)
+        folder, output = self._folder(item), self._session.output
         self._session.outcome.add(item, compared_figure(check, folder, output, tolerance, passed, text))
-
-
-def is_ours(item: pytest.Item) -> bool:
-    """Tell whether a test's baselines are ours: the project says so, or the test uses our fixtures."""
-    fixtures = getattr(item, "fixturenames", ())
-    opted_in = bool(item.config.getini("training_baselines"))
-    return opted_in or not {"training", "training_regression"}.isdisjoint(fixtures)
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ class RecordCheck:
 
     def check(self, accept: str = "") -> "Check":
         """Return what is the same in every finding of this check."""
-        return self.test.check(accept or self.test.regenerate_command, self.name)
+        return self.test.check(self.shared_path.name, accept or self.test.regenerate_command, self.name)
 
     def baseline(self) -> Baseline:
         """Read the baseline.

@@ -145,7 +145,9 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         if name in self._names:
-            raise SuiteError.checked_twice(name=name, nodeid=self._test.nodeid)
+            error = SuiteError.checked_twice(name=name, nodeid=self._test.nodeid)
+            self._session.counts.add_problem(error)
+            raise error
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
@@ -188,6 +190,7 @@ class TrainingRegression:
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
+            self._session.counts.did(checked.shared_path.name, self._test.nodeid, "kept")
             return
         record, counts, seeds = checked.record, self._session.counts, {}
         calibration, states = calibrated(checked)
@@ -197,7 +200,7 @@ class TrainingRegression:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
         save_baseline(checked.path, Baseline(record, self._session.origin, calibration, seeds), states)
         self._withdraw(checked)
-        counts.generated += 1
+        counts.did(checked.shared_path.name, self._test.nodeid, "generated")
 
     def _look_back(self, checked: RecordCheck, calibration: "Calibration | None") -> None:
         """In CI, report a stored baseline of the same training whose thresholds are far above what was measured now."""

@@ -57,9 +57,17 @@ def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[st
         config.hook.pytest_deselected(items=left_out)
 
 
-def sees_all(session: pytest.Session) -> bool:
-    """Tell whether a session collected all tests: nothing on the command line narrows them, and all could be read."""
-    config = session.config
-    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
-    narrowed = any(config.getoption(name, None) for name in ("lf", "ignore", "ignore_glob", "stepwise"))
-    return whole and not narrowed and not session.testsfailed
+def deal(config: pytest.Config, items: list[pytest.Item], shard: str) -> None:
+    """Take away the tests of other shards: modules are dealt out in turn, since tests of one share trainings.
+
+    Args:
+        config: of the session.
+        items: the collected tests; what is left out is removed.
+        shard: as "1/4", of --training-shard; empty for all.
+    """
+    if not config.getoption("--training-shard"):
+        return
+    index, number = map(int, shard.split("/"))
+    modules = sorted({item.nodeid.partition("::")[0] for item in items})
+    mine = {*modules[index - 1 :: number]}
+    _keep(config, items, {item.nodeid for item in items if item.nodeid.partition("::")[0] in mine})

@@ -23,6 +23,7 @@ from harness.elsewhere.rerun import Assignment, Reruns, in_force
 from harness.elsewhere.sharing import Sharing, own_folder
 from harness.elsewhere.trainings import Training, Trainings
 from harness.errors import DevicePrecisionError, HarnessError, NoCifar10Error, OutputError, SuiteError
+from harness.plugin.ci import in_ci
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
 from harness.tensorboard.runs import Runs
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.recording.states import States
     from harness.report.check import Check
     from harness.report.finding import Finding
+    from harness.report.ledger import Fate, Ledger
 
 
 class Settings:
@@ -53,6 +55,18 @@ class Settings:
     def strict(self) -> bool:
         """Whether everything fails that leaves room for doubt: drift, what is not judged, orphans."""
         return bool(self.config.getoption("--training-strict") or self.config.getini("training_strict"))
+
+    @property
+    def demands_all(self) -> bool:
+        """Whether a baseline that nobody checked fails: in CI, and in strict mode."""
+        return self.strict or in_ci()
+
+    @property
+    def shard(self) -> str:
+        """Which part of the tests this job runs, as "1/4": by our option or pytest-split's; empty for all of them."""
+        option = self.config.getoption
+        others = f"{option('group', 0)}/{option('splits', 0)}" if option("splits", 0) else ""
+        return str(option("--training-shard") or others)
 
     @property
     def seeds(self) -> int:
@@ -181,13 +195,17 @@ class Counts:
 
     trainings: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    generated: int = 0
-    not_compared: int = 0
+    done: "list[tuple[str, str, Fate, str]]" = field(default_factory=list)  # baseline, test, its fate, and why
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    claimed: int = 0
-    whole: bool = False
-    orphans: list[str] = field(default_factory=list)
+
+    def did(self, baseline: str, test: str, fate: "Fate", reason: str = "") -> None:
+        """Note what a test did with a baseline, where no finding says it."""
+        self.done.append((baseline, test, fate, reason))
+
+    def number(self, fate: "Fate") -> int:
+        """Return how many baselines have a fate."""
+        return len({(baseline, test) for baseline, test, found, _ in self.done if found == fate})
 
     def add_problem(self, error: HarnessError) -> None:
         """Note that something beside the tests went wrong, once; the summary says it, and the session fails."""
@@ -197,13 +215,8 @@ class Counts:
     def add(self, other: dict[str, Any]) -> None:
         """Add a worker's counts."""
         for name, value in other.items():
-            mine = getattr(self, name)
-            if name in ("claimed", "whole"):  # every worker collects all tests
-                setattr(self, name, max(mine, value))
-            elif name in ("orphans", "problems"):
-                setattr(self, name, list(dict.fromkeys([*mine, *value])))
-            else:
-                setattr(self, name, mine + value)
+            setattr(self, name, getattr(self, name) + value)
+        self.problems = [*dict.fromkeys(self.problems)]
 
 
 class Outcome:
@@ -222,6 +235,7 @@ class Outcome:
         self._kept: Path | None = None
         self._history: Path | None = None
         self.findings: list[Finding] = []
+        self.ledger: Ledger | None = None
         self.reported = False
 
     def prepare(self, history: Path | None) -> None:
@@ -284,8 +298,8 @@ class Outcome:
             self.add(item, check.trouble(str(error)))
             raise
 
-    def finish(self) -> None:
-        """Write report and JSON, if any check found anything; `reported` says whether they stand."""
+    def collect(self) -> None:
+        """Collect what all processes of this session found, with the margins of earlier ones."""
         if self._kept is None:
             return
         from harness.report.json_form import collect
@@ -297,23 +311,30 @@ class Outcome:
 
             with self.noted(), FileLock(self._folder / ".history.lock"):  # another session may add to it now
                 self.findings = remember(self._history, self.findings)
-        if self.findings:
+
+    def report(self, ledger: "Ledger") -> None:
+        """Write the report, if tests of this session own a baseline."""
+        self.ledger = ledger
+        if self.findings or ledger.entries:
             with self.noted():
-                self._report()
+                self._report(ledger)
                 self.reported = True
 
-    def _report(self) -> None:
+    def _report(self, ledger: "Ledger") -> None:
         """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
         from harness.baselines.atomic_files import write_all
         from harness.report.json_form import to_text
         from harness.report.markdown import markdown
 
-        texts = {self.markdown: markdown(self.findings), self._folder / "results.json": to_text(self.findings)}
+        texts = {
+            self.markdown: markdown(self.findings, ledger),
+            self._folder / "results.json": to_text(self.findings, ledger),
+        }
         if self.failed:
             from harness.report.failed_pictures import failed_figures
             from harness.report.html.page import page
 
-            texts[self.page] = page(self.findings, dict(failed_figures(self.findings, self._folder)))
+            texts[self.page] = page(self.findings, dict(failed_figures(self.findings, self._folder)), ledger)
         write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
         if not self.failed:
             self.page.unlink(missing_ok=True)  # of an earlier session that was red
@@ -354,18 +375,19 @@ class Session(Settings):
         """Folder of what the processes of this session leave for each other, and for later."""
         return self.outcome.kept / "trainings"
 
-    def finish(self) -> None:
+    def finish(self, ledger: "Callable[[list[Finding]], Ledger]") -> "Ledger":
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
-        if self.assignment or hasattr(self.config, "workerinput"):
-            return
-        self.outcome.finish()
-        if self.counts.claimed and not self.config.option.collectonly:
+        self.outcome.collect()
+        found = ledger(self.outcome.findings)
+        self.outcome.report(found)
+        if found.entries or found.others:
             with self.outcome.noted():
-                self._remember()
+                self._remember(found)
+        return found
 
-    def _remember(self) -> None:
+    def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
-        orphans = self.counts.orphans if self.counts.whole else None
+        orphans = None if ledger.unknown else ledger.orphans
         content = {"baselines": os.path.relpath(self.baselines, self.config.rootpath), "orphans": orphans}
         write(self.output / "session.json", json.dumps(content).encode())
 

@@ -7,6 +7,7 @@ import pytest
 
 from harness.baselines.atomic_files import scraps
 from harness.plugin.ci import tell_github
+from harness.plugin.claims import skip_reason
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
 from harness.report.words import number
@@ -14,15 +15,15 @@ from harness.report.words import number
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
     """Write the section, if this session had anything to do with training."""
-    lines = [*_trainings(session), *_comparisons(session), *_report(session), *_skips(reporter), *_orphans(session)]
+    lines = [*_trainings(session), *_comparisons(session), *_ledger(session), *_report(session), *_skips(reporter)]
     lines += [*_scraps(session), *session.counts.problems]
     if lines:
         reporter.ensure_newline()
         reporter.section("training regression")
         for line in lines:
             reporter.line(line)
-    if session.outcome.findings:
-        tell_github(reporter, session.outcome.findings, session.outcome.markdown if session.outcome.reported else None)
+    if session.outcome.reported:
+        tell_github(reporter, session.outcome.findings, session.outcome.markdown)
 
 
 def _trainings(session: Session) -> Iterator[str]:
@@ -39,8 +40,8 @@ def _comparisons(session: Session) -> Iterator[str]:
     counts = session.counts
     yield from comparison_lines(
         session.outcome.findings,
-        generated=counts.generated,
-        not_compared=counts.not_compared,
+        generated=counts.number("generated"),
+        not_compared=counts.number("not compared"),
         notes=counts.notes,
         accept_all=session.accept_command(),
         strict=session.strict,
@@ -59,7 +60,7 @@ def _report(session: Session) -> Iterator[str]:
 
 
 def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
-    reasons = Counter(_reason(report) for report in reporter.stats.get("skipped", ()))
+    reasons = Counter(skip_reason(report) for report in reporter.stats.get("skipped", ()))
     for reason, count in sorted(reasons.items()):
         if reason.startswith("this machine has no "):
             yield f"{number(count, 'test')} skipped: {reason}"
@@ -67,21 +68,25 @@ def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:
             yield f"{number(count, 'test')} skipped: {NO_CIFAR10.what}; {NO_CIFAR10.fix}"
 
 
-def _reason(report: pytest.TestReport) -> str:
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-    return reason.removeprefix("Skipped: ")
+def _ledger(session: Session) -> Iterator[str]:
+    """Say what became of the baselines, and which nobody knows; in strict mode these are a problem, which is said."""
+    from harness.report.ledger import ledger_lines
 
-
-def _orphans(session: Session) -> Iterator[str]:
-    if found := session.counts.orphans:
-        strict = ", a failure under --training-strict" if session.strict else ""
-        yield f"{number(len(found), 'baseline')} in {session.shown(session.baselines)} that no test claims{strict}:"
-        yield from (f"  {name}" for name in found)
+    ledger = session.outcome.ledger
+    if ledger is None:
+        return
+    yield from ledger_lines(ledger)
+    folder = session.shown(session.baselines)
+    if ledger.unknown and (ledger.shard or not session.strict):
+        yield f"{number(len(ledger.others), 'baseline')} in {folder} not owned by these tests: {ledger.unknown}"
+    if ledger.orphans and not session.strict:
+        yield f"{number(len(ledger.orphans), 'baseline')} in {folder} that no test claims:"
+        yield from (f"  {name}" for name in ledger.orphans)
 
 
 def _scraps(session: Session) -> Iterator[str]:
     """Say that an earlier run was killed while it wrote, if it left something."""
-    if session.counts.claimed and (found := scraps(session.baselines)):
+    if session.outcome.ledger and (found := scraps(session.baselines)):
         yield (
             f"{number(len(found), 'unfinished file')} in {session.shown(session.baselines)}, of a run that was killed "
             "or is under way; the baselines are whole, delete what is left over:"

@@ -47,6 +47,7 @@ class Check:
 
     test: str
     name: str
+    baseline: str
     file: str
     line: int
     accept: str

@@ -124,6 +124,7 @@ class Finding(_Part, frozen=True, kw_only=True):
     Args:
         test: pytest's id of the test.
         name: tells several checks of one test apart.
+        baseline: name of the baseline's file; one name stands for those of all environments.
         file: of the test, relative to the repository.
         line: of the test, 1-based.
         verdict: what was found.
@@ -139,6 +140,7 @@ class Finding(_Part, frozen=True, kw_only=True):
 
     test: str
     name: str
+    baseline: str
     file: str
     line: Annotated[int, Meta(ge=1, lt=2**53)]
     verdict: Verdict

@@ -11,6 +11,7 @@ import msgspec
 from harness.baselines import atomic_files
 from harness.errors import ReportError
 from harness.report.finding import Finding
+from harness.report.ledger import EMPTY, Ledger
 
 
 _LARGEST_FILE = 256 * 2**20
@@ -18,10 +19,11 @@ _LARGEST_FILE = 256 * 2**20
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `results.json` holds: the findings of a session, in a form of this version."""
+    """What `results.json` holds: what a session found, and its ledger, in a form of this version."""
 
-    format: Literal[2]
+    format: Literal[3]
     results: list[Finding]
+    ledger: Ledger
 
 
 def schema() -> dict[str, Any]:
@@ -29,28 +31,28 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Results)
 
 
-def to_text(findings: Iterable[Finding]) -> str:
-    """Return findings as JSON."""
-    return json.dumps(msgspec.to_builtins(Results(2, list(findings))), indent=1) + "\n"
+def to_text(findings: Iterable[Finding], ledger: Ledger = EMPTY) -> str:
+    """Return findings and ledger as JSON."""
+    return json.dumps(msgspec.to_builtins(Results(3, list(findings), ledger)), indent=1) + "\n"
 
 
-def read(file: Path) -> list[Finding]:
-    """Return the findings of a results.json, which may be from anywhere; ReportError for what no session writes."""
+def read(file: Path) -> Results:
+    """Return what a results.json holds, which may be from anywhere; ReportError for what no session writes."""
     try:
-        found = msgspec.json.decode(atomic_files.read(file, _LARGEST_FILE), type=Results).results
+        found = msgspec.json.decode(atomic_files.read(file, _LARGEST_FILE), type=Results)
     except FileNotFoundError as error:
         raise ReportError.missing(path=file) from error
     except (OSError, ValueError, RecursionError) as error:  # msgspec's are ValueErrors
         raise ReportError.corrupt(path=file, reason=error) from error
-    if not found:
+    if not (found.results or found.ledger.entries):
         raise ReportError.corrupt(path=file, reason="it holds no result")
     return found
 
 
 def keep(finding: Finding, folder: Path) -> None:
     """Leave a finding for the session that collects; a check that runs again replaces its own."""
-    subject = finding.kind if finding.kind in ("figure", "power") else "training"
-    key = hashlib.sha256(json.dumps([subject, finding.test, finding.name]).encode()).hexdigest()
+    place = [finding.kind == "power", finding.test, finding.baseline]
+    key = hashlib.sha256(json.dumps(place).encode()).hexdigest()
     atomic_files.write(folder / f"{key}.json", json.dumps(msgspec.to_builtins(finding)).encode())
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from harness.report.finding import Finding
+from harness.report.ledger import EMPTY, Ledger, ledger_lines
 from harness.report.session_text import (
     finding_headline,
     finding_place,
@@ -22,12 +23,12 @@ _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 """What Markdown or GitHub would read as more than text."""
 
 
-def markdown(findings: Sequence[Finding]) -> str:
-    """Return headline, table of checks, and what failures, seeds and faults say; cut where GitHub would refuse it."""
+def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
+    """Return headline, ledger, table of checks, and what failures, seeds and faults say; cut to what GitHub takes."""
     failed = [finding for finding in findings if not finding.passed]
     passed = [finding for finding in findings if finding.passed]
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    parts += [f"{_code(line)}\n" for line in trends(findings)]
+    parts += [f"{_code(line)}\n" for line in (*ledger_lines(ledger), *trends(findings))]
     parts += [_table(failed), *map(_said, failed)] if failed else []
     if passed:
         parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))

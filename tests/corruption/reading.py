@@ -113,7 +113,7 @@ def _read_record(project: Path, path: Path, labelled: bool) -> None:
     present = Baseline.from_text(small_record().decode())
     comparison = compare(baseline, present.record)
     text = failure(comparison, test="t", look=[], accept="a", origin=present.origin) + note(comparison)
-    result = Check("t", "", "t.py", 1, "a").training(comparison, passed=False, text=text)
+    result = Check("t", "", "t.json", "t.py", 1, "a").training(comparison, passed=False, text=text)
     page([result])
     markdown([result])
     write_events(comparison.baseline.record, project / "events", labelled=labelled)

@@ -13,7 +13,7 @@ from tests.projects import FAULT
 
 def results(project):
     """What the last session left, by test and name."""
-    return {(found.test, found.name): found for found in read(project.path / "build/harness/results.json")}
+    return {(found.test, found.name): found for found in read(project.path / "build/harness/results.json").results}
 
 
 def page(project):

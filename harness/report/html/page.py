@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.report import figure_text, session_text, words
 from harness.report.finding import Curve, Finding, Number, Profile, Training
 from harness.report.html.chart import Chart, Line, Scale, linear
+from harness.report.ledger import EMPTY, Ledger, ledger_lines
 
 
 _LEAST_SHARE = 1e-6
@@ -19,8 +20,8 @@ _LEAST_DEVIATION = 1e-17
 """Below it a relative deviation of float64 numbers is nothing."""
 
 
-def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = None) -> str:
-    """Return findings as one HTML page that requests nothing from anywhere.
+def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = None, ledger: Ledger = EMPTY) -> str:
+    """Return findings and ledger as one HTML page that requests nothing from anywhere.
 
     The pictures are PNG files by path, as the findings name it. The policy lets a browser run this script and this
     style only, and load nothing.
@@ -30,6 +31,7 @@ def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = Non
         .get_template("page.html")
         .render(
             findings=findings,
+            ledger=[*ledger_lines(ledger)],
             pictures={path: base64.b64encode(data).decode() for path, data in (pictures or {}).items() if data},
             style=_text("page.css"),
             script=_text("page.js"),

@@ -1,0 +1,34 @@
+"""Whether a session is green: what its ledger and its findings say, whatever its tests did with their exceptions."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError, SuiteError
+from harness.plugin.session import Session
+
+
+if TYPE_CHECKING:
+    from harness.report.ledger import Ledger, Outcome
+
+
+def objections(session: Session, ledger: "Ledger", outcomes: "Mapping[str, Outcome]") -> Iterator[HarnessError]:
+    """Yield why a session must not be green, beside its failed tests.
+
+    Args:
+        session: with its findings.
+        ledger: of the session.
+        outcomes: id of a test that ran to what pytest said of it.
+    """
+    failed = dict.fromkeys(finding.test for finding in session.outcome.findings if not finding.passed)
+    if swallowed := [test for test in failed if test not in outcomes or outcomes[test].word != "failed"]:
+        yield SuiteError.swallowed(tests=swallowed)
+    unreached = [entry for entry in ledger.unreached if entry.test not in failed]
+    if session.demands_all and unreached:
+        option = "--training-strict" if session.strict else "CI is set"
+        yield SuiteError.unreached(baselines=[f"{entry.baseline} ({entry.test})" for entry in unreached], why=option)
+    if session.strict and not ledger.shard:
+        folder = session.shown(session.baselines)
+        if ledger.unknown:
+            yield SuiteError.unknown_owners(files=ledger.others, folder=folder, reason=ledger.unknown)
+        if ledger.orphans:
+            yield SuiteError.unclaimed(files=ledger.orphans, folder=folder)

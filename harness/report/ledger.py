@@ -1,0 +1,177 @@
+"""The ledger of a session: each baseline that its tests own, and what became of it. Every verdict follows from it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from harness.baselines.store import claim_of
+from harness.report.finding import Finding
+
+
+Fate = Literal["not reached", "not compared", "compared", "generated", "kept", "skipped", "deselected"]
+"""What became of a baseline in a test. Of several tests of one baseline the first of these counts."""
+FATES: Sequence[Fate] = Fate.__args__  # type: ignore[attr-defined] # its stub hides them
+_SAID = 10
+"""Baselines of one fate that a summary names."""
+
+
+class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A baseline in the hands of a test.
+
+    Args:
+        baseline: its file's name; one name stands for those of all environments, and for the states of a record.
+        test: pytest's id of the test that owns it.
+        fate: what became of it.
+        reason: why it was not compared; empty where there is nothing to say.
+    """
+
+    baseline: str
+    test: str
+    fate: Fate
+    reason: str = ""
+
+
+class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of each baseline.
+
+    Args:
+        entries: by baseline, then by test.
+        others: files in the folder of baselines that no test which was collected owns.
+        orphans: those of them that no test of the project owns.
+        unknown: why it cannot be said which of the others are orphans; empty if it can.
+        shard: which part of the tests ran, as "1/4"; empty for all.
+    """
+
+    entries: list[Entry] = []
+    others: list[str] = []
+    orphans: list[str] = []
+    unknown: str = ""
+    shard: str = ""
+
+    @property
+    def baselines(self) -> list[Entry]:
+        """One entry a baseline: that of the test which did least for it, but for tests that did not run."""
+        chosen: dict[str, Entry] = {}
+        for entry in self.entries:
+            former = chosen.setdefault(entry.baseline, entry)
+            if FATES.index(entry.fate) < FATES.index(former.fate):
+                chosen[entry.baseline] = entry
+        return [chosen[name] for name in sorted(chosen)]
+
+    @property
+    def unreached(self) -> list[Entry]:
+        """Baselines that a test left unjudged without saying so: whoever looks for proof does not find it."""
+        return [entry for entry in self.baselines if entry.fate in ("not reached", "not compared")]
+
+
+EMPTY = Ledger()
+"""Of findings without a session."""
+
+
+def united(ledgers: Sequence[Ledger]) -> Ledger:
+    """Return the ledger of several jobs: what one of them does not own, others may."""
+    others = sorted(set.intersection(*({*ledger.others} for ledger in ledgers)))
+    return Ledger(entries=[entry for ledger in ledgers for entry in ledger.entries], others=others, orphans=others)
+
+
+def missing_shards(ledgers: Iterable[Ledger]) -> list[str]:
+    """Return the parts of the tests that none of several jobs ran, of those that say that they are parts."""
+    present = {ledger.shard for ledger in ledgers} - {""}
+    numbers = {int(shard.partition("/")[2]) for shard in present}
+    return [
+        f"{i}/{number}" for number in sorted(numbers) for i in range(1, number + 1) if f"{i}/{number}" not in present
+    ]
+
+
+class Outcome(NamedTuple):
+    """What pytest said of a test: passed, failed, xfailed or skipped, and why it was skipped."""
+
+    word: str
+    reason: str = ""
+
+
+Done = Mapping[tuple[str, str], tuple[Fate, str]]
+"""Baseline and test to what the test did with it, and why not more."""
+
+
+def found(findings: Iterable[Finding]) -> Iterator[tuple[tuple[str, str], tuple[Fate, str]]]:
+    """Yield what checks did with their baselines, as entries of `Done`; planted faults are no comparison."""
+    for finding in findings:
+        place = finding.baseline, finding.test
+        if finding.kind == "error":
+            yield place, ("not compared", finding.text.partition("\n")[0])
+        elif finding.kind != "power":
+            yield place, ("compared", "")
+
+
+def entries(
+    stored: Iterable[str],
+    owners: Mapping[str, Sequence[str]],
+    done: Done,
+    left_out: Iterable[str],
+    outcomes: Mapping[str, Outcome],
+) -> list[Entry]:
+    """Return what became of each baseline in each test that owns it.
+
+    Args:
+        stored: names of the baselines in their folder.
+        owners: claim (`store.claim_of`) to the ids of the tests that own what it stands for.
+        done: what tests did.
+        left_out: ids of tests that were collected, but not run.
+        outcomes: id of a test that ran to what pytest said of it.
+    """
+    owned: dict[str, dict[str, None]] = {name: dict.fromkeys(owners.get(claim_of(name), ())) for name in stored}
+    for name, test in done:
+        owned.setdefault(name, {})[test] = None
+    left_out = frozenset(left_out)
+    return [
+        Entry(baseline=name, test=test, fate=fate, reason=reason)
+        for name in sorted(owned)
+        for test in sorted(owned[name])
+        for fate, reason in [done.get((name, test)) or _implied(test, left_out, outcomes)]
+    ]
+
+
+_UNREACHED = {
+    "passed": "its test passed without checking it",
+    "failed": "its test failed before",
+    "xfailed": "its test failed before, as expected",
+}
+
+
+def _implied(test: str, left_out: frozenset[str], outcomes: Mapping[str, Outcome]) -> tuple[Fate, str]:
+    """Return what became of a baseline that a test did nothing with."""
+    if test in left_out:
+        return "deselected", ""
+    outcome = outcomes.get(test, Outcome("ended"))
+    if outcome.word == "skipped":
+        return "skipped", outcome.reason
+    return "not reached", _UNREACHED.get(outcome.word, "the session ended before its test")
+
+
+def ledger_lines(ledger: Ledger) -> Iterator[str]:
+    """Yield how many baselines were compared, or generated, and the others by name, those of one reason together."""
+    baselines = ledger.baselines
+    if not baselines:
+        return
+    counts = Counter(entry.fate for entry in baselines)
+    main: Fate = "compared" if counts["compared"] or not counts["generated"] else "generated"
+    rest = [f"{counts[fate]} {fate}" for fate in FATES if counts[fate] and fate != main]
+    noun = "baseline" if len(baselines) == 1 else "baselines"
+    yield ", ".join([f"{counts[main]} of {len(baselines)} {noun} {main}", *rest])
+    groups: dict[tuple[Fate, str], list[Entry]] = {}
+    for entry in baselines:
+        if entry.fate != main:
+            groups.setdefault((entry.fate, entry.reason), []).append(entry)
+    for (fate, reason), members in groups.items():
+        if fate not in ("generated", "kept", "deselected"):
+            yield from _group(fate, reason, members)
+
+
+def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:
+    yield f"  {fate}: {reason}" if reason else f"  {fate}:"
+    yield from (f"    {entry.baseline}   {entry.test}" for entry in members[:_SAID])
+    if len(members) > _SAID:
+        yield f"    and {len(members) - _SAID} more"
