@@ -107,6 +107,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash[SESSION]
     if claims := session.config.stash.get(CLAIMS, None):
         claims.conclude()
+    if state.shard and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:  # there are more jobs than files
+        session.exitstatus = pytest.ExitCode.OK
     if state.counts.problems and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)

@@ -113,18 +113,22 @@ class Claims:
 
     def conclude(self) -> None:
         """Write the report of the session, and note why it must not be green, if it must not."""
-        config = self._session.config
-        if not (hasattr(config, "workerinput") or config.option.collectonly):
-            ledger = self._session.finish(self.ledger)
-            for error in objections(self._session, ledger, self.outcomes):
-                self._session.counts.add_problem(error)
+        config, session = self._session.config, self._session
+        if hasattr(config, "workerinput") or config.option.collectonly:
+            return
+        if not self.files and session.outcome.is_kept:
+            self._read(session.shared / _FILE)
+        session.outcome.collect()
+        if self.files or session.outcome.findings:
+            ledger = self._ledger(session.outcome.findings)
+            session.finish(ledger)
+            for error in objections(session, ledger, self.outcomes):
+                session.counts.add_problem(error)
 
-    def ledger(self, findings: "list[Finding]") -> "Ledger":
+    def _ledger(self, findings: "list[Finding]") -> "Ledger":
         """Return what became of each baseline that the collected tests own."""
         from harness.report.ledger import Ledger, entries, found
 
-        if not self.files:
-            self._read(self._session.shared / _FILE)
         done: Done = {(name, test): (fate, reason) for name, test, fate, reason in self._session.counts.done}
         done = {**done, **dict(found(findings))}
         owners: dict[str, list[str]] = {}

@@ -278,6 +278,11 @@ class Outcome:
                 self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
         return self._kept
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything was kept, by this process or by a worker."""
+        return self._kept is not None
+
     def add(self, item: pytest.Item, finding: "Finding") -> None:
         """Keep what a test's check found, for the report and for JUnit's."""
         from harness.report.json_form import keep
@@ -375,15 +380,11 @@ class Session(Settings):
         """Folder of what the processes of this session leave for each other, and for later."""
         return self.outcome.kept / "trainings"
 
-    def finish(self, ledger: "Callable[[list[Finding]], Ledger]") -> "Ledger":
+    def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
-        self.outcome.collect()
-        found = ledger(self.outcome.findings)
-        self.outcome.report(found)
-        if found.entries or found.others:
-            with self.outcome.noted():
-                self._remember(found)
-        return found
+        self.outcome.report(ledger)
+        with self.outcome.noted():
+            self._remember(ledger)
 
     def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
