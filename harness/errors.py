@@ -615,6 +615,11 @@ class SuiteError(HarnessError):
         return cls(what, where=_some(baselines), fix=fix)
 
     @classmethod
+    def touched(cls, *, files: Sequence[str]) -> Self:
+        what = f"{_number(len(files), 'baseline')} written to, or removed, while they were compared"
+        return cls(what, where=_some(files), fix="write baselines with --mpl-generate-path or harness accept only")
+
+    @classmethod
     def unclaimed(cls, *, files: Sequence[str], folder: Place) -> Self:
         what = f"{_number(len(files), 'baseline')} in {folder} that no test claims"
         return cls(what, where=_some(files), fix="delete them, or bring their tests back (--training-strict)")

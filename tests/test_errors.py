@@ -427,6 +427,12 @@ MESSAGES = [
         "  fix    check them, skip the test with a reason, or delete the files (CI is set: nothing may be left out silently)",
     ),
     (
+        errors.SuiteError.touched(files=["a.json"]),
+        "1 baseline written to, or removed, while they were compared\n"
+        "  where  a.json\n"
+        "  fix    write baselines with --mpl-generate-path or harness accept only",
+    ),
+    (
         errors.SuiteError.unclaimed(files=["a.json"], folder="baselines"),
         "1 baseline in baselines that no test claims\n"
         "  where  a.json\n"

@@ -69,7 +69,7 @@ def ledger(*given, others=(), shard=""):
 
 
 def test_the_summary_counts_and_names_what_is_missing():
-    """What is missing for one reason stands together; what was deselected is counted only."""
+    """What is missing for one reason stands together."""
     given = ledger(
         ("a.json", "compared", ""), ("b.png", "skipped", "no GPU"), ("c.json", "skipped", "no GPU"),
         ("d.json", "deselected", ""), ("e.json", "not reached", "its test failed before"),
@@ -80,6 +80,8 @@ def test_the_summary_counts_and_names_what_is_missing():
         "  skipped: no GPU",
         f"    b.png   {A}",
         f"    c.json   {A}",
+        "  deselected:",
+        f"    d.json   {A}",
         "  not reached: its test failed before",
         f"    e.json   {A}",
     ]

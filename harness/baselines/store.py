@@ -189,6 +189,16 @@ def stored_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if path.suffix in ours and not path.name.startswith("."))
 
 
+def stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what tells that a file in a folder of baselines was written to: size and time of its last change."""
+    found: dict[str, tuple[int, int]] = {}
+    for name in stored_files(folder):
+        with contextlib.suppress(FileNotFoundError):  # somebody removes it now
+            state = folder.joinpath(name).lstat()
+            found[name] = (state.st_size, state.st_ctime_ns)
+    return found
+
+
 def shared_name(file: str) -> str:
     """Return the name of the baseline that a file is a part of: of one environment's record, that of all of them."""
     return _ENVIRONMENT.sub("", file)

@@ -1,5 +1,6 @@
 """Which baselines the tests of a session own, and what pytest said of these tests: what its ledger is made of."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.atomic_files import check_writable, write
-from harness.baselines.store import claim_of, shared_name, stored_files
+from harness.baselines.store import claim_of, shared_name, stamps
 from harness.errors import HarnessError, OutputError, SuiteError
 from harness.plugin import whole_project
 from harness.plugin.fixtures import MARKER, is_ours
@@ -41,7 +42,13 @@ class Claims:
         self.files: dict[str, list[str]] = {}  # id of a test to the files that it owns
         self._beside: list[str] = []  # names of figures that are stored beside their tests
         self._left_out: list[str] = []
+        self._stamps: dict[str, tuple[int, int]] = {}
         self._doubt = ""  # why tests that own baselines may not be among these
+
+    def pytest_sessionstart(self) -> None:
+        """Note which baselines stand, before a test can touch them."""
+        with contextlib.suppress(HarnessError, OSError):  # said when they are needed
+            self._stamps = stamps(self._session.baselines)
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -122,8 +129,14 @@ class Claims:
         if self.files or session.outcome.findings:
             ledger = self._ledger(session.outcome.findings)
             session.finish(ledger)
-            for error in objections(session, ledger, self.outcomes):
+            for error in objections(session, ledger, self.outcomes, self._touched()):
                 session.counts.add_problem(error)
+
+    def _touched(self) -> list[str]:
+        """Return the baselines that are not what they were when this session began, though it writes none."""
+        now, writes = stamps(self._session.baselines), self._session.generate_path or self._session.verifies
+        names = {} if writes else {**self._stamps, **now}
+        return sorted(name for name in names if now.get(name) != self._stamps.get(name))
 
     def _ledger(self, findings: "list[Finding]") -> "Ledger":
         """Return what became of each baseline that the collected tests own."""
@@ -135,7 +148,7 @@ class Claims:
         for test, files in self.files.items():
             for file in files:
                 owners.setdefault(file.lower(), []).append(test)
-        stored = stored_files(self._session.baselines)
+        stored = sorted({**self._stamps, **stamps(self._session.baselines)})
         names = {shared_name(file) for file in stored if not file.endswith(".safetensors")} | {*self._beside}
         owned = [name for name in names if claim_of(name) in owners]
         claims = owners.keys() | {claim_of(name) for name, _ in done}

@@ -1,6 +1,6 @@
 """Whether a session is green: what its ledger and its findings say, whatever its tests did with their exceptions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, SuiteError
@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from harness.report.ledger import Ledger, Outcome
 
 
-def objections(session: Session, ledger: "Ledger", outcomes: "Mapping[str, Outcome]") -> Iterator[HarnessError]:
+def objections(
+    session: Session, ledger: "Ledger", outcomes: "Mapping[str, Outcome]", touched: Sequence[str]
+) -> Iterator[HarnessError]:
     """Yield why a session must not be green, beside its failed tests.
 
     Args:
         session: with its findings.
         ledger: of the session.
         outcomes: id of a test that ran to what pytest said of it.
+        touched: baselines that were written to meanwhile.
     """
     failed = dict.fromkeys(finding.test for finding in session.outcome.findings if not finding.passed)
     if swallowed := [test for test in failed if test not in outcomes or outcomes[test].word != "failed"]:
@@ -26,6 +29,8 @@ def objections(session: Session, ledger: "Ledger", outcomes: "Mapping[str, Outco
     if session.demands_all and unreached:
         option = "--training-strict" if session.strict else "CI is set"
         yield SuiteError.unreached(baselines=[f"{entry.baseline} ({entry.test})" for entry in unreached], why=option)
+    if session.demands_all and touched:
+        yield SuiteError.touched(files=touched)
     if session.strict and not ledger.shard:
         folder = session.shown(session.baselines)
         if ledger.unknown:

@@ -166,8 +166,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
         if entry.fate != main:
             groups.setdefault((entry.fate, entry.reason), []).append(entry)
     for (fate, reason), members in groups.items():
-        if fate not in ("generated", "kept", "deselected"):
-            yield from _group(fate, reason, members)
+        yield from _group(fate, reason, members)
 
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:

@@ -73,6 +73,20 @@ def test_a_test_that_checks_nothing_is_named_and_red_in_ci(saved, monkeypatch):
     result.stdout.fnmatch_lines([*lines, "1 baseline not checked by the tests that own them"])
 
 
+@pytest.mark.parametrize("touch", ["path.unlink()", "path.write_text(path.read_text() + ' ')"])
+def test_a_test_cannot_write_its_own_baseline(saved, monkeypatch, touch):
+    """Nor remove it: in CI a baseline is what it was when the session began."""
+    path = saved.baselines / "tests.test_a-test_it.json"
+    lay_out(saved, a=("tests", f"from pathlib import Path; path = Path({str(path)!r}); {touch}"))
+    monkeypatch.setenv("CI", "1")
+    result = saved.run()
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["0 of 1 baseline compared, 1 not reached", "1 baseline written to, or removed, while they were compared"]
+    )
+
+
 @pytest.mark.parametrize("arguments", [["tests"], ["-k", "test_it"], ["tests/test_a.py"]])
 def test_orphans_are_looked_for_in_the_whole_project(saved, arguments):
     """Whatever narrows a session: tests that it does not run own baselines all the same, and nobody owns the orphan."""
