@@ -23,14 +23,17 @@ _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 
 
 def markdown(findings: Sequence[Finding]) -> str:
-    """Return headline, table of checks, and what failures, seeds and faults say; cut where GitHub would refuse it."""
-    failed = [finding for finding in findings if not finding.passed]
-    passed = [finding for finding in findings if finding.passed]
+    """Return headline, table of checks, and what failures, seeds and faults say; cut where GitHub would refuse it.
+
+    What is not judged stands beside the failures, whether it passed or not.
+    """
+    shown = [finding for finding in findings if not (finding.passed and finding.is_judged)]
+    passed = [finding for finding in findings if finding.passed and finding.is_judged]
     parts = [f"### Training regression: {session_text(findings)}\n"]
     parts += [f"{_code(line)}\n" for line in trends(findings)]
-    parts += [_table(failed), *map(_said, failed)] if failed else []
+    parts += [_table(shown), *map(_said, shown)] if shown else []
     if passed:
-        parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))
+        parts.append(_folded("passed, with margins" if shown else "margins", _table(passed)))
     parts += [_said(finding) for finding in passed if finding.kind in ("equivalence", "power")]
     return "\n".join(_within(parts))
 
