@@ -80,14 +80,14 @@ def _folded(title: str, body: str) -> str:
 
 
 def annotation(finding: Finding) -> str:
-    """Return the workflow command that annotates a failure.
+    """Return the workflow command that annotates a failure, or what is not judged although it passed.
 
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
     facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
     escaped = {name: _data(value).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
     properties = ",".join(f"{name}={value}" for name, value in escaped.items())
-    return f"::error {properties}::{_data(finding.text)}"
+    return f"::{'warning' if finding.passed else 'error'} {properties}::{_data(finding.text)}"
 
 
 def _data(text: str) -> str:
