@@ -157,9 +157,11 @@ def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
 
 def test_what_is_not_judged_stands_beside_the_failures():
     """It may have passed, but it is not among the margins; after it come those that were judged."""
-    text = markdown(ordered([training((2.0, 1.5, 1.0), test="a"), unjudged(test="b"), figure(test="c")]))
+    found = ordered([training((2.0, 1.5, 1.0), test="a"), unjudged(test="b"), figure(test="c")])
+    text = markdown(found)
     shown, folded = text.split("<details><summary>passed, with margins</summary>")
 
+    assert [finding.test for finding in found] == ["c", "b", "a"]
     assert "1 of 3 checks failed: 1 different; 1 passed, but not judged" in shown
     assert "| not judged | <code>made, float32, cpu</code> | <code>b</code> | 1 value not judged |" in shown
     assert "```\nnothing could have failed it" in shown
