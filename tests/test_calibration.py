@@ -101,7 +101,7 @@ def test_no_variant_that_was_measured_alarms(before, variants, starts):
     calibrated = Baseline(baseline, calibration=measured(baseline, put_back_on(0, *starts), replays))
 
     for replay in replays.values():
-        assert compare(calibrated, replay).verdict in ("same", "drift")
+        assert compare(calibrated, replay).verdict != "different"
 
 
 def test_the_variants_are_real_and_unlike_each_other():

@@ -12,7 +12,7 @@ from harness.baselines.store import save_baseline, save_figure
 from harness.commands import main
 from harness.record.streams import Stream
 from tests.test_origin import ABOUT, git, picture
-from tests.test_record import baseline_of
+from tests.test_record import baseline_of, record_of
 
 
 LOSS = Stream("forward", (0, 1), (2.5, 1.25))
@@ -171,6 +171,17 @@ def test_diff_of_records_speaks_as_a_failed_test(folder, capsys):
     assert lines(capsys, "diff", "train", "baselines/train.json") == [
         "made, float64, cpu: same, largest deviation 0.0e+00 in 5 values"
     ]
+
+
+def test_diff_is_not_green_where_nothing_could_have_failed(folder, capsys):
+    """An accuracy in float32 of another environment: status 1, in the words of a test that fails in strict mode."""
+    for name, accuracy in (("2", 0.92), ("3", 0.02)):
+        streams = {"evaluation/accuracy": Stream("evaluation", (0,), (accuracy,))}
+        record = record_of(streams, precision="float32", environment={"torch": name})
+        (folder / f"torch{name}.json").write_text(record.to_text())
+
+    found = lines(capsys, "diff", "torch2.json", "torch3.json", status=1)
+    assert found[0] == "training is not judged from step 0 on: evaluation, accuracy of the evaluation"
 
 
 def test_diff_says_what_else_differs_of_where_both_come_from(folder, capsys):

@@ -144,6 +144,88 @@ def test_float32_is_exact_in_its_own_environment_and_drifts_in_another():
     assert compare(baseline, broken).verdict == "different"
 
 
+def elsewhere(stream, moved, *, stage="evaluation", step=0, loss=1.0, **changes):
+    """A float32 training in two environments: a loss and another number, 1 in the first of them."""
+
+    def record(loss, value, **around):
+        streams = {"loss": series(loss), stream: Stream(stage, (step,), (value,))}
+        return record_of(streams, precision="float32", **around, **changes)
+
+    return compare(record(1.0, 1.0), record(loss, moved, environment={"torch": "3"}))
+
+
+@pytest.mark.parametrize("source", ["recorder", "event files"])
+def test_what_nothing_could_have_failed_is_not_judged(source):
+    """An accuracy elsewhere, however little it moves; a judged number that is different comes first."""
+    assert elsewhere("evaluation/accuracy", 0.02, source=source).verdict == "not judged"
+    assert elsewhere("evaluation/accuracy", 1.0001, loss=1 + 1e-7, source=source).verdict == "not judged"
+    assert elsewhere("evaluation/accuracy", 0.02, loss=1.1, source=source).verdict == "different"
+    assert elsewhere("evaluation/accuracy", 0.0, source=source).verdict == "different"
+    assert elsewhere("evaluation/accuracy", 1.0, loss=1 + 1e-7, source=source).verdict == "drift"
+    assert elsewhere("evaluation/accuracy", 1.0, source=source).verdict == "same"
+
+
+def test_late_gradients_elsewhere_are_not_judged():
+    """Early ones are drift, as far as the envelope goes."""
+    assert elsewhere("gradient/w", 1.01, stage="backward", step=8).verdict == "drift"
+    assert elsewhere("gradient/w", 1.2, stage="backward", step=8).verdict == "different"
+    assert elsewhere("gradient/w", 1.01, stage="backward", step=20).verdict == "not judged"
+
+
+def test_a_comparison_that_is_not_judged_says_what_moved_and_what_would_help():
+    """Its first divergence is none, but the place, the size, and the stages before it are there, in every form."""
+    comparison = elsewhere("evaluation/accuracy", 0.02)
+    files = elsewhere("evaluation/accuracy", 0.02, source="event files")
+    why = "from step 0 on rounding alone moves evaluation accuracy too far to be judged: "
+    own = "a baseline of this environment (--add-environment) would help"
+
+    assert comparison.first_divergence is None
+    assert comparison.unchanged == STAGES[:-1]
+    assert note(comparison) == (
+        "made, float32, cpu: not judged, 1 value moved by up to 9.8e-01, which nothing could have failed, first "
+        f"accuracy of the evaluation; {why}states (Recorder(states=training_regression.states())) or {own}"
+    )
+    assert failure(files).splitlines() == [
+        "training is not judged from step 0 on: evaluation, accuracy of the evaluation",
+        "  recipe     made, float32 in event files, cpu",
+        "  first      step 0   baseline 1   now 0.02   (9.8e-01, which nothing could have failed)",
+        "  then       1 of 5 values in 1 of 2 streams",
+        "  unchanged  structure, data, init, schedule, forward, backward, update, state",
+        "  changed    torch 2 -> 3 since the baseline was made",
+        f"  unjudged   {why}{own}",
+    ]
+    assert difference(files).startswith("training is not judged from step 0 on: evaluation, accuracy of the evaluation")
+
+
+@pytest.mark.parametrize(
+    ("moved", "verdict"),
+    [
+        ((1.0, 1.0), "same"),
+        ((1.0, 1 + 2e-6), "same"),
+        ((1.0, 1 + 4e-6), "not judged"),
+        ((1.0, 0.0), "not judged"),
+        ((1 + 1e-7, 1 + 4e-6), "different"),
+        ((1.0, math.nan), "different"),
+        ((1.0,), "different"),
+    ],
+)
+def test_a_dull_number_is_the_same_as_far_as_rounding_moved_it(moved, verdict):
+    """Float64 that grew to 1e-7 under jitter: thirty times that is explained, and more is not known to be different."""
+    measured = Calibration(steps=(0,), margin=30.0, variants=("jitter 1",), largest={"loss": (1e-10, 1e-7)})
+    baseline = baseline_of({"loss": series(1.0, 1.0)}, calibration=measured)
+
+    assert compare(baseline, record_of({"loss": series(*moved)})).verdict == verdict
+
+
+def test_a_count_that_jitter_changed_is_not_judged():
+    """Evaluations of a line search, say: another number of them may be rounding, and may be a fault."""
+    measured = Calibration(steps=(0,), margin=30.0, variants=("jitter 1",), largest={"evaluations": (1.0,)})
+    baseline = baseline_of({"loss": series(1.0), "evaluations": series(7)}, calibration=measured)
+    comparison = compare(baseline, record_of({"loss": series(1.0), "evaluations": series(9)}))
+
+    assert (comparison.verdict, comparison.undecided[0].value) == ("not judged", 9)
+
+
 def test_the_comparison_says_what_changed_around_the_training():
     """Versions and recipe fields that differ are data of the comparison, not part of the verdict."""
     baseline = record_of({}, recipe={"seed": 0, "width": 8})
@@ -230,10 +312,20 @@ def test_an_average_follows_its_weights():
 
     def shift(*tensors):
         weights = {f"weight/{name}": series(1.0 + (name in tensors), stage="state") for name in names}
-        return record_of(weights, structure=structure)
+        return record_of({"loss": series(1.0), **weights}, structure=structure)
 
     assert compare(shift(), shift(*names[:2])).verdict == "drift"
     assert compare(shift(), shift(*names)).verdict == "different"
+
+
+def test_a_shift_of_weights_is_no_drift_where_nothing_would_show_it():
+    """That losses, gradients, updates and evaluations stay as they were is shown by those that were compared."""
+    before, now = (
+        dataclasses.replace(record, streams={"init/fc.bias": record.streams["init/fc.bias"]})
+        for record in shifted("init/fc.bias")
+    )
+
+    assert compare(before, now).verdict == "different"
 
 
 @pytest.mark.parametrize("stream", ["update/fc.bias", "buffer/fc.bias", "weight/average.fc.bias"])

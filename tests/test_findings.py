@@ -18,11 +18,12 @@ from harness.record.streams import Stream
 from harness.report.check import curves, profile
 from harness.report.figure_text import compared_figure, draw_sheet, figure_difference, figure_rms, figure_text
 from harness.report.finding import Faults
-from harness.report.json_form import collect, keep, schema, to_text
+from harness.report.history import remember
+from harness.report.json_form import collect, keep, ordered, schema, to_text
 from harness.report.markdown import annotation, markdown
-from harness.report.session_text import junit_properties
+from harness.report.session_text import comparison_lines, junit_properties, trends
 from tests.test_origin import picture
-from tests.test_page import check, figure, hostile, power, seeds, training
+from tests.test_page import check, figure, hostile, power, seeds, training, unjudged
 from tests.test_record import record_of
 
 
@@ -154,6 +155,39 @@ def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
     assert "ESCAPED: it moved nothing beyond the threshold\n" in text
 
 
+def test_what_is_not_judged_stands_beside_the_failures():
+    """It may have passed, but it is not among the margins; after it come those that were judged."""
+    found = ordered([training((2.0, 1.5, 1.0), test="a"), unjudged(test="b"), figure(test="c")])
+    text = markdown(found)
+    shown, folded = text.split("<details><summary>passed, with margins</summary>")
+
+    assert [finding.test for finding in found] == ["c", "b", "a"]
+    assert "1 of 3 checks failed: 1 different; 1 passed, but not judged" in shown
+    assert "| not judged | <code>made, float32, cpu</code> | <code>b</code> | 1 value not judged |" in shown
+    assert "```\nnothing could have failed it" in shown
+    assert "| same |" in folded
+
+
+def test_what_is_not_judged_has_no_margin(tmp_path):
+    """So it never counts as a pass that stays away from its threshold, neither in a history nor in a trend."""
+    (kept,) = remember(tmp_path / "history", [unjudged()])
+    (judged,) = remember(tmp_path / "history", [training((2.0, 1.5, 1.0))])
+
+    assert (kept.margin, kept.is_judged, judged.margin, judged.is_judged) == (None, False, 0.0, True)
+    assert (tmp_path / "history").read_text().count("\n") == 1
+    assert not [*trends([unjudged()])]
+
+
+def test_a_session_counts_what_is_not_judged_and_says_it():
+    """Beside what drifted, with the note."""
+    lines = [*comparison_lines([unjudged()], generated=0, not_compared=0, notes=(), accept_all="")]
+
+    assert lines == [
+        "1 compared (1 record, 0 figures, 1 not judged), 0 generated, 0 not compared",
+        "nothing could have failed it\n  help",
+    ]
+
+
 def test_a_long_summary_is_cut_between_its_parts():
     """GitHub refuses what is too long; what is left is still whole, and says how much is missing."""
     text = markdown([training((2.0, 1.6, 1.0), text="x" * 20_000)] * 5)
@@ -183,6 +217,9 @@ def test_an_annotation_is_one_line_at_the_tests_line():
     assert annotation(result) == (
         "::error file=tests/test_a.py,line=7,title=50%25 is off%3A a%2C b::50%25 is off: a, b%0A::error::no"
     )
+    assert annotation(unjudged()).startswith(
+        "::warning file=tests/test_a.py,line=7,title=nothing could have failed it::"
+    )
 
 
 def test_junit_has_verdict_deviation_and_place():
@@ -195,6 +232,9 @@ def test_junit_has_verdict_deviation_and_place():
         "first_divergence[b]": place,
     }
     assert junit_properties(training((2.0, 1.5, 1.0)))["first_divergence"] == "none"
+    assert junit_properties(unjudged())["training_verdict"] == "not judged"
+    assert junit_properties(unjudged())["not_judged"] == "1 value"
+    assert "not_judged" not in junit_properties(training((2.0, 1.6, 1.0)))
     assert junit_properties(figure()) == {"figure_verdict": "different", "figure_rms": "29.20"}
     assert junit_properties(seeds()) == {"training_verdict": "equivalent"}
     assert junit_properties(power("overlooked")) == {

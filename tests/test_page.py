@@ -52,6 +52,17 @@ def training(losses, baseline=(2.0, 1.5, 1.0), environment=None, text="what pyte
     return check(**where).training(comparison, passed=passed, text=text)
 
 
+def unjudged(passed=True, text="nothing could have failed it\n  help", **where):
+    """The result of a float32 training whose accuracy fell on another machine, where nothing judges it."""
+    records = [
+        record_of(
+            {"evaluation/accuracy": Stream("evaluation", (1,), (accuracy,))}, precision="float32", environment=env
+        )
+        for accuracy, env in ((0.92, {"torch": "2.14"}), (0.02, {"torch": "2.15"}))
+    ]
+    return check(**where).training(compare(*records), passed=passed, text=text, notable=True)
+
+
 def figure(rms=29.2, passed=False, **where):
     """The result of a figure."""
     return check(**where, kind="png").figure(
@@ -122,6 +133,20 @@ def test_a_passed_training_shows_its_margin():
     assert "largest deviation 2.0e-11, 20 % of the threshold" in text
     assert "first divergence none" in text
     assert "Accept" not in text
+
+
+def test_what_is_not_judged_stands_out_although_it_passed():
+    """Counted in the headline, open, with a chip of its own and the number of values that moved."""
+    html = page([unjudged()])
+    tags = Reading(html).tags
+
+    assert "1 check, all passed, 1 of them not judged" in said(unjudged())
+    assert "1 of 1 check failed: 1 not judged" in said(unjudged(passed=False))
+    assert "1 of 2 checks failed: 1 different; 1 passed, but not judged" in said(unjudged(), training((2.0, 9.0, 1.0)))
+    assert "1 value not judged" in said(unjudged())
+    assert {a["class"] for tag, a in tags if a.get("class", "").startswith("chip")} == {"chip passed not-judged"}
+    assert ".chip.not-judged {" in html
+    assert [True for tag, a in tags if tag == "details" and a.get("class") == "check" and "open" in a] == [True]
 
 
 def test_seeds_are_shown_as_pytest_prints_them():

@@ -69,16 +69,21 @@ def test_float64_is_given_what_it_showed_itself():
 
 
 def test_float64_that_amplifies_too_much_is_not_judged():
-    """Beyond 1e-6 any finite number passes, NaN and infinity do not; what has no size passes if a draw changed it."""
+    """Beyond 1e-6 no finite number is different, but what rounding did explains no more than a tenth.
+
+    NaN and infinity are different, and so is what has no size, unless a draw changed it: then it is not judged.
+    """
     measured = calibration((0,), 30.0, states=False, loss=(1e-9, 1e-7), evaluations=(1.0,))
     lost = found(step=1, precision="float64", calibration=measured)
 
     assert (found(step=0, precision="float64", calibration=measured).judges, lost.judges) == (True, False)
     assert 1e300 < lost.size < math.inf
     assert lost.of_the_rest == Limit(0.0)
-    assert found("evaluations", precision="float64", calibration=measured).of_the_rest.size == math.inf
+    assert lost.explained == pytest.approx(3e-6)
+    counted = found("evaluations", precision="float64", calibration=measured)
+    assert (counted.of_the_rest, counted.explained) == (counted, 0.1)
     assert dull(measured, "float64") == {"loss": 1, "evaluations": 0}
-    assert dull(measured, "float32") == {}
+    assert dull(measured, "float32") == {"evaluations": 0}
 
 
 @pytest.mark.parametrize(("typical", "floor"), [(2.0, 1e-13), (0.1, 1e-13), (1e-3, 1e-11), (1e-4, 1e-10), (0.0, 1e-13)])
@@ -142,6 +147,42 @@ def test_the_envelope_is_what_was_measured():
     assert found(step=10**6, elsewhere=True) == found(step=47, elsewhere=True)
     assert found("gradient", "backward", 10, elsewhere=True).size > 100 * found(step=10, elsewhere=True).size
     assert found(precision="bfloat16", elsewhere=True).size == pytest.approx(2**16 * found(elsewhere=True).size)
+
+
+def test_what_another_training_showed_explains_no_more_than_a_tenth():
+    """Beyond, what moved is not judged, and what vanished is different; losses stay judged to the end."""
+    early, late = (found("gradient", "backward", step, elsewhere=True) for step in (8, 63))
+
+    assert (early.judges, late.judges) == (True, False)
+    assert early.size < 0.1
+    assert (late.size, late.explained) == (0.99, 0.0)
+    assert found(step=10**6, elsewhere=True).judges
+    assert not found(step=10**6, elsewhere=True, precision="bfloat16").judges
+
+
+@pytest.mark.parametrize("source", ["recorder", "event files"])
+@pytest.mark.parametrize(
+    ("family", "judges"),
+    [
+        ("evaluation/loss", True),
+        ("val/epoch_loss", True),
+        ("evaluation/accuracy", False),
+        ("val/f1", False),
+        ("loss/val/accuracy", False),
+    ],
+)
+def test_elsewhere_only_losses_of_evaluations_are_judged(family, judges, source):
+    """By the envelope of losses from the first measured evaluation on; a folder's name makes no metric a loss."""
+    given = [found(family, "evaluation", step, elsewhere=True, source=source) for step in (0, 10**6)]
+
+    assert [limit.judges for limit in given] == [judges, judges]
+    assert all(6e-3 <= limit.size <= 6e-2 if judges else limit == Limit(0.99, explained=0.0) for limit in given)
+
+
+def test_a_calibration_that_variants_carried_out_of_all_measure_judges_nothing():
+    """Three times a third is everything; up to a tenth is explained, and what vanishes is different."""
+    assert found(calibration=calibration(loss=(0.33,))) == Limit(pytest.approx(0.99), 0.33, 0)
+    assert found(calibration=calibration(loss=(0.34,))) == Limit(0.99, 0.34, 0, explained=0.1)
 
 
 def test_a_calibrated_threshold_is_the_measured_deviation_times_its_margin():

@@ -33,7 +33,7 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Print the differences; return 1 if there are any that a test would fail for."""
+    """Print the differences; return 1 if there are any that a test fails for, strict or not, but drift."""
     former, present = _side(given, given.former), _side(given, given.present)
     if len(former) == len(present) == 1:  # whatever the two are called
         former, present = ({given.former: next(iter(side.values()))} for side in (former, present))
@@ -47,7 +47,7 @@ def _difference(one: _Kept | None, other: _Kept | None) -> tuple[bool, str]:
     """Return whether two of a name differ, and how, in words."""
     if isinstance(one, Baseline) and isinstance(other, Baseline):
         comparison = compare(one, other.record)
-        differs = comparison.verdict == "different"
+        differs = comparison.verdict in ("not judged", "different")
         text = failure(comparison, origin=other.origin) if differs else note(comparison)
         return differs, "\n".join(filter(None, [text, _wider(one, other)]))
     if isinstance(one, bytes) and isinstance(other, bytes):

@@ -13,9 +13,12 @@ from harness.record.environment import differences
 from harness.record.matching import in_names_of
 
 
-Verdict = Literal["same", "drift", "different"]
+Verdict = Literal["same", "drift", "not judged", "different"]
 """same: nothing moved beyond the threshold; drift: low precision moved as rounding explains, or only values of trained
-weights moved while losses, gradients, updates and evaluations did not; different: anything else."""
+weights moved while losses, gradients, updates and evaluations did not; not judged: numbers moved further than rounding
+is known to, and nothing says that they are different; different: anything else."""
+_FUNCTIONAL = ("forward", "backward", "update", "evaluation")
+"""Stages that what matters of a training shows in."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,19 @@ class Comparison:
     @cached_property
     def deviations(self) -> tuple[Deviation, ...]:
         """Every value beyond its threshold, in causal order."""
-        beyond = (point for point in self.points if not point.size <= point.threshold)
+        beyond = (point for point in self.points if point.is_beyond)
         return tuple(sorted(beyond, key=lambda deviation: deviation.causal_order))
+
+    @cached_property
+    def undecided(self) -> tuple[Deviation, ...]:
+        """Every value that moved further than rounding explains and that nothing could have failed, in causal order."""
+        points = (point for point in self.points if point.is_undecided)
+        return tuple(sorted(points, key=lambda deviation: deviation.causal_order))
 
     @cached_property
     def largest(self) -> float:
         """Largest deviation of any number that is judged, within its threshold or not; 0.0 for equal records."""
-        return max((point.size for point in self.points if point.limit.judges), default=0.0)
+        return max((point.size for point in self.points if point.is_judged), default=0.0)
 
     @cached_property
     def unjudged(self) -> dict[str, int]:
@@ -70,7 +79,7 @@ class Comparison:
     @cached_property
     def num_values(self) -> int:
         """Values that were compared and are judged."""
-        return sum(point.limit.judges for point in self.points)
+        return sum(point.is_judged for point in self.points)
 
     @cached_property
     def streams(self) -> frozenset[StreamKey]:
@@ -79,11 +88,27 @@ class Comparison:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """same, drift or different."""
-        shifted = _shifted_weights(self.deviations, self.record)
+        """same, drift, not judged or different.
+
+        A number that a threshold could have failed makes the verdict "different". Without one, a number that moved and
+        that no threshold could have failed makes it "not judged": one such number suffices, since a fault may show in
+        it alone. Low precision without states has them in another environment: accuracies, and after a few steps
+        gradients, of which only another training's rounding is known. Float64 has them where rounding grows beyond all
+        measure: there the verdict stays "same" while they move no further than jitter moved them when the baseline was
+        made, times the margin and up to a tenth. Equal numbers are the same, judged or not.
+        """
+        shifted = _shifted_weights(self.deviations, self.record) if self._shows_function else set()
         if not all(_is_harmless(deviation, shifted) for deviation in self.deviations):
             return "different"
-        return "drift" if self.deviations or (self.record.is_low_precision and self.largest > 0) else "same"
+        if self.undecided:
+            return "not judged"
+        moved = self.record.is_low_precision and any(point.size > 0 for point in self.points)
+        return "drift" if self.deviations or moved else "same"
+
+    @property
+    def _shows_function(self) -> bool:
+        """Whether anything was judged that a shift of weights would show in if it mattered."""
+        return any(point.limit.judges and point.stage in _FUNCTIONAL for point in self.points)
 
     @property
     def growth(self) -> dict[int, float]:
@@ -111,8 +136,9 @@ class Comparison:
 
     @property
     def unchanged(self) -> tuple[str, ...]:
-        """Stages, in causal order, that agree up to and in the step of the first divergence."""
-        return STAGES[: STAGES.index(self.deviations[0].stage)] if self.deviations else STAGES
+        """Stages, in causal order, that agree up to and in the step of the first divergence, judged or not."""
+        first = next(iter((*self.deviations, *self.undecided)), None)
+        return STAGES[: STAGES.index(first.stage)] if first else STAGES
 
 
 def compare(baseline: Baseline | Record, record: Record) -> Comparison:
@@ -123,8 +149,9 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     the training itself showed under rounding when its baseline was made (`Calibration`), step by step, or by 1e-10 of
     their size if it was not measured. In float32 and bfloat16 they may part, as drift, by the baseline's calibrated
     thresholds if the training was put back on its states (`recording.states.States`); without states they must be equal
-    in the same environment, and in another they may part as the measured envelope allows. A shift of trained weights
-    that moves nothing else is drift, too. Renamed tensors are matched by shape and order.
+    in the same environment, and in another losses and early gradients may part as the measured envelope allows. Numbers
+    that moved where nothing could have failed them make the verdict "not judged". A shift of trained weights that moves
+    nothing else is drift, too. Renamed tensors are matched by shape and order.
 
     Args:
         baseline: the committed one, or a record alone.

@@ -56,6 +56,22 @@ class Deviation:
         return self.limit.size
 
     @property
+    def is_beyond(self) -> bool:
+        """Whether it is different."""
+        return not self.size <= self.limit.size
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is known to be rounding, or different."""
+        return self.limit.judges or self.is_beyond
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it moved further than rounding is known to, where nothing says that it is different."""
+        explained = self.limit.explained
+        return explained is not None and explained < self.size <= self.limit.size
+
+    @property
     def causal_order(self) -> tuple[int, int]:
         """What sorts causes before effects: step, then stage; structure is settled before any step."""
         # so is the data set; later entries of init belong to their step
@@ -71,8 +87,9 @@ _NONE = Limit(0.0)
 
 
 def exact(stage: str, stream: StreamKey, step: int, before: object, now: object, limit: Limit = _NONE) -> Deviation:
-    """Return the deviation of something that has no size: none or infinite."""
-    return Deviation(step, stage, stream, before, now, 0.0 if before == now else math.inf, limit)
+    """Return the deviation of something that has no size: none or infinite; 1, as in calibrations, if not judged."""
+    other = math.inf if limit.judges else 1.0
+    return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit)
 
 
 def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:

@@ -39,7 +39,7 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     points = [point for point in comparison.points if point.stream in comparison.streams]
     steps = 1 + max((point.step for point in points), default=0)
     check_length(comparison.record, steps, "deviations")
-    points = [point for point in points if point.limit.judges]
+    points = [point for point in points if point.is_judged]
     rows = _rows(points, steps)
     if not labelled:
         page = np.stack(list(rows.values())) if rows else np.full((1, 1), np.nan)

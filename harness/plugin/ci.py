@@ -20,7 +20,7 @@ def in_ci() -> bool:
 
 
 def tell_github(reporter: pytest.TerminalReporter, findings: "Sequence[Finding]", markdown: Path | None) -> None:
-    """Annotate failures and append to the job's summary, if this is a job.
+    """Annotate failures and what is not judged, and append to the job's summary, if this is a job.
 
     Args:
         reporter: writes the log, which GitHub reads annotations from.
@@ -32,7 +32,7 @@ def tell_github(reporter: pytest.TerminalReporter, findings: "Sequence[Finding]"
 
         reporter.ensure_newline()
         for finding in findings:
-            if not finding.passed:
+            if not (finding.passed and finding.is_judged):
                 reporter.line(annotation(finding))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and markdown:

@@ -76,7 +76,7 @@ def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
     around = comparison.renamed or comparison.unknown or checked.is_elsewhere
     unusual = around or comparison.unjudged or comparison.starts_elsewhere
-    return comparison.verdict == "drift" or bool(unusual) or checked.record.source == "event files"
+    return comparison.verdict in ("drift", "not judged") or bool(unusual) or checked.record.source == "event files"
 
 
 class TrainingRegression:
@@ -246,7 +246,8 @@ class TrainingRegression:
             comparison = self._comparison(checked, baseline)
         drawn = failed_pictures.deviations(comparison) if comparison.verdict != "same" else b""
         self._session.runs.overlay(checked.record, comparison, drawn)
-        passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not self._session.strict)
+        lenient = comparison.verdict in ("drift", "not judged") and not self._session.strict
+        passed = comparison.verdict == "same" or lenient
         if passed:
             text, accept = note(comparison, chosen=checked.chosen_text), self._test.regenerate_command
         else:

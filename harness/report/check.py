@@ -67,6 +67,7 @@ class Check:
             largest=plain(comparison.largest),
             loosest=comparison.loosest,
             num_deviations=len(comparison.deviations),
+            num_undecided=len(comparison.undecided),
             num_values=comparison.num_values,
             num_streams=len(comparison.streams),
             unchanged=list(comparison.unchanged),
@@ -76,7 +77,8 @@ class Check:
             curves=curves(comparison),
             profile=steps,
         )
-        return self._finding(training, comparison.verdict, passed, text, max(shares, default=0.0), notable=notable)
+        margin = None if comparison.verdict == "not judged" else max(shares, default=0.0)
+        return self._finding(training, comparison.verdict, passed, text, margin, notable=notable)
 
     def figure(
         self, *, rms: float | None, tolerance: float, baseline: str, result: str, passed: bool, text: str
@@ -150,8 +152,9 @@ def curves(comparison: Comparison) -> list[Curve]:
 def _worth_a_look(comparison: Comparison) -> Iterator[StreamKey]:
     streams = {**comparison.baseline.record.streams, **comparison.record.streams}
     shown = {name for name, stream in streams.items() if any(isinstance(value, float) for value in stream.values)}
-    if comparison.deviations and comparison.deviations[0].stream in shown:
-        yield comparison.deviations[0].stream
+    moved = (*comparison.deviations, *comparison.undecided)
+    if moved and moved[0].stream in shown:
+        yield moved[0].stream
     for stage in ("forward", "evaluation"):
         yield from (name for name, stream in streams.items() if name in shown and stream.stage == stage)
 
@@ -193,7 +196,7 @@ def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 def profile(comparison: Comparison) -> Profile:
     """Return, for each step in which anything is judged, the deviation that takes most of its threshold."""
     worst: dict[int, Deviation] = {}
-    for point in filter(lambda point: point.limit.judges, comparison.points):
+    for point in filter(lambda point: point.is_judged, comparison.points):
         former = worst.get(point.step)
         if former is None or _rank(point) > _rank(former):
             worst[point.step] = point

@@ -36,7 +36,7 @@ def failure(
     chosen: str = "",
     origin: Mapping[str, str] | None = None,
 ) -> str:
-    """Word a comparison whose verdict is different: a headline that names the place, and labelled lines below it.
+    """Word a comparison that fails: a headline that names the place, and labelled lines below it.
 
     Drift within what another environment explains has no such place; its headline is the note on it.
 
@@ -48,7 +48,7 @@ def failure(
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
         origin: of the present record, if it is known.
     """
-    first = comparison.deviations[0] if comparison.deviations else None
+    first = next(iter(_found(comparison)), None)
     rows = [
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("first", _numbers(first) if first else ""),
@@ -61,12 +61,12 @@ def failure(
         ("made", _made(comparison.baseline.origin)),
         ("renamed", _renamed(comparison)),
         ("unknown", _unknown(comparison)),
-        ("unjudged", unjudged_text(comparison.unjudged)),
+        ("unjudged", _unjudged(comparison)),
         ("initial", _initial(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
-    headline = _headline(first) if first else note(comparison)
+    headline = _headline(first, comparison) if first else note(comparison)
     return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
 
 
@@ -76,23 +76,31 @@ def _grows(growth: Mapping[int, float]) -> str:
     return ", ".join(f"{growth[step]:.1e} at step {step}" for step in steps) if len(steps) > 1 else ""
 
 
-def _headline(first: Deviation) -> str:
+def _found(comparison: Comparison) -> Sequence[Deviation]:
+    """Return what there is to say of a comparison: the values that differ, or those that could not be judged."""
+    return comparison.undecided if comparison.verdict == "not judged" else comparison.deviations
+
+
+def _headline(first: Deviation, comparison: Comparison) -> str:
     since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
-    return f"{_DIFFERS}{since}: {first.stage}, {stream_text(first.stream)}"
+    lead = "training is not judged " if comparison.verdict == "not judged" else _DIFFERS
+    return f"{lead}{since}: {first.stage}, {stream_text(first.stream)}"
 
 
 def _numbers(first: Deviation) -> str:
     text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    if first.is_undecided:
+        return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
     return text + (f"   ({first.size:.1e}, threshold {threshold})" if first.size < math.inf else "")
 
 
 def _threshold(first: Deviation, comparison: Comparison) -> str:
     """Say where a threshold comes from that is not the usual one."""
-    if comparison.record.source == "event files":
+    if comparison.record.source == "event files" and not comparison.record.is_low_precision:
         return "event files keep float32, which rounds by up to 1.2e-07"
     calibration, limit = comparison.baseline.calibration, first.limit
-    if calibration is None or limit.measured is None:
+    if calibration is None or limit.measured is None or first.is_undecided:
         return ""
     place = f"{number(limit.place, 'step')} after a stored state" if calibration.states else "up to this step"
     text = f"{calibration.margin:g} x {limit.measured:.1e}, the largest {place} with {draws_text(calibration)}"
@@ -116,13 +124,15 @@ def _value(value: object) -> str:
 
 def _then(comparison: Comparison) -> str:
     """Name the first divergences of later stages, and count."""
+    found = _found(comparison)
     later: dict[str, Deviation] = {}
-    for deviation in comparison.deviations[1:]:
-        if deviation.stage != comparison.deviations[0].stage:
+    for deviation in found[1:]:
+        if deviation.stage != found[0].stage:
             later.setdefault(deviation.stage, deviation)
     texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
-    streams = len(comparison.streams & {deviation.stream for deviation in comparison.deviations})
-    values = f"{count(len(comparison.deviations))} of {count(comparison.num_values)} values"
+    streams = len(comparison.streams & {deviation.stream for deviation in found})
+    compared = len(comparison.points) if comparison.verdict == "not judged" else comparison.num_values
+    values = f"{count(len(found))} of {count(compared)} values"
     return "; ".join([*texts, f"{values} in {streams} of {len(comparison.streams)} streams"])
 
 
@@ -151,19 +161,22 @@ def _made(origin: Mapping[str, str]) -> str:
 
 def difference(comparison: Comparison) -> str:
     """Word in a line how a record differs from its baseline, for a table."""
-    if not comparison.deviations:
+    if not (found := _found(comparison)):
         return note(comparison)
-    first = comparison.deviations[0]
-    return f"{_headline(first).removeprefix(_DIFFERS)}; {_numbers(first)}; {_then(comparison)}"
+    return f"{_headline(found[0], comparison).removeprefix(_DIFFERS)}; {_numbers(found[0])}; {_then(comparison)}"
 
 
 def note(comparison: Comparison, *, chosen: str = "") -> str:
     """Word a comparison that passed: its verdict, largest deviation and renamed tensors; `chosen` as for `failure`."""
-    moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
+    found = _found(comparison)
+    moved = f", first {stream_text(found[0].stream)}" if found else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
+    if comparison.verdict == "not judged":
+        size = max(point.size for point in found)
+        largest = f"{number(len(found), 'value')} moved by up to {size:.1e}, which nothing could have failed"
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    unjudged = unjudged_text(comparison.unjudged)
-    rest = [renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
+    rest = [renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
+    rest += [f"baseline {chosen}"] if chosen else []
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
@@ -202,15 +215,28 @@ def _usual(record: Record) -> str:
     return f"{EVENTS_THRESHOLD if record.source == 'event files' else THRESHOLD:.0e}"
 
 
-def unjudged_text(steps: Mapping[str, int]) -> str:
-    """Say what of a training is not judged: family of streams to the step from which on; empty if all is."""
+def _unjudged(comparison: Comparison) -> str:
+    """Say what is not judged, and what would help where thresholds are those of another training."""
+    if any(point.limit.measured is not None for point in comparison.points):
+        return unjudged_text(comparison.unjudged)
+    states = "states (Recorder(states=training_regression.states())) or "
+    own = "a baseline of this environment (--add-environment)"
+    return unjudged_text(comparison.unjudged, own if comparison.record.source == "event files" else states + own)
+
+
+def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower rate or stored states") -> str:
+    """Say what of a training is not judged, and what would help.
+
+    Args:
+        steps: family of streams to the step from which on; the text is empty if there are none.
+        remedy: what would help.
+    """
     if not steps:
         return ""
     first = min(steps.values())
     names = ", ".join(re.sub("[/_]", " ", family) for family, step in steps.items() if step == first)
     more = f" ({len(steps)} kinds of numbers by step {max(steps.values())})" if max(steps.values()) > first else ""
-    help_ = "fewer steps, a lower rate or stored states would help"
-    return f"from step {first} on rounding alone moves {names} too far to be judged{more}: {help_}"
+    return f"from step {first} on rounding alone moves {names} too far to be judged{more}: {remedy} would help"
 
 
 def equivalence_text(equivalence: Equivalence) -> str:

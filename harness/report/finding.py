@@ -14,7 +14,9 @@ Number = float | Literal["nan", "inf", "-inf"]
 """A finite number, or a name of what JSON has no number for. `float()` reads both."""
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 """Whole numbers that are exact as floating-point numbers, too, which charts are drawn with."""
-Verdict = Literal["same", "drift", "different", "error", "equivalent", "worse", "inconclusive", "caught", "escaped"]
+Verdict = Literal[
+    "same", "drift", "not judged", "different", "error", "equivalent", "worse", "inconclusive", "caught", "escaped"
+]
 """The comparison's, or "error"; of several seeds, theirs; of planted faults, whether any escaped."""
 
 
@@ -80,6 +82,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     largest: Number
     loosest: float
     num_deviations: Count
+    num_undecided: Count
     num_values: Count
     num_streams: Count
     unchanged: list[str]
@@ -130,7 +133,7 @@ class Finding(_Part, frozen=True, kw_only=True):
         verdict: what was found.
         passed: whether the test went on, which also depends on --training-strict and --gate-power-min.
         margin: share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where
-            nothing was compared.
+            nothing was compared, or numbers moved that no threshold judges.
         text: what a person is told.
         accept: the command that makes the present run the baseline; empty where nothing is to be accepted.
         history: margins of earlier runs, oldest first.
@@ -156,6 +159,11 @@ class Finding(_Part, frozen=True, kw_only=True):
     def kind(self) -> str:
         """training, figure, equivalence, power or error."""
         return str(self.subject.__struct_config__.tag)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether all that moved could have failed: "not judged" proves nothing, whether the test went on or not."""
+        return self.verdict != "not judged"
 
     @property
     def training(self) -> Training | None:

@@ -62,5 +62,8 @@ def collect(folder: Path) -> list[Finding]:
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings as they are shown: failures first, trainings before figures, then by test."""
-    return sorted(findings, key=lambda found: (found.passed, found.kind == "figure", found.test, found.name))
+    """Return findings as they are shown: failures first, then what is not judged, trainings before figures, by test."""
+    return sorted(
+        findings,
+        key=lambda found: (found.passed, found.is_judged, found.kind == "figure", found.test, found.name),
+    )

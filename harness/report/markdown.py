@@ -24,14 +24,18 @@ _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 
 
 def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
-    """Return headline, ledger, table of checks, and what failures, seeds and faults say; cut to what GitHub takes."""
-    failed = [finding for finding in findings if not finding.passed]
-    passed = [finding for finding in findings if finding.passed]
+    """Return headline, ledger, table of checks, and what failures, seeds and faults say; cut to what GitHub takes.
+
+    What is not judged stands beside the failures, whether it passed or not.
+    """
+    shown = [finding for finding in findings if not (finding.passed and finding.is_judged)]
+    passed = [finding for finding in findings if finding.passed and finding.is_judged]
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    parts += [f"{_code(line)}\n" for line in (*ledger_lines(ledger), *trends(findings))]
-    parts += [_table(failed), *map(_said, failed)] if failed else []
+    if lines := [*ledger_lines(ledger), *trends(findings)]:
+        parts.append(_fenced("\n".join(lines)))
+    parts += [_table(shown), *map(_said, shown)] if shown else []
     if passed:
-        parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))
+        parts.append(_folded("passed, with margins" if shown else "margins", _table(passed)))
     parts += [_said(finding) for finding in passed if finding.kind in ("equivalence", "power")]
     return "\n".join(_within(parts))
 
@@ -69,8 +73,13 @@ def _code(text: str) -> str:
 
 
 def _said(finding: Finding) -> str:
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", finding.text)), default=2))
-    return _folded(_code(finding_title(finding)), f"{fence}\n{finding.text}\n{fence}\n")
+    return _folded(_code(finding_title(finding)), _fenced(finding.text))
+
+
+def _fenced(text: str) -> str:
+    """Return text in a fence that nothing in it can end."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=2))
+    return f"{fence}\n{text}\n{fence}\n"
 
 
 def _folded(title: str, body: str) -> str:
@@ -78,14 +87,14 @@ def _folded(title: str, body: str) -> str:
 
 
 def annotation(finding: Finding) -> str:
-    """Return the workflow command that annotates a failure.
+    """Return the workflow command that annotates a failure, or what is not judged although it passed.
 
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
     facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
     escaped = {name: _data(value).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
     properties = ",".join(f"{name}={value}" for name, value in escaped.items())
-    return f"::error {properties}::{_data(finding.text)}"
+    return f"::{'warning' if finding.passed else 'error'} {properties}::{_data(finding.text)}"
 
 
 def _data(text: str) -> str:

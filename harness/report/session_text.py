@@ -25,6 +25,7 @@ def junit_properties(finding: Finding) -> dict[str, str]:
     if training := finding.training:
         found["largest_deviation"] = f"{float(training.largest):.1e}"
         found["first_divergence"] = first_text(training.first) if training.first else "none"
+        found |= {} if finding.is_judged else {"not_judged": number(training.num_undecided, "value")}
     suffix = f"[{finding.name}]" if finding.name else ""
     return {f"{name}{suffix}": value for name, value in found.items()}
 
@@ -44,13 +45,17 @@ def finding_place(finding: Finding) -> str:
 
 
 def session_text(findings: Iterable[Finding]) -> str:
-    """Count what failed and what passed."""
+    """Count what failed and what passed, and what passed although it is not judged."""
     findings = list(findings)
     failed = Counter(finding.verdict for finding in findings if not finding.passed)
+    unjudged = sum(finding.passed and not finding.is_judged for finding in findings)
     if not failed:
-        return f"{number(len(findings), 'check')}, all passed"
+        return f"{number(len(findings), 'check')}, all passed" + (
+            f", {unjudged} of them not judged" if unjudged else ""
+        )
     kinds = ", ".join(f"{count} {verdict}" for verdict, count in sorted(failed.items()))
-    return f"{failed.total()} of {number(len(findings), 'check')} failed: {kinds}"
+    beside = f"; {unjudged} passed, but not judged" if unjudged else ""
+    return f"{failed.total()} of {number(len(findings), 'check')} failed: {kinds}{beside}"
 
 
 def first_text(first: First) -> str:
@@ -65,6 +70,8 @@ def size_text(finding: Finding) -> str:
     """Word how large a check's deviation is, or what took its place."""
     if faults := finding.faults:
         return caught_text(faults.caught, faults.planted)
+    if finding.training and not finding.is_judged:
+        return f"{number(finding.training.num_undecided, 'value')} not judged"
     return "" if finding.kind == "equivalence" else share_text(finding.share)
 
 
@@ -129,6 +136,8 @@ def comparison_lines(
     drifted = sum(finding.verdict == "drift" for finding in findings)
     parts = [number(kinds["training"], "record"), number(kinds["figure"], "figure")]
     parts += [f"{drifted} of them drifted"] if drifted else []
+    unjudged = sum(not finding.is_judged for finding in findings)
+    parts += [f"{unjudged} not judged"] if unjudged else []
     judged = f", {kinds['equivalence']} judged by several seeds" if kinds["equivalence"] else ""
     yield f"{compared} compared ({', '.join(parts)}), {generated} generated, {not_compared} not compared{judged}"
     acceptable = sum(not finding.passed and finding.accept.startswith("harness accept") for finding in findings)

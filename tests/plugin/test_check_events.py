@@ -1,7 +1,10 @@
 """Promises of check_events: a training that leaves only event files is gated like any other."""
 
+from dataclasses import replace
+
 import pytest
 
+from harness.record import Baseline
 from tests.plugin.conftest import GENERATE
 
 
@@ -98,6 +101,29 @@ def test_float32_is_exact_in_the_same_environment(project):
     result.assert_outcomes(failed=1)
     first = "  first      step 0   baseline 0.29037037   now 0.29037032   (1.7e-07, threshold 0e+00)"
     result.stdout.fnmatch_lines([first])
+
+
+def test_an_accuracy_that_falls_on_another_machine_is_not_judged(project):
+    """Nothing says how far rounding moves it there: it is no drift, it is counted, and what would help is said."""
+    events = EVENTS.replace("check_events(tmp_path)", 'check_events(tmp_path, precision="float32")')
+    project.write(test_gate=events.replace('"val/loss", weight**2 / 3', '"val/accuracy", 0.92'))
+    project.generate()
+    baseline = Baseline.from_text((project.baselines / RECORD).read_text())
+    elsewhere = replace(baseline.record, environment=baseline.record.environment | {"processor": "another"})
+    (project.baselines / RECORD).write_text(elsewhere.to_text())
+    project.edit("0.92", "0.02")
+    result = project.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "1 compared (1 record, 0 figures, 1 not judged), 0 generated, 0 not compared",
+            "training, float32 in event files, cpu: not judged, 6 values moved by up to 9.8e-01, which nothing could "
+            "have failed, first val/accuracy; from step 0 on rounding alone moves val accuracy too far to be judged: "
+            "a baseline of this environment (--add-environment) would help; baseline made in another environment "
+            "(processor another -> *)",
+        ]
+    )
 
 
 def test_a_missing_tag_is_red(gate):

@@ -169,6 +169,35 @@ def test_what_rounding_moves_too_far_is_named_when_it_is_written_and_when_it_is_
     wild.run().assert_outcomes(failed=1)
 
 
+def test_what_moves_where_nothing_is_judged_passes_counted_and_fails_under_strict(wild):
+    """A loss twice as large in the last step, which no finite number could have failed."""
+    wild.generate()
+    wild.edit("recorder.log(loss=loss)", "recorder.log(loss=loss * (1 + (step == 49)))", "test_loop.py")
+    lenient, strict = wild.run(), wild.run("-o", "strict=true")
+    why = (
+        "from step * on rounding alone moves * too far to be judged*: fewer steps, a lower rate or stored states * help"
+    )
+
+    lenient.assert_outcomes(passed=1)
+    lenient.stdout.fnmatch_lines(
+        [
+            "1 compared (1 record, 0 figures, 1 not judged), 0 generated, 0 not compared",
+            f"training, float64, cpu: not judged, 1 value moved by up to *, which nothing could have failed*; {why}",
+        ]
+    )
+    strict.assert_outcomes(failed=1)
+    strict.stdout.fnmatch_lines(
+        [
+            "training is not judged from step 49 on: forward, loss",
+            "  first      step 49   baseline *   now *   (*, which nothing could have failed)",
+            "  then       1 of * values in 1 of * streams",
+            "  unchanged  structure, data, init, schedule",
+            f"  unjudged   {why}",
+            '  accept     harness accept test_loop-test_loop --reason "..."',
+        ]
+    )
+
+
 def test_stored_states_put_a_float64_loop_back(one_draw, wild):
     """From state to state rounding has no time to grow: everything is judged."""
     wild.edit("seed=0)", "seed=0, states=training_regression.states())", "test_loop.py")
