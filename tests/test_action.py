@@ -1,5 +1,6 @@
 """The composite actions: safe, and each of their shell steps does what it says."""
 
+import io
 import json
 import os
 import re
@@ -92,6 +93,20 @@ def test_five_lines_are_enough():
     example = [line for line in ACTION.read_text(encoding="utf-8").splitlines() if line.startswith("#   ")]
 
     assert 0 < len(example) <= 5
+
+
+def test_whoever_follows_the_example_comments_from_a_job_that_executes_nothing():
+    """The job of the gate may only read; the one that may comment has our action and nothing else."""
+    lines = [line.removeprefix("# ") for line in COMMENT.read_text(encoding="utf-8").splitlines() if line[:4] == "#   "]
+    gate, comment = load(io.StringIO("\n".join(lines)))["jobs"].values()
+
+    assert gate["permissions"] == {"contents": "read"}
+    assert gate["steps"][0]["with"] == {"persist-credentials": False}
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert [comment[name] for name in ("needs", "if")] == ["gate", "always()"]
+    used = [job["steps"][-1]["uses"].removeprefix("OWNER/pytest-training-regression/") for job in (gate, comment)]
+    assert used == [f"{path.parent.relative_to(ROOT).as_posix()}@v1" for path in (ACTION, COMMENT)]
+    assert len(comment["steps"]) == 1
 
 
 def test_installing_takes_torch_from_one_index_and_the_plugin_from_the_action(job):
