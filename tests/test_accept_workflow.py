@@ -1,4 +1,4 @@
-"""The workflow `accept`: each of its shell steps, with a stand-in for gh and a real repository to push to."""
+"""The workflows `accept` and `propose`: their shell steps, with a stand-in for gh and a real repository to push to."""
 
 import hashlib
 import itertools
@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +21,8 @@ from tests.test_record import baseline_of, record_of
 
 
 WORKFLOW = ROOT / ".github" / "workflows" / "accept.yml"
+PROPOSE = WORKFLOW.with_name("propose.yml")
+TEXT = "Baselines accepted: why\n\nmore"
 GH = """#!/usr/bin/env bash
 printf 'gh' >> "$CALLS"
 for word in "$@"; do printf ' <%s>' "$word" >> "$CALLS"; done
@@ -45,14 +48,15 @@ SOURCE = b"learning_rate = 0.06\n"
 pytestmark = needs_bash
 
 
-def job():
-    """The workflow's only job."""
-    return load(WORKFLOW)["jobs"]["accept"]
+def job(name="accept"):
+    """A job of the workflow."""
+    return load(WORKFLOW)["jobs"][name]
 
 
 def steps():
-    """The scripts of its steps by name."""
-    return {step["name"]: step["run"] for step in job()["steps"] if "run" in step}
+    """The scripts of all steps by name."""
+    found = [*job()["steps"], *job("answer")["steps"], *load(PROPOSE)["jobs"]["propose"]["steps"]]
+    return {step["name"]: step["run"] for step in found if "run" in step}
 
 
 class Runner:
@@ -72,6 +76,7 @@ class Runner:
             "CALLS": str(self.calls),
             "RESULTS": str(folder / "artifact"),
             "RUNNER_TEMP": str(self.temp),
+            "GITHUB_WORKSPACE": str(folder),
             "GITHUB_REPOSITORY": "us/ours",
             "GITHUB_OUTPUT": str(folder / "output"),
             "GITHUB_STEP_SUMMARY": str(folder / "summary"),
@@ -93,10 +98,11 @@ def runner(tmp_path):
     return Runner(tmp_path)
 
 
-@pytest.fixture
-def red(runner):
-    """A repository whose branch changes a training, what its red gate left, and a shallow checkout of that branch."""
-    ours = runner.folder / "ours"
+@pytest.fixture(scope="module")
+def repositories(tmp_path_factory):
+    """A repository whose branch changes a training, and the shallow checkouts of it that the jobs make."""
+    folder = tmp_path_factory.mktemp("repositories")
+    ours = folder / "ours"
     ours.mkdir()
     git(ours, "init", "--quiet", "--initial-branch=wider")
     (ours / "train.py").write_bytes(SOURCE)
@@ -105,8 +111,17 @@ def red(runner):
     git(ours, "add", ".")
     git(ours, "commit", "--quiet", "-m", "first")
     git(ours, "commit", "--quiet", "--allow-empty", "-m", "second")
-    git(runner.folder, "clone", "--quiet", "--bare", "ours", "remote")
-    git(runner.folder, "clone", "--quiet", "--depth=1", (runner.folder / "remote").as_uri(), "project")
+    git(folder, "clone", "--quiet", "--bare", "ours", "remote")
+    git(folder, "clone", "--quiet", "--depth=1", (folder / "remote").as_uri(), "project")
+    git(folder / "project", "remote", "set-url", "origin", "../remote")
+    shutil.copytree(folder / "project", folder / "proposal")
+    return folder
+
+
+@pytest.fixture
+def red(runner, repositories):
+    """The repository and its checkouts, and what the branch's red gate left."""
+    shutil.copytree(repositories, runner.folder, dirs_exist_ok=True)
     leave(runner, "a")
     return runner
 
@@ -132,14 +147,26 @@ def accept(runner, **variables):
     """Fetch the results and accept them."""
     status, text, _ = runner("Fetch the results", RUN="77", ARTIFACT="gate")
     assert status == 0, text
-    return runner("Accept", **{"COMMENT": "", "REASON": "", "NAMES": "", **variables})
+    return runner("Accept", **{"COMMENT": "", "REASON": "", "NAMES": "", "RESULTS": "https://runs/77", **variables})
 
 
-def propose(runner):
-    """Open the pull request."""
-    return runner(
-        "Open a pull request", "project", BASE="wider", BRANCH="accepted-5-1", RUN="77", RUNS_URL="https://runs"
-    )
+def said(runner):
+    """What accepting hands on as the text of the pull request."""
+    lines = (runner.folder / "output").read_text().splitlines()
+    assert lines[0] == f"text<<{lines[-1]}"
+    return "\n".join(lines[1:-1])
+
+
+def propose(runner, text=TEXT):
+    """Open the pull request, with the baselines that the other job left; return status, output and calls of gh."""
+    if (runner.folder / "project").exists() and not (runner.temp / "baselines").exists():
+        shutil.copytree(runner.folder / "project" / "baselines", runner.temp / "baselines")
+    (runner.folder / "output").write_text("")
+    around = {"BRANCH": "baselines-5-1", "TITLE": "Accept baselines", "TEXT": text}
+    done = runner("Commit the baselines", "proposal", **around)
+    if done[0] or (runner.folder / "output").read_text() != "changed=true\n":
+        return done
+    return runner("Open a pull request", "proposal", **around, BASE="wider", RUN_URL="https://run")
 
 
 def test_a_comment_leads_to_the_red_run_of_the_last_commit(runner):
@@ -196,17 +223,24 @@ def test_only_who_belongs_to_the_repository_starts_a_job():
     assert "github.event.issue.pull_request &&" in condition
 
 
-def test_no_code_of_the_branch_runs_and_the_token_is_where_it_is_needed():
-    """The harness is the default branch's; the steps that read what others wrote, or install, have no token."""
-    found = {step.get("name", step.get("uses")): step for step in job()["steps"]}
-    checkouts = [step["with"] for step in found.values() if "checkout" in step.get("uses", "")]
+def test_the_harness_is_the_default_branchs():
+    """Of the branch whose results are accepted, nothing is installed; the job that reads them may not write."""
+    checkouts = [step["with"] for step in job()["steps"] if "checkout" in step.get("uses", "")]
 
-    assert [step["persist-credentials"] for step in checkouts] == [False, False]
     assert checkouts[0]["ref"] == "${{ github.event.repository.default_branch }}"
     assert steps()["Install the harness"] == f"pip install ./{checkouts[0]['path']}"
-    with_token = [name for name, step in found.items() if "GH_TOKEN" in step.get("env", {})]
-    assert with_token == ["Find the red run", "Fetch the results", "Open a pull request", "Answer the comment"]
-    assert all("GH_TOKEN" not in text for text in (str(load(WORKFLOW)["env"]), str(job().get("env"))))
+    assert set(job()["permissions"].values()) == {"read"}
+    assert job()["steps"][-1]["with"]["path"] == "project/baselines"
+
+
+def test_one_step_of_proposing_has_the_token():
+    """Git reads the branch's attributes and the artifact's files in another."""
+    proposing = load(PROPOSE)["jobs"]["propose"]
+
+    assert [step.get("name") for step in proposing["steps"] if "token" in str(step)] == ["Open a pull request"]
+    assert "token" not in str(proposing["env"])
+    assert "download-artifact" in proposing["steps"][1]["uses"]
+    assert proposing["steps"][1]["with"]["path"] == "${{ runner.temp }}/baselines"
 
 
 def test_the_default_artifact_is_one_of_the_gates():
@@ -233,54 +267,122 @@ def test_from_a_red_run_to_a_pull_request(red, variables):
     """What the branch gets is the red run's numbers with the reason; a shell reads none of the words."""
     status, text, _ = accept(red, **variables)
     assert status == 0, text
-    status, text, calls = propose(red)
+    words = said(red)
+    status, text, calls = propose(red, words)
     assert status == 0, text
 
-    git(red.folder, "clone", "--quiet", "--branch=accepted-5-1", "remote", "fetched")
+    git(red.folder, "clone", "--quiet", "--branch=baselines-5-1", "remote", "fetched")
     accepted = Baseline.from_text((red.folder / "fetched" / "baselines" / "a.json").read_text())
     assert accepted.record == PRESENT
     assert accepted.origin == {"commit": "1b53ba4", "reason": "a larger rate $(touch hacked)"}
     body = (red.temp / "body.md").read_text()
-    assert body.startswith("Baselines accepted: a larger rate $(touch hacked)\n\n| baseline |")
-    assert "| `a` | from step 1 on: forward, loss | 1b53ba4 |" in body
-    assert "The numbers are those of https://runs/77." in body
-    assert "Not accepted" not in body
+    assert body.startswith(f"{words}\n\n```\n baselines/a.json | ")
+    assert words.startswith("Baselines accepted: a larger rate $(touch hacked)\n\n| baseline |")
+    assert "The numbers are those of https://runs/77." in words
+    assert "Not accepted" not in words
     assert calls[-1] == (
-        "gh <pr> <create> <--repo> <us/ours> <--base> <wider> <--head> <accepted-5-1> <--title> <Accept baselines> "
+        "gh <pr> <create> <--repo> <us/ours> <--base> <wider> <--head> <baselines-5-1> <--title> <Accept baselines> "
         f"<--body-file> <{red.temp / 'body.md'}>"
     )
     assert not list(red.folder.rglob("hacked"))
-    answer = red("Answer the comment", NUMBER="3", RUN_URL="https://run")[2]
+    address = (red.folder / "output").read_text().splitlines()[-1].removeprefix("address=")
+    answer = red("Answer the comment", NUMBER="3", RUN_URL="https://run", ADDRESS=address)[2]
     assert answer[0].endswith("<--body> <The new baselines: https://github.com/us/ours/pull/9>")
 
 
-def test_only_what_was_accepted_is_in_the_commit(red):
-    """Neither the artifact nor anything else that lies about."""
-    assert accept(red, REASON="why")[0] == 0
-    (red.folder / "project" / "stray.txt").touch()
-    assert propose(red)[0] == 0
-    command = ["git", "-C", red.folder / "project", "show", "--format=%s%n%b", "--name-only"]
-    shown = subprocess.run(command, capture_output=True, text=True).stdout
-
-    assert shown.split() == ["Accept", "baselines", "Baselines", "accepted:", "why", "baselines/a.json"]
-
-
 def test_what_only_a_training_can_make_is_named_beside_the_rest(red):
-    """The others are proposed all the same."""
-    leave(red, "b", obstacle="its states are made while it trains")
+    """The others are proposed all the same; what a stranger wrote ends no line and gives the runner no command."""
+    command = "pytest\r@octocat [click](http://evil.example)\r\n::add-mask::a\x1b[2J\x00"
+    leave(red, "b", obstacle="its states are made while it trains", command=command)
+    status, log, _ = accept(red, REASON="why")
+
+    assert status == 0, log
+    words = said(red).partition("Not accepted:\n\n")[2].partition("\n\nThe numbers")[0]
+    assert "its states are made while it trains" in words
+    assert [line for line in words.splitlines() if line and not line.startswith("    ")] == []
+    assert [word for word in said(red) if not word.isprintable() and word != "\n"] == []
+    lines = log.split("\n")
+    began = next(line for line in lines if line.startswith("::stop-commands::"))
+    end = lines.index(f"::{began.removeprefix('::stop-commands::')}::")
+    assert [line for line in [*lines[: lines.index(began)], *lines[end + 1 :]] if line] == []
+
+
+def test_a_text_that_no_body_holds_is_cut(red):
+    """GitHub would refuse it."""
+    leave(red, "b", obstacle="x" * 70_000)
+
     assert accept(red, REASON="why")[0] == 0
+    assert len(said(red)) < 60_000
+    assert said(red).endswith("The numbers are those of https://runs/77.")
+
+
+def forge(runner):
+    """Folder of an artifact that holds a new baseline beside the former one."""
+    folder = runner.temp / "baselines"
+    shutil.copytree(runner.folder / "ours" / "baselines", folder)
+    (folder / "new.json").write_text("{}")
+    return folder
+
+
+def test_only_plain_files_with_names_of_baselines_are_taken(red):
+    """A branch's code can leave anything in the artifact: what is none is refused, in one line of the log."""
+    folder = forge(red)
+    names = [
+        ".a.json",
+        "-a.json",
+        "a b.png",
+        "a\n```\n@octocat.json",
+        "a`.json",
+        "hook.sh",
+        "a.json.exe",
+        ".git",
+        "ä.png",
+    ]
+    makers = {folder / name: Path.touch for name in names}
+    makers |= {folder / "link.png": lambda place: place.symlink_to(red.folder / "ours" / "train.py")}
+    makers |= {folder / "dangling.png": lambda place: place.symlink_to("nowhere")}
+    makers |= {folder / "folder.png": Path.mkdir, folder / "pipe.png": os.mkfifo}
+    for place, make in makers.items():
+        make(place)
+        status, text, calls = propose(red)
+        place.rmdir() if place.name == "folder.png" else place.unlink()
+
+        assert (status, calls) == (1, []), place
+        assert text.startswith("::error::The artifact holds what is no baseline: ")
+        assert len(text.splitlines()) == 1
     assert propose(red)[0] == 0
 
-    body = (red.temp / "body.md").read_text()
-    assert "Not accepted:\n\n    the result for b is no whole baseline: its states are made while it trains\n" in body
+
+def test_what_is_no_longer_written_goes_and_a_link_leads_nowhere(red):
+    """The branch's folder is replaced, even where the branch has a link in its place; nothing else is committed."""
+    folder, proposal = forge(red), red.folder / "proposal"
+    (folder / "new.json").chmod(stat.S_IRWXU)
+    (folder / "a.json").unlink()
+    shutil.rmtree(proposal / "baselines")
+    (proposal / "baselines").symlink_to(".git")
+    (proposal / "stray.txt").touch()
+    assert propose(red)[0] == 0
+
+    command = ["git", "-C", proposal, "show", "--format=%s|%b", "--raw"]
+    message, *changes = subprocess.run(command, capture_output=True, text=True).stdout.split("\n:")
+    assert message.strip() == "Accept baselines|Baselines accepted: why"
+    modes = [(change.split()[1], change.split()[-1]) for change in changes]
+    assert modes == [("000000", "baselines/a.json"), ("100644", "baselines/new.json")]
+    assert not (proposal / ".git" / "new.json").exists()
+
+
+def test_a_baseline_of_this_repository_is_one_for_the_workflow(red):
+    """What our tests write has names that it takes."""
+    (red.temp / "baselines").mkdir()
+    for path in (ROOT / "baselines").iterdir():
+        (red.temp / "baselines" / path.name).touch()
+    assert propose(red)[0] == 0
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"REASON": "..."}, "a baseline does not change without a reason"),
         ({"COMMENT": "/accept-baselines  "}, "a baseline does not change without a reason"),
-        ({"REASON": "why", "NAMES": "c"}, "no result of a failed comparison is called 'c'"),
         ({"REASON": "why", "NAMES": "--root=/"}, "no result of a failed comparison is called '--root=/'"),
     ],
 )
@@ -290,7 +392,7 @@ def test_nothing_is_proposed_where_nothing_was_accepted(red, change, words):
 
     assert status == 1
     assert words in text
-    answer = red("Answer the comment", NUMBER="3", RUN_URL="https://run")[2]
+    answer = red("Answer the comment", NUMBER="3", RUN_URL="https://run", ADDRESS="")[2]
     assert answer[0].endswith("<--body> <Nothing was accepted; https://run says why.>")
 
 
@@ -303,10 +405,8 @@ def test_results_of_other_sources_are_refused(red):
     assert "the result for a is stale: train.py changed after the comparison" in text
 
 
-def test_baselines_that_are_accepted_already_open_nothing(red):
-    """The second comment of two."""
-    assert accept(red, REASON="why")[0] == 0
-    git(red.folder / "project", "commit", "--quiet", "--all", "-m", "accepted")
+def test_baselines_that_are_unchanged_open_nothing(red):
+    """Neither a commit nor a pull request."""
     status, text, calls = propose(red)
 
     assert status == 0
@@ -329,18 +429,16 @@ def test_a_link_in_the_place_of_build_leads_nowhere(red, target):
     assert not (project / "build").is_symlink()
 
 
-@pytest.mark.parametrize("name", [".git/config", ".git/hooks/pre-commit", ".github/workflows/gate.yml"])
-def test_an_artifact_names_no_file_but_a_baseline(red, name):
+def test_an_artifact_names_no_file_but_a_baseline(red):
     """What git or GitHub would run is not written, whatever a note says."""
-    stem = name.rpartition("/")[2]
-    failed = red.folder / "artifact" / "failed"
-    shutil.rmtree(failed)
-    candidate_file = red.folder / "project" / name
-    former = candidate_file.read_bytes() if candidate_file.is_file() else b""
-    leave(red, "x", baseline=name, compared=digest(former))
-    assert (failed / stem).is_file()
+    names = [".git/config", ".git/hooks/pre-commit", ".github/workflows/gate.yml"]
+    shutil.rmtree(red.folder / "artifact" / "failed")
+    places = {name: red.folder / "project" / name for name in names}
+    former = {name: place.read_bytes() if place.is_file() else b"" for name, place in places.items()}
+    for name in names:
+        leave(red, "x", baseline=name, compared=digest(former[name]))
     status, text, _ = accept(red, REASON="why")
 
     assert status == 1
-    assert "its baseline is neither a record nor a figure" in text
-    assert (candidate_file.read_bytes() if candidate_file.is_file() else b"") == former
+    assert text.count("its baseline is neither a record nor a figure") == len(names)
+    assert {name: place.read_bytes() if place.is_file() else b"" for name, place in places.items()} == former

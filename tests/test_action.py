@@ -1,5 +1,7 @@
-"""The composite action: valid, safe, and each of its shell steps does what it says."""
+"""The composite actions: safe, and each of their shell steps does what it says."""
 
+import io
+import json
 import os
 import re
 import shutil
@@ -10,25 +12,33 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.markdown import markdown
 from tests.plugin.conftest import QUICK
-from tests.test_ci import ROOT, load, needs_bash, needs_schema, syntax_error
+from tests.test_ci import ROOT, load, needs_bash, syntax_error
+from tests.test_page import training
 
 
 ACTION = ROOT / ".github" / "actions" / "gate" / "action.yml"
+COMMENT = ACTION.parents[1] / "comment" / "action.yml"
+MARKER = "<!-- training-regression: training-regression -->"
 TOOL = """#!/bin/sh
 printf '%s' "$(basename "$0")" >> "$CALLS"
 for word in "$@"; do printf ' <%s>' "$word" >> "$CALLS"; done
 printf '\\n' >> "$CALLS"
 if [ "$(basename "$0")" = pytest ]; then echo "options <$PYTEST_ADDOPTS>" >> "$CALLS"; exit "${VERDICT:-0}"; fi
+if [ "$2" = --paginate ]; then exec jq --raw-output "$5" "$COMMENTS"; fi
+if [ -n "$TROUBLE" ]; then echo "gh: $TROUBLE" >&2; exit 1; fi
 """
-"""Stands in for pip, pytest and gh: writes down how it was called."""
+"""Stands in for pip, pytest and gh: writes down how it was called; gh filters comments by jq, as it does itself."""
 
 pytestmark = needs_bash
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 
 def steps():
-    """The action's steps by name."""
-    return {step.get("name", step.get("uses")): step for step in load(ACTION)["runs"]["steps"]}
+    """The actions' steps by name."""
+    found = [*load(ACTION)["runs"]["steps"], *load(COMMENT)["runs"]["steps"]]
+    return {step.get("name", step.get("uses")): step for step in found}
 
 
 @pytest.fixture
@@ -49,38 +59,29 @@ def job(tmp_path):
             "RUNNER_TEMP": str(tmp_path / "temp"),
             "GITHUB_ACTION_PATH": "/action/.github/actions/gate",
             "GITHUB_REPOSITORY": "us/ours",
+            "COMMENTS": str(tmp_path / "comments.json"),
         }
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", steps()[name]["run"]]
         done = subprocess.run(command, cwd=place, env={**around, **variables}, capture_output=True, text=True)
+        run.log = done.stdout + done.stderr
         return done.returncode, calls.read_text().splitlines()
 
     run.place, run.temp = place, tmp_path / "temp"
     return run
 
 
-@needs_schema
-def test_the_action_follows_the_schema():
-    """It is valid by the schema that check-jsonschema carries."""
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-actions", str(ACTION)]
-    done = subprocess.run(command, text=True, capture_output=True, check=False)
-
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_its_scripts_parse_and_hold_no_expression():
-    """Inputs reach scripts by the environment only, and every action is pinned by its commit."""
+def test_their_scripts_parse_and_hold_no_expression():
+    """Inputs reach scripts by the environment only."""
     scripts = [step["run"] for step in steps().values() if "run" in step]
 
     assert len(scripts) == 3
     assert [script for script in scripts if syntax_error(script) or "${{" in script] == []
-    used = re.findall(r"^ +(?:- )?uses: *(.*)", ACTION.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert len(used) == 3
-    assert [use for use in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
 
 
-def test_every_input_is_used_and_has_a_default():
+@pytest.mark.parametrize("action", [ACTION, COMMENT], ids=["gate", "comment"])
+def test_every_input_is_used_and_has_a_default(action):
     """Nothing has to be given, and nothing is given in vain."""
-    content, text = load(ACTION), ACTION.read_text(encoding="utf-8")
+    content, text = load(action), action.read_text(encoding="utf-8")
 
     for name, declared in content["inputs"].items():
         assert "default" in declared
@@ -92,6 +93,20 @@ def test_five_lines_are_enough():
     example = [line for line in ACTION.read_text(encoding="utf-8").splitlines() if line.startswith("#   ")]
 
     assert 0 < len(example) <= 5
+
+
+def test_whoever_follows_the_example_comments_from_a_job_that_executes_nothing():
+    """The job of the gate may only read; the one that may comment has our action and nothing else."""
+    lines = [line.removeprefix("# ") for line in COMMENT.read_text(encoding="utf-8").splitlines() if line[:4] == "#   "]
+    gate, comment = load(io.StringIO("\n".join(lines)))["jobs"].values()
+
+    assert gate["permissions"] == {"contents": "read"}
+    assert gate["steps"][0]["with"] == {"persist-credentials": False}
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert [comment[name] for name in ("needs", "if")] == ["gate", "always()"]
+    used = [job["steps"][-1]["uses"].removeprefix("OWNER/pytest-training-regression/") for job in (gate, comment)]
+    assert used == [f"{path.parent.relative_to(ROOT).as_posix()}@v1" for path in (ACTION, COMMENT)]
+    assert len(comment["steps"]) == 1
 
 
 def test_installing_takes_torch_from_one_index_and_the_plugin_from_the_action(job):
@@ -132,29 +147,129 @@ def test_the_gate_passes_arguments_on_and_no_shell_reads_them(job):
     assert job("Gate", ARGUMENTS="", VERDICT="1")[0] == 1
 
 
-def test_the_comment_is_the_summary_and_stays_one(job):
-    """The last comment is edited, or the first made; without a report there is none."""
-    assert job("Comment", NUMBER="7", RUN_URL="https://run") == (0, [])
+def comment(job, report="", comments=(), **variables):
+    """Comment on a report; return status, calls and the comment."""
+    folder = job.temp / "training-regression"
+    folder.mkdir(exist_ok=True)
+    if report:
+        (folder / "report.md").write_text(report, encoding="utf-8", newline="")
+    (job.temp.parent / "comments.json").write_text(json.dumps(comments))
+    status, calls = job("Comment", MARKER=MARKER, NUMBER="7", RUN_URL="https://run", **variables)
+    return status, calls, (job.temp / "comment.md").read_bytes().decode()
 
-    (job.place / "build/harness").mkdir(parents=True)
-    (job.place / "build/harness/report.md").write_text("### Training regression: all passed\n")
-    body = job.temp / "training-regression.md"
-    status, calls = job("Comment", NUMBER="7", RUN_URL="https://run")
+
+def by(login, body, number):
+    """A comment, as GitHub gives it."""
+    return {"id": number, "user": {"login": login}, "body": body}
+
+
+POST = "gh <api> <--silent> <--method> <POST> <repos/us/ours/issues/7/comments> <--field>"
+
+
+@needs_jq
+def test_the_comment_is_what_the_report_says_as_text(job):
+    """The headline and what failures say: nothing of it is Markdown."""
+    red = training((2.0, 1.6, 1.0), text="it differs\n```\n  @octocat")
+    status, calls, body = comment(job, markdown([red, training((2.0, 1.5, 1.0))]))
+
+    assert status == 0, job.log
+    assert calls[1:] == [f"{POST} <body=@{job.temp / 'comment.md'}>"]
+    assert [line.rstrip() for line in body.splitlines()] == [
+        MARKER,
+        "",
+        "    ### Training regression: 1 of 2 checks failed: 1 different",
+        "",
+        "    it differs",
+        "    ```",
+        "      @octocat",
+        "",
+        "",
+        "",
+        "Report, figures and records: https://run",
+    ]
+
+
+@needs_jq
+def test_without_a_report_the_comment_says_so(job):
+    """An installation that failed leaves none; a link is none, wherever it leads."""
+    status, calls, body = comment(job)
+
+    assert (status, calls[1:]) == (0, [f"{POST} <body=@{job.temp / 'comment.md'}>"])
+    assert body.startswith(f"{MARKER}\n\nThe gate left no report: nothing was compared.\n\n")
+    (job.temp / "secret").write_text("secret")
+    (job.temp / "training-regression" / "report.md").symlink_to(job.temp / "secret")
+    assert comment(job)[2] == body
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    ("comments", "found"),
+    [
+        ([], None),
+        ([by("octocat", f"{MARKER}\nmine", 5)], None),
+        ([by("github-actions[bot]", f"> {MARKER}", 5), by("github-actions[bot]", "another's", 6)], None),
+        ([by("github-actions[bot]", f"{MARKER[:-4]} 2 -->\nof another artifact", 5)], None),
+        ([by("octocat", MARKER, 5), by("github-actions[bot]", f"{MARKER}\nours", 6)], 6),
+        ([by("github-actions[bot]", f"{MARKER}\r\nours", 6), by("github-actions[bot]", MARKER, 8)], 6),
+    ],
+    ids=["first", "somebody's", "other comments of the bot", "another artifact", "ours", "two"],
+)
+def test_the_comment_is_found_by_its_marker_and_author(job, comments, found):
+    """One comment is kept for each artifact; nobody else's is written over."""
+    status, calls, _ = comment(job, "### Training regression: all passed\n", comments)
+
+    assert status == 0, job.log
+    assert calls[0].startswith("gh <api> <--paginate> <repos/us/ours/issues/7/comments?per_page=100> <--jq>")
+    place = f"<PATCH> <repos/us/ours/issues/comments/{found}>" if found else "<POST> <repos/us/ours/issues/7/comments>"
+    assert calls[-1] == f"gh <api> <--silent> <--method> {place} <--field> <body=@{job.temp / 'comment.md'}>"
+
+
+@needs_jq
+def test_a_token_that_may_not_comment_is_no_failure(job):
+    """A fork's may only read: a notice says where the report is. Other trouble is red."""
+    status, _, _ = comment(job, "### x\n", TROUBLE="Resource not accessible by integration (HTTP 403)")
 
     assert status == 0
-    assert calls == [
-        f"gh <pr> <comment> <7> <--repo> <us/ours> <--edit-last> <--create-if-none> <--body-file> <{body}>"
-    ]
-    assert body.read_text() == ("### Training regression: all passed\n\nReport, figures and records: https://run\n")
+    assert "::notice::This token may not comment" in job.log
+    assert comment(job, "### x\n", TROUBLE="Server Error (HTTP 500)")[0] == 1
+    assert "::notice::" not in job.log
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    "report",
+    [
+        "### @octocat [all](http://evil.example) passed\r@octocat\r\n\x85![x](http://evil.example/x.png)\n",
+        f"{MARKER}\n```\n```\n@octocat\n~~~\n</code></pre><img src=x>\n```\n\n\n@octocat\n\n# heading",
+        "```\n" + "@octocat\n\n" * 40_000,
+        "```\n" + "\x00\x1b]0;x\x07" * 60_000 + "x" * 300_000,
+    ],
+    ids=["carriage returns", "fences", "many lines", "a long line"],
+)
+def test_a_forged_report_stays_text(job, report):
+    """The branch's tests can write anything: each line of it is code in Markdown, and GitHub takes the whole."""
+    status, _, body = comment(job, report)
+    assert status == 0, job.log
+    ours, text, end = re.split(r"\n\n(?=    )|\n\n(?=Report, figures)", body)
+
+    assert ours == MARKER
+    assert [line for line in re.split(r"[\r\n]", text) if line.strip() and not line.startswith("    ")] == []
+    assert [character for character in text if character < " " and character != "\n"] == []
+    assert end == "Report, figures and records: https://run\n"
+    assert len(body) < 65_536
 
 
 def test_what_the_comment_reads_is_what_a_session_writes():
-    """The names of files agree between action and plugin."""
+    """The names of files agree between the plugin and both actions."""
     from harness.plugin.session import Outcome
 
     outcome = Outcome.__new__(Outcome)
     outcome._folder = Path("build/harness")
-    assert outcome.markdown.as_posix() in steps()["Comment"]["run"]
+    kept = steps()["Keep report, figures and records"]["with"]
+    assert outcome.markdown.parent.as_posix() + "/**" == kept["path"]
+    assert f"/training-regression/{outcome.markdown.name}" in steps()["Comment"]["run"]
+    defaults = [load(action)["inputs"]["artifact"]["default"] for action in (ACTION, COMMENT)]
+    assert defaults[0] == defaults[1]
 
 
 def test_the_real_gate_runs_in_the_step(job, pytester):
@@ -166,7 +281,6 @@ def test_the_real_gate_runs_in_the_step(job, pytester):
     pytester.makeini("[pytest]\ntraining_baselines = baselines")
     shutil.rmtree(job.place)
     job.place.symlink_to(pytester.path)
-    options = " ".join([*QUICK, "-p", "no:cacheprovider"])
     options = " ".join([*QUICK, "-p", "no:cacheprovider"])
     program = f'#!/bin/sh\nexec "{sys.executable}" -m pytest {options} "$@"\n'
     (job.temp.parent / "tools" / "pytest").write_text(program)

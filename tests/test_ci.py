@@ -19,6 +19,7 @@ RUN = ROOT / ".ci" / "run"
 SCHEMAS = ROOT / ".ci" / "schemas"
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+ACTIONS = sorted(GITHUB.glob("actions/*/action.yml"))
 FORMS = sorted(path for path in (GITHUB / "ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config")
 HOOKS = ROOT / ".pre-commit-config.yaml"
 
@@ -32,16 +33,15 @@ ELSEWHERE = {
 }
 """Programs of the tests that something else than the night runs."""
 
-EXECUTED_BY_WHAT_MAY_WRITE = {
-    "accept": [
-        "pip install ${TORCH_CPU_INDEX",
-        "pip install ./harness-source",
-        "harness accept --no-training --root project",
-    ]
-}
-"""Beginnings of the lines; the harness is the default branch's, and the project is only read."""
+TOOLS = r"(?:pip|python[\d.]*|pytest|harness|make|npm|node|bash|sh|source|eval|docker)\b"
+BEGINNING = r"(?:^|[|&;(!]|\b(?:then|do|else|env|exec|xargs|command|sudo)\ )[ ]*(?:\w+=\S*[ ]+)*"
+EXECUTES = re.compile(rf'{BEGINNING}(?:{TOOLS}|"\$|\.[ ]|[\w.-]*/)|^[ ]*\$\w', re.MULTILINE)
+"""What executes a package, a test or a file, rather than git, gh and the shell's own, at the start of a command."""
+USED_BY_WHAT_MAY_WRITE = {"actions/checkout", "actions/download-artifact", "pypa/gh-action-pypi-publish"}
+"""None of them executes anything of a checkout, or takes what another run stored."""
 
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+each_file = pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 needs_schema = pytest.mark.skipif(
     importlib.util.find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed"
@@ -57,7 +57,7 @@ def load(path):
 def scripts(path):
     """Every `run:` script of a workflow, under a name that finds it."""
     for job, content in load(path)["jobs"].items():
-        for number, step in enumerate(content["steps"], start=1):
+        for number, step in enumerate(content.get("steps", []), start=1):
             if "run" in step:
                 yield f"{path.name}, job {job}, step {number}", step["run"]
 
@@ -69,7 +69,8 @@ def syntax_error(script):
 
 def test_there_are_workflows():
     """The gate, what renews baselines, the night and the release exist, so that the tests below judge something."""
-    assert {"gate", "regenerate", "accept", "nightly", "release"} <= {path.stem for path in WORKFLOWS}
+    assert {"gate", "regenerate", "accept", "propose", "nightly", "release"} <= {path.stem for path in WORKFLOWS}
+    assert {"gate", "comment"} <= {path.parent.name for path in ACTIONS}
 
 
 def schemas(tools):
@@ -122,40 +123,92 @@ def test_lint_is_the_same_in_ci_run_and_in_the_gate(command):
 
 
 @each_workflow
-def test_permissions_are_declared(path):
-    """No workflow runs with the permissions that a repository happens to give by default."""
-    assert isinstance(load(path).get("permissions"), dict)
-
-
-def permissions(workflow, job):
-    """What a job may, by its own declaration or its workflow's."""
-    return job.get("permissions", workflow["permissions"])
-
-
-def executed(job):
-    """Lines of a job's scripts that execute a package, a test or a file, rather than git, gh and the shell's own."""
-    text = "\n".join(step.get("run", "") for step in job["steps"])
-    return re.findall(
-        r"^ *((?:pip|python|pytest|harness|make|npm|bash|sh|source|\.|[\w.-]*/)[^\n]*)", text, re.MULTILINE
-    )
+def test_a_workflow_may_read_and_a_job_asks_for_more(path):
+    """None has the permissions that a repository happens to give, and a job that is added has no right to write."""
+    assert load(path)["permissions"] == {"contents": "read"}
 
 
 @each_workflow
+def test_no_event_lends_a_strangers_branch_our_token(path):
+    """These two run with the rights of the default branch, on what anybody proposes."""
+    assert {"pull_request_target", "workflow_run"} & {*load(path)["on"]} == set()
+
+
+def jobs(path):
+    """Steps, rights and surroundings of every job; an action is one, with the rights of whoever uses it."""
+    content = load(path)
+    if "runs" in content:
+        yield content["runs"]["steps"], {}, ""
+    for job in content.get("jobs", {}).values():
+        rights = job.get("permissions", content["permissions"])
+        yield job.get("steps", []), rights, f"{content.get('env')} {job.get('env')} {job.get('secrets')}"
+
+
+def executes(step):
+    """Whether a step executes something that a checkout holds or that is installed."""
+    script = re.sub(r"(?m)(^|\s)#.*$", "", step.get("run", ""))
+    return bool(EXECUTES.search(script)) or step.get("uses", "").startswith("./")
+
+
+def holds_token(text):
+    """Whether something is given a token, of the job or of the repository's secrets."""
+    return bool(re.search(r"github\.token|secrets|_TOKEN", str(text)))
+
+
+@each_file
 def test_what_may_write_executes_nothing_of_a_branch(path):
-    """Neither a branch's code nor what it asks to be installed runs where a token can push or publish."""
-    workflow = load(path)
-    writing = [job for job in workflow["jobs"].values() if "write" in permissions(workflow, job).values()]
-    lines = [line for job in writing for line in executed(job)]
-    expected = EXECUTED_BY_WHAT_MAY_WRITE.get(path.stem, [])
-
-    assert len(lines) == len(expected), lines
-    assert all(line.startswith(beginning) for line, beginning in zip(lines, expected, strict=True)), lines
+    """Neither a branch's code nor what it asks to be installed runs in a job that can push, publish or comment."""
+    for steps, rights, _ in jobs(path):
+        if "write" in rights.values() or (not rights and any(map(holds_token, steps))):
+            assert [step["run"] for step in steps if executes(step)] == []
+            used = {step["uses"].partition("@")[0] for step in steps if "uses" in step}
+            assert used <= USED_BY_WHAT_MAY_WRITE
 
 
-@each_workflow
+@each_file
+def test_what_is_executed_finds_no_token(path):
+    """No step has one from the first on that executes something: that could have left a hook, or another gh."""
+    for steps, _, around in jobs(path):
+        first = next((number for number, step in enumerate(steps) if executes(step)), len(steps))
+        assert [step for step in steps[first:] if holds_token(step)] == []
+        assert not holds_token(around)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("pip install -e .", True),
+        ("x=$(python -c 1)", True),
+        ('"$RUNNER_TEMP/oldest/bin/pip" install x', True),
+        ('"$pip" install x', True),
+        ("$pip install x", True),
+        ("true &&\n  ./build.sh", True),
+        (".ci/schemas", True),
+        ("cat list | A=1 bash", True),
+        ("if true; then pytest; fi", True),
+        ("git add --all baselines # python", False),
+        ('echo "run harness accept there"', False),
+        ("gh pr create", False),
+    ],
+)
+def test_what_executes_is_recognised(script, expected):
+    """The two tests above see commands, wherever on a line they begin, and no words."""
+    assert executes({"run": script}) is expected
+
+
+def test_workflows_are_called_from_here():
+    """One that another calls is checked above, and is given no secret."""
+    calls = [job for path in WORKFLOWS for job in load(path)["jobs"].values() if "uses" in job]
+
+    assert len(calls) == 2
+    assert {job["uses"] for job in calls} <= {f"./.github/workflows/{path.name}" for path in WORKFLOWS}
+    assert [job for job in calls if "secrets" in job] == []
+
+
+@each_file
 def test_no_checkout_keeps_the_token(path):
     """What a later step executes does not find it in .git/config."""
-    steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
+    steps = [step for steps, _, _ in jobs(path) for step in steps]
     checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
 
     assert [step for step in checkouts if step.get("with", {}).get("persist-credentials") is not False] == []
@@ -170,7 +223,8 @@ def test_scripts_stop_at_the_first_failure(path):
 @each_workflow
 def test_every_job_has_a_timeout(path):
     """A job that hangs ends in minutes, not after the six hours that GitHub grants."""
-    assert [name for name, job in load(path)["jobs"].items() if "timeout-minutes" not in job] == []
+    timed = {name: "timeout-minutes" in job or "uses" in job for name, job in load(path)["jobs"].items()}
+    assert [name for name, has_timeout in timed.items() if not has_timeout] == []
 
 
 @each_workflow
@@ -179,10 +233,10 @@ def test_no_expression_inside_a_script(path):
     assert [where for where, script in scripts(path) if "${{" in script] == []
 
 
-@each_workflow
+@each_file
 def test_actions_are_pinned(path):
     """Every action is pinned by its full commit, with the version beside it: tags can be moved."""
-    used = re.findall(r"uses: *(.*)", path.read_text(encoding="utf-8"))
+    used = re.findall(r"^[^#\n]*uses: *([^.\s].*)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert used
     assert [use for use in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
 
