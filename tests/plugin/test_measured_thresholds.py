@@ -173,7 +173,7 @@ def test_what_moves_where_nothing_is_judged_passes_counted_and_fails_under_stric
     """A loss twice as large in the last step, which no finite number could have failed."""
     wild.generate()
     wild.edit("recorder.log(loss=loss)", "recorder.log(loss=loss * (1 + (step == 49)))", "test_loop.py")
-    lenient, strict = wild.run(), wild.run("-o", "strict=true")
+    lenient, strict = wild.run(), wild.run("--training-strict")
     why = (
         "from step * on rounding alone moves * too far to be judged*: fewer steps, a lower rate or stored states * help"
     )
