@@ -205,6 +205,13 @@ def test_a_finished_training_without_a_loss_is_a_line_too():
     assert training_line(counted) == "made, float64, cpu: 2 steps, 0.0 s"
 
 
+def test_what_a_line_calls_a_loss_is_one():
+    """A training that logs none, or whose test ignores it, is told by what there is, under its name."""
+    record = record_of({"epoch": steps(1.5, stage="forward")}, seconds=0.04)
+
+    assert training_line(record) == "made, float64, cpu: 1 steps, epoch 1.5000, 0.0 s"
+
+
 def test_the_loss_of_a_line_is_the_loss():
     """A loop that logs something else before its loss is told by its loss, as its loss curve is."""
     record = record_of({"penalty": steps(0.25, stage="forward"), "loss": steps(1.5, stage="forward")})

@@ -45,6 +45,7 @@ class Record:
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
+        ignored: of event files, pattern to the streams that it left out; not part of the text form either.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Record:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if type(self.streams) is not Streams:

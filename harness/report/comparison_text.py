@@ -24,6 +24,8 @@ _FIRST_STEPS = 3
 """Steps whose deviation a failure gives, beside that of the last."""
 _LATER = 2
 """Later divergences that a failure lists."""
+_IGNORED = 8
+"""Ignored scalars that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
 
 
@@ -62,6 +64,7 @@ def failure(
         ("renamed", _renamed(comparison)),
         ("unknown", _unknown(comparison)),
         ("unjudged", unjudged_text(comparison.unjudged)),
+        ("ignored", _ignored(comparison.record)),
         ("initial", _initial(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
@@ -164,6 +167,7 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     unjudged = unjudged_text(comparison.unjudged)
     rest = [renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
+    rest += [_ignored(comparison.record)]
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
@@ -176,6 +180,16 @@ def _unknown(comparison: Comparison) -> str:
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
 
 
+def _ignored(record: Record) -> str:
+    """Name what a test leaves out of event files, and its patterns that leave out nothing."""
+    names = list(dict.fromkeys(name for left_out in record.ignored.values() for name in left_out))
+    more = f" and {len(names) - _IGNORED} more" if len(names) > _IGNORED else ""
+    total = number(len(names) + len(record.streams), "scalar")
+    dropped = f"the test ignores {len(names)} of {total}: {', '.join(names[:_IGNORED])}{more}" if names else ""
+    idle = ", ".join(pattern for pattern, left_out in record.ignored.items() if not left_out)
+    return "; ".join(filter(None, [dropped, idle and f"no scalar fits {idle}, which it ignores"]))
+
+
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
@@ -185,7 +199,8 @@ def calibration_note(record: Record, calibration: Calibration | None, test: str 
     """Word what the thresholds of a baseline come from, and what they leave unjudged."""
     if calibration is None:
         reason = "thresholds not measured, since it cannot be run again from outside"
-        return f"{title(record)}: {reason}: {_usual(record)}   {test}".rstrip()
+        ignored = _ignored(record)
+        return f"{title(record)}: {reason}: {_usual(record)}{ignored and f'; {ignored}'}   {test}".rstrip()
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
     text = (
