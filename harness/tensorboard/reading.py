@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 from harness.errors import EventsError
@@ -65,20 +65,16 @@ def read_events(
     Raises:
         ArgumentError: there is no such precision.
         EventsError: there is no event file.
-        EventsError: a file is damaged, or holds a step that no training has.
-        EventsError: a file is older than `since`.
+        EventsError: a file is damaged or older than `since`, or holds a step that no training has.
         EventsError: two writers logged a tag into one folder at the same time.
         EventsCutOffError: a file ends within an event, and no later one of its run takes its place.
         EventsError: there is no scalar that is not left out.
     """
     check_fields("read_events", precision=precision)
-    files = {run: [read_event_file(path) for path in paths] for run, paths in _runs(Path(folder)).items()}
-    for file in (file for run in files.values() for file in run):
-        if since is not None and (written := min(file.began, file.modified)) < since:
-            raise EventsError.stale(path=file.path, written=written, since=since)
-    curves = _by_stream(files)
+    runs = _files(Path(folder), since)
+    curves = _by_stream(runs)
     ignored = _ignored([*curves], ignore)
-    names = [name for name in curves if not any(name in left_out for left_out in ignored.values())]
+    names = curves.keys() - {name for left_out in ignored.values() for name in left_out}
     if not names:
         raise EventsError.no_scalar(path=Path(folder))
     return Record(
@@ -91,11 +87,22 @@ def read_events(
         data={},
         environment=describe(device) | _engines(),
         structure={},
-        streams=Streams((name, _stream(curves[name])) for name in names),
+        streams=Streams((name, _stream(curve)) for name, curve in curves.items() if name in names),
         pictures={},
-        seconds=_seconds(file for run in files.values() for file in run),
+        seconds=_seconds(file for files in runs.values() for file in files),
         ignored=ignored,
     )
+
+
+def _files(folder: Path, since: float | None) -> dict[str, list[EventFile]]:
+    """Read the event files of each run, by the run's name; refuse those that are older than a time."""
+    runs = {run: [read_event_file(path) for path in paths] for run, paths in _runs(folder).items()}
+    for file in chain.from_iterable(runs.values()):
+        # both: a copy is changed late, and a clock that is ahead, or stands still in a test, stamps events late
+        written = min(file.began, file.modified)
+        if since is not None and written < since:
+            raise EventsError.stale(path=file.path, written=written, since=since)
+    return runs
 
 
 def _runs(folder: Path) -> dict[str, list[Path]]:
@@ -173,9 +180,8 @@ def _merged(files: Sequence[EventFile]) -> dict[str, Series]:
     for file in ordered:
         later = [other for other in ordered if other.follows(file)]
         ends = {tag: min((other.takes_over(tag) for other in later), default=math.inf) for tag in file.series}
-        if file.damage and not any(
-            end < math.inf for end in ends.values()
-        ):  # else its training was killed, and went on
+        went_on = any(end < math.inf for end in ends.values())  # after it had been killed
+        if file.damage and not went_on:
             raise file.damage
         for tag, series in file.series.items():
             if kept := until(series, ends[tag]):
