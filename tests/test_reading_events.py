@@ -202,6 +202,7 @@ def test_a_resumed_training_takes_the_place_of_what_was_lost(tmp_path):
 
     assert points(record) == [(0, 5.0), (1, 3.5), (2, 2.5)]
     assert points(record, "accuracy") == [(3, 0.5)]
+    assert record.replaced == {"loss": 3}
 
 
 def test_a_start_removes_every_tag_from_its_step_on(tmp_path):
@@ -227,13 +228,15 @@ def test_purge_step_of_torch_is_a_start(tmp_path):
 
     assert points(record) == [(0, 5.0), (1, 4.0), (2, 9.0)]
     assert points(record, "extra") == [(0, 5.0), (1, 4.0)]
+    assert record.replaced == {"loss": 1, "extra": 1}
 
 
 @pytest.mark.parametrize("second", [1.0, 1.5, 3.0])
 @pytest.mark.parametrize("first_is_called", ["a", "b"])
 def test_two_writers_of_a_tag_in_one_folder_are_refused(tmp_path, second, first_is_called):
     """Which of their values come first no file tells: neither may hide the other, whatever the files are called."""
-    write(tmp_path / f"{first_is_called}.tfevents", *losses(3.0, 2.0, 1.0, time=1.0), scalar("rate", 0, 0.1, 3.5))
+    rates = scalar("rate", 0, 0.1, 3.5), scalar("rate", 1, 0.1, 0.5)  # a caller of torch may give any time
+    write(tmp_path / f"{first_is_called}.tfevents", *losses(3.0, 2.0, 1.0, time=1.0), *rates)
     write(tmp_path / "ab.tfevents", *losses(5.0, 4.0, 3.0, time=second))
 
     with pytest.raises(errors.EventsError, match="two writers logged loss into one folder at the same time"):

@@ -24,8 +24,8 @@ _FIRST_STEPS = 3
 """Steps whose deviation a failure gives, beside that of the last."""
 _LATER = 2
 """Later divergences that a failure lists."""
-_IGNORED = 8
-"""Ignored scalars that are named, losses first."""
+_LEFT_OUT = 8
+"""Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
 
 
@@ -64,7 +64,7 @@ def failure(
         ("renamed", _renamed(comparison)),
         ("unknown", _unknown(comparison)),
         ("unjudged", unjudged_text(comparison.unjudged)),
-        ("ignored", _ignored(comparison.record)),
+        ("left out", _left_out(comparison.record)),
         ("initial", _initial(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
@@ -167,7 +167,7 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     unjudged = unjudged_text(comparison.unjudged)
     rest = [renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
-    rest += [_ignored(comparison.record)]
+    rest += [_left_out(comparison.record)]
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
@@ -180,14 +180,23 @@ def _unknown(comparison: Comparison) -> str:
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
 
 
-def _ignored(record: Record) -> str:
-    """Name what a test leaves out of event files, and its patterns that leave out nothing."""
+def _left_out(record: Record) -> str:
+    """Name what a test leaves out of event files, its patterns that leave out nothing, and what went on elsewhere."""
     names = list(dict.fromkeys(name for left_out in record.ignored.values() for name in left_out))
-    more = f" and {len(names) - _IGNORED} more" if len(names) > _IGNORED else ""
     total = number(len(names) + len(record.streams), "scalar")
-    dropped = f"the test ignores {len(names)} of {total}: {', '.join(names[:_IGNORED])}{more}" if names else ""
     idle = ", ".join(pattern for pattern, left_out in record.ignored.items() if not left_out)
-    return "; ".join(filter(None, [dropped, idle and f"no scalar fits {idle}, which it ignores"]))
+    values = number(sum(record.replaced.values()), "value")
+    texts = [
+        names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
+        idle and f"no scalar fits {idle}, which it ignores",
+        record.replaced and f"a later file takes the place of {values}: {_listed([*record.replaced])}",
+    ]
+    return "; ".join(text for text in texts if text)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LEFT_OUT} more" if len(names) > _LEFT_OUT else ""
+    return ", ".join(names[:_LEFT_OUT]) + more
 
 
 def _initial(comparison: Comparison) -> str:
@@ -199,8 +208,8 @@ def calibration_note(record: Record, calibration: Calibration | None, test: str 
     """Word what the thresholds of a baseline come from, and what they leave unjudged."""
     if calibration is None:
         reason = "thresholds not measured, since it cannot be run again from outside"
-        ignored = _ignored(record)
-        return f"{title(record)}: {reason}: {_usual(record)}{ignored and f'; {ignored}'}   {test}".rstrip()
+        text = "; ".join(filter(None, [f"{title(record)}: {reason}: {_usual(record)}", _left_out(record)]))
+        return f"{text}   {test}".rstrip()
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
     text = (

@@ -17,7 +17,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain, combinations
@@ -40,6 +40,7 @@ class _Curve:
 
     tag: str
     series: Series
+    replaced: int  # values that later files take the place of
 
 
 def read_events(
@@ -64,18 +65,17 @@ def read_events(
 
     Raises:
         ArgumentError: there is no such precision.
-        EventsError: there is no event file.
+        EventsError: there is no event file, or no scalar that is not left out.
         EventsError: a file is damaged or older than `since`, or holds a step that no training has.
         EventsError: two writers logged a tag into one folder at the same time.
         EventsCutOffError: a file ends within an event, and no later one of its run takes its place.
-        EventsError: there is no scalar that is not left out.
     """
     check_fields("read_events", precision=precision)
     runs = _files(Path(folder), since)
     curves = _by_stream(runs)
-    ignored = _ignored([*curves], ignore)
-    names = curves.keys() - {name for left_out in ignored.values() for name in left_out}
-    if not names:
+    ignored = _ignored([name for name, curve in curves.items() if curve.series], ignore)
+    streams = _streams(curves, {*chain.from_iterable(ignored.values())})
+    if not streams:
         raise EventsError.no_scalar(path=Path(folder))
     return Record(
         name="training",
@@ -87,10 +87,11 @@ def read_events(
         data={},
         environment=describe(device) | _engines(),
         structure={},
-        streams=Streams((name, _stream(curve)) for name, curve in curves.items() if name in names),
+        streams=streams,
         pictures={},
         seconds=_seconds(file for files in runs.values() for file in files),
         ignored=ignored,
+        replaced={name: curve.replaced for name, curve in curves.items() if curve.replaced},
     )
 
 
@@ -155,12 +156,13 @@ def _by_stream(runs: Mapping[str, Sequence[EventFile]]) -> dict[str, _Curve]:
     """Return what all runs hold by the stream's name, losses first: a training is shown by its first stream."""
     found: dict[str, _Curve] = {}
     for run, files in runs.items():
-        for tag, series in _merged(files).items():
-            name = f"{run}/{tag}" if run else tag
+        for curve in _merged(files):
+            name = f"{run}/{curve.tag}" if run else curve.tag
             key = StreamKey(name)
             # whatever our own names mean, a tool's tag or folder of that name does not
             name = f"events/{name}" if key.kind != "logged" or key.distance else name
-            found.setdefault(name, _Curve(tag, [])).series.extend(series)
+            former = found.get(name, _Curve(curve.tag, [], 0))  # of a/b and c, where this is of a and b/c
+            found[name] = _Curve(former.tag, former.series + curve.series, former.replaced + curve.replaced)
     return dict(sorted(found.items(), key=lambda item: ("loss" not in item[1].tag.lower(), item[0])))
 
 
@@ -170,13 +172,14 @@ def _ignored(names: Sequence[str], patterns: Iterable[str]) -> dict[str, tuple[s
     return {pattern: fitting for pattern, fitting in found.items() if fitting or pattern not in MEASURED_TIMES}
 
 
-def _merged(files: Sequence[EventFile]) -> dict[str, Series]:
-    """Return each tag's points in a run, without those that a later file takes the place of."""
+def _merged(files: Sequence[EventFile]) -> Iterator[_Curve]:
+    """Yield each tag's points in a run, without those that a later file takes the place of."""
     ordered = sorted(files, key=lambda file: (file.began, _natural(file.path.name)))
     for first, second in combinations(ordered, 2):
         if not second.follows(first) and (shared := first.series.keys() & second.series.keys()):
             raise EventsError.two_writers(tag=min(shared), first=first.path, second=second.path)
-    merged: dict[str, Series] = {}
+    kept: dict[str, Series] = {}
+    replaced: Counter[str] = Counter()
     for file in ordered:
         later = [other for other in ordered if other.follows(file)]
         ends = {tag: min((other.takes_over(tag) for other in later), default=math.inf) for tag in file.series}
@@ -184,14 +187,20 @@ def _merged(files: Sequence[EventFile]) -> dict[str, Series]:
         if file.damage and not went_on:
             raise file.damage
         for tag, series in file.series.items():
-            if kept := until(series, ends[tag]):
-                merged.setdefault(tag, []).extend(kept)
-    return merged
+            points = until(series, ends[tag])
+            kept.setdefault(tag, []).extend(points)
+            replaced[tag] += len(series) - len(points)
+    yield from (_Curve(tag, series, replaced[tag]) for tag, series in kept.items())
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts numbers in names as numbers."""
     return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _streams(curves: Mapping[str, _Curve], left_out: Collection[str]) -> Streams:
+    chosen = ((name, curve) for name, curve in curves.items() if curve.series and name not in left_out)
+    return Streams((name, _stream(curve)) for name, curve in chosen)
 
 
 def _stream(curve: _Curve) -> Stream:
