@@ -34,6 +34,7 @@ A class is what a caller may want to catch; its constructors are the messages, e
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -503,6 +504,23 @@ class EventsError(HarnessError):
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the event file cannot be read: {_said(reason)}"
         return cls(what, where=str(path), fix="remove it, and train again")
+
+    @classmethod
+    def stale(cls, *, path: Place, written: float, since: float) -> Self:
+        times = (datetime.fromtimestamp(max(0.0, time), UTC) for time in (written, since))
+        made, began = (f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03} UTC" for time in times)
+        fresh = "empty the folder before the training, or log into tmp_path"
+        return cls(
+            f"the event file was left by an earlier run: it is of {made}, and this one began at {began}",
+            where=str(path),
+            fix=f"{fresh}; if the test reads files that are kept on purpose: check_events(..., old=True)",
+        )
+
+    @classmethod
+    def two_writers(cls, *, tag: str, first: Place, second: Place) -> Self:
+        where = f"{first} and {Path(second).name}"
+        fix = "give each writer a folder of its own; where several processes train, let one of them write"
+        return cls(f"two writers logged {tag} into one folder at the same time", where=where, fix=fix)
 
     @classmethod
     def no_scalar(cls, *, path: Place) -> Self:

@@ -329,6 +329,20 @@ MESSAGES = [
         "the event file cannot be read: it is cut off\n  where  a/b\n  fix    remove it, and train again",
     ),
     (
+        errors.EventsError.stale(path="a/b", written=0.5, since=3600.0),
+        "the event file was left by an earlier run: it is of 1970-01-01 00:00:00.500 UTC, and this one began at "
+        "1970-01-01 01:00:00.000 UTC\n"
+        "  where  a/b\n"
+        "  fix    empty the folder before the training, or log into tmp_path; if the test reads files that are kept on "
+        "purpose: check_events(..., old=True)",
+    ),
+    (
+        errors.EventsError.two_writers(tag="loss", first="a/b", second="a/c"),
+        "two writers logged loss into one folder at the same time\n"
+        "  where  a/b and c\n"
+        "  fix    give each writer a folder of its own; where several processes train, let one of them write",
+    ),
+    (
         errors.EventsError.no_scalar(path="a/b"),
         "the event files hold no scalar to compare\n"
         "  where  a/b\n"

@@ -1,6 +1,7 @@
 """Promises of read_events: what a tool wrote for TensorBoard, all of it, is what is compared."""
 
 import math
+import os
 import struct
 from itertools import count
 
@@ -146,10 +147,24 @@ def test_runs_below_the_folder_give_their_names_to_tags(tmp_path):
     """Keras writes train/ and validation/: equal tags of two runs are two streams."""
     write(tmp_path / "logs" / "train" / "a.tfevents", *losses(2.0, 1.0))
     write(tmp_path / "logs" / "validation" / "a.tfevents", *losses(4.0, 3.0))
-    record = read_events(tmp_path)
 
-    assert list(record.streams) == ["train/loss", "validation/loss"]
-    assert [stream.stage for stream in record.streams.values()] == ["forward", "evaluation"]
+    assert list(read_events(tmp_path).streams) == ["train/loss", "validation/loss"]
+
+
+@pytest.mark.parametrize(
+    "run",
+    ["test_lr", "lr_0.1", "accuracy", "validation", "batch", "evaluation", "gradient", "learning_rate", "distance"],
+)
+def test_the_name_of_a_run_decides_nothing_but_names(tmp_path, run):
+    """Neither stage nor threshold nor what a number is: a sweep over lr has folders of that name."""
+    for name in (run, "plain"):
+        write(tmp_path / name / "a.tfevents", *losses(2.0, 1.0), scalar("val/acc", 0, 0.5), scalar("lr", 0, 0.5))
+    record = read_events(tmp_path, precision="float32")
+    found = {name.removeprefix("events/"): stream.stage for name, stream in record.streams.items()}
+    stages = {"loss": "forward", "val/acc": "evaluation", "lr": "schedule"}
+
+    assert found == {f"{name}/{tag}": stage for name in (run, "plain") for tag, stage in stages.items()}
+    assert {(key.kind, key.distance) for key in record.streams} == {("logged", False)}
 
 
 def test_the_name_of_the_only_run_does_not_matter(tmp_path):
@@ -187,6 +202,7 @@ def test_a_resumed_training_takes_the_place_of_what_was_lost(tmp_path):
 
     assert points(record) == [(0, 5.0), (1, 3.5), (2, 2.5)]
     assert points(record, "accuracy") == [(3, 0.5)]
+    assert record.replaced == {"loss": 3}
 
 
 def test_a_start_removes_every_tag_from_its_step_on(tmp_path):
@@ -212,6 +228,55 @@ def test_purge_step_of_torch_is_a_start(tmp_path):
 
     assert points(record) == [(0, 5.0), (1, 4.0), (2, 9.0)]
     assert points(record, "extra") == [(0, 5.0), (1, 4.0)]
+    assert record.replaced == {"loss": 1, "extra": 1}
+
+
+@pytest.mark.parametrize("second", [1.0, 1.5, 3.0])
+@pytest.mark.parametrize("first_is_called", ["a", "b"])
+def test_two_writers_of_a_tag_in_one_folder_are_refused(tmp_path, second, first_is_called):
+    """Which of their values come first no file tells: neither may hide the other, whatever the files are called."""
+    rates = scalar("rate", 0, 0.1, 3.5), scalar("rate", 1, 0.1, 0.5)  # a caller of torch may give any time
+    write(tmp_path / f"{first_is_called}.tfevents", *losses(3.0, 2.0, 1.0, time=1.0), *rates)
+    write(tmp_path / "ab.tfevents", *losses(5.0, 4.0, 3.0, time=second))
+
+    with pytest.raises(errors.EventsError, match="two writers logged loss into one folder at the same time"):
+        read_events(tmp_path)
+
+
+def test_two_writers_of_torch_are_refused(tmp_path):
+    """pytorch#23771: the real thing, within one second."""
+    with SummaryWriter(str(tmp_path)) as train, SummaryWriter(str(tmp_path), filename_suffix=".val") as val:
+        for step in range(3):
+            train.add_scalar("loss", 1.0, step)
+            val.add_scalar("loss", 2.0, step)
+
+    with pytest.raises(errors.EventsError, match="two writers logged loss"):
+        read_events(tmp_path)
+
+
+def test_two_writers_of_different_tags_lose_nothing(tmp_path):
+    """A framework's logger beside one's own: what one of them begins anew with is no word on the other's."""
+    write(tmp_path / "killed.tfevents", *losses(9.0, 8.0, 7.0, time=1.0), *losses(0.9, time=3.0, first=2, tag="rate"))
+    write(tmp_path / "own.tfevents", *losses(0.5, 0.6, 0.7, time=10.0, tag="rate"))
+    begun = [Event(wall_time=11.0, file_version="brain.Event:2"), start(1)]
+    write(tmp_path / "logger.tfevents", *begun, *losses(6.0, first=2, time=11.5)[1:])
+    record = read_events(tmp_path)
+
+    assert points(record, "rate") == [(0, 0.5), (1, 0.6), (2, 0.7)]
+    assert points(record) == [(0, 9.0), (2, 6.0)]
+
+
+def test_a_writer_that_begins_when_the_last_has_ended_goes_on(tmp_path):
+    """A clock may not have moved between the two; one that never moves cannot tell them apart."""
+    write(tmp_path / "a.tfevents", *losses(5.0, 4.0, time=1.0))
+    path = write(tmp_path / "b.tfevents", *losses(3.5, first=1, time=2.0))
+    assert points(read_events(tmp_path)) == [(0, 5.0), (1, 3.5)]
+
+    path.unlink()
+    for name in "ab":
+        write(tmp_path / f"{name}.tfevents", *losses(5.0, time=1.0))
+    with pytest.raises(errors.EventsError, match="two writers"):
+        read_events(tmp_path)
 
 
 def test_values_of_one_step_are_all_kept(tmp_path):
@@ -237,6 +302,52 @@ def test_wall_times_among_the_scalars_are_left_out(tmp_path):
     assert list(read_events(tmp_path).streams) == ["train/loss"]
     assert list(read_events(tmp_path, ignore=()).streams) == ["train/loss", *sorted(tags[1:])]
     assert list(read_events(tmp_path, ignore=("*_time", "t*/*")).streams) == ["epoch_steps_per_second", "eval/runtime"]
+
+
+def test_what_is_left_out_is_named(tmp_path):
+    """By the pattern that leaves it out, losses first; the caller's patterns that leave out nothing, too."""
+    write(tmp_path / "a.tfevents", *(scalar(tag, 0, 1.0) for tag in ("epoch", "train_runtime", "val/loss", "grad")))
+
+    assert read_events(tmp_path).ignored == {"*runtime": ("train_runtime",)}
+    record = read_events(tmp_path, ignore=("[!e]*", "*loss", "x*"))
+    assert list(record.streams) == ["epoch"]
+    assert record.ignored == {"[!e]*": ("val/loss", "grad", "train_runtime"), "*loss": ("val/loss",), "x*": ()}
+    assert Record.from_text(record.to_text()) == record
+
+
+@pytest.mark.parametrize(
+    ("times", "changed", "fresh"),
+    [
+        ((100.0, 101.0), 102.0, True),
+        ((100.0, 101.0), 99.0, False),
+        ((99.0, 101.0), 102.0, False),
+        ((1e12, 1e12), 99.0, False),
+        ((), 102.0, True),
+        ((), 99.0, False),
+    ],
+    ids=["after", "changed before", "begun before", "clock ahead", "nothing in it", "old and nothing in it"],
+)
+def test_files_of_an_earlier_run_are_refused(tmp_path, times, changed, fresh):
+    """Time is told by events and file system: neither a copy nor a wrong clock makes an old file new."""
+    write(tmp_path / "new.tfevents", *losses(1.0, time=2e12))
+    path = write(tmp_path / "run" / "a.tfevents", *(scalar("loss", 0, 1.0, time) for time in times))
+    os.utime(path, (changed, changed))
+
+    assert read_events(tmp_path)
+    if fresh:
+        assert read_events(tmp_path, since=100.0)
+    else:
+        with pytest.raises(errors.EventsError, match="left by an earlier run") as caught:
+            read_events(tmp_path, since=100.0)
+        assert caught.value.where == str(path)
+
+
+def test_a_time_that_is_none_is_damage(tmp_path):
+    """It would be neither before nor after any other."""
+    write(tmp_path / "a.tfevents", scalar("loss", 0, 1.0, math.nan))
+
+    with pytest.raises(errors.EventsError, match="of no time"):
+        read_events(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +515,17 @@ def test_a_file_of_a_killed_training_may_be_cut_off_if_it_went_on(tmp_path):
     assert points(read_events(tmp_path)) == [(0, 3.0), (1, 2.0), (2, 1.5), (3, 0.5)]
 
 
+@pytest.mark.parametrize("other", [losses(1.0, time=9.0, tag="rate"), losses(time=9.0), []])
+def test_a_file_that_is_cut_off_is_named_if_no_other_takes_its_place(tmp_path, other):
+    """Files of other tags, or of none, have not gone on with what was cut off."""
+    path = write(tmp_path / "a.tfevents", *losses(3.0, 2.0, 1.0, time=1.0))
+    path.write_bytes(path.read_bytes()[:-1])
+    write(tmp_path / "b.tfevents", *other)
+
+    with pytest.raises(errors.EventsCutOffError):
+        read_events(tmp_path)
+
+
 def test_a_byte_that_changed_anywhere_is_noticed(logdir):
     """Each byte of the file, turned: an error of ours."""
     (path,) = logdir.iterdir()
@@ -451,3 +573,15 @@ def test_only_files_are_read(tmp_path):
     (tmp_path / "b.tfevents").symlink_to(tmp_path / "nowhere")
 
     assert points(read_events(tmp_path)) == [(0, 1.0)]
+
+
+def test_folders_that_are_linked_are_read_once(tmp_path):
+    """As TensorBoard reads them; links up, in circles, or to what is there anyway lead to nothing new."""
+    logdir, scratch = tmp_path / "logs", tmp_path / "scratch"
+    write(scratch / "sub" / "a.tfevents", *losses(1.0))
+    write(logdir / "version_0" / "a.tfevents", *losses(2.0))
+    links = {logdir / "train": scratch, logdir / "up": tmp_path, logdir / "latest": logdir / "version_0"}
+    for link, target in {**links, scratch / "loop": scratch, scratch / "back": logdir}.items():
+        link.symlink_to(target)
+
+    assert list(read_events(logdir).streams) == ["train/sub/loss", "version_0/loss"]

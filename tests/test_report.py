@@ -205,6 +205,34 @@ def test_a_finished_training_without_a_loss_is_a_line_too():
     assert training_line(counted) == "made, float64, cpu: 2 steps, 0.0 s"
 
 
+def test_what_of_event_files_is_not_compared_is_said():
+    """What the test ignores by name, as far as one reads; patterns of no use; values of a training that began anew."""
+    streams = {"epoch": steps(1.0, 2.0, stage="forward")}
+    names = tuple(f"tag{place}" for place in range(9))
+    changes = {
+        "source": "event files",
+        "ignored": {"t*": names, "tag1": names[1:2], "x*": ()},
+        "replaced": {"epoch": 2},
+    }
+    record = record_of(streams, **changes)
+    left_out = (
+        "the test ignores 9 of 10 scalars: tag0, tag1, tag2, tag3, tag4, tag5, tag6, tag7 and 1 more; "
+        "no scalar fits x*, which it ignores; a later file takes the place of 2 values: epoch"
+    )
+    other = dataclasses.replace(record, streams={"epoch": steps(1.0, 3.0, stage="forward")})
+
+    assert note(compare(record, record)).endswith(f" in 5 values; {left_out}")
+    assert f"\n  left out   {left_out}\n" in words(record, other)
+    assert calibration_note(record, None, "t.py::test").endswith(f"1e-06; {left_out}   t.py::test")
+
+
+def test_what_a_line_calls_a_loss_is_one():
+    """A training that logs none, or whose test ignores it, is told by what there is, under its name."""
+    record = record_of({"epoch": steps(1.5, stage="forward")}, seconds=0.04)
+
+    assert training_line(record) == "made, float64, cpu: 1 steps, epoch 1.5000, 0.0 s"
+
+
 def test_the_loss_of_a_line_is_the_loss():
     """A loop that logs something else before its loss is told by its loss, as its loss curve is."""
     record = record_of({"penalty": steps(0.25, stage="forward"), "loss": steps(1.5, stage="forward")})

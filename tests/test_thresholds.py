@@ -242,6 +242,19 @@ def test_event_files_have_a_threshold_of_their_own_in_float64(family, stage, ste
     assert found(family, stage, step, "float64", elsewhere, source="event files") == Limit(EVENTS_THRESHOLD)
 
 
+@given(st.sampled_from(["float32", "bfloat16"]), stages, st.booleans())
+def test_a_tools_names_decide_no_threshold(precision, stage, elsewhere):
+    """An accuracy of event files is a number like any other; what a calibration says of our names is not of theirs."""
+    given = calibration((0,), **{"accuracy/loss": (1e-3,)})
+    limits = {
+        found(name, stage, 5, precision, elsewhere, calibration=measured, source="event files")
+        for name in ("accuracy/loss", "loss")
+        for measured in (None, given)
+    }
+
+    assert len(limits) == 1
+
+
 @given(families, stages, steps)
 def test_steps_of_event_files_do_not_sharpen_the_envelope(family, stage, step):
     """A tool counts in epochs or samples, so low precision elsewhere may part at once as far as after many steps."""

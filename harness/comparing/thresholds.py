@@ -117,7 +117,7 @@ def limit(
     in_event_files = record.source == "event files"
     if in_event_files and not record.is_low_precision:
         return Limit(EVENTS_THRESHOLD)
-    if calibration is not None:
+    if calibration is not None and not in_event_files:  # their names are a tool's
         return _calibrated(family, stage, step, record.precision, calibration, typical)
     if not record.is_low_precision or stage == "schedule":
         return Limit(EVENTS_THRESHOLD if in_event_files else THRESHOLD)

@@ -169,6 +169,7 @@ class TrainingRegression:
         precision: Precision = "float64",
         name: str = "",
         ignore: Sequence[str] = MEASURED_TIMES,
+        old: bool = False,
     ) -> None:
         """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
 
@@ -177,15 +178,19 @@ class TrainingRegression:
             precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
                 keep float32; otherwise they must be equal in the same environment, and may part in another.
             name: as for `check`.
-            ignore: patterns of scalars that are no property of the training.
+            ignore: patterns of scalars that are no property of the training; what they leave out is named.
+            old: whether the files are kept on purpose. Otherwise all of them must have been begun and changed since
+                this session started: by a run of this test, or by a fixture that trained for several.
 
         Raises:
-            EventsError: the files are missing, damaged, or hold no scalar.
+            EventsError: the files are missing, damaged, older than this session, of two writers at once, or hold no
+                scalar.
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
-        device = self._test.device or "cpu"
-        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
+        session, device = self._session, self._test.device or "cpu"
+        since = None if old or session.assignment else session.started  # a rerun may read what its session made
+        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore, since=since), name=name)
 
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()

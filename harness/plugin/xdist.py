@@ -185,6 +185,7 @@ class Workers:
         """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
         session = node.config.stash[SESSION]
         node.workerinput["training_regression"] = command_line(node.config)
+        node.workerinput["training_regression_started"] = session.started
         node.workerinput["training_regression_figures"] = str(session.figures)
         node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)

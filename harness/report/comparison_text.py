@@ -24,6 +24,8 @@ _FIRST_STEPS = 3
 """Steps whose deviation a failure gives, beside that of the last."""
 _LATER = 2
 """Later divergences that a failure lists."""
+_LEFT_OUT = 8
+"""Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
 
 
@@ -62,6 +64,7 @@ def failure(
         ("renamed", _renamed(comparison)),
         ("unknown", _unknown(comparison)),
         ("unjudged", _unjudged(comparison)),
+        ("left out", _left_out(comparison.record)),
         ("initial", _initial(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
@@ -177,6 +180,7 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     rest = [renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
+    rest += [_left_out(comparison.record)]
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
 
 
@@ -189,6 +193,25 @@ def _unknown(comparison: Comparison) -> str:
     return f"{streams} not compared, of a kind that one version does not record ({kinds})"
 
 
+def _left_out(record: Record) -> str:
+    """Name what a test leaves out of event files, its patterns that leave out nothing, and what went on elsewhere."""
+    names = list(dict.fromkeys(name for left_out in record.ignored.values() for name in left_out))
+    total = number(len(names) + len(record.streams), "scalar")
+    idle = ", ".join(pattern for pattern, left_out in record.ignored.items() if not left_out)
+    values = number(sum(record.replaced.values()), "value")
+    texts = [
+        names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
+        idle and f"no scalar fits {idle}, which it ignores",
+        record.replaced and f"a later file takes the place of {values}: {_listed([*record.replaced])}",
+    ]
+    return "; ".join(text for text in texts if text)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LEFT_OUT} more" if len(names) > _LEFT_OUT else ""
+    return ", ".join(names[:_LEFT_OUT]) + more
+
+
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
@@ -198,7 +221,8 @@ def calibration_note(record: Record, calibration: Calibration | None, test: str 
     """Word what the thresholds of a baseline come from, and what they leave unjudged."""
     if calibration is None:
         reason = "thresholds not measured, since it cannot be run again from outside"
-        return f"{title(record)}: {reason}: {_usual(record)}   {test}".rstrip()
+        text = "; ".join(filter(None, [f"{title(record)}: {reason}: {_usual(record)}", _left_out(record)]))
+        return f"{text}   {test}".rstrip()
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
     text = (

@@ -58,11 +58,13 @@ def caught_text(caught: int, planted: int) -> str:
 
 
 def training_line(record: Record) -> str:
-    """Return one line on a finished training: what, steps, final loss, seconds."""
+    """Return one line on a finished training: what, steps, final loss or what else it logged, seconds."""
     logged = {key: stream.values for key, stream in record.streams.items() if stream.stage == "forward"}
-    losses = logged.get(StreamKey("loss")) or next(iter(logged.values()), ())
-    loss = f", loss {losses[-1]:.4f}" if losses and isinstance(losses[-1], float) else ""
-    return f"{title(record)}: {record.num_steps} steps{loss}, {record.seconds:.1f} s"
+    key = next((key for key in (StreamKey("loss"), *logged) if logged.get(key)), StreamKey("loss"))
+    values = logged.get(key, ())
+    name = "loss" if "loss" in key.lower() else stream_text(key)
+    last = f", {name} {values[-1]:.4f}" if values and isinstance(values[-1], float) else ""
+    return f"{title(record)}: {record.num_steps} steps{last}, {record.seconds:.1f} s"
 
 
 def rows_text(headline: str, rows: Mapping[str, str]) -> str:

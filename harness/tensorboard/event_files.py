@@ -3,7 +3,7 @@
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +18,11 @@ _HEAD, _FOOT = struct.Struct("<QI"), struct.Struct("<I")
 _LARGE = 2**16  # bytes of an event that is an image or the like, and is not verified: a checksum runs at 10 MB/s
 
 
-class Point(NamedTuple):
+Series = list[tuple[int, float]]
+"""(step, value) pairs of one tag."""
+
+
+class _Point(NamedTuple):
     """One value of a tag at a step; without a tag, a START, which voids all earlier values at its step and later."""
 
     tag: str | None
@@ -31,10 +35,20 @@ class EventFile:
     """What an event file holds."""
 
     path: Path
-    points: tuple[Point, ...]  # in the order of the file
+    series: Mapping[str, Series]  # by tag, in the order of the file, without what a START in it voids
+    void_from: float  # step from which on a START in it voids what older files hold; infinite without one
     began: float  # Unix time of its first event; infinite if it has none
-    ended: float  # likewise of its last
+    ended: float  # of its latest
+    modified: float  # of its last change, as the file system has it
     damage: EventsCutOffError | None  # it ends within an event, as that of a training that was killed may
+
+    def follows(self, other: "EventFile") -> bool:
+        """Tell whether it began when another file had ended; two of which neither follows had two writers at once."""
+        return other.began < self.began and other.ended <= self.began
+
+    def takes_over(self, tag: str) -> float:
+        """Return the step from which on its values of a tag take the place of what files that it follows hold."""
+        return min([self.void_from, *(step for step, _ in self.series.get(tag, ()))])
 
 
 def read_event_file(path: Path) -> EventFile:
@@ -43,22 +57,33 @@ def read_event_file(path: Path) -> EventFile:
     Raises:
         EventsError: it is no event file, was damaged, or holds a step that no training has.
     """
-    points: list[Point] = []
+    series: dict[str, Series] = {}
     times: list[float] = []
-    damage = None
+    void_from, damage = math.inf, None
     try:
-        for time, of_event in _events(path):
+        modified = path.stat().st_mtime
+        for time, points in _events(path):
             times.append(time)
-            points.extend(of_event)
+            for tag, step, value in points:
+                if tag is None:
+                    void_from = min(void_from, step)
+                    series = {tag: until(kept, step) for tag, kept in series.items()}
+                else:
+                    series.setdefault(tag, []).append((step, value))
     except EventsCutOffError as error:
         damage = error
     except OSError as error:
         raise EventsError.corrupt(path=path, reason=error) from error
-    began, ended = (times[0], times[-1]) if times else (math.inf, math.inf)
-    return EventFile(path, tuple(points), began, ended, damage)
+    began, ended = (times[0], max(times)) if times else (math.inf, math.inf)
+    return EventFile(path, series, void_from, began, ended, modified, damage)
 
 
-def _events(path: Path) -> Iterator[tuple[float, list[Point]]]:
+def until(series: Series, end: float) -> Series:
+    """Return the points before a step."""
+    return [point for point in series if point[0] < end]
+
+
+def _events(path: Path) -> Iterator[tuple[float, list[_Point]]]:
     """Yield wall time and points of each event."""
     from google.protobuf.message import DecodeError
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -70,13 +95,17 @@ def _events(path: Path) -> Iterator[tuple[float, list[Point]]]:
             event = Event.FromString(content)
         except DecodeError as error:
             raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is damaged") from error
-        points = [Point(v.tag, event.step, _number(v, path)) for v in event.summary.value if _is_scalar(v, scalar_tags)]
+        points = [
+            _Point(v.tag, event.step, _number(v, path)) for v in event.summary.value if _is_scalar(v, scalar_tags)
+        ]
         if event.session_log.status == SessionLog.START:
-            points.append(Point(None, event.step, 0.0))
+            points.append(_Point(None, event.step, 0.0))
         if (points or len(content) < _LARGE) and masked_crc32c(content) != checksum:
             raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is damaged")
         if points and not 0 <= event.step < LONGEST_RUN:
             raise EventsError.corrupt(path=path, reason=f"{points[0].tag} is at step {event.step}")
+        if not math.isfinite(event.wall_time):
+            raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is of no time")
         yield event.wall_time, points
 
 

@@ -1,9 +1,11 @@
 """Read the scalars that any tool wrote for TensorBoard: a training that leaves only event files, as a record.
 
 As in TensorBoard, a folder with event files is a run, whose files belong together whatever they are called. A training
-that went on in a later file takes the place of what earlier files hold from its first step on, tag by tag; a START
-(torch's `purge_step`) does so for all tags. Within a file every value counts. With several runs a tag's name starts
-with its run's folder, relative to the innermost folder that holds them all.
+that went on in a later file, begun after the earlier ones had ended, takes the place of what those hold from its first
+step on, tag by tag; a START (torch's `purge_step`) does so for all tags. Two writers at the same time may log different
+tags into one folder: which one's values of a common tag come first, no file tells. Within a file every value counts.
+With several runs a tag's name starts with its run's folder, relative to the innermost folder that holds them all; what
+a tag means, its own name tells alone.
 
 Event files keep float32. A value is the shortest decimal that gives this float32 back, and the record's precision is
 unchanged: numbers from event files have thresholds of their own. Wall times are no part of the record.
@@ -15,22 +17,30 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain, combinations
 from pathlib import Path
 
 from harness.errors import EventsError
 from harness.recipe import Precision, check_fields
 from harness.record import Record, Stream, StreamKey, Streams
 from harness.record.environment import describe
-from harness.record.streams import TENSOR_KINDS
-from harness.tensorboard.event_files import EventFile, read_event_file
+from harness.tensorboard.event_files import EventFile, Series, read_event_file, until
 
 
 MEASURED_TIMES = ("*runtime", "*_per_second", "*_time")
 """Patterns of scalars that are wall times (Hugging Face's and Keras' names): no two trainings agree in them."""
 
-_Series = list[tuple[int, float]]
+
+@dataclass(frozen=True)
+class _Curve:
+    """What the files hold of a tag in a run."""
+
+    tag: str
+    series: Series
+    replaced: int  # values that later files take the place of
 
 
 def read_events(
@@ -39,32 +49,33 @@ def read_events(
     precision: Precision = "float64",
     device: str = "cpu",
     ignore: Sequence[str] = MEASURED_TIMES,
+    since: float | None = None,
 ) -> Record:
     """Return the scalars of all event files in a folder and below, every point of them, one stream a tag.
 
-    A tag's stage is schedule if lr or learning rate is among the words of its name; backward with grad or gradient;
+    A tag's stage is schedule if lr or learning rate is among the words of its own name; backward with grad or gradient;
     evaluation with val, valid, validation, eval, evaluation or test; forward otherwise.
 
     Args:
         folder: as given to the tool that wrote the files; its writer must be closed.
         precision: in which the training computed: float64, float32 or bfloat16.
         device: on which it ran.
-        ignore: patterns (as in file names) of streams to leave out.
+        ignore: patterns (as in file names) of streams to leave out; the record names those that are.
+        since: Unix time, in seconds; a file that is older was left by another run, and is refused.
 
     Raises:
         ArgumentError: there is no such precision.
-        EventsError: there is no event file.
-        EventsError: a file is damaged, or holds a step that no training has.
-        EventsCutOffError: the last file of a run ends within an event.
-        EventsError: there is no scalar that is not left out.
+        EventsError: there is no event file, or no scalar that is not left out.
+        EventsError: a file is damaged or older than `since`, or holds a step that no training has.
+        EventsError: two writers logged a tag into one folder at the same time.
+        EventsCutOffError: a file ends within an event, and no later one of its run takes its place.
     """
     check_fields("read_events", precision=precision)
-    files = {run: [read_event_file(path) for path in paths] for run, paths in _runs(Path(folder)).items()}
-    series = _by_stream(files)
-    names = [name for name in series if not any(fnmatchcase(name, pattern) for pattern in ignore)]
-    # losses first: the first stream of the forward stage is what a training is shown by
-    names.sort(key=lambda name: ("loss" not in name.lower(), name))
-    if not names:
+    runs = _files(Path(folder), since)
+    curves = _by_stream(runs)
+    ignored = _ignored([name for name, curve in curves.items() if curve.series], ignore)
+    streams = _streams(curves, {*chain.from_iterable(ignored.values())})
+    if not streams:
         raise EventsError.no_scalar(path=Path(folder))
     return Record(
         name="training",
@@ -76,15 +87,29 @@ def read_events(
         data={},
         environment=describe(device) | _engines(),
         structure={},
-        streams=Streams((name, _stream(name, series[name])) for name in names),
+        streams=streams,
         pictures={},
-        seconds=_seconds(file for run in files.values() for file in run),
+        seconds=_seconds(file for files in runs.values() for file in files),
+        ignored=ignored,
+        replaced={name: curve.replaced for name, curve in curves.items() if curve.replaced},
     )
+
+
+def _files(folder: Path, since: float | None) -> dict[str, list[EventFile]]:
+    """Read the event files of each run, by the run's name; refuse those that are older than a time."""
+    runs = {run: [read_event_file(path) for path in paths] for run, paths in _runs(folder).items()}
+    for file in chain.from_iterable(runs.values()):
+        # both: a copy is changed late, and a clock that is ahead, or stands still in a test, stamps events late
+        written = min(file.began, file.modified)
+        if since is not None and written < since:
+            raise EventsError.stale(path=file.path, written=written, since=since)
+    return runs
 
 
 def _runs(folder: Path) -> dict[str, list[Path]]:
     """Return the event files of each run, by the run's name."""
-    paths = [path for path in folder.rglob("*tfevents*") if path.is_file() and path.suffix != ".profile-empty"]
+    places = (place / name for place, names in _folders(folder) for name in names if "tfevents" in name)
+    paths = [path for path in places if path.is_file() and path.suffix != ".profile-empty"]
     if not paths:
         looked_for = "files with tfevents in their names, in it and below" if folder.is_dir() else "a folder"
         raise EventsError.missing(path=folder, looked_for=looked_for)
@@ -95,6 +120,25 @@ def _runs(folder: Path) -> dict[str, list[Path]]:
     for path in sorted(paths):
         runs.setdefault(names[path.parent.relative_to(top)], []).append(path)
     return runs
+
+
+def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all below it, with the names of their files; like TensorBoard, those that are linked, too."""
+    known = [folder.resolve()]
+    for place, below, names in os.walk(folder, followlinks=True):
+        yield Path(place), names
+        below[:] = [name for name in sorted(below) if _is_new(Path(place, name), known)]
+
+
+def _is_new(place: Path, known: list[Path]) -> bool:
+    """Tell whether a folder is to be read: a link into what is known is not, nor one that leads up from the first."""
+    if not place.is_symlink():
+        return True
+    real = place.resolve()
+    if known[0].is_relative_to(real) or any(real.is_relative_to(one) for one in known):
+        return False
+    known.append(real)
+    return True
 
 
 def _timeless(places: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -108,34 +152,45 @@ def _timeless(places: Iterable[Path]) -> Iterator[tuple[Path, str]]:
             yield place, "" if place == Path() else place.as_posix()
 
 
-def _by_stream(runs: dict[str, list[EventFile]]) -> dict[str, _Series]:
-    found: dict[str, _Series] = {}
+def _by_stream(runs: Mapping[str, Sequence[EventFile]]) -> dict[str, _Curve]:
+    """Return what all runs hold by the stream's name, losses first: a training is shown by its first stream."""
+    found: dict[str, _Curve] = {}
     for run, files in runs.items():
-        for tag, series in _merged(files).items():
-            name = f"{run}/{tag}" if run else tag
+        for curve in _merged(files):
+            name = f"{run}/{curve.tag}" if run else curve.tag
             key = StreamKey(name)
-            # the comparison knows more of streams with our names than that they are numbers
-            name = f"events/{name}" if key.kind in TENSOR_KINDS or key.distance else name
-            found.setdefault(name, []).extend(series)
-    return found
+            # whatever our own names mean, a tool's tag or folder of that name does not
+            name = f"events/{name}" if key.kind != "logged" or key.distance else name
+            former = found.get(name, _Curve(curve.tag, [], 0))  # of a/b and c, where this is of a and b/c
+            found[name] = _Curve(former.tag, former.series + curve.series, former.replaced + curve.replaced)
+    return dict(sorted(found.items(), key=lambda item: ("loss" not in item[1].tag.lower(), item[0])))
 
 
-def _merged(files: Sequence[EventFile]) -> dict[str, _Series]:
-    """Return each tag's points in a run, without those that a later file takes the place of."""
+def _ignored(names: Sequence[str], patterns: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return what each pattern leaves out; of the usual ones, those that leave out anything."""
+    found = {pattern: tuple(name for name in names if fnmatchcase(name, pattern)) for pattern in patterns}
+    return {pattern: fitting for pattern, fitting in found.items() if fitting or pattern not in MEASURED_TIMES}
+
+
+def _merged(files: Sequence[EventFile]) -> Iterator[_Curve]:
+    """Yield each tag's points in a run, without those that a later file takes the place of."""
     ordered = sorted(files, key=lambda file: (file.began, _natural(file.path.name)))
-    if damage := ordered[-1].damage:  # earlier files may end within an event: their training was killed, and went on
-        raise damage
-    merged: dict[str, _Series] = {}
+    for first, second in combinations(ordered, 2):
+        if not second.follows(first) and (shared := first.series.keys() & second.series.keys()):
+            raise EventsError.two_writers(tag=min(shared), first=first.path, second=second.path)
+    kept: dict[str, Series] = {}
+    replaced: Counter[str] = Counter()
     for file in ordered:
-        own: dict[str, _Series] = {}
-        for tag, step, value in file.points:
-            if tag is None:
-                merged, own = _before(merged, step), _before(own, step)
-            else:
-                own.setdefault(tag, []).append((step, value))
-        for tag, series in own.items():
-            merged[tag] = _until(merged.get(tag, []), min(series)[0]) + series
-    return merged
+        later = [other for other in ordered if other.follows(file)]
+        ends = {tag: min((other.takes_over(tag) for other in later), default=math.inf) for tag in file.series}
+        went_on = any(end < math.inf for end in ends.values())  # after it had been killed
+        if file.damage and not went_on:
+            raise file.damage
+        for tag, series in file.series.items():
+            points = until(series, ends[tag])
+            kept.setdefault(tag, []).extend(points)
+            replaced[tag] += len(series) - len(points)
+    yield from (_Curve(tag, series, replaced[tag]) for tag, series in kept.items())
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -143,27 +198,24 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", name)]
 
 
-def _before(points: dict[str, _Series], step: int) -> dict[str, _Series]:
-    return {tag: kept for tag, series in points.items() if (kept := _until(series, step))}
+def _streams(curves: Mapping[str, _Curve], left_out: Collection[str]) -> Streams:
+    chosen = ((name, curve) for name, curve in curves.items() if curve.series and name not in left_out)
+    return Streams((name, _stream(curve)) for name, curve in chosen)
 
 
-def _until(series: _Series, step: int) -> _Series:
-    return [point for point in series if point[0] < step]
+def _stream(curve: _Curve) -> Stream:
+    ordered = sorted(curve.series, key=lambda point: point[0])
+    return Stream(_stage(curve.tag), tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
 
 
-def _stream(name: str, series: _Series) -> Stream:
-    ordered = sorted(series, key=lambda point: point[0])
-    return Stream(_stage(name), tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
-
-
-def _stage(name: str) -> str:
-    """Return the stage that the words of a name tell; the first that fits counts."""
+def _stage(tag: str) -> str:
+    """Return the stage that the words of a tag tell; the first that fits counts."""
     stages = {
         "schedule": r"lr|learning rate",
         "backward": r"grad|gradients?",
         "evaluation": r"val|valid|validation|eval|evaluation|test",
     }
-    words = " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)).lower()
+    words = " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+", tag)).lower()
     return next((stage for stage, told in stages.items() if re.search(rf"\b({told})\b", words)), "forward")
 
 

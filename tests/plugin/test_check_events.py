@@ -197,3 +197,26 @@ def test_one_test_may_check_several_folders(project):
     project.edit("/ 3, step)\n\n", "/ 4, step)\n\n")
     result = project.run()
     result.stdout.fnmatch_lines(["training differs from its baseline from step 0 on: evaluation, val/loss"])
+
+
+KEPT = """
+    if not os.path.exists("runs"):
+        train("runs")
+    training_regression.check_events("runs", ignore=["train/l*", "x*"])
+"""
+
+
+def test_files_of_an_earlier_session_are_red_unless_the_test_reads_old_ones(project):
+    """A training that does not run any more is no proof; what the test leaves out is named, with what it does not."""
+    body = EVENTS.index("    train(tmp_path)")
+    project.write(test_gate="import os\n" + EVENTS[:body] + KEPT)
+    ignored = "the test ignores 2 of 3 scalars: train/loss, train/lr; no scalar fits x*, which it ignores"
+    project.run(GENERATE).stdout.fnmatch_lines([f"training, float64 in event files, cpu: thresholds *; {ignored} *"])
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["the event file was left by an earlier run: *", "  where  runs/events.out.tfevents.*"])
+
+    project.edit('("runs", ignore', '("runs", old=True, ignore')
+    result = project.run()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([f"training, float64 in event files, cpu: same, *; {ignored}"])
