@@ -166,7 +166,8 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
         if entry.fate != main:
             groups.setdefault((entry.fate, entry.reason), []).append(entry)
     for (fate, reason), members in groups.items():
-        yield from _group(fate, reason, members)
+        if not (fate == "deselected" and ledger.shard):  # other jobs run those
+            yield from _group(fate, reason, members)
 
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:
