@@ -56,7 +56,9 @@ class Power:
         return not least or (self.score is not None and self.score >= least and not self.failed)
 
 
-def measure(record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Power | None:
+def measure(
+    record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner, *, strict: bool = False
+) -> Power | None:
     """Plant every standard fault in a training and judge each run as the gate would.
 
     Args:
@@ -64,6 +66,7 @@ def measure(record: Record, baseline: Baseline | Record, states: States | None, 
         baseline: that the gate in force holds each run against.
         states: that each run is put back on, if the baseline has any.
         rerun: runs the training again.
+        strict: whether drift is red.
 
     Returns:
         The power; None if two runs without a fault are not one bit for bit: then nothing can be planted in it.
@@ -75,20 +78,20 @@ def measure(record: Record, baseline: Baseline | Record, states: States | None, 
     twin = rerun(Rerun("no fault, once more", states=states)).record if states else record
     if control.streams != twin.streams or compare(baseline, control).verdict == "different":
         return None
-    return Power(record, [_mutant(fault, baseline, states, rerun) for fault in FAULTS])
+    return Power(record, [_mutant(fault, baseline, states, rerun, strict) for fault in FAULTS])
 
 
-def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Mutant:
+def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:
     try:
         record, (planted, reason) = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
     except RerunError as error:  # one that the fault broke is caught: nobody overlooks it
         broken = isinstance(error, FaultError) and error.planted
         return Mutant(fault, planted=broken, reason=error.what, caught=broken, failed=not broken)
-    return examine(fault, baseline, record) if planted else Mutant(fault, planted=False, reason=reason)
+    return examine(fault, baseline, record, strict) if planted else Mutant(fault, planted=False, reason=reason)
 
 
-def examine(fault: str, baseline: Baseline | Record, record: Record) -> Mutant:
+def examine(fault: str, baseline: Baseline | Record, record: Record, strict: bool = False) -> Mutant:
     """Judge a training that a fault took effect in, against the baseline without it, as the gate would."""
     comparison = compare(baseline, record)
-    caught = comparison.verdict == "different"
+    caught = comparison.verdict == "different" or (strict and comparison.verdict == "drift")
     return Mutant(fault, planted=True, divergence=comparison.first_divergence, caught=caught)

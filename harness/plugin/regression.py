@@ -284,7 +284,7 @@ class TrainingRegression:
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             states = checked.stored_states(baseline)
-            power = measure(checked.record, baseline, states, checked.rerun)
+            power = measure(checked.record, baseline, states, checked.rerun, strict=self._session.strict)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._test.nodeid)
         least = self._session.least_power
