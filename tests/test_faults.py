@@ -634,7 +634,7 @@ def torch_now():
     ]
     methods += [(kind, name) for kind in (Categorical, Normal, Independent) for name in ("entropy", "log_prob")]
     functions = {name: value for name, value in vars(functional).items() if callable(value)}
-    functions |= {"softmax of tensors": torch.Tensor.softmax, "torch.softmax": torch.softmax}
+    functions |= {"softmax of tensors": vars(torch.Tensor).get("softmax"), "torch.softmax": torch.softmax}
     names = {"clip": clip_grad_norm_, "batches": sys.modules["harness.shipped.loop"].batches}
     return {**{f"{owner}.{name}": vars(owner)[name] for owner, name in methods}, **functions, **names}
 
