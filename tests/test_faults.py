@@ -411,6 +411,17 @@ def test_masks_of_all_kinds_are_dropped(way):
     assert compare(unfaulted(language, way=way), record).first_divergence[:2] == (0, "forward")
 
 
+def test_tokens_of_one_batch_are_changed_and_put_back():
+    """Also where they are integers as torch computes with, in memory of their own."""
+    given = []
+    pairs = lambda text: given.append((*moved(text), text)) or given[-1][:2]  # noqa: E731
+    record, outcome = judged("images-changed", language, pairs=pairs)
+
+    assert outcome == (True, "")
+    assert compare(unfaulted(language), record).first_divergence[:2] == (1, "data")
+    assert all(tokens.equal(text[:, :-1]) for tokens, _, text in given)
+
+
 @pytest.mark.parametrize("way", ["no mask", "one token"])
 def test_attention_that_hides_nothing_has_no_mask_to_drop(way):
     """One token cannot see the next one anyway."""

@@ -157,7 +157,7 @@ def _equal(one: Tensor, two: Tensor) -> bool:
 
 def _one_less(tensor: Tensor) -> Tensor:
     """Return integers with the largest one less by 1, which keeps token numbers in their range."""
-    values = tensor.flatten().long()
+    values = tensor.flatten().to(torch.int64, copy=True)
     if values.min() < values.max():
         values[values.argmax()] -= 1
     return values.view(tensor.shape).to(tensor.dtype)
