@@ -22,7 +22,8 @@ HarnessError
 │   └── BaselineWriteError     it could not be written
 ├── AcceptError            a result that cannot become a baseline
 ├── RerunError             a training that could not be run again as a rerun has to be
-│   └── UnseededError      run again as it is, it is another
+│   ├── UnseededError      run again as it is, it is another
+│   └── FaultError         it ended with an exception while a standard fault was to be planted in it
 ├── EventsError            TensorBoard's event files that cannot be compared or written
 │   └── EventsCutOffError  one that ends within an event
 ├── OutputError            what a session leaves beside its baselines could not be written
@@ -68,6 +69,11 @@ class HarnessError(Exception):
 def _said(reason: Reason) -> Reason:
     """Return what a system's error says without its number and path, which stand elsewhere in the message."""
     return getattr(reason, "strerror", None) or reason
+
+
+def _headline(error: BaseException) -> str:
+    """Return an exception's name and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
 
 
 def _listed(known: Iterable[str]) -> str:
@@ -490,6 +496,36 @@ class UnseededError(RerunError):
             "own; let nothing depend on the order of a set, on the clock or on files of an earlier run"
         )
         return cls(what, where=draws or "no draw without a seed was seen", fix=fix)
+
+
+class FaultError(RerunError):
+    """A training that ended with an exception while a standard fault was to be planted in it.
+
+    Args:
+        what: ended it.
+        where: the fault.
+        fix: what to do.
+        planted: whether the fault had taken effect: if so, the exception is what came of it.
+    """
+
+    def __init__(self, what: str, *, where: str, fix: str, planted: bool = False) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.planted = planted
+
+    @classmethod
+    def planting(cls, *, fault: str, error: BaseException) -> Self:
+        fix = "report it with its traceback: the training has nothing to do with it"
+        return cls(f"planting raised {_headline(error)}", where=f"fault {fault}", fix=fix)
+
+    @classmethod
+    def broken(cls, *, fault: str, error: BaseException) -> Self:
+        fix = "nothing: nobody overlooks what this fault does"
+        return cls(f"the training ended with {_headline(error)}", where=f"fault {fault}", fix=fix, planted=True)
+
+    @classmethod
+    def untouched(cls, *, fault: str, error: BaseException) -> Self:
+        what = f"the training ended with {_headline(error)}, which tells nothing of the fault"
+        return cls(what, where=f"fault {fault}", fix="run the test alone and look at its output; then measure again")
 
 
 class EventsError(HarnessError):

@@ -319,6 +319,24 @@ MESSAGES = [
         "  fix    draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its own",
     ),
     (
+        errors.FaultError.planting(fault="rate-scaled", error=TypeError("no\nnumber")),
+        "planting raised TypeError: no\n"
+        "  where  fault rate-scaled\n"
+        "  fix    report it with its traceback: the training has nothing to do with it",
+    ),
+    (
+        errors.FaultError.broken(fault="rate-scaled", error=ZeroDivisionError()),
+        "the training ended with ZeroDivisionError\n"
+        "  where  fault rate-scaled\n"
+        "  fix    nothing: nobody overlooks what this fault does",
+    ),
+    (
+        errors.FaultError.untouched(fault="rate-scaled", error=OSError("no file")),
+        "the training ended with OSError: no file, which tells nothing of the fault\n"
+        "  where  fault rate-scaled\n"
+        "  fix    run the test alone and look at its output; then measure again",
+    ),
+    (
         errors.EventsError.missing(path="a/b", looked_for="a folder"),
         "there are no event files in a/b\n"
         "  where  looked for a folder\n"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Categorical, Independent, Normal
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_  # by name, as users do
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from harness import Recorder, compare, errors, train
 from harness.faults import FAULTS, Planting
+from harness.faults.base import Fault
 from harness.recording.perturbation import Perturbation, perturbed
 from tests.test_determinism import globals_now
 from tests.test_training import tiny
@@ -123,6 +125,137 @@ def bare(batches=None, optimizer=torch.optim.SGD, steps=3, calls_batch=True, **o
     return recorder.record
 
 
+class Causal(nn.Module):
+    """Attention of one head that looks back only, as people write it.
+
+    Args:
+        way: how the mask is put on.
+    """
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+        self.heads = nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+
+    def forward(self, x):
+        """Attend."""
+        hidden = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        scores = x @ x.mT
+        low = torch.zeros(hidden.shape, dtype=x.dtype).masked_fill(hidden, -1e4)
+        return {
+            "is_causal": lambda: functional.scaled_dot_product_attention(x, x, x, is_causal=True),
+            "boolean": lambda: functional.scaled_dot_product_attention(x, x, x, ~hidden),
+            "added": lambda: functional.scaled_dot_product_attention(query=x, key=x, value=x, attn_mask=low),
+            "filled": lambda: functional.softmax(scores.masked_fill(hidden, -torch.inf), -1) @ x,
+            "chosen": lambda: torch.softmax(torch.where(hidden, -torch.inf, scores), -1) @ x,
+            "added by hand": lambda: (scores + low).softmax(-1) @ x,
+            "heads": lambda: self.heads(x, x, x, attn_mask=hidden, need_weights=False)[0],
+            "heads with weights": lambda: self.heads(x, x, x, attn_mask=hidden)[0],
+            "layer": lambda: self.layer(x, src_mask=hidden, is_causal=True),
+            "no mask": lambda: functional.scaled_dot_product_attention(x, x, x),
+            "one token": lambda: x + functional.scaled_dot_product_attention(*[x[:, :1]] * 3, is_causal=True),
+        }[self.way]()
+
+
+class Tokens(nn.Module):
+    """A language model of 6 positions and 11 tokens, the last of which is padding."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(11, 8), nn.Embedding(6, 8)
+        self.attention, self.head = Causal(way), nn.Linear(8, 11)
+
+    def forward(self, tokens):
+        """Score what comes after each token."""
+        x = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1]))
+        return self.head(self.attention(x))
+
+
+def moved(tokens):
+    """Inputs and targets that are memory of their own."""
+    return tokens[:, :-1].clone(), tokens[:, 1:].clone()
+
+
+def views(tokens):
+    """Inputs and targets that are views of one text."""
+    return tokens[:, :-1], tokens[:, 1:]
+
+
+def whole(tokens):
+    """Targets that the loss function moves, as models of transformers do."""
+    return tokens[:, :-1], tokens[:, :-1]
+
+
+def logit_loss(logits, targets):
+    """The usual cross-entropy."""
+    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=10)
+
+
+def moving_loss(logits, targets):
+    """As models of transformers: the last prediction has nothing to predict."""
+    return functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=10)
+
+
+def padding_loss(logits, targets):
+    """As newer ones: the last target is one that does not count."""
+    return logit_loss(logits, functional.pad(targets, (0, 1), value=10)[:, 1:])
+
+
+def gathering_loss(logits, targets):
+    """Written by hand."""
+    return -logits.log_softmax(-1).gather(-1, targets[..., None]).mean()
+
+
+def language(way="is_causal", pairs=moved, loss_of=logit_loss, padded=True):
+    """Record three steps of a language model."""
+    with Recorder() as recorder:
+        model = Tokens(way)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(3):
+            text = torch.randint(10, (4, 7))
+            if padded:
+                text[0, 5:] = 10
+            tokens, targets = pairs(text)
+            recorder.batch(tokens, targets)
+            optimizer.zero_grad()
+            loss = loss_of(model(tokens), targets)
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
+def policy(discrete=True, together=True, uses_entropy=True):
+    """Record three steps of REINFORCE; actions are judged together, or one after the other."""
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+
+        def acting(states):
+            outputs = model(states)
+            return Categorical(logits=outputs) if discrete else Independent(Normal(outputs, 1.0 + outputs**2), 1)
+
+        for _ in range(3):
+            states = torch.rand(6, 4)
+            recorder.batch((states, states.roll(1, 0)))
+            with torch.no_grad():
+                actions = acting(states).sample()
+            returns = torch.rand(6)
+            policies = [acting(states)] if together else [acting(state) for state in states]
+            asked = [(policies[0], actions)] if together else zip(policies, actions, strict=True)
+            log_probs = torch.cat([policy.log_prob(action).view(-1) for policy, action in asked])
+            bonus = torch.cat([policy.entropy().view(-1) for policy in policies]).mean() if uses_entropy else 0.0
+            loss = -(returns * log_probs).mean() - 0.01 * bonus
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder.record
+
+
 @functools.cache
 def unfaulted(loop, **options):
     """Record of a loop without a fault."""
@@ -136,6 +269,13 @@ STAGES = {
     "last-batch-dropped": (1, "evaluation"),
     "label-swapped": (1, "data"),
     "images-changed": (1, "data"),
+    "second-input-repeated": (1, "data"),
+    "labels-not-shifted": (1, "data"),
+    "positions-shifted": (0, "forward"),
+    "attention-mask-dropped": (0, "forward"),
+    "actions-shifted": (0, "forward"),
+    "entropy-dropped": (0, "forward"),
+    "loss-miscounted": (2, "forward"),
     "weight-scaled": (0, "init"),
     "rate-scaled": (0, "schedule"),
     "schedule-stuck": (1, "schedule"),
@@ -159,7 +299,19 @@ STAGES = {
 """Step and stage that each fault shows in first; the first epoch ends with step 2, or with step 1
 if its last batch is missing."""
 
+ELSEWHERE = {
+    "second-input-repeated": policy,
+    "labels-not-shifted": language,
+    "positions-shifted": language,
+    "attention-mask-dropped": language,
+    "actions-shifted": policy,
+    "entropy-dropped": policy,
+}
+"""Loops that have what the dense loop lacks."""
+
 LACKING = {
+    *ELSEWHERE,
+    "loss-miscounted",
     "last-batch-dropped",
     "schedule-stuck",
     "smoothing-dropped",
@@ -179,10 +331,11 @@ LACKING = {
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_in_the_stage_that_it_belongs_to(name):
-    """In a loop that has everything each fault is planted, and shows first in its own step and stage."""
+    """In a loop that has what it takes each fault is planted, and shows first in its own step and stage."""
     options = {"precision": "float32"} if name == "autocast-on" else {}  # it does not reach float64
-    record, outcome = judged(name, dense, **options)
-    comparison = compare(unfaulted(dense, **options), record)
+    loop = ELSEWHERE.get(name, dense)
+    record, outcome = judged(name, loop, **options)
+    comparison = compare(unfaulted(loop, **options), record)
 
     assert outcome == (True, "")
     assert comparison.verdict == "different"
@@ -231,7 +384,7 @@ def test_faults_are_described():
         assert name.replace("-", "").isalpha()
         assert name.islower()
     assert set(STAGES) == set(FAULTS)
-    assert len({fault.what for fault in FAULTS.values()}) == len({fault.reason for fault in FAULTS.values()}) == 23
+    assert len({fault.what for fault in FAULTS.values()}) == len({fault.reason for fault in FAULTS.values()}) == 30
 
 
 def test_an_unknown_fault_is_refused():
@@ -241,6 +394,240 @@ def test_an_unknown_fault_is_refused():
         faulted("rate", bare)
 
     assert globals_now() == before
+
+
+# What language models and reinforcement learning have.
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["boolean", "added", "filled", "chosen", "added by hand", "heads", "heads with weights", "layer"],
+)
+def test_masks_of_all_kinds_are_dropped(way):
+    """Given to torch's attention or put on the scores by hand: a token sees what comes after it."""
+    record, outcome = judged("attention-mask-dropped", language, way=way)
+
+    assert outcome == (True, "")
+    assert compare(unfaulted(language, way=way), record).first_divergence[:2] == (0, "forward")
+
+
+def test_tokens_of_one_batch_are_changed_and_put_back():
+    """Also where they are integers as torch computes with, in memory of their own."""
+    given = []
+    pairs = lambda text: given.append((*moved(text), text)) or given[-1][:2]  # noqa: E731
+    record, outcome = judged("images-changed", language, pairs=pairs)
+
+    assert outcome == (True, "")
+    assert compare(unfaulted(language), record).first_divergence[:2] == (1, "data")
+    assert all(tokens.equal(text[:, :-1]) for tokens, _, text in given)
+
+
+@pytest.mark.parametrize("way", ["no mask", "one token"])
+def test_attention_that_hides_nothing_has_no_mask_to_drop(way):
+    """One token cannot see the next one anyway."""
+    record, outcome = judged("attention-mask-dropped", language, way=way)
+
+    assert outcome == (False, FAULTS["attention-mask-dropped"].reason)
+    assert compare(unfaulted(language, way=way), record).verdict == "same"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "loss_of", "stage"),
+    [
+        (moved, gathering_loss, "data"),
+        (views, logit_loss, "forward"),
+        (whole, moving_loss, "forward"),
+        (whole, padding_loss, "forward"),
+    ],
+)
+def test_labels_are_found_wherever_they_are_moved(pairs, loss_of, stage):
+    """In the batch, as views of it, or by the model; what views share is not written to."""
+    record, outcome = judged("labels-not-shifted", language, pairs=pairs, loss_of=loss_of)
+
+    assert outcome == (True, "")
+    assert compare(unfaulted(language, pairs=pairs, loss_of=loss_of), record).first_divergence[:2] == (1, stage)
+
+
+def test_labels_that_are_none_of_the_batch_are_left_alone():
+    """Labels of another kind, and texts of one token, which is its own successor."""
+    constant = functools.partial(language, pairs=lambda text: moved(torch.ones_like(text)), padded=False)
+    record, outcome = judged("labels-not-shifted", constant)
+
+    assert outcome == (False, FAULTS["labels-not-shifted"].reason)
+    assert compare(constant(), record).verdict == "same"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [
+        ([0, 1, 2, 3], [1, 2, 3, 4]),
+        ([[0, 1, 2]] * 2, [[1, 2, 3]] * 2),
+        ([2, 3, 4], [3, 4, 5]),
+        ([0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 5]),
+        *((same, same) for same in ([0, 1], [1, 0, 2], [[0, 1, 2], [1, 2, 3]], [3, 4, 5], 4)),
+    ],
+)
+def test_only_positions_are_shifted(numbers, found):
+    """They count up from the table's beginning, also behind what padding takes, in every row; the last one stays."""
+    with contextlib.ExitStack() as stack:
+        fault = FAULTS["positions-shifted"](stack)
+        fault.begin()
+        looked_up = functional.embedding(torch.tensor(numbers), torch.arange(6.0)[:, None])
+
+    assert looked_up[..., 0].tolist() == found
+    assert fault.planted is (numbers != found)
+
+
+def test_a_mean_is_taken_over_another_count():
+    """Over ignored targets, without weights, and over what a full batch has; a sum, and an evaluation, are no mean."""
+    logits = torch.randn(4, 3, requires_grad=True)
+    targets, weights = torch.tensor([0, 1, 2, -100]), torch.tensor([1.0, 2.0, 3.0])
+    calls = [
+        (lambda: functional.cross_entropy(logits, targets), 3 / 4),
+        (lambda: functional.cross_entropy(logits[:3], targets[:3], weights), 6 / 4),
+        (lambda: functional.cross_entropy(logits[:2], targets[:2]), 2 / 4),
+        (lambda: functional.mse_loss(logits, torch.zeros(4, 3)), 1),
+        (lambda: functional.mse_loss(logits[:3], torch.zeros(3, 3)), 3 / 4),
+        (lambda: functional.cross_entropy(logits, targets, reduction="sum"), 1),
+        (lambda: functional.cross_entropy(logits.detach(), targets), 1),
+    ]
+    expected = [loss() * factor for loss, factor in calls]
+    with contextlib.ExitStack() as stack:
+        FAULTS["loss-miscounted"](stack).begin()
+        found = [loss() for loss, _ in calls]
+
+    torch.testing.assert_close(found, expected)
+
+
+def test_padding_counts_where_a_loss_is_miscounted():
+    """As in a language model that divides by all tokens of a batch; without padding all batches are full."""
+    options = {"padded": True}, {"padded": False}
+    outcomes = [judged("loss-miscounted", language, **each)[1] for each in options]
+
+    assert outcomes == [(True, ""), (False, FAULTS["loss-miscounted"].reason)]
+
+
+@pytest.mark.parametrize("name", ["actions-shifted", "entropy-dropped"])
+@pytest.mark.parametrize("options", [{"discrete": False}, {"together": False}, {"discrete": False, "together": False}])
+def test_policies_of_all_kinds_are_reached(name, options):
+    """Continuous actions, distributions of distributions, and actions that are judged one by one."""
+    record, outcome = judged(name, policy, **options)
+
+    assert outcome == (True, "")
+    assert compare(unfaulted(policy, **options), record).first_divergence[:2] == (0, "forward")
+
+
+def test_what_a_distribution_does_not_depend_on_is_left_alone():
+    """Samples with gradients, and a fit by likelihood, whose sum is the same in any order."""
+    rows = torch.arange(4.0, requires_grad=True)
+    asked = [(Normal(rows, 1.0), rows**2), (Normal(rows[1], 1.0), torch.arange(4.0))]
+    expected = [distribution.log_prob(value) for distribution, value in asked]
+    with contextlib.ExitStack() as stack:
+        fault = FAULTS["actions-shifted"](stack)
+        fault.begin()
+        found = [distribution.log_prob(value) for distribution, value in asked]
+
+    assert not fault.planted
+    assert all(map(torch.equal, found, expected))
+
+
+def test_one_trajectory_is_put_back():
+    """Observations and next observations are views of one: the first is overwritten, and put back when it is done."""
+    path = torch.rand(9, 4, dtype=torch.float64)
+    before, seen = path.clone(), []
+
+    def loop():
+        with Recorder() as recorder:
+            model = nn.Linear(4, 4)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            recorder.watch(model, optimizer)
+            for _ in range(3):
+                recorder.batch({"now": path[:-1], "next": path[1:]})
+                seen.append(path.equal(before))
+                loss = (model(path[:-1]) - path[1:]).square().mean()
+                loss.backward()
+                optimizer.step()
+                recorder.log(loss=loss)
+        return recorder.record
+
+    assert judged("second-input-repeated", loop)[1] == (True, "")
+    assert seen == [True, False, True]
+    assert path.equal(before)
+
+
+# Errors of the planting itself are told from those of the training.
+
+
+class Plain(Fault):
+    """A fault that changes nothing where it could."""
+
+    name = "plain"
+    reason = "never"
+
+    def begin(self):
+        """Get between the loop and its loss."""
+        self.swap_functions((functional.cross_entropy,), lambda *call: self.call(*call))
+
+    def call(self, function, *args):
+        """Compute the loss."""
+        self.planted = True
+        return function(*args)
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """A planting of that fault."""
+    monkeypatch.setattr(sys.modules["harness.faults"], "FAULTS", {"plain": Plain})
+    return Planting("plain")
+
+
+HOOKS = ["begin", "call", "meet_model", "meet_optimizer", "batch", "before_step", "gradients", "after_step", "end"]
+
+
+@pytest.mark.parametrize("where", HOOKS)
+def test_an_error_of_the_planting_is_ours(monkeypatch, plain, where):
+    """Wherever it is raised, and whatever the training makes of it, it comes out as what it is; nothing is left."""
+    method = getattr(Plain, where)
+
+    def buggy(*args):
+        method(*args)
+        raise TypeError(f"a bug in {where}")
+
+    monkeypatch.setattr(Plain, where, buggy)
+    before = torch_now()
+    with perturbed(Perturbation(plant=plain)), pytest.raises(errors.FaultError) as caught:
+        bare()
+
+    assert caught.value.what == f"planting raised TypeError: a bug in {where}"
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert not caught.value.planted
+    assert plain.failure(RuntimeError("what a training makes of it")) is caught.value
+    assert torch_now() == before
+    with pytest.raises(errors.FaultError):  # also if the training went on
+        plain.outcome(unfaulted(bare))
+
+
+def test_an_error_of_the_training_is_its_own(plain):
+    """What torch raises when a fault calls it: if the fault was planted by then, that is what came of it."""
+    images, labels = dataset(16)
+    assert not plain.failure(ValueError("before any recorder")).planted
+    with perturbed(Perturbation(plant=plain)), pytest.raises(IndexError) as caught:
+        bare(batches=[(images, labels + 7)])
+
+    assert plain.failure(caught.value).planted
+    assert plain.failure(caught.value).what == f"the training ended with IndexError: {caught.value}"
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no/file"), MemoryError(), torch.OutOfMemoryError(), TimeoutError()]
+)
+def test_what_a_machine_lacks_tells_nothing_of_a_fault(plain, error):
+    """Although it was planted by then."""
+    with perturbed(Perturbation(plant=plain)):
+        bare()
+
+    assert not plain.failure(error).planted
+    assert plain.failure(error).what.endswith("which tells nothing of the fault")
 
 
 # Nothing is left behind.
@@ -256,7 +643,9 @@ def torch_now():
         (DataLoader, "__iter__"),
         (sys.modules["harness.shipped.models"].Dropout, "forward"),
     ]
+    methods += [(kind, name) for kind in (Categorical, Normal, Independent) for name in ("entropy", "log_prob")]
     functions = {name: value for name, value in vars(functional).items() if callable(value)}
+    functions |= {"softmax of tensors": vars(torch.Tensor).get("softmax"), "torch.softmax": torch.softmax}
     names = {"clip": clip_grad_norm_, "batches": sys.modules["harness.shipped.loop"].batches}
     return {**{f"{owner}.{name}": vars(owner)[name] for owner, name in methods}, **functions, **names}
 

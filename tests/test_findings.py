@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness import compare
+from harness.faults.gate_power import Mutant, Power
 from harness.record.streams import Stream
 from harness.report.check import curves, profile
 from harness.report.figure_text import compared_figure, draw_sheet, figure_difference, figure_rms, figure_text
@@ -90,6 +91,20 @@ def test_several_seeds_and_planted_faults_have_results_of_their_own():
     assert power("overlooked").passed
     assert [bool(r.accept) for r in (good, worse, sharp)] == [True, False, False]
     assert {r.share for r in (good, worse, sharp, blunt)} == {None}
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_faults_of_which_nothing_is_known_are_not_caught(failed):
+    """None was planted, or one could not be tried; the summary counts what was planted."""
+    mutants = [Mutant("a", planted=failed, caught=failed), Mutant("b", planted=False, failed=failed)]
+    found = check().power(Power(record_of({}), mutants), passed=False, text="")
+
+    assert found.verdict == "inconclusive"
+    assert found.faults == Faults(planted=failed, caught=failed, escaped=[])
+    said = "1 of 1 planted fault caught" if failed else "no fault could be planted"
+    assert junit_properties(found)["gate_power"] == said
+    lines = comparison_lines([found], generated=1, not_compared=0, notes=[], accept_all="")
+    assert f"gate power: {said}" in [*lines]
 
 
 def test_the_power_of_a_training_stands_beside_its_comparison(tmp_path):

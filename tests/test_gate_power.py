@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from harness.errors import FaultError, RerunError
 from harness.faults import FAULTS, Planting
 from harness.faults.gate_power import Mutant, Power, examine, measure
 from harness.record import Baseline, Calibration
 from harness.recording.perturbation import Reran
+from harness.recording.states import States
 from tests.test_comparison import series
 from tests.test_record import record_of
 
@@ -35,11 +37,12 @@ def test_a_fault_that_moves_nothing_escapes():
     assert examine("a", BASELINE, faulty()) == Mutant("a", planted=True)
 
 
-def test_a_fault_that_passes_as_drift_escapes():
-    """Drift is green: whoever wants it red runs with --training-strict."""
-    found = examine("a", BASELINE, faulty(weight__w=series(2.0, stage="state")))
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_fault_that_passes_as_drift_escapes(strict):
+    """Drift is green, but where the session is strict."""
+    found = examine("a", BASELINE, faulty(weight__w=series(2.0, stage="state")), strict)
 
-    assert found == Mutant("a", planted=True, divergence=(0, "state", "weight/w"), caught=False)
+    assert found == Mutant("a", planted=True, divergence=(0, "state", "weight/w"), caught=strict)
 
 
 def test_low_precision_is_judged_by_its_thresholds():
@@ -78,30 +81,82 @@ def test_a_fault_that_took_no_effect_is_neither(outcome):
     assert found.planted == []
 
 
+ERROR = ZeroDivisionError("a sum\nof nothing")
+BROKEN = FaultError.broken(fault="a", error=ERROR)
+NOT_TRIED = [
+    (FaultError.planting(fault="a", error=ERROR), "planting raised ZeroDivisionError: a sum"),
+    (
+        FaultError.untouched(fault="a", error=ERROR),
+        "the training ended with ZeroDivisionError: a sum, which tells nothing of the fault",
+    ),
+    (
+        RerunError.failed(nodeid="t", change="fault a", output="Killed"),
+        "this training was run again with fault a, and that run left no record",
+    ),
+]
+
+
+def raising(error):
+    """Train, so to speak."""
+
+    def train():
+        raise error
+
+    return train
+
+
 def test_a_training_that_breaks_under_a_fault_has_caught_it():
     """Nobody overlooks an exception; its first line is the reason."""
-
-    def broken():
-        raise ZeroDivisionError("a sum\nof nothing")
-
     reason = "the training ended with ZeroDivisionError: a sum"
     expected = [Mutant(fault, planted=True, reason=reason, caught=True) for fault in FAULTS]
 
-    assert measured(under_a_fault=broken).mutants == expected
+    found = measured(under_a_fault=raising(BROKEN))
+    assert found.mutants == expected
+    assert found.reaches(1.0)
 
 
-def test_nothing_is_planted_in_a_training_that_is_another_each_time():
-    """Its faults would all be caught, whatever the gate is worth."""
-    assert measured(control=faulty(loss=series(1.0, 2.0))) is None
+@pytest.mark.parametrize(("error", "reason"), NOT_TRIED)
+def test_a_fault_that_could_not_be_tried_is_not_caught(error, reason):
+    """An error of the planting, of the machine or of the process: nothing is known, and no least share is reached."""
+    found = measured(under_a_fault=raising(error))
+
+    assert found.mutants == [Mutant(fault, planted=False, reason=reason, failed=True) for fault in FAULTS]
+    assert found.score is None
+    assert found.reaches(0.0)
+    assert not found.reaches(0.01)
+    assert not Power(BASELINE, [Mutant("a", planted=True, caught=True), found.mutants[0]]).reaches(0.01)
+
+
+@pytest.mark.parametrize("moved", [2.0, 1.0 + 1e-15])
+def test_nothing_is_planted_in_a_training_that_is_another_each_time(moved):
+    """In the least bit: its faults would all be caught, whatever the gate is worth."""
+    assert measured(control=faulty(loss=series(1.0, moved))) is None
     assert measured().score == 0.0
 
 
+def test_two_runs_from_the_same_states_are_the_same():
+    """What is put back on states is not the training as it is, but twice the same."""
+    from_states = faulty(loss=series(1.0, 1.0 + 1e-12))
+
+    def power(*controls):
+        runs = iter(controls)
+        return measure(
+            BASELINE, BASELINE, States(), lambda how: Reran(BASELINE if how.fault else next(runs), (True, ""))
+        )
+
+    assert power(from_states, from_states).score == 0.0
+    assert power(from_states, BASELINE) is None
+
+
 def test_the_score_is_the_share_of_planted_faults_that_are_caught():
-    """What was not planted does not count; without any planted fault nothing escaped."""
+    """What was not planted does not count; without any planted fault there is none, and no least share is reached."""
     caught, escaped = Mutant("a", planted=True, caught=True), Mutant("b", planted=True)
     absent = Mutant("c", planted=False)
 
     assert Power(BASELINE, [caught, escaped, absent, caught, caught]).score == 0.75
     assert Power(BASELINE, [caught, escaped, absent]).caught == [caught]
-    assert Power(BASELINE, [absent]).score == Power(BASELINE, []).score == 1.0
     assert Power(BASELINE, [escaped]).score == 0.0
+    assert Power(BASELINE, [absent]).score is None
+    reached = [least for least in (0.0, 0.5, 0.51) if Power(BASELINE, [caught, escaped, absent]).reaches(least)]
+    assert reached == [0.0, 0.5]
+    assert [least for least in (0.0, 0.01) if Power(BASELINE, [absent]).reaches(least)] == [0.0]

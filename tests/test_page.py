@@ -83,7 +83,7 @@ def power(*escaped, least=0.0):
     mutants = [Mutant(name, planted=True, caught=name not in escaped) for name in names]
     found = Power(record_of({}), [*mutants, Mutant("average-skipped", planted=False, reason="there is none")])
     text = power_text(found, "tests/test_a.py::test_b[cpu]")
-    return check().power(found, passed=found.score >= least, text=text)
+    return check().power(found, passed=found.reaches(least), text=text)
 
 
 class Reading(HTMLParser):

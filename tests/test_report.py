@@ -388,6 +388,26 @@ def test_power_is_a_headline_and_a_line_a_fault():
     )
 
 
+def test_power_says_what_is_wrong_with_it():
+    """Where less than asked for is caught, or a fault could not be tried, or none could be planted."""
+    escaped, absent = Mutant("a", planted=True), Mutant("b", planted=False, reason="no batch")
+    failed = Mutant("c", planted=False, reason="planting raised TypeError: no", failed=True)
+
+    def lines(*mutants):
+        return power_text(Power(a_record(), mutants), "t", 0.5).splitlines()
+
+    assert lines(escaped)[-1] == "  below --gate-power-min=0.5"
+    assert lines(failed, escaped)[1:] == [
+        "  a  ESCAPED: it moved nothing beyond the threshold",
+        "  c  not planted: planting raised TypeError: no",
+        "  1 fault could not be tried, which is a failure of --gate-power-min=0.5",
+    ]
+    headline, _, reason = lines(absent)
+    assert headline.startswith("gate power: no fault could be planted   cifar_cnn")
+    assert reason == "  nothing was planted, which is a failure of --gate-power-min=0.5"
+    assert len(power_text(Power(a_record(), [absent]), "t").splitlines()) == 2
+
+
 def test_power_over_one_fault_reads_well():
     """The noun follows the number."""
     text = power_text(Power(a_record(), [Mutant("a", planted=True, caught=True)]), "t")

@@ -14,13 +14,14 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.errors import RecordError, RerunError
+from harness.errors import FaultError, RecordError, RerunError
 from harness.record import Record
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
 from harness.recording.unseeded import watched
 
 
 if TYPE_CHECKING:
+    from harness.faults import Planting
     from harness.recording.states import States
 
 _VARIABLE = "HARNESS_RERUN"
@@ -31,8 +32,33 @@ _ENDED = "ended\n"
 """What the prepared process (forks.py) says when a run has ended."""
 
 
+@dataclass(frozen=True)
+class Effect:
+    """What became of a perturbation in the trainings of a block.
+
+    Args:
+        planting: of the fault; None for none.
+        draws: what drew random numbers without a seed, if that was looked for.
+    """
+
+    planting: "Planting | None" = None
+    draws: Sequence[str] = ()
+
+    def outcome(self, record: Record) -> tuple[bool, str]:
+        """Return whether the fault took effect in a record's training, and if not, why; without one, the draws.
+
+        Raises:
+            FaultError: planting the fault raised an exception.
+        """
+        return self.planting.outcome(record) if self.planting else (False, ", ".join(self.draws))
+
+    def failure(self, error: BaseException) -> FaultError | None:
+        """Return what it means for the fault that a training ended with an exception; None without a fault."""
+        return self.planting.failure(error) if self.planting else None
+
+
 @contextlib.contextmanager
-def in_force(perturbation: Perturbation, fault: str) -> Iterator[Callable[[Record], tuple[bool, str]]]:
+def in_force(perturbation: Perturbation, fault: str) -> Iterator[Effect]:
     """Perturb the trainings of a block, and plant a fault in them.
 
     Args:
@@ -40,16 +66,23 @@ def in_force(perturbation: Perturbation, fault: str) -> Iterator[Callable[[Recor
         fault: name of a standard fault; empty for none.
 
     Yields:
-        A function that tells whether the fault took effect in a record's training, and if not, why; where nothing was
-        planted, what drew random numbers without a seed, if that was looked for.
+        What becomes of it.
+
+    Raises:
+        FaultError: the block ended with an exception, and there is a fault.
     """
     from harness.faults import Planting  # here: it imports torch
 
     planting = Planting(fault) if fault else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(perturbed(dataclasses.replace(perturbation, plant=planting)))
-        draws = stack.enter_context(watched()) if perturbation.watches_draws else []
-        yield lambda record: planting.outcome(record) if planting else (False, ", ".join(draws))
+        effect = Effect(planting, stack.enter_context(watched()) if perturbation.watches_draws else ())
+        try:
+            yield effect
+        except Exception as error:
+            if failure := effect.failure(error):
+                raise failure from error
+            raise
 
 
 @dataclass(frozen=True)
@@ -99,13 +132,24 @@ class Assignment:
         self._record.write_text(judged.to_text(), encoding="utf-8")
         self._outcome.write_text(json.dumps(outcome), encoding="utf-8")
 
+    @property
+    def _failure(self) -> Path:
+        return self.folder / "failure.json"
+
+    def give_up(self, failure: FaultError) -> None:
+        """Leave word that the training ended with an exception; a record that was handed in before counts."""
+        self._failure.write_text(json.dumps(vars(failure)), encoding="utf-8")
+
     def collect(self) -> Reran:
         """Read what another process handed in.
 
         Raises:
+            FaultError: its training ended with an exception while a fault was to be planted in it.
             OSError: it handed in nothing.
             RecordError: it was cut off.
         """
+        if self._failure.exists() and not self._outcome.exists():
+            raise FaultError(**json.loads(self._failure.read_text(encoding="utf-8")))
         record = Record.from_text(self._record.read_text(encoding="utf-8"))
         planted, reason = json.loads(self._outcome.read_text(encoding="utf-8"))
         return Reran(record, (planted, reason))
@@ -142,7 +186,7 @@ class Reruns:
             how: what is different.
 
         Raises:
-            RerunError: the process left no record.
+            RerunError: the process left no record; a FaultError if it could say what its fault has to do with that.
         """
         folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
         try:

@@ -3,10 +3,13 @@
 import contextlib
 from collections.abc import Mapping
 
-from harness.errors import ArgumentError
-from harness.faults import calls, data, modes, settings, tensors
+import torch
+
+from harness.errors import ArgumentError, FaultError
+from harness.faults import calls, data, modes, policies, sequences, settings, tensors
 from harness.faults.base import Fault
 from harness.record import Record
+from harness.recording.perturbation import Planted
 
 
 _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
@@ -14,10 +17,17 @@ _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
     data.LastBatchDropped,
     data.LabelSwapped,
     data.ImagesChanged,
+    data.SecondInputRepeated,
+    sequences.LabelsNotShifted,
     tensors.WeightScaled,
     settings.RateScaled,
     settings.ScheduleStuck,
+    sequences.PositionsShifted,
+    sequences.AttentionMaskDropped,
+    policies.ActionsShifted,
+    policies.EntropyDropped,
     calls.SmoothingDropped,
+    calls.LossMiscounted,
     calls.DropoutChanged,
     calls.BatchNormEvaluating,
     modes.AutocastOn,
@@ -39,6 +49,17 @@ FAULTS: Mapping[str, type[Fault]] = {fault.name: fault for fault in _IN_CAUSAL_O
 """All standard faults by name, in the causal order of the stages that they show in."""
 
 
+_UNRELATED = (MemoryError, OSError, torch.OutOfMemoryError)
+"""What ends a training for reasons of the machine, whatever was planted in it."""
+
+
+class _Guarded:
+    """A fault as a recorder knows it: whatever it raises when it is told of something is an error of the planting."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.watch, self.batch, self.end = (fault.guarded(call) for call in (fault.watch, fault.batch, fault.end))
+
+
 class Planting:
     """Plants a standard fault in every training of a block, and knows what became of it.
 
@@ -55,12 +76,41 @@ class Planting:
         self._kind = FAULTS[name]
         self._planted: list[Fault] = []
 
-    def __call__(self, stack: contextlib.ExitStack) -> Fault:
-        """Put the fault in force until a stack closes."""
-        self._planted.append(self._kind(stack))
-        return self._planted[-1]
+    def __call__(self, stack: contextlib.ExitStack) -> Planted:
+        """Put the fault in force until a stack closes.
+
+        Raises:
+            FaultError: planting it raised an exception; nothing is in force.
+        """
+        fault = self._kind(stack)
+        self._planted.append(fault)
+        try:
+            with fault.ours():
+                fault.begin()
+        except FaultError:
+            stack.close()
+            raise
+        return _Guarded(fault)
+
+    def failure(self, error: BaseException) -> FaultError:
+        """Say what it means that a training ended with an exception while the fault was in force."""
+        if raised := self._raised:
+            return raised
+        if any(fault.planted for fault in self._planted) and not isinstance(error, _UNRELATED):
+            return FaultError.broken(fault=self._kind.name, error=error)
+        return FaultError.untouched(fault=self._kind.name, error=error)
+
+    @property
+    def _raised(self) -> FaultError | None:
+        return next((fault.error for fault in self._planted if fault.error), None)
 
     def outcome(self, record: Record) -> tuple[bool, str]:
-        """Return whether the fault took effect in a record's training, and if not, why."""
+        """Return whether the fault took effect in a record's training, and if not, why.
+
+        Raises:
+            FaultError: planting it raised an exception, which the training survived.
+        """
+        if raised := self._raised:
+            raise raised
         found = (fault.outcome for fault in self._planted if fault.is_in(record))
         return next(found, (False, "no recorder watches this training"))

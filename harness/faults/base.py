@@ -1,12 +1,15 @@
 """What all faults share: when they are due, what they change, and whether they took effect."""
 
 import contextlib
-from functools import partial
-from typing import ClassVar
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.errors import FaultError
+from harness.faults.patching import Function, swap_functions, swap_method
 from harness.record import Record
 from harness.recording.hooks import on_step
 
@@ -14,7 +17,9 @@ from harness.recording.hooks import on_step
 class Fault:
     """A standard fault, planted from outside into a training that a recorder watches.
 
-    The recorder creates one a block and tells it of models, optimizers and batches before it measures them itself.
+    There is one a recorder's block, told of models, optimizers and batches before the recorder measures them itself.
+    What a fault itself raises is a bug of ours and becomes a `FaultError`; what the training's own functions raise when
+    a fault calls them stays what it is.
 
     Args:
         stack: takes what ends the fault: patches, hooks and changes of the user's data.
@@ -42,7 +47,9 @@ class Fault:
         self._models: list[nn.Module] = []
         self._optimizers: list[Optimizer] = []
         self._record: Record | None = None
-        self.begin()
+        self.error: FaultError | None = None
+        """What the planting itself raised, whoever caught it since."""
+        self._theirs: Exception | None = None
 
     @property
     def outcome(self) -> tuple[bool, str]:
@@ -82,8 +89,8 @@ class Fault:
 
     def meet_optimizer(self, optimizer: Optimizer) -> None:
         """Called with each optimizer when it is watched; follows its steps."""
-        calls = (partial(call, optimizer) for call in (self.before_step, self.gradients, self._end_step))
-        self._stack.callback(on_step(optimizer, *calls))
+        calls = (self.before_step, self.gradients, self._end_step)
+        self._stack.callback(on_step(optimizer, *(functools.partial(self.guarded(call), optimizer) for call in calls)))
 
     def batch(self, images: object, labels: object) -> None:
         """Called with each batch before its fingerprint is taken."""
@@ -101,6 +108,59 @@ class Fault:
         self.after_step(optimizer)
         self._undo.close()
         self._steps += 1
+
+    def swap_functions(self, functions: Iterable[Function], around: Function) -> None:
+        """Let `around(function, *args, **kwargs)` run in place of functions, as `patching.swap_functions`."""
+        swap_functions(self._stack, functions, self._guarded_around(around))
+
+    def swap_method(self, owner: type, name: str, around: Function) -> None:
+        """Let `around(method, instance, *args, **kwargs)` run in place of a method, as `patching.swap_method`."""
+        swap_method(self._stack, owner, name, self._guarded_around(around))
+
+    def guarded(self, call: Function) -> Function:
+        """Return a function of ours for the training to call: whatever it raises is an error of the planting."""
+
+        @functools.wraps(call)
+        def guard(*args: Any, **kwargs: Any) -> Any:
+            with self.ours():
+                return call(*args, **kwargs)
+
+        return guard
+
+    def _guarded_around(self, around: Function) -> Function:
+        return self.guarded(lambda function, *args, **kwargs: around(self.theirs(function), *args, **kwargs))
+
+    @contextlib.contextmanager
+    def ours(self) -> Iterator[None]:
+        """Make an error of the planting of whatever a block raises, unless a function of theirs has raised it.
+
+        Raises:
+            FaultError: the block raised an exception.
+        """
+        try:
+            yield
+        except FaultError:
+            raise
+        except Exception as error:
+            if error is self._theirs:
+                raise
+            self.error = FaultError.planting(fault=self.name, error=error)
+            raise self.error from error
+        finally:
+            self._theirs = None
+
+    def theirs(self, call: Function) -> Function:
+        """Return a function of torch or of the training for a fault to call: what it raises is not ours."""
+
+        @functools.wraps(call)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return call(*args, **kwargs)
+            except Exception as error:
+                self._theirs = error
+                raise
+
+        return called
 
 
 def weights(optimizer: Optimizer) -> list[Tensor]:

@@ -11,32 +11,39 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from harness.faults.base import Fault, weights
-from harness.faults.patching import Function, swap_functions, swap_method
+from harness.faults.patching import Function
 from harness.shipped.models import Dropout
 
 
-class _ArgumentFault(Fault, ABC):
+class ArgumentFault(Fault, ABC):
     """Calls torch functions with other arguments."""
 
     functions: ClassVar[tuple[Function, ...]]
 
     def begin(self) -> None:
-        swap_functions(self._stack, self.functions, self._call)
+        self.swap_functions(self.functions, self._call)
 
     @abstractmethod
     def changed(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call that the fault changes, with their new values."""
 
     def _call(self, function: Function, *args: Any, **kwargs: Any) -> Any:
-        call = inspect.signature(function).bind(*args, **kwargs)
-        call.apply_defaults()
-        if change := self.changed(call.arguments):
-            self.planted = True
-            call.arguments.update(change)
-        return function(*call.args, **call.kwargs)
+        call = bound(function, args, kwargs)
+        change = self.changed(call.arguments)
+        call.arguments.update(change)
+        result = function(*call.args, **call.kwargs)
+        self.planted = self.planted or bool(change)  # not before: what a changed call raises is no fault of theirs
+        return result
 
 
-class SmoothingDropped(_ArgumentFault):
+def bound(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+    """Return a call's arguments by name, with defaults."""
+    call = inspect.signature(function).bind(*args, **kwargs)
+    call.apply_defaults()
+    return call
+
+
+class SmoothingDropped(ArgumentFault):
     """Label smoothing is 0."""
 
     name = "smoothing-dropped"
@@ -47,7 +54,44 @@ class SmoothingDropped(_ArgumentFault):
         return {"label_smoothing": 0.0} if arguments["label_smoothing"] else {}
 
 
-class BatchNormEvaluating(_ArgumentFault):
+class LossMiscounted(Fault):
+    """A mean loss is divided by another count: that of all targets, ignored ones too, or that of a full batch."""
+
+    name = "loss-miscounted"
+    reason = "no mean loss of torch.nn.functional ignores or weighs targets, or has fewer than one before it"
+
+    def begin(self) -> None:
+        self._most: dict[tuple[str, torch.Size], int] = {}
+        losses = (functional.cross_entropy, functional.nll_loss, functional.mse_loss, functional.l1_loss)
+        binary = (functional.binary_cross_entropy, functional.binary_cross_entropy_with_logits)
+        self.swap_functions((*losses, *binary, functional.smooth_l1_loss, functional.huber_loss), self._call)
+
+    def _call(self, function: Function, *args: Any, **kwargs: Any) -> Any:
+        loss = function(*args, **kwargs)
+        arguments = bound(function, args, kwargs).arguments
+        is_old = arguments.get("size_average") is not None or arguments.get("reduce") is not None
+        if not loss.requires_grad or is_old or arguments["reduction"] != "mean" or not loss:
+            return loss
+        target = arguments["target"]
+        key = function.__name__, target.shape[1:]
+        most = self._most[key] = max(target.numel(), self._most.get(key, 0))
+        counted = _counted(arguments)
+        if counted == most:
+            return loss
+        self.planted = True
+        return loss * (counted / most)
+
+
+def _counted(arguments: dict[str, Any]) -> float:
+    """Return what the mean of a loss is divided by: the number of its targets, or the sum of their weights."""
+    target, weight = arguments["target"], arguments.get("weight")
+    if "ignore_index" not in arguments or target.is_floating_point():
+        return int(target.numel())
+    kept = target[target != arguments["ignore_index"]]
+    return len(kept) if weight is None else float(weight[kept].sum())
+
+
+class BatchNormEvaluating(ArgumentFault):
     """BatchNorm stays in evaluation mode while the model trains."""
 
     name = "batchnorm-evaluating"
@@ -58,7 +102,7 @@ class BatchNormEvaluating(_ArgumentFault):
         return {"training": False} if arguments["training"] and arguments["running_mean"] is not None else {}
 
 
-class DropoutChanged(_ArgumentFault):
+class DropoutChanged(ArgumentFault):
     """Dropout drops 10 % less."""
 
     name = "dropout-changed"
@@ -75,7 +119,7 @@ class DropoutChanged(_ArgumentFault):
 
     def begin(self) -> None:
         super().begin()
-        swap_method(self._stack, Dropout, "forward", self._forward)
+        self.swap_method(Dropout, "forward", self._forward)
 
     def changed(self, arguments: dict[str, Any]) -> dict[str, Any]:
         name = "p" if "p" in arguments else "dropout_p"
@@ -93,7 +137,7 @@ class ClippingDropped(Fault):
     reason = "no call of torch.nn.utils.clip_grad_norm_ or clip_grad_value_ changes a gradient"
 
     def begin(self) -> None:
-        swap_functions(self._stack, (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_), self._clip)
+        self.swap_functions((nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_), self._clip)
 
     @torch.no_grad()
     def _clip(self, clip: Function, parameters: Any, *args: Any, **kwargs: Any) -> Any:
@@ -117,7 +161,7 @@ class ZeroGradSkipped(Fault):
     def begin(self) -> None:
         self._chosen: int | None = None
         for owner in (Optimizer, nn.Module):
-            swap_method(self._stack, owner, "zero_grad", self._zero_grad)
+            self.swap_method(owner, "zero_grad", self._zero_grad)
 
     def _zero_grad(self, method: Function, owner: Optimizer | nn.Module, *args: Any, **kwargs: Any) -> Any:
         parameters = weights(owner) if isinstance(owner, Optimizer) else [*owner.parameters()]
@@ -137,7 +181,7 @@ class AverageSkipped(Fault):
     first_step = 1
 
     def begin(self) -> None:
-        swap_method(self._stack, AveragedModel, "update_parameters", self._update)
+        self.swap_method(AveragedModel, "update_parameters", self._update)
 
     def _update(self, method: Function, average: AveragedModel, model: nn.Module) -> None:
         if self.due and average.n_averaged > 0:  # before that an average is a copy

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from harness.faults.base import Fault
-from harness.faults.patching import Function, swap_functions, swap_method
+from harness.faults.patching import Function
 from harness.shipped.batches import batches
 
 
-class _DataFault(Fault, ABC):
+class DataFault(Fault, ABC):
     """Overwrites one batch in place, and puts it back when the step is done."""
 
     once = True
@@ -41,7 +41,7 @@ class _DataFault(Fault, ABC):
                 self.planted = True
 
 
-class BatchRepeated(_DataFault):
+class BatchRepeated(DataFault):
     """One batch is that of the step before."""
 
     name = "batch-repeated"
@@ -64,7 +64,7 @@ class BatchRepeated(_DataFault):
                 self.overwrite(tensor, former.to(tensor))
 
 
-class LabelSwapped(_DataFault):
+class LabelSwapped(DataFault):
     """Two labels of one batch change places."""
 
     name = "label-swapped"
@@ -78,7 +78,7 @@ class LabelSwapped(_DataFault):
             self.overwrite(labels_N, labels_N[order.to(labels_N.device)])
 
 
-class ImagesChanged(_DataFault):
+class ImagesChanged(DataFault):
     """The images of one batch are off: floats by 1 %, integers by 1 in one place."""
 
     name = "images-changed"
@@ -89,6 +89,19 @@ class ImagesChanged(_DataFault):
             self.overwrite(tensor, tensor * 1.01 if tensor.is_floating_point() else _one_less(tensor))
 
 
+class SecondInputRepeated(DataFault):
+    """One batch has the second of two float inputs twice."""
+
+    name = "second-input-repeated"
+    reason = "no two float inputs of one shape reach Recorder.batch as tensors or arrays"
+
+    def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
+        floats = (tensor for tensor in images if tensor.is_floating_point())
+        pairs = (pair for pair in itertools.combinations(floats, 2) if pair[0].shape == pair[1].shape)
+        for first, second in itertools.islice(pairs, 1):
+            self.overwrite(first, second.to(first, copy=True))  # a copy: both may be views of one trajectory
+
+
 class LastBatchDropped(Fault):
     """The last batch of each epoch is missing."""
 
@@ -96,8 +109,8 @@ class LastBatchDropped(Fault):
     reason = "no torch.utils.data.DataLoader of known length comes to its end"
 
     def begin(self) -> None:
-        swap_method(self._stack, DataLoader, "__iter__", self._iterate)
-        swap_functions(self._stack, (batches,), self._batches)
+        self.swap_method(DataLoader, "__iter__", self._iterate)
+        self.swap_functions((batches,), self._batches)
 
     def _iterate(self, method: Function, loader: Any) -> Iterator[Any]:
         length = 0
@@ -144,7 +157,7 @@ def _equal(one: Tensor, two: Tensor) -> bool:
 
 def _one_less(tensor: Tensor) -> Tensor:
     """Return integers with the largest one less by 1, which keeps token numbers in their range."""
-    values = tensor.flatten().long()
+    values = tensor.flatten().to(torch.int64, copy=True)
     if values.min() < values.max():
         values[values.argmax()] -= 1
     return values.view(tensor.shape).to(tensor.dtype)

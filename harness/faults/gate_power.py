@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harness.comparing.comparison import compare
 from harness.comparing.deviations import Divergence
+from harness.errors import FaultError, RerunError
 from harness.faults import FAULTS
 from harness.record import Baseline, Record
 from harness.recording.perturbation import Rerun, Rerunner
@@ -18,6 +19,7 @@ class Mutant:
     fault: str  # its name in `faults.FAULTS`
     planted: bool  # whether it took effect
     reason: str = ""  # why it did not, or how the training broke under it
+    failed: bool = False  # whether something else broke: the planting itself, or the training before it took effect
     divergence: Divergence | None = None  # where it shows; None if it does not, or if the training broke
     caught: bool = False  # whether the gate turns red
 
@@ -40,34 +42,56 @@ class Power:
         return [mutant for mutant in self.planted if mutant.caught]
 
     @property
-    def score(self) -> float:
-        """Share of the faults that took effect that are caught; 1.0 if none did."""
-        return len(self.caught) / len(self.planted) if self.planted else 1.0
+    def failed(self) -> Sequence[Mutant]:
+        """Those that nothing can be said of, because something else than the fault broke them."""
+        return [mutant for mutant in self.mutants if mutant.failed]
+
+    @property
+    def score(self) -> float | None:
+        """Share of the faults that took effect that are caught; None if none did."""
+        return len(self.caught) / len(self.planted) if self.planted else None
+
+    def reaches(self, least: float) -> bool:
+        """Tell whether a least share is caught; any above 0 takes a fault that was planted, and none that failed."""
+        return not least or (self.score is not None and self.score >= least and not self.failed)
 
 
-def measure(record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Power | None:
+def measure(
+    record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner, *, strict: bool = False
+) -> Power | None:
     """Plant every standard fault in a training and judge each run as the gate would.
 
-    Each run is held against a baseline: the record itself, or in low precision the baseline with the states that it is
-    put back on. None if the training, run again without a fault, is another: then nothing can be planted in it.
+    Args:
+        record: of the training, which the gate has passed.
+        baseline: that the gate in force holds each run against.
+        states: that each run is put back on, if the baseline has any.
+        rerun: runs the training again.
+        strict: whether drift is red.
+
+    Returns:
+        The power; None if two runs without a fault are not one bit for bit: then nothing can be planted in it.
+
+    Raises:
+        RerunError: it cannot be run again without a fault.
     """
     control = rerun(Rerun("no fault", states=states)).record
-    if compare(baseline, control).verdict == "different":
+    twin = rerun(Rerun("no fault, once more", states=states)).record if states else record
+    if control.streams != twin.streams or compare(baseline, control).verdict == "different":
         return None
-    return Power(record, [_mutant(fault, baseline, states, rerun) for fault in FAULTS])
+    return Power(record, [_mutant(fault, baseline, states, rerun, strict) for fault in FAULTS])
 
 
-def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner) -> Mutant:
+def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:
     try:
         record, (planted, reason) = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
-    except Exception as error:  # whatever a broken training raises: nobody overlooks it
-        reason = f"the training ended with {type(error).__name__}: {error}".splitlines()[0]
-        return Mutant(fault, planted=True, reason=reason, caught=True)
-    return examine(fault, baseline, record) if planted else Mutant(fault, planted=False, reason=reason)
+    except RerunError as error:  # one that the fault broke is caught: nobody overlooks it
+        broken = isinstance(error, FaultError) and error.planted
+        return Mutant(fault, planted=broken, reason=error.what, caught=broken, failed=not broken)
+    return examine(fault, baseline, record, strict) if planted else Mutant(fault, planted=False, reason=reason)
 
 
-def examine(fault: str, baseline: Baseline | Record, record: Record) -> Mutant:
+def examine(fault: str, baseline: Baseline | Record, record: Record, strict: bool = False) -> Mutant:
     """Judge a training that a fault took effect in, against the baseline without it, as the gate would."""
     comparison = compare(baseline, record)
-    caught = comparison.verdict == "different"
+    caught = comparison.verdict == "different" or (strict and comparison.verdict == "drift")
     return Mutant(fault, planted=True, divergence=comparison.first_divergence, caught=caught)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from harness.faults.base import Fault
-from harness.faults.patching import Function, swap_method
+from harness.faults.patching import Function
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import around_forward
 
@@ -36,7 +36,7 @@ class _ModeFault(Fault, ABC):
             try:
                 as_it_is = _trial(model, args, kwargs)
                 with self.other_mode(model):
-                    self._tried[id(model)] = not _equal(as_it_is, _trial(model, args, kwargs))
+                    self._tried[id(model)] = _differ(as_it_is, _trial(model, args, kwargs))
             finally:
                 self._trying = False
         return self._tried.get(id(model), False)
@@ -51,10 +51,10 @@ class EvalForgotten(_ModeFault):
     def begin(self) -> None:
         super().begin()
         self._forgotten: set[nn.Module] = set()
-        swap_method(self._stack, nn.Module, "train", self._train)  # eval() calls train(False)
+        self.swap_method(nn.Module, "train", self._train)  # eval() calls train(False)
 
     def meet_model(self, model: nn.Module) -> None:
-        self._stack.callback(around_forward(model, self._before))
+        self._stack.callback(around_forward(model, self.guarded(self._before)))
 
     def _train(self, method: Function, module: nn.Module, mode: bool = True) -> Any:
         if mode:
@@ -90,7 +90,7 @@ class AutocastOn(_ModeFault):
         self._stack.enter_context(torch.compiler.set_stance("force_eager"))
 
     def meet_model(self, model: nn.Module) -> None:
-        self._stack.callback(around_forward(model, self._before, self._after))
+        self._stack.callback(around_forward(model, self.guarded(self._before), self.guarded(self._after)))
 
     def _before(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         entered = contextlib.ExitStack()
@@ -113,18 +113,22 @@ class AutocastOn(_ModeFault):
 
 
 @torch.no_grad()
-def _trial(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """Return what a model computes; random states and buffers are as before afterwards."""
+def _trial(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor] | None:
+    """Return what a model computes, None if it raises; random states and buffers are as before afterwards."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
         with torch.random.fork_rng(range(torch.cuda.device_count())), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what gradients would be needed for
             return [tensor.clone() for tensor in tensors_in(model.forward(*args, **kwargs))]
+    except Exception:  # whatever the model raises, it does so again when it is not on trial
+        return None
     finally:
         for buffer, before in buffers:
             buffer.copy_(before)
 
 
-def _equal(one: list[Tensor], two: list[Tensor]) -> bool:
-    pairs = zip(one, two, strict=False)
-    return len(one) == len(two) and all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
+def _differ(as_it_is: list[Tensor] | None, otherwise: list[Tensor] | None) -> bool:
+    if as_it_is is None or otherwise is None:
+        return as_it_is is not None  # a mode that the model does not survive
+    pairs = zip(as_it_is, otherwise, strict=False)
+    return len(as_it_is) != len(otherwise) or any(a.dtype != b.dtype or not torch.equal(a, b) for a, b in pairs)

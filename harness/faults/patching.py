@@ -15,9 +15,9 @@ Function = Callable[..., Any]
 
 def swap_method(stack: contextlib.ExitStack, owner: type, name: str, around: Function) -> None:
     """Let `around(method, instance, *args, **kwargs)` run in place of a class's method until the stack closes."""
-    method = vars(owner)[name]
+    method, inherited = getattr(owner, name), name not in vars(owner)
     setattr(owner, name, _replacement(method, around, stack))
-    stack.callback(setattr, owner, name, method)
+    stack.callback(delattr, owner, name) if inherited else stack.callback(setattr, owner, name, method)
 
 
 def swap_functions(stack: contextlib.ExitStack, functions: Iterable[Function], around: Function) -> None:

@@ -22,7 +22,7 @@ class WeightScaled(Fault):
     once = True
 
     def meet_model(self, model: nn.Module) -> None:
-        self._stack.callback(on_forward(model, lambda _: self._plant()))
+        self._stack.callback(on_forward(model, self.guarded(lambda _: self._plant())))
 
     def batch(self, images: object, labels: object) -> None:
         self._plant()
@@ -135,12 +135,12 @@ class SteppedTwice(Fault):
 
     def meet_optimizer(self, optimizer: Optimizer) -> None:
         super().meet_optimizer(optimizer)
-        self._stack.callback(optimizer.register_step_post_hook(self._again).remove)
+        self._stack.callback(optimizer.register_step_post_hook(self.guarded(self._again)).remove)
 
     def _again(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._steps > self.first_step and self.due:  # the step that has just ended is counted
             self.planted = True
-            optimizer.step(*args[1:], **kwargs)  # the first argument is the optimizer itself
+            self.theirs(optimizer.step)(*args[1:], **kwargs)  # the first argument is the optimizer itself
 
 
 def _gradients(optimizer: Optimizer) -> list[Tensor]:

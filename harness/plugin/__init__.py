@@ -76,14 +76,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Show our errors as messages, without a traceback through the harness."""
-    with messages():
+    with messages(), item.config.stash[SESSION].giving_up():
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Show our errors as messages, without a traceback through the harness."""
-    with messages():
+    with messages(), item.config.stash[SESSION].giving_up():
         yield
 
 

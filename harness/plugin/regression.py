@@ -151,7 +151,7 @@ class TrainingRegression:
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(record, self._session.outcome_of(record))
+                assignment.hand_in(record, self._session.effect.outcome(record))
             return
         checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name))
         self._session.publish(record, checked.run)
@@ -293,10 +293,9 @@ class TrainingRegression:
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             states = checked.stored_states(baseline)
-            power = measure(checked.record, baseline if states else Baseline(checked.record), states, checked.rerun)
+            power = measure(checked.record, baseline, states, checked.rerun, strict=self._session.strict)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._test.nodeid)
-        text = power_text(power, self._test.nodeid)
-        passed = power.score >= self._session.least_power
-        text += "" if passed else f"\n  below --gate-power-min={self._session.least_power:g}"
-        self._conclude(checked.check().power(power, passed=passed, text=text), text)
+        least = self._session.least_power
+        text = power_text(power, self._test.nodeid, least)
+        self._conclude(checked.check().power(power, passed=power.reaches(least), text=text), text)

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ import pytest
 from filelock import FileLock
 
 from harness.baselines.atomic_files import write
-from harness.elsewhere.rerun import Assignment, Reruns, in_force
+from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing, own_folder
 from harness.elsewhere.trainings import Training, Trainings
 from harness.errors import DevicePrecisionError, HarnessError, NoCifar10Error, OutputError, SuiteError
@@ -371,7 +371,7 @@ class Session(Settings):
         self.started: float = min(own, getattr(config, "workerinput", {}).get("training_regression_started", own))
         self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
-        self.outcome_of: Callable[[Record], tuple[bool, str]] = lambda _: (False, "")
+        self.effect = Effect()
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         is_worker = hasattr(config, "workerinput") and not self.assignment
         self.workers = Sharing(self.shared if is_worker else None)
@@ -434,8 +434,19 @@ class Session(Settings):
         """Perturb every training of this process as it was assigned."""
         if self.assignment:
             stack = ExitStack()
-            self.outcome_of = stack.enter_context(in_force(self.assignment.perturbation, self.assignment.fault))
+            self.effect = stack.enter_context(in_force(self.assignment.perturbation, self.assignment.fault))
             self.config.add_cleanup(stack.close)
+
+    @contextlib.contextmanager
+    def giving_up(self) -> Iterator[None]:
+        """In a process that reruns a test, leave word of what it ends with, and of what a fault has to do with that."""
+        try:
+            yield
+        except (Exception, pytest.fail.Exception) as error:
+            failure = self.effect.failure(error)
+            if self.assignment and failure and "pytest-timeout" not in str(error):
+                self.assignment.give_up(failure)
+            raise
 
     def retrain(self, training: Training, how: "Rerun") -> "Reran":
         """Train a recipe again in this process; return its record, and what became of a fault."""
@@ -445,9 +456,9 @@ class Session(Settings):
 
         recipe, device = training.recipe, training.device
         progress = Progress(self.config, f"{recipe.title}, {how.text}", recipe.num_steps)
-        with in_force(how.perturbation, how.fault) as outcome, progress:
+        with in_force(how.perturbation, how.fault) as effect, progress:
             record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
-        return Reran(record, outcome(record))
+        return Reran(record, effect.outcome(record))
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress

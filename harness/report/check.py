@@ -101,9 +101,11 @@ class Check:
     def power(self, power: "Power", *, passed: bool, text: str) -> Finding:
         """Return what was found of the faults that were planted in a training; there is nothing to accept."""
         escaped = [mutant.fault for mutant in power.planted if not mutant.caught]
+        inconclusive = power.failed or not power.planted
+        verdict: Verdict = "escaped" if escaped else "inconclusive" if inconclusive else "caught"
         faults = Faults(planted=len(power.planted), caught=len(power.caught), escaped=escaped)
         check = dataclasses.replace(self, accept="")
-        return check._finding(faults, "escaped" if escaped else "caught", passed, text, notable=passed)
+        return check._finding(faults, verdict, passed, text, notable=passed)
 
     def _finding(
         self,

@@ -301,16 +301,32 @@ def _stated_test(equivalence: Equivalence) -> list[str]:
     ]
 
 
-def power_text(power: "Power", test: str) -> str:
-    """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first."""
-    headline = f"gate power {power.score:.2f}: {caught_text(len(power.caught), len(power.planted))}"
+def power_text(power: "Power", test: str, least: float = 0.0) -> str:
+    """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first.
+
+    Args:
+        power: of the test's gate.
+        test: pytest's id of it.
+        least: share that has to be caught; where it is not, the last line says why.
+    """
+    score = "" if power.score is None else f" {power.score:.2f}"
+    headline = f"gate power{score}: {caught_text(len(power.caught), len(power.planted))}"
     width = max(len(mutant.fault) for mutant in power.mutants)
     lines = [f"  {mutant.fault:<{width}}  {_fate(mutant)}" for mutant in sorted(power.mutants, key=_rank)]
+    lines += [] if power.reaches(least) else [f"  {_shortfall(power)} --gate-power-min={least:g}"]
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
 
 
+def _shortfall(power: "Power") -> str:
+    if power.failed:
+        return f"{number(len(power.failed), 'fault')} could not be tried, which is a failure of"
+    return "below" if power.planted else "nothing was planted, which is a failure of"
+
+
 def _rank(mutant: "Mutant") -> int:
-    return 2 if not mutant.planted else int(mutant.caught)
+    if mutant.planted:
+        return 2 if mutant.caught else 0
+    return 1 if mutant.failed else 3
 
 
 def _fate(mutant: "Mutant") -> str:

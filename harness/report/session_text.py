@@ -149,7 +149,7 @@ def comparison_lines(
         planted, caught = (
             sum(counts) for counts in zip(*((each.planted, each.caught) for each in faults), strict=True)
         )
-        yield f"gate power: {caught} of {number(planted, 'planted fault')} caught"
+        yield f"gate power: {caught_text(caught, planted)}"
     yield from _margins(findings)
     trainings = [finding.training for finding in findings if finding.training]
     if strict and trainings:

@@ -54,6 +54,8 @@ def value_text(value: object) -> str:
 
 def caught_text(caught: int, planted: int) -> str:
     """Count the planted faults that were caught."""
+    if not planted:
+        return "no fault could be planted"
     return f"{caught} of {number(planted, 'planted fault')} caught"
 
 

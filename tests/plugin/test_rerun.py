@@ -54,6 +54,21 @@ def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch
     assert collected.outcome == outcome
 
 
+@pytest.mark.parametrize("planted", [False, True])
+def test_a_training_that_ended_with_an_exception_says_what_its_fault_has_to_do_with_it(tmp_path, monkeypatch, planted):
+    """Word for word; but a record that was handed in before counts."""
+    wanted, found = assigned(tmp_path, monkeypatch)
+    make = errors.FaultError.broken if planted else errors.FaultError.untouched
+    left = make(fault="rate-scaled", error=ValueError("no"))
+    found.give_up(left)
+
+    with pytest.raises(errors.FaultError) as caught:
+        wanted.collect()
+    assert vars(caught.value) == vars(left)
+    found.hand_in(RECORD, (True, ""))
+    assert wanted.collect().outcome == (True, "")
+
+
 @pytest.mark.parametrize("name", ["", "student"])
 def test_states_are_put_back_into_the_record_that_is_wanted_and_no_other(tmp_path, monkeypatch, name):
     """A teacher that is trained in the same test may have tensors of the same names."""
