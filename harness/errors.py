@@ -228,7 +228,8 @@ class RecorderError(HarnessError):
     @classmethod
     def moved_unwatched(cls, *, tensor: str, step: int) -> Self:
         what = f"{tensor} has moved since a batch went in, but no watched optimizer has stepped"
-        return cls(what, where=f"step {step}", fix=_WATCH_IT)
+        fix = f"{_WATCH_IT}; what you write into weights yourself, write after a watched step"
+        return cls(what, where=f"step {step}", fix=fix)
 
     @classmethod
     def batches_unwatched(cls, *, count: int, optimizer: str, step: int) -> Self:

@@ -70,7 +70,8 @@ class Recording:
             watched = self._add(model, optimizer, name)
             self._hang(watched)
             if self._precision == "float64":
-                self._first_step.callback(refuse_low_precision(model, module_names(model, watched.prefix)))
+                names = module_names(model, watched.prefix)
+                self._first_step.callback(refuse_low_precision(model, names, self.whole))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
             self._follow(watched, optimizer)
@@ -162,7 +163,7 @@ class Recording:
 
         def passed(*_: object) -> None:
             if torch.is_grad_enabled() and not self._optimizer_steps:
-                self._unwatched.mark(watched)
+                self._unwatched.end_pass(watched)
 
         hung = on_forward(model, self._whole(self._on_forward))
         watched.hung.append((type(model).__name__, hung))

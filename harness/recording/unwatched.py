@@ -20,7 +20,8 @@ class Unwatched:
 
     Weights are compared from the end of the first pass that a batch takes through their model to the next batch: a
     model may bound its own weights when it runs (max-norm), and what moves them for a while within a batch (SAM,
-    adversarial training) puts them back. By their norms, because the values take a copy.
+    adversarial training) puts them back. Where passes are not seen (of a compiled model, or one that is called by its
+    parts), from batch to batch. By their norms, because the values take a copy.
 
     Args:
         present: returns the watched models that no other one has replaced.
@@ -29,25 +30,30 @@ class Unwatched:
     def __init__(self, present: Callable[[], Iterable[WatchedModel]]) -> None:
         self._present = present
         self._marks: dict[WatchedModel, dict[Tensor, float]] = {}
+        self._seen: set[WatchedModel] = set()  # models of which a pass was seen
         self._running: list[tuple[Optimizer, int]] = []  # optimizers in their step, with the number of steps before it
         self._steps = self._batches = self._most_batches = 0
         self._stranger = ""
 
     def begin_batch(self) -> None:
-        """Count a batch."""
+        """Count a batch, and mark the weights of models whose passes are not seen."""
         self._batches += 1
+        for watched in self._present():
+            if watched not in self._seen:
+                self._mark(watched)
+
+    def end_pass(self, watched: WatchedModel) -> None:
+        """Mark the weights of a model after its first pass in a batch."""
+        if watched not in self._seen:
+            self._seen.add(watched)
+            self._marks.pop(watched, None)  # from before the pass
+        self._mark(watched)
 
     def end_step(self) -> None:
         """Count the step of a watched optimizer."""
         self._steps += 1
         self._most_batches = max(self._most_batches, self._batches)
         self._batches, self._stranger = 0, ""
-
-    def mark(self, watched: WatchedModel) -> None:
-        """Take note of a model's weights, unless that was done since the last call of `forget`."""
-        if watched.opened and watched not in self._marks:
-            weights = list(watched.trained_weights().values())
-            self._marks[watched] = dict(zip(weights, norms(weights), strict=True))
 
     def forget(self) -> None:
         """Let the weights move."""
@@ -102,6 +108,11 @@ class Unwatched:
         self._stranger = type(optimizer).__name__ if used else self._stranger
         if tensor := next((name for name, weight in weights if weight in used), None):
             raise RecorderError.unwatched_optimizer(optimizer=self._stranger, tensor=tensor, step=step)
+
+    def _mark(self, watched: WatchedModel) -> None:
+        if watched.opened and watched not in self._marks:
+            weights = list(watched.trained_weights().values())
+            self._marks[watched] = dict(zip(weights, norms(weights), strict=True))
 
     def _leave(self, optimizer: Optimizer) -> int:
         """Forget an optimizer's step, and those that began within it; return the number of steps before it."""
