@@ -526,7 +526,29 @@ def never_run_a_layer(recorder, model, optimizer):
     """Leave a lazy layer without a shape."""
     train_on(recorder, model, optimizer)
     spare = nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3))
-    recorder.watch(spare, torch.optim.SGD(spare[0].parameters(), lr=0.1), name="spare")
+    recorder.watch(spare, steps := torch.optim.SGD(spare[0].parameters(), lr=0.1), name="spare")
+    steps.step()
+
+
+class Low(nn.Module):
+    """A model that computes in float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        """Go down and up again."""
+        return self.layer(x).float().double()
+
+
+def compute_low_and_catch(recorder, model, optimizer):
+    """Catch what a pass in float32 raises."""
+    low = Low()
+    recorder.watch(low, name="low")
+    with contextlib.suppress(errors.PrecisionError):
+        low(torch.rand(3, 2))
+    train_on(recorder, model, optimizer)
 
 
 def log_text_and_catch(recorder, model, optimizer):
@@ -556,6 +578,7 @@ def enter_twice(recorder, model, optimizer):
         (take_optimizer_hooks_off, "the recorder's hooks on SGD were taken off\n  where  step 2\n"),
         (never_run_a_layer, "spare.1.weight never got a shape"),
         (log_text_and_catch, "loss is str, not a number"),
+        (compute_low_and_catch, r"Low computes in float32, but this run is in float64"),
         (enter_twice, "this recorder is recording already"),
         (watch_twice, "this model and optimizer are watched already"),
         (watch_foreign, "the optimizer holds no parameter of the model"),
@@ -611,7 +634,7 @@ def perturb(model, images, labels):
     """Go up the gradient and back for a second pass, as in adversarial training; rounding stays."""
     for sign in (1, -1):
         for parameter in model.parameters():
-            parameter.data.add_(parameter.grad, alpha=0.1 * sign)
+            parameter.data.add_(parameter.grad, alpha=0.3 * sign)
         if sign == 1:
             model(images)
 

@@ -114,7 +114,7 @@ class Recording:
         if not (self.builder.has("forward") or self.builder.has("evaluation")):
             raise RecorderError.no_loss(steps=self._step + 1)
         self._unwatched.check_end(self._step)
-        if tensor := next((watched.lazy for watched in self._present() if watched.lazy), ""):
+        if tensor := next((watched.lazy for watched in self._present() if watched.took_part and watched.lazy), ""):
             raise RecorderError.still_lazy(tensor=tensor)
         for watched in self.trained():
             self.distributions.add_last("weight", watched.parameters(), self._step + 1)
@@ -165,7 +165,7 @@ class Recording:
             if torch.is_grad_enabled() and not self._optimizer_steps:
                 self._unwatched.end_pass(watched)
 
-        hung = on_forward(model, self._whole(self._on_forward))
+        hung = on_forward(model, self._whole(lambda _: self._on_forward(watched)))
         watched.hung.append((type(model).__name__, hung))
         for hooks in (hung, on_output(model, self._whole(passed)), on_load(model, self._unwatched.forget)):
             self.stack.callback(hooks)
@@ -176,6 +176,7 @@ class Recording:
         def before() -> None:
             if watched.replaced:
                 raise RecorderError.same_names(step=self._step)
+            watched.took_part = True
             self.evaluating = False  # whoever steps is training, in whatever mode
             self._open()
             watched.record_rates(self.builder, self._step, optimizer)
@@ -195,15 +196,16 @@ class Recording:
         watched.hung.append((type(optimizer).__name__, hung))
         self.stack.callback(hung)
 
-    def _on_forward(self, model: nn.Module) -> None:
-        trains = model.training and torch.is_grad_enabled()
+    def _on_forward(self, watched: WatchedModel) -> None:
+        watched.took_part = True
+        trains = watched.model.training and torch.is_grad_enabled()
         if trains and not self._has_batches:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
         if self.evaluating:
             self._settle()
-            self._look(model)
+            self._look(watched.model)
         if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
             self._open()
 

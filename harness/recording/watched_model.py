@@ -22,7 +22,7 @@ class WatchedModel:
     def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
         self.model, self.prefix, self._precision = model, prefix, precision
         self.optimizers: list[Optimizer] = []
-        self.replaced = self.opened = False
+        self.replaced = self.opened = self.took_part = False
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
         self._gradients: dict[str, tuple[Tensor, int]] = {}
