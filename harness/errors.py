@@ -195,6 +195,23 @@ class RecorderError(HarnessError):
         return cls("the recorder is not recording", where=f"Recorder.{method}", fix=fix)
 
     @classmethod
+    def already_recording(cls) -> Self:
+        fix = "leave its block before it is entered again, or make another recorder"
+        return cls("this recorder is recording already", where=_BLOCK, fix=fix)
+
+    @classmethod
+    def other_thread(cls, *, thread: str) -> Self:
+        what = f"another recorder is recording in another thread, {thread}, and both need the same globals"
+        fix = "train one after the other, or in processes of their own"
+        return cls(what, where=_BLOCK, fix=fix)
+
+    @classmethod
+    def overlapping(cls) -> Self:
+        what = "another recorder has begun before this one and ended within it, or begun within it and not ended"
+        fix = "train one after the other, or one within the other; tasks that take turns do neither"
+        return cls(what, where=_BLOCK, fix=fix)
+
+    @classmethod
     def not_finished(cls) -> Self:
         what = "there is no record yet: the `with Recorder(...)` block has not ended, or ended with an exception"
         return cls(what, where="Recorder.record", fix="read recorder.record after the block")
@@ -224,6 +241,34 @@ class RecorderError(HarnessError):
         return cls("the optimizer holds no parameter of the model", where="Recorder.watch", fix=fix)
 
     @classmethod
+    def unwatched_optimizer(cls, *, optimizer: str, tensor: str, step: int) -> Self:
+        what = f"an optimizer that is not watched ({optimizer}) steps {tensor}, a weight of a watched model"
+        return cls(what, where=f"step {step}, optimizer.step()", fix=_WATCH_IT)
+
+    @classmethod
+    def moved_unwatched(cls, *, tensor: str, step: int) -> Self:
+        what = f"{tensor} has moved since a batch went in, but no watched optimizer has stepped"
+        fix = f"{_WATCH_IT}; what you write into weights yourself, write after a watched step"
+        return cls(what, where=f"step {step}", fix=fix)
+
+    @classmethod
+    def batches_unwatched(cls, *, count: int, optimizer: str, step: int) -> Self:
+        what = (
+            f"no watched optimizer has stepped in the last {count} batches, but one that is not watched ({optimizer})"
+        )
+        return cls(what, where=f"step {step}, the last one", fix=_WATCH_IT)
+
+    @classmethod
+    def hooks_gone(cls, *, owner: str, step: int) -> Self:
+        fix = "leave them there: take off no hooks but your own, with what registering them returned"
+        return cls(f"the recorder's hooks on {owner} were taken off", where=f"step {step}", fix=fix)
+
+    @classmethod
+    def still_lazy(cls, *, tensor: str) -> Self:
+        what = f"{tensor} never got a shape, so nothing of its model was recorded"
+        return cls(what, where=_BLOCK, fix="run all of the model's lazy layers, or leave out what never runs")
+
+    @classmethod
     def same_names(cls, *, step: int) -> Self:
         return cls(
             "two watched models whose tensors have the same names are both trained",
@@ -243,6 +288,7 @@ class RecorderError(HarnessError):
 
 
 _BLOCK = "the `with Recorder(...)` block"
+_WATCH_IT = "watch it, and its model, before it steps: recorder.watch(model, optimizer)"
 
 
 class PrecisionError(RecorderError):

@@ -1,15 +1,18 @@
 """Promises of deterministic(): every global is set inside and as before afterwards."""
 
+import asyncio
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from harness import Recorder
+from harness import Recorder, errors, train
 from harness.recording.determinism import deterministic, swap_layout
 from harness.recording.perturbation import Perturbation, perturbed
+from tests.test_perturbation import TINY
 
 
 def globals_now():
@@ -75,6 +78,107 @@ def test_globals_are_restored_when_a_recorder_fails_to_finish():
         pass
 
     assert globals_now() == before
+
+
+def record(recorder):
+    """Record one step."""
+    model = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder.watch(model, optimizer)
+    loss = model(torch.ones(1, 2)).sum()
+    loss.backward()
+    optimizer.step()
+    recorder.log(loss=loss)
+
+
+def in_a_thread(call):
+    """Call something in another thread, and return what it returns or raises."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(call)
+        return future.exception() or future.result()
+
+
+@pytest.mark.usefixtures("unusual_globals")
+@pytest.mark.parametrize("other", [lambda: Recorder(precision="float32").__enter__(), lambda: train(TINY)])
+def test_a_second_thread_may_not_record(other):
+    """While a recorder is open in one thread, another thread's is refused, and no global of either has moved."""
+    before = globals_now()
+    with Recorder() as recorder:
+        within = globals_now()
+        refusal = in_a_thread(other)
+        assert globals_now() == within
+        record(recorder)
+
+    assert str(refusal).startswith("another recorder is recording in another thread, MainThread, ")
+    assert globals_now() == before
+    assert recorder.record.streams == in_a_thread(lambda: recorded_again()).streams
+
+
+def recorded_again():
+    """Record one step in a block of its own."""
+    with Recorder() as recorder:
+        record(recorder)
+    return recorder.record
+
+
+@pytest.mark.usefixtures("unusual_globals")
+def test_recorders_of_one_thread_may_lie_within_each_other():
+    """A teacher is recorded within the student's block: both records, and every global as before."""
+    before = globals_now()
+    with Recorder() as recorder:
+        with Recorder(precision="float32") as inner:
+            record(inner)
+        assert torch.get_default_dtype() == torch.float64
+        record(recorder)
+
+    assert recorder.record.precision != inner.record.precision
+    assert globals_now() == before
+
+
+@pytest.mark.usefixtures("unusual_globals")
+def test_recorders_that_take_turns_are_refused_and_leave_nothing():
+    """Tasks of one event loop, whose blocks overlap: both are told so, and every global is as before."""
+
+    async def task(precision):
+        with Recorder(precision=precision) as recorder:
+            record(recorder)
+            await asyncio.sleep(0)
+
+    async def tasks():
+        return await asyncio.gather(task("float64"), task("float32"), return_exceptions=True)
+
+    before = globals_now()
+    found = asyncio.run(tasks())
+
+    assert {str(error).partition("\n")[0] for error in found} == {errors.RecorderError.overlapping().what}
+    assert globals_now() == before
+
+
+@pytest.mark.usefixtures("unusual_globals")
+def test_a_recorder_that_cannot_begin_leaves_nothing():
+    """What fails as a block begins, a fault that is planted say, is undone, and the next recorder may begin."""
+
+    def plant(stack):
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float16)
+        raise ZeroDivisionError
+
+    before = globals_now()
+    with perturbed(Perturbation(plant=plant)), pytest.raises(ZeroDivisionError):
+        Recorder().__enter__()
+
+    assert globals_now() == before
+    assert in_a_thread(recorded_again)
+
+
+def test_a_block_may_end_in_another_thread():
+    """Fixtures that are set up in one thread and torn down in another, say; a third one may record afterwards."""
+    recorder = in_a_thread(Recorder().__enter__)
+    record(recorder)
+    recorder.__exit__(None, None, None)
+
+    assert torch.get_default_dtype() == torch.float32
+    assert in_a_thread(recorded_again).streams
 
 
 def test_the_block_computes_in_its_precision_on_one_thread():

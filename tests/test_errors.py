@@ -73,6 +73,55 @@ MESSAGES = [
         "  fix    call it inside `with Recorder(...) as recorder:`",
     ),
     (
+        errors.RecorderError.already_recording(),
+        "this recorder is recording already\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    leave its block before it is entered again, or make another recorder",
+    ),
+    (
+        errors.RecorderError.other_thread(thread="Thread-1"),
+        "another recorder is recording in another thread, Thread-1, and both need the same globals\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    train one after the other, or in processes of their own",
+    ),
+    (
+        errors.RecorderError.overlapping(),
+        "another recorder has begun before this one and ended within it, or begun within it and not ended\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    train one after the other, or one within the other; tasks that take turns do neither",
+    ),
+    (
+        errors.RecorderError.unwatched_optimizer(optimizer="Adam", tensor="fc.weight", step=4),
+        "an optimizer that is not watched (Adam) steps fc.weight, a weight of a watched model\n"
+        "  where  step 4, optimizer.step()\n"
+        "  fix    watch it, and its model, before it steps: recorder.watch(model, optimizer)",
+    ),
+    (
+        errors.RecorderError.moved_unwatched(tensor="fc.weight", step=4),
+        "fc.weight has moved since a batch went in, but no watched optimizer has stepped\n"
+        "  where  step 4\n"
+        "  fix    watch it, and its model, before it steps: recorder.watch(model, optimizer); "
+        "what you write into weights yourself, write after a watched step",
+    ),
+    (
+        errors.RecorderError.batches_unwatched(count=3, optimizer="Adam", step=4),
+        "no watched optimizer has stepped in the last 3 batches, but one that is not watched (Adam)\n"
+        "  where  step 4, the last one\n"
+        "  fix    watch it, and its model, before it steps: recorder.watch(model, optimizer)",
+    ),
+    (
+        errors.RecorderError.hooks_gone(owner="Adam", step=4),
+        "the recorder's hooks on Adam were taken off\n"
+        "  where  step 4\n"
+        "  fix    leave them there: take off no hooks but your own, with what registering them returned",
+    ),
+    (
+        errors.RecorderError.still_lazy(tensor="fc.weight"),
+        "fc.weight never got a shape, so nothing of its model was recorded\n"
+        "  where  the `with Recorder(...)` block\n"
+        "  fix    run all of the model's lazy layers, or leave out what never runs",
+    ),
+    (
         errors.RecorderError.not_finished(),
         "there is no record yet: the `with Recorder(...)` block has not ended, or ended with an exception\n"
         "  where  Recorder.record\n"

@@ -1,6 +1,7 @@
 """Promises of a perturbation: it departs in what it says, for as long as it is in force."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -22,6 +23,18 @@ def test_a_perturbation_is_in_force_for_its_block():
         assert current() is one
 
     assert current() == Perturbation()
+
+
+def test_a_thread_follows_its_own_perturbation_before_that_of_another():
+    """One that has none follows the last: loops train in threads of their own."""
+    own, other = Perturbation(seed_shift=1), Perturbation(seed_shift=2)
+    block = perturbed(other)
+    with perturbed(own), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(current).result() is own
+        pool.submit(block.__enter__).result()
+        assert (current(), pool.submit(current).result()) == (own, other)
+        pool.submit(block.__exit__, None, None, None).result()
+        assert pool.submit(current).result() is own
 
 
 def test_the_default_departs_in_nothing():

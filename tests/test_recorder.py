@@ -1,5 +1,6 @@
 """Promises of Recorder: any loop, without edits to it."""
 
+import contextlib
 import copy
 import math
 
@@ -435,9 +436,150 @@ def train_twins(recorder, model, optimizer):
         its.step()
 
 
+def train_on(recorder, model, optimizer, count=3):
+    """Train a model on a few batches."""
+    for images, labels in batches(count):
+        recorder.batch(images, labels)
+        loss = functional.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        recorder.log(loss=loss)
+
+
+def change_optimizer(recorder, model, optimizer):
+    """Go on with another optimizer."""
+    train_on(recorder, model, optimizer)
+    train_on(recorder, model, torch.optim.Adam(model.parameters()), 1)
+
+
+def change_optimizer_and_catch(recorder, model, optimizer):
+    """Go on with another optimizer, whatever it raises."""
+    train_on(recorder, model, optimizer)
+    with contextlib.suppress(Exception):
+        train_on(recorder, model, torch.optim.Adam(model.parameters()))
+
+
+def leave_a_part_unwatched(recorder, model, optimizer):
+    """Step the last layer by an optimizer of its own, beside the watched one."""
+    model(torch.rand(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    torch.optim.SGD(model[5].parameters(), lr=0.1).step()
+
+
+class ByHand:
+    """An optimizer that torch does not know; with `data`, autograd does not notice either."""
+
+    def __init__(self, model, data=False):
+        self.model, self.data = model, data
+
+    @torch.no_grad()
+    def step(self):
+        """Move all weights."""
+        for parameter in self.model.parameters():
+            (parameter.data if self.data else parameter).sub_(parameter.grad, alpha=0.1)
+
+    def zero_grad(self):
+        """Forget the gradients."""
+        self.model.zero_grad()
+
+
+def move_by_hand(recorder, model, optimizer):
+    """Train on, by hand."""
+    train_on(recorder, model, optimizer)
+    train_on(recorder, model, ByHand(model))
+
+
+def move_by_hand_at_the_end(recorder, model, optimizer):
+    """Train on by hand, for one batch, past autograd."""
+    train_on(recorder, model, optimizer)
+    train_on(recorder, model, ByHand(model, data=True), 1)
+
+
+def move_parts_by_hand(recorder, model, optimizer):
+    """Train a model by hand whose own forward pass is never called."""
+    parts = nn.Sequential(*model)
+    train_on(recorder, parts, optimizer)
+    train_on(recorder, parts, ByHand(model))
+
+
+def train_a_copy(recorder, model, optimizer):
+    """Train a copy of the watched model from some step on."""
+    train_on(recorder, model, optimizer)
+    train_on(recorder, *copy.deepcopy((model, optimizer)))
+
+
+def take_model_hooks_off(recorder, model, optimizer):
+    """Take off all hooks of a model."""
+    train_on(recorder, model, optimizer)
+    model._forward_pre_hooks.clear()
+
+
+def take_optimizer_hooks_off(recorder, model, optimizer):
+    """Make an optimizer anew in its place, and train on."""
+    train_on(recorder, model, optimizer)
+    optimizer.__init__(model.parameters(), lr=0.01)
+    train_on(recorder, model, optimizer)
+
+
+def never_run_a_layer(recorder, model, optimizer):
+    """Leave a lazy layer without a shape."""
+    train_on(recorder, model, optimizer)
+    spare = nn.Sequential(nn.Linear(2, 2), nn.LazyLinear(3))
+    recorder.watch(spare, steps := torch.optim.SGD(spare[0].parameters(), lr=0.1), name="spare")
+    steps.step()
+
+
+class Low(nn.Module):
+    """A model that computes in float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        """Go down and up again."""
+        return self.layer(x).float().double()
+
+
+def compute_low_and_catch(recorder, model, optimizer):
+    """Catch what a pass in float32 raises."""
+    low = Low()
+    recorder.watch(low, name="low")
+    with contextlib.suppress(errors.PrecisionError):
+        low(torch.rand(3, 2))
+    train_on(recorder, model, optimizer)
+
+
+def log_text_and_catch(recorder, model, optimizer):
+    """Catch what logging a text raises."""
+    train_on(recorder, model, optimizer)
+    with contextlib.suppress(errors.RecorderError):
+        recorder.log(loss="small")
+
+
+def enter_twice(recorder, model, optimizer):
+    """Enter a recorder within its own block."""
+    with recorder:
+        pass
+
+
 @pytest.mark.parametrize(
     ("misuse", "message"),
     [
+        (change_optimizer, r"an optimizer that is not watched \(Adam\) steps 0.weight, .*\n  where  step 3,"),
+        (change_optimizer_and_catch, r"an optimizer that is not watched \(Adam\) steps 0.weight, .*\n  where  step 3,"),
+        (leave_a_part_unwatched, r"an optimizer that is not watched \(SGD\) steps 5.weight, .*\n  where  step 0,"),
+        (move_by_hand, r"0.weight has moved since a batch went in, .*\n  where  step 3\n"),
+        (move_by_hand_at_the_end, r"0.weight has moved since a batch went in, .*\n  where  step 3\n"),
+        (move_parts_by_hand, r"0.weight has moved since a batch went in, .*\n  where  step 3\n"),
+        (train_a_copy, r"no watched optimizer has stepped in the last 3 batches, but .* \(SGD\)\n  where  step 3,"),
+        (take_model_hooks_off, "the recorder's hooks on Sequential were taken off\n  where  step 2\n"),
+        (take_optimizer_hooks_off, "the recorder's hooks on SGD were taken off\n  where  step 2\n"),
+        (never_run_a_layer, "spare.1.weight never got a shape"),
+        (log_text_and_catch, "loss is str, not a number"),
+        (compute_low_and_catch, r"Low computes in float32, but this run is in float64"),
+        (enter_twice, "this recorder is recording already"),
         (watch_twice, "this model and optimizer are watched already"),
         (watch_foreign, "the optimizer holds no parameter of the model"),
         (watch_float32, ".* is float32, but this run is in float64"),
@@ -462,6 +604,117 @@ def test_a_recorder_is_of_no_use_outside_its_block():
         Recorder().log(loss=1.0)
     with pytest.raises(errors.RecorderError, match="there is no record yet"):
         _ = Recorder().record
+
+
+def test_what_is_told_too_late_is_missing():
+    """A thread that logs after the block: its error dies with it, but there is no record without that value."""
+    with Recorder() as recorder:
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        train_on(recorder, model, optimizer, 1)
+    assert recorder.record
+    with contextlib.suppress(errors.RecorderError):
+        recorder.log(loss=1.0)
+
+    with pytest.raises(errors.RecorderError, match=r"Recorder\.log"):
+        _ = recorder.record
+
+
+class MaxNorm(nn.Linear):
+    """A layer that bounds its own weight when it runs."""
+
+    def forward(self, x):
+        """Bound the weight, past autograd, and use it."""
+        self.weight.data.copy_(torch.renorm(self.weight.data, p=2, dim=0, maxnorm=0.1))
+        return super().forward(x)
+
+
+@torch.no_grad()
+def perturb(model, images, labels):
+    """Go up the gradient and back for a second pass, as in adversarial training; rounding stays."""
+    for sign in (1, -1):
+        for parameter in model.parameters():
+            parameter.data.add_(parameter.grad, alpha=0.3 * sign)
+        if sign == 1:
+            model(images)
+
+
+@pytest.mark.parametrize("way", ["accumulating", "perturbing", "bounding", "clipping", "loading", "averaging"])
+def test_weights_may_move_where_it_is_no_step(way):
+    """Bounds, perturbations that are undone, clipping after a step, checkpoints, and averages that are swapped in."""
+    with Recorder() as recorder:
+        model = nn.Sequential(
+            nn.Flatten(), MaxNorm(192, 8) if way == "bounding" else nn.Linear(192, 8), nn.Linear(8, 10)
+        )
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        start = copy.deepcopy(model.state_dict())
+        for step, (images, labels) in enumerate(batches(8)):
+            recorder.batch(images, labels)
+            loss = functional.cross_entropy(model(images), labels)
+            loss.backward()
+            recorder.log(loss=loss)
+            if way == "perturbing":
+                perturb(model, images, labels)
+            if way == "loading" and step == 3:
+                model.load_state_dict(start)
+            if step % 3 == 2:
+                optimizer.step()
+                optimizer.zero_grad()
+                for parameter in model.parameters() if way == "clipping" else ():
+                    parameter.data.clamp_(-0.01, 0.01)
+                own = [parameter.detach().clone() for parameter in model.parameters()] if way == "averaging" else []
+                for parameter in model.parameters() if own else ():
+                    parameter.data.mul_(0.5)
+                with torch.no_grad():
+                    recorder.batch(images)
+                    recorder.log(loss=model(images).sum())
+                for parameter, value in zip(model.parameters(), own, strict=bool(own)):
+                    parameter.data.copy_(value)
+
+    assert recorder.record.streams["update/2.weight"].steps == (0, 1)
+
+
+class Outer(torch.optim.Optimizer):
+    """An optimizer that steps another one, as Lookahead and SAM do."""
+
+    def __init__(self, inner):
+        super().__init__(inner.param_groups, inner.defaults)
+        self.inner = inner
+
+    def step(self, closure=None):
+        """Step the other one."""
+        self.inner.step()
+
+
+@pytest.mark.parametrize("watches", ["outer", "inner"])
+def test_either_of_two_optimizers_in_each_other_may_be_watched(watches):
+    """The step of one is the other's."""
+    with Recorder() as recorder:
+        model, inner = build()
+        outer = Outer(inner)
+        recorder.watch(model, outer if watches == "outer" else inner)
+        train_on(recorder, model, outer)
+
+    assert recorder.record.streams["optimizer_steps"].values == (1, 1, 1)
+
+
+def test_a_critic_may_be_trained_unwatched():
+    """Neither it nor its optimizer is watched, and the last batches lack the step that the watched one takes."""
+    with Recorder() as recorder:
+        model, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+        optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in (model, critic)]
+        recorder.watch(model, optimizers[0])
+        for step in range(8):
+            recorder.batch(torch.rand(4, 2))
+            loss = critic(model(torch.rand(4, 2))).sum()
+            loss.backward()
+            optimizers[1].step()
+            if step % 3 == 2:
+                optimizers[0].step()
+            recorder.log(loss=loss)
+
+    assert recorder.record.streams["batch/size"].steps == (0, 0, 0, 1, 1, 1, 2, 2)
 
 
 def test_a_teacher_beside_the_student_is_no_evaluation():

@@ -6,19 +6,38 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 
-def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Callable[[], None]:
+class Hung:
+    """Hooks that hang somewhere; called, it takes them off."""
+
+    def __init__(self, *handles: RemovableHandle) -> None:
+        self._handles = handles
+
+    def __call__(self) -> None:
+        """Take them off."""
+        for handle in self._handles:
+            handle.remove()
+
+    @property
+    def gone(self) -> bool:
+        """Whether somebody else has taken one off."""
+        return any(handle.id not in (handle.hooks_dict_ref() or ()) for handle in self._handles)
+
+
+def on_forward(model: nn.Module, notify: Callable[[nn.Module], None]) -> Hung:
     """Call `notify(model)` before every forward pass of a model; return what removes the hook."""
     # without `disable`, here and below, torch.compile would follow the call into the recorder and compile that, too
-    return model.register_forward_pre_hook(_Hook(torch.compiler.disable(lambda model, _: notify(model)))).remove
+    return Hung(model.register_forward_pre_hook(_Hook(torch.compiler.disable(lambda model, _: notify(model)))))
 
 
 def around_forward(
     model: nn.Module,
     before: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None],
     after: Callable[[], None] | None = None,
-) -> Callable[[], None]:
+) -> Hung:
     """Call `before(model, args, kwargs)` and `after()` around every forward pass; return what removes the hooks.
 
     `after` is called when the pass raises, too. A model that torch.compile runs must not have it.
@@ -27,10 +46,10 @@ def around_forward(
     if after:
         end = _Hook(torch.compiler.disable(lambda *_: after()))
         hooks.append(model.register_forward_hook(end, always_call=True))
-    return _removing(*hooks)
+    return Hung(*hooks)
 
 
-def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Callable[[], None]:
+def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Hung:
     """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
 
     Compiled code is the same with and without it: there, it is never called.
@@ -40,7 +59,12 @@ def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None])
         if not torch.compiler.is_compiling():
             notify(inputs, output)
 
-    return module.register_forward_hook(_Hook(eager)).remove
+    return Hung(module.register_forward_hook(_Hook(eager)))
+
+
+def on_load(module: nn.Module, notify: Callable[[], None]) -> Hung:
+    """Call `notify()` after every `load_state_dict` of a module; return what removes the hook."""
+    return Hung(module.register_load_state_dict_post_hook(_Hook(lambda *_: notify())))
 
 
 def unwrapped(optimizer: Any) -> Optimizer:
@@ -53,7 +77,7 @@ def unwrapped(optimizer: Any) -> Optimizer:
 
 def on_step(
     optimizer: Optimizer, before: Callable[[], None], gradients: Callable[[], None], after: Callable[[], None]
-) -> Callable[[], None]:
+) -> Hung:
     """Follow the steps of an optimizer; return what removes the hooks.
 
     `before` is called as a step begins, `after` when it is done, and `gradients` each time gradients are there and not
@@ -69,7 +93,15 @@ def on_step(
         gradients()
         return args, kwargs
 
-    return _removing(optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after()))
+    return Hung(optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after()))
+
+
+def on_every_step(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> Hung:
+    """Call `before(optimizer)` and `after(optimizer)` around each step of any optimizer, hooks of its own included."""
+    return Hung(
+        register_optimizer_step_pre_hook(lambda optimizer, *_: before(optimizer)),
+        register_optimizer_step_post_hook(lambda optimizer, *_: after(optimizer)),
+    )
 
 
 def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Callable[[], Any]:
@@ -79,14 +111,6 @@ def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Call
         return loss
 
     return followed
-
-
-def _removing(*hooks: Any) -> Callable[[], None]:
-    def remove() -> None:
-        for hook in hooks:
-            hook.remove()
-
-    return remove
 
 
 class _Hook:

@@ -1,6 +1,7 @@
 """What a rerun of a training changes from outside: its seeds, its arithmetic, or something that is planted in it."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -42,22 +43,25 @@ class Perturbation:
     """Called as each recorder begins, with the stack that takes what ends the effect; None plants nothing."""
 
 
-_in_force = [Perturbation()]  # a plain list, not a context variable: loops may train in threads of their own
+_in_force: dict[object, tuple[int, Perturbation]] = {}  # by nothing but themselves, in order: thread, perturbation
 
 
 def current() -> Perturbation:
-    """Return the perturbation in force."""
-    return _in_force[-1]
+    """Return the perturbation in force: this thread's own, or else the last one, as loops may train in threads."""
+    in_force = [*_in_force.values()][::-1]
+    own = [perturbation for thread, perturbation in in_force if thread == threading.get_ident()]
+    return next(iter(own + [perturbation for _, perturbation in in_force]), Perturbation())
 
 
 @contextlib.contextmanager
 def perturbed(perturbation: Perturbation) -> Iterator[None]:
     """Put a perturbation in force for a block: recorders that are entered in it follow it."""
-    _in_force.append(perturbation)
+    key = object()
+    _in_force[key] = threading.get_ident(), perturbation
     try:
         yield
     finally:
-        _in_force.pop()
+        del _in_force[key]
 
 
 @dataclass(frozen=True)

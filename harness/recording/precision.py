@@ -30,13 +30,19 @@ def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
     }
 
 
-def refuse_low_precision(model: nn.Module, names: Mapping[int, str]) -> Callable[[], None]:
-    """Make forward passes fail that compute gradients in less than float64; return what ends it.
+Watch = Callable[[], contextlib.AbstractContextManager[object]]
+"""Makes a context that sees what is raised in it."""
+
+
+def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watch) -> Callable[[], None]:
+    """Make forward passes fail, in a context that `watch` makes, that compute gradients in less than float64.
+
+    Return what ends it.
 
     Conversions inside a module (`x.float()` and back) are seen, too: they make a float64 run as noisy as a float32
     one, and leave no other trace. What torch.compile compiles is not looked into.
     """
-    guard = _Float64Guard(names)
+    guard = _Float64Guard(names, watch)
     undo = contextlib.ExitStack()
     for module in model.modules():
         if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
@@ -72,9 +78,9 @@ def named_mixture(error: object, names: Mapping[int, str], precision: Precision)
 class _Float64Guard(TorchFunctionMode):
     """Sees each result of torch while a module runs. A copy, which a copied model takes along, does nothing."""
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, str], watch: Watch = contextlib.nullcontext) -> None:
         super().__init__()
-        self._names = names
+        self._names, self._watch = names, watch
         self._outermost: nn.Module | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -85,7 +91,8 @@ class _Float64Guard(TorchFunctionMode):
         for value in result if isinstance(result, tuple | list) else (result,):
             if found := _low(value):
                 facts = _facts([*traceback.walk_stack(sys._getframe(1))], self._names, "the model")
-                raise PrecisionError.low(found=found, **facts)
+                with self._watch():
+                    raise PrecisionError.low(found=found, **facts)
         return result
 
     def begin(self, module: nn.Module, *_: object) -> None:

@@ -17,6 +17,7 @@ from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
 from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
+from harness.recording.one_thread import Block
 from harness.recording.perturbation import current
 from harness.recording.precision import named_mixture, refuse_low_loss
 from harness.recording.states import States
@@ -63,8 +64,13 @@ class Recorder:
             rounding too much: states that are filled when a baseline is written, and that later trainings are put back
             on.
 
+    What it was told of, or saw, and could not record ends in an error, and the block ends in it again if the loop has
+    caught it: a record is whole, or there is none.
+
     Raises:
         ArgumentError: precision, seed or name is none that a recipe could have.
+        RecorderError: as the block begins: another thread is in a block of its own. As it ends: the record is not
+            whole.
     """
 
     def __init__(
@@ -75,21 +81,27 @@ class Recorder:
         self.seed = seed + current().seed_shift
         self._state: Recording | None = None
         self._record: Record | None = None
+        self._missed: RecorderError | None = None
 
     def __enter__(self) -> Self:
-        stack = contextlib.ExitStack()
-        plant = current().plant
-        self._planted = plant(stack) if plant else None
-        stack.enter_context(deterministic(self.precision, self.seed))
-        self._state = Recording(self.precision, stack, self.states)
-        self._record = None
+        if self._state is not None:
+            raise RecorderError.already_recording()
+        block = Block()
+        with contextlib.ExitStack() as failed:
+            failed.callback(block.close)
+            plant = current().plant
+            self._planted = plant(block.undo) if plant else None
+            block.undo.enter_context(deterministic(self.precision, self.seed))
+            self._state = Recording(self.precision, block.undo, self.states)
+            failed.pop_all()
+        self._block, self._record, self._missed = block, None, None
         self._started = time.perf_counter()
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         state, self._state = self._state, None
         assert state is not None, "unreachable because __enter__ set it"
-        with state.stack:
+        with contextlib.closing(self._block):
             if kind is None:
                 self._record = self._finish(state)
                 if self._planted:
@@ -103,7 +115,10 @@ class Recorder:
 
         Raises:
             RecorderError: the block has not ended, or ended with an exception.
+            RecorderError: something was to be recorded after the block: a thread of the loop, say, did not end with it.
         """
+        if self._missed is not None:
+            raise self._missed
         if self._record is None:
             raise RecorderError.not_finished()
         return self._record
@@ -124,11 +139,11 @@ class Recorder:
             RecorderError: the optimizer holds no parameter of the model.
             PrecisionError: a weight is in another precision.
         """
-        state = self._recording("watch")
-        optimizer = optimizer and unwrapped(optimizer)
-        if self._planted:
-            self._planted.watch(model, optimizer)  # its hooks come before ours
-        state.watch(model, optimizer, name)
+        with self._recording("watch").whole() as state:
+            optimizer = optimizer and unwrapped(optimizer)
+            if self._planted:
+                self._planted.watch(model, optimizer)  # its hooks come before ours
+            state.watch(model, optimizer, name)
 
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
@@ -140,19 +155,20 @@ class Recorder:
 
         Raises:
             RecorderError: there is no tensor or array in it.
+            RecorderError: weights have moved since the last batch, but no watched optimizer has stepped.
         """
-        state = self._recording("batch")
-        if self._planted:
-            self._planted.batch(images, labels)
-        state.begin_batch()
-        for name, part in (("order", order), ("labels", labels), ("images", images)):
-            if part is not None:
-                values = fingerprint(part)
-                indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
-                state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
-        state.add("data", ["batch/size"], [len(next(tensors_in(images)))])
-        if "batch" not in state.pictures and (kept := picture(images, class_labels(labels))):
-            state.pictures["batch"] = kept
+        with self._recording("batch").whole() as state:
+            if self._planted:
+                self._planted.batch(images, labels)
+            state.begin_batch()
+            for name, part in (("order", order), ("labels", labels), ("images", images)):
+                if part is not None:
+                    values = fingerprint(part)
+                    indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
+                    state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
+            state.add("data", ["batch/size"], [len(next(tensors_in(images)))])
+            if "batch" not in state.pictures and (kept := picture(images, class_labels(labels))):
+                state.pictures["batch"] = kept
 
     def log(self, **values: object) -> None:
         """Record numbers of this step: `recorder.log(loss=loss)`.
@@ -166,14 +182,15 @@ class Recorder:
             RecorderError: a value is none of these.
             PrecisionError: a value with gradients is in less than float64, in a float64 run.
         """
-        state = self._recording("log")
-        if self.precision == "float64":
-            refuse_low_loss(values)
-        _log(state, "evaluation" if state.evaluating else "forward", "log", values)
+        with self._recording("log").whole() as state:
+            if self.precision == "float64":
+                refuse_low_loss(values)
+            _log(state, "evaluation" if state.evaluating else "forward", "log", values)
 
     def evaluation(self, **values: object) -> None:
         """Record numbers of an evaluation after this step, whatever the model's mode; otherwise as `log`."""
-        _log(self._recording("evaluation"), "evaluation", "evaluation", values)
+        with self._recording("evaluation").whole() as state:
+            _log(state, "evaluation", "evaluation", values)
 
     def keep_predictions(self, images: object, labels: object, predicted: object, *, confidence: object = None) -> None:
         """Keep what a model made of test images, for the figures; the last call counts.
@@ -207,10 +224,13 @@ class Recorder:
 
     def _recording(self, method: str) -> Recording:
         if self._state is None:
-            raise RecorderError.not_recording(method=method)
+            self._missed = RecorderError.not_recording(method=method)
+            raise self._missed
         return self._state
 
     def _finish(self, state: Recording) -> Record:
+        if self._block.overlaps:
+            raise RecorderError.overlapping()
         state.finish()
         parameters = (parameter for watched in state.watched for parameter in watched.parameters().values())
         device = next((parameter.device.type for parameter in parameters), "cpu")

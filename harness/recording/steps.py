@@ -1,9 +1,10 @@
 """The state of one recorded block: where in the training it is, and what has been recorded so far."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, ParamSpec, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +16,22 @@ from harness.record import Picture, StreamKey, Value
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
-from harness.recording.hooks import on_forward, on_step
+from harness.recording.hooks import on_every_step, on_forward, on_load, on_output, on_step
 from harness.recording.images import ActivationMaps
 from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
 from harness.recording.precision import module_names, refuse_low_precision
 from harness.recording.states import States
 from harness.recording.stream_builder import StreamBuilder
+from harness.recording.unwatched import Unwatched
 from harness.recording.watched_model import WatchedModel
 
 
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
 # 4e-3 in bfloat16
 _ELSEWHERE = 1e-2
+
+P = ParamSpec("P")
 
 _MOST_STEPS = 10**6
 """Between the seeds of two draws of jitter."""
@@ -45,13 +49,17 @@ class Recording:
         self.evaluating, self.initial = False, ""
         self.stack = stack
         stack.callback(self.activations.release)
-        self._precision, self._states = precision, states
+        self._precision, self._states, self._perturbation = precision, states, current()
+        self.broken: Exception | None = None
         self._met = -1
         self._left: Set[str] = set()
         self._looked = (-1, 0)
         self._first_step = stack.enter_context(contextlib.ExitStack())
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
+        self._unwatched = Unwatched(self._present)
+        begin, end = (self._whole(call) for call in (self._unwatched.begin, self._unwatched.end))
+        stack.callback(on_every_step(begin, lambda optimizer: end(optimizer, self._step)))
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
@@ -60,17 +68,20 @@ class Recording:
             raise RecorderError.watched_twice()
         if watched is None:
             watched = self._add(model, optimizer, name)
-            self.stack.callback(on_forward(model, self._on_forward))
+            self._hang(watched)
             if self._precision == "float64":
-                self._first_step.callback(refuse_low_precision(model, module_names(model, watched.prefix)))
+                names = module_names(model, watched.prefix)
+                self._first_step.callback(refuse_low_precision(model, names, self.whole))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
-            self.stack.callback(self._follow(watched, optimizer))
+            self._follow(watched, optimizer)
 
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
         self._has_batches, self.evaluating = True, False
+        self._check_weights()
         self._begin_step()
+        self._unwatched.begin_batch()
 
     def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
         """Record values of the present step; an evaluation's come after what the step left behind."""
@@ -84,7 +95,14 @@ class Recording:
         return {key: name for each in names for key, name in each.items()}
 
     def finish(self) -> None:
-        """Record what the last step left behind, and check that there is something to compare."""
+        """Record what the last step left behind, and check that it is all there and that there is something to compare.
+
+        An error that the recorder has raised before is raised again: the loop has caught it.
+        """
+        if self.broken:
+            raise self.broken
+        self._check_hooks()
+        self._check_weights()
         self._settle()
         self._open()
         if self._states is not None:
@@ -95,9 +113,21 @@ class Recording:
             raise RecorderError.never_stepped()
         if not (self.builder.has("forward") or self.builder.has("evaluation")):
             raise RecorderError.no_loss(steps=self._step + 1)
+        self._unwatched.check_end(self._step)
+        if tensor := next((watched.lazy for watched in self._present() if watched.took_part and watched.lazy), ""):
+            raise RecorderError.still_lazy(tensor=tensor)
         for watched in self.trained():
             self.distributions.add_last("weight", watched.parameters(), self._step + 1)
             self.distributions.add_last("gradient", watched.last_gradients(), self._step)
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[Self]:
+        """Keep the first error that is raised in a block: what was to be recorded there is missing."""
+        try:
+            yield self
+        except Exception as error:
+            self.broken = self.broken or error
+            raise
 
     def trained(self) -> Iterator[WatchedModel]:
         """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
@@ -107,7 +137,7 @@ class Recording:
         return [watched for watched in self.watched if not watched.replaced]
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> WatchedModel:
-        if current().other_layout:
+        if self._perturbation.other_layout:
             swap_layout(model)
         watched = WatchedModel(model, f"{name}." if name else "", self._precision)
         present = self._present()
@@ -119,10 +149,34 @@ class Recording:
         self.watched.append(watched)
         return watched
 
-    def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> Callable[[], None]:
+    def _whole(self, notify: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(notify)
+        def notified(*args: P.args, **kwargs: P.kwargs) -> None:
+            with self.whole():
+                notify(*args, **kwargs)
+
+        return notified
+
+    def _hang(self, watched: WatchedModel) -> None:
+        """Hang hooks on a model."""
+        model = watched.model
+
+        def passed(*_: object) -> None:
+            if torch.is_grad_enabled() and not self._optimizer_steps:
+                self._unwatched.end_pass(watched)
+
+        hung = on_forward(model, self._whole(lambda _: self._on_forward(watched)))
+        watched.hung.append((type(model).__name__, hung))
+        for hooks in (hung, on_output(model, self._whole(passed)), on_load(model, self._unwatched.forget)):
+            self.stack.callback(hooks)
+
+    def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:
+        """Hang hooks on an optimizer."""
+
         def before() -> None:
             if watched.replaced:
                 raise RecorderError.same_names(step=self._step)
+            watched.took_part = True
             self.evaluating = False  # whoever steps is training, in whatever mode
             self._open()
             watched.record_rates(self.builder, self._step, optimizer)
@@ -134,20 +188,24 @@ class Recording:
         def after() -> None:
             watched.stepping.discard(id(optimizer))
             self._optimizer_steps += 1
+            self._unwatched.end_step()
             self._midway = False
             self._first_step.close()
 
-        return on_step(optimizer, before, gradients, after)
+        hung = on_step(optimizer, *(self._whole(call) for call in (before, gradients, after)))
+        watched.hung.append((type(optimizer).__name__, hung))
+        self.stack.callback(hung)
 
-    def _on_forward(self, model: nn.Module) -> None:
-        trains = model.training and torch.is_grad_enabled()
+    def _on_forward(self, watched: WatchedModel) -> None:
+        watched.took_part = True
+        trains = watched.model.training and torch.is_grad_enabled()
         if trains and not self._has_batches:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
         if self.evaluating:
             self._settle()
-            self._look(model)
+            self._look(watched.model)
         if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
             self._open()
 
@@ -160,7 +218,9 @@ class Recording:
             self.activations.follow(model)
 
     def _begin_step(self) -> None:
+        self._check_hooks()
         if self._optimizer_steps:
+            self._unwatched.forget()
             self._settle()
             self._step += 1
             self._optimizer_steps, self._settled = 0, False
@@ -171,6 +231,17 @@ class Recording:
         if self._states is not None and self._met != self._step:
             self._met = self._step
             self._meet(self._states)
+
+    def _check_hooks(self) -> None:
+        """Refuse to go on without hooks: what they would have recorded is missing."""
+        hung = (pair for watched in self._present() for pair in watched.hung)
+        if owner := next((owner for owner, hooks in hung if hooks.gone), ""):
+            raise RecorderError.hooks_gone(owner=owner, step=self._step)
+
+    def _check_weights(self) -> None:
+        """Refuse weights that have moved since the last batch began, if no watched optimizer has stepped."""
+        if not self._optimizer_steps:
+            self._unwatched.check_weights(self._step)
 
     def _open(self) -> None:
         """Record the start of models that take part for the first time."""
@@ -189,7 +260,7 @@ class Recording:
 
         At the start alone it does not suffice: weights may begin at zero, or hardly matter.
         """
-        if self._states is None and (seed := current().jitter):
+        if self._states is None and (seed := self._perturbation.jitter):
             weights = (weight for watched in models for weight in watched.parameters().values())
             jitter(weights, _MOST_STEPS * seed + self._step)
             for watched in models:
@@ -212,7 +283,9 @@ class Recording:
 
     def _put_back(self, states: States, tensors: Mapping[str, Tensor]) -> None:
         first = not self._step
-        distances = states.put_back(self._step, tensors, current().jitter, reach=_ELSEWHERE if first else math.inf)
+        distances = states.put_back(
+            self._step, tensors, self._perturbation.jitter, reach=_ELSEWHERE if first else math.inf
+        )
         for name, distance in distances.items():
             if first or name in self._left:  # what was left where it started is still at its initial distance
                 key = StreamKey(name)

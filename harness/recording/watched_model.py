@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from harness.errors import PrecisionError, RecorderError
 from harness.recipe import Precision
+from harness.recording.hooks import Hung
 from harness.recording.norms import norms
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
@@ -21,10 +22,11 @@ class WatchedModel:
     def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
         self.model, self.prefix, self._precision = model, prefix, precision
         self.optimizers: list[Optimizer] = []
-        self.replaced = self.opened = False
+        self.replaced = self.opened = self.took_part = False
         self._previous: dict[str, Tensor] = {}
         self._largest = (-1, 0.0)
         self._gradients: dict[str, tuple[Tensor, int]] = {}
+        self.hung: list[tuple[str, Hung]] = []  # on whom, and what
         self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
         self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
@@ -49,6 +51,12 @@ class WatchedModel:
         """Return the parameters by prefixed name."""
         return {self.prefix + name: parameter for name, parameter in self.model.named_parameters()}
 
+    def trained_weights(self) -> dict[str, Tensor]:
+        """Return those of the parameters, known from the last step, that its optimizers hold, by prefixed name."""
+        return self._names(
+            p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]
+        )
+
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
         return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
@@ -69,9 +77,9 @@ class WatchedModel:
         }
 
     @property
-    def lazy(self) -> bool:
-        """Whether a tensor has no shape yet, before the first forward pass of a lazy module."""
-        return any(map(is_lazy, [*self.model.parameters(), *self.model.buffers()]))
+    def lazy(self) -> str:
+        """Name of a tensor that has no shape yet, before the first forward pass of a lazy module; empty if none is."""
+        return next((name for name, tensor in (self.parameters() | self.buffers()).items() if is_lazy(tensor)), "")
 
     def take_over(self, former: "WatchedModel") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""

@@ -1,0 +1,122 @@
+"""Notice what trains a watched model unseen: an optimizer that nobody watches, weights that are moved by hand."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from harness.errors import RecorderError
+from harness.recording.norms import norms
+from harness.recording.watched_model import WatchedModel
+
+
+_ROUNDING = 4
+"""Units in the last place by which the norm of a weight differs that was moved and put back (by SAM, say)."""
+
+
+class Unwatched:
+    """Follows what happens between the steps of watched optimizers.
+
+    Weights are compared from the end of the first pass that a batch takes through their model to the next batch: a
+    model may bound its own weights when it runs (max-norm), and what moves them for a while within a batch (SAM,
+    adversarial training) puts them back. Where passes are not seen (of a compiled model, or one that is called by its
+    parts), from batch to batch. By their norms, because the values take a copy.
+
+    Args:
+        present: returns the watched models that no other one has replaced.
+    """
+
+    def __init__(self, present: Callable[[], Iterable[WatchedModel]]) -> None:
+        self._present = present
+        self._marks: dict[WatchedModel, dict[Tensor, float]] = {}
+        self._seen: set[WatchedModel] = set()  # models of which a pass was seen
+        self._running: list[tuple[Optimizer, int]] = []  # optimizers in their step, with the number of steps before it
+        self._steps = self._batches = self._most_batches = 0
+        self._stranger = ""
+
+    def begin_batch(self) -> None:
+        """Count a batch, and mark the weights of models whose passes are not seen."""
+        self._batches += 1
+        for watched in self._present():
+            if watched not in self._seen:
+                self._mark(watched)
+
+    def end_pass(self, watched: WatchedModel) -> None:
+        """Mark the weights of a model after its first pass in a batch."""
+        if watched not in self._seen:
+            self._seen.add(watched)
+            self._marks.pop(watched, None)  # from before the pass
+        self._mark(watched)
+
+    def end_step(self) -> None:
+        """Count the step of a watched optimizer."""
+        self._steps += 1
+        self._most_batches = max(self._most_batches, self._batches)
+        self._batches, self._stranger = 0, ""
+
+    def forget(self) -> None:
+        """Let the weights move."""
+        self._marks.clear()
+
+    def check_weights(self, step: int) -> None:
+        """Refuse weights that have moved since they were marked, and let them move from now on.
+
+        Raises:
+            RecorderError: one has.
+        """
+        for watched, marks in self._marks.items():
+            weights = {name: weight for name, weight in watched.trained_weights().items() if weight in marks}
+            for (name, weight), norm in zip(weights.items(), norms(weights.values()), strict=True):
+                before, epsilon = marks[weight], torch.finfo(weight.dtype).eps
+                if abs(norm - before) > _ROUNDING * epsilon * before:
+                    raise RecorderError.moved_unwatched(tensor=name, step=step)
+        self.forget()
+
+    def check_end(self, step: int) -> None:
+        """Refuse batches at the end of a training that an optimizer of an unwatched model has used.
+
+        As many as went into a step before are legal: what belongs to a watched model (a generator's critic) may be
+        trained unwatched, and the last ones may lack the step that the watched optimizer was to take.
+
+        Raises:
+            RecorderError: there are more.
+        """
+        if self._stranger and self._batches > self._most_batches:
+            raise RecorderError.batches_unwatched(count=self._batches, optimizer=self._stranger, step=step)
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Called as the step of any optimizer begins."""
+        self._leave(optimizer)  # its former step has raised
+        self._running.append((optimizer, self._steps))
+
+    def end(self, optimizer: Optimizer, step: int) -> None:
+        """Refuse the step of an unwatched optimizer, unless it is part of a watched one's or has one as its part.
+
+        Called when the step of any optimizer is done, after those hooks that are the optimizer's own.
+
+        Raises:
+            RecorderError: it is that of a weight of a watched model.
+        """
+        steps = self._leave(optimizer)
+        watched = {its for model in self._present() for its in model.optimizers}
+        within = any(other in watched for other, _ in self._running)
+        if within or optimizer in watched or steps != self._steps:
+            return
+        used = {p for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
+        weights = ((name, p) for model in self._present() for name, p in model.parameters().items())
+        self._stranger = type(optimizer).__name__ if used else self._stranger
+        if tensor := next((name for name, weight in weights if weight in used), None):
+            raise RecorderError.unwatched_optimizer(optimizer=self._stranger, tensor=tensor, step=step)
+
+    def _mark(self, watched: WatchedModel) -> None:
+        if watched.opened and watched not in self._marks:
+            weights = list(watched.trained_weights().values())
+            self._marks[watched] = dict(zip(weights, norms(weights), strict=True))
+
+    def _leave(self, optimizer: Optimizer) -> int:
+        """Forget an optimizer's step, and those that began within it; return the number of steps before it."""
+        place = next((i for i, (other, _) in enumerate(self._running) if other is optimizer), len(self._running))
+        steps = self._running[place][1] if place < len(self._running) else self._steps
+        del self._running[place:]
+        return steps
