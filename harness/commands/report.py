@@ -50,7 +50,7 @@ def _run(given: argparse.Namespace) -> int:
     results, pictures = _merged(files) if len(files) > 1 else _session(files[0])
     output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
     _write(output, page(results, pictures))
-    print(findings_text(results).encode(errors="backslashreplace").decode())  # a file name may be no Unicode
+    print(findings_text(results))
     print(f"report: {output}")
     if given.open:
         webbrowser.open(output.resolve().as_uri())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
+from harness.inert import inert
 from harness.record import Stream, StreamKey
 from harness.report.finding import (
     Change,
@@ -117,7 +118,7 @@ class Check:
             verdict=verdict,
             passed=passed,
             margin=None if margin is None else plain(margin),
-            text=text,
+            text=inert(text),
             notable=notable,
             subject=subject,
         )

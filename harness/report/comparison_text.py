@@ -11,6 +11,7 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
 from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
+from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
@@ -67,7 +68,7 @@ def failure(
         ("accept", accept),
     ]
     headline = _headline(first) if first else note(comparison)
-    return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
+    return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -164,7 +165,8 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     unjudged = unjudged_text(comparison.unjudged)
     rest = [renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
-    return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
+    verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
+    return inert_line("; ".join(filter(None, [verdict, *rest])))
 
 
 def _unknown(comparison: Comparison) -> str:

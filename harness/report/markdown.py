@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from harness.inert import inert
 from harness.report.finding import Finding
 from harness.report.session_text import (
     finding_headline,
@@ -27,7 +28,7 @@ def markdown(findings: Sequence[Finding]) -> str:
     failed = [finding for finding in findings if not finding.passed]
     passed = [finding for finding in findings if finding.passed]
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    parts += [f"{_code(line)}\n" for line in trends(findings)]
+    parts += [f"{code(line)}\n" for line in trends(findings)]
     parts += [_table(failed), *map(_said, failed)] if failed else []
     if passed:
         parts.append(_folded("passed, with margins" if failed else "margins", _table(passed)))
@@ -55,21 +56,22 @@ def _table(findings: Iterable[Finding]) -> str:
 def _cells(finding: Finding) -> Iterator[str]:
     first = finding.training and finding.training.first
     yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
-    yield _code(finding_title(finding))
-    yield _code(finding_place(finding))
+    yield code(finding_title(finding))
+    yield code(finding_place(finding))
     yield size_text(finding)
-    yield _code(first_text(first)) if first else ""
+    yield code(first_text(first)) if first else ""
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return text that nothing in it can leave; a mention in it notifies nobody."""
-    line = escape(" ".join(text.split()), quote=False)
+    line = escape(" ".join(inert(text).split()), quote=False)
     return f"<code>{_ACTIVE.sub(lambda found: f'&#{ord(found[0])};', line)}</code>"
 
 
 def _said(finding: Finding) -> str:
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", finding.text)), default=2))
-    return _folded(_code(finding_title(finding)), f"{fence}\n{finding.text}\n{fence}\n")
+    text = inert(finding.text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=2))
+    return _folded(code(finding_title(finding)), f"{fence}\n{text}\n{fence}\n")
 
 
 def _folded(title: str, body: str) -> str:
@@ -82,9 +84,9 @@ def annotation(finding: Finding) -> str:
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
     facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
-    escaped = {name: _data(value).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
+    escaped = {name: _data(inert(value)).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
     properties = ",".join(f"{name}={value}" for name, value in escaped.items())
-    return f"::error {properties}::{_data(finding.text)}"
+    return f"::error {properties}::{_data(inert(finding.text))}"
 
 
 def _data(text: str) -> str:
