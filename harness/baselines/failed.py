@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,12 @@ _Test = Annotated[str, msgspec.Meta(pattern="^[^-@]")]
 _Option = Annotated[str, msgspec.Meta(pattern=r"\A(--add-environment|--device=[a-z]+)\Z")]
 
 
+_OURS = re.compile(
+    r"--(mpl-generate-path|device|cifar10|equivalence|training-[a-z0-9-]+)=.*|--(add-environment|root|baselines)"
+)
+"""Options of the command lines that accept a result."""
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a result that differs from its baseline: the form of the note that is kept beside it."""
 
@@ -60,6 +67,21 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 def training_command(test: str, folder: Path, options: Sequence[str] = ()) -> str:
     """Return the command line that makes a test's baselines by training."""
     return shlex.join(["pytest", test, f"--mpl-generate-path={folder}", *options])
+
+
+def is_ours(command: str) -> bool:
+    """Tell whether a command line, which may be anybody's, is one that this harness prints to accept a result.
+
+    A page offers it to be copied: it names no other program, no option but of ours, and holds nothing for a shell.
+    """
+    text = command.removesuffix(' --reason "..."')
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return False
+    options = [word for word in words if word.startswith(("-", "@"))]
+    ours = words[:1] == ["pytest"] or words[:2] == ["harness", "accept"]
+    return ours and shlex.join(words) == text and all(map(_OURS.fullmatch, options))
 
 
 def made_by_training(baseline: Baseline) -> str:
