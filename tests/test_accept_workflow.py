@@ -121,7 +121,6 @@ def leave(runner, name, **changes):
         difference="from step 1 on: forward, loss",
         sources={"train.py": hashlib.sha256(SOURCE).hexdigest()},
         obstacle="",
-        command="pytest",
         origin={"commit": "1b53ba4"},
     )
     candidate = msgspec.structs.replace(candidate, **changes)
@@ -242,7 +241,8 @@ def test_from_a_red_run_to_a_pull_request(red, variables):
     assert accepted.origin == {"commit": "1b53ba4", "reason": "a larger rate $(touch hacked)"}
     body = (red.temp / "body.md").read_text()
     assert body.startswith("Baselines accepted: a larger rate $(touch hacked)\n\n| baseline |")
-    assert "| `a` | from step 1 on: forward, loss | 1b53ba4 |" in body
+    row = ("baselines/a.json", "from step 1 on&#58; forward, loss", "1b53ba4")
+    assert f"| {' | '.join(f'<code>{cell}</code>' for cell in row)} |" in body
     assert "The numbers are those of https://runs/77." in body
     assert "Not accepted" not in body
     assert calls[-1] == (

@@ -18,7 +18,7 @@ from harness.report.finding import Finding
 _LARGEST_FILE = 256 * 2**20
 """Bytes; 1,000 trainings with all their curves are 100 MB."""
 _MOST_VALUES = 2**24
-"""Of a file, by its commas: a number takes sixteen times the room of its text; 1,000 trainings have two thirds of it."""
+"""Of a file, by its commas: a number takes sixteen times the room of its text; 1,000 trainings have 2/3 of it."""
 _MOST_FINDINGS = 50_000
 """Of a page that somebody may still want to open."""
 
