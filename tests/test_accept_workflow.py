@@ -342,5 +342,5 @@ def test_an_artifact_names_no_file_but_a_baseline(red, name):
     status, text, _ = accept(red, REASON="why")
 
     assert status == 1
-    assert "its baseline is neither a record nor a figure" in text
+    assert "and this project's are in baselines" in text
     assert (candidate_file.read_bytes() if candidate_file.is_file() else b"") == former

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 import re
+import shlex
 from html.parser import HTMLParser
 
 import pytest
@@ -34,7 +35,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not in
 
 def check(test="tests/test_a.py::test_b[cpu]", name=""):
     """What is the same in every result of a check."""
-    return Check(test, name, "tests/test_a.py", 7, f"pytest '{test}' --mpl-generate-path=baselines")
+    return Check(test, name, "tests/test_a.py", 7, f"pytest {shlex.quote(test)} --mpl-generate-path=baselines")
 
 
 def training(losses, baseline=(2.0, 1.5, 1.0), environment=None, text="what pytest says", **where):

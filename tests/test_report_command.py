@@ -200,7 +200,7 @@ def test_what_never_ends_is_no_result(place, capsys):
 def test_a_page_has_room_for_so_many_pictures(place, monkeypatch):
     """Each counts as often as it is shown, whatever name it is given; the others stay in their folder."""
     leave(place)
-    monkeypatch.setattr("harness.report.failed_pictures._MOST", 5 * len(PNG))
+    monkeypatch.setattr("harness.report.failed_pictures._MOST", 4 * len(PNG))
     again = [figure(test=f"t{place}") for place in range(2)]
 
     assert dict(failed_figures(again, place)).keys() == {"b.png", "r.png"}
