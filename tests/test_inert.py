@@ -96,7 +96,11 @@ def test_every_command_is_inert(tmp_path, monkeypatch, capsys):
     results = json.loads((tmp_path / "results.json").read_text())
     results["results"][0]["text"] = EVIL  # as no session of ours writes it
     (tmp_path / "results.json").write_text(json.dumps(results))
-    for command in (["list"], ["show", "a"], ["show", EVIL], ["diff", "a", "b"], ["report", "results.json"]):
+    for folder in ("x", "y"):
+        save_baseline(tmp_path / folder / "::a\x1b[2J.json", BASELINE)
+        save_baseline(tmp_path / folder / "b.json", BASELINE)
+    folders = ["diff", "x", "y"]  # names of files, in lines of their own
+    for command in (["list"], ["show", "a"], ["show", EVIL], ["diff", "a", "b"], folders, ["report", "results.json"]):
         main(command)
         said = capsys.readouterr()
         assert said.out + said.err
