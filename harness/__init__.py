@@ -2,6 +2,7 @@
 
 The rooms, top to bottom; a module imports only from its own room and from those above it:
 
+    inert        text of others that shows, and does nothing else
     errors       every way to be told "no"
     recipe       what to train
     record       what a training did: streams of numbers, pictures, environment, and their text form

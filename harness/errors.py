@@ -34,10 +34,13 @@ HarnessError
 A class is what a caller may want to catch; its constructors are the messages, each worded here and nowhere else.
 """
 
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
+
+from harness.inert import inert
 
 
 Place = Path | str
@@ -63,7 +66,7 @@ class HarnessError(Exception):
 
     def __str__(self) -> str:
         lines = [self.what, self.where and f"  where  {self.where}", f"  fix    {self.fix}"]
-        return "\n".join(filter(None, lines))
+        return inert("\n".join(filter(None, lines)))  # names, paths and reasons are those of any file
 
 
 def _said(reason: Reason) -> Reason:
@@ -502,9 +505,19 @@ class AcceptError(HarnessError):
         return cls(f"the result cannot be accepted: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
+    def elsewhere(cls, *, name: str, place: Place, folder: Place) -> Self:
+        what = f"the result for {name} was compared with a baseline in {place}, and this project's are in {folder}"
+        return cls(what, fix="to have it written there, name that folder yourself: --baselines DIR")
+
+    @classmethod
+    def no_place(cls, *, name: str, place: Place, reason: Reason) -> Self:
+        what = f"the result for {name} cannot be written: {_said(reason)}"
+        return cls(what, where=str(place), fix="keep baselines as plain files in a folder of the project")
+
+    @classmethod
     def stale(cls, *, name: str, reason: str, test: str) -> Self:
         what = f"the result for {name} is stale: {reason}"
-        return cls(what, where=test, fix=f"run the test again: pytest --mpl '{test}'")
+        return cls(what, where=test, fix=f"run the test again: pytest --mpl {shlex.quote(test)}")
 
     @classmethod
     def needs_training(cls, *, name: str, obstacle: str, command: str) -> Self:
@@ -672,6 +685,11 @@ class NotFoundError(HarnessError):
     def baseline(cls, *, name: str, place: Place | BaseException) -> Self:
         fix = "give a name that `harness list` prints, a file, a folder, or REVISION:PATH"
         return cls(f"there is no baseline, file or folder {name!r}", where=str(place), fix=fix)
+
+    @classmethod
+    def folder(cls, *, path: Place, reason: Reason) -> Self:
+        what = f"the project does not say where its baselines are: {_said(reason)}"
+        return cls(what, where=str(path), fix="mend this file, or give the folder: --baselines DIR")
 
     @classmethod
     def revision(cls, *, text: str, place: Place, remedy: str) -> Self:

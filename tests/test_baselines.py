@@ -143,10 +143,37 @@ def test_a_picture_that_promises_more_than_memory_is_refused(tmp_path):
     with pytest.raises(errors.BaselineCorruptError, match="its header promises 100000 x 100000 pixels"):
         check_figure(tmp_path / "a.png", "pytest")
 
+    lies = chunk(b"tEXt", struct.pack(">II", 1, 1) + b"x\x00y")  # where width and height are looked for
+    ours = picture()[8:33]
+    for chunks, words in (
+        (lies + header, "it does not begin with its header"),
+        (chunk(b"IHDR", ours[8:21] + b"x"), "it does not begin with its header"),
+        (ours + header, "it has several headers"),
+        (ours + chunk(b"prVt", b"") * 20_000, "it has more than 16384 chunks"),
+    ):
+        (tmp_path / "a.png").write_bytes(picture()[:8] + chunks + picture()[33:])
+        with pytest.raises(errors.BaselineCorruptError, match=words):
+            check_figure(tmp_path / "a.png", "pytest")
+
     bomb = chunk(b"zTXt", b"x\x00\x00" + zlib.compress(bytes(10_000_000)))
     (tmp_path / "a.png").write_bytes(picture()[:33] + bomb + picture()[33:])
     with pytest.raises(errors.BaselineCorruptError, match="it is damaged"):
         check_figure(tmp_path / "a.png", "pytest")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_keep_their_mode_and_new_ones_follow_the_umask(tmp_path, umask, mode):
+    """Whoever wrote them: neither private nor executable by our doing, and never more open than they were."""
+    before = os.umask(umask)
+    try:
+        (tmp_path / "old").touch()
+        (tmp_path / "old").chmod(0o640)
+        write_all({tmp_path / "old": b"new", tmp_path / "new": b"new"})
+    finally:
+        os.umask(before)
+
+    assert [(tmp_path / name).stat().st_mode & 0o7777 for name in ("old", "new")] == [0o640, mode]
 
 
 def test_files_that_belong_together_are_written_together(tmp_path, monkeypatch):

@@ -322,10 +322,21 @@ MESSAGES = [
         "  fix    run the test again, or train anew: pytest x",
     ),
     (
+        errors.AcceptError.elsewhere(name="loss", place="docs", folder="baselines"),
+        "the result for loss was compared with a baseline in docs, and this project's are in baselines\n"
+        "  fix    to have it written there, name that folder yourself: --baselines DIR",
+    ),
+    (
+        errors.AcceptError.no_place(name="loss", place="baselines", reason="its baseline is not a plain file"),
+        "the result for loss cannot be written: its baseline is not a plain file\n"
+        "  where  baselines\n"
+        "  fix    keep baselines as plain files in a folder of the project",
+    ),
+    (
         errors.AcceptError.stale(name="loss", reason="it is cut off", test="test_a.py::test_b"),
         "the result for loss is stale: it is cut off\n"
         "  where  test_a.py::test_b\n"
-        "  fix    run the test again: pytest --mpl 'test_a.py::test_b'",
+        "  fix    run the test again: pytest --mpl test_a.py::test_b",
     ),
     (
         errors.AcceptError.needs_training(
@@ -468,6 +479,12 @@ MESSAGES = [
         "there is no baseline, file or folder 'loss'\n"
         "  where  model.py:12\n"
         "  fix    give a name that `harness list` prints, a file, a folder, or REVISION:PATH",
+    ),
+    (
+        errors.NotFoundError.folder(path="tox.ini", reason="line 3"),
+        "the project does not say where its baselines are: line 3\n"
+        "  where  tox.ini\n"
+        "  fix    mend this file, or give the folder: --baselines DIR",
     ),
     (
         errors.NotFoundError.revision(text="HEAD~9:baselines", place="model.py:12", remedy="log it"),

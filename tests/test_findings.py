@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from html import unescape
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from PIL import Image
 
 from harness import compare
 from harness.faults.gate_power import Mutant, Power
+from harness.inert import inert
 from harness.record.streams import Stream
 from harness.report.check import curves, profile
 from harness.report.figure_text import compared_figure, draw_sheet, figure_difference, figure_rms, figure_text
@@ -221,7 +223,7 @@ def test_no_name_leaves_the_table(test, text):
 
     assert row.count("|") == 6
     assert not set("@`[*") & set(cell)
-    assert unescape(cell.removeprefix("<code>").removesuffix("</code>")) == " ".join(test.split())
+    assert unescape(cell.removeprefix("<code>").removesuffix("</code>")) == " ".join(inert(test).split())
     assert lines.count("````") >= 2
 
 
@@ -230,11 +232,19 @@ def test_an_annotation_is_one_line_at_the_tests_line():
     result = check().trouble("50% is off: a, b\n::error::no")
 
     assert annotation(result) == (
-        "::error file=tests/test_a.py,line=7,title=50%25 is off%3A a%2C b::50%25 is off: a, b%0A::error::no"
+        "::error file=tests/test_a.py,line=7,title=50%25 is off%3A a%2C b::50%25 is off: a, b%0A\\x3a:error::no"
     )
     assert annotation(unjudged()).startswith(
         "::warning file=tests/test_a.py,line=7,title=nothing could have failed it::"
     )
+
+
+@given(hostile | st.sampled_from(["\ud800", "\ufffe", "a\x00b"]))
+def test_junit_is_xml_whatever_a_record_is_called(name):
+    """Control characters, surrogates and what is no character: pytest escapes values, but no names."""
+    for key, value in junit_properties(training((2.0, 1.6, 1.0), name=name)).items():
+        element = ElementTree.fromstring(ElementTree.tostring(ElementTree.Element("property", name=key, value=value)))
+        assert element.attrib == {"name": key, "value": value}
 
 
 def test_junit_has_verdict_deviation_and_place():

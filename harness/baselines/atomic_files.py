@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,14 +52,16 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def _beside(path: Path, data: bytes, unfinished: contextlib.ExitStack) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=SCRAP)
-    scrap = Path(name)
-    unfinished.callback(scrap.unlink, missing_ok=True)
-    with os.fdopen(handle, "wb") as file:
+    """Write a file beside another, with its mode; a new one has that of any new file: mkstemp's are private."""
+    scrap = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}{SCRAP}")
+    with scrap.open("xb") as file:
+        unfinished.callback(scrap.unlink, missing_ok=True)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    scrap.chmod(0o644)  # mkstemp's files are private
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISREG(former := path.lstat().st_mode):
+            scrap.chmod(stat.S_IMODE(former))
     return scrap
 
 

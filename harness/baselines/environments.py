@@ -76,6 +76,12 @@ def beside(path: Path, environment: Environment) -> Path:
     return path.with_name(f"{path.stem},@{key}.json")
 
 
+def is_of_another(path: Path, environment: Environment) -> bool:
+    """Tell whether a file is that of the baseline of one environment, and this is another."""
+    shared, comma, _ = path.stem.partition(",@")
+    return bool(comma) and beside(path.with_name(f"{shared}.json"), environment) != path
+
+
 def _distance(stored: Environment, environment: Environment) -> tuple[int, ...]:
     """Return how far two environments are from each other; tuples compare from the left."""
     ranked = [*_WEIGHTS, *sorted({*stored, *environment} - {*_WEIGHTS})]

@@ -3,15 +3,23 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import re
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from harness.baselines import png
 from harness.baselines.atomic_files import read, write_all
+from harness.baselines.environments import is_of_another
+from harness.baselines.folder import spelt_out
 from harness.baselines.origin import changed_sources
-from harness.baselines.store import save_baseline, save_figure
+from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.errors import AcceptError, Reason, RecordError
 from harness.record import Baseline, Calibration, Record
 
@@ -21,19 +29,28 @@ _LARGEST_NOTE = 2**20
 """Bytes of a candidate's note; the result beside it may have as many as a baseline."""
 _FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
 """What pytest-mpl compares; nothing else in a project is overwritten by a result, whatever its note says."""
+_Test = Annotated[str, msgspec.Meta(pattern="^[^-@]")]
+"""No option of a command line, and no file of options (pytest reads @FILE)."""
+_Option = Annotated[str, msgspec.Meta(pattern=r"\A(--add-environment|--device=[a-z]+)\Z")]
+
+
+_OURS = re.compile(
+    r"--(mpl-generate-path|device|cifar10|equivalence|training-[a-z0-9-]+)=.*|--(add-environment|root|baselines)"
+)
+"""Options of the command lines that accept a result."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a result that differs from its baseline: the form of the note that is kept beside it."""
 
-    test: str  # pytest's id
+    test: _Test  # pytest's id
     baseline: str  # its file, relative to the project's root
     compared: str  # SHA-256 of the baseline that it was compared with
     result: str  # SHA-256 of the result
     difference: str  # from the baseline, in words
     sources: Mapping[str, str]  # the project's Python files that were imported, path to SHA-256
     obstacle: str  # what the result lacks to be a whole baseline; empty if nothing
-    command: str  # the command line that makes the baseline by training again
+    options: Sequence[_Option] = ()  # that making the baseline by training again takes
     origin: Mapping[str, str]  # of the result
 
     @property
@@ -45,6 +62,33 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def name(self) -> str:
         """What the baseline is called on the command line."""
         return Path(self.baseline).stem
+
+
+def training_command(test: str, folder: Path, options: Sequence[str] = ()) -> str:
+    """Return the command line that makes a test's baselines by training."""
+    return shlex.join(["pytest", test, f"--mpl-generate-path={folder}", *options])
+
+
+def is_ours(command: str) -> bool:
+    """Tell whether a command line, which may be anybody's, is one that this harness prints to accept a result.
+
+    A page offers it to be copied: it names no other program, no option but of ours, and holds nothing for a shell.
+    """
+    text = command.removesuffix(' --reason "..."')
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return False
+    options = [word for word in words if word.startswith(("-", "@"))]
+    ours = words[:1] == ["pytest"] or words[:2] == ["harness", "accept"]
+    return ours and shlex.join(words) == text and all(map(_OURS.fullmatch, options))
+
+
+def made_by_training(baseline: Baseline) -> str:
+    """Say what of a baseline no result of a comparison can replace; empty if there is nothing."""
+    if baseline.calibration and baseline.calibration.states:
+        return "its states and thresholds are made while it trains"
+    return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
 def digest(data: bytes) -> str:
@@ -94,10 +138,64 @@ def _read(path: Path) -> Candidate:
     return candidate
 
 
-def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> bool:
+@dataclass(frozen=True)
+class Project:
+    """Where results may become baselines: nothing that lies in an artifact has a word in it.
+
+    Args:
+        root: of the project.
+        baselines: folder of the baselines, as the project or whoever accepts names it.
+    """
+
+    root: Path
+    baselines: Path
+
+    def place(self, candidate: Candidate) -> Path:
+        """Return the file that a result may become: a plain one, directly in the folder of the baselines.
+
+        Raises:
+            AcceptError: it was compared with one that is elsewhere.
+            AcceptError: the folder is outside the project, or git's, or either is a link.
+            AcceptError: the file is neither a record nor a figure.
+        """
+        root, folder = spelt_out(self.root), spelt_out(self.baselines)
+        try:
+            claimed = spelt_out(root / candidate.baseline)
+            if claimed.parent != folder:
+                place = os.path.relpath(claimed.parent, root)
+                raise AcceptError.elsewhere(name=candidate.name, place=place, folder=os.path.relpath(folder, root))
+            reason: Reason = _objection(root, folder, candidate.file)
+        except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, links that go round
+            reason = error
+        if reason:
+            raise AcceptError.no_place(name=candidate.name, place=self.baselines, reason=reason)
+        return folder / candidate.file
+
+    def command(self, candidate: Candidate) -> str:
+        """Return the command line, from the root, that makes a baseline by training: none that an artifact brings."""
+        return training_command(candidate.test, Path(os.path.relpath(self.baselines, self.root)), candidate.options)
+
+
+def _objection(root: Path, folder: Path, file: str) -> str:
+    """Say why a file of a folder is no place for a baseline; empty if it is one."""
+    if not folder.is_relative_to(root):
+        return "the folder of the baselines is outside the project"
+    if ".git" in map(str.casefold, folder.relative_to(root).parts):
+        return "the folder of the baselines is git's"
+    if root.resolve() / folder.relative_to(root) != folder.resolve():
+        return "the folder of the baselines is a link, or behind one"
+    if file.startswith(".") or Path(file).suffix not in (".json", *_FIGURES):
+        return "its baseline is neither a record nor a figure"
+    path = folder / file
+    stands = path.exists() or path.is_symlink()
+    return "its baseline is not a plain file" if stands and not stat.S_ISREG(path.lstat().st_mode) else ""
+
+
+def accept(folder: Path, project: Project, candidate: Candidate, reason: str) -> bool:
     """Make a result of a folder the baseline in a project, wholly or not at all, and forget it.
 
-    A record of the former one's structure keeps its calibration, marked as inherited.
+    It takes the place of the baseline that it was compared with, and of nothing else. A record of the former one's
+    structure keeps its calibration, marked as inherited.
 
     Returns:
         Whether the thresholds of a record have to be measured anew: it lost those of another structure.
@@ -106,20 +204,23 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> bool:
         AcceptError: the result lacks a part of the baseline.
         AcceptError: the result is gone, cut off or no result.
         AcceptError: the baseline or a source has changed since the comparison.
-        AcceptError: the baseline would lie outside the project.
+        AcceptError: the baseline is no plain file in the project's folder of baselines.
+        BaselineCorruptError: what stands there is no baseline.
         NonFiniteError: the result holds NaN or infinity.
         BaselineWriteError: the baseline cannot be written.
     """
-    path = _place(folder, root, candidate)
+    path, command = project.place(candidate), project.command(candidate)
     if candidate.obstacle:
-        raise AcceptError.needs_training(name=candidate.name, obstacle=candidate.obstacle, command=candidate.command)
-    data = _result(folder, candidate)
-    _check_fresh(candidate, root, path, data)
+        raise AcceptError.needs_training(name=candidate.name, obstacle=candidate.obstacle, command=command)
+    data = _result(folder, candidate, command)
+    _check_fresh(candidate, project.root, path, data)
     about, lost = {**candidate.origin, "reason": reason}, False
     if path.suffix == ".json":
-        record, former = _record(folder, candidate, data), _calibrated(path)
-        calibration = _inherited(former, record) if former else None
-        lost = bool(former) and calibration is None
+        record, former = _record(folder, candidate, data, command), load_baseline(path, command, Path(path.name))
+        if obstacle := made_by_training(former) or _foreign(path, record):
+            raise AcceptError.needs_training(name=candidate.name, obstacle=obstacle, command=command)
+        calibration = _inherited(former, record)
+        lost = bool(former.calibration) and calibration is None
         save_baseline(path, Baseline(record, about, calibration))
     else:
         save_figure(path, data, about)
@@ -128,13 +229,8 @@ def accept(folder: Path, root: Path, candidate: Candidate, reason: str) -> bool:
     return lost
 
 
-def _calibrated(path: Path) -> Baseline | None:
-    """Return the stored baseline, if it has a calibration."""
-    try:
-        former = Baseline.from_text(read(path).decode())
-    except (OSError, ValueError, RecordError):
-        return None
-    return former if former.calibration else None
+def _foreign(path: Path, record: Record) -> str:
+    return "it is the baseline of another environment" if is_of_another(path, record.environment) else ""
 
 
 def _inherited(former: Baseline, record: Record) -> Calibration | None:
@@ -145,21 +241,7 @@ def _inherited(former: Baseline, record: Record) -> Calibration | None:
     return msgspec.structs.replace(former.calibration, inherited=True) if shapes[0] == shapes[1] else None
 
 
-def _place(folder: Path, root: Path, candidate: Candidate) -> Path:
-    """Return the file that a result may become: a record or a figure within the project."""
-    reason: Reason = "its baseline is outside the project"
-    try:
-        path = (root / candidate.baseline).resolve()
-        if path.is_relative_to(root.resolve()):
-            reason = "its baseline is neither a record nor a figure"
-            if path.suffix in (".json", *_FIGURES):
-                return path
-    except (OSError, ValueError, RuntimeError) as error:  # a name that no file can have, links that go round
-        reason = error
-    raise AcceptError.note(path=_note(folder, candidate.file), reason=reason)
-
-
-def _result(folder: Path, candidate: Candidate) -> bytes:
+def _result(folder: Path, candidate: Candidate, command: str) -> bytes:
     path = folder / candidate.file
     try:
         data = read(path)
@@ -169,7 +251,7 @@ def _result(folder: Path, candidate: Candidate) -> bytes:
             png.check(data)
     except (OSError, ValueError) as error:
         reason: Reason = "it is not there" if isinstance(error, FileNotFoundError) else error
-        raise AcceptError.incomplete(path=path, reason=reason, command=candidate.command) from error
+        raise AcceptError.incomplete(path=path, reason=reason, command=command) from error
     return data
 
 
@@ -187,8 +269,8 @@ def _is_fresh(path: Path, compared: str, data: bytes) -> bool:
     """Tell whether a baseline is what the result was compared with, or, after an interruption, the result already."""
     try:
         stored = read(path)
-    except OSError:
-        stored = b""
+    except OSError:  # gone: a result takes the place of what it was compared with, and makes nothing new
+        return False
     if digest(stored) == compared or png.plain(stored) == png.plain(data):
         return True
     try:
@@ -197,10 +279,10 @@ def _is_fresh(path: Path, compared: str, data: bytes) -> bool:
         return False
 
 
-def _record(folder: Path, candidate: Candidate, data: bytes) -> Record:
+def _record(folder: Path, candidate: Candidate, data: bytes, command: str) -> Record:
     try:
         return Record.from_text(data.decode("utf-8"))
     except (UnicodeDecodeError, RecordError) as error:
         reason = error.reason if isinstance(error, RecordError) else error
         path = folder / candidate.file
-        raise AcceptError.incomplete(path=path, reason=reason, command=candidate.command) from error
+        raise AcceptError.incomplete(path=path, reason=reason, command=command) from error

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from harness.baselines.atomic_files import LARGEST_FILE
+from harness.baselines.folder import spelt_out
+
 
 ABOUT = ("made", "command", "reason")
 """Entries that say when, how and why; the others say with what, and are worth naming when they have changed."""
@@ -109,13 +112,18 @@ def sources(root: Path, started: float) -> dict[str, str]:
 
 
 def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
-    """Return the files, of those that `sources` returned, that are not what they were, or are gone."""
-    return [name for name, digest in before.items() if _digest_or_none(root / name) != digest]
+    """Return the files, of those that `sources` returned, that are not what they were, or are gone.
+
+    What an artifact names is read within the project, and no further than a source goes.
+    """
+    return [name for name, digest in before.items() if _digest_or_none(root, name) != digest]
 
 
-def _digest_or_none(file: Path) -> str | None:
+def _digest_or_none(root: Path, name: str) -> str | None:
+    file = root / name
     try:
-        return _digest(file) if file.is_file() else None
+        inside = spelt_out(file).is_relative_to(spelt_out(root))
+        return _digest(file) if inside and file.is_file() and file.stat().st_size <= LARGEST_FILE else None
     except (OSError, ValueError):  # a name that no file can have
         return None
 

@@ -1,10 +1,14 @@
-"""Origin inside a PNG: a text chunk of our own. Pillow would write every other byte anew, pixels included."""
+"""A PNG that may be unpacked, and the origin inside it: a text chunk of our own.
+
+Pillow would write every other byte anew, pixels included.
+"""
 
 import io
 import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -12,24 +16,40 @@ _KIND = b"tEXt"
 _KEYWORD = b"training-regression\x00"
 _FRAME = 12
 """Bytes of a chunk beside its data: length, kind and CRC (PNG specification, 5.3)."""
+_HEADER = struct.pack(">I", 13) + b"IHDR"
+"""How the first chunk begins, and no other (5.6)."""
 _MOST_PIXELS = 2**25
 """Of a figure: a comparison takes 50 bytes a pixel, so this many take 1.7 GB; ours have a few hundred thousand."""
+_MOST_CHUNKS = 2**14
+"""Matplotlib writes one of pixels for each 64 KiB, so that the largest file has a sixteenth of these."""
 
 
 def check(data: bytes) -> None:
     """Raise ValueError unless this is a whole PNG that can be unpacked, with no more pixels than a figure has."""
     from PIL import Image
 
-    if not data.startswith(_SIGNATURE):
-        raise ValueError("it is not a PNG")
-    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))  # IHDR comes first (5.6)
-    if width * height > _MOST_PIXELS:  # before anything is unpacked
-        raise ValueError(f"its header promises {width} x {height} pixels")
+    _check_chunks(data)
     try:
         Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # the CRC of every chunk
         Image.open(io.BytesIO(data), formats=("PNG",)).load()
     except Exception as error:  # of whatever kind: Pillow's readers document none
         raise ValueError(f"it is damaged ({error})") from error
+
+
+def _check_chunks(data: bytes) -> None:
+    """Raise ValueError for what a decoder would allocate or walk through, before anything is unpacked."""
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("it is not a PNG")
+    if not data.startswith(_HEADER, len(_SIGNATURE)):
+        raise ValueError("it does not begin with its header")
+    kinds = [data[start + 4 : start + 8] for start, _ in islice(_chunks(data), _MOST_CHUNKS + 1)]
+    if len(kinds) > _MOST_CHUNKS:
+        raise ValueError(f"it has more than {_MOST_CHUNKS} chunks")
+    if kinds.count(b"IHDR") > 1:  # a decoder would go by the last
+        raise ValueError("it has several headers")
+    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    if width * height > _MOST_PIXELS:
+        raise ValueError(f"its header promises {width} x {height} pixels")
 
 
 def annotated(data: bytes, entries: Mapping[str, str]) -> bytes:
@@ -62,9 +82,14 @@ def plain(data: bytes) -> bytes:
 
 def _ours(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of each chunk of ours."""
+    chunks = ((start, end) for start, end in _chunks(data) if data.startswith(_KIND + _KEYWORD, start + 4))
+    return ((start, end) for start, end in chunks if end <= len(data))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each chunk; the last may promise more than there is."""
     start = len(_SIGNATURE) if data.startswith(_SIGNATURE) else len(data)
     while start + _FRAME <= len(data):
         end = start + _FRAME + int.from_bytes(data[start : start + 4], "big")
-        if data.startswith(_KIND + _KEYWORD, start + 4) and end <= len(data):
-            yield start, end
+        yield start, end
         start = end

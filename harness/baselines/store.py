@@ -91,9 +91,9 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
 
 
 def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
-    """Refuse a committed PNG that is not a picture, is damaged, or would fill the memory; as `load_baseline` does."""
+    """Refuse a committed figure that is no PNG, is damaged, or would fill the memory; as `load_baseline` does."""
     try:
-        if path.suffix == ".png" and path.exists():
+        if path.exists():
             png.check(read(path))
     except (OSError, ValueError) as error:
         raise BaselineCorruptError.unreadable(path=shown or path, command=command, reason=error) from error

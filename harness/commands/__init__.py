@@ -4,9 +4,12 @@ import argparse
 import io
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TextIO
 
 from harness.commands import accept, diff, doctor, listing, report
 from harness.errors import HarnessError
+from harness.inert import inert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,11 +19,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (listing, diff, report, accept, doctor):
         command.add(subparsers)
     given = parser.parse_args(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a file may hold what a terminal cannot show
-    try:
-        status: int = given.run(given)
-    except HarnessError as error:
-        print(error, file=sys.stderr)
-        return 1
+    with redirect_stdout(_Inert(sys.stdout)), redirect_stderr(_Inert(sys.stderr)):
+        try:
+            status: int = given.run(given)
+        except HarnessError as error:
+            print(error, file=sys.stderr)
+            return 1
     return status
+
+
+class _Inert(io.TextIOBase):
+    """A stream on which every text that a command prints, whoever wrote it, only shows.
+
+    Args:
+        stream: where the texts go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal can show every letter
+
+    def write(self, text: str) -> int:
+        """Write a text that is inert."""
+        self._stream.write(inert(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written, before another process writes."""
+        self._stream.flush()

@@ -1,7 +1,7 @@
 """`harness accept`: make the results of failed comparisons the baselines, without training again."""
 
 import argparse
-import shlex
+import os
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.baselines import failed as candidates
-from harness.baselines.failed import Candidate
+from harness.baselines.failed import Candidate, Project
 from harness.baselines.origin import is_reason
-from harness.commands.project import add_root, failed_results, project_root
+from harness.baselines.store import baseline_name
+from harness.commands.project import OUTPUT, add_places, failed_results, project
 from harness.commands.verify import verify
 from harness.errors import AcceptError, HarnessError
+from harness.record.environment import DEVICES
+from harness.report.markdown import code
 from harness.report.words import commit_text
+
+
+_LATER = "have to be measured: harness doctor --verify"
 
 
 def add(subparsers: Any) -> None:
@@ -31,7 +37,7 @@ def add(subparsers: Any) -> None:
         action="store_true",
         help="leave thresholds unmeasured that a result of another structure loses",
     )
-    add_root(parser)
+    add_places(parser, "as the project's ini file says")
     parser.set_defaults(run=_run)
 
 
@@ -39,36 +45,42 @@ def _run(given: argparse.Namespace) -> int:
     """Accept what can be accepted; say why of the rest."""
     if not is_reason(given.reason):
         raise AcceptError.no_reason(option="--reason")
-    root = project_root(given.root)
-    folder = failed_results(root)
+    where = project(given)
+    folder = failed_results(where.root)
     accepted, refused, unmeasured = [], [], []
     for candidate in _chosen(folder, given.names):
         try:
-            if candidates.accept(folder, root, candidate, given.reason):
+            if candidates.accept(folder, where, candidate, given.reason):
                 unmeasured.append(candidate)
             accepted.append(candidate)
         except HarnessError as error:
             refused.append(str(error))
     if accepted:
-        print(accepted_table(accepted, given.reason))
+        print(accepted_table(where, accepted, given.reason))
     for message in refused:
         print(message, file=sys.stderr)
-    return int(_measure(root, unmeasured, trains=not given.no_training) or bool(refused))
+    return int(_measure(where, unmeasured, trains=not given.no_training) or bool(refused))
 
 
-def _measure(root: Path, accepted: Sequence[Candidate], *, trains: bool) -> int:
+def _measure(where: Project, accepted: Sequence[Candidate], *, trains: bool) -> int:
     """Train what is of another structure than its former baseline again, to measure its thresholds."""
-    if not accepted:
-        return 0
-    names = ", ".join(candidate.name for candidate in accepted)
-    what = "are measured now" if trains else "have to be measured: harness doctor --verify"
-    print(f"\nOf another structure than before, so that their thresholds {what}: {names}")
-    if not trains:
-        return 0
-    words = [word for candidate in accepted for word in shlex.split(candidate.command)]
-    options = dict.fromkeys(word for word in words if word.startswith(("--cifar10=", "--device=")))
-    folder = (root / accepted[0].baseline).parent
-    return verify(root, folder, [candidate.test for candidate in accepted], [*options])
+    named = [candidate for candidate in accepted if trains and _is_by_its_test(where.root, candidate)]
+    for candidates_, what in ((named, "are measured now"), ([c for c in accepted if c not in named], _LATER)):
+        if candidates_:
+            names = ", ".join(candidate.name for candidate in candidates_)
+            print(f"\nOf another structure than before, so that their thresholds {what}: {names}")
+    return verify(where.root, where.baselines, [candidate.test for candidate in named]) if named else 0
+
+
+def _is_by_its_test(root: Path, candidate: Candidate) -> bool:
+    """Tell whether the test that a note names is the one whose baseline this is, in a file of the project's own.
+
+    A note may come from anywhere, and naming a test makes it run.
+    """
+    file, output = (root / candidate.test.partition("::")[0]).resolve(), (root / OUTPUT).resolve()
+    names = {baseline_name(candidate.test, device) for device in (None, *DEVICES)}
+    own = file.is_file() and file.is_relative_to(root.resolve()) and not file.is_relative_to(output)
+    return own and candidate.name.partition(",")[0] in names
 
 
 def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
@@ -86,12 +98,10 @@ def _is_called(candidate: Candidate, name: str) -> bool:
     return name in texts or fnmatchcase(candidate.name, name)
 
 
-def accepted_table(accepted: Sequence[Candidate], reason: str) -> str:
-    """Return Markdown: the reason, and a row a baseline."""
-    rows = [f"| `{_cell(c.name)}` | {_cell(c.difference)} | {_cell(commit_text(c.origin))} |" for c in accepted]
+def accepted_table(where: Project, accepted: Sequence[Candidate], reason: str) -> str:
+    """Return Markdown: the reason, and a row a baseline, by its path from the root."""
+    folder = Path(os.path.relpath(where.baselines, where.root))
+    rows = [(str(folder / each.file), each.difference, commit_text(each.origin)) for each in accepted]
     head = ["| baseline | how it differs from the former one | measured at commit |", "|---|---|---|"]
-    return "\n".join([f"Baselines accepted: {_cell(reason)}", "", *head, *rows])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    lines = [f"| {' | '.join(code(cell) if cell else '' for cell in row)} |" for row in rows]
+    return "\n".join([f"Baselines accepted: {' '.join(reason.split())}", "", *head, *lines])

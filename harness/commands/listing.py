@@ -9,6 +9,7 @@ from harness.baselines.atomic_files import scraps
 from harness.baselines.inventory import Stored, inventory
 from harness.commands.project import add_places, baselines, last_orphans, stored
 from harness.comparing.thresholds import dull
+from harness.inert import inert_line
 from harness.record import Baseline, Calibration
 from harness.report.comparison_text import draws_text, unjudged_text
 from harness.report.words import commit_text, count, number, rows_text, title
@@ -42,7 +43,8 @@ def inventory_text(
     """Return a line a baseline of a folder, and what does not belong there: orphans, if known, and unfinished files."""
     size = _size(sum(entry.size for entry in entries))
     lines = [f"{number(len(entries), 'baseline')}, {size}, in {folder}"]
-    table = [(entry.name, entry.kind, _size(entry.size), entry.made or "unknown", _with(entry)) for entry in entries]
+    rows = [(entry.name, entry.kind, _size(entry.size), entry.made or "unknown", _with(entry)) for entry in entries]
+    table = [tuple(map(inert_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in list(zip(*table, strict=True))[:-1]]
     for *cells, last in table:
         lines.append("  ".join(["", *(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)), last]))

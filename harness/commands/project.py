@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from harness.baselines.atomic_files import read
+from harness.baselines.failed import Project
+from harness.baselines.folder import stated_folder
 from harness.baselines.inventory import Stored, inventory
 from harness.errors import AcceptError, NotFoundError
 
 
-_OUTPUT = Path("build", "harness")
+OUTPUT = Path("build", "harness")
+"""What sessions leave, below the root; it may be an artifact from anywhere."""
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
@@ -20,23 +24,33 @@ def add_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_places(parser: argparse.ArgumentParser) -> None:
+def add_places(parser: argparse.ArgumentParser, default: str = "that of the last session") -> None:
     """Add the options --root and --baselines."""
     add_root(parser)
-    parser.add_argument(
-        "--baselines", metavar="DIR", type=Path, help="folder of the baselines; default: that of the last session"
-    )
+    parser.add_argument("--baselines", metavar="DIR", type=Path, help=f"folder of the baselines; default: {default}")
 
 
 def project_root(root: Path | None) -> Path:
     """Return the project's root: as given, or the nearest folder, here or above, in which the gate has run."""
     here = Path.cwd()
-    return root or next((folder for folder in (here, *here.parents) if (folder / _OUTPUT).is_dir()), here)
+    return root or next((folder for folder in (here, *here.parents) if (folder / OUTPUT).is_dir()), here)
+
+
+def project(given: argparse.Namespace) -> Project:
+    """Return where baselines may be written: in the folder that is given, or that the project's ini file names.
+
+    What the last session says of it does not count: `build/harness` may be an artifact from anywhere.
+
+    Raises:
+        NotFoundError: the ini file cannot be read.
+    """
+    root = project_root(given.root)
+    return Project(root, given.baselines or stated_folder(root))
 
 
 def failed_results(root: Path) -> Path:
     """Return the folder of the results that differ from their baselines; AcceptError if there is none."""
-    folder = root / _OUTPUT / "failed"
+    folder = root / OUTPUT / "failed"
     if not any(folder.glob("*.candidate")):
         raise AcceptError.nothing_failed(place=folder)
     return folder
@@ -45,7 +59,8 @@ def failed_results(root: Path) -> Path:
 def baselines(given: argparse.Namespace) -> Path:
     """Return the folder of the baselines: as given, or that of the last session, or the default."""
     root = project_root(given.root)
-    folder: Path = given.baselines or root / str(_last_session(root).get("baselines", "baselines"))
+    last = _last_session(root).get("baselines")
+    folder: Path = given.baselines or (stated_folder(root) if last is None else root / str(last))
     try:
         folder.is_dir()
     except (OSError, ValueError) as error:  # no folder can have such a name
@@ -55,7 +70,7 @@ def baselines(given: argparse.Namespace) -> Path:
 
 def last_results(given: argparse.Namespace) -> Path:
     """Return the folder of what the last session left."""
-    return Path(os.path.relpath(project_root(given.root) / _OUTPUT))
+    return Path(os.path.relpath(project_root(given.root) / OUTPUT))
 
 
 def last_orphans(given: argparse.Namespace) -> list[str] | None:
@@ -66,7 +81,7 @@ def last_orphans(given: argparse.Namespace) -> list[str] | None:
 
 def _last_session(root: Path) -> dict[str, Any]:
     try:
-        content = json.loads((root / _OUTPUT / "session.json").read_text(encoding="utf-8"))
+        content = json.loads(read(root / OUTPUT / "session.json"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

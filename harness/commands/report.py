@@ -57,8 +57,7 @@ def _run(given: argparse.Namespace) -> int:
     ledger = united([session.ledger for session in sessions]) if len(files) > 1 else sessions[0].ledger
     output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
     _write(output, page(results, pictures, ledger))
-    print(findings_text(results).encode(errors="backslashreplace").decode())  # a file name may be no Unicode
-    print(*ledger_lines(ledger), f"report: {output}", sep="\n")
+    print(findings_text(results), *ledger_lines(ledger), f"report: {output}", sep="\n")
     if given.open:
         webbrowser.open(output.resolve().as_uri())
     return _judge(results, [session.ledger for session in sessions]) if given.strict else 0

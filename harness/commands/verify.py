@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def verify(root: Path, folder: Path, tests: Sequence[str] = (), options: Sequence[str] = ()) -> int:
+def verify(root: Path, folder: Path, tests: Sequence[str] = ()) -> int:
     """Have pytest measure thresholds again, and print what it says.
 
     Args:
         root: pytest's root of the project.
         folder: of the baselines.
         tests: pytest's ids; all without any.
-        options: more of pytest's command line.
 
     Returns:
         0, or 1 if a baseline's thresholds are refused or a test fails.
     """
     command = [sys.executable, "-m", "pytest", "-q", "--training-verify", f"--mpl-baseline-path={folder.absolute()}"]
     sys.stdout.flush()
-    return int(subprocess.run([*command, *options, *tests], cwd=root, check=False).returncode != 0)
+    named = [f"./{test}" for test in tests]  # which no option begins with
+    return int(subprocess.run([*command, *named], cwd=root, check=False).returncode != 0)

@@ -1,14 +1,15 @@
 """A test as the gate sees it: its device, its baselines' files, the commands that write and accept them."""
 
 import os
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.baselines.failed import Candidate, digest, offer, withdraw
+from harness.baselines.failed import Candidate, digest, offer, training_command, withdraw
+from harness.baselines.folder import spelt_out
 from harness.baselines.origin import sources
 from harness.baselines.store import baseline_name
 from harness.errors import OutputError
@@ -63,13 +64,15 @@ class GatedTest:
         path, colons, test = self.nodeid.partition("::")
         config = self.item.config
         place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-        folder = self.session.shown(self.session.baselines)
-        words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={folder}"]
-        if self.device and self.device != devices.writer(config):
-            words.append(f"--device={self.device}")
-        if cifar10 := config.getoption("--cifar10"):
-            words.append(f"--cifar10={cifar10}")
-        return shlex.join(words)
+        folder, cifar10 = self.session.shown(self.session.baselines), config.getoption("--cifar10")
+        options = [*self._device_option, *([f"--cifar10={cifar10}"] if cifar10 else [])]
+        return training_command(f"{place}{colons}{test}", folder, options)
+
+    @property
+    def _device_option(self) -> list[str]:
+        """What a command line needs to have the test's baselines written on its device."""
+        written = self.device in (None, devices.writer(self.item.config))
+        return [] if written else [f"--device={self.device}"]
 
     def check(self, baseline: str, accept: str, name: str = "") -> "Check":
         """Return what is the same in every finding of a check.
@@ -97,7 +100,7 @@ class GatedTest:
             pytest.skip(f"baselines are written on {devices.writer(self.item.config)}, one for all devices")
 
     def keep_failed(
-        self, baseline: Path, data: bytes, *, difference: str, obstacle: str = "", command: str = ""
+        self, baseline: Path, data: bytes, *, difference: str, obstacle: str = "", options: Sequence[str] = ()
     ) -> tuple[Path | None, str]:
         """Keep the result of a failed comparison, so that `harness accept` needs no other training.
 
@@ -106,26 +109,27 @@ class GatedTest:
             data: the result.
             difference: in words.
             obstacle: what the result lacks to be a whole baseline; empty if nothing.
-            command: that makes the baseline by training again, where it is not the usual one.
+            options: that making the baseline by training again takes beside the usual ones.
 
         Returns:
             The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
             line that makes it the baseline.
         """
-        session, root, command = self.session, self.item.config.rootpath, command or self.regenerate_command
-        if not baseline.is_relative_to(root):
+        session, root, command = self.session, self.item.config.rootpath, " ".join([self.regenerate_command, *options])
+        place = spelt_out(baseline)
+        if not place.is_relative_to(root):
             return None, command
         if self._is_other_device:
             obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
         candidate = Candidate(
             test=self.nodeid,
-            baseline=baseline.relative_to(root).as_posix(),
+            baseline=place.relative_to(root).as_posix(),
             compared=digest(baseline.read_bytes()),
             result="",
             difference=difference,
             sources=sources(root, session.started),
             obstacle=obstacle,
-            command=command,
+            options=[*self._device_option, *options],
             origin=session.origin,
         )
         try:
@@ -133,7 +137,7 @@ class GatedTest:
         except OSError as error:
             session.outcome.note(error)
             return None, command
-        return kept, command if obstacle else session.accept_command(candidate.name)
+        return kept, command if obstacle else session.accept_command(candidate.name, place.parent)
 
     def withdraw(self, baseline: Path) -> None:
         """Forget the result that an earlier session kept of this test.

@@ -19,10 +19,11 @@ from harness.baselines.atomic_files import check_writable, read
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
+from harness.inert import inert_line
 from harness.plugin.ci import in_ci
 from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest
-from harness.plugin.messages import messages, refuse
+from harness.plugin.messages import failed, messages, refuse
 from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
 
@@ -126,8 +127,7 @@ class FigureGate:
         for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
             raise SuiteError.marker_option(option=option, nodeid=item.nodeid, known=_MARKER_OPTIONS)
         name, folder = self._test(item).name, self._session.baselines  # which refuses a URL
-        extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
-        own = {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
+        own = {"filename": f"{name}.{_format(marker)}", "baseline_dir": str(folder), **marker.kwargs}
         item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
 
     def _settle(self) -> None:
@@ -195,6 +195,9 @@ class FigureGate:
 
     def _check_baseline(self, item: pytest.Item) -> None:
         path, command = _baseline_of(item), self._test(item).regenerate_command
+        marker = item.get_closest_marker(MARKER)
+        if marker and _format(marker) != "png":
+            return
         try:
             check_figure(path, command, self._session.shown(path))
         except HarnessError as error:
@@ -234,9 +237,9 @@ class FigureGate:
         accept = self._accept(item)
         versions = changed_versions(_baseline_of(item))
         rows = [("changed", versions), *(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
-        text = "\n".join([str(error), *(f"  {label:<8}  {row}" for label, row in rows if row)])
+        text = "\n".join([str(error), *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
         self._keep(item, passed=False, text=text, accept=accept)
-        return pytest.fail.Exception(text, pytrace=False)
+        return failed(text)
 
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline; return the command line that accepts it."""
@@ -317,6 +320,11 @@ def _setting(config: pytest.Config, marker: pytest.Mark, name: str) -> Any:
     option = f"mpl-default-{name}"
     given = config.getoption(f"--{option}") or config.getini(option) or _DEFAULTS[name]
     return marker.kwargs.get(name, given)
+
+
+def _format(marker: pytest.Mark) -> str:
+    """Return the format that pytest-mpl saves and reads a figure in, whatever the baseline's file is called."""
+    return str(marker.kwargs.get("savefig_kwargs", {}).get("format", "png"))
 
 
 def _baseline_of(item: pytest.Item) -> Path:

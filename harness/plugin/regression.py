@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.environments import Choice, others
+from harness.baselines.failed import made_by_training
 from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
@@ -16,6 +17,7 @@ from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.ci import in_ci
 from harness.plugin.gated_test import GatedTest
+from harness.plugin.messages import failed
 from harness.plugin.record_check import RecordCheck, choose, stored_states
 from harness.plugin.session import Session
 from harness.recipe import Precision
@@ -46,13 +48,13 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         baseline: as it is stored.
         drawn: the deviations, as a PNG file.
     """
-    test, session, command = checked.test, checked.test.session, checked.test.regenerate_command
+    test, session = checked.test, checked.test.session
     kept, accept = test.keep_failed(
         checked.path,
         comparison.record.to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
-        command=f"{command} --add-environment" if checked.is_others else command,
+        options=["--add-environment"] if checked.is_others else [],
     )
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
@@ -67,9 +69,7 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
     """Say what of a baseline only a training can make anew, or why this one's result cannot."""
     if checked.is_others:
         return "it is the baseline of another environment, and this one has none yet"
-    if baseline.calibration and baseline.calibration.states:
-        return "its states and thresholds are made while it trains"
-    return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
+    return made_by_training(baseline)
 
 
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
@@ -240,7 +240,7 @@ class TrainingRegression:
         __tracebackhide__ = True
         self._session.outcome.add(self._test.item, finding)
         if not finding.passed:
-            pytest.fail(text, pytrace=False)
+            raise failed(text)
 
     def _compare(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True

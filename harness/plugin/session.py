@@ -19,10 +19,18 @@ import pytest
 from filelock import FileLock
 
 from harness.baselines.atomic_files import write
+from harness.baselines.folder import named_folder, spelt_out, stated_folder
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing, own_folder
 from harness.elsewhere.trainings import Training, Trainings
-from harness.errors import DevicePrecisionError, HarnessError, NoCifar10Error, OutputError, SuiteError
+from harness.errors import (
+    DevicePrecisionError,
+    HarnessError,
+    NoCifar10Error,
+    NotFoundError,
+    OutputError,
+    SuiteError,
+)
 from harness.plugin.ci import in_ci
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
@@ -115,15 +123,12 @@ class Settings:
             raise SuiteError.remote_baselines(path=option)
         if option:
             return Path(option).absolute()
-        ini = self.config.getini("training_baselines") or self._ini("mpl-baseline-path") or "baselines"
-        return self.config.rootpath / ini
+        ini = str(self.config.getini("training_baselines") or "")
+        return named_folder(self.config.rootpath, ini, self._ini("mpl-baseline-path"))
 
     def _ini(self, name: str) -> str:
-        """Return an ini option of pytest-mpl, if it is there and no URL."""
-        if not self.config.pluginmanager.hasplugin("pytest_mpl"):
-            return ""
-        value = str(self.config.getini(name) or "")
-        return "" if re.match("https?://", value) else value
+        """Return an ini option of pytest-mpl, if it is there."""
+        return str(self.config.getini(name) or "") if self.config.pluginmanager.hasplugin("pytest_mpl") else ""
 
     @property
     def failed(self) -> Path:
@@ -175,13 +180,27 @@ class Settings:
         ini: str = self.config.getini("cifar10")
         return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
 
-    def accept_command(self, name: str = "") -> str:
-        """Return the command line that accepts one result that is kept, or all, from where pytest was started."""
+    def accept_command(self, name: str = "", baselines: Path | None = None) -> str:
+        """Return the command line that accepts one result that is kept, or all, from where pytest was started.
+
+        It names the folder of the baselines where the project's ini file does not: the command goes by nothing else.
+        """
         root, here = self.config.rootpath, self.config.invocation_params.dir
+        given = spelt_out(baselines or self.baselines)
         words = ["harness", "accept", *([name] if name else [])]
         if not here.is_relative_to(root):
             words += ["--root", os.path.relpath(root, here)]
+        if given != self._stated:
+            words += ["--baselines", os.path.relpath(given, here)]
         return f'{shlex.join(words)} --reason "..."'
+
+    @cached_property
+    def _stated(self) -> Path | None:
+        """Folder of the baselines by the ini file alone; None if that cannot be read, though pytest could."""
+        try:
+            return spelt_out(stated_folder(self.config.rootpath))
+        except NotFoundError:
+            return None
 
     def shown(self, path: Path) -> Path:
         """Return a path as people here would type it: relative to where pytest was started, if below it."""

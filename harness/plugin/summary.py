@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.baselines.atomic_files import scraps
+from harness.inert import inert
 from harness.plugin.ci import tell_github
 from harness.plugin.claims import skip_reason
 from harness.plugin.options import NO_CIFAR10
@@ -21,7 +22,7 @@ def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
         reporter.ensure_newline()
         reporter.section("training regression")
         for line in lines:
-            reporter.line(line)
+            reporter.line(inert(line))  # names, and what baselines say of themselves
     if session.outcome.reported:
         tell_github(reporter, session.outcome.findings, session.outcome.markdown)
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
+from harness.inert import inert
 from harness.record import Stream, StreamKey
 from harness.report.finding import (
+    LONGEST_CURVE,
+    MOST_CURVES,
     Change,
     Curve,
     Faults,
@@ -35,10 +38,6 @@ if TYPE_CHECKING:
 
 
 _Point = TypeVar("_Point")
-_CURVES = 6
-"""Curves of one training: the stream that leaves first, what was logged, and evaluations, in this order."""
-_POINTS = 400
-"""Points of a curve: more than a chart has pixels in width."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Check:
             verdict=verdict,
             passed=passed,
             margin=None if margin is None else plain(margin),
-            text=text,
+            text=inert(text),
             notable=notable,
             subject=subject,
         )
@@ -145,8 +144,11 @@ def _changes(changes: Iterable[tuple[str, object, object]]) -> list[Change]:
 
 
 def curves(comparison: Comparison) -> list[Curve]:
-    """Return the streams that a person looks at first, of baseline and run."""
-    names = list(dict.fromkeys(_worth_a_look(comparison)))[:_CURVES]
+    """Return the streams that a person looks at first, of baseline and run.
+
+    They are the stream that leaves first, what was logged, and evaluations, in this order.
+    """
+    names = list(dict.fromkeys(_worth_a_look(comparison)))[:MOST_CURVES]
     before, now = comparison.baseline.record.streams, comparison.record.streams
     return [_curve(name, before.get(name), now.get(name)) for name in names]
 
@@ -176,10 +178,10 @@ def _curve(name: str, before: Stream | None, now: Stream | None) -> Curve:
 
 
 def _thinned(stream: Stream | None) -> tuple[list[int], list[Number]]:
-    """Return at most `_POINTS` points; of each bucket of a long stream, the smallest and the largest stay."""
+    """Return at most `LONGEST_CURVE` points; of each bucket of a long stream, the smallest and the largest stay."""
     points = [*stream.numbers()] if stream else []
-    if len(points) > _POINTS:
-        points = [point for bucket in _buckets(points, _POINTS // 2) for point in _extremes(bucket)]
+    if len(points) > LONGEST_CURVE:
+        points = [point for bucket in _buckets(points, LONGEST_CURVE // 2) for point in _extremes(bucket)]
     return [step for step, _ in points], [plain(value) for _, value in points]
 
 
@@ -203,8 +205,8 @@ def profile(comparison: Comparison) -> Profile:
         if former is None or _rank(point) > _rank(former):
             worst[point.step] = point
     points = [worst[step] for step in sorted(worst)]
-    if len(points) > _POINTS:
-        points = [max(bucket, key=_rank) for bucket in _buckets(points, _POINTS)]
+    if len(points) > LONGEST_CURVE:
+        points = [max(bucket, key=_rank) for bucket in _buckets(points, LONGEST_CURVE)]
     return Profile(
         steps=[point.step for point in points],
         sizes=[plain(point.size) for point in points],

@@ -11,6 +11,7 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
 from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
+from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
@@ -70,7 +71,7 @@ def failure(
         ("accept", accept),
     ]
     headline = _headline(first, comparison) if first else note(comparison)
-    return "\n".join([headline, *(f"  {label:<9}  {text}" for label, text in rows if text)])
+    return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -181,7 +182,8 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     rest = [renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
     rest += [_left_out(comparison.record)]
-    return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
+    verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
+    return inert_line("; ".join(filter(None, [verdict, *rest])))
 
 
 def _unknown(comparison: Comparison) -> str:

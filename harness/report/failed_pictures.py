@@ -3,11 +3,12 @@
 import contextlib
 import io
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.baselines.atomic_files import write
+from harness.baselines.atomic_files import read, write
 from harness.errors import RecordError
 from harness.report.finding import Finding
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**20
 """Bytes; a larger figure would swell the page, and is left in its folder."""
+_MOST = 64 * 2**20
+"""Bytes of all, each counted as often as it is shown: what no browser opens needs no more of them."""
 
 
 def deviations(comparison: "Comparison") -> bytes:
@@ -52,15 +55,19 @@ def forget(folder: Path) -> None:
 def failed_figures(findings: Iterable[Finding], folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the pictures of figures that failed: path, relative to the findings' folder as they name it, and bytes."""
     failed = [finding.figure for finding in findings if finding.figure and not finding.passed]
-    for name in (path for figure in failed for path in (figure.baseline, figure.result)):
-        if data := _picture(folder / name):
+    shown = Counter(path for figure in failed for path in (figure.baseline, figure.result))
+    room = _MOST
+    for name, times in shown.items():
+        data = _picture(folder, name)
+        room -= times * len(data)
+        if data and room >= 0:
             yield name, data
 
 
-def _picture(path: Path) -> bytes:
+def _picture(folder: Path, name: str) -> bytes:
     """Return a picture's bytes; none if it is gone, too large or cannot be read: the page has its numbers."""
+    path = folder / name
     try:
-        small = path.suffix == ".png" and path.is_file() and path.stat().st_size <= _LARGEST
-        return path.read_bytes() if small else b""
-    except OSError:
+        return read(path, _LARGEST) if path.suffix == ".png" and path.exists() else b""
+    except (OSError, ValueError):  # a name that no file can have
         return b""

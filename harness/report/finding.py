@@ -20,6 +20,16 @@ Verdict = Literal[
 """The comparison's, or "error"; of several seeds, theirs; of planted faults, whether any escaped."""
 
 
+LONGEST_CURVE = 400
+"""Points of a curve: more than a chart has pixels in width."""
+MOST_CURVES = 6
+"""Of one training."""
+LONGEST_HISTORY = 50
+"""Runs whose margins are known of a check."""
+_Steps = Annotated[list[Count], Meta(max_length=LONGEST_CURVE)]
+_Numbers = Annotated[list[Number], Meta(max_length=LONGEST_CURVE)]
+
+
 class _Part(Struct, frozen=True, forbid_unknown_fields=True):
     """A part of the form."""
 
@@ -49,10 +59,10 @@ class Curve(_Part, frozen=True, kw_only=True):
 
     stream: str
     stage: str
-    baseline_steps: list[Count]
-    baseline: list[Number]
-    steps: list[Count]
-    values: list[Number]
+    baseline_steps: _Steps
+    baseline: _Numbers
+    steps: _Steps
+    values: _Numbers
 
     def __post_init__(self) -> None:
         _require_parallel(self.baseline_steps, self.baseline)
@@ -62,9 +72,9 @@ class Curve(_Part, frozen=True, kw_only=True):
 class Profile(_Part, frozen=True, kw_only=True):
     """The deviation of each step that comes closest to its threshold, or exceeds it most."""
 
-    steps: list[Count]
-    sizes: list[Number]
-    thresholds: list[float]
+    steps: _Steps
+    sizes: _Numbers
+    thresholds: Annotated[list[float], Meta(max_length=LONGEST_CURVE)]
 
     def __post_init__(self) -> None:
         _require_parallel(self.steps, self.sizes, self.thresholds)
@@ -89,7 +99,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     renamed: list[Change]
     environment: list[Change]
     recipe: list[Change]
-    curves: list[Curve]
+    curves: Annotated[list[Curve], Meta(max_length=MOST_CURVES)]
     profile: Profile
 
 
@@ -151,7 +161,7 @@ class Finding(_Part, frozen=True, kw_only=True):
     margin: Number | None
     text: str
     accept: str
-    history: list[Number] = []
+    history: Annotated[list[Number], Meta(max_length=LONGEST_HISTORY)] = []
     notable: bool = False
     subject: Subject
 

@@ -12,15 +12,11 @@ from statistics import median
 import msgspec
 from msgspec.structs import replace
 
-from harness.baselines.atomic_files import write
+from harness.baselines.atomic_files import read, write
 from harness.errors import OutputError
-from harness.report.finding import Finding
+from harness.report.finding import LONGEST_HISTORY, Finding
 
 
-_RUNS = 50
-"""Runs that are kept of each check."""
-_LARGEST_FILE = 64 * 2**20
-"""Bytes; 50 runs of 1,000 checks are 10 MB."""
 _LEAST = 0.01
 """Share of the threshold below which a deviation is rounding noise, however it grew."""
 _JUMP = 10.0
@@ -47,9 +43,8 @@ def check_history(path: Path) -> None:
     """Check, before anything is trained, that a history can be read and written; OutputError if it cannot."""
     with _refusing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            if file.tell() > _LARGEST_FILE:
-                raise OutputError.history(path=path, reason="it is larger than 64 MB, which no history is")
+        _text(path)
+        path.touch()
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(13, "its folder is not writable")
 
@@ -75,11 +70,11 @@ def remember(path: Path, findings: Iterable[Finding]) -> list[Finding]:
     with _refusing(path):
         for line in _read(path):
             runs.setdefault((line.kind, line.test, line.name), []).append(line.margin)
-    known = [replace(finding, history=list(runs.get(_key(finding), ()))) for finding in findings]
+    known = [replace(finding, history=runs.get(_key(finding), [])[-LONGEST_HISTORY:]) for finding in findings]
     for finding in known:
         if finding.passed and finding.share is not None and math.isfinite(finding.share):
             runs.setdefault(_key(finding), []).append(finding.share)
-    lines = (_Line(*key, margin) for key, margins in runs.items() for margin in margins[-_RUNS:])
+    lines = (_Line(*key, margin) for key, margins in runs.items() for margin in margins[-LONGEST_HISTORY:])
     text = "".join(json.dumps(msgspec.structs.asdict(line)) + "\n" for line in lines)
     with _refusing(path):
         write(path, text.encode())
@@ -102,7 +97,11 @@ def _key(finding: Finding) -> _Key:
 
 def _read(path: Path) -> Iterator[_Line]:
     """Yield what a history holds; a line that was torn or edited is left out, a missing file is an empty one."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    for line in lines:
+    for line in _text(path).splitlines():
         with contextlib.suppress(ValueError, RecursionError):  # msgspec's errors are ValueErrors
             yield msgspec.convert(json.loads(line), _Line)
+
+
+def _text(path: Path) -> str:
+    """Return what stands in a history, nothing where there is none; OSError for what is none, such as a device."""
+    return read(path).decode(errors="replace") if path.exists() else ""

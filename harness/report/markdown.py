@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from harness.inert import inert
 from harness.report.finding import Finding
 from harness.report.ledger import EMPTY, Ledger, ledger_lines
 from harness.report.session_text import (
@@ -60,24 +61,25 @@ def _table(findings: Iterable[Finding]) -> str:
 def _cells(finding: Finding) -> Iterator[str]:
     first = finding.training and finding.training.first
     yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
-    yield _code(finding_title(finding))
-    yield _code(finding_place(finding))
+    yield code(finding_title(finding))
+    yield code(finding_place(finding))
     yield size_text(finding)
-    yield _code(first_text(first)) if first else ""
+    yield code(first_text(first)) if first else ""
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return text that nothing in it can leave; a mention in it notifies nobody."""
-    line = escape(" ".join(text.split()), quote=False)
+    line = escape(" ".join(inert(text).split()), quote=False)
     return f"<code>{_ACTIVE.sub(lambda found: f'&#{ord(found[0])};', line)}</code>"
 
 
 def _said(finding: Finding) -> str:
-    return _folded(_code(finding_title(finding)), _fenced(finding.text))
+    return _folded(code(finding_title(finding)), _fenced(finding.text))
 
 
 def _fenced(text: str) -> str:
     """Return text in a fence that nothing in it can end."""
+    text = inert(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=2))
     return f"{fence}\n{text}\n{fence}\n"
 
@@ -92,9 +94,9 @@ def annotation(finding: Finding) -> str:
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
     facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
-    escaped = {name: _data(value).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
+    escaped = {name: _data(inert(value)).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
     properties = ",".join(f"{name}={value}" for name, value in escaped.items())
-    return f"::{'warning' if finding.passed else 'error'} {properties}::{_data(finding.text)}"
+    return f"::{'warning' if finding.passed else 'error'} {properties}::{_data(inert(finding.text))}"
 
 
 def _data(text: str) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.comparing.thresholds import LOOSE
+from harness.inert import inert_line
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
@@ -27,7 +28,7 @@ def junit_properties(finding: Finding) -> dict[str, str]:
         found["first_divergence"] = first_text(training.first) if training.first else "none"
         found |= {} if finding.is_judged else {"not_judged": number(training.num_undecided, "value")}
     suffix = f"[{finding.name}]" if finding.name else ""
-    return {f"{name}{suffix}": value for name, value in found.items()}
+    return {inert_line(f"{name}{suffix}"): inert_line(value) for name, value in found.items()}  # pytest escapes no name
 
 
 def finding_title(finding: Finding) -> str:
@@ -96,7 +97,10 @@ def findings_text(findings: Sequence[Finding]) -> str:
     """Return what failed and passed, and a line a check; figures that passed have none."""
     shown = [finding for finding in findings if not (finding.figure and finding.passed)]
     width = max((len(finding.verdict) for finding in shown), default=0)
-    lines = [f"  {found.verdict:<{width}}  {finding_place(found)}   {finding_headline(found)}" for found in shown]
+    lines = [
+        f"  {found.verdict:<{width}}  {inert_line(finding_place(found))}   {inert_line(finding_headline(found))}"
+        for found in shown
+    ]
     return "\n".join([session_text(findings), *lines])
 
 

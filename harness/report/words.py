@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from harness.inert import inert_line
 from harness.record import Record, StreamKey
 
 
@@ -72,4 +73,5 @@ def training_line(record: Record) -> str:
 def rows_text(headline: str, rows: Mapping[str, str]) -> str:
     """Return a headline and labelled lines below it; empty ones are left out."""
     width = max([9, *(len(label) for label, text in rows.items() if text)])
-    return "\n".join([headline, *(f"  {label:<{width}}  {text}" for label, text in rows.items() if text)])
+    lines = (f"  {label:<{width}}  {inert_line(text)}" for label, text in rows.items() if text)
+    return "\n".join([headline, *lines])

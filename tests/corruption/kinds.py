@@ -17,8 +17,9 @@ from harness.baselines.failed import Candidate, digest, offer
 from harness.record import Baseline
 from harness.record.text import FORMAT, _checksum
 from harness.report.history import remember
+from harness.report.json_form import to_text
 from tests.corruption.damage import HOSTILE, changed, damaged, generated, nested
-from tests.test_page import figure
+from tests.test_page import figure, training
 
 
 REAL = Path(__file__).parents[2] / "baselines"
@@ -194,7 +195,10 @@ def figure_chunks(folder: Path, random_: random.Random) -> None:
         rest_of_header = bytes(random_.choice((1, 2, 8, 16, 3, 0)) for _ in range(5))
         header = chunk(b"IHDR", struct.pack(">II", *sides) + rest_of_header)
     body = extra + rest if random_.random() < 0.7 else rest + extra
-    _put(folder, f"{NAME}.png", head + header + body + end)
+    first = random_.choice(
+        (b"", b"", b"", chunk(b"tEXt", struct.pack(">II", 1, 1) + b"x\x00y"), chunk(b"IHDR", bytes(13)))
+    )
+    _put(folder, f"{NAME}.png", head + first + header + body + end)
 
 
 def states_bytes(folder: Path, random_: random.Random) -> None:
@@ -248,7 +252,6 @@ def _offered(folder: Path, file: str, compared: bytes, result: bytes) -> Path:
         difference="all of it",
         sources={"test_a.py": digest(b"")},
         obstacle="",
-        command="pytest",
         origin={"made": "now"},
     )
     (folder / "test_a.py").touch()
@@ -343,6 +346,30 @@ def history_lines(folder: Path, random_: random.Random) -> None:
         path.write_text("\n".join(map(_text, lines)), encoding="utf-8", errors="surrogatepass")
 
 
+def result_lists(folder: Path, random_: random.Random) -> None:
+    """What a session found, with other values and endless curves; or something else in its place."""
+    _put(folder, f"{NAME}.png", figures()[0])
+    path = folder / "build" / "harness" / "results.json"
+    path.parent.mkdir(parents=True)
+    content = json.loads(to_text([training((2.0, 1.6, 1.0)), figure()]))
+    curve = content["results"][0]["subject"]["curves"][0]
+    match random_.randrange(5):
+        case 0:
+            os.mkfifo(path)
+            return
+        case 1:
+            path.symlink_to(random_.choice(("nowhere", "/dev/zero", path.name, "..")))
+            return
+        case 2:
+            for name in random_.choice((("steps", "values"), ("baseline_steps", "baseline"))):
+                curve[name] = [0] * random_.choice((401, 10_000, 2_000_000))
+        case 3:
+            content["results"] *= random_.choice((1000, 30_000))
+        case _:
+            content = changed(content, random_)
+    path.write_text(_text(content), encoding="utf-8", errors="surrogatepass")
+
+
 def odd_files(folder: Path, random_: random.Random) -> None:
     """Something else in a baseline's place: a folder, a pipe, links to nowhere, to devices, around; a huge file."""
     (folder / "baselines").mkdir()
@@ -381,5 +408,6 @@ KINDS: dict[str, Callable[[Path, random.Random], None]] = {
     "results: values changed": result_values,
     "notes of the session": session_notes,
     "history of margins": history_lines,
+    "results of a session": result_lists,
     "other things in their place": odd_files,
 }

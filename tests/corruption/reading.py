@@ -9,7 +9,7 @@ from types import FrameType
 
 import torch
 
-from harness.baselines.failed import accept, candidates
+from harness.baselines.failed import Project, accept, candidates
 from harness.baselines.store import check_figure, load_baseline, load_states, save_baseline, save_figure
 from harness.commands import main
 from harness.comparing.comparison import compare
@@ -69,6 +69,8 @@ def _commands(project: Path) -> Iterator[list[str]]:
     (project / "good.png").write_bytes(figures()[0])
     yield ["list"]
     yield ["show", NAME]
+    if (project / "build" / "harness").is_dir():
+        yield ["report"]
     for suffix in (".json", ".png"):
         if (project / "baselines" / f"{NAME}{suffix}").exists():
             yield ["diff", f"baselines/{NAME}{suffix}", f"good{suffix}"]
@@ -93,7 +95,7 @@ def _read(project: Path, labelled: bool) -> None:
     failed = project / "build" / "harness" / "failed"
     if failed.is_dir():
         for candidate in candidates(failed):
-            accept(failed, project, candidate, "why")
+            accept(failed, Project(project, project / "baselines"), candidate, "why")
     elif record.exists() or record.is_symlink():
         _read_record(project, record, labelled)
     elif picture.exists() or picture.is_symlink():

@@ -143,7 +143,7 @@ import itertools, sys
 from pathlib import Path
 from msgspec.structs import replace
 from harness.baselines.store import save_baseline
-from harness.baselines.failed import Candidate, accept, digest, offer
+from harness.baselines.failed import Candidate, Project, accept, digest, offer
 from harness.record import Baseline
 
 root = Path(sys.argv[1])
@@ -155,9 +155,9 @@ for text in itertools.cycle(reversed(texts)):
         save_baseline(path, Baseline.from_text(text))
         continue
     candidate = Candidate(test="t", baseline="baselines/a.json", compared=digest(path.read_bytes()), result="",
-                          difference="", sources={}, obstacle="", command="pytest", origin={})
+                          difference="", sources={}, obstacle="", origin={})
     offer(failed, candidate, text.encode())
-    accept(failed, root, replace(candidate, result=digest(text.encode())), "why")
+    accept(failed, Project(root, path.parent), replace(candidate, result=digest(text.encode())), "why")
 """
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from harness.inert import inert
 from harness.report import figure_text, session_text, words
 from harness.report.finding import Curve, Finding, Number, Profile, Training
 from harness.report.html.chart import Chart, Line, Scale, linear
@@ -32,7 +34,7 @@ def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = Non
         .render(
             findings=findings,
             ledger=[*ledger_lines(ledger)],
-            pictures={path: base64.b64encode(data).decode() for path, data in (pictures or {}).items() if data},
+            pictures={path: Markup(base64.b64encode(data).decode()) for path, data in (pictures or {}).items() if data},
             style=_text("page.css"),
             script=_text("page.js"),
             sha256=_sha256,
@@ -51,9 +53,15 @@ def _templates() -> Environment:
         loader=PackageLoader("harness.report.html", ""),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _shown(value: object) -> object:
+    """Return what a template is given: a text that results bring only shows, in HTML too (the direction of writing)."""
+    return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _text(name: str) -> str:

@@ -1,0 +1,91 @@
+"""Which folder a project keeps its baselines in: what its own ini file says, and nothing that a session left."""
+
+import configparser
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.baselines.atomic_files import read
+from harness.errors import NotFoundError
+
+
+_LARGEST_FILE = 2**20
+"""Bytes of an ini file."""
+
+
+def named_folder(root: Path, own: str, pytest_mpl: str) -> Path:
+    """Return the folder that ini options name, relative to the root.
+
+    Args:
+        root: of the project.
+        own: `training_baselines`; empty if it is not given.
+        pytest_mpl: `mpl-baseline-path`, likewise; a URL is no folder.
+    """
+    return root / (own or (pytest_mpl if not re.match("https?://", pytest_mpl) else "") or "baselines")
+
+
+def stated_folder(root: Path) -> Path:
+    """Return the folder that the project's ini file names, without running pytest.
+
+    Raises:
+        NotFoundError: the file cannot be read.
+    """
+    options = _options(root)
+    return named_folder(root, *(str(options.get(name) or "") for name in ("training_baselines", "mpl-baseline-path")))
+
+
+def spelt_out(path: Path) -> Path:
+    """Return an absolute path without `..`, as it is written: links are not followed."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _options(root: Path) -> Mapping[str, Any]:
+    """Return the ini options of the first file that has some, in pytest's order."""
+    for name, section in _FILES.items():
+        path = root / name
+        try:
+            if path.is_file() and (found := section(read(path, _LARGEST_FILE).decode("utf-8-sig"))) is not None:
+                return found
+        except (OSError, ValueError, configparser.Error, RecursionError) as error:
+            raise NotFoundError.folder(path=path, reason=error) from error
+    return {}
+
+
+def _toml(text: str) -> Mapping[str, Any]:
+    return _table(tomllib.loads(text), "pytest")
+
+
+def _pyproject(text: str) -> Mapping[str, Any] | None:
+    found = _table(_table(tomllib.loads(text), "tool"), "pytest")
+    return {**found, **_table(found, "ini_options")} or None
+
+
+def _table(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _ini(text: str) -> Mapping[str, Any]:
+    return _section(text, "pytest") or {}
+
+
+def _section(text: str, name: str) -> Mapping[str, Any] | None:
+    parser = configparser.RawConfigParser(default_section="", strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign] # pytest's names have their case
+    parser.read_string(text)
+    return dict(parser[name]) if parser.has_section(name) else None
+
+
+_FILES: Mapping[str, Callable[[str], Mapping[str, Any] | None]] = {
+    "pytest.toml": _toml,
+    ".pytest.toml": _toml,
+    "pytest.ini": _ini,
+    ".pytest.ini": _ini,
+    "pyproject.toml": _pyproject,
+    "tox.ini": lambda text: _section(text, "pytest"),
+    "setup.cfg": lambda text: _section(text, "tool:pytest"),
+}
+"""In the order in which pytest looks; the first four count although they are empty."""
