@@ -11,6 +11,7 @@ from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
+from harness.comparing.variants import put_back
 from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
@@ -21,7 +22,7 @@ from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
-from harness.recording.perturbation import Rerun, current
+from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
@@ -277,7 +278,7 @@ class TrainingRegression:
         states = checked.stored_states(baseline) if checked.is_recipes and comparison.verdict != "same" else None
         if states is None:
             return comparison
-        return compare(baseline, checked.rerun(Rerun("put back on stored states", states=states)).record)
+        return compare(baseline, put_back(checked.record, states, checked.rerun))
 
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""
