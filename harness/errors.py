@@ -601,6 +601,11 @@ class SuiteError(HarnessError):
         return cls(what, where=nodeid, fix="name it: training_regression.check(record, name='...')")
 
     @classmethod
+    def no_source(cls, *, name: str, root: Place) -> Self:
+        fix = "name files of it, or patterns, relative to that folder: sources=['train.py', 'configs/*.yaml']"
+        return cls(f"the project has no source {name!r}", where=f"check(..., sources=...), below {root}", fix=fix)
+
+    @classmethod
     def not_generating(cls, *, option: str) -> Self:
         what = f"{option} is about baselines that are written, and none are"
         fix = f"add --mpl-generate-path=baselines, or leave {option} out"

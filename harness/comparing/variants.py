@@ -152,7 +152,7 @@ def _parting(record: Record, again: Record, stages: Collection[str], steps: int 
     parted = (point for point in points if point.stage in stages and point.step < steps)
     others = (point for point in parted if repr(point.baseline) != repr(point.value))  # NaN is NaN
     first = min(others, key=lambda point: point.causal_order, default=None)
-    return first and _Place(step=first.step, stage=first.stage, stream=first.stream)
+    return None if first is None else _Place(step=first.step, stage=first.stage, stream=first.stream)
 
 
 def measured(baseline: Record, states: "States | None", replays: Mapping[str, Record]) -> Calibration:

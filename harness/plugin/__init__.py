@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
             session.perturb()
             pytest_mpl.leave_figures(config)
         else:
+            session.listen()
             pytest_mpl.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from harness.baselines.store import baseline_name
 from harness.errors import OutputError
 from harness.plugin import devices
 from harness.plugin.session import Session
+from harness.recording.imported import told
 
 
 if TYPE_CHECKING:
@@ -96,7 +98,14 @@ class GatedTest:
             pytest.skip(f"baselines are written on {devices.writer(self.item.config)}, one for all devices")
 
     def keep_failed(
-        self, baseline: Path, data: bytes, *, difference: str, obstacle: str = "", command: str = ""
+        self,
+        baseline: Path,
+        data: bytes,
+        *,
+        difference: str,
+        obstacle: str = "",
+        command: str = "",
+        named: Sequence[Path] = (),
     ) -> tuple[Path | None, str]:
         """Keep the result of a failed comparison, so that `harness accept` needs no other training.
 
@@ -106,6 +115,7 @@ class GatedTest:
             difference: in words.
             obstacle: what the result lacks to be a whole baseline; empty if nothing.
             command: that makes the baseline by training again, where it is not the usual one.
+            named: files that the test says the result depends on.
 
         Returns:
             The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
@@ -122,7 +132,7 @@ class GatedTest:
             compared=digest(baseline.read_bytes()),
             result="",
             difference=difference,
-            sources=sources(root, session.started),
+            sources=sources(root, session.started, [*named, *told(session.imported)]),
             obstacle=obstacle,
             command=command,
             origin=session.origin,

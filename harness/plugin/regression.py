@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.environments import Choice, others
+from harness.baselines.origin import named_sources
 from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
@@ -54,6 +55,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         command=f"{command} --add-environment" if checked.is_others else command,
+        named=checked.sources,
     )
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
@@ -61,7 +63,16 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
     chosen, origin = checked.chosen_text, session.origin
-    return failure_text(comparison, test=test.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
+    text = failure_text(
+        comparison,
+        test=test.nodeid,
+        look=look,
+        accept=accept,
+        chosen=chosen,
+        origin=origin,
+        trained=checked.trained_by,
+    )
+    return text, accept
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -130,15 +141,19 @@ class TrainingRegression:
         self._chosen[name] = chosen
         return stored_states(self._test, chosen.path, chosen.baseline)
 
-    def check(self, record: "Record", *, name: str = "") -> None:
+    def check(self, record: "Record", *, name: str = "", sources: Sequence[str | os.PathLike[str]] = ()) -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
 
         Args:
             record: of `training(recipe)` or of a `Recorder`.
             name: tells several records of one test apart.
+            sources: files that the record depends on and that this process has not imported: of a training in another
+                process, configurations, data. Paths or patterns, relative to pytest's root: `["train.py",
+                "configs/*.yaml"]`. Once one has changed, `harness accept` refuses the result. What a process imports in
+                which a `Recorder` records is known without. A file that the test itself writes is none.
 
         Raises:
-            SuiteError: the test has checked a record of this name.
+            SuiteError: the test has checked a record of this name; a source is not a file of the project.
             BaselineError: the baseline is missing, broken, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity.
             RerunError: the training could not be run again where that is needed.
@@ -152,7 +167,8 @@ class TrainingRegression:
             if name == assignment.name:
                 assignment.hand_in(record, self._session.outcome_of(record))
             return
-        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name))
+        named = named_sources(self._session.config.rootpath, sources)
+        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named)
         self._session.publish(record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
@@ -168,6 +184,7 @@ class TrainingRegression:
         precision: Precision = "float64",
         name: str = "",
         ignore: Sequence[str] = MEASURED_TIMES,
+        sources: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
 
@@ -177,6 +194,7 @@ class TrainingRegression:
                 keep float32; otherwise they must be equal in the same environment, and may part in another.
             name: as for `check`.
             ignore: patterns of scalars that are no property of the training.
+            sources: as for `check`.
 
         Raises:
             EventsError: the files are missing, damaged, or hold no scalar.
@@ -184,7 +202,8 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         device = self._test.device or "cpu"
-        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore), name=name)
+        record = read_events(logdir, precision=precision, device=device, ignore=ignore)
+        self.check(record, name=name, sources=sources)
 
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()

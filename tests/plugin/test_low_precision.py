@@ -11,7 +11,7 @@ import torch
 from harness.comparing import variants
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation, Rerun, perturbed
-from tests.plugin.conftest import GENERATE, QUICK
+from tests.plugin.conftest import GENERATE, QUICK, noisy_everywhere
 from tests.projects import SMALL
 
 
@@ -151,8 +151,9 @@ def test_another_environment_is_drift(low, monkeypatch):
 
 
 @pytest.fixture
-def other_kernels(low):
+def other_kernels(low, monkeypatch):
     """Convolutions without oneDNN, and other noise than the calibration's, once the baselines are there."""
+    noisy_everywhere(monkeypatch)
     torch.backends.mkldnn.set_flags(False)
     with perturbed(Perturbation(jitter=7)):
         yield
@@ -218,6 +219,27 @@ def test_a_fault_in_a_recipe_is_red_in_every_precision(low):
             "  changed    recipe: momentum 0.9 -> 0.7 since the baseline was made",
         ]
         * 2
+    )
+
+
+def test_a_recipe_that_went_wrong_once_is_red(low, monkeypatch):
+    """Only the first training has the fault; the second, which is put back on the states, does not speak for it."""
+    from harness.shipped import loop
+
+    built, build = [], loop.build_model
+
+    def cold(recipe):
+        built.append(build(recipe))
+        if len(built) == 1:
+            built[0].classifier.weight.data.mul_(3)
+        return built[-1]
+
+    monkeypatch.setattr(loop, "build_model", cold)
+    result = low.run("test_gate.py", "-k", "float32")
+
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        ["two trainings of one session differ from step 0 on: init, initial weights", "  where  no draw *"]
     )
 
 
