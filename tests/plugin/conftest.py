@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import dataclasses
 import gc
 import hashlib
 import importlib
@@ -17,7 +16,6 @@ import pytest
 import harness
 from harness.comparing import variants
 from harness.elsewhere.rerun import Reruns
-from harness.plugin import session
 from tests.projects import GATE
 
 
@@ -109,13 +107,6 @@ from harness.plugin import calibrating
 calibrating.calibrate = calibrating.require_repeatable = calibrating.require_same = lambda *given: None
 """
 """Of a conftest.py: spares processes, which no test patches, the five trainings of measured thresholds."""
-
-
-def noisy_everywhere(monkeypatch):
-    """Give trainings that are run again in this process the noise that the first ones are given, as a machine would."""
-    begin = session.in_force
-    jitter = {"jitter": 7}
-    monkeypatch.setattr(session, "in_force", lambda how, fault: begin(dataclasses.replace(how, **jitter), fault))
 
 
 class Project:

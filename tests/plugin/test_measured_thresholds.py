@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from harness.comparing import thresholds, variants
+from harness.plugin import session
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation, perturbed
-from tests.plugin.conftest import GENERATE, noisy_everywhere
+from tests.plugin.conftest import GENERATE
 
 
 pytestmark = pytest.mark.usefixtures("measured_thresholds")
@@ -193,8 +194,10 @@ def test_a_recipe_that_goes_wild_is_put_back_on_states_of_its_own(one_draw, proj
     result.stdout.fnmatch_lines(["*, float64, cpu: * states stored, thresholds 30 x * with * of rounding*"])
     assert [name for name in project.files() if name.endswith(".safetensors")]
     monkeypatch.setattr("harness.comparing.thresholds.THRESHOLD", 1e-16)  # what a training that runs free has to keep
-    noisy_everywhere(monkeypatch)
-    with perturbed(Perturbation(jitter=7)):
+    monkeypatch.setitem(thresholds.FLOORS, "float64", 1e-14)  # above what other kernels do in one step
+    begin, other = session.in_force, Perturbation(other_layout=True)
+    monkeypatch.setattr(session, "in_force", lambda how, fault: begin(other, fault))  # whatever is run again, likewise
+    with perturbed(other):
         again = project.run("-k", "test_training")
     again.assert_outcomes(passed=1, deselected=1)
     again.stdout.fnmatch_lines(["training cifar_cnn, put back on stored states: *"])
