@@ -554,7 +554,20 @@ class UnseededError(RerunError):
             "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its "
             "own; let nothing depend on the order of a set, on the clock or on files of an earlier run"
         )
-        return cls(what, where=draws or "no draw without a seed was seen", fix=fix)
+        return cls(what, where=draws or _NO_DRAW, fix=fix)
+
+    @classmethod
+    def in_one_session(cls, *, step: int, stage: str, stream: str, draws: str) -> Self:
+        what = f"two trainings of one session differ from step {step} on: {stage}, {stream}"
+        fix = (
+            "a later one says nothing of the one that the test got; find what is another the second time: a draw "
+            "without a seed, a cache or counter that outlives a training, a patch that has ended, threads that race, "
+            "on a GPU an operation that has no deterministic kernel"
+        )
+        return cls(what, where=draws or _NO_DRAW, fix=fix)
+
+
+_NO_DRAW = "no draw without a seed was seen"
 
 
 class FaultError(RerunError):
@@ -752,6 +765,11 @@ class SuiteError(HarnessError):
     def checked_twice(cls, *, nodeid: str, name: str) -> Self:
         what = f"this test checks a second record under the name {name!r}"
         return cls(what, where=nodeid, fix="name it: training_regression.check(record, name='...')")
+
+    @classmethod
+    def no_source(cls, *, name: str, root: Place) -> Self:
+        fix = "name files of it, or patterns, relative to that folder: sources=['train.py', 'configs/*.yaml']"
+        return cls(f"the project has no source {name!r}", where=f"check(..., sources=...), below {root}", fix=fix)
 
     @classmethod
     def not_generating(cls, *, option: str) -> Self:

@@ -293,8 +293,8 @@ def test_from_a_red_run_to_a_pull_request(red, variables):
 
 def test_what_only_a_training_can_make_is_named_beside_the_rest(red):
     """The others are proposed all the same; what a stranger wrote ends no line and gives the runner no command."""
-    command = "pytest\r@octocat [click](http://evil.example)\r\n::add-mask::a\x1b[2J\x00"
-    leave(red, "b", obstacle="its states are made while it trains", command=command)
+    hostile = "pytest\r@octocat [click](http://evil.example)\r\n::add-mask::a\x1b[2J\x00"
+    leave(red, "b", obstacle=f"its states are made while it trains {hostile}")
     status, log, _ = accept(red, REASON="why")
 
     assert status == 0, log

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from harness import Recipe, compare, train
 from harness.comparing import variants
+from harness.comparing.metrics import of_seeds
 from harness.comparing.thresholds import MARGINS
-from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured
+from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured, put_back, require_same
+from harness.errors import UnseededError
 from harness.record import STAGES, Baseline, Stream
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
 from harness.recording.states import States
@@ -220,3 +222,45 @@ def test_a_variant_departs_in_nothing_by_default():
     """Each field says what it changes."""
     assert Rerun("none").perturbation == Perturbation()
     assert (Rerun("none").environment, Rerun("none").states, Rerun("none").fault) == ({}, None, "")
+
+
+def answering(*records):
+    """What runs a training again: with these records, one after another."""
+    pending = iter(records)
+    return lambda how: Reran(next(pending), (False, ""))
+
+
+RAN = low(loss=series(1.0, float("nan")), batch__order=series("0123456789abcdef", stage="data"))
+OTHER_DATA = low(loss=series(1.0, float("nan")), batch__order=series("fedcba9876543210", stage="data"))
+
+
+def test_a_training_that_is_run_again_is_the_same_bit_for_bit():
+    """NaN in both is the same; a last digit, initial weights that no norm shows, and another shape are not."""
+    require_same(RAN, answering(RAN))
+    for again, place in (
+        (low(**dict(RAN.streams) | {"loss": series(1.0, 2.0)}), "step 1 on: forward, loss"),
+        (low(**dict(RAN.streams) | {"loss": series(1.0 + 2**-52, float("nan"))}), "step 0 on: forward, loss"),
+        (dataclasses.replace(RAN, initial="f00d"), "step 0 on: init, initial weights"),
+        (dataclasses.replace(RAN, structure={}), "step 0 on: structure, "),
+    ):
+        with pytest.raises(UnseededError, match=f"two trainings of one session differ from {place}"):
+            require_same(RAN, answering(again))
+
+
+def test_what_is_put_back_is_judged_only_where_it_is_the_training_that_ran():
+    """Its weights are others; run again as it is, all is the same, and so is in the judged run what states leave."""
+    judged = low(**dict(RAN.streams) | {"loss": series(1.5, 1.5)})
+
+    assert put_back(RAN, put_back_on(0), answering(RAN, judged)) is judged
+    for reruns in ((judged, judged), (RAN, OTHER_DATA), (RAN, dataclasses.replace(judged, initial="f00d"))):
+        with pytest.raises(UnseededError, match="two trainings of one session differ"):
+            put_back(RAN, put_back_on(0), answering(*reruns))
+
+
+def test_seeds_do_not_outvote_a_training_that_went_wrong_once():
+    """The first is run again with its own seed before others are trained."""
+    first, others = low(loss=series(1.0)), [low(loss=series(value)) for value in (2.0, 3.0)]
+
+    assert [found["loss"] for _, found in of_seeds(first, 3, answering(first, *others))] == [1.0, 2.0, 3.0]
+    with pytest.raises(UnseededError, match="two trainings of one session differ from step 0 on: forward, loss"):
+        next(of_seeds(first, 3, answering(others[0])))

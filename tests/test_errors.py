@@ -359,6 +359,20 @@ MESSAGES = [
         "own; let nothing depend on the order of a set, on the clock or on files of an earlier run",
     ),
     (
+        errors.UnseededError.in_one_session(step=3, stage="forward", stream="loss", draws=""),
+        "two trainings of one session differ from step 3 on: forward, loss\n"
+        "  where  no draw without a seed was seen\n"
+        "  fix    a later one says nothing of the one that the test got; find what is another the second time: a draw "
+        "without a seed, a cache or counter that outlives a training, a patch that has ended, threads that race, on a "
+        "GPU an operation that has no deterministic kernel",
+    ),
+    (
+        errors.SuiteError.no_source(name="trian.py", root="/home/me/project"),
+        "the project has no source 'trian.py'\n"
+        "  where  check(..., sources=...), below /home/me/project\n"
+        "  fix    name files of it, or patterns, relative to that folder: sources=['train.py', 'configs/*.yaml']",
+    ),
+    (
         errors.BaselineError.loose(
             path="a/b",
             family="loss",

@@ -1,6 +1,7 @@
 """Promises of origin: where a baseline comes from, in records and figures, without disturbing either."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.baselines import png
-from harness.baselines.origin import changed_sources, command_text, origin, sources
+from harness.baselines.origin import changed_sources, command_text, named_sources, origin, sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.comparing.comparison import compare
-from harness.errors import RecordError
+from harness.errors import RecordError, SuiteError
 from harness.record import Baseline, Record
+from harness.recording.imported import listening, tell, told
 from harness.report.comparison_text import failure
 from tests.test_record import baseline_of, record_of
 
@@ -89,6 +91,62 @@ def test_sources_are_the_projects_imported_files(tmp_path, monkeypatch):
     assert changed_sources(tmp_path, found) == ["imported_source.py"]
     (tmp_path / "imported_source.py").unlink()
     assert changed_sources(tmp_path, found) == ["imported_source.py"]
+
+
+def test_sources_that_a_test_names_count_whatever_they_are(tmp_path):
+    """Paths and patterns, relative or absolute; one that changes or goes makes a result stale."""
+    for name in ("train.py", "configs/a.yaml", "configs/b [1].yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    named = named_sources(tmp_path, ["train.py", "configs/*.yaml", tmp_path / "configs" / "b [1].yaml"])
+    found = sources(tmp_path, (tmp_path / "train.py").stat().st_mtime + 9, named)
+
+    assert list(found) == ["configs/a.yaml", "configs/b [1].yaml", "train.py"]
+    assert named_sources(tmp_path, "train.py") == [tmp_path / "train.py"]
+    (tmp_path / "configs" / "a.yaml").write_text("y")
+    (tmp_path / "train.py").unlink()
+    assert changed_sources(tmp_path, found) == ["configs/a.yaml", "train.py"]
+
+
+@pytest.mark.parametrize("name", ["trian.py", "", "configs", "configs/*.toml", "../outside.py", sys.executable])
+def test_a_source_that_nobody_could_look_for_is_refused(tmp_path, name):
+    """None of that name, a folder, a file outside the project."""
+    (tmp_path / "project" / "configs").mkdir(parents=True)
+    (tmp_path / "outside.py").write_text("x")
+
+    with pytest.raises(SuiteError, match="the project has no source "):
+        named_sources(tmp_path / "project", [name])
+
+
+CHILD = """
+import sys
+sys.path.insert(0, {folder!r})
+import child_source, torch
+from harness import Recorder
+with Recorder() as recorder:
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder.watch(model, optimizer)
+    loss = model(torch.ones(1, 1)).sum()
+    loss.backward()
+    optimizer.step()
+    recorder.log(loss=loss)
+"""
+
+
+def test_what_a_child_that_trains_imports_is_known(tmp_path):
+    """Script and modules of the project; this process tells nothing of itself, and nothing stays behind."""
+    (tmp_path / "child_source.py").write_text("x = 1\n")
+    (tmp_path / "child_train.py").write_text(CHILD.format(folder=str(tmp_path)))
+    before, file = dict(os.environ), tmp_path / "imported"
+    with listening(tmp_path, file):
+        tell()
+        assert told(file) == []
+        subprocess.run([sys.executable, tmp_path / "child_train.py"], check=True)
+        found = sources(tmp_path, (tmp_path / "child_train.py").stat().st_mtime, told(file))
+
+    assert list(found) == ["child_source.py", "child_train.py"]
+    assert (dict(os.environ), file.exists()) == (before, False)
 
 
 def picture(value=0):

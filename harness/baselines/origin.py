@@ -1,16 +1,19 @@
 """Who made a baseline, from which sources, with which libraries, and why."""
 
+import glob
 import hashlib
+import os
 import shlex
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 from harness.baselines.atomic_files import LARGEST_FILE
 from harness.baselines.folder import spelt_out
+from harness.errors import SuiteError
+from harness.recording.imported import imported
 
 
 ABOUT = ("made", "command", "reason")
@@ -97,18 +100,45 @@ def _shortened(argument: str, here: Path) -> str:
     return option + equals + (str(path.relative_to(here)) if path.is_relative_to(here) else path.name)
 
 
-def sources(root: Path, started: float) -> dict[str, str]:
-    """Return the Python files of a project that this process has imported: path from the root to SHA-256.
+def sources(root: Path, started: float, others: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the files that a result depends on, as far as they are the project's: path from the root to SHA-256.
 
-    Installed packages below the root do not count; a file that was written after the process started, in seconds since
-    the epoch, is not what was imported.
+    A file that was written after the process started is not what was imported.
+
+    Args:
+        root: of the project.
+        started: when the process did, in seconds since the epoch.
+        others: files beside the Python files that this process has imported; outside the project they do not count.
     """
-    imported = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
-    below = (Path(name) for name in sorted(imported) if name.startswith(str(root)) and name.endswith(".py"))
-    ours = [file for file in below if file.is_relative_to(root) and "site-packages" not in file.parts]
+    ours = sorted({*imported(root), *(file for file in others if file.is_relative_to(root))})
     edited = "edited while the tests ran"
     states = ((file, edited if file.stat().st_mtime > started else _digest(file)) for file in ours if file.is_file())
     return {file.relative_to(root).as_posix(): state for file, state in states}
+
+
+def named_sources(root: Path, names: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Return the files of a project that a test says its training depends on.
+
+    Args:
+        root: of the project.
+        names: paths or patterns (`configs/*.yaml`, `src/**/*.py`), relative to the root or absolute.
+
+    Raises:
+        SuiteError: there is none of a name, or one lies outside the project, where nobody would look for it later.
+    """
+    found: list[Path] = []
+    for name in [os.fspath(name) for name in ([names] if isinstance(names, str | os.PathLike) else names)]:
+        exact = Path(root, name)
+        matches = [exact] if exact.is_file() else [Path(root, match) for match in _matching(root, name)]
+        files = [Path(os.path.normpath(match)) for match in matches if match.is_file()]
+        if not files or not all(file.is_relative_to(root) for file in files):
+            raise SuiteError.no_source(name=name, root=root)
+        found += files
+    return found
+
+
+def _matching(root: Path, pattern: str) -> list[str]:
+    return glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 # Path.glob takes no absolute pattern
 
 
 def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:

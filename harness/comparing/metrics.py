@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from harness.comparing.variants import require_same
 from harness.errors import NonFiniteError
 from harness.record.record import Record
 from harness.record.streams import Stream
@@ -51,8 +52,15 @@ def _gradient_norms(record: Record) -> list[float]:
 
 
 def of_seeds(record: Record, count: int, rerun: Rerunner) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yield seed and metrics of a training, and of it run again with the seeds that follow, `count` in all."""
-    yield record.seed, summary(record)
+    """Yield seed and metrics of a training, and of it run again with the seeds that follow, `count` in all.
+
+    Raises:
+        UnseededError: run again with its own seed, it is another: the other seeds would outvote a first training that
+            is like none of them.
+    """
+    metrics = summary(record)
+    require_same(record, rerun)
+    yield record.seed, metrics
     for shift in range(1, count):
         again = rerun(Rerun(f"seed {record.seed + shift}", Perturbation(seed_shift=shift)))
         yield record.seed + shift, summary(again.record)

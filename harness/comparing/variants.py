@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING, TypedDict
 
 from harness.comparing.deviations import Deviation, stream_deviations
 from harness.comparing.thresholds import MARGINS
@@ -13,7 +14,10 @@ from harness.record import STAGES, Calibration, Record
 from harness.record.calibration import place_of
 from harness.record.streams import LONGEST_RUN
 from harness.recording.perturbation import Perturbation, Reran, Rerun, Rerunner
-from harness.recording.states import States
+
+
+if TYPE_CHECKING:
+    from harness.recording.states import States
 
 
 DRAWS: Sequence[Rerun] = (
@@ -51,11 +55,45 @@ def require_repeatable(record: Record, rerun: Rerunner) -> None:
         RerunError: it cannot be run again.
     """
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    again = Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed})
-    _require_seeds(record, rerun(again), STAGES)
+    reran = rerun(Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed}))
+    if first := _parting(record, reran.record, STAGES):
+        raise UnseededError.of(**first, draws=reran.outcome[1])
 
 
-def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibration | None:
+def require_same(record: Record, rerun: Rerunner, states: "States | None" = None) -> None:
+    """Run a training again as it is, wherever it is run again, before such a run is judged in its place.
+
+    It must be the same bit for bit: what goes wrong once in a process (a cold cache, a race, a draw without a seed) is
+    in the first training only, and no later one shows it.
+
+    Args:
+        record: of the first training.
+        rerun: runs it again.
+        states: empty ones that the second training fills.
+
+    Raises:
+        UnseededError: it is another.
+        RerunError: it cannot be run again.
+    """
+    _require_equal(record, rerun(Rerun("no change", Perturbation(watches_draws=True), states=states)))
+
+
+def put_back(record: Record, states: "States", rerun: Rerunner) -> Record:
+    """Return the record of a recipe's training that is run again, put back on stored states: it is judged by them.
+
+    That the first training is judged so, too, takes a third one: run again as it is, it must be the same bit for bit.
+    In the judged one everything must be the same that states do not touch.
+
+    Raises:
+        UnseededError: one of them is another.
+    """
+    require_same(record, rerun)
+    reran = rerun(Rerun("put back on stored states", states=states))
+    _require_equal(record, reran, _BESIDE_WEIGHTS)
+    return reran.record
+
+
+def calibrate(record: Record, states: "States | None", rerun: Rerunner) -> Calibration | None:
     """Run the benign variants of a record that becomes the baseline; see `measured`.
 
     Args:
@@ -75,7 +113,8 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
         return None
     draws = [rerun(dataclasses.replace(draw, states=states)) for draw in DRAWS]
     for reran in draws:
-        _require_seeds(record, reran, _BEFORE_WEIGHTS, steps=1)
+        if first := _parting(record, reran.record, _BESIDE_WEIGHTS, steps=1):
+            raise UnseededError.of(**first, draws=reran.outcome[1])
     if not states and all(reran.record.streams == record.streams for reran in draws):
         return None
     kernels = KERNELS if record.is_low_precision else ()
@@ -84,19 +123,39 @@ def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibra
     return measured(record, states, replays)
 
 
-_BEFORE_WEIGHTS = ("data", "schedule")
-"""Of the first step, what jitter of the weights cannot have moved."""
+_BESIDE_WEIGHTS = ("data", "schedule")
+"""What neither states nor, in the first step, jitter of the weights can have moved."""
 
 
-def _require_seeds(record: Record, reran: Reran, stages: Collection[str], steps: int = LONGEST_RUN) -> None:
-    """Refuse a training that draws numbers which nobody seeded: run again, some stages of its first steps differ."""
-    points = (point for point in stream_deviations(record, reran.record) if point.size > 0)
+class _Place(TypedDict):
+    step: int
+    stage: str
+    stream: str
+
+
+def _require_equal(record: Record, reran: Reran, stages: Collection[str] = STAGES) -> None:
+    """Refuse a training of the same session whose structure, initial weights or numbers of some stages are others."""
+    if first := _settled(record, reran.record) or _parting(record, reran.record, stages):
+        raise UnseededError.in_one_session(**first, draws=reran.outcome[1])
+
+
+def _settled(record: Record, again: Record) -> _Place | None:
+    """Return what is another before the first step, if anything is."""
+    if record.structure != again.structure:
+        return _Place(step=0, stage="structure", stream="shape or settings of a tensor")
+    return None if record.initial == again.initial else _Place(step=0, stage="init", stream="initial weights")
+
+
+def _parting(record: Record, again: Record, stages: Collection[str], steps: int = LONGEST_RUN) -> _Place | None:
+    """Return where some stages of two trainings part first, bit for bit; None if they do not."""
+    points = (point for point in stream_deviations(record, again) if point.size > 0)
     parted = (point for point in points if point.stage in stages and point.step < steps)
-    if first := min(parted, key=lambda point: point.causal_order, default=None):
-        raise UnseededError.of(step=first.step, stage=first.stage, stream=first.stream, draws=reran.outcome[1])
+    others = (point for point in parted if repr(point.baseline) != repr(point.value))  # NaN is NaN
+    first = min(others, key=lambda point: point.causal_order, default=None)
+    return None if first is None else _Place(step=first.step, stage=first.stage, stream=first.stream)
 
 
-def measured(baseline: Record, states: States | None, replays: Mapping[str, Record]) -> Calibration:
+def measured(baseline: Record, states: "States | None", replays: Mapping[str, Record]) -> Calibration:
     """Return the largest deviations of variants, by family of streams and steps since the last state.
 
     The variants that were run go by what was varied, in words.

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.05
 
-Trained = tuple["Record", "States | None"]
-"""A training's record, and the states that it kept on its way, if it was to."""
+Trained = tuple["Record", "States | None", str]
+"""A training's record, the states that it kept on its way, if it was to, and the test during which it ran."""
 
 
 class Sharing:
@@ -44,22 +44,23 @@ class Sharing:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained]) -> Trained:
-        """Return a training that another worker has run, or run it.
+    def trained(self, recipe: "Recipe", device: str, train: Callable[[], Trained], code: str = "") -> Trained:
+        """Return a training that another worker has run by the same code (its fingerprint), or run it.
 
         One that fails is tried by the next worker, too, so that each test can say why.
         """
-        name = _name(recipe, device)
+        name = _name(recipe, device, code)
         if not (self._folder and name):
             return train()
-        record, states = self._folder / f"{name}.json", self._folder / f"{name}.states"
+        record, states, test = (self._folder / f"{name}.{kind}" for kind in ("json", "states", "test"))
         with self.guarded(name):
             if record.exists():
-                return _read(record, states)
+                return _read(record, states, test)
             trained = train()
             with contextlib.suppress(OSError):  # where it finds no room, the others train for themselves
                 if trained[1] is not None:
                     write(states, trained[1].to_bytes())
+                write(test, trained[2].encode("utf-8", "surrogatepass"))
                 write(record, trained[0].to_text().encode())
             return trained
 
@@ -88,12 +89,13 @@ class Sharing:
             lock.release()
 
 
-def _read(record: Path, states: Path) -> Trained:
+def _read(record: Path, states: Path, test: Path) -> Trained:
     from harness.record import Record
     from harness.recording.states import States
 
     kept = States.from_bytes(states.read_bytes()) if states.exists() else None
-    return Record.from_text(record.read_text(encoding="utf-8")), kept
+    asked = test.read_bytes().decode("utf-8", "surrogatepass")
+    return Record.from_text(record.read_text(encoding="utf-8")), kept, asked
 
 
 def _first_free(locks: list[FileLock]) -> FileLock:
@@ -105,12 +107,12 @@ def _first_free(locks: list[FileLock]) -> FileLock:
                 return lock
 
 
-def _name(recipe: "Recipe", device: str) -> str:
+def _name(recipe: "Recipe", device: str, code: str) -> str:
     """Return what every worker calls a training, or nothing: a model that is a lambda or an object has no name."""
     place = _place(recipe.model)
     if not place or "<" in f"{recipe.model_name}{place}":  # <lambda>, <locals>, <string>
         return ""
-    return f"{recipe.digest}-{device}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+    return f"{recipe.digest}-{device}-{hashlib.sha256(f'{place} {code}'.encode()).hexdigest()[:12]}"
 
 
 def _place(model: object) -> str:

@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         else:
             if whole_project.asked():
                 whole_project.widen(config)
+            session.listen()
             config.stash[CLAIMS] = claims = Claims(session)
             config.pluginmanager.register(claims, "training_regression_claims")
             pytest_mpl.configure(config)

@@ -4,11 +4,10 @@ import dataclasses
 
 from harness.baselines.store import save_baseline
 from harness.comparing.thresholds import dull, loosened
-from harness.comparing.variants import calibrate, require_repeatable
+from harness.comparing.variants import calibrate, require_repeatable, require_same
 from harness.errors import BaselineError, RerunError, UnseededError
 from harness.plugin.record_check import RecordCheck
 from harness.record import Baseline, Calibration
-from harness.recording.perturbation import Rerun
 from harness.recording.states import States
 from harness.report.comparison_text import calibration_note, draws_text
 
@@ -26,7 +25,7 @@ def calibrated(checked: RecordCheck) -> tuple[Calibration | None, States | None]
     calibration = _calibration(checked, states)
     if calibration and dull(calibration, record.precision) and checked.is_recipes and not states:
         states = States()
-        checked.rerun(Rerun("states that it is put back on", states=states))
+        require_same(record, checked.rerun, states)
         calibration = calibrate(record, states, checked.rerun)
     return calibration, states
 
@@ -68,6 +67,8 @@ def require_tight(checked: RecordCheck, stored: Calibration, found: Calibration)
 def _calibration(checked: RecordCheck, states: States | None) -> Calibration | None:
     if checked.record.source == "event files":
         return None
+    if checked.is_recipes:  # its variants are trained in this process, too
+        require_same(checked.record, checked.rerun)
     try:
         require_repeatable(checked.record, checked.rerun)
         return calibrate(checked.record, states, checked.rerun)

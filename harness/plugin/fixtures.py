@@ -41,6 +41,7 @@ def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe],
     """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
     import_what_trains()
     session = request.config.stash[SESSION]
+    session.code.remember()  # before any test has replaced some of it
     return lambda recipe: session.train(recipe, device)
 
 

@@ -15,6 +15,7 @@ from harness.baselines.store import baseline_name
 from harness.errors import OutputError
 from harness.plugin import devices
 from harness.plugin.session import Session
+from harness.recording.imported import told
 
 
 if TYPE_CHECKING:
@@ -100,7 +101,14 @@ class GatedTest:
             pytest.skip(f"baselines are written on {devices.writer(self.item.config)}, one for all devices")
 
     def keep_failed(
-        self, baseline: Path, data: bytes, *, difference: str, obstacle: str = "", options: Sequence[str] = ()
+        self,
+        baseline: Path,
+        data: bytes,
+        *,
+        difference: str,
+        obstacle: str = "",
+        options: Sequence[str] = (),
+        named: Sequence[Path] = (),
     ) -> tuple[Path | None, str]:
         """Keep the result of a failed comparison, so that `harness accept` needs no other training.
 
@@ -110,6 +118,7 @@ class GatedTest:
             difference: in words.
             obstacle: what the result lacks to be a whole baseline; empty if nothing.
             options: that making the baseline by training again takes beside the usual ones.
+            named: files that the test says the result depends on.
 
         Returns:
             The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
@@ -127,7 +136,7 @@ class GatedTest:
             compared=digest(baseline.read_bytes()),
             result="",
             difference=difference,
-            sources=sources(root, session.started),
+            sources=sources(root, session.started, [*named, *told(session.imported)]),
             obstacle=obstacle,
             options=[*self._device_option, *options],
             origin=session.origin,

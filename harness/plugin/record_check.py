@@ -1,6 +1,6 @@
 """One record that a test checks: which file its baseline is, and how its training is run again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ class RecordCheck:
         name: tells several records of one test apart.
         filled: states that a watched loop's recorder was given.
         chosen: the baseline that they are of, if it has been chosen.
+        sources: files that the test says the record depends on.
     """
 
     test: GatedTest
@@ -36,6 +37,7 @@ class RecordCheck:
     name: str
     filled: "States | None" = None
     chosen: Choice | None = None
+    sources: Sequence[Path] = ()
 
     @property
     def shared_path(self) -> Path:
@@ -128,6 +130,12 @@ class RecordCheck:
     def is_recipes(self) -> bool:
         """Whether the record came from `training(recipe)`, so that a rerun needs no process of its own."""
         return self.test.session.trainings.of(self.record) is not None
+
+    @property
+    def trained_by(self) -> str:
+        """The earlier test that the recipe was trained for, if this one was served from it."""
+        training = self.test.session.trainings.of(self.record)
+        return training.test if training and training.test != self.test.nodeid else ""
 
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.

@@ -8,10 +8,12 @@ import pytest
 
 from harness.baselines.environments import Choice, others
 from harness.baselines.failed import made_by_training
+from harness.baselines.origin import named_sources
 from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
+from harness.comparing.variants import put_back
 from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
@@ -23,7 +25,7 @@ from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
-from harness.recording.perturbation import Rerun, current
+from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
@@ -55,6 +57,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         options=["--add-environment"] if checked.is_others else [],
+        named=checked.sources,
     )
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
@@ -62,7 +65,16 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
     chosen, origin = checked.chosen_text, session.origin
-    return failure_text(comparison, test=test.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
+    text = failure_text(
+        comparison,
+        test=test.nodeid,
+        look=look,
+        accept=accept,
+        chosen=chosen,
+        origin=origin,
+        trained=checked.trained_by,
+    )
+    return text, accept
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -129,15 +141,19 @@ class TrainingRegression:
         self._chosen[name] = chosen
         return stored_states(self._test, chosen.path, chosen.baseline)
 
-    def check(self, record: "Record", *, name: str = "") -> None:
+    def check(self, record: "Record", *, name: str = "", sources: Sequence[str | os.PathLike[str]] = ()) -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
 
         Args:
             record: of `training(recipe)` or of a `Recorder`.
             name: tells several records of one test apart.
+            sources: files that the record depends on and that this process has not imported: of a training in another
+                process, configurations, data. Paths or patterns, relative to pytest's root: `["train.py",
+                "configs/*.yaml"]`. Once one has changed, `harness accept` refuses the result. What a process imports in
+                which a `Recorder` records is known without. A file that the test itself writes is none.
 
         Raises:
-            SuiteError: the test has checked a record of this name.
+            SuiteError: the test has checked a record of this name; a source is not a file of the project.
             BaselineError: the baseline is missing, broken, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity.
             RerunError: the training could not be run again where that is needed.
@@ -153,7 +169,8 @@ class TrainingRegression:
             if name == assignment.name:
                 assignment.hand_in(record, self._session.effect.outcome(record))
             return
-        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name))
+        named = named_sources(self._session.config.rootpath, sources)
+        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named)
         self._session.publish(record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
@@ -170,6 +187,7 @@ class TrainingRegression:
         name: str = "",
         ignore: Sequence[str] = MEASURED_TIMES,
         old: bool = False,
+        sources: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
 
@@ -181,6 +199,7 @@ class TrainingRegression:
             ignore: patterns of scalars that are no property of the training; what they leave out is named.
             old: whether the files are kept on purpose. Otherwise all of them must have been begun and changed since
                 this session started: by a run of this test, or by a fixture that trained for several.
+            sources: as for `check`.
 
         Raises:
             EventsError: the files are missing, damaged, older than this session, of two writers at once, or hold no
@@ -190,7 +209,8 @@ class TrainingRegression:
         __tracebackhide__ = True
         session, device = self._session, self._test.device or "cpu"
         since = None if old or session.assignment else session.started  # a rerun may read what its session made
-        self.check(read_events(logdir, precision=precision, device=device, ignore=ignore, since=since), name=name)
+        record = read_events(logdir, precision=precision, device=device, ignore=ignore, since=since)
+        self.check(record, name=name, sources=sources)
 
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()
@@ -286,7 +306,7 @@ class TrainingRegression:
         states = checked.stored_states(baseline) if checked.is_recipes and comparison.verdict != "same" else None
         if states is None:
             return comparison
-        return compare(baseline, checked.rerun(Rerun("put back on stored states", states=states)).record)
+        return compare(baseline, put_back(checked.record, states, checked.rerun))
 
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from filelock import FileLock
 
 from harness.baselines.atomic_files import write
 from harness.baselines.folder import named_folder, spelt_out, stated_folder
+from harness.elsewhere.code import Code
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing, own_folder
 from harness.elsewhere.trainings import Training, Trainings
@@ -34,6 +36,7 @@ from harness.errors import (
 from harness.plugin.ci import in_ci
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
+from harness.recording.imported import listening
 from harness.tensorboard.runs import Runs
 
 
@@ -396,11 +399,19 @@ class Session(Settings):
         self.workers = Sharing(self.shared if is_worker else None)
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
+        self.code = Code()
+        self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
 
     @property
     def shared(self) -> Path:
         """Folder of what the processes of this session leave for each other, and for later."""
         return self.outcome.kept / "trainings"
+
+    def listen(self) -> None:
+        """Have processes that tests train in tell what they import, until the session ends."""
+        stack = ExitStack()
+        stack.enter_context(listening(self.config.rootpath, self.imported))
+        self.config.add_cleanup(stack.close)
 
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
@@ -425,17 +436,25 @@ class Session(Settings):
         return "comparing records " + ("and figures" if self.comparing_figures else "but not figures (no --mpl)")
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
-        """Return the record of a recipe on a device, training it if this session has not yet."""
-        name = re.sub(r"[^\w.-]", "_", f"{recipe.title}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
-        run = name.lstrip(".")
-        training = self.trainings.get(recipe, device)
-        if training is None:
-            record, states = self.workers.trained(recipe, device, lambda: self._train(recipe, device, run))
-            training = Training(recipe, device, record, states)
-            self.trainings.add(training)
+        """Return the record of a recipe on a device, training it if this session has not yet, or by other code."""
+        code = self.code.fingerprint(recipe.model)
+        training = self.trainings.get(recipe, device, code) or self._trained(recipe, device, code)
         record = training.record
-        self.runs.adopt(record, self.tensorboard / run)
+        self.runs.adopt(record, self.tensorboard / training.run)
         return record
+
+    def _trained(self, recipe: "Recipe", device: str, code: str) -> Training:
+        """Train a recipe, or take what another worker has trained."""
+        name = re.sub(r"[^\w.-]", "_", f"{recipe.title}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
+        run = name.lstrip(".") + (f"-{code}" if self.trainings.has_other(recipe, device) else "")
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+        record, states, test = self.workers.trained(
+            recipe, device, lambda: (*self._train(recipe, device, run), test), code
+        )
+        codes = {code, self.code.fingerprint(recipe.model)}
+        training = Training(recipe, device, record, states, codes=codes, test=test, run=run)
+        self.trainings.add(training)
+        return training
 
     def _states(self, recipe: "Recipe") -> "States | None":
         """Return states to put back into a training, or to fill, if this session has a use for them."""

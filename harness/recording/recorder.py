@@ -17,6 +17,7 @@ from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
 from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
+from harness.recording.imported import tell
 from harness.recording.one_thread import Block
 from harness.recording.perturbation import current
 from harness.recording.precision import named_mixture, refuse_low_loss
@@ -104,6 +105,7 @@ class Recorder:
         with contextlib.closing(self._block):
             if kind is None:
                 self._record = self._finish(state)
+                tell()
                 if self._planted:
                     self._planted.end(self._record)
             elif mixture := named_mixture(error, state.module_names(), self.precision):

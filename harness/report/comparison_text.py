@@ -38,6 +38,7 @@ def failure(
     accept: str = "",
     chosen: str = "",
     origin: Mapping[str, str] | None = None,
+    trained: str = "",
 ) -> str:
     """Word a comparison that fails: a headline that names the place, and labelled lines below it.
 
@@ -50,10 +51,12 @@ def failure(
         accept: the one command that makes the present run the baseline.
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
         origin: of the present record, if it is known.
+        trained: id of the earlier test whose training this is; empty if it is this test's own.
     """
     first = next(iter(_found(comparison)), None)
     rows = [
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
+        ("trained", trained and f"by {trained}"),
         ("first", _numbers(first) if first else ""),
         ("threshold", _threshold(first, comparison) if first else ""),
         ("then", _then(comparison) if first else ""),

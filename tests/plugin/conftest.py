@@ -81,7 +81,8 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr(Reruns, "_request", staticmethod(_request))
     if "measured_thresholds" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
-        monkeypatch.setattr("harness.plugin.calibrating.require_repeatable", lambda record, rerun: None)
+        for name in ("require_repeatable", "require_same"):
+            monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
@@ -103,7 +104,7 @@ _PICTURE = bytes.fromhex(
 MEASURES_NOTHING = """
 from harness.plugin import calibrating
 
-calibrating.calibrate = calibrating.require_repeatable = lambda *given: None
+calibrating.calibrate = calibrating.require_repeatable = calibrating.require_same = lambda *given: None
 """
 """Of a conftest.py: spares processes, which no test patches, the five trainings of measured thresholds."""
 

@@ -13,6 +13,7 @@ from harness.commands import main
 from harness.record import Baseline
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD, nan_model
+from tests.projects import SMALL
 
 
 FAILED = "build/harness/failed"
@@ -124,6 +125,42 @@ def test_a_result_of_other_sources_is_stale(red, capsys):
     """The code changed after the comparison: its numbers are no longer those."""
     red.edit("0.06", "0.07")
     refusal(red, capsys, "the result for test_gate-test_training is stale: test_gate.py changed after the comparison")
+
+
+SERVED = """
+import os, torch
+
+def test_second(training, training_regression):
+    training_regression.check(training(RECIPE), sources=["config.txt"])
+
+def test_patched(training, training_regression, monkeypatch):
+    if "PATCHED" in os.environ:
+        monkeypatch.setattr(torch.nn.functional, "relu", torch.sigmoid)
+    training_regression.check(training(RECIPE))
+"""
+
+
+def test_a_recipe_is_served_only_by_the_same_code_and_says_so_where_it_fails(project, capsys, monkeypatch):
+    """The test that it was trained for is named; a test that patches torch has a training of its own.
+
+    What a test names as a source makes its result stale, and no other's.
+    """
+    project.measures_nothing()
+    (project.path / "config.txt").write_text("a")
+    (project.path / "test_gate.py").write_text(SMALL + "def test_first(training):\n    training(RECIPE)\n" + SERVED)
+    project.run(GENERATE).stdout.fnmatch_lines(["1 training in *", "0 compared * 2 generated, *"])
+    monkeypatch.setenv("PATCHED", "1")
+    project.run().assert_outcomes(passed=2, failed=1)
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    result = project.run()
+
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["  trained    by test_gate.py::test_first[[]cpu[]]", "2 trainings in *"])
+    assert result.stdout.str().count("  trained  ") == 1
+    (project.path / "config.txt").write_text("b")
+    assert accept("test_gate-test_second") == 1
+    assert "is stale: config.txt changed after the comparison" in capsys.readouterr().err
+    assert accept("test_gate-test_patched") == 0
 
 
 def test_a_result_for_another_baseline_is_stale(red, capsys):

@@ -15,6 +15,9 @@ from tests.plugin.conftest import QUICK
 from tests.test_report import a_record
 
 
+OWN = {"codes": {"f00d"}, "test": "test_a.py::test_a", "run": "a"}
+"""What a training is told of the test that asked."""
+
 NOT_NEEDED = {"seaborn", "pandas", "torchvision", "harness.report.html.page"}
 
 WITNESS = """
@@ -106,7 +109,7 @@ def test_a_record_that_is_put_aside_is_the_same(tmp_path):
     """It comes back with every number, and the training knows it as its own; while a test holds it, it stays."""
     record = a_record()
     text, alive = record.to_text(), weakref.ref(record)
-    training = Training(Recipe(), "cpu", record, None)
+    training = Training(Recipe(), "cpu", record, None, **OWN)
     training.put_aside(tmp_path / "aside.json")
     assert training.record is record
 
@@ -121,7 +124,7 @@ def test_a_record_that_is_put_aside_is_the_same(tmp_path):
 def test_a_record_that_cannot_be_put_aside_stays(tmp_path):
     """A full disk costs memory, not the record."""
     (tmp_path / "taken").write_text("a file")
-    training = Training(Recipe(), "cpu", a_record(), None)
+    training = Training(Recipe(), "cpu", a_record(), None, **OWN)
     training.put_aside(tmp_path / "taken" / "aside.json")
     gc.collect()
 
@@ -132,14 +135,16 @@ def test_what_was_asked_for_last_is_at_hand(tmp_path):
     """The training that is put aside is the one that nobody asked for the longest."""
     trainings = Trainings(lambda: tmp_path)
     for seed in range(4):
-        trainings.add(Training(Recipe(seed=seed), "cpu", a_record(seed=seed), None))
-    trainings.get(Recipe(seed=0), "cpu")
-    trainings.add(Training(Recipe(seed=4), "cpu", a_record(seed=4), None))
+        trainings.add(Training(Recipe(seed=seed), "cpu", a_record(seed=seed), None, **OWN))
+    trainings.get(Recipe(seed=0), "cpu", "f00d")
+    trainings.add(Training(Recipe(seed=4), "cpu", a_record(seed=4), None, **OWN))
 
     (aside,) = tmp_path.iterdir()
     assert json.loads(aside.read_text())["seed"] == 1
-    assert trainings.get(Recipe(seed=1), "cpu").record.seed == 1
-    assert trainings.get(Recipe(seed=9), "cpu") is None
+    assert trainings.get(Recipe(seed=1), "cpu", "f00d").record.seed == 1
+    assert trainings.get(Recipe(seed=9), "cpu", "f00d") is None
+    assert trainings.get(Recipe(seed=1), "cpu", "other code") is None
+    assert trainings.has_other(Recipe(seed=1), "cpu")
 
 
 @pytest.fixture

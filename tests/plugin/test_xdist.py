@@ -107,13 +107,16 @@ def test_a_rerun_of_a_flaky_test_neither_trains_nor_reports_twice(project):
 
 
 def test_a_shared_training_is_what_was_trained(shared):
-    """Record and states come back as they were; the second worker does not train."""
+    """Record, states and the test that asked come back as they were; the second worker does not train."""
     record, states = a_record(), States()
     states.keep(0, {"weight/a": pytest.importorskip("torch").ones(3)})
-    first = shared.trained(RECIPE, "cpu", lambda: (record, states))
+    first = shared.trained(RECIPE, "cpu", lambda: (record, states, "test_a.py::test_ü"))
     second = shared.trained(RECIPE, "cpu", lambda: pytest.fail("trained twice"))
+    other = shared.trained(RECIPE, "cpu", lambda: (record, None, "by other code"), "f00d")
 
-    assert first == (record, states)
+    assert other[2] == "by other code"
+    assert second[2] == first[2]
+    assert first == (record, states, "test_a.py::test_ü")
     assert second[0].to_text() == record.to_text()
     assert second[1].to_bytes() == states.to_bytes()
 
@@ -124,7 +127,7 @@ def test_workers_that_ask_at_once_wait_for_the_one_that_trains(tmp_path):
 
     def train():
         trained.append(a_record())
-        return trained[-1], None
+        return trained[-1], None, ""
 
     def worker():
         start.wait()
@@ -145,8 +148,8 @@ def test_a_model_that_no_other_worker_can_recognise_is_not_shared(shared, model)
     """A lambda, a partial, an object: their names do not tell them apart."""
     recipe = Recipe(model=model)
 
-    assert shared.trained(recipe, "cpu", lambda: (1, None)) == (1, None)
-    assert shared.trained(recipe, "cpu", lambda: (2, None)) == (2, None)
+    assert shared.trained(recipe, "cpu", lambda: (1, None, "a")) == (1, None, "a")
+    assert shared.trained(recipe, "cpu", lambda: (2, None, "b")) == (2, None, "b")
 
 
 @pytest.mark.parametrize("source", ["def model(): ...", "class model:\n  def __init__(self): ..."])
@@ -157,7 +160,7 @@ def test_models_of_one_name_in_two_files_are_two_models(shared, source):
         exec(compile(source, f"{folder}/conftest.py", "exec"), names)
         recipe = Recipe(model=names["model"])
 
-        assert shared.trained(recipe, "cpu", lambda count=count: (a_record(seed=count), None))[0].seed == count
+        assert shared.trained(recipe, "cpu", lambda count=count: (a_record(seed=count), None, ""))[0].seed == count
         assert shared.trained(recipe, "cpu", lambda: pytest.fail("trained twice"))[0].seed == count
 
 
@@ -186,7 +189,7 @@ A, B = made
 """
     for source in (decorated, loop):
         for count, model in enumerate(by({"__name__": "models"}, source)):
-            found, _ = shared.trained(Recipe(model=model), "cpu", lambda count=count: (a_record(seed=count), None))
+            found, *_ = shared.trained(Recipe(model=model), "cpu", lambda count=count: (a_record(seed=count), None, ""))
             assert found.seed == count
 
 
@@ -209,7 +212,7 @@ def test_a_training_that_cannot_be_passed_on_is_run_by_each(shared, monkeypatch)
 
     monkeypatch.setattr("harness.elsewhere.sharing.write", full)
     for count in range(2):
-        assert shared.trained(RECIPE, "cpu", lambda count=count: (a_record(seed=count), None))[0].seed == count
+        assert shared.trained(RECIPE, "cpu", lambda count=count: (a_record(seed=count), None, ""))[0].seed == count
 
 
 @pytest.mark.parametrize(("device", "slots"), [("cpu", 2), ("cuda", 1)])
@@ -255,4 +258,4 @@ def test_one_process_shares_with_nobody():
     alone = Sharing(None)
 
     with alone.guarded("a"), alone.room("cpu"):
-        assert alone.trained(RECIPE, "cpu", lambda: (1, None)) == (1, None)
+        assert alone.trained(RECIPE, "cpu", lambda: (1, None, "a")) == (1, None, "a")

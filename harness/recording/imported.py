@@ -1,0 +1,65 @@
+"""The project's files that a process has imported, told by one that trains to the pytest session that started it.
+
+A test may train in a process of its own: `train.py`, ranks that are spawned. That process alone knows what it imported;
+it says so when a recorded block ends. Children that record nothing, or are started without this process's variables,
+say nothing.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+
+_VARIABLE = "HARNESS_IMPORTED"
+
+
+def imported(root: Path) -> list[Path]:
+    """Return the Python files below a folder that this process has imported; installed packages do not count."""
+    names = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
+    below = (Path(name) for name in sorted(names) if name.startswith(str(root)) and name.endswith(".py"))
+    return [file for file in below if file.is_relative_to(root) and "site-packages" not in file.parts]
+
+
+@contextlib.contextmanager
+def listening(root: Path, file: Path) -> Iterator[None]:
+    """Have processes that are started in a block tell what they import.
+
+    Args:
+        root: of the project.
+        file: that they write to; it is there once one has told something.
+    """
+    before = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = json.dumps([os.getpid(), str(root), str(file)])
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_VARIABLE, None)
+        else:
+            os.environ[_VARIABLE] = before
+        file.unlink(missing_ok=True)
+
+
+def tell() -> None:
+    """Tell the session, if this process is not its own, what has been imported."""
+    session, root, file = json.loads(os.environ.get(_VARIABLE) or "[0, null, null]")
+    if file is None or session == os.getpid():
+        return
+    text = "".join(f"{path}\n" for path in imported(Path(root)))
+    with contextlib.suppress(OSError):  # a training is worth more than the list
+        target = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(target, text.encode("utf-8", "surrogateescape"))  # at once: other ranks write, too
+        finally:
+            os.close(target)
+
+
+def told(file: Path) -> list[Path]:
+    """Return what processes have told so far."""
+    if not file.exists():
+        return []
+    names = file.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    return [Path(name) for name in dict.fromkeys(names)]
