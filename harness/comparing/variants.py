@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from harness.comparing.deviations import Deviation, stream_deviations
 from harness.comparing.thresholds import MARGINS
@@ -13,7 +14,10 @@ from harness.record import STAGES, Calibration, Record
 from harness.record.calibration import place_of
 from harness.record.streams import LONGEST_RUN
 from harness.recording.perturbation import Perturbation, Reran, Rerun, Rerunner
-from harness.recording.states import States
+
+
+if TYPE_CHECKING:
+    from harness.recording.states import States
 
 
 DRAWS: Sequence[Rerun] = (
@@ -55,7 +59,7 @@ def require_repeatable(record: Record, rerun: Rerunner) -> None:
     _require_seeds(record, rerun(again), STAGES)
 
 
-def calibrate(record: Record, states: States | None, rerun: Rerunner) -> Calibration | None:
+def calibrate(record: Record, states: "States | None", rerun: Rerunner) -> Calibration | None:
     """Run the benign variants of a record that becomes the baseline; see `measured`.
 
     Args:
@@ -96,16 +100,19 @@ def _require_seeds(record: Record, reran: Reran, stages: Collection[str], steps:
         raise UnseededError.of(step=first.step, stage=first.stage, stream=first.stream, draws=reran.outcome[1])
 
 
-def measured(baseline: Record, states: States | None, replays: Mapping[str, Record]) -> Calibration:
+def measured(baseline: Record, states: "States | None", replays: Mapping[str, Record]) -> Calibration:
     """Return the largest deviations of variants, by family of streams and steps since the last state.
 
-    The variants that were run go by what was varied, in words.
+    The variants that were run go by what was varied, in words. A kind of number that the baseline lacks has no
+    threshold: a later training that has it is another.
     """
     largest: dict[str, dict[int, float]] = {}
     starts = states.steps if states else (0,)
+    families = {key.family for key in baseline.streams}
     for replay in replays.values():
         for point in stream_deviations(baseline, replay):
-            if _counts(point, baseline):
+            known = point.stream.distance or point.stream.family in families
+            if known and _counts(point, baseline):
                 place = place_of(point.step, starts)
                 sizes = largest.setdefault(point.stream.family, {})
                 sizes[place] = max(sizes.get(place, 0.0), min(1.0, point.size))

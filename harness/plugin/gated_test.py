@@ -1,5 +1,7 @@
 """A test as the gate sees it: its device, its baselines' files, the commands that write and accept them."""
 
+import contextlib
+import functools
 import os
 import shlex
 from dataclasses import dataclass
@@ -20,6 +22,29 @@ if TYPE_CHECKING:
     from harness.report.check import Check
 
 
+def test_id(item: pytest.Item) -> str:
+    """Return what tells a test from all others: its file, from pytest's root, and its name in there.
+
+    It is pytest's own id, but for tests outside the root: of these pytest drops the folders, and two have one id.
+    """
+    file = next((node for node in item.listchain() if isinstance(node, pytest.File)), None)
+    if file is None:
+        return item.nodeid
+    return _from_root(file.path, item.config.rootpath) + item.nodeid.removeprefix(file.nodeid)
+
+
+@functools.lru_cache(maxsize=1024)  # a file has many tests
+def _from_root(path: Path, root: Path) -> str:
+    """Return a path from the root, with .. where it is outside; absolute on another drive."""
+    folders = path.parents
+    above = root if root in folders else next(filter(root.samefile, filter(Path.exists, folders)), None)
+    if above:  # the root itself, or where a link leads to it
+        return path.relative_to(above).as_posix()
+    with contextlib.suppress(ValueError):
+        path = Path(os.path.relpath(path, root))
+    return path.as_posix()
+
+
 @dataclass(frozen=True)
 class GatedTest:
     """One test and the session that it runs in.
@@ -33,9 +58,9 @@ class GatedTest:
     session: Session
 
     @property
-    def nodeid(self) -> str:
-        """The test's id, as pytest has it."""
-        return self.item.nodeid
+    def id(self) -> str:
+        """The test's id, which no other test has."""
+        return test_id(self.item)
 
     @property
     def device(self) -> str | None:
@@ -51,7 +76,7 @@ class GatedTest:
     @property
     def name(self) -> str:
         """Name of its baseline: the same on all devices."""
-        return baseline_name(self.nodeid, self.device)
+        return baseline_name(self.id, self.device)
 
     def record_file(self, name: str) -> Path:
         """Return the file of a record's baseline; the name tells several records of the test apart."""
@@ -60,11 +85,13 @@ class GatedTest:
     @property
     def regenerate_command(self) -> str:
         """The command line that makes this run of the test its baseline, from where pytest was started."""
-        path, colons, test = self.nodeid.partition("::")
+        path, colons, test = self.id.partition("::")
         config = self.item.config
         place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
         folder = self.session.shown(self.session.baselines)
         words = ["pytest", f"{place}{colons}{test}", f"--mpl-generate-path={folder}"]
+        words += [f"--config-file={file}" for file in [config.getoption("inifilename")] if file]
+        words += [f"--rootdir={root}" for root in [config.getoption("rootdir")] if root]
         if self.device and self.device != devices.writer(config):
             words.append(f"--device={self.device}")
         if cifar10 := config.getoption("--cifar10"):
@@ -81,7 +108,7 @@ class GatedTest:
         from harness.report.check import Check
 
         _, line, _ = self.item.location
-        return Check(self.nodeid, name, self._file, 1 + (line or 0), accept)
+        return Check(self.id, name, self._file, 1 + (line or 0), accept)
 
     @property
     def _file(self) -> str:
@@ -117,7 +144,7 @@ class GatedTest:
         if self._is_other_device:
             obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
         candidate = Candidate(
-            test=self.nodeid,
+            test=self.id,
             baseline=baseline.relative_to(root).as_posix(),
             compared=digest(baseline.read_bytes()),
             result="",
@@ -141,6 +168,6 @@ class GatedTest:
             OutputError: it cannot be removed.
         """
         try:
-            withdraw(self.session.failed, baseline.name, self.nodeid)
+            withdraw(self.session.failed, baseline.name, self.id)
         except OSError as error:
             raise OutputError.of(path=self.session.shown(self.session.failed), reason=error) from error

@@ -17,10 +17,10 @@ import pytest
 from harness.baselines import png
 from harness.baselines.atomic_files import check_writable, read
 from harness.baselines.origin import drawing_versions
-from harness.baselines.store import baseline_name, check_figure, orphans, save_figure
+from harness.baselines.store import baseline_name, check_figure, folded, orphans, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.plugin.ci import in_ci
-from harness.plugin.gated_test import GatedTest
+from harness.plugin.gated_test import GatedTest, test_id
 from harness.plugin.messages import messages, refuse
 from harness.plugin.selection import sees_all, select
 from harness.plugin.session import SESSION, Session
@@ -135,18 +135,18 @@ class FigureGate:
         files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
         if marker:
             for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
-                raise SuiteError.marker_option(option=option, nodeid=item.nodeid, known=_MARKER_OPTIONS)
+                raise SuiteError.marker_option(option=option, nodeid=test_id(item), known=_MARKER_OPTIONS)
             extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
             own = {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
             item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
             files.append(own["filename"])
         for file in files:
             self._claim(file, name)
-        self._files.setdefault(item.nodeid, []).extend(files)
+        self._files.setdefault(test_id(item), []).extend(files)
 
     def _claim(self, file: str, owner: str) -> None:
-        """Note whose a file is; names that differ in case only are one file on some systems."""
-        first = self._claimed.setdefault(file.lower(), owner)
+        """Note whose a file is; names that differ in case or in Unicode's form are one file on some systems."""
+        first = self._claimed.setdefault(folded(file), owner)
         if first != owner:
             raise SuiteError.shared_baseline(file=file, first=first, second=owner)
 
@@ -219,7 +219,7 @@ class FigureGate:
         elif not self._compares:
             self._session.counts.not_compared += 1
             if in_ci():
-                raise SuiteError.not_compared(nodeid=item.nodeid)
+                raise SuiteError.not_compared(nodeid=test_id(item))
         else:
             shutil.rmtree(self._folder(item), ignore_errors=True)
             self._check_baseline(item)
@@ -227,6 +227,7 @@ class FigureGate:
     def _check_baseline(self, item: pytest.Item) -> None:
         path, command = _baseline_of(item), self._test(item).regenerate_command
         try:
+            self._session.require_own_place(path.parent)
             check_figure(path, command, self._session.shown(path))
         except HarnessError as error:
             self._keep(item, passed=False, text=str(error), accept=command)
@@ -248,7 +249,7 @@ class FigureGate:
         if not (returned and is_ours(item)):
             return error
         if not hasattr(returned[0], "savefig"):
-            return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=item.nodeid)
+            return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=test_id(item))
         if isinstance(error, OSError):
             refused = BaselineWriteError.of if self._staging else OutputError.of
             place = _baseline_of(item) if self._staging else self._folder(item)
@@ -288,7 +289,7 @@ class FigureGate:
             return
         returned = self._figure(item)
         if returned and not hasattr(returned[0], "savefig"):
-            raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=item.nodeid)
+            raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=test_id(item))
         if self._compares:
             self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
 

@@ -16,7 +16,7 @@ from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.ci import in_ci
 from harness.plugin.gated_test import GatedTest
-from harness.plugin.record_check import RecordCheck, choose, stored_states
+from harness.plugin.record_check import RecordCheck, choose, states_of
 from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
@@ -60,7 +60,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
     chosen, origin = checked.chosen_text, session.origin
-    return failure_text(comparison, test=test.nodeid, look=look, accept=accept, chosen=chosen, origin=origin), accept
+    return failure_text(comparison, test=test.id, look=look, accept=accept, chosen=chosen, origin=origin), accept
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -127,7 +127,7 @@ class TrainingRegression:
         if chosen is None:  # `check` will say so
             return None
         self._chosen[name] = chosen
-        return stored_states(self._test, chosen.path, chosen.baseline)
+        return states_of(self._test, chosen.path, chosen.baseline, chosen.states)
 
     def check(self, record: "Record", *, name: str = "") -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -145,7 +145,7 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         if name in self._names:
-            raise SuiteError.checked_twice(name=name, nodeid=self._test.nodeid)
+            raise SuiteError.checked_twice(name=name, nodeid=self._test.id)
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
@@ -191,7 +191,7 @@ class TrainingRegression:
             return
         record, counts, seeds = checked.record, self._session.counts, {}
         calibration, states = calibrated(checked)
-        counts.notes.append(calibration_note(record, calibration, self._test.nodeid))
+        counts.notes.append(calibration_note(record, calibration, self._test.id))
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
@@ -219,13 +219,13 @@ class TrainingRegression:
         command = f"{self._test.regenerate_command} --equivalence={seeds}"
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             baseline = checked.baseline()
-            if len(baseline.seeds) < seeds:
-                path = checked.shown_path
-                raise EquivalenceError.no_seeds(path=path, found=len(baseline.seeds), seeds=seeds, command=command)
+            if (found := len(baseline.seeds)) != seeds:  # more of them would widen the margins
+                refuse = EquivalenceError.no_seeds if found < seeds else EquivalenceError.more_seeds
+                raise refuse(path=checked.shown_path, found=found, seeds=seeds, command=command)
             result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
         text = equivalence_text(result)
         check = checked.check(accept=command)
-        self._conclude(check.seeds(result, text=text), f"{self._test.nodeid}\n{text}")
+        self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}")
 
     def _conclude(self, finding: Finding, text: str) -> None:
         """Keep what was found; fail with a text if it does not pass."""
@@ -286,8 +286,8 @@ class TrainingRegression:
             states = checked.stored_states(baseline)
             power = measure(checked.record, baseline if states else Baseline(checked.record), states, checked.rerun)
             if power is None:
-                raise RerunError.unrepeatable(nodeid=self._test.nodeid)
-        text = power_text(power, self._test.nodeid)
+                raise RerunError.unrepeatable(nodeid=self._test.id)
+        text = power_text(power, self._test.id)
         passed = power.score >= self._session.least_power
         text += "" if passed else f"\n  below --gate-power-min={self._session.least_power:g}"
         self._conclude(checked.check().power(power, passed=passed, text=text), text)
