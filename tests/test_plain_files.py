@@ -1,4 +1,4 @@
-"""Promises of baselines as plain files: no links, nothing that git left in their place, both files of one generation."""
+"""Promises of baselines as plain files: no links, nothing that git left in their place, both of one generation."""
 
 import shlex
 import subprocess
@@ -219,7 +219,8 @@ def test_a_baseline_that_goes_while_one_is_chosen_was_not_there(tmp_path, monkey
     for file, torch in ((path, "2"), (far, "1")):
         save_baseline(file, baseline_of({}, environment={"torch": torch}))
     swapped(monkeypatch, path, far.unlink)
-    assert (found := nearest(path, here, "pytest")) and (found.path, found.stored) == (path, 1)
+    found = nearest(path, here, "pytest")
+    assert (found.path, found.stored) == (path, 1)
 
     save_baseline(near, baseline_of({}, environment=here))
     listed = environments.os.path.lexists

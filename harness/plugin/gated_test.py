@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.report.check import Check
 
 
-def test_id(item: pytest.Item) -> str:
+def id_of(item: pytest.Item) -> str:
     """Return what tells a test from all others: its file, from pytest's root, and its name in there.
 
     It is pytest's own id, but for tests outside the root: of these pytest drops the folders, and two have one id.
@@ -60,7 +60,7 @@ class GatedTest:
     @property
     def id(self) -> str:
         """The test's id, which no other test has."""
-        return test_id(self.item)
+        return id_of(self.item)
 
     @property
     def device(self) -> str | None:

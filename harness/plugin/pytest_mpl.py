@@ -20,7 +20,7 @@ from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, folded, orphans, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.plugin.ci import in_ci
-from harness.plugin.gated_test import GatedTest, test_id
+from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import messages, refuse
 from harness.plugin.selection import sees_all, select
 from harness.plugin.session import SESSION, Session
@@ -135,14 +135,14 @@ class FigureGate:
         files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
         if marker:
             for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
-                raise SuiteError.marker_option(option=option, nodeid=test_id(item), known=_MARKER_OPTIONS)
+                raise SuiteError.marker_option(option=option, nodeid=id_of(item), known=_MARKER_OPTIONS)
             extension = marker.kwargs.get("savefig_kwargs", {}).get("format", "png")
             own = {"filename": f"{name}.{extension}", "baseline_dir": str(folder), **marker.kwargs}
             item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
             files.append(own["filename"])
         for file in files:
             self._claim(file, name)
-        self._files.setdefault(test_id(item), []).extend(files)
+        self._files.setdefault(id_of(item), []).extend(files)
 
     def _claim(self, file: str, owner: str) -> None:
         """Note whose a file is; names that differ in case or in Unicode's form are one file on some systems."""
@@ -219,7 +219,7 @@ class FigureGate:
         elif not self._compares:
             self._session.counts.not_compared += 1
             if in_ci():
-                raise SuiteError.not_compared(nodeid=test_id(item))
+                raise SuiteError.not_compared(nodeid=id_of(item))
         else:
             shutil.rmtree(self._folder(item), ignore_errors=True)
             self._check_baseline(item)
@@ -249,7 +249,7 @@ class FigureGate:
         if not (returned and is_ours(item)):
             return error
         if not hasattr(returned[0], "savefig"):
-            return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=test_id(item))
+            return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if isinstance(error, OSError):
             refused = BaselineWriteError.of if self._staging else OutputError.of
             place = _baseline_of(item) if self._staging else self._folder(item)
@@ -289,7 +289,7 @@ class FigureGate:
             return
         returned = self._figure(item)
         if returned and not hasattr(returned[0], "savefig"):
-            raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=test_id(item))
+            raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if self._compares:
             self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
 

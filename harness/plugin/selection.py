@@ -7,7 +7,7 @@ import pytest
 
 from harness.baselines.failed import candidates
 from harness.errors import SuiteError
-from harness.plugin.gated_test import test_id
+from harness.plugin.gated_test import id_of
 from harness.plugin.session import Session
 
 
@@ -31,7 +31,7 @@ def select(
         return
     if not session.generate_path:
         raise SuiteError.not_generating(option=options[0])
-    wanted = {test for item in items if (test := test_id(item)) in files}
+    wanted = {test for item in items if (test := id_of(item)) in files}
     if "--only-missing" in options:
         wanted = {test for test in wanted if not all(_stands(session, file) for file in files[test])}
     if "--only-failing" in options:
@@ -52,8 +52,8 @@ def _stands(session: Session, file: str) -> bool:
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[str]) -> None:
-    left_out: Sequence[pytest.Item] = [item for item in items if test_id(item) not in wanted]
-    items[:] = [item for item in items if test_id(item) in wanted]
+    left_out: Sequence[pytest.Item] = [item for item in items if id_of(item) not in wanted]
+    items[:] = [item for item in items if id_of(item) in wanted]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 

@@ -104,7 +104,7 @@ class Settings:
         """
         folder = self.generate_path or self._baselines
         self.require_own_place(folder)
-        return folder
+        return Path(os.path.normpath(folder))
 
     def require_own_place(self, place: Path) -> None:
         """Refuse baselines that are read through a link, or lie among results: they could be held against themselves.

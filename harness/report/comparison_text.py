@@ -161,10 +161,22 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     """Word a comparison that passed: its verdict, largest deviation and renamed tensors; `chosen` as for `failure`."""
     moved = f", first {stream_text(comparison.deviations[0].stream)}" if comparison.deviations else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
+    allowed = _allowed(comparison) if comparison.verdict == "drift" else ""
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     unjudged = unjudged_text(comparison.unjudged)
-    rest = [renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
+    rest = [allowed, renamed, _unknown(comparison), unjudged, _initial(comparison), chosen and f"baseline {chosen}"]
     return "; ".join(filter(None, [f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}", *rest]))
+
+
+def _allowed(comparison: Comparison) -> str:
+    """Name the largest threshold that a number which moved was held to, and how it came to be so large."""
+    moved = (point for point in comparison.points if point.size > 0 and point.limit.judges)
+    widest = max(moved, key=lambda point: point.threshold)
+    text = f"largest threshold used {widest.threshold:.1e}, of {stream_text(widest.stream)} at step {widest.step}"
+    calibration, measured = comparison.baseline.calibration, widest.limit.measured
+    if calibration is None or measured is None or widest.threshold > calibration.margin * measured:
+        return text
+    return f"{text} ({calibration.margin:g} x {measured:.1e})"
 
 
 def _unknown(comparison: Comparison) -> str:

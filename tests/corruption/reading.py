@@ -10,7 +10,7 @@ from types import FrameType
 import torch
 
 from harness.baselines.failed import accept, candidates
-from harness.baselines.store import check_figure, load_with_states, save_baseline, save_figure, to_states
+from harness.baselines.store import check_figure, load_baseline, load_with_states, save_baseline, save_figure, to_states
 from harness.commands import main
 from harness.comparing.comparison import compare
 from harness.errors import HarnessError

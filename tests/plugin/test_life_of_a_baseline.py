@@ -358,7 +358,8 @@ def test_drift_passes_is_counted_and_fails_under_strict(project):
     result.stdout.fnmatch_lines(
         [
             "1 compared (1 record, 0 figures, 1 of them drifted), 0 generated, 0 not compared",
-            "training, float64, cpu: drift, largest deviation * in * values, first initial 0.bias",
+            "training, float64, cpu: drift, largest deviation * in * values, first initial 0.bias; "
+            "largest threshold used *e-1*, of *",
         ]
     )
     project.run("--mpl", "-o", "strict=true").assert_outcomes(failed=1)

@@ -144,7 +144,8 @@ def test_another_environment_is_drift(low, monkeypatch):
         result.stdout.fnmatch_lines(
             [
                 "1 compared (1 record, 0 figures, 1 of them drifted), 0 generated, 0 not compared",
-                "training, float32, cpu: drift, largest deviation *e-0* in * values; baseline made in another "
+                "training, float32, cpu: drift, largest deviation *e-0* in * values; largest threshold used *; "
+                "baseline made in another "
                 "environment (instructions * -> DEFAULT, ATEN_CPU_CAPABILITY absent -> default)",
             ]
         )
@@ -172,14 +173,14 @@ def test_drift_passes_is_counted_and_fails_under_strict(low):
     passed.stdout.fnmatch_lines(
         [
             "2 compared (2 records, 0 figures, 2 of them drifted), 0 generated, 0 not compared",
-            "cifar_cnn, synthetic, float32, cpu: drift, largest deviation *e-0* in * values",
-            "training, float32, cpu: drift, largest deviation *e-0* in * values",
+            "cifar_cnn, synthetic, float32, cpu: drift, largest deviation *e-0* in * values; largest threshold used *",
+            "training, float32, cpu: drift, largest deviation *e-0* in * values; largest threshold used *",
         ]
     )
     failed.assert_outcomes(failed=1)
     failed.stdout.fnmatch_lines(
         [
-            "training, float32, cpu: drift, largest deviation *e-0* in * values",
+            "training, float32, cpu: drift, largest deviation *e-0* in * values; largest threshold used *",
             "  recipe     training, float32, cpu   test_loop.py::test_my_trainer",
             "  unchanged  structure, data, init, schedule, forward, backward, update, state, evaluation",
             "  accept     pytest test_loop.py::test_my_trainer --mpl-generate-path=baselines",
