@@ -416,13 +416,17 @@ class BaselineCorruptError(BaselineError):
         return cls(what, where=str(path), fix=f"fetch it: {fetch}; or regenerate it: {command}")
 
     @classmethod
-    def unmerged(cls, *, path: Place, command: str, committed: bool) -> Self:
-        """A committed one has no other side any more that git could check out."""
+    def unmerged(cls, *, path: Place, command: str) -> Self:
         what = "the baseline is half of a merge: both sides changed it, and neither was chosen"
-        side = f"choose a side (git checkout --theirs -- {path}, or --ours), then git add it"
-        if committed:
-            what = "the baseline holds the marks of a merge conflict, and was committed with them"
-            side = f"take it from the commit of one side (git log -m -- {path}; git checkout COMMIT -- {path})"
+        fix = (
+            f"choose a side (git checkout --theirs -- {path}, or --ours), then git add it; or regenerate it: {command}"
+        )
+        return cls(what, where=str(path), fix=fix)
+
+    @classmethod
+    def marked(cls, *, path: Place, command: str) -> Self:
+        what = "the baseline holds the marks of a merge conflict, and was committed with them"
+        side = f"take it from the commit of one side (git log -m -- {path}; git checkout COMMIT -- {path})"
         return cls(what, where=str(path), fix=f"{side}; or regenerate it: {command}")
 
     @classmethod

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from harness import Recipe, compare, train
 from harness.comparing import variants
+from harness.comparing.plausible import implausible
 from harness.comparing.thresholds import MARGINS
 from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured
 from harness.record import STAGES, Baseline, Stream
@@ -214,6 +215,7 @@ def test_the_calibration_is_part_of_the_text(calibrated):
 
     assert read.calibration == baseline.calibration
     assert read.to_text() == baseline.to_text()
+    assert implausible(read) == ""
 
 
 def test_a_variant_departs_in_nothing_by_default():

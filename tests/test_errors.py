@@ -257,13 +257,13 @@ MESSAGES = [
         "  fix    fetch it: git lfs install && git lfs pull (actions/checkout: lfs: true); or regenerate it: pytest x",
     ),
     (
-        errors.BaselineCorruptError.unmerged(path="a/b", command="pytest x", committed=False),
+        errors.BaselineCorruptError.unmerged(path="a/b", command="pytest x"),
         "the baseline is half of a merge: both sides changed it, and neither was chosen\n"
         "  where  a/b\n"
         "  fix    choose a side (git checkout --theirs -- a/b, or --ours), then git add it; or regenerate it: pytest x",
     ),
     (
-        errors.BaselineCorruptError.unmerged(path="a/b", command="pytest x", committed=True),
+        errors.BaselineCorruptError.marked(path="a/b", command="pytest x"),
         "the baseline holds the marks of a merge conflict, and was committed with them\n"
         "  where  a/b\n"
         "  fix    take it from the commit of one side (git log -m -- a/b; git checkout COMMIT -- a/b); or regenerate it: "

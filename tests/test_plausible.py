@@ -9,7 +9,7 @@ from harness.baselines.store import load_baseline, save_baseline
 from harness.comparing.metrics import summary
 from harness.comparing.plausible import implausible
 from harness.comparing.variants import DRAWS, KERNELS, measured
-from harness.record import Baseline, Calibration, Stream
+from harness.record import Baseline, Calibration
 from tests.test_comparison import series
 from tests.test_record import SHIPPED, record_of
 
@@ -63,10 +63,11 @@ def test_what_trainings_wrote_is_plausible(path):
         Baseline(record_of(STREAMS)),
         high(states="0" * 64, steps=(0, 2), largest={"batch/images": (1e-3,), "distance/weight": (1e-16,)}),
         high(variants=("jitter 1",), inherited=True),
-        high(largest={"loss": (0.0, 1e-9, 1e-5, 1.0, 1.0)}),
+        high(largest={"loss": (0.0, 1e-10, 1e-5, 1.0, 1.0)}),
+        low(largest={"loss": (0.3,), "gradient": (1.0,)}),
         high(largest={"learning_rate/w": (0.0, 1.0)}),
     ],
-    ids=["high", "low", "seeds", "plain", "dull", "fewer", "longer", "adaptive"],
+    ids=["high", "low", "seeds", "plain", "dull", "fewer", "longer", "noise", "adaptive"],
 )
 def test_what_a_training_can_show_is_plausible(baseline):
     """Rounding that grows, thresholds from states, a rate that follows the loss, a variant that took more steps."""
@@ -94,6 +95,13 @@ def test_what_a_training_can_show_is_plausible(baseline):
         (high(largest={"batch/images": (1e-9,)}), "'batch/images' moved in the first step, before any weight"),
         (high(largest={"learning_rate/w": (1e-9,)}), "'learning_rate/w' moved in the first step"),
         (high(largest={"init": (1e-9,)}), "'init' moved by 1.0e-09 when every weight moved by one unit in the last"),
+        (high(largest={"loss": (1.0,)}), "moves every number of stage forward by 1.0e+00 in the first two steps"),
+        (high(largest={"loss": (1e-16, 1e-8)}), "every number of stage forward by 1.0e-08 in the first two steps"),
+        (high(largest={"gradient": (1e-6,)}), "every number of stage backward by 1.0e-06 in the first two steps"),
+        (
+            low(largest={"loss": (0.5,)}),
+            "every number of stage forward by 5.0e-01 in the first step after a stored state",
+        ),
         (dataclasses.replace(seeded(), seeds={9: {}}), "summaries of other seeds than 5 and those that follow"),
         (dataclasses.replace(seeded(), seeds={5: {}, 7: {}, 8: {}}), "summaries of other seeds than 5"),
         (seeded(loss=99.0), "a summary of seed 5 that is not its own record's, in loss"),
@@ -115,13 +123,13 @@ def test_what_is_measured_is_plausible():
     record = record_of(STREAMS)
     longer = {
         **STREAMS,
-        "loss": series(1.0, 0.6, 0.25, 0.2, 0.1),
+        "loss": series(1.0, 0.5 + 2.0**-50, 0.25, 0.2, 0.1),
         "init/w": series(1.0 + 2.0**-52, stage="init"),
         "only here": series(1.0),
-        "gradient/w": Stream("backward", (), ()),
+        "gradient/w": series(1.0, 1.0, stage="backward"),
     }
     found = measured(record, None, {"jitter 1": record_of(longer)})
 
     assert implausible(Baseline(record, calibration=found)) == ""
     assert "only here" not in found.largest
-    assert found.largest["loss"][-1] == found.largest["gradient"][0] == 1.0
+    assert found.largest["loss"][-1] == found.largest["gradient"][-1] == 1.0

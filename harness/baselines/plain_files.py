@@ -37,9 +37,10 @@ def require_merged(path: Path, data: bytes, command: str, shown: Path) -> None:
 
     What somebody began to resolve by hand has fewer marks, or none.
     """
-    undecided = bool(git_output(path.parent, "ls-files", "--unmerged", "--", path.name))
-    if undecided or _MARK.search(data):
-        raise BaselineCorruptError.unmerged(path=shown, command=command, committed=not undecided)
+    if git_output(path.parent, "ls-files", "--unmerged", "--", path.name):
+        raise BaselineCorruptError.unmerged(path=shown, command=command)
+    if _MARK.search(data):
+        raise BaselineCorruptError.marked(path=shown, command=command)
 
 
 def link_in(path: Path, root: Path) -> Path | None:
