@@ -18,7 +18,8 @@ HarnessError
 ├── EquivalenceError       seeds that cannot be judged together
 ├── BaselineError          a baseline that this session may not use
 │   ├── BaselineMissingError   there is none
-│   ├── BaselineCorruptError   it is broken, edited or not finite
+│   ├── BaselineCorruptError   it is broken, edited, no plain file or not finite
+│   │   └── BaselineImplausibleError   it would loosen its own judge
 │   └── BaselineWriteError     it could not be written
 ├── AcceptError            a result that cannot become a baseline
 ├── RerunError             a training that could not be run again as a rerun has to be
@@ -429,8 +430,12 @@ class BaselineCorruptError(BaselineError):
         side = f"take it from the commit of one side (git log -m -- {path}; git checkout COMMIT -- {path})"
         return cls(what, where=str(path), fix=f"{side}; or regenerate it: {command}")
 
+
+class BaselineImplausibleError(BaselineCorruptError):
+    """A baseline that would loosen its own judge."""
+
     @classmethod
-    def implausible(cls, *, path: Place, reason: str, command: str) -> Self:
+    def of(cls, *, path: Place, reason: str, command: str) -> Self:
         what = f"the baseline holds what its own training cannot have shown: {reason}"
         return cls(what, where=str(path), fix=f"look at who wrote it and why, and regenerate it: {command}")
 

@@ -270,7 +270,7 @@ MESSAGES = [
         "pytest x",
     ),
     (
-        errors.BaselineCorruptError.implausible(path="a/b", reason="a margin of 1000", command="pytest x"),
+        errors.BaselineImplausibleError.of(path="a/b", reason="a margin of 1000", command="pytest x"),
         "the baseline holds what its own training cannot have shown: a margin of 1000\n"
         "  where  a/b\n"
         "  fix    look at who wrote it and why, and regenerate it: pytest x",

@@ -20,6 +20,7 @@ from harness.baselines.plain_files import read_plain, require_merged
 from harness.comparing.plausible import implausible
 from harness.errors import (
     BaselineCorruptError,
+    BaselineImplausibleError,
     BaselineMissingError,
     BaselineWriteError,
     NonFiniteError,
@@ -74,8 +75,8 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
 
     Raises:
         BaselineMissingError: there is no such file.
-        BaselineCorruptError: it is not a plain file or no record, its checksum does not fit, it holds NaN or infinity,
-            or what a training cannot have shown.
+        BaselineCorruptError: it is no plain file or no record, its checksum does not fit, or it holds NaN or infinity.
+        BaselineImplausibleError: it holds what its training cannot have shown.
     """
     facts: dict[str, Any] = {"path": shown or path, "command": command}
     data = b""
@@ -95,7 +96,7 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
     if found := baseline.record.non_finite():
         raise BaselineCorruptError.not_finite(**facts, **found._asdict())
     if reason := implausible(baseline):
-        raise BaselineCorruptError.implausible(**facts, reason=reason)
+        raise BaselineImplausibleError.of(**facts, reason=reason)
     return baseline
 
 

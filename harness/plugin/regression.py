@@ -11,7 +11,7 @@ from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
-from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
+from harness.errors import BaselineError, BaselineImplausibleError, EquivalenceError, RerunError, SuiteError
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.ci import in_ci
@@ -205,6 +205,9 @@ class TrainingRegression:
             return
         try:
             stored = checked.baseline()
+        except BaselineImplausibleError as error:
+            self._session.counts.add_problem(error)
+            return
         except BaselineError:  # there is none, or none that could be loose
             return
         if stored.calibration and stored.record.structure == checked.record.structure:
