@@ -68,7 +68,11 @@ def test_regenerating_puts_files_in_the_place_of_links(tmp_path):
         path.symlink_to(f"behind/{path.name}")
     stored(tmp_path)
 
-    assert not any(path.is_symlink() for path in paths)
+    (tmp_path / "b.json").symlink_to("c.json")  # without states beside it, which would have been linked, too
+    for name in ("c.json", "b.json"):
+        save_baseline(tmp_path / name, baseline_of({}, origin={"made": "now"}))
+
+    assert not any(path.is_symlink() for path in (*paths, tmp_path / "b.json"))
     assert files(tmp_path / "behind") == before
     load(tmp_path)
 
