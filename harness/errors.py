@@ -18,7 +18,8 @@ HarnessError
 ├── EquivalenceError       seeds that cannot be judged together
 ├── BaselineError          a baseline that this session may not use
 │   ├── BaselineMissingError   there is none
-│   ├── BaselineCorruptError   it is broken, edited or not finite
+│   ├── BaselineCorruptError   it is broken, edited, no plain file or not finite
+│   │   └── BaselineImplausibleError   it would loosen its own judge
 │   └── BaselineWriteError     it could not be written
 ├── AcceptError            a result that cannot become a baseline
 ├── RerunError             a training that could not be run again as a rerun has to be
@@ -397,6 +398,12 @@ class EquivalenceError(HarnessError):
         return cls(what, where=str(path), fix=f"on the former version of the code, run: {command}")
 
     @classmethod
+    def more_seeds(cls, *, path: Place, found: int, seeds: int, command: str) -> Self:
+        what = f"the baseline holds the summaries of {found} seeds, more than the {seeds} planned ones"
+        fix = f"judge by all of them (--equivalence={found}), or on the former version of the code, run: {command}"
+        return cls(what, where=str(path), fix=fix)
+
+    @classmethod
     def metric_missing(cls, *, metric: str, place: str, other: str) -> Self:
         fix = "log the same numbers in every seed's training; if they changed on purpose, regenerate the baseline"
         return cls(f"{metric} is in {place}, but not in {other}", where=_JUDGE, fix=fix)
@@ -465,6 +472,41 @@ class BaselineCorruptError(BaselineError):
     def states(cls, *, path: Place, reason: Reason, command: str) -> Self:
         fix = f"restore them (git checkout -- {path}) or regenerate the baseline: {command}"
         return cls(f"the states of the baseline cannot be read: {_said(reason)}", where=str(path), fix=fix)
+
+    @classmethod
+    def link(cls, *, path: Place, target: Place, command: str) -> Self:
+        what = f"the baseline is a link to {target}, and what is behind a link can be anything: the result itself"
+        fix = f"put a copy of the file in its place if it is the right one, or regenerate it: {command}"
+        return cls(what, where=str(path), fix=fix)
+
+    @classmethod
+    def pointer(cls, *, path: Place, command: str) -> Self:
+        what = "the baseline is a pointer of Git LFS: the file that it stands for was not fetched"
+        fetch = "git lfs install && git lfs pull (actions/checkout: lfs: true)"
+        return cls(what, where=str(path), fix=f"fetch it: {fetch}; or regenerate it: {command}")
+
+    @classmethod
+    def unmerged(cls, *, path: Place, command: str) -> Self:
+        what = "the baseline is half of a merge: both sides changed it, and neither was chosen"
+        fix = (
+            f"choose a side (git checkout --theirs -- {path}, or --ours), then git add it; or regenerate it: {command}"
+        )
+        return cls(what, where=str(path), fix=fix)
+
+    @classmethod
+    def marked(cls, *, path: Place, command: str) -> Self:
+        what = "the baseline holds the marks of a merge conflict, and was committed with them"
+        side = f"take it from the commit of one side (git log -m -- {path}; git checkout COMMIT -- {path})"
+        return cls(what, where=str(path), fix=f"{side}; or regenerate it: {command}")
+
+
+class BaselineImplausibleError(BaselineCorruptError):
+    """A baseline that would loosen its own judge."""
+
+    @classmethod
+    def of(cls, *, path: Place, reason: str, command: str) -> Self:
+        what = f"the baseline holds what its own training cannot have shown: {reason}"
+        return cls(what, where=str(path), fix=f"look at who wrote it and why, and regenerate it: {command}")
 
 
 class BaselineWriteError(BaselineError):
@@ -760,6 +802,18 @@ class SuiteError(HarnessError):
         what = f"{_number(len(files), 'baseline')} in {folder} whose tests are not known: {reason}"
         fix = "run the whole project; in a job of a matrix, say which part it is: --training-shard=1/4"
         return cls(what, where=_some(files), fix=fix)
+
+    @classmethod
+    def linked_folder(cls, *, path: Place, target: Place) -> Self:
+        what = f"baselines would be read through a link to {target}"
+        fix = "name the folder that they are in, and commit them there: baselines are plain files of the project"
+        return cls(what, where=str(path), fix=fix)
+
+    @classmethod
+    def among_results(cls, *, path: Place, results: Place) -> Self:
+        what = f"baselines would lie in {results}, where this session leaves its results"
+        fix = "give each a folder of its own: what is compared with itself never differs"
+        return cls(what, where=str(path), fix=fix)
 
     @classmethod
     def checked_twice(cls, *, nodeid: str, name: str) -> Self:

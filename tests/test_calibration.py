@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from harness import Recipe, compare, train
 from harness.comparing import variants
 from harness.comparing.metrics import of_seeds
+from harness.comparing.plausible import implausible
 from harness.comparing.thresholds import MARGINS
 from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured, put_back, require_same
 from harness.errors import UnseededError
@@ -216,6 +217,7 @@ def test_the_calibration_is_part_of_the_text(calibrated):
 
     assert read.calibration == baseline.calibration
     assert read.to_text() == baseline.to_text()
+    assert implausible(read) == ""
 
 
 def test_a_variant_departs_in_nothing_by_default():

@@ -88,11 +88,11 @@ def test_list_survives_whatever_lies_among_the_baselines(folder, capsys):
 
     for name, words in {
         "a": "cannot be read: Is a directory",
-        "b": "there is no baseline",
-        "c": "it is not a file",
+        "b": "is a link to nowhere",
+        "c": "is a link to /dev/zero",
         "d": "it is damaged",
         "e": "now",
-        "f": "it is not a file",
+        "f": "is a link to /dev/zero",
     }.items():
         assert any(line.startswith(f"  {name}  ") and words in line for line in found), name
 

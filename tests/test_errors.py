@@ -234,6 +234,12 @@ MESSAGES = [
         "  fix    on the former version of the code, run: pytest x",
     ),
     (
+        errors.EquivalenceError.more_seeds(path="a/b", found=8, seeds=3, command="pytest x"),
+        "the baseline holds the summaries of 8 seeds, more than the 3 planned ones\n"
+        "  where  a/b\n"
+        "  fix    judge by all of them (--equivalence=8), or on the former version of the code, run: pytest x",
+    ),
+    (
         errors.EquivalenceError.metric_missing(metric="loss", place="model.py:12", other="seed 1 of the baseline"),
         "loss is in model.py:12, but not in seed 1 of the baseline\n"
         "  where  equivalence.judge\n"
@@ -286,6 +292,37 @@ MESSAGES = [
         "the states of the baseline cannot be read: it is cut off\n"
         "  where  a/b\n"
         "  fix    restore them (git checkout -- a/b) or regenerate the baseline: pytest x",
+    ),
+    (
+        errors.BaselineCorruptError.link(path="a/b", target="c/d", command="pytest x"),
+        "the baseline is a link to c/d, and what is behind a link can be anything: the result itself\n"
+        "  where  a/b\n"
+        "  fix    put a copy of the file in its place if it is the right one, or regenerate it: pytest x",
+    ),
+    (
+        errors.BaselineCorruptError.pointer(path="a/b", command="pytest x"),
+        "the baseline is a pointer of Git LFS: the file that it stands for was not fetched\n"
+        "  where  a/b\n"
+        "  fix    fetch it: git lfs install && git lfs pull (actions/checkout: lfs: true); or regenerate it: pytest x",
+    ),
+    (
+        errors.BaselineCorruptError.unmerged(path="a/b", command="pytest x"),
+        "the baseline is half of a merge: both sides changed it, and neither was chosen\n"
+        "  where  a/b\n"
+        "  fix    choose a side (git checkout --theirs -- a/b, or --ours), then git add it; or regenerate it: pytest x",
+    ),
+    (
+        errors.BaselineCorruptError.marked(path="a/b", command="pytest x"),
+        "the baseline holds the marks of a merge conflict, and was committed with them\n"
+        "  where  a/b\n"
+        "  fix    take it from the commit of one side (git log -m -- a/b; git checkout COMMIT -- a/b); or regenerate it: "
+        "pytest x",
+    ),
+    (
+        errors.BaselineImplausibleError.of(path="a/b", reason="a margin of 1000", command="pytest x"),
+        "the baseline holds what its own training cannot have shown: a margin of 1000\n"
+        "  where  a/b\n"
+        "  fix    look at who wrote it and why, and regenerate it: pytest x",
     ),
     (
         errors.BaselineWriteError.of(path="a/b", reason="it is cut off"),
@@ -555,6 +592,18 @@ MESSAGES = [
         "2 baselines in baselines whose tests are not known: who knows\n"
         "  where  a.json, b.png\n"
         "  fix    run the whole project; in a job of a matrix, say which part it is: --training-shard=1/4",
+    ),
+    (
+        errors.SuiteError.linked_folder(path="a/b", target="c/d"),
+        "baselines would be read through a link to c/d\n"
+        "  where  a/b\n"
+        "  fix    name the folder that they are in, and commit them there: baselines are plain files of the project",
+    ),
+    (
+        errors.SuiteError.among_results(path="a/b", results="c/d"),
+        "baselines would lie in c/d, where this session leaves its results\n"
+        "  where  a/b\n"
+        "  fix    give each a folder of its own: what is compared with itself never differs",
     ),
     (
         errors.SuiteError.checked_twice(nodeid="test_a.py::test_b", name="loss"),

@@ -433,3 +433,26 @@ def test_a_matrix_has_a_line_a_row_and_a_histogram_a_line_a_step():
 
     assert " [3,0]," in lines
     assert sum(line.startswith(" [48,0.5,1.5,") for line in lines) == 1
+
+
+@pytest.mark.parametrize("key", ["margin", "seed", "loss", "7"])
+def test_a_key_that_stands_twice_is_refused(key):
+    """A parser takes the last, a reviewer reads the first, and the checksum of what was parsed fits."""
+    content = baseline_of({"loss": Stream("forward", (0,), (1.0,))}, calibration=CALIBRATION, seeds={7: {}}).to_text()
+    line = next(line for line in content.splitlines() if f'"{key}": ' in line)
+    entry = line[: line.rindex(",")] if line.endswith(",") else line
+    twice = content.replace(line, f"{entry.split(': ')[0]}: 0,\n{line}", 1)
+
+    assert json.loads(twice) == json.loads(content)
+    with pytest.raises(errors.RecordError, match=f"the key '{key}' stands twice"):
+        Baseline.from_text(twice)
+    with pytest.raises(errors.RecordError, match="it is not JSON"):
+        Record.from_text(twice)
+
+
+def test_seeds_that_are_one_number_are_refused():
+    """`"07"` would be 7, too."""
+    text = rewritten(baseline_of({}, seeds={7: {}}), lambda content: content["seeds"].update({"07": {"loss": 9.0}}))
+
+    with pytest.raises(errors.RecordError, match="of a wrong kind"):
+        Baseline.from_text(text)

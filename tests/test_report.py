@@ -341,12 +341,27 @@ def test_a_failure_has_no_word_on_a_threshold_that_was_not_calibrated(baseline, 
     assert not [line for line in words(baseline, record).splitlines() if line.startswith("  threshold")]
 
 
+def test_drift_names_the_largest_threshold_that_it_used():
+    """Of the numbers that moved: of another environment's envelope, and of float64 where only weights shifted."""
+    low, plain = a_record(precision="float32"), a_record()
+    elsewhere = a_record(precision="float32", losses=(1.0, 1.0000001), environment={"torch": "3"})
+    one, other = (
+        dataclasses.replace(plain, streams={**plain.streams, "weight/w": steps(1.0, value, stage="state")})
+        for value in (1.0, 2.0)
+    )
+
+    assert "; largest threshold used 6.0e-07, of loss at step 1" in note(compare(low, elsewhere))
+    assert "; largest threshold used 1.0e-10, of norm of w at step 1" in note(compare(one, other))
+    assert "largest threshold used" not in note(compare(one, one))
+
+
 def test_drift_that_fails_is_headed_by_its_note():
     """Under --training-strict: there is no place where it begins, and nothing follows."""
     baseline = Baseline(a_record(precision="float32"), calibration=CALIBRATION)
 
     assert words(baseline, calibrated(losses=(1.0, 1.5))) == (
-        "cifar_cnn, synthetic, float32, cpu: drift, largest deviation 5.0e-01 in 15 values\n"
+        "cifar_cnn, synthetic, float32, cpu: drift, largest deviation 5.0e-01 in 15 values; "
+        "largest threshold used 7.5e-01, of loss at step 1 (3 x 2.5e-01)\n"
         "  recipe     cifar_cnn, synthetic, float32, cpu   tests/test_a.py::test_b[cpu]\n"
         "  unchanged  structure, data, init, schedule, forward, backward, update, state, evaluation\n"
         "  look       build/report.html\n"

@@ -3,11 +3,13 @@
 import glob
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.baselines.store import load_baseline
+from harness.baselines.store import load_baseline, load_with_states
+from harness.errors import BaselineMissingError
 from harness.record import Baseline
 from harness.record.environment import differences, in_words
 
@@ -24,6 +26,7 @@ class Choice:
 
     path: Path
     baseline: Baseline
+    states: bytes  # the file of its states, empty where it has none
     stored: int
 
     @property
@@ -55,14 +58,22 @@ def nearest(path: Path, environment: Environment, command: str, shown: Path | No
     Raises:
         BaselineError: one of them is broken; beside this environment's own, no other is read.
     """
-    files = [file for file in (path, *others(path)) if file.exists()]
+    shown = shown or path
+    files = [file for file in (path, *others(path)) if os.path.lexists(file)]
     own = beside(path, environment)
     read = [own] if own in files else files
-    stored = {file: load_baseline(file, command, (shown or path).with_name(file.name)) for file in read}
-    if not stored:
-        return None
-    chosen = min(stored, key=lambda file: _distance(stored[file].record.environment, environment))
-    return Choice(chosen, stored[chosen], len(files))
+
+    def distance(file: Path) -> tuple[int, ...]:
+        there = load_baseline(file, command, shown.with_name(file.name)).record.environment
+        return _distance(there, environment)
+
+    try:
+        chosen = min(read, key=distance) if len(read) > 1 else next(iter(read), None)
+        if chosen is None:
+            return None
+        return Choice(chosen, *load_with_states(chosen, command, shown.with_name(chosen.name)), len(files))
+    except BaselineMissingError:  # one has gone since they were listed
+        return nearest(path, environment, command, shown)
 
 
 def others(path: Path) -> list[Path]:

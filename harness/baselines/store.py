@@ -5,7 +5,9 @@ import dataclasses
 import functools
 import glob
 import hashlib
+import os
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,11 @@ from urllib.parse import quote
 from harness.baselines import png
 from harness.baselines.atomic_files import LARGEST_FILE, read, write
 from harness.baselines.origin import DRAWING
+from harness.baselines.plain_files import read_plain, require_merged
+from harness.comparing.plausible import implausible
 from harness.errors import (
     BaselineCorruptError,
+    BaselineImplausibleError,
     BaselineMissingError,
     BaselineWriteError,
     NonFiniteError,
@@ -72,48 +77,105 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
 
     Raises:
         BaselineMissingError: there is no such file.
-        BaselineCorruptError: it is not a record, its checksum does not fit, or it holds NaN or infinity.
+        BaselineCorruptError: it is no plain file or no record, its checksum does not fit, or it holds NaN or infinity.
+        BaselineImplausibleError: it holds what its training cannot have shown.
     """
     facts: dict[str, Any] = {"path": shown or path, "command": command}
+    data = b""
     try:
-        baseline = Baseline.from_text(read(path).decode())
+        data = read_plain(path, command, shown or path)
+        baseline = Baseline.from_text(data.decode())
     except FileNotFoundError as error:
         raise BaselineMissingError.of(**facts) from error
-    except RecordError as error:
-        if error.reason == "checksum":
-            raise BaselineCorruptError.edited(**facts) from error
-        raise BaselineCorruptError.unreadable(**facts, reason=error.reason) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BaselineCorruptError.unreadable(**facts, reason=error) from error
+    except (RecordError, UnicodeDecodeError) as error:
+        require_merged(path, data, command, shown or path)
+        reason = error.reason if isinstance(error, RecordError) else error
+        if reason == "checksum":
+            raise BaselineCorruptError.edited(**facts) from error
+        raise BaselineCorruptError.unreadable(**facts, reason=reason) from error
     if found := baseline.record.non_finite():
         raise BaselineCorruptError.not_finite(**facts, **found._asdict())
+    if reason := implausible(baseline):
+        raise BaselineImplausibleError.of(**facts, reason=reason)
     return baseline
 
 
-def check_figure(path: Path, command: str, shown: Path | None = None) -> None:
-    """Refuse a committed figure that is no PNG, is damaged, or would fill the memory; as `load_baseline` does."""
+def load_with_states(path: Path, command: str, shown: Path | None = None) -> tuple[Baseline, bytes]:
+    """Read a baseline and the file of its states, both of one generation, as `load_baseline` does.
+
+    A generation beside this session replaces the record and then removes the former states: if those of the record
+    that was read are gone, there is another record by now.
+
+    Returns:
+        The baseline, and what `to_states` reads; empty where it has none.
+
+    Raises:
+        BaselineError: one of the files is missing, broken or not the other's.
+    """
+    former = None
+    while True:
+        baseline = load_baseline(path, command, shown)
+        sha256 = baseline.calibration.states if baseline.calibration else ""
+        try:
+            return baseline, _states_data(path, sha256, command, shown or path) if sha256 else b""
+        except BaselineCorruptError:
+            if sha256 == former:
+                raise
+            former = sha256
+
+
+def check_figure(path: Path, command: str, shown: Path | None = None, *, form: str = "png") -> None:
+    """Refuse a committed figure that is no plain file, and a PNG that is none, is damaged or would fill the memory.
+
+    As `load_baseline` does; pytest-mpl says where there is none.
+
+    Args:
+        path: of the figure.
+        command: that makes it anew.
+        shown: its path in messages.
+        form: that pytest-mpl reads it in, whatever it is called.
+    """
     try:
-        if path.exists():
-            png.check(read(path))
+        data = read_plain(path, command, shown or path)
+        if form == "png":
+            png.check(data)
+    except FileNotFoundError:
+        return
     except (OSError, ValueError) as error:
         raise BaselineCorruptError.unreadable(path=shown or path, command=command, reason=error) from error
 
 
-def load_states(path: Path, baseline: Baseline, command: str, shown: Path | None = None) -> "States":
-    """Read the states of a calibrated baseline, whose file `path` is; BaselineCorruptError if they are not its own."""
+def _states_data(path: Path, sha256: str, command: str, shown: Path) -> bytes:
+    place = _states_path(shown, sha256)
+    try:
+        data = read_plain(_states_path(path, sha256), command, place)
+    except OSError as error:
+        raise BaselineCorruptError.states(path=place, command=command, reason=error) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        reason = "they are not those that were written"
+        raise BaselineCorruptError.states(path=place, command=command, reason=reason)
+    return data
+
+
+def to_states(data: bytes, path: Path, baseline: Baseline, command: str) -> "States":
+    """Make states of what `load_with_states` returned with a baseline; its path is that of messages.
+
+    Raises:
+        BaselineCorruptError: they are none, or begin other steps than the baseline's thresholds count from.
+    """
     from harness.recording.states import States
 
     assert baseline.calibration is not None, "the caller's condition"
-    sha256 = baseline.calibration.states
+    place, reason = _states_path(path, baseline.calibration.states), "they begin other steps than the baseline says"
     try:
-        data = read(_states_path(path, sha256))
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise StatesError.of("they are not those that were written")
-        return States.from_bytes(data)
-    except (OSError, StatesError) as error:
-        reason = error.reason if isinstance(error, StatesError) else error
-        place = _states_path(shown or path, sha256)
-        raise BaselineCorruptError.states(path=place, command=command, reason=reason) from error
+        states = States.from_bytes(data)
+    except StatesError as error:
+        raise BaselineCorruptError.states(path=place, command=command, reason=error.reason) from error
+    if states.steps != baseline.calibration.steps:
+        raise BaselineCorruptError.states(path=place, command=command, reason=reason)
+    return states
 
 
 def _states_path(path: Path, sha256: str) -> Path:
@@ -122,7 +184,7 @@ def _states_path(path: Path, sha256: str) -> Path:
 
 
 def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None) -> None:
-    """Write a baseline, and its states: wholly or not at all.
+    """Write a baseline, and its states: wholly or not at all. A file takes the place of a link, not of what is behind.
 
     A stored baseline that differs in its origin only stays as it is: it was made when it says it was.
 
@@ -135,7 +197,7 @@ def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None
     data = states.to_bytes() if states else b""
     kept = _states_path(path, states.sha256) if states else None
     try:
-        if _stands(path, baseline) and (kept is None or (kept.exists() and read(kept) == data)):
+        if _stands(path, baseline) and (kept is None or _holds(kept, data)):
             return
         former = set(path.parent.glob(f"{glob.escape(path.stem)}~{'?' * _HASH_DIGITS}.safetensors"))
         with contextlib.ExitStack() as scraps:
@@ -151,8 +213,14 @@ def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None
         raise BaselineWriteError.of(path=path, reason=error) from error
 
 
+def _holds(path: Path, data: bytes) -> bool:
+    return path.is_file() and not path.is_symlink() and read(path) == data
+
+
 def _stands(path: Path, baseline: Baseline) -> bool:
     """Tell whether a baseline is stored already, and says where it came from."""
+    if path.is_symlink():
+        return False
     try:
         stored = Baseline.from_text(read(path).decode())
     except (OSError, ValueError, RecordError):
@@ -173,8 +241,8 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
         BaselineWriteError: it cannot be written; what stood there still stands.
     """
     try:
-        readable = path.is_file() and path.stat().st_size <= LARGEST_FILE
-        stored = read(path) if readable else b""
+        plain = path.is_file() and not path.is_symlink()
+        stored = read(path) if plain and path.stat().st_size <= LARGEST_FILE else b""
         former = png.annotations(stored)
         by_the_same = all(former.get(name) == about.get(name) for name in DRAWING)
         if not (former and by_the_same and png.plain(stored) == png.plain(data)):
@@ -205,11 +273,16 @@ def shared_name(file: str) -> str:
 
 
 def claim_of(file: str) -> str:
-    """Return what a test has to own for a file to be its own, in lower case.
+    """Return what a test has to own for a file to be its own, as `folded` returns it.
 
     `a.json` stands for `a,second.json`, too, another record of the same test, and for the states of both.
     """
     if file.endswith(".safetensors"):
         file = file.rpartition("~")[0] + ".json"
-    stem, _, other = file.lower().partition(",")
+    stem, _, other = folded(file).partition(",")
     return f"{stem}.json" if other else stem
+
+
+def folded(name: str) -> str:
+    """Return what two names of files have in common that are one file on some systems: case and Unicode's forms."""
+    return unicodedata.normalize("NFC", os.path.normpath(name)).lower()

@@ -158,13 +158,16 @@ def _parting(record: Record, again: Record, stages: Collection[str], steps: int 
 def measured(baseline: Record, states: "States | None", replays: Mapping[str, Record]) -> Calibration:
     """Return the largest deviations of variants, by family of streams and steps since the last state.
 
-    The variants that were run go by what was varied, in words.
+    The variants that were run go by what was varied, in words. A kind of number that the baseline lacks has no
+    threshold: a later training that has it is another.
     """
     largest: dict[str, dict[int, float]] = {}
     starts = states.steps if states else (0,)
+    families = {key.family for key in baseline.streams}
     for replay in replays.values():
         for point in stream_deviations(baseline, replay):
-            if _counts(point, baseline):
+            known = point.stream.distance or point.stream.family in families
+            if known and _counts(point, baseline):
                 place = place_of(point.step, starts)
                 sizes = largest.setdefault(point.stream.family, {})
                 sizes[place] = max(sizes.get(place, 0.0), min(1.0, point.size))

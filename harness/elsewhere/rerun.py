@@ -90,14 +90,14 @@ class Assignment:
     """What a process that reruns a test has to do.
 
     Args:
-        nodeid: the test.
+        test: its id.
         name: which of its records is wanted.
         perturbation: what recorders change.
         fault: what is planted; empty for nothing.
         folder: where the record goes, and where the states to put back are, if there are any.
     """
 
-    nodeid: str
+    test: str
     name: str
     perturbation: Perturbation
     fault: str
@@ -177,11 +177,11 @@ class Reruns:
         self._module = module
         self._prepared: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = {}
 
-    def run(self, nodeid: str, name: str, how: Rerun) -> Reran:
+    def run(self, test: str, name: str, how: Rerun) -> Reran:
         """Run a test again and return the record that it checks.
 
         Args:
-            nodeid: the test.
+            test: its id.
             name: which of its records is wanted.
             how: what is different.
 
@@ -192,14 +192,14 @@ class Reruns:
         try:
             if how.states:
                 (folder / "states").write_bytes(how.states.to_bytes())
-            assignment = Assignment(nodeid, name, how.perturbation, how.fault, folder)
+            assignment = Assignment(test, name, how.perturbation, how.fault, folder)
             variables = {**how.environment, _VARIABLE: str(assignment.write())}
             output = self.start(folder, variables, tuple(sorted(how.environment.items())))
             try:
                 return assignment.collect()
             except (OSError, ValueError, RecordError) as error:
                 lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
-                raise RerunError.failed(change=how.text, nodeid=nodeid, output=lines) from error
+                raise RerunError.failed(change=how.text, nodeid=test, output=lines) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -55,8 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave one test to a process that was started to rerun it."""
+    from harness.plugin.gated_test import id_of
+
     if assignment := config.stash[SESSION].assignment:
-        items[:] = [item for item in items if item.nodeid == assignment.nodeid]
+        items[:] = [item for item in items if id_of(item) == assignment.test]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -46,7 +46,7 @@ def verified(checked: RecordCheck, baseline: Baseline) -> str:
         save_baseline(checked.path, dataclasses.replace(baseline, calibration=found), states)
     elif found and stored:
         require_tight(checked, stored, found)
-    return f"verified: {calibration_note(checked.record, found, checked.test.nodeid)}"
+    return f"verified: {calibration_note(checked.record, found, checked.test.id)}"
 
 
 def require_tight(checked: RecordCheck, stored: Calibration, found: Calibration) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.atomic_files import check_writable, write
-from harness.baselines.store import claim_of, shared_name, stamps
+from harness.baselines.store import claim_of, folded, shared_name, stamps
 from harness.errors import HarnessError, OutputError, SuiteError
 from harness.plugin import whole_project
 from harness.plugin.fixtures import MARKER, is_ours
-from harness.plugin.gated_test import GatedTest
+from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import refuse
 from harness.plugin.selection import deal, select
 from harness.plugin.session import Session
@@ -38,7 +38,8 @@ class Claims:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._owners: dict[str, str] = {}
-        self.outcomes: dict[str, Outcome] = {}  # id of a test that ran to what pytest said of it
+        self._outcomes: dict[str, Outcome] = {}  # by pytest's id, which several tests outside the root may share
+        self._nodeids: dict[str, str] = {}  # id of a test to pytest's
         self.files: dict[str, list[str]] = {}  # id of a test to the files that it owns
         self._beside: list[str] = []  # names of figures that are stored beside their tests
         self._left_out: list[str] = []
@@ -77,17 +78,18 @@ class Claims:
         for file in files:
             self._claim(file, name)
         if files:
-            self.files.setdefault(item.nodeid, []).extend(files)
+            self.files.setdefault(id_of(item), []).extend(files)
+            self._nodeids[id_of(item)] = item.nodeid
 
     def _claim(self, file: str, owner: str) -> None:
-        """Note whose a file is; names that differ in case only are one file on some systems."""
-        first = self._owners.setdefault(file.lower(), owner)
+        """Note whose a file is; names that differ in case or in Unicode's form are one file on some systems."""
+        first = self._owners.setdefault(folded(file), owner)
         if first != owner:
             raise SuiteError.shared_baseline(file=file, first=first, second=owner)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note which tests do not run."""
-        self._left_out += [item.nodeid for item in items]
+        self._left_out += [id_of(item) for item in items]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Leave what was noted for a process that has not collected the tests itself."""
@@ -95,7 +97,9 @@ class Claims:
             self._doubt = "not all tests could be collected"
         if place := self._asked():
             with self._session.outcome.noted():
-                write(place, json.dumps([self.files, self._beside, self._left_out, self._doubt]).encode())
+                write(
+                    place, json.dumps([self.files, self._nodeids, self._beside, self._left_out, self._doubt]).encode()
+                )
 
     def _asked(self) -> Path | None:
         in_worker = hasattr(self._session.config, "workerinput")
@@ -103,20 +107,21 @@ class Claims:
 
     def _read(self, place: Path) -> None:
         if place.exists():
-            self.files, self._beside, self._left_out, self._doubt = json.loads(place.read_text(encoding="utf-8"))
+            content = json.loads(place.read_text(encoding="utf-8"))
+            self.files, self._nodeids, self._beside, self._left_out, self._doubt = content
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what became of a test: failing counts more than being skipped, and that more than passing."""
         from harness.report.ledger import Outcome
 
-        former = self.outcomes.get(report.nodeid)
+        former = self._outcomes.get(report.nodeid)
         if report.failed:
-            self.outcomes[report.nodeid] = Outcome("failed")
+            self._outcomes[report.nodeid] = Outcome("failed")
         elif report.skipped and (former is None or former.word == "passed"):
             word = "xfailed" if hasattr(report, "wasxfail") else "skipped"
-            self.outcomes[report.nodeid] = Outcome(word, skip_reason(report))
+            self._outcomes[report.nodeid] = Outcome(word, skip_reason(report))
         elif report.when == "call" and report.passed and former is None:
-            self.outcomes[report.nodeid] = Outcome("passed")
+            self._outcomes[report.nodeid] = Outcome("passed")
 
     def conclude(self) -> None:
         """Write the report of the session, and note why it must not be green, if it must not."""
@@ -131,6 +136,12 @@ class Claims:
             session.finish(ledger)
             for error in objections(session, ledger, self.outcomes, self._touched()):
                 session.counts.add_problem(error)
+
+    @property
+    def outcomes(self) -> "dict[str, Outcome]":
+        """Id of each test of ours that ran to what pytest said of it."""
+        ids = {id_: self._outcomes.get(nodeid) for id_, nodeid in self._nodeids.items()}
+        return self._outcomes | {id_: outcome for id_, outcome in ids.items() if outcome}
 
     def _touched(self) -> list[str]:
         """Return the baselines that are not what they were when this session began, though it writes none."""
@@ -147,7 +158,7 @@ class Claims:
         owners: dict[str, list[str]] = {}
         for test, files in self.files.items():
             for file in files:
-                owners.setdefault(file.lower(), []).append(test)
+                owners.setdefault(folded(file), []).append(test)
         stored = sorted({**self._stamps, **stamps(self._session.baselines)})
         names = {shared_name(file) for file in stored if not file.endswith(".safetensors")} | {*self._beside}
         owned = [name for name in names if claim_of(name) in owners]

@@ -1,5 +1,7 @@
 """A test as the gate sees it: its device, its baselines' files, the commands that write and accept them."""
 
+import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +24,29 @@ if TYPE_CHECKING:
     from harness.report.check import Check
 
 
+def id_of(item: pytest.Item) -> str:
+    """Return what tells a test from all others: its file, from pytest's root, and its name in there.
+
+    It is pytest's own id, but for tests outside the root: of these pytest drops the folders, and two have one id.
+    """
+    file = next((node for node in item.listchain() if isinstance(node, pytest.File)), None)
+    if file is None:
+        return item.nodeid
+    return _from_root(file.path, item.config.rootpath) + item.nodeid.removeprefix(file.nodeid)
+
+
+@functools.lru_cache(maxsize=1024)  # a file has many tests
+def _from_root(path: Path, root: Path) -> str:
+    """Return a path from the root, with .. where it is outside; absolute on another drive."""
+    folders = path.parents
+    above = root if root in folders else next(filter(root.samefile, filter(Path.exists, folders)), None)
+    if above:  # the root itself, or where a link leads to it
+        return path.relative_to(above).as_posix()
+    with contextlib.suppress(ValueError):
+        path = Path(os.path.relpath(path, root))
+    return path.as_posix()
+
+
 @dataclass(frozen=True)
 class GatedTest:
     """One test and the session that it runs in.
@@ -35,9 +60,9 @@ class GatedTest:
     session: Session
 
     @property
-    def nodeid(self) -> str:
-        """The test's id, as pytest has it."""
-        return self.item.nodeid
+    def id(self) -> str:
+        """The test's id, which no other test has."""
+        return id_of(self.item)
 
     @property
     def device(self) -> str | None:
@@ -53,7 +78,7 @@ class GatedTest:
     @property
     def name(self) -> str:
         """Name of its baseline: the same on all devices."""
-        return baseline_name(self.nodeid, self.device)
+        return baseline_name(self.id, self.device)
 
     def record_file(self, name: str) -> Path:
         """Return the file of a record's baseline; the name tells several records of the test apart."""
@@ -62,11 +87,17 @@ class GatedTest:
     @property
     def regenerate_command(self) -> str:
         """The command line that makes this run of the test its baseline, from where pytest was started."""
-        path, colons, test = self.nodeid.partition("::")
+        path, colons, test = self.id.partition("::")
         config = self.item.config
         place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-        folder, cifar10 = self.session.shown(self.session.baselines), config.getoption("--cifar10")
-        options = [*self._device_option, *([f"--cifar10={cifar10}"] if cifar10 else [])]
+        folder, cifar10, option = (
+            self.session.shown(self.session.baselines),
+            config.getoption("--cifar10"),
+            config.getoption,
+        )
+        options = [f"--config-file={file}" for file in [option("inifilename")] if file]
+        options += [f"--rootdir={root}" for root in [option("rootdir")] if root]
+        options += [*self._device_option, *([f"--cifar10={cifar10}"] if cifar10 else [])]
         return training_command(f"{place}{colons}{test}", folder, options)
 
     @property
@@ -86,7 +117,7 @@ class GatedTest:
         from harness.report.check import Check
 
         _, line, _ = self.item.location
-        return Check(self.nodeid, name, baseline, self._file, 1 + (line or 0), accept)
+        return Check(self.id, name, baseline, self._file, 1 + (line or 0), accept)
 
     @property
     def _file(self) -> str:
@@ -131,7 +162,7 @@ class GatedTest:
         if self._is_other_device:
             obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
         candidate = Candidate(
-            test=self.nodeid,
+            test=self.id,
             baseline=place.relative_to(root).as_posix(),
             compared=digest(baseline.read_bytes()),
             result="",
@@ -155,6 +186,6 @@ class GatedTest:
             OutputError: it cannot be removed.
         """
         try:
-            withdraw(self.session.failed, baseline.name, self.nodeid)
+            withdraw(self.session.failed, baseline.name, self.id)
         except OSError as error:
             raise OutputError.of(path=self.session.shown(self.session.failed), reason=error) from error

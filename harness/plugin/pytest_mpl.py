@@ -22,7 +22,7 @@ from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteE
 from harness.inert import inert_line
 from harness.plugin.ci import in_ci
 from harness.plugin.fixtures import MARKER, is_ours
-from harness.plugin.gated_test import GatedTest
+from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
 from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
@@ -125,7 +125,7 @@ class FigureGate:
         marker = item.get_closest_marker(MARKER)
         assert marker is not None, "the caller's condition"
         for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
-            raise SuiteError.marker_option(option=option, nodeid=item.nodeid, known=_MARKER_OPTIONS)
+            raise SuiteError.marker_option(option=option, nodeid=id_of(item), known=_MARKER_OPTIONS)
         name, folder = self._test(item).name, self._session.baselines  # which refuses a URL
         own = {"filename": f"{name}.{_format(marker)}", "baseline_dir": str(folder), **marker.kwargs}
         item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
@@ -186,9 +186,9 @@ class FigureGate:
         if self._staging:
             self._test(item).skip_unless_writer()
         elif not self._compares:
-            self._session.counts.did(_baseline_of(item).name, item.nodeid, "not compared", "pytest ran without --mpl")
+            self._session.counts.did(_baseline_of(item).name, id_of(item), "not compared", "pytest ran without --mpl")
             if in_ci():
-                raise SuiteError.not_compared(nodeid=item.nodeid)
+                raise SuiteError.not_compared(nodeid=id_of(item))
         else:
             shutil.rmtree(self._folder(item), ignore_errors=True)
             self._check_baseline(item)
@@ -196,10 +196,10 @@ class FigureGate:
     def _check_baseline(self, item: pytest.Item) -> None:
         path, command = _baseline_of(item), self._test(item).regenerate_command
         marker = item.get_closest_marker(MARKER)
-        if marker and _format(marker) != "png":
-            return
+        assert marker is not None, "the caller's condition"
         try:
-            check_figure(path, command, self._session.shown(path))
+            self._session.require_own_place(path.parent)
+            check_figure(path, command, self._session.shown(path), form=_format(marker))
         except HarnessError as error:
             self._keep(item, passed=False, text=str(error), accept=command)
             raise
@@ -220,7 +220,7 @@ class FigureGate:
         if not (returned and is_ours(item)):
             return error
         if not hasattr(returned[0], "savefig"):
-            return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=item.nodeid)
+            return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if isinstance(error, OSError):
             refused = BaselineWriteError.of if self._staging else OutputError.of
             place = _baseline_of(item) if self._staging else self._folder(item)
@@ -260,7 +260,7 @@ class FigureGate:
             return
         returned = self._figure(item)
         if returned and not hasattr(returned[0], "savefig"):
-            raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=item.nodeid)
+            raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if self._compares:
             self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
 
@@ -270,7 +270,7 @@ class FigureGate:
         kept = self._session.only_missing and target.exists()
         if not kept:
             save_figure(target, file.read_bytes(), self._session.origin)
-        self._session.counts.did(file.name, item.nodeid, "kept" if kept else "generated")
+        self._session.counts.did(file.name, id_of(item), "kept" if kept else "generated")
         file.unlink()
 
     def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.baselines.environments import Choice, beside, nearest
-from harness.baselines.store import load_baseline, load_states
+from harness.baselines.store import load_with_states, to_states
 from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
 from harness.recording.perturbation import Reran, Rerun
@@ -108,17 +108,22 @@ class RecordCheck:
         Raises:
             BaselineError: it is missing or broken.
         """
+        return self._stored[0]
+
+    @cached_property
+    def _stored(self) -> tuple[Baseline, bytes]:
+        """The baseline and the file of its states, read once: what is written beside this session changes neither."""
         if self.choice:
-            return self.choice.baseline
-        return load_baseline(self.path, self.test.regenerate_command, self.shown_path)
+            return self.choice.baseline, self.choice.states
+        return load_with_states(self.path, self.test.regenerate_command, self.shown_path)
 
     def stored_states(self, baseline: Baseline) -> "States | None":
-        """Read the states of a baseline, if it has any.
+        """Return the states of the baseline, if it has any.
 
         Raises:
-            BaselineError: they are missing or broken.
+            BaselineError: they are none, or not those of its thresholds.
         """
-        return stored_states(self.test, self.path, baseline)
+        return states_of(self.test, self.path, baseline, self._stored[1])
 
     def kept_states(self) -> "States | None":
         """Return the states that this training kept on its way, if it was to keep some and could."""
@@ -135,7 +140,7 @@ class RecordCheck:
     def trained_by(self) -> str:
         """The earlier test that the recipe was trained for, if this one was served from it."""
         training = self.test.session.trainings.of(self.record)
-        return training.test if training and training.test != self.test.nodeid else ""
+        return training.test if training and training.test != self.test.id else ""
 
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.
@@ -148,7 +153,7 @@ class RecordCheck:
         with session.workers.room(self.record.device):
             if training and not how.environment:
                 return session.retrain(training, how)
-            return session.reruns.run(self.test.nodeid, self.name, how)
+            return session.reruns.run(self.test.id, self.name, how)
 
 
 def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice | None:
@@ -161,12 +166,10 @@ def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice
     return nearest(path, environment, test.regenerate_command, test.session.shown(path))
 
 
-def stored_states(test: GatedTest, path: Path, baseline: Baseline) -> "States | None":
-    """Read the states that belong to a baseline, if it has any.
+def states_of(test: GatedTest, path: Path, baseline: Baseline, data: bytes) -> "States | None":
+    """Make a baseline's states of their file, which was read with it; None where it has none.
 
     Raises:
-        BaselineError: they are missing or broken.
+        BaselineError: they are none, or not those of its thresholds.
     """
-    shown = test.session.shown(path)
-    stored = bool(baseline.calibration and baseline.calibration.states)
-    return load_states(path, baseline, test.regenerate_command, shown) if stored else None
+    return to_states(data, test.session.shown(path), baseline, test.regenerate_command) if data else None

@@ -14,13 +14,13 @@ from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
 from harness.comparing.variants import put_back
-from harness.errors import BaselineError, EquivalenceError, RerunError, SuiteError
+from harness.errors import BaselineError, BaselineImplausibleError, EquivalenceError, RerunError, SuiteError
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.ci import in_ci
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import failed
-from harness.plugin.record_check import RecordCheck, choose, stored_states
+from harness.plugin.record_check import RecordCheck, choose, states_of
 from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
@@ -67,7 +67,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
     chosen, origin = checked.chosen_text, session.origin
     text = failure_text(
         comparison,
-        test=test.nodeid,
+        test=test.id,
         look=look,
         accept=accept,
         chosen=chosen,
@@ -139,7 +139,7 @@ class TrainingRegression:
         if chosen is None:  # `check` will say so
             return None
         self._chosen[name] = chosen
-        return stored_states(self._test, chosen.path, chosen.baseline)
+        return states_of(self._test, chosen.path, chosen.baseline, chosen.states)
 
     def check(self, record: "Record", *, name: str = "", sources: Sequence[str | os.PathLike[str]] = ()) -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
@@ -161,7 +161,7 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         if name in self._names:
-            error = SuiteError.checked_twice(name=name, nodeid=self._test.nodeid)
+            error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
             self._session.counts.add_problem(error)
             raise error
         self._names.add(name)
@@ -215,17 +215,17 @@ class TrainingRegression:
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
-            self._session.counts.did(checked.shared_path.name, self._test.nodeid, "kept")
+            self._session.counts.did(checked.shared_path.name, self._test.id, "kept")
             return
         record, counts, seeds = checked.record, self._session.counts, {}
         calibration, states = calibrated(checked)
-        counts.notes.append(calibration_note(record, calibration, self._test.nodeid))
+        counts.notes.append(calibration_note(record, calibration, self._test.id))
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
         save_baseline(checked.path, Baseline(record, self._session.origin, calibration, seeds), states)
         self._withdraw(checked)
-        counts.did(checked.shared_path.name, self._test.nodeid, "generated")
+        counts.did(checked.shared_path.name, self._test.id, "generated")
 
     def _look_back(self, checked: RecordCheck, calibration: "Calibration | None") -> None:
         """In CI, report a stored baseline of the same training whose thresholds are far above what was measured now."""
@@ -233,6 +233,9 @@ class TrainingRegression:
             return
         try:
             stored = checked.baseline()
+        except BaselineImplausibleError as error:
+            self._session.counts.add_problem(error)
+            return
         except BaselineError:  # there is none, or none that could be loose
             return
         if stored.calibration and stored.record.structure == checked.record.structure:
@@ -247,13 +250,13 @@ class TrainingRegression:
         command = f"{self._test.regenerate_command} --equivalence={seeds}"
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             baseline = checked.baseline()
-            if len(baseline.seeds) < seeds:
-                path = checked.shown_path
-                raise EquivalenceError.no_seeds(path=path, found=len(baseline.seeds), seeds=seeds, command=command)
+            if (found := len(baseline.seeds)) != seeds:  # more of them would widen the margins
+                refuse = EquivalenceError.no_seeds if found < seeds else EquivalenceError.more_seeds
+                raise refuse(path=checked.shown_path, found=found, seeds=seeds, command=command)
             result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
         text = equivalence_text(result)
         check = checked.check(accept=command)
-        self._conclude(check.seeds(result, text=text), f"{self._test.nodeid}\n{text}")
+        self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}")
 
     def _conclude(self, finding: Finding, text: str) -> None:
         """Keep what was found; fail with a text if it does not pass."""
@@ -315,7 +318,7 @@ class TrainingRegression:
             states = checked.stored_states(baseline)
             power = measure(checked.record, baseline, states, checked.rerun, strict=self._session.strict)
             if power is None:
-                raise RerunError.unrepeatable(nodeid=self._test.nodeid)
+                raise RerunError.unrepeatable(nodeid=self._test.id)
         least = self._session.least_power
-        text = power_text(power, self._test.nodeid, least)
+        text = power_text(power, self._test.id, least)
         self._conclude(checked.check().power(power, passed=power.reaches(least), text=text), text)

@@ -7,6 +7,7 @@ import pytest
 
 from harness.baselines.failed import candidates
 from harness.errors import SuiteError
+from harness.plugin.gated_test import id_of
 from harness.plugin.session import Session
 
 
@@ -30,9 +31,9 @@ def select(
         return
     if not session.generate_path:
         raise SuiteError.not_generating(option=options[0])
-    wanted = {item.nodeid for item in items if item.nodeid in files}
+    wanted = {test for item in items if (test := id_of(item)) in files}
     if "--only-missing" in options:
-        wanted = {nodeid for nodeid in wanted if not all(_stands(session, file) for file in files[nodeid])}
+        wanted = {test for test in wanted if not all(_stands(session, file) for file in files[test])}
     if "--only-failing" in options:
         wanted &= {candidate.test for candidate in candidates(session.failed)}
     _keep(config, items, wanted)
@@ -51,8 +52,8 @@ def _stands(session: Session, file: str) -> bool:
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[str]) -> None:
-    left_out: Sequence[pytest.Item] = [item for item in items if item.nodeid not in wanted]
-    items[:] = [item for item in items if item.nodeid in wanted]
+    left_out: Sequence[pytest.Item] = [item for item in items if id_of(item) not in wanted]
+    items[:] = [item for item in items if id_of(item) in wanted]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
 
@@ -68,6 +69,6 @@ def deal(config: pytest.Config, items: list[pytest.Item], shard: str) -> None:
     if not config.getoption("--training-shard"):
         return
     index, number = map(int, shard.split("/"))
-    modules = sorted({item.nodeid.partition("::")[0] for item in items})
+    modules = sorted({id_of(item).partition("::")[0] for item in items})
     mine = {*modules[index - 1 :: number]}
-    _keep(config, items, {item.nodeid for item in items if item.nodeid.partition("::")[0] in mine})
+    _keep(config, items, {test for item in items if (test := id_of(item)).partition("::")[0] in mine})

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from harness.baselines.atomic_files import write
 from harness.baselines.folder import named_folder, spelt_out, stated_folder
+from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.code import Code
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing, own_folder
@@ -118,9 +119,38 @@ class Settings:
 
     @cached_property
     def baselines(self) -> Path:
-        """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root."""
-        if self.generate_path:
-            return self.generate_path
+        """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root.
+
+        Raises:
+            SuiteError: they are remote, or it is a link, or one of the session's results.
+        """
+        folder = self.generate_path or self._baselines
+        self.require_own_place(folder)
+        return Path(os.path.normpath(folder))
+
+    def require_own_place(self, place: Path) -> None:
+        """Refuse baselines that are read through a link, or lie among results: they could be held against themselves.
+
+        Args:
+            place: a folder of baselines.
+
+        Raises:
+            SuiteError: it is such a place.
+        """
+        if link := link_in(place, self.config.rootpath):
+            raise SuiteError.linked_folder(path=self.shown(link), target=link.readlink())
+        for results in filter(None, (self.output, self._results)):
+            if is_within(place, results):
+                raise SuiteError.among_results(path=self.shown(place), results=self.shown(results))
+
+    @property
+    def _results(self) -> Path | None:
+        """Folder that pytest-mpl was told to leave its results in, from where pytest was started."""
+        given = self.config.getoption("--mpl-results-path", None) or self._ini("mpl-results-path")
+        return Path(given).absolute() if given else None
+
+    @property
+    def _baselines(self) -> Path:
         option = self.config.getoption("--mpl-baseline-path", None)
         if option and re.match("https?://", option):
             raise SuiteError.remote_baselines(path=option)

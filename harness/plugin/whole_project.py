@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.baselines.store import folded
 from harness.plugin.session import Session
 
 
@@ -57,12 +58,12 @@ def lies_outside(config: pytest.Config) -> bool:
 
 
 def owned_files(session: Session) -> tuple[set[str], str]:
-    """Return the files that tests of the whole project own, in lower case, and why that may not be all of them."""
+    """Return the files that tests of the whole project own, as `folded` returns them, and why there may be more."""
     with tempfile.TemporaryDirectory(prefix="training-regression-") as folder:
         place = Path(folder, "claims.json")
         output = session.reruns.start(Path(folder), {_VARIABLE: str(place)})
         if not place.exists():
             last = output.strip().splitlines()[-1:]
             return set(), "the whole project could not be collected" + (f": {last[0]}" if last else "")
-        files, _, _, doubt = json.loads(place.read_text(encoding="utf-8"))
-    return {file.lower() for owned in files.values() for file in owned}, doubt
+        files, *_, doubt = json.loads(place.read_text(encoding="utf-8"))
+    return {folded(file) for owned in files.values() for file in owned}, doubt

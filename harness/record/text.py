@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -132,9 +133,26 @@ def _pretty(value: Any, depth: int = 1) -> str:
     return json.dumps(value)
 
 
+def loads(text: str) -> Any:
+    """Return what a JSON text holds; ValueError if it is none, or if an object has a key twice.
+
+    The last of two would count, and a checksum of what was parsed fits with the first one there: a reviewer would read
+    what no reader uses.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} stands twice")
+    return content
+
+
 def _parse(text: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
+        content = loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError.of(f"it is not JSON ({error})") from error
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
@@ -146,6 +164,8 @@ def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a record: as they were checked, or, of what may hold more, as they stand."""
     if not abs(checked.seed) < _LARGEST_NUMBER:
         raise ValueError("seed")
+    if any(str(int(seed)) != seed for seed in content.get("seeds", ())):  # "1" and "01" would be one
+        raise ValueError("seeds")
     return {
         **{name: getattr(checked, name) for name in _PLAIN},
         "structure": content["structure"],

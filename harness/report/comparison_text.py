@@ -181,12 +181,24 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     if comparison.verdict == "not judged":
         size = max(point.size for point in found)
         largest = f"{number(len(found), 'value')} moved by up to {size:.1e}, which nothing could have failed"
+    allowed = _allowed(comparison) if comparison.verdict == "drift" else ""
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    rest = [renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
+    rest = [allowed, renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
     rest += [_left_out(comparison.record)]
     verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
     return inert_line("; ".join(filter(None, [verdict, *rest])))
+
+
+def _allowed(comparison: Comparison) -> str:
+    """Name the largest threshold that a number which moved was held to, and how it came to be so large."""
+    moved = (point for point in comparison.points if point.size > 0 and point.limit.judges)
+    widest = max(moved, key=lambda point: point.threshold)
+    text = f"largest threshold used {widest.threshold:.1e}, of {stream_text(widest.stream)} at step {widest.step}"
+    calibration, measured = comparison.baseline.calibration, widest.limit.measured
+    if calibration is None or measured is None or widest.threshold > calibration.margin * measured:
+        return text
+    return f"{text} ({calibration.margin:g} x {measured:.1e})"
 
 
 def _unknown(comparison: Comparison) -> str:

@@ -10,7 +10,7 @@ from types import FrameType
 import torch
 
 from harness.baselines.failed import Project, accept, candidates
-from harness.baselines.store import check_figure, load_baseline, load_states, save_baseline, save_figure
+from harness.baselines.store import check_figure, load_baseline, load_with_states, save_baseline, save_figure, to_states
 from harness.commands import main
 from harness.comparing.comparison import compare
 from harness.errors import HarnessError
@@ -107,9 +107,9 @@ def _read(project: Path, labelled: bool) -> None:
 
 def _read_record(project: Path, path: Path, labelled: bool) -> None:
     """Read a baseline as a test does, compare a training with it, and show both."""
-    baseline = load_baseline(path, "pytest")
-    if baseline.calibration:
-        kept = load_states(path, baseline, "pytest")
+    baseline, data = load_with_states(path, "pytest")
+    if data:
+        kept = to_states(data, path, baseline, "pytest")
         for step in kept.steps[:1]:
             kept.put_back(step, {"weight/block1.conv.weight": torch.zeros(8, 3, 3, 3)})
     present = Baseline.from_text(small_record().decode())

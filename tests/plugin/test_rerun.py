@@ -89,7 +89,7 @@ print("a warning of an import", flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     folder = Path(request["output"]).parent
-    assert json.loads(Path(request["variables"]["HARNESS_RERUN"]).read_text())["nodeid"] == "t::t"
+    assert json.loads(Path(request["variables"]["HARNESS_RERUN"]).read_text())["test"] == "t::t"
     assert (sys.argv[1], request["arguments"]) == ("pytest", [f"--basetemp={{folder}}"])
     print("a warning of a fork", flush=True)
     {does}
