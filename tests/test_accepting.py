@@ -11,6 +11,7 @@ from harness.baselines.failed import Candidate, digest, offer
 from harness.baselines.folder import stated_folder
 from harness.baselines.store import save_baseline
 from harness.commands import main
+from harness.comparing.metrics import summary
 from harness.errors import NotFoundError
 from harness.record import Baseline, Calibration, Stream
 from tests.test_inert import EVIL, is_inert
@@ -146,9 +147,9 @@ def test_a_folder_that_is_a_link_is_none(root, capsys, link):
 @pytest.mark.parametrize(
     ("former", "words"),
     [
-        ({"seeds": {0: {"loss": 2.0}, 1: {"loss": 2.1}}}, "it holds the summaries of 2 seeds"),
+        ({"seeds": {0: summary(FORMER.record), 1: {"loss": 2.1}}}, "it holds the summaries of 2 seeds"),
         (
-            {"calibration": Calibration(variants=("jitter 0",), margin=8.0, largest={}, states="0" * 64)},
+            {"calibration": Calibration(variants=("jitter 1",), margin=30.0, largest={}, states="0" * 64)},
             "its states and thresholds are made while it trains",
         ),
     ],
@@ -191,7 +192,7 @@ def test_only_the_test_of_a_baseline_is_run(root, capsys, monkeypatch, test, mea
     """Thresholds are measured by the project's own test, without an option that the artifact brings."""
     calls = []
     monkeypatch.setattr("subprocess.run", lambda command, **kwargs: calls.append(command) or Done)
-    calibration = Calibration(variants=("jitter 0",), margin=8.0, largest={})
+    calibration = Calibration(variants=("jitter 1",), margin=30.0, largest={})
     save_baseline(root / "baselines" / "test_a-test_b.json", dataclasses.replace(FORMER, calibration=calibration))
     (root / "build" / "harness").mkdir(parents=True)
     (root / "build" / "harness" / "test_a.py").touch()

@@ -335,7 +335,7 @@ def test_nothing_at_the_path(tmp_path):
 
 def test_a_path_that_cannot_be_a_path():
     """A path that the system refuses to look up ends in a named error too."""
-    assert complaint(DataError, "a\0b") == corrupt("a\0b", "it cannot be looked up (ValueError: embedded null byte)")
+    assert complaint(DataError, "a\0b") == corrupt("a\\x00b", "it cannot be looked up (ValueError: embedded null byte)")
 
 
 def test_a_folder_without_batches(tmp_path):

@@ -17,9 +17,9 @@ from harness.record.streams import TENSOR_KINDS
 
 _BY_JITTER = 1e-12
 """Above what one unit in the last place of every weight makes of its norm: at most 4e-16."""
-_AT_FIRST = 5e-9
-"""Of losses and gradients in the first two steps in float64, a thousand times what any of the 52 programs of the study
-of growth showed there (4.9e-12, a Gaussian process); only one of them comes near it in 60 steps."""
+_AT_FIRST = DULL / MARGINS["float64"]
+"""Of losses and gradients in the first two steps in float64, which would not be judged at all: 7,000 times what any of
+the 52 programs of the study of growth showed there (4.9e-12, a Gaussian process)."""
 _AFTER_A_STATE = {"float64": DULL / MARGINS["float64"], "float32": 0.33, "bfloat16": 0.33}
 """Of losses in the first step after a stored state: beyond it they would not be judged at all. Float32 shows 2e-7."""
 _ROUNDING = 1e-12

@@ -39,6 +39,8 @@ def _comparisons(session: Session) -> Iterator[str]:
     from harness.report.session_text import comparison_lines
 
     counts = session.counts
+    if not (session.outcome.findings or counts.done):
+        return
     yield from comparison_lines(
         session.outcome.findings,
         generated=counts.number("generated"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.comparing import variants
+from harness.comparing import metrics, variants
 from harness.elsewhere.rerun import Reruns
 from tests.projects import GATE
 
@@ -79,6 +79,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr("harness.figures.film", lambda record, baseline: b"GIF89a")
     if "own_process" not in request.fixturenames:
         monkeypatch.setattr(Reruns, "_request", staticmethod(_request))
+    monkeypatch.setattr("harness.comparing.metrics.require_same", metrics.require_same)  # projects put others there
     if "measured_thresholds" not in request.fixturenames:
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
         for name in ("require_repeatable", "require_same"):

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from harness.inert import inert
 from harness.report import figure_text, session_text, words
@@ -34,7 +33,7 @@ def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = Non
         .render(
             findings=findings,
             ledger=[*ledger_lines(ledger)],
-            pictures={path: Markup(base64.b64encode(data).decode()) for path, data in (pictures or {}).items() if data},
+            pictures={path: base64.b64encode(data).decode() for path, data in (pictures or {}).items() if data},
             style=_text("page.css"),
             script=_text("page.js"),
             sha256=_sha256,
@@ -61,7 +60,7 @@ def _templates() -> Environment:
 
 def _shown(value: object) -> object:
     """Return what a template is given: a text that results bring only shows, in HTML too (the direction of writing)."""
-    return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return inert(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _text(name: str) -> str:
