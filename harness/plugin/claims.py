@@ -119,7 +119,7 @@ class Claims:
             self._outcomes[report.nodeid] = Outcome("failed")
         elif report.skipped and (former is None or former.word == "passed"):
             word = "xfailed" if hasattr(report, "wasxfail") else "skipped"
-            self._outcomes[report.nodeid] = Outcome(word, skip_reason(report))
+            self._outcomes[report.nodeid] = Outcome(word, skip_reason(report).partition("\n")[0])
         elif report.when == "call" and report.passed and former is None:
             self._outcomes[report.nodeid] = Outcome("passed")
 
