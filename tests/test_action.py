@@ -261,7 +261,7 @@ def test_a_forged_report_stays_text(job, report):
 
 def test_what_the_comment_reads_is_what_a_session_writes():
     """The names of files agree between the plugin and both actions."""
-    from harness.plugin.session import Outcome
+    from harness.plugin.outcome import Outcome
 
     outcome = Outcome.__new__(Outcome)
     outcome._folder = Path("build/harness")

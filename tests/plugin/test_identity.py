@@ -8,7 +8,7 @@ import pytest
 
 from harness import errors
 from harness.plugin.gated_test import _from_root, id_of
-from harness.plugin.session import Settings
+from harness.plugin.settings import Settings
 from tests.plugin.conftest import GENERATE
 
 

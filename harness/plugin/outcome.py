@@ -1,0 +1,190 @@
+"""What one pytest session found and did: findings, counts, and the report that they become."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock
+
+from harness.errors import HarnessError, OutputError
+
+
+if TYPE_CHECKING:
+    from harness.report.check import Check
+    from harness.report.finding import Finding
+    from harness.report.ledger import Fate, Ledger
+
+
+@dataclass
+class Counts:
+    """What a session, or one worker of it, did beside checks; plain data, so that workers can send it."""
+
+    trainings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    done: "list[tuple[str, str, Fate, str]]" = field(default_factory=list)  # baseline, test, its fate, and why
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def did(self, baseline: str, test: str, fate: "Fate", reason: str = "") -> None:
+        """Note what a test did with a baseline, where no finding says it."""
+        self.done.append((baseline, test, fate, reason))
+
+    def number(self, fate: "Fate") -> int:
+        """Return how many baselines have a fate."""
+        return len({(baseline, test) for baseline, test, found, _ in self.done if found == fate})
+
+    def add_problem(self, error: HarnessError) -> None:
+        """Note that something beside the tests went wrong, once; the summary says it, and the session fails."""
+        if str(error) not in self.problems:
+            self.problems.append(str(error))
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Add a worker's counts."""
+        for name, value in other.items():
+            setattr(self, name, getattr(self, name) + value)
+        self.problems = [*dict.fromkeys(self.problems)]
+
+
+class Outcome:
+    """The findings of a session; xdist's workers keep theirs where the controller finds them.
+
+    Args:
+        config: of the session.
+        folder: where the report goes.
+        counts: takes note of what could not be written.
+    """
+
+    def __init__(self, config: pytest.Config, folder: Path, counts: Counts) -> None:
+        self._config = config
+        self._folder = folder
+        self._counts = counts
+        self._kept: Path | None = None
+        self._history: Path | None = None
+        self.findings: list[Finding] = []
+        self.ledger: Ledger | None = None
+        self.reported = False
+
+    def prepare(self, history: Path | None) -> None:
+        """Check that margins can be kept.
+
+        Args:
+            history: file that they are kept in; None keeps none.
+
+        Raises:
+            OutputError: it cannot be read or written.
+        """
+        if history:
+            from harness.report.history import check_history
+
+            check_history(history)
+            self._history = history
+
+    @property
+    def page(self) -> Path:
+        """File of the report."""
+        return self._folder / "report.html"
+
+    @property
+    def failed(self) -> bool:
+        """Whether any check failed; known when the session ends."""
+        return not all(finding.passed for finding in self.findings)
+
+    @property
+    def markdown(self) -> Path:
+        """File of the summary for pull requests."""
+        return self._folder / "report.md"
+
+    @property
+    def kept(self) -> Path:
+        """Folder of this session's findings, and of no other's; a worker's is its controller's."""
+        if self._kept is None:
+            given = getattr(self._config, "workerinput", {}).get("training_regression_results")
+            self._kept = Path(given or tempfile.mkdtemp(prefix="training-regression-"))
+            if not given:
+                self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
+        return self._kept
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything was kept, by this process or by a worker."""
+        return self._kept is not None
+
+    def add(self, item: pytest.Item, finding: "Finding") -> None:
+        """Keep what a test's check found, for the report and for JUnit's."""
+        from harness.report.json_form import keep
+        from harness.report.session_text import junit_properties
+
+        with self.noted():
+            keep(finding, self.kept)
+        found = junit_properties(finding)
+        former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
+        item.user_properties[:] = [*former, *found.items()]
+
+    @contextlib.contextmanager
+    def keeping_errors(self, item: pytest.Item, check: "Check") -> Iterator[None]:
+        """Keep for the report, too, what leaves nothing to compare: a baseline that is missing, say."""
+        try:
+            yield
+        except HarnessError as error:
+            self.add(item, check.trouble(str(error)))
+            raise
+
+    def collect(self) -> None:
+        """Collect what all processes of this session found, with the margins of earlier ones."""
+        if self._kept is None:
+            return
+        from harness.report.json_form import collect
+
+        with self.noted():
+            self.findings = collect(self._kept)
+        if self._history:
+            from harness.report.history import remember
+
+            with self.noted(), FileLock(self._folder / ".history.lock"):  # another session may add to it now
+                self.findings = remember(self._history, self.findings)
+
+    def report(self, ledger: "Ledger") -> None:
+        """Write the report, if tests of this session own a baseline."""
+        self.ledger = ledger
+        if self.findings or ledger.entries:
+            with self.noted():
+                self._report(ledger)
+                self.reported = True
+
+    def _report(self, ledger: "Ledger") -> None:
+        """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
+        from harness.baselines.atomic_files import write_all
+        from harness.report.json_form import to_text
+        from harness.report.markdown import markdown
+
+        texts = {
+            self.markdown: markdown(self.findings, ledger),
+            self._folder / "results.json": to_text(self.findings, ledger),
+        }
+        if self.failed:
+            from harness.report.failed_pictures import failed_figures
+            from harness.report.html.page import page
+
+            texts[self.page] = page(self.findings, dict(failed_figures(self.findings, self._folder)), ledger)
+        write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
+        if not self.failed:
+            self.page.unlink(missing_ok=True)  # of an earlier session that was red
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on where something cannot be written: what the tests found is worth more than its copy on disk."""
+        try:
+            yield
+        except (HarnessError, OSError) as error:
+            self.note(error)
+
+    def note(self, error: HarnessError | OSError) -> None:
+        """Take note of something that could not be written, for the summary."""
+        if isinstance(error, OSError):
+            error = OutputError.of(path=self._folder, reason=error)
+        self._counts.add_problem(error)

@@ -1,0 +1,207 @@
+"""What one pytest session was asked for: options, ini options and the paths that follow from them."""
+
+import os
+import re
+import shlex
+import shutil
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from harness.baselines.folder import named_folder, spelt_out, stated_folder
+from harness.baselines.plain_files import is_within, link_in
+from harness.elsewhere.sharing import own_folder
+from harness.errors import NotFoundError, SuiteError
+from harness.plugin.ci import in_ci
+from harness.plugin.command_line import command_line
+
+
+class Settings:
+    """Options and paths of one pytest session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.output = config.rootpath / "build" / "harness"
+
+    @property
+    def comparing_figures(self) -> bool:
+        """Whether pytest-mpl compares figures in this session."""
+        return bool(self.config.getoption("--mpl", False))
+
+    @property
+    def strict(self) -> bool:
+        """Whether everything fails that leaves room for doubt: drift, what is not judged, orphans."""
+        return bool(self.config.getoption("--training-strict") or self.config.getini("training_strict"))
+
+    @property
+    def demands_all(self) -> bool:
+        """Whether a baseline that nobody checked fails: in CI, and in strict mode."""
+        return self.strict or in_ci()
+
+    @property
+    def shard(self) -> str:
+        """Which part of the tests this job runs, as "1/4": by our option or pytest-split's; empty for all of them."""
+        option = self.config.getoption
+        others = f"{option('group', 0)}/{option('splits', 0)}" if option("splits", 0) else ""
+        return str(option("--training-shard") or others)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
+        return int(self.config.getoption("--equivalence") or 0)
+
+    @property
+    def measures_power(self) -> bool:
+        """Whether standard faults are planted in every training."""
+        option = self.config.getoption
+        return bool(option("--gate-power")) or option("--gate-power-min") is not None
+
+    @property
+    def verifies(self) -> bool:
+        """Whether what the thresholds of baselines come from is measured again."""
+        return bool(self.config.getoption("--training-verify"))
+
+    @property
+    def least_power(self) -> float:
+        """Share of the planted faults that has to be caught."""
+        return float(self.config.getoption("--gate-power-min") or 0.0)
+
+    @property
+    def only_missing(self) -> bool:
+        """Whether existing baselines stay as they are while others are written."""
+        return bool(self.config.getoption("--only-missing"))
+
+    @property
+    def adds_environment(self) -> bool:
+        """Whether low-precision baselines of other environments stay as they are, and this one's are added."""
+        return bool(self.config.getoption("--add-environment"))
+
+    @property
+    def generate_path(self) -> Path | None:
+        """Folder that this session writes baselines to, or None if it compares."""
+        path = getattr(self.config.option, "training_generate_path", None)
+        return Path(path) if path else None
+
+    @cached_property
+    def baselines(self) -> Path:
+        """Folder of the baselines: pytest-mpl's, if it is given, or ours; ini paths are relative to the root.
+
+        Raises:
+            SuiteError: they are remote, or it is a link, or one of the session's results.
+        """
+        folder = self.generate_path or self._baselines
+        self.require_own_place(folder)
+        return Path(os.path.normpath(folder))
+
+    def require_own_place(self, place: Path) -> None:
+        """Refuse baselines that are read through a link, or lie among results: they could be held against themselves.
+
+        Args:
+            place: a folder of baselines.
+
+        Raises:
+            SuiteError: it is such a place.
+        """
+        if link := link_in(place, self.config.rootpath):
+            raise SuiteError.linked_folder(path=self.shown(link), target=link.readlink())
+        for results in filter(None, (self.output, self._results)):
+            if is_within(place, results):
+                raise SuiteError.among_results(path=self.shown(place), results=self.shown(results))
+
+    @property
+    def _results(self) -> Path | None:
+        """Folder that pytest-mpl was told to leave its results in, from where pytest was started."""
+        given = self.config.getoption("--mpl-results-path", None) or self._ini("mpl-results-path")
+        return Path(given).absolute() if given else None
+
+    @property
+    def _baselines(self) -> Path:
+        option = self.config.getoption("--mpl-baseline-path", None)
+        if option and re.match("https?://", option):
+            raise SuiteError.remote_baselines(path=option)
+        if option:
+            return Path(option).absolute()
+        ini = str(self.config.getini("training_baselines") or "")
+        return named_folder(self.config.rootpath, ini, self._ini("mpl-baseline-path"))
+
+    def _ini(self, name: str) -> str:
+        """Return an ini option of pytest-mpl, if it is there."""
+        return str(self.config.getini(name) or "") if self.config.pluginmanager.hasplugin("pytest_mpl") else ""
+
+    @property
+    def failed(self) -> Path:
+        """Folder of the results that differ from their baselines."""
+        return self.output / "failed"
+
+    @cached_property
+    def figures(self) -> Path:
+        """Folder of pytest-mpl's pictures of this session, empty at first."""
+        folder = self._own("figures")
+        if not hasattr(self.config, "workerinput"):
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier session
+        return folder
+
+    def _own(self, name: str) -> Path:
+        """Return a folder that no other session writes to; a worker has it from the session that started it."""
+        if hasattr(self.config, "workerinput"):
+            return Path(self.config.workerinput[f"training_regression_{name}"])
+        return own_folder(self.output / name, self.config.add_cleanup)
+
+    @cached_property
+    def origin(self) -> dict[str, str]:
+        """Where the results of this session come from; asked before the first baseline is written."""
+        from harness.baselines.origin import command_text, origin
+
+        arguments, here = command_line(self.config)
+        reason = str(self.config.getoption("--training-reason") or "")
+        return origin(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
+
+    @cached_property
+    def tensorboard(self) -> Path:
+        """Folder of the TensorBoard runs."""
+        option = self.config.getoption("--tensorboard")
+        return Path(option).absolute() if option else self._own("tensorboard")
+
+    @property
+    def history(self) -> Path | None:
+        """File with the margins of past runs, if they are kept."""
+        if option := self.config.getoption("--training-history"):
+            return Path(option).absolute()
+        ini = self.config.getini("training_history")
+        return self.config.rootpath / ini if ini else None
+
+    @property
+    def cifar10(self) -> str | None:
+        """Where CIFAR-10 is, from the command line, the environment or the ini file."""
+        if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):
+            return str(given)
+        ini: str = self.config.getini("cifar10")
+        return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
+
+    def accept_command(self, name: str = "", baselines: Path | None = None) -> str:
+        """Return the command line that accepts one result that is kept, or all, from where pytest was started.
+
+        It names the folder of the baselines where the project's ini file does not: the command goes by nothing else.
+        """
+        root, here = self.config.rootpath, self.config.invocation_params.dir
+        given = spelt_out(baselines or self.baselines)
+        words = ["harness", "accept", *([name] if name else [])]
+        if not here.is_relative_to(root):
+            words += ["--root", os.path.relpath(root, here)]
+        if given != self._stated:
+            words += ["--baselines", os.path.relpath(given, here)]
+        return f'{shlex.join(words)} --reason "..."'
+
+    @cached_property
+    def _stated(self) -> Path | None:
+        """Folder of the baselines by the ini file alone; None if that cannot be read, though pytest could."""
+        try:
+            return spelt_out(stated_folder(self.config.rootpath))
+        except NotFoundError:
+            return None
+
+    def shown(self, path: Path) -> Path:
+        """Return a path as people here would type it: relative to where pytest was started, if below it."""
+        here = self.config.invocation_params.dir
+        return path.relative_to(here) if path.is_relative_to(here) else path
