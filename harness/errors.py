@@ -508,6 +508,11 @@ class BaselineImplausibleError(BaselineCorruptError):
         what = f"the baseline holds what its own training cannot have shown: {reason}"
         return cls(what, where=str(path), fix=f"look at who wrote it and why, and regenerate it: {command}")
 
+    @classmethod
+    def unjudgeable(cls, *, nodeid: str, reason: str) -> Self:
+        fix = "fewer steps or iterations, a lower rate, or stored states: Recorder(states=training_regression.states())"
+        return cls(f"a baseline of this training would judge nothing: {reason}", where=nodeid, fix=fix)
+
 
 class BaselineWriteError(BaselineError):
     """A baseline file could not be written; what stood there still stands."""
@@ -764,6 +769,18 @@ class SuiteError(HarnessError):
         return cls(f"the test returned {found}, not a figure", where=nodeid, fix="end the test with `return figure`")
 
     @classmethod
+    def let_pass(cls, *, nodeid: str, rms: float | None, tolerance: float) -> Self:
+        far = "was compared with no picture" if rms is None else f"is RMS {rms:.2f} away (tolerance {tolerance:g})"
+        fix = "have it compared with a picture: no hash library, and a plain test function"
+        return cls(f"the figure {far}, and pytest-mpl let it pass", where=nodeid, fix=fix)
+
+    @classmethod
+    def tolerance(cls, *, nodeid: str, value: float) -> Self:
+        return cls(
+            f"no figure differs by more than a tolerance of {value}", where=nodeid, fix="give a number of grey levels"
+        )
+
+    @classmethod
     def marker_option(cls, *, nodeid: str, option: str, known: Iterable[str]) -> Self:
         what = f"mpl_image_compare has no option {option!r}, and pytest-mpl would ignore it"
         return cls(what, where=nodeid, fix=f"use one of {_listed(known)}")
@@ -780,6 +797,29 @@ class SuiteError(HarnessError):
             "training is to differ"
         )
         return cls("a check failed, but its test did not", where=_some(tests), fix=fix)
+
+    @classmethod
+    def rerun(cls, *, tests: Sequence[str]) -> Self:
+        what = "a check failed, and passed when its test was run again: two trainings of one session differ"
+        fix = "find out what differs from run to run, and run the test without retries"
+        return cls(what, where=_some(tests), fix=fix)
+
+    @classmethod
+    def nothing_compared(cls, *, number: int) -> Self:
+        what = f"none of {_number(number, 'baseline')} was compared"
+        return cls(
+            what, where="this session", fix="run the tests that own them, on a machine that can (--training-strict)"
+        )
+
+    @classmethod
+    def strictly_generating(cls) -> Self:
+        fix = "leave one of them out: what is written anew proves nothing"
+        return cls("baselines are written, and --training-strict compares", where="the command line", fix=fix)
+
+    @classmethod
+    def blocked(cls, *, name: str) -> Self:
+        fix = "leave that option out, or the whole plugin with it: -p no:training_regression"
+        return cls("a part of the gate is switched off", where=f"-p no:{name}", fix=fix)
 
     @classmethod
     def unreached(cls, *, baselines: Sequence[str], why: str) -> Self:

@@ -1,5 +1,6 @@
 """Promises of the fingerprint of code: a test that replaces some is not served from a training by other code."""
 
+import dataclasses
 import functools
 import os
 import subprocess
@@ -24,11 +25,29 @@ ACTIVATION = nn.ReLU
 SIZES = [2, 4, 2]
 WEIGHTS = torch.ones(3)
 BUILT = 0
+PAIRS = {(0, 1), (1, 2)}
+FAST = False
+
+
+@dataclasses.dataclass(slots=True)
+class Config:
+    """Settings without a dictionary."""
+
+    width: int = 2
+
+
+CONFIG = Config()
+
+
+@torch.no_grad()
+def initialise():
+    """What a decorator of a library wraps."""
+    return FAST
 
 
 def helper(sizes=(1,)):
     """What the model's code calls."""
-    return ACTIVATION(), SIZES, WEIGHTS, SETTINGS.SCALE, sizes
+    return ACTIVATION(), SIZES, WEIGHTS, SETTINGS.SCALE, sizes, PAIRS, CONFIG, initialise()
 
 
 class Net(nn.Module):
@@ -59,6 +78,9 @@ PATCHES = [
     (here, "helper", functools.partial(helper, sizes=(2,))),
     (here, "functional", nn),
     (SETTINGS, "SCALE", 2.0),
+    (here, "PAIRS", {(0, 1), (0, 2)}),
+    (here, "FAST", True),
+    (CONFIG, "width", 3),
     (Net, "forward", lambda self, x: x),
     (functional, "relu", functional.gelu),
     (functional, "cross_entropy", mock.MagicMock()),

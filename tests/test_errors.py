@@ -325,6 +325,13 @@ MESSAGES = [
         "  fix    look at who wrote it and why, and regenerate it: pytest x",
     ),
     (
+        errors.BaselineImplausibleError.unjudgeable(nodeid="test_a.py::test_b", reason="it is chaos"),
+        "a baseline of this training would judge nothing: it is chaos\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    fewer steps or iterations, a lower rate, or stored states: "
+        "Recorder(states=training_regression.states())",
+    ),
+    (
         errors.BaselineWriteError.of(path="a/b", reason="it is cut off"),
         "the baseline could not be written: it is cut off\n"
         "  where  a/b\n"
@@ -568,6 +575,42 @@ MESSAGES = [
         "a check failed, but its test did not\n"
         "  where  test_a.py::test_b, test_a.py::test_c\n"
         "  fix    let the exception of check() end its test: no try around it, no thread, no xfail; skip a test whose training is to differ",
+    ),
+    (
+        errors.SuiteError.rerun(tests=["test_a.py::test_b"]),
+        "a check failed, and passed when its test was run again: two trainings of one session differ\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    find out what differs from run to run, and run the test without retries",
+    ),
+    (
+        errors.SuiteError.nothing_compared(number=3),
+        "none of 3 baselines was compared\n"
+        "  where  this session\n"
+        "  fix    run the tests that own them, on a machine that can (--training-strict)",
+    ),
+    (
+        errors.SuiteError.strictly_generating(),
+        "baselines are written, and --training-strict compares\n"
+        "  where  the command line\n"
+        "  fix    leave one of them out: what is written anew proves nothing",
+    ),
+    (
+        errors.SuiteError.blocked(name="a_part"),
+        "a part of the gate is switched off\n"
+        "  where  -p no:a_part\n"
+        "  fix    leave that option out, or the whole plugin with it: -p no:training_regression",
+    ),
+    (
+        errors.SuiteError.let_pass(nodeid="test_a.py::test_b", rms=22.571, tolerance=2.0),
+        "the figure is RMS 22.57 away (tolerance 2), and pytest-mpl let it pass\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    have it compared with a picture: no hash library, and a plain test function",
+    ),
+    (
+        errors.SuiteError.tolerance(nodeid="test_a.py::test_b", value=float("inf")),
+        "no figure differs by more than a tolerance of inf\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    give a number of grey levels",
     ),
     (
         errors.SuiteError.unreached(baselines=[f"{i}.json (test_a.py::test_b)" for i in range(12)], why="CI is set"),

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from harness import Recorder, compare, errors
+from harness.recording.fingerprints import fingerprint
 
 
 def build(rate=0.1, optimizer=torch.optim.SGD, **options):
@@ -173,8 +174,6 @@ def test_one_pixel_label_or_place_is_named(changes, stream):
 
 def test_float_images_are_told_apart_by_place_too():
     """Two images that change places keep the norm; the projection moves."""
-    from harness.recording.fingerprints import fingerprint
-
     images = torch.arange(12.0, dtype=torch.float64).reshape(2, 6)
 
     norm, projection = fingerprint(images)
@@ -185,8 +184,6 @@ def test_float_images_are_told_apart_by_place_too():
 
 def test_memory_format_is_no_difference():
     """channels_last images have the fingerprint of contiguous ones."""
-    from harness.recording.fingerprints import fingerprint
-
     images = torch.rand(2, 3, 4, 4, dtype=torch.float64)
 
     assert fingerprint(images) == fingerprint(images.to(memory_format=torch.channels_last))
@@ -491,9 +488,9 @@ def move_by_hand(recorder, model, optimizer):
 
 
 def move_by_hand_at_the_end(recorder, model, optimizer):
-    """Train on by hand, for one batch, past autograd."""
+    """Train on by hand, for two batches, past autograd."""
     train_on(recorder, model, optimizer)
-    train_on(recorder, model, ByHand(model, data=True), 1)
+    train_on(recorder, model, ByHand(model, data=True), 2)
 
 
 def move_parts_by_hand(recorder, model, optimizer):
@@ -865,8 +862,6 @@ def test_batches_come_in_many_forms():
     """Lists of numbers, ranges, reversed and read-only arrays, complex numbers, nested mappings."""
     import numpy as np
 
-    from harness.recording.fingerprints import fingerprint
-
     frozen = np.arange(6.0).reshape(2, 3)
     frozen.setflags(write=False)
 
@@ -891,3 +886,70 @@ def test_a_model_in_evaluation_mode_that_is_trained_has_a_loss():
             recorder.log(loss=loss)
 
     assert recorder.record.streams["loss"].steps == (0, 1, 2)
+
+
+def fitted(keep=False, tail=0, evaluates=True, mode=True):
+    """A record of four steps; the best weights are restored at its end, or the last batches have no step."""
+    with Recorder() as recorder:
+        model = nn.Linear(3, 2).train(mode)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        best = {name: value.clone() for name, value in model.state_dict().items()}
+        for step in range(4 + tail):
+            inputs = torch.rand(4, 3)
+            if mode:
+                recorder.batch(inputs)
+            loss = model(inputs).square().mean()
+            loss.backward()
+            if step < 4:
+                optimizer.step()
+                optimizer.zero_grad()
+            recorder.log(loss=loss)
+        if evaluates:
+            recorder.evaluation(loss=loss)
+        if keep:
+            model.load_state_dict(best)
+        if tail:
+            with torch.no_grad():
+                model.weight.clamp_(-0.1, 0.1)
+    return recorder.record
+
+
+def test_what_moves_after_the_last_evaluation_is_recorded():
+    """The model that is kept is the one that counts: best weights that are restored, or are no longer."""
+    left, restored = fitted(), fitted(keep=True)
+    weights = [record.streams["weight/weight"] for record in (left, restored)]
+
+    assert [weight.steps for weight in weights] == [(0, 1, 2, 3), (0, 1, 2, 3, 3)]
+    assert compare(restored, left).first_divergence[:2] == (3, "state")
+    assert compare(restored, fitted(keep=True)).verdict == "same"
+
+
+def test_a_model_in_evaluation_mode_is_followed_from_step_to_step():
+    """Without batches its passes begin no step, but each step of its optimizer is one."""
+    record = fitted(mode=False, evaluates=False)
+
+    assert record.num_steps == 4
+    assert record.streams["weight/weight"].steps == (0, 1, 2, 3)
+
+
+def test_weights_may_be_bounded_after_an_accumulation_that_is_left_unfinished():
+    """One batch without a step is a rest; its weights are in the record."""
+    assert compare(fitted(), fitted(tail=1, evaluates=False)).verdict == "different"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda one: torch.tensor(one),
+        lambda one: [{"boxes": torch.zeros(0, 4)}, {"boxes": torch.full((1, 4), one)}],
+        lambda one: (one * torch.eye(3)).to_sparse(),
+        lambda one: (one * torch.eye(3)).to_sparse_csr(),
+        lambda one: torch.nested.nested_tensor([torch.ones(2), torch.full((3,), one)]),
+    ],
+    ids=["number", "no objects", "sparse", "rows", "nested"],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested tensors")
+def test_what_loops_train_on_is_a_batch(labels):
+    """A single label, an image without objects, sparse and nested tensors: told from others like them."""
+    assert fingerprint(labels(1.0)) == fingerprint(labels(1.0)) != fingerprint(labels(2.0))

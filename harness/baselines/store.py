@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 200
 _HASH_DIGITS = 12
+_OURS = (".json", ".safetensors", ".png", ".jpg", ".jpeg", ".svg", ".pdf", ".eps")
+"""Suffixes of records, their states and figures."""
 _ENVIRONMENT = re.compile(r",@[0-9a-f]{12}(?=\.json$)")
 """What `environments.beside` adds to a name."""
 
@@ -66,7 +68,7 @@ def _quote(text: str) -> str:
 
     It drops a last underscore, and everything from a ".png" (or another format) on.
     """
-    coded = quote(text, safe="").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
+    coded = quote(text, safe="", errors="surrogateescape").replace("-", "%2D").replace(".", "%2E").replace("~", "%7E")
     if coded.endswith("_"):
         coded = coded[:-1] + "%5F"
     return re.sub(r"^(png|jpe?g|eps|pdf|svg)", lambda found: f"%{ord(found[0][0]):02X}{found[0][1:]}", coded)
@@ -253,18 +255,22 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
 
 def stored_files(folder: Path) -> list[str]:
     """Return the names of files of ours in a folder of baselines, sorted; hidden ones are being written."""
-    ours = (".json", ".png", ".safetensors")
-    return sorted(path.name for path in folder.glob("*") if path.suffix in ours and not path.name.startswith("."))
+    return sorted(path.name for path in folder.glob("*") if path.suffix in _OURS and not path.name.startswith("."))
 
 
-def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what tells that a file in a folder of baselines was written to: size and time of its last change."""
-    found: dict[str, tuple[int, int]] = {}
-    for name in stored_files(folder):
-        with contextlib.suppress(FileNotFoundError):  # somebody removes it now
-            state = folder.joinpath(name).lstat()
-            found[name] = (state.st_size, state.st_ctime_ns)
-    return found
+def stamps(folder: Path) -> dict[str, list[int]]:
+    """Return, by name, what tells that files in a folder of baselines were written to."""
+    found = {name: stamp(folder / name) for name in stored_files(folder)}
+    return {name: state for name, state in found.items() if state}  # somebody may remove one now
+
+
+def stamp(file: Path) -> list[int]:
+    """Return what tells that a file was written to: size and time of its last change; nothing if it is gone."""
+    try:
+        state = file.lstat()
+    except FileNotFoundError:
+        return []
+    return [state.st_size, state.st_ctime_ns]
 
 
 def shared_name(file: str) -> str:

@@ -66,11 +66,12 @@ def _run(given: argparse.Namespace) -> int:
 def _judge(results: Sequence[Finding], ledgers: Sequence[Ledger]) -> int:
     """Say why sessions together are no proof, and return the exit status that says so, too."""
     whole = united(ledgers)
-    left = [entry.baseline for entry in whole.baselines if entry.fate not in ("compared", "generated", "kept")]
+    left = [entry.baseline for entry in whole.baselines if entry.fate != "compared"]
     objections = {
         "shards are missing": missing_shards(ledgers),
         "no job compared these baselines": left,
         "no job's tests own these baselines: orphans, or of a job that is missing": whole.others,
+        "sessions were red": whole.problems,
         "checks failed": [finding_place(found) for found in results if not found.passed],
     }
     for reason, names in objections.items():

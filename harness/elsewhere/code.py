@@ -113,6 +113,10 @@ def _replaced(before: Mapping[str, object], now: Mapping[str, object]) -> list[s
 
 def _matters(before: object, now: object) -> bool:
     """Tell whether it may change a training that one value stands in the place of another."""
+    if isinstance(now, types.FunctionType):  # the first compilation has the compiler leave optimizers alone
+        now = vars(now).get("_torchdynamo_orig_callable", now)
+    if now is before:
+        return False
     if isinstance(now, types.FunctionType) and hasattr(now, "hooked"):
         now = getattr(now, "__wrapped__", now)  # an optimizer's step: torch wraps it when the first one is built
         if now is before or (before is _ABSENT and str(now.__module__).startswith("torch.optim")):
@@ -185,7 +189,16 @@ def _taken_apart(value: object) -> tuple[str, Iterable[object]]:
 
 
 def _short(value: object) -> str:
-    return repr(value) if isinstance(value, _PLAIN) else str(getattr(value, "__qualname__", type(value).__qualname__))
+    """Return what tells an element of a set from others, in every process the same."""
+    if isinstance(value, tuple):
+        return f"tuple {[*map(_short, value)]}"
+    if isinstance(value, frozenset):
+        return f"frozenset {sorted(map(_short, value))}"
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    inside = {**getattr(value, "__dict__", {}), **dict(_slots(value))}
+    plain = sorted(f"{name}={item!r}" for name, item in inside.items() if isinstance(item, _PLAIN))
+    return " ".join([str(getattr(value, "__qualname__", type(value).__qualname__)), *plain])
 
 
 def _named(code: _Names) -> Iterator[object]:
@@ -203,16 +216,26 @@ def _named(code: _Names) -> Iterator[object]:
 def _of_function(function: types.FunctionType) -> tuple[str, Iterable[object]]:
     code = function.__code__
     text = f"{function.__module__}.{function.__qualname__} {_digest(code)}"
-    if _is_librarys(code.co_filename):
-        return text, ()
+    if _is_librarys(code.co_filename):  # a decorator's wrapper, say: of what it holds, what the project wrote
+        return text, [
+            value for value in (getattr(function, "__wrapped__", None), *_closure(function)) if _is_ours(value)
+        ]
     names, found = _names(code), function.__globals__
     reached = [(name, found[name]) for name in sorted(names) if name in found]
-    inside = [
-        sys.modules[name] for name in sorted(names) if name in sys.modules and name not in found
-    ]  # imported there
+    places = [f"{found.get('__package__') or ''}.{name}" for name in sorted(names)] + sorted(names - found.keys())
+    inside = [sys.modules[name] for name in places if name in sys.modules]  # imported there, relative or not
     modules = [_Names(value, names) for value in [*(value for _, value in reached), *inside] if _is_module(value)]
     parts = [function.__defaults__, function.__kwdefaults__, vars(function), *_closure(function), *modules]
     return text, [*parts, *(pair for pair in reached if not _is_module(pair[1]))]
+
+
+def _is_ours(value: object) -> bool:
+    """Tell whether the project wrote a function or class, or what wraps one may hold such."""
+    if isinstance(value, types.FunctionType):
+        return not _is_librarys(value.__code__.co_filename) or hasattr(value, "__wrapped__")
+    if isinstance(value, type):
+        return not _is_librarys(getattr(sys.modules.get(value.__module__), "__file__", None) or "")
+    return isinstance(value, types.MethodType | functools.partial | dict | types.MappingProxyType)
 
 
 def _is_module(value: object) -> bool:
@@ -257,8 +280,16 @@ def _of_object(value: object, kind: str) -> tuple[str, Iterable[object]]:
     module = sys.modules.get(type(value).__module__)
     ours = module is None or not _is_librarys(getattr(module, "__file__", None) or "")
     if ours or isinstance(value, torch.nn.Module | types.SimpleNamespace | argparse.Namespace):
-        return kind, (type(value), getattr(value, "__dict__", None))
-    return kind, (getattr(value, "__wrapped__", None),)  # of functools.cache
+        return kind, (type(value), getattr(value, "__dict__", None), *_slots(value))
+    return kind, (getattr(value, "__wrapped__", None), getattr(value, "func", None))  # of functools.cache and its kin
+
+
+def _slots(value: object) -> Iterator[tuple[str, object]]:
+    """Yield what an object holds in slots."""
+    for owner in type(value).__mro__:
+        slots = vars(owner).get("__slots__", ())
+        for name in [slots] if isinstance(slots, str) else slots:
+            yield name, getattr(value, name, None)
 
 
 @functools.cache

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from harness.baselines.atomic_files import check_writable
-from harness.errors import EventsError, HarnessError
+from harness.errors import EventsError, HarnessError, SuiteError
 from harness.plugin import devices, options, whole_project
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages
 from harness.plugin.session import SESSION, Session
+from harness.plugin.verdict import Status
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
                 whole_project.widen(config)
             session.listen()
             config.stash[CLAIMS] = claims = Claims(session)
-            config.pluginmanager.register(claims, "training_regression_claims")
+            for name, plugin in (("training_regression_claims", claims), ("training_regression_status", Status())):
+                if config.pluginmanager.register(plugin, name) is None:
+                    raise SuiteError.blocked(name=name)
             pytest_mpl.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
@@ -110,10 +113,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     state = session.config.stash[SESSION]
     if claims := session.config.stash.get(CLAIMS, None):
         claims.conclude()
-    if state.shard and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:  # there are more jobs than files
-        session.exitstatus = pytest.ExitCode.OK
-    if state.counts.problems and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if claims and claims.is_empty_shard and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK  # there are more jobs than files
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["training_regression"] = dataclasses.asdict(state.counts)

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from harness.baselines.atomic_files import check_writable, write
-from harness.baselines.store import claim_of, folded, shared_name, stamps
+from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
 from harness.errors import HarnessError, OutputError, SuiteError
 from harness.plugin import whole_project
 from harness.plugin.fixtures import MARKER, is_ours
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 CLAIMS = pytest.StashKey["Claims"]()
 _FILE = "claims.json"
+_NOTED = ("files", "_nodeids", "_beside", "_left_out", "_skipped", "_doubt")
+"""What a process that has collected tests leaves for one that has not."""
 
 
 class Claims:
@@ -41,15 +44,19 @@ class Claims:
         self._outcomes: dict[str, Outcome] = {}  # by pytest's id, which several tests outside the root may share
         self._nodeids: dict[str, str] = {}  # id of a test to pytest's
         self.files: dict[str, list[str]] = {}  # id of a test to the files that it owns
-        self._beside: list[str] = []  # names of figures that are stored beside their tests
+        self._beside: dict[str, list[int]] = {}  # figures that are stored beside their tests, and what tells a change
         self._left_out: list[str] = []
-        self._stamps: dict[str, tuple[int, int]] = {}
+        self._skipped: dict[str, str] = {}  # files that were skipped when they were collected, and why
+        self.is_empty_shard = False
+        self._stamps: dict[str, list[int]] = {}
         self._doubt = ""  # why tests that own baselines may not be among these
 
     def pytest_sessionstart(self) -> None:
         """Note which baselines stand, before a test can touch them."""
         with contextlib.suppress(HarnessError, OSError):  # said when they are needed
             self._stamps = stamps(self._session.baselines)
+        if self._session.demands_all and self._concludes:
+            self._session.outcome.forget()
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,7 +67,7 @@ class Claims:
             if self.files and not config.option.collectonly:
                 check_writable(self._session.output, OutputError.of)
             select(config, self._session, items, self.files)
-            deal(config, items, self._session.shard)
+            self.is_empty_shard = deal(config, items, self._session.shard)
         except HarnessError as error:
             refuse(config, error)
 
@@ -73,8 +80,9 @@ class Claims:
         files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
         if marker:
             files.append(str(marker.kwargs.get("filename", f"{name}.png")))
-            folder = item.path.parent / str(marker.kwargs.get("baseline_dir", baselines))
-            self._beside += [files[-1]] if folder != baselines and (folder / files[-1]).exists() else []
+            place = item.path.parent / str(marker.kwargs.get("baseline_dir") or baselines) / files[-1]
+            if place.parent != baselines and place.exists():
+                self._beside[str(place)] = stamp(place)
         for file in files:
             self._claim(file, name)
         if files:
@@ -87,6 +95,11 @@ class Claims:
         if first != owner:
             raise SuiteError.shared_baseline(file=file, first=first, second=owner)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note which files were skipped as a whole (`pytest.importorskip`), and why."""
+        if report.skipped:
+            self._skipped[report.nodeid] = skip_reason(report).partition("\n")[0]
+
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note which tests do not run."""
         self._left_out += [id_of(item) for item in items]
@@ -97,9 +110,7 @@ class Claims:
             self._doubt = "not all tests could be collected"
         if place := self._asked():
             with self._session.outcome.noted():
-                write(
-                    place, json.dumps([self.files, self._nodeids, self._beside, self._left_out, self._doubt]).encode()
-                )
+                write(place, json.dumps([getattr(self, name) for name in _NOTED]).encode())
 
     def _asked(self) -> Path | None:
         in_worker = hasattr(self._session.config, "workerinput")
@@ -107,8 +118,8 @@ class Claims:
 
     def _read(self, place: Path) -> None:
         if place.exists():
-            content = json.loads(place.read_text(encoding="utf-8"))
-            self.files, self._nodeids, self._beside, self._left_out, self._doubt = content
+            for name, value in zip(_NOTED, json.loads(place.read_text(encoding="utf-8")), strict=True):
+                setattr(self, name, value)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what became of a test: failing counts more than being skipped, and that more than passing."""
@@ -125,17 +136,25 @@ class Claims:
 
     def conclude(self) -> None:
         """Write the report of the session, and note why it must not be green, if it must not."""
-        config, session = self._session.config, self._session
-        if hasattr(config, "workerinput") or config.option.collectonly:
+        session = self._session
+        if not self._concludes:
             return
         if not self.files and session.outcome.is_kept:
             self._read(session.shared / _FILE)
         session.outcome.collect()
-        if self.files or session.outcome.findings:
+        owns = session.strict or (session.in_ci and session.config.getini("training_baselines"))
+        if self.files or session.outcome.findings or (owns and self._stamps):
             ledger = self._ledger(session.outcome.findings)
-            session.finish(ledger)
             for error in objections(session, ledger, self.outcomes, self._touched()):
                 session.counts.add_problem(error)
+            problems = [problem.partition("\n")[0] for problem in session.counts.problems]
+            session.finish(msgspec.structs.replace(ledger, problems=problems))
+
+    @property
+    def _concludes(self) -> bool:
+        """Whether this process, of several, has the last word on a session that runs tests."""
+        config = self._session.config
+        return not (hasattr(config, "workerinput") or config.option.collectonly)
 
     @property
     def outcomes(self) -> "dict[str, Outcome]":
@@ -146,24 +165,28 @@ class Claims:
     def _touched(self) -> list[str]:
         """Return the baselines that are not what they were when this session began, though it writes none."""
         now, writes = stamps(self._session.baselines), self._session.generate_path or self._session.verifies
-        names = {} if writes else {**self._stamps, **now}
-        return sorted(name for name in names if now.get(name) != self._stamps.get(name))
+        if writes:
+            return []
+        names = [name for name in {**self._stamps, **now} if now.get(name) != self._stamps.get(name)]
+        return sorted([*names, *(place for place, before in self._beside.items() if stamp(Path(place)) != before)])
 
     def _ledger(self, findings: "list[Finding]") -> "Ledger":
         """Return what became of each baseline that the collected tests own."""
         from harness.report.ledger import Ledger, entries, found
 
         done: Done = {(name, test): (fate, reason) for name, test, fate, reason in self._session.counts.done}
-        done = {**done, **dict(found(findings))}
+        done = {**done, **dict(found(findings)), **self._skips()}
         owners: dict[str, list[str]] = {}
         for test, files in self.files.items():
             for file in files:
                 owners.setdefault(folded(file), []).append(test)
         stored = sorted({**self._stamps, **stamps(self._session.baselines)})
-        names = {shared_name(file) for file in stored if not file.endswith(".safetensors")} | {*self._beside}
+        names = {shared_name(file) for file in stored if not file.endswith(".safetensors")} | {
+            Path(place).name for place in self._beside
+        }
         owned = [name for name in names if claim_of(name) in owners]
         claims = owners.keys() | {claim_of(name) for name, _ in done}
-        others = [file for file in stored if claim_of(file) not in claims] if self.files else []
+        others = [file for file in stored if claim_of(file) not in claims]
         orphans, unknown = self._orphans(others) if others else ([], "")
         return Ledger(
             entries=entries(owned, owners, done, self._left_out, self.outcomes),
@@ -172,6 +195,16 @@ class Claims:
             unknown=unknown,
             shard=self._session.shard,
         )
+
+    def _skips(self) -> "Done":
+        """Return the baselines of files that were skipped as a whole: by name, since nobody knows their tests."""
+        skipped = {f"{baseline_name(nodeid)}-": (nodeid, reason) for nodeid, reason in self._skipped.items()}
+        return {
+            (shared_name(file), nodeid): ("skipped", reason)
+            for prefix, (nodeid, reason) in skipped.items()
+            for file in self._stamps
+            if file.startswith(prefix)
+        }
 
     def _orphans(self, others: list[str]) -> tuple[list[str], str]:
         """Return which files that these tests do not own belong to no test, or why that is not known."""
@@ -188,7 +221,7 @@ class Claims:
         return ([], doubt) if doubt else ([file for file in others if claim_of(file) not in owned], "")
 
 
-def skip_reason(report: pytest.TestReport) -> str:
-    """Return why a test was skipped."""
+def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return why a test, or a file, was skipped."""
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     return reason.removeprefix("Skipped: ")

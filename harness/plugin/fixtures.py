@@ -52,7 +52,9 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
         import_what_trains()
     from harness.plugin.regression import TrainingRegression
 
-    return TrainingRegression(request.node, request.config.stash[SESSION])
+    session = request.config.stash[SESSION]
+    session.outcome.kept.mkdir(exist_ok=True)  # here: a child that is forked would make another
+    return TrainingRegression(request.node, session)
 
 
 def is_ours(item: pytest.Item) -> bool:

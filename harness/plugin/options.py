@@ -6,6 +6,7 @@ import math
 import pytest
 
 from harness.errors import AcceptError, NoCifar10Error, SuiteError
+from harness.plugin.ci import in_ci
 
 
 _LEAST_SEEDS = 3
@@ -44,6 +45,8 @@ def check_writing(config: pytest.Config, *, writes: bool) -> None:
     for option in ("--training-reason", "--add-environment"):
         if config.getoption(option) and not writes:
             raise SuiteError.not_generating(option=option)
+    if writes and config.getoption("--training-strict"):
+        raise SuiteError.strictly_generating()
     reason = config.getoption("--training-reason")
     if reason is not None and not is_reason(reason):
         raise AcceptError.no_reason(option="--training-reason")
@@ -104,6 +107,12 @@ def _add_baselines(group: pytest.OptionGroup) -> None:
 
 
 def _add_judgements(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--training-ci",
+        action="store_true",
+        default=in_ci(),  # as it is now: a conftest.py or a test may change the environment
+        help="fail as in CI where a figure is not compared or a baseline not checked; on where CI is set",
+    )
     group.addoption(
         "--training-strict",
         action="store_true",

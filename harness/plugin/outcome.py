@@ -29,6 +29,7 @@ class Counts:
     done: "list[tuple[str, str, Fate, str]]" = field(default_factory=list)  # baseline, test, its fate, and why
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    flaky: list[str] = field(default_factory=list)  # tests that failed a check, and passed it when they ran again
 
     def did(self, baseline: str, test: str, fate: "Fate", reason: str = "") -> None:
         """Note what a test did with a baseline, where no finding says it."""
@@ -116,14 +117,17 @@ class Outcome:
 
     def add(self, item: pytest.Item, finding: "Finding") -> None:
         """Keep what a test's check found, for the report and for JUnit's."""
-        from harness.report.json_form import keep
+        from harness.report.json_form import former, keep
         from harness.report.session_text import junit_properties
 
         with self.noted():
+            tried = former(finding, self.kept)
+            if tried and finding.passed and not tried.passed and tried.kind != "error":
+                self._counts.flaky.append(finding.test)
             keep(finding, self.kept)
         found = junit_properties(finding)
-        former = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
-        item.user_properties[:] = [*former, *found.items()]
+        others = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
+        item.user_properties[:] = [*others, *found.items()]
 
     @contextlib.contextmanager
     def keeping_errors(self, item: pytest.Item, check: "Check") -> Iterator[None]:
@@ -147,6 +151,12 @@ class Outcome:
 
             with self.noted(), FileLock(self._folder / ".history.lock"):  # another session may add to it now
                 self.findings = remember(self._history, self.findings)
+
+    def forget(self) -> None:
+        """Remove the report of an earlier session: if this one comes to no end, nothing speaks for it."""
+        for file in (self.page, self.markdown, self._folder / "results.json"):
+            with self.noted():
+                file.unlink(missing_ok=True)
 
     def report(self, ledger: "Ledger") -> None:
         """Write the report, if tests of this session own a baseline."""

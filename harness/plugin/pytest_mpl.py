@@ -6,6 +6,7 @@ where there is nothing to compare, a command that accepts the figure, files that
 """
 
 import contextlib
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.inert import inert_line
-from harness.plugin.ci import in_ci
 from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
@@ -126,6 +126,8 @@ class FigureGate:
         assert marker is not None, "the caller's condition"
         for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
             raise SuiteError.marker_option(option=option, nodeid=id_of(item), known=_MARKER_OPTIONS)
+        if not math.isfinite(tolerance := float(_setting(item.config, marker, "tolerance"))):
+            raise SuiteError.tolerance(nodeid=id_of(item), value=tolerance)
         name, folder = self._test(item).name, self._session.baselines  # which refuses a URL
         own = {"filename": f"{name}.{_format(marker)}", "baseline_dir": str(folder), **marker.kwargs}
         item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
@@ -187,7 +189,7 @@ class FigureGate:
             self._test(item).skip_unless_writer()
         elif not self._compares:
             self._session.counts.did(_baseline_of(item).name, id_of(item), "not compared", "pytest ran without --mpl")
-            if in_ci():
+            if self._session.in_ci:
                 raise SuiteError.not_compared(nodeid=id_of(item))
         else:
             shutil.rmtree(self._folder(item), ignore_errors=True)
@@ -262,7 +264,22 @@ class FigureGate:
         if returned and not hasattr(returned[0], "savefig"):
             raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if self._compares:
+            self._require_compared(item, bool(returned))
             self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
+
+    def _require_compared(self, item: pytest.Item, returned: bool) -> None:
+        """Refuse what pytest-mpl let pass without looking: by a hash, or where another runner called the test."""
+        from harness.report.figure_text import drawn, figure_rms
+
+        marker = item.get_closest_marker(MARKER)
+        assert marker is not None, "the caller's condition"
+        looked = returned and (_format(marker) != "png" or drawn(self._folder(item)))
+        rms, tolerance = figure_rms(self._folder(item)), float(_setting(item.config, marker, "tolerance"))
+        if looked and rms is not None and rms <= tolerance:
+            return
+        error = SuiteError.let_pass(nodeid=id_of(item), rms=rms if looked else None, tolerance=tolerance)
+        self._keep(item, passed=False, text=str(error), accept=self._test(item).regenerate_command)
+        raise error
 
     def _save(self, item: pytest.Item, file: Path) -> None:
         """Put a generated figure in its baseline's place."""
@@ -324,7 +341,7 @@ def _setting(config: pytest.Config, marker: pytest.Mark, name: str) -> Any:
 
 def _format(marker: pytest.Mark) -> str:
     """Return the format that pytest-mpl saves and reads a figure in, whatever the baseline's file is called."""
-    return str(marker.kwargs.get("savefig_kwargs", {}).get("format", "png"))
+    return str((marker.kwargs.get("savefig_kwargs") or {}).get("format", "png"))
 
 
 def _baseline_of(item: pytest.Item) -> Path:

@@ -142,6 +142,11 @@ class RecordCheck:
         training = self.test.session.trainings.of(self.record)
         return training.test if training and training.test != self.test.id else ""
 
+    @property
+    def is_served(self) -> bool:
+        """Whether that test is in another file: within one, a fixture that several tests share is the rule."""
+        return self.trained_by.partition("::")[0] not in ("", self.test.id.partition("::")[0])
+
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.
 

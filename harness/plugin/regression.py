@@ -13,11 +13,11 @@ from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
+from harness.comparing.plausible import implausible
 from harness.comparing.variants import put_back
 from harness.errors import BaselineError, BaselineImplausibleError, EquivalenceError, RerunError, SuiteError
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
-from harness.plugin.ci import in_ci
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import failed
 from harness.plugin.record_check import RecordCheck, choose, states_of
@@ -87,6 +87,7 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
     around = comparison.renamed or comparison.unknown or checked.is_elsewhere
+    around = around or checked.is_served
     unusual = around or comparison.unjudged or comparison.starts_elsewhere
     return comparison.verdict in ("drift", "not judged") or bool(unusual) or checked.record.source == "event files"
 
@@ -223,13 +224,16 @@ class TrainingRegression:
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
-        save_baseline(checked.path, Baseline(record, self._session.origin, calibration, seeds), states)
+        baseline = Baseline(record, self._session.origin, calibration, seeds)
+        if reason := implausible(baseline):
+            raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
+        save_baseline(checked.path, baseline, states)
         self._withdraw(checked)
         counts.did(checked.shared_path.name, self._test.id, "generated")
 
     def _look_back(self, checked: RecordCheck, calibration: "Calibration | None") -> None:
         """In CI, report a stored baseline of the same training whose thresholds are far above what was measured now."""
-        if not (in_ci() and calibration):
+        if not (self._session.in_ci and calibration):
             return
         try:
             stored = checked.baseline()
@@ -277,7 +281,8 @@ class TrainingRegression:
         lenient = comparison.verdict in ("drift", "not judged") and not self._session.strict
         passed = comparison.verdict == "same" or lenient
         if passed:
-            text, accept = note(comparison, chosen=checked.chosen_text), self._test.regenerate_command
+            text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
+            accept = self._test.regenerate_command
         else:
             text, accept = failure(comparison, checked, baseline, drawn)
         check = checked.check(accept=accept)

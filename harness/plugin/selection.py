@@ -58,17 +58,21 @@ def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[st
         config.hook.pytest_deselected(items=left_out)
 
 
-def deal(config: pytest.Config, items: list[pytest.Item], shard: str) -> None:
+def deal(config: pytest.Config, items: list[pytest.Item], shard: str) -> bool:
     """Take away the tests of other shards: modules are dealt out in turn, since tests of one share trainings.
 
     Args:
         config: of the session.
         items: the collected tests; what is left out is removed.
         shard: as "1/4", of --training-shard; empty for all.
+
+    Returns:
+        Whether there were tests, and all are of other shards.
     """
-    if not config.getoption("--training-shard"):
-        return
+    if not (shard and items and config.getoption("--training-shard")):
+        return False
     index, number = map(int, shard.split("/"))
     modules = sorted({id_of(item).partition("::")[0] for item in items})
     mine = {*modules[index - 1 :: number]}
     _keep(config, items, {test for item in items if (test := id_of(item)).partition("::")[0] in mine})
+    return not items

@@ -13,7 +13,6 @@ from harness.baselines.folder import named_folder, spelt_out, stated_folder
 from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.sharing import own_folder
 from harness.errors import NotFoundError, SuiteError
-from harness.plugin.ci import in_ci
 from harness.plugin.command_line import command_line
 
 
@@ -35,16 +34,22 @@ class Settings:
         return bool(self.config.getoption("--training-strict") or self.config.getini("training_strict"))
 
     @property
+    def in_ci(self) -> bool:
+        """Whether this is a continuous integration's run, in which a gate must not be green without comparing."""
+        return bool(self.config.getoption("--training-ci"))
+
+    @property
     def demands_all(self) -> bool:
         """Whether a baseline that nobody checked fails: in CI, and in strict mode."""
-        return self.strict or in_ci()
+        return self.strict or self.in_ci
 
     @property
     def shard(self) -> str:
         """Which part of the tests this job runs, as "1/4": by our option or pytest-split's; empty for all of them."""
         option = self.config.getoption
         others = f"{option('group', 0)}/{option('splits', 0)}" if option("splits", 0) else ""
-        return str(option("--training-shard") or others)
+        shard = str(option("--training-shard") or others)
+        return "" if shard == "1/1" else shard
 
     @property
     def seeds(self) -> int:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pytest
+
 from harness.errors import HarnessError, SuiteError
-from harness.plugin.session import Session
+from harness.plugin.session import SESSION, Session
 
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ def objections(
     failed = dict.fromkeys(finding.test for finding in session.outcome.findings if not finding.passed)
     if swallowed := [test for test in failed if test not in outcomes or outcomes[test].word != "failed"]:
         yield SuiteError.swallowed(tests=swallowed)
+    if session.demands_all and session.counts.flaky:
+        yield SuiteError.rerun(tests=sorted({*session.counts.flaky}))
     unreached = [entry for entry in ledger.unreached if entry.test not in failed]
     if session.demands_all and unreached:
         option = "--training-strict" if session.strict else "CI is set"
@@ -32,8 +36,22 @@ def objections(
     if session.demands_all and touched:
         yield SuiteError.touched(files=touched)
     if session.strict and not ledger.shard:
+        if ledger.baselines and all(entry.fate in ("skipped", "deselected") for entry in ledger.baselines):
+            yield SuiteError.nothing_compared(number=len(ledger.baselines))
         folder = session.shown(session.baselines)
         if ledger.unknown:
             yield SuiteError.unknown_owners(files=ledger.others, folder=folder, reason=ledger.unknown)
         if ledger.orphans:
             yield SuiteError.unclaimed(files=ledger.orphans, folder=folder)
+
+
+class Status:
+    """The last word on the exit status: no session is green that had a failed test, or a problem of ours."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around whatever else decides on it
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        """Fail a session that was told to end well."""
+        yield
+        red = session.testsfailed or session.config.stash[SESSION].counts.problems
+        if red and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

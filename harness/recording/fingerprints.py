@@ -18,15 +18,28 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
     Integers (pixels, labels, indices) are exact on every machine: one SHA-256 prefix. Floats are not: their norm
     and their projection on a fixed pseudo-random direction, which moves when elements change places.
     """
-    tensors = [tensor.detach() for tensor in tensors_in(batch)]
+    tensors = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
     tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
     if not tensors:
         raise RecorderError.not_a_batch(found=type(batch).__name__, method="batch")
-    if any(tensor.ndim == 0 or tensor.numel() == 0 for tensor in tensors):
-        raise RecorderError.not_a_batch(found="an empty tensor or a single number", method="batch")
+    if not any(tensor.numel() for tensor in tensors):
+        raise RecorderError.not_a_batch(found="an empty tensor", method="batch")
     exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
     digest = (_digest(exact),) if exact else ()
     return digest + tuple(value for tensor in tensors if tensor.is_floating_point() for value in _project(tensor))
+
+
+def _dense(tensor: Tensor) -> Iterator[Tensor]:
+    """Yield dense tensors that tell what a tensor of any layout holds."""
+    if tensor.is_nested:
+        yield from tensor.unbind()
+    elif tensor.layout is torch.strided:
+        yield tensor
+    elif tensor.is_mkldnn:
+        yield tensor.to_dense()
+    else:
+        entries = tensor.to_sparse_coo().coalesce()
+        yield from (torch.tensor(entries.shape), entries.indices(), entries.values())
 
 
 def tensors_in(batch: object) -> Iterator[Tensor]:

@@ -104,6 +104,8 @@ class Recording:
         self._check_hooks()
         self._check_weights()
         self._settle()
+        for watched in self._present():
+            watched.record_end(self.builder, self._step)
         self._open()
         if self._states is not None:
             self._states.collects = False  # from now on they are put back
@@ -178,6 +180,8 @@ class Recording:
                 raise RecorderError.same_names(step=self._step)
             watched.took_part = True
             self.evaluating = False  # whoever steps is training, in whatever mode
+            if self._settled and not self._has_batches:  # no training pass was seen: of a model in evaluation mode, say
+                self._begin_step()
             self._open()
             watched.record_rates(self.builder, self._step, optimizer)
 

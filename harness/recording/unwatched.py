@@ -32,7 +32,7 @@ class Unwatched:
         self._marks: dict[WatchedModel, dict[Tensor, float]] = {}
         self._seen: set[WatchedModel] = set()  # models of which a pass was seen
         self._running: list[tuple[Optimizer, int]] = []  # optimizers in their step, with the number of steps before it
-        self._steps = self._batches = self._most_batches = 0
+        self._steps = self._batches = self._most_batches = self._moving = 0
         self._stranger = ""
 
     def begin_batch(self) -> None:
@@ -53,25 +53,36 @@ class Unwatched:
         """Count the step of a watched optimizer."""
         self._steps += 1
         self._most_batches = max(self._most_batches, self._batches)
-        self._batches, self._stranger = 0, ""
+        self._batches, self._moving, self._stranger = 0, 0, ""
 
     def forget(self) -> None:
         """Let the weights move."""
         self._marks.clear()
 
     def check_weights(self, step: int) -> None:
-        """Refuse weights that have moved since they were marked, and let them move from now on.
+        """Refuse weights that move in batch after batch without a watched step, and let them move from now on.
+
+        As many batches as went into a step before may do so: what bounds, decays or starts weights anew at the end of
+        an epoch stands beside a step that was left out, or an accumulation that was not finished.
 
         Raises:
-            RecorderError: one has.
+            RecorderError: more have.
         """
+        name = self._moved()
+        self.forget()
+        self._moving = self._moving + 1 if name else 0
+        if self._steps and self._moving > self._most_batches:
+            raise RecorderError.moved_unwatched(tensor=name, step=step)
+
+    def _moved(self) -> str:
+        """Return the name of a weight that has moved since it was marked; empty if none has."""
         for watched, marks in self._marks.items():
             weights = {name: weight for name, weight in watched.trained_weights().items() if weight in marks}
             for (name, weight), norm in zip(weights.items(), norms(weights.values()), strict=True):
                 before, epsilon = marks[weight], torch.finfo(weight.dtype).eps
                 if abs(norm - before) > _ROUNDING * epsilon * before:
-                    raise RecorderError.moved_unwatched(tensor=name, step=step)
-        self.forget()
+                    return name
+        return ""
 
     def check_end(self, step: int) -> None:
         """Refuse batches at the end of a training that an optimizer of an unwatched model has used.

@@ -1,5 +1,6 @@
 """One watched model and its optimizers: what to measure of them, and under which names."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ class WatchedModel:
         self.optimizers: list[Optimizer] = []
         self.replaced = self.opened = self.took_part = False
         self._previous: dict[str, Tensor] = {}
+        self._left: dict[str, float] = {}  # norms that the last step left behind
         self._largest = (-1, 0.0)
         self._gradients: dict[str, tuple[Tensor, int]] = {}
         self.hung: list[tuple[str, Hung]] = []  # on whom, and what
@@ -143,10 +145,25 @@ class WatchedModel:
         state = self.state()
         updates = self._updates() if self.optimizers else []  # an average has no updates of its own
         values = norms([*updates, *state.values()])
+        self._left = dict(zip(state, values[len(updates) :], strict=True))
         if updates:
             builder.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
             torch._foreach_copy_(updates, list(self._known.values()))
         builder.add("state", list(state), step, values[len(updates) :])
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def record_end(self, builder: StreamBuilder, step: int) -> None:
+        """Record weights, buffers and optimizer state again if they moved after the last step's were recorded.
+
+        What is done after the last evaluation (the best weights are restored, an average is brought up to date) makes
+        the model that is kept.
+        """
+        state = self.state() if self._left else {}
+        values = norms(state.values())
+        known = (self._left.get(name, math.nan) for name in state)
+        if not all(map(_is_equal, values, known)):
+            builder.add("state", list(state), step, values)
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, buffers and optimizer state by stream name."""
@@ -185,3 +202,8 @@ class WatchedModel:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
+
+
+def _is_equal(one: float, other: float) -> bool:
+    """Tell whether two norms of one tensor are equal but for the order in which they were added up."""
+    return math.isclose(one, other, rel_tol=1e-15) or (math.isnan(one) and math.isnan(other))

@@ -173,8 +173,8 @@ def difference(comparison: Comparison) -> str:
     return f"{_headline(found[0], comparison).removeprefix(_DIFFERS)}; {_numbers(found[0])}; {_then(comparison)}"
 
 
-def note(comparison: Comparison, *, chosen: str = "") -> str:
-    """Word a comparison that passed: its verdict, largest deviation and renamed tensors; `chosen` as for `failure`."""
+def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:
+    """Word a comparison that passed: verdict, largest deviation, renamed tensors; the rest as for `failure`."""
     found = _found(comparison)
     moved = f", first {stream_text(found[0].stream)}" if found else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
@@ -185,7 +185,7 @@ def note(comparison: Comparison, *, chosen: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     rest = [allowed, renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
-    rest += [_left_out(comparison.record)]
+    rest += [_left_out(comparison.record), trained and f"trained by {trained}"]
     verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
     return inert_line("; ".join(filter(None, [verdict, *rest])))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def compared_figure(check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str) -> Finding:
     """Return what was found of a figure, whose pictures pytest-mpl left in a folder; tolerances are grey levels."""
-    if not (passed or _drawn(folder)):
+    if not (passed or drawn(folder)):
         return check.trouble(text)
     baseline, result = (os.path.relpath(path, output) for path in _pictures(folder))
     rms = figure_rms(folder)
@@ -28,7 +28,7 @@ def figure_rms(folder: Path) -> float | None:
     import numpy as np
     from PIL import Image
 
-    if not _drawn(folder):
+    if not drawn(folder):
         return 0.0
     one, other = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) for path in _pictures(folder))
     return float(np.sqrt(np.mean((one - other) ** 2))) if one.shape == other.shape else None
@@ -40,7 +40,7 @@ def draw_sheet(folder: Path) -> list[Path]:
 
     from harness.figures import side_by_side
 
-    if not _drawn(folder):
+    if not drawn(folder):
         return []
     sheet = folder / "side-by-side.png"
     side_by_side(*map(Image.open, _pictures(folder))).save(sheet)
@@ -51,7 +51,7 @@ def _pictures(folder: Path) -> tuple[Path, Path]:
     return folder / "baseline.png", folder / "result.png"
 
 
-def _drawn(folder: Path) -> bool:
+def drawn(folder: Path) -> bool:
     """Tell whether both pictures are there: not without a baseline, or in another format than PNG."""
     return all(path.exists() for path in _pictures(folder))
 

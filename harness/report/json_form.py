@@ -62,9 +62,18 @@ def read(file: Path) -> Results:
 
 def keep(finding: Finding, folder: Path) -> None:
     """Leave a finding for the session that collects; a check that runs again replaces its own."""
-    place = [finding.kind == "power", finding.test, finding.baseline]
-    key = hashlib.sha256(json.dumps(place).encode()).hexdigest()
-    atomic_files.write(folder / f"{key}.json", json.dumps(msgspec.to_builtins(finding)).encode())
+    atomic_files.write(_place(finding, folder), json.dumps(msgspec.to_builtins(finding)).encode())
+
+
+def former(finding: Finding, folder: Path) -> Finding | None:
+    """Return what the same check left before, when its test was tried for the first time; None if it did not."""
+    place = _place(finding, folder)
+    return msgspec.json.decode(place.read_bytes(), type=Finding) if place.exists() else None
+
+
+def _place(finding: Finding, folder: Path) -> Path:
+    check = [finding.kind == "power", finding.test, finding.baseline]
+    return folder / f"{hashlib.sha256(json.dumps(check).encode()).hexdigest()}.json"
 
 
 def collect(folder: Path) -> list[Finding]:

@@ -42,6 +42,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         orphans: those of them that no test of the project owns.
         unknown: why it cannot be said which of the others are orphans; empty if it can.
         shard: which part of the tests ran, as "1/4"; empty for all.
+        problems: why the session must not be green, beside its findings; a line each.
     """
 
     entries: list[Entry] = []
@@ -49,6 +50,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     orphans: list[str] = []
     unknown: str = ""
     shard: str = ""
+    problems: list[str] = []
 
     @property
     def baselines(self) -> list[Entry]:
@@ -73,7 +75,12 @@ EMPTY = Ledger()
 def united(ledgers: Sequence[Ledger]) -> Ledger:
     """Return the ledger of several jobs: what one of them does not own, others may."""
     others = sorted(set.intersection(*({*ledger.others} for ledger in ledgers)))
-    return Ledger(entries=[entry for ledger in ledgers for entry in ledger.entries], others=others, orphans=others)
+    return Ledger(
+        entries=[entry for ledger in ledgers for entry in ledger.entries],
+        others=others,
+        orphans=others,
+        problems=[problem for ledger in ledgers for problem in ledger.problems],
+    )
 
 
 def missing_shards(ledgers: Iterable[Ledger]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from harness.baselines.store import save_baseline
 from harness.commands import main
 from harness.record import Baseline, Record
+from harness.report.json_form import read
 from tests.sessions import disagreements, drawn, write
 from tests.test_record import record_of
 
@@ -137,3 +138,108 @@ def test_an_empty_shard_is_no_failure(saved):
 
     assert saved.run("--training-shard=2/2").ret == pytest.ExitCode.OK
     saved.run("--training-shard=3/2").stderr.fnmatch_lines(["*'3/2' is no part of a whole, such as 1/4"])
+
+
+def test_no_session_is_told_to_end_well(saved):
+    """Neither by a test after one that failed, nor by a conftest.py."""
+    lay_out(saved, a=("tests", "training_regression.check(saved(), name='new')"))
+    (saved.path / "tests" / "test_z.py").write_text("import pytest\ndef test_z(): pytest.exit('enough', returncode=0)")
+    assert saved.run().ret == pytest.ExitCode.TESTS_FAILED
+
+    (saved.path / "tests" / "test_z.py").unlink()
+    hook = "\nimport pytest\n@pytest.hookimpl(trylast=True)\ndef pytest_sessionfinish(session): session.exitstatus = 0"
+    with (saved.path / "conftest.py").open("a") as file:
+        file.write(hook)
+    assert saved.run().ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_file_that_is_skipped_when_it_is_collected_is_in_the_ledger(saved):
+    """With its reason; and where nothing at all is compared, strict fails."""
+    lay_out(saved, a=("tests", CHECKS), b=("tests", CHECKS))
+    path = saved.path / "tests" / "test_b.py"
+    path.write_text("import pytest\npytest.importorskip('nothing_of_that_name')\n" + path.read_text())
+    result = saved.run("--training-strict")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        [
+            "1 of 2 baselines compared, 1 skipped",
+            "  skipped: could not import 'nothing_of_that_name'*",
+            "    *   tests/test_b.py",
+        ]
+    )
+
+    (saved.path / "tests" / "test_a.py").write_text(
+        "import pytest\ndef test_it(training_regression): pytest.skip('slow')"
+    )
+    result = saved.run("--training-strict")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["none of 2 baselines was compared"])
+
+
+def test_a_training_that_differs_from_try_to_try_is_red_in_ci(saved, monkeypatch):
+    """A rerun does not undo what the first try found."""
+    body = "from pathlib import Path; tried = Path('tried'); first = not tried.exists(); tried.touch()"
+    lay_out(
+        saved,
+        a=("tests", f"{body}; record = saved(); training_regression.check(record if not first else other(record))"),
+    )
+    with (saved.path / "saved.py").open("a") as file:
+        file.write(
+            "\n\nimport dataclasses\ndef other(record): return dataclasses.replace(record, precision='float32')\n"
+        )
+    path = saved.path / "tests" / "test_a.py"
+    path.write_text(path.read_text().replace("import saved", "import other, saved"))
+    monkeypatch.setenv("CI", "1")
+    result = saved.pytester.runpytest_inprocess("-p", "no:randomly", "--reruns", "1")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["a check failed, and passed when its test was run again: *", "  where  tests/test_a.py*"]
+    )
+
+
+def test_what_is_written_anew_proves_nothing(saved, monkeypatch, capsys):
+    """Strict does not generate, the jobs of a matrix do not count it, and one part of one is the whole."""
+    lay_out(saved, a=("tests", CHECKS))
+    saved.run("--training-strict", "--mpl-generate-path=baselines").stderr.fnmatch_lines(
+        ["ERROR: baselines are written, and --training-strict compares"]
+    )
+    assert saved.run("--mpl-generate-path=baselines").ret == pytest.ExitCode.OK
+    monkeypatch.chdir(saved.path)
+    assert main(["report", "--strict"]) == 1
+    assert "no job compared these baselines" in capsys.readouterr().err
+    assert saved.run("--training-shard=1/1", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_an_old_report_speaks_for_no_session(saved, monkeypatch):
+    """In CI it is gone when a session begins, and what made a session red stands in its results."""
+    lay_out(saved, a=("tests", "pass"))
+    monkeypatch.setenv("CI", "1")
+    assert saved.run().ret == pytest.ExitCode.TESTS_FAILED
+    results = saved.path / "build" / "harness" / "results.json"
+    assert read(results).ledger.problems == ["1 baseline not checked by the tests that own them"]
+    (saved.path / "tests" / "test_a.py").unlink()
+    (saved.path / "tests" / "test_b.py").write_text("def test_b(): pass")
+    assert saved.run().ret == pytest.ExitCode.OK
+    assert not results.exists()
+
+
+def test_the_parts_of_the_gate_stay_on(saved):
+    """A session without one would be green for the wrong reason."""
+    lay_out(saved, a=("tests", CHECKS))
+
+    saved.run("-p", "no:training_regression_claims").stderr.fnmatch_lines(
+        ["ERROR: a part of the gate is switched off*"]
+    )
+
+
+def test_a_figure_that_pytest_mpl_let_pass_is_compared_all_the_same(project, monkeypatch):
+    """By a hash that fits, or since another runner called the test."""
+    project.generate()
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
+    monkeypatch.setattr("pytest_mpl.plugin.ImageComparison.compare_image_to_baseline", lambda *given, **named: None)
+    result = project.run("--mpl", "-k", "curve")
+
+    result.assert_outcomes(failed=1, deselected=1)
+    result.stdout.fnmatch_lines(["the figure was compared with no picture, and pytest-mpl let it pass"])
