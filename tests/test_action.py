@@ -272,6 +272,7 @@ def test_what_the_comment_reads_is_what_a_session_writes():
     assert defaults[0] == defaults[1]
 
 
+@pytest.mark.long
 def test_the_real_gate_runs_in_the_step(job, pytester):
     """With pytest itself in place of the stand-in, the step leaves summary and history, and fails as it does."""
     pytester.makepyfile(

@@ -57,6 +57,7 @@ def test_step_measures_what_has_a_limit():
     ]
 
 
+@pytest.mark.long
 def test_collection_prints_its_table():
     """Each way to collect the same tests has its seconds and its ratio."""
     command = [sys.executable, "-m", "tests.benchmarks.collection", "--files", "1", "--rounds", "1"]

@@ -137,6 +137,7 @@ def test_training_replaces_nothing(code, optimizer):
     assert code.fingerprint("cifar_cnn") == before
 
 
+@pytest.mark.long
 def test_every_process_has_the_same_fingerprint(code):
     """Workers share trainings by it, each with a hash seed of its own."""
     program = "from tests import test_code as t; c = t.Code(); c.remember(); print(c.fingerprint(t.build))"

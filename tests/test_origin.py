@@ -134,6 +134,7 @@ with Recorder() as recorder:
 """
 
 
+@pytest.mark.long
 def test_what_a_child_that_trains_imports_is_known(tmp_path):
     """Script and modules of the project; this process tells nothing of itself, and nothing stays behind."""
     (tmp_path / "child_source.py").write_text("x = 1\n")

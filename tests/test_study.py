@@ -103,6 +103,7 @@ def test_a_benign_change_passes(reference, id):
     assert compare(reference, short(variant)).verdict == "same"
 
 
+@pytest.mark.long
 def test_a_run_is_kept(tmp_path, monkeypatch, reference):
     """A run in a process of its own leaves the same record; the next time it is read, not run."""
     monkeypatch.setattr(runs, "FOLDER", tmp_path / "study")
@@ -114,6 +115,7 @@ def test_a_run_is_kept(tmp_path, monkeypatch, reference):
     assert first.record.to_text() == reference.to_text()
 
 
+@pytest.mark.long
 def test_a_run_that_fails_says_why(tmp_path, monkeypatch):
     """Its own last lines are in the message."""
     monkeypatch.setattr(runs, "FOLDER", tmp_path / "study")

@@ -222,6 +222,7 @@ def a_project(project):
     return project
 
 
+@pytest.mark.long
 def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(project, watched):
     """The user's options and ini settings reach them, also through a worker of xdist.
 

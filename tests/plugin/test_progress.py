@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.plugin.conftest import GENERATE, QUICK
 
 
@@ -71,6 +73,7 @@ def on_terminal(folder, *options):
 LIVE = re.compile(r"\x1bD\x1bM\x1b7\x1b\[1B\r\x1b\[2K([^\x1b]*)\x1b8")
 
 
+@pytest.mark.long
 def test_a_terminal_shows_a_live_line_and_keeps_nothing_of_it(project):
     """Each drawing puts the cursor back where pytest left it, and the last one is empty."""
     project.measures_nothing()

@@ -164,6 +164,7 @@ def test_a_figure_test_that_fails_writes_no_baseline(figures):
     assert figures.files() == before
 
 
+@pytest.mark.long
 def test_generating_in_parallel_into_a_new_folder_does_not_race(figures):
     """Two workers, a folder that does not exist: every file is written."""
     pytest.importorskip("xdist")

@@ -35,6 +35,7 @@ def measured(project):
     return {name: replace(Baseline.from_text(text), origin={}).to_text() for name, text in texts.items()}
 
 
+@pytest.mark.long
 def test_workers_write_the_baselines_of_one_process(project):
     """Tests that ask for one training share it, whichever worker they run in; those of one fixture run in one."""
     project.measures_nothing()
@@ -90,6 +91,7 @@ def test_flaky(training, training_regression):
 """
 
 
+@pytest.mark.long
 def test_a_rerun_of_a_flaky_test_neither_trains_nor_reports_twice(project):
     """pytest-rerunfailures tries it again in its worker."""
     pytest.importorskip("pytest_rerunfailures")
