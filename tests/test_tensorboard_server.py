@@ -134,6 +134,7 @@ def test_texts_graph_images_and_histograms_are_served(server):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_shows_both_runs(server, tmp_path):
     """The first page: both runs, the groups of tags, and the curves' cards."""

@@ -204,6 +204,7 @@ def test_a_training_that_changes_to_float64_leaves_its_environments_behind(loop)
     loop.run().assert_outcomes(passed=1)
 
 
+@pytest.mark.long
 def test_a_loop_in_float64_may_ask_for_states(loop, monkeypatch):
     """They are stored, and --training-strict takes its baseline wherever it was made."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])

@@ -213,6 +213,7 @@ def test_fileless(training_regression):
 """
 
 
+@pytest.mark.long
 def test_watched_loops_are_run_again_under_every_fault(project, monkeypatch):
     """A loop that breaks has caught the fault, and one whose test looks at nothing lets it escape.
 
