@@ -93,7 +93,8 @@ def _some(names: Sequence[str]) -> str:
     return _listed(names[:_SOME]) + more
 
 
-def _number(count: int, noun: str) -> str:
+def number(count: int, noun: str) -> str:
+    """Return a count and its noun, in the plural where it is not one."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
@@ -805,8 +806,8 @@ class SuiteError(HarnessError):
         return cls(what, where=_some(tests), fix=fix)
 
     @classmethod
-    def nothing_compared(cls, *, number: int) -> Self:
-        what = f"none of {_number(number, 'baseline')} was compared"
+    def nothing_compared(cls, *, count: int) -> Self:
+        what = f"none of {number(count, 'baseline')} was compared"
         return cls(
             what, where="this session", fix="run the tests that own them, on a machine that can (--training-strict)"
         )
@@ -823,23 +824,23 @@ class SuiteError(HarnessError):
 
     @classmethod
     def unreached(cls, *, baselines: Sequence[str], why: str) -> Self:
-        what = f"{_number(len(baselines), 'baseline')} not checked by the tests that own them"
+        what = f"{number(len(baselines), 'baseline')} not checked by the tests that own them"
         fix = f"check them, skip the test with a reason, or delete the files ({why}: nothing may be left out silently)"
         return cls(what, where=_some(baselines), fix=fix)
 
     @classmethod
     def touched(cls, *, files: Sequence[str]) -> Self:
-        what = f"{_number(len(files), 'baseline')} written to, or removed, while they were compared"
+        what = f"{number(len(files), 'baseline')} written to, or removed, while they were compared"
         return cls(what, where=_some(files), fix="write baselines with --mpl-generate-path or harness accept only")
 
     @classmethod
     def unclaimed(cls, *, files: Sequence[str], folder: Place) -> Self:
-        what = f"{_number(len(files), 'baseline')} in {folder} that no test claims"
+        what = f"{number(len(files), 'baseline')} in {folder} that no test claims"
         return cls(what, where=_some(files), fix="delete them, or bring their tests back (--training-strict)")
 
     @classmethod
     def unknown_owners(cls, *, files: Sequence[str], folder: Place, reason: str) -> Self:
-        what = f"{_number(len(files), 'baseline')} in {folder} whose tests are not known: {reason}"
+        what = f"{number(len(files), 'baseline')} in {folder} whose tests are not known: {reason}"
         fix = "run the whole project; in a job of a matrix, say which part it is: --training-shard=1/4"
         return cls(what, where=_some(files), fix=fix)
 

@@ -583,7 +583,7 @@ MESSAGES = [
         "  fix    find out what differs from run to run, and run the test without retries",
     ),
     (
-        errors.SuiteError.nothing_compared(number=3),
+        errors.SuiteError.nothing_compared(count=3),
         "none of 3 baselines was compared\n"
         "  where  this session\n"
         "  fix    run the tests that own them, on a machine that can (--training-strict)",

@@ -22,6 +22,7 @@ from harness.baselines.origin import changed_sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.errors import AcceptError, Reason, RecordError
 from harness.record import Baseline, Calibration, Record
+from harness.record.text import loads
 
 
 _SUFFIX = ".candidate"
@@ -130,7 +131,7 @@ def candidates(folder: Path) -> list[Candidate]:
 
 def _read(path: Path) -> Candidate:
     try:  # not by msgspec's decoder, which refuses the escapes of file names that are no Unicode
-        candidate = msgspec.convert(json.loads(read(path, _LARGEST_NOTE).decode()), Candidate)
+        candidate = msgspec.convert(loads(read(path, _LARGEST_NOTE).decode()), Candidate)
     except (OSError, ValueError, RecursionError) as error:
         raise AcceptError.note(path=path, reason=error) from error
     if candidate.file + _SUFFIX != path.name:

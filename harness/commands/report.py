@@ -54,13 +54,14 @@ def _run(given: argparse.Namespace) -> int:
     files = [file for place in given.places or [last_results(given)] for file in _files(place)]
     sessions = [read(file) for file in files]
     results, pictures = _merged(files, sessions) if len(files) > 1 else _session(files[0], sessions[0])
-    ledger = united([session.ledger for session in sessions]) if len(files) > 1 else sessions[0].ledger
+    ledgers = [session.ledger for session in sessions]
+    ledger = united(ledgers) if len(files) > 1 else ledgers[0]
     output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
     _write(output, page(results, pictures, ledger))
     print(findings_text(results), *ledger_lines(ledger), f"report: {output}", sep="\n")
     if given.open:
         webbrowser.open(output.resolve().as_uri())
-    return _judge(results, [session.ledger for session in sessions]) if given.strict else 0
+    return _judge(results, ledgers) if given.strict else 0
 
 
 def _judge(results: Sequence[Finding], ledgers: Sequence[Ledger]) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ class Claims:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note which files were skipped as a whole (`pytest.importorskip`), and why."""
         if report.skipped:
-            self._skipped[report.nodeid] = skip_reason(report).partition("\n")[0]
+            self._skipped[report.nodeid] = skip_reason(report)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note which tests do not run."""
@@ -130,7 +131,7 @@ class Claims:
             self._outcomes[report.nodeid] = Outcome("failed")
         elif report.skipped and (former is None or former.word == "passed"):
             word = "xfailed" if hasattr(report, "wasxfail") else "skipped"
-            self._outcomes[report.nodeid] = Outcome(word, skip_reason(report).partition("\n")[0])
+            self._outcomes[report.nodeid] = Outcome(word, skip_reason(report))
         elif report.when == "call" and report.passed and former is None:
             self._outcomes[report.nodeid] = Outcome("passed")
 
@@ -144,8 +145,9 @@ class Claims:
         session.outcome.collect()
         owns = session.strict or (session.in_ci and session.config.getini("training_baselines"))
         if self.files or session.outcome.findings or (owns and self._stamps):
-            ledger = self._ledger(session.outcome.findings)
-            for error in objections(session, ledger, self.outcomes, self._touched()):
+            now = stamps(session.baselines)
+            ledger = self._ledger(session.outcome.findings, {**self._stamps, **now})
+            for error in objections(session, ledger, self.outcomes, self._touched(now)):
                 session.counts.add_problem(error)
             problems = [problem.partition("\n")[0] for problem in session.counts.problems]
             session.finish(msgspec.structs.replace(ledger, problems=problems))
@@ -162,28 +164,26 @@ class Claims:
         ids = {id_: self._outcomes.get(nodeid) for id_, nodeid in self._nodeids.items()}
         return self._outcomes | {id_: outcome for id_, outcome in ids.items() if outcome}
 
-    def _touched(self) -> list[str]:
+    def _touched(self, now: Mapping[str, list[int]]) -> list[str]:
         """Return the baselines that are not what they were when this session began, though it writes none."""
-        now, writes = stamps(self._session.baselines), self._session.generate_path or self._session.verifies
-        if writes:
+        if self._session.generate_path or self._session.verifies:
             return []
         names = [name for name in {**self._stamps, **now} if now.get(name) != self._stamps.get(name)]
         return sorted([*names, *(place for place, before in self._beside.items() if stamp(Path(place)) != before)])
 
-    def _ledger(self, findings: "list[Finding]") -> "Ledger":
-        """Return what became of each baseline that the collected tests own."""
+    def _ledger(self, findings: "list[Finding]", files: Iterable[str]) -> "Ledger":
+        """Return what became of each baseline that the collected tests own, of the files that stood or stand."""
         from harness.report.ledger import Ledger, entries, found
 
         done: Done = {(name, test): (fate, reason) for name, test, fate, reason in self._session.counts.done}
         done = {**done, **dict(found(findings)), **self._skips()}
         owners: dict[str, list[str]] = {}
-        for test, files in self.files.items():
-            for file in files:
+        for test, owned_files in self.files.items():
+            for file in owned_files:
                 owners.setdefault(folded(file), []).append(test)
-        stored = sorted({**self._stamps, **stamps(self._session.baselines)})
-        names = {shared_name(file) for file in stored if not file.endswith(".safetensors")} | {
-            Path(place).name for place in self._beside
-        }
+        stored = sorted(files)
+        names = {shared_name(file) for file in stored if not file.endswith(".safetensors")}
+        names |= {Path(place).name for place in self._beside}
         owned = [name for name in names if claim_of(name) in owners]
         claims = owners.keys() | {claim_of(name) for name, _ in done}
         others = [file for file in stored if claim_of(file) not in claims]
@@ -222,6 +222,6 @@ class Claims:
 
 
 def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return why a test, or a file, was skipped."""
+    """Return why a test, or a file, was skipped, in a line."""
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-    return reason.removeprefix("Skipped: ")
+    return reason.removeprefix("Skipped: ").partition("\n")[0]

@@ -90,15 +90,11 @@ class GatedTest:
         path, colons, test = self.id.partition("::")
         config = self.item.config
         place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-        folder, cifar10, option = (
-            self.session.shown(self.session.baselines),
-            config.getoption("--cifar10"),
-            config.getoption,
-        )
-        options = [f"--config-file={file}" for file in [option("inifilename")] if file]
-        options += [f"--rootdir={root}" for root in [option("rootdir")] if root]
-        options += [*self._device_option, *([f"--cifar10={cifar10}"] if cifar10 else [])]
-        return training_command(f"{place}{colons}{test}", folder, options)
+        given = {"--config-file": "inifilename", "--rootdir": "rootdir", "--cifar10": "--cifar10"}
+        values = {option: config.getoption(name) for option, name in given.items()}
+        options = [f"{option}={value}" for option, value in values.items() if value]
+        folder = self.session.shown(self.session.baselines)
+        return training_command(f"{place}{colons}{test}", folder, [*self._device_option, *options])
 
     @property
     def _device_option(self) -> list[str]:

@@ -42,9 +42,7 @@ class Session(Settings):
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
         self.counts = Counts()
-        own = (
-            time.time()
-        )  # a worker's may be later: it takes the place of one that crashed, and meets what that trained
+        own = time.time()  # a worker's may be later, if it takes the place of one that crashed
         self.started: float = min(own, getattr(config, "workerinput", {}).get("training_regression_started", own))
         self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()

@@ -37,7 +37,7 @@ def objections(
         yield SuiteError.touched(files=touched)
     if session.strict and not ledger.shard:
         if ledger.baselines and all(entry.fate in ("skipped", "deselected") for entry in ledger.baselines):
-            yield SuiteError.nothing_compared(number=len(ledger.baselines))
+            yield SuiteError.nothing_compared(count=len(ledger.baselines))
         folder = session.shown(session.baselines)
         if ledger.unknown:
             yield SuiteError.unknown_owners(files=ledger.others, folder=folder, reason=ledger.unknown)

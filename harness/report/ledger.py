@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from harness.baselines.store import claim_of
 from harness.report.finding import Finding
+from harness.report.words import number
 
 
 Fate = Literal["not reached", "not compared", "compared", "generated", "kept", "skipped", "deselected"]
@@ -166,8 +167,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     counts = Counter(entry.fate for entry in baselines)
     main: Fate = "compared" if counts["compared"] or not counts["generated"] else "generated"
     rest = [f"{counts[fate]} {fate}" for fate in FATES if counts[fate] and fate != main]
-    noun = "baseline" if len(baselines) == 1 else "baselines"
-    yield ", ".join([f"{counts[main]} of {len(baselines)} {noun} {main}", *rest])
+    yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest])
     groups: dict[tuple[Fate, str], list[Entry]] = {}
     for entry in baselines:
         if entry.fate != main:

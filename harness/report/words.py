@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
 from harness.record import Record, StreamKey
 
@@ -34,11 +35,6 @@ def title(record: Record) -> str:
 def commit_text(about: Mapping[str, str]) -> str:
     """Return the commit of an origin, and whether there were changes on top of it; empty if unknown."""
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
-
-
-def number(count: int, noun: str) -> str:
-    """Return a count and its noun, in the plural where it is not one."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def count(number: int) -> str:
