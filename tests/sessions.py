@@ -157,8 +157,10 @@ class Session:
     def is_green(self) -> bool:
         """Whether the session may end well."""
         tests = [self.tests[number] for number in self.ran]
-        unjudged = "not reached" in self.fates().values() and self.option
-        return not any(test.is_red or test.outcome == "failed" for test in tests) and not unjudged
+        fates = {*self.fates().values()}
+        unjudged = "not reached" in fates and self.option
+        nothing = fates and fates <= {"skipped", "deselected"} and self.option == "strict"
+        return not any(test.is_red or test.outcome == "failed" for test in tests) and not (unjudged or nothing)
 
     def counted(self) -> str:
         """The summary's line on baselines."""
