@@ -17,7 +17,7 @@ with contextlib.suppress(ModuleNotFoundError):  # the gate runs without the extr
     settings.load_profile("suite")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave what takes long to whoever asks for it."""
     for item in items:
         if item.get_closest_marker("long") and "HARNESS_LONG" not in os.environ:

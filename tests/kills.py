@@ -19,10 +19,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from harness.baselines import png
 from harness.baselines.atomic_files import scraps
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
+from harness.record import Baseline
 
 
 TEST = """
@@ -134,6 +137,20 @@ class Project:
         """Return what every baseline holds, without its origin; of a broken one, why it cannot be read."""
         return {name: _plain(self.baselines / name, data) for name, data in self.files().items()}
 
+    def becoming(self, action: str, old: Contents) -> Contents:
+        """Return what every baseline is to become: what is accepted keeps the former one's thresholds, as inherited."""
+        new = self.sides[self.side]
+        return new if action == "generate" else {name: _accepted(old[name], text) for name, text in new.items()}
+
+
+def _accepted(old: bytes | str, new: bytes | str) -> bytes | str:
+    if not (isinstance(old, str) and isinstance(new, str)):
+        return new
+    former, present = Baseline.from_text(old), Baseline.from_text(new)
+    assert former.calibration is not None, "every record of the project was measured"
+    inherited = msgspec.structs.replace(former.calibration, inherited=True)
+    return dataclasses.replace(present, calibration=inherited).to_text()
+
 
 def _plain(path: Path, data: bytes) -> bytes | str:
     try:
@@ -155,14 +172,14 @@ def kills(project: Project, count: int, number: int) -> Iterator[Kill]:
     """
     random_ = random.Random(number)
     for index in range(count):
-        former, project.side = project.side, 1 - project.side
+        project.side, old = 1 - project.side, project.contents()
         project.write(RATES[project.side])
         action = ("generate", "accept")[index % 2]
         if action == "accept":
             assert project.run([*PYTEST, "--mpl"]) == 1
         command = GENERATE if action == "generate" else ACCEPT
         ended = _killed(project, command, random_, anywhere=index % 4 < 2)
-        yield _judged(project, action, command, project.sides[former], ended)
+        yield _judged(project, action, command, old, ended)
 
 
 def _killed(project: Project, command: Sequence[str], random_: random.Random, *, anywhere: bool) -> bool:
@@ -183,7 +200,7 @@ def _killed(project: Project, command: Sequence[str], random_: random.Random, *,
 
 
 def _judged(project: Project, action: str, command: Sequence[str], old: Contents, ended: bool) -> Kill:
-    found, new = project.contents(), project.sides[project.side]
+    found, new = project.contents(), project.becoming(action, old)
     left = scraps(project.baselines)
     named = all(name in _listed(project) for name in left)
     project.run(command)
