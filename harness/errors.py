@@ -401,7 +401,8 @@ class EquivalenceError(HarnessError):
     @classmethod
     def more_seeds(cls, *, path: Place, found: int, seeds: int, command: str) -> Self:
         what = f"the baseline holds the summaries of {found} seeds, more than the {seeds} planned ones"
-        fix = f"judge by all of them (--equivalence={found}), or on the former version of the code, run: {command}"
+        all_ = f"judge by all of them (--training-equivalence={found})"
+        fix = f"{all_}, or on the former version of the code, run: {command}"
         return cls(what, where=str(path), fix=fix)
 
     @classmethod
@@ -431,7 +432,7 @@ class BaselineError(HarnessError):
         return cls(
             f"no baseline of this environment is stored, and --training-strict takes no other; there is one {choice}",
             where=str(path),
-            fix=f"store one for this environment, too: {command} --add-environment",
+            fix=f"store one for this environment, too: {command} --training-generate=add",
         )
 
     @classmethod
@@ -710,7 +711,7 @@ class OutputError(HarnessError):
 
     @classmethod
     def history(cls, *, path: Place, reason: Reason) -> Self:
-        ways = "--training-history=FILE, or the ini option training_history"
+        ways = "the ini option training_history"
         fix = f"name a file in a folder that can be written to: {ways}"
         return cls(f"the history of margins cannot be kept: {_said(reason)}", where=str(path), fix=fix)
 
@@ -871,6 +872,13 @@ class SuiteError(HarnessError):
         what = f"{option} is about baselines that are written, and none are"
         fix = f"add --mpl-generate-path=baselines, or leave {option} out"
         return cls(what, where="the command line", fix=fix)
+
+    @classmethod
+    def share(cls, *, value: str) -> Self:
+        what = f"training_gate_power_min = {value} is no number from 0 to 1"
+        return cls(
+            what, where="the ini file, or the command line's -o", fix="name the share of faults to be caught: 0.95"
+        )
 
     @classmethod
     def results_always(cls, *, path: object, value: str) -> Self:

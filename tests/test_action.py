@@ -140,7 +140,7 @@ def test_the_gate_passes_arguments_on_and_no_shell_reads_them(job):
 
     assert status == 0
     assert calls == [
-        "pytest <--mpl> <--training-history=.training-history.jsonl>",
+        "pytest <--mpl> <-o> <training_history=.training-history.jsonl>",
         "options <-v -k 'a and b' $(touch hacked)>",
     ]
     assert not list(job.place.iterdir())

@@ -177,7 +177,7 @@ def test_a_comparison_that_is_not_judged_says_what_moved_and_what_would_help():
     comparison = elsewhere("evaluation/accuracy", 0.02)
     files = elsewhere("evaluation/accuracy", 0.02, source="event files")
     why = "from step 0 on rounding alone moves evaluation accuracy too far to be judged: "
-    own = "a baseline of this environment (--add-environment) would help"
+    own = "a baseline of this environment (--training-generate=add) would help"
 
     assert comparison.first_divergence is None
     assert comparison.unchanged == STAGES[:-1]

@@ -37,9 +37,9 @@ MESSAGES = [
         "  fix    ask for at most 2",
     ),
     (
-        errors.NoCifar10Error.of(ways="--cifar10=PATH"),
+        errors.NoCifar10Error.of(ways="--training-cifar10=PATH"),
         "this training needs CIFAR-10, and no path to it was given\n"
-        "  fix    --cifar10=PATH: a folder in torchvision's layout or an .npz; the word download fetches it",
+        "  fix    --training-cifar10=PATH: a folder in torchvision's layout or an .npz; the word download fetches it",
     ),
     (
         errors.ModelError.output(model="cifar_cnn", step=5, found="x", expected=(4, 10)),
@@ -237,7 +237,7 @@ MESSAGES = [
         errors.EquivalenceError.more_seeds(path="a/b", found=8, seeds=3, command="pytest x"),
         "the baseline holds the summaries of 8 seeds, more than the 3 planned ones\n"
         "  where  a/b\n"
-        "  fix    judge by all of them (--equivalence=8), or on the former version of the code, run: pytest x",
+        "  fix    judge by all of them (--training-equivalence=8), or on the former version of the code, run: pytest x",
     ),
     (
         errors.EquivalenceError.metric_missing(metric="loss", place="model.py:12", other="seed 1 of the baseline"),
@@ -261,7 +261,7 @@ MESSAGES = [
         errors.BaselineError.other_environment(path="a/b", choice="of another CPU", command="pytest x"),
         "no baseline of this environment is stored, and --training-strict takes no other; there is one of another CPU\n"
         "  where  a/b\n"
-        "  fix    store one for this environment, too: pytest x --add-environment",
+        "  fix    store one for this environment, too: pytest x --training-generate=add",
     ),
     (
         errors.BaselineMissingError.of(path="a/b", command="pytest x"),
@@ -506,7 +506,7 @@ MESSAGES = [
         errors.OutputError.history(path="a/b", reason="it is cut off"),
         "the history of margins cannot be kept: it is cut off\n"
         "  where  a/b\n"
-        "  fix    name a file in a folder that can be written to: --training-history=FILE, or the ini option training_history",
+        "  fix    name a file in a folder that can be written to: the ini option training_history",
     ),
     (
         errors.ReportError.missing(path="a/b"),

@@ -64,10 +64,16 @@ def test_versions_command_and_reason_are_told(tmp_path):
 
 def test_a_command_names_no_path_of_the_machine(tmp_path):
     """Absolute paths are shortened to what others have, too."""
-    arguments = ["tests/a.py", f"--mpl-generate-path={tmp_path}/baselines", "--cifar10=/home/me/c.npz", "-k", "a b"]
+    arguments = [
+        "tests/a.py",
+        f"--mpl-generate-path={tmp_path}/baselines",
+        "--training-cifar10=/home/me/c.npz",
+        "-k",
+        "a b",
+    ]
 
     assert command_text("pytest", arguments, tmp_path) == (
-        "pytest tests/a.py --mpl-generate-path=baselines --cifar10=c.npz -k 'a b'"
+        "pytest tests/a.py --mpl-generate-path=baselines --training-cifar10=c.npz -k 'a b'"
     )
 
 

@@ -411,15 +411,15 @@ def test_power_says_what_is_wrong_with_it():
     def lines(*mutants):
         return power_text(Power(a_record(), mutants), "t", 0.5).splitlines()
 
-    assert lines(escaped)[-1] == "  below --gate-power-min=0.5"
+    assert lines(escaped)[-1] == "  below training_gate_power_min = 0.5"
     assert lines(failed, escaped)[1:] == [
         "  a  ESCAPED: it moved nothing beyond the threshold",
         "  c  not planted: planting raised TypeError: no",
-        "  1 fault could not be tried, which is a failure of --gate-power-min=0.5",
+        "  1 fault could not be tried, which is a failure of training_gate_power_min = 0.5",
     ]
     headline, _, reason = lines(absent)
     assert headline.startswith("gate power: no fault could be planted   cifar_cnn")
-    assert reason == "  nothing was planted, which is a failure of --gate-power-min=0.5"
+    assert reason == "  nothing was planted, which is a failure of training_gate_power_min = 0.5"
     assert len(power_text(Power(a_record(), [absent]), "t").splitlines()) == 2
 
 

@@ -32,7 +32,7 @@ _FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
 """What pytest-mpl compares; nothing else in a project is overwritten by a result, whatever its note says."""
 _Test = Annotated[str, msgspec.Meta(pattern="^[^-@]")]
 """No option of a command line, and no file of options (pytest reads @FILE)."""
-_Option = Annotated[str, msgspec.Meta(pattern=r"\A(--add-environment|--device=[a-z]+)\Z")]
+_Option = Annotated[str, msgspec.Meta(pattern=r"\A(--training-generate=add|--training-device=[a-z]+)\Z")]
 
 
 _OURS = re.compile(

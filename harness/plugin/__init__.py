@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         devices.check_options(config)
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
-        if config.getoption("--tensorboard"):
+        if config.getoption("--training-tensorboard"):
             check_writable(session.tensorboard, EventsError.unwritten)
         if session.assignment:
             session.perturb()

@@ -16,7 +16,7 @@ _PARAMETERS = pytest.StashKey[list[Any]]()
 
 
 def check_options(config: pytest.Config) -> None:
-    """Check the names in --device and --require-device.
+    """Check the names in --training-device and --training-require-device.
 
     Raises:
         DeviceError: one is unknown.
@@ -32,11 +32,11 @@ def _listed(config: pytest.Config, option: str) -> list[str]:
 
 
 def _asked(config: pytest.Config) -> list[str]:
-    return _listed(config, "--device")
+    return _listed(config, "--training-device")
 
 
 def _required(config: pytest.Config) -> list[str]:
-    return _listed(config, "--require-device")
+    return _listed(config, "--training-require-device")
 
 
 def parameters(metafunc: pytest.Metafunc) -> list[Any]:

@@ -32,7 +32,7 @@ def _device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def device(_training_device: str) -> str:
-    """Name of a device, cpu, cuda or mps: tests that use it run once on each that the machine has (`--device`)."""
+    """Name of a device, cpu, cuda or mps: tests that use it run once on each of the machine's (`--training-device`)."""
     return _training_device
 
 

@@ -90,7 +90,7 @@ class GatedTest:
         path, colons, test = self.id.partition("::")
         config = self.item.config
         place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-        given = {"--config-file": "inifilename", "--rootdir": "rootdir", "--cifar10": "--cifar10"}
+        given = {"--config-file": "inifilename", "--rootdir": "rootdir", "--training-cifar10": "--training-cifar10"}
         values = {option: config.getoption(name) for option, name in given.items()}
         options = [f"{option}={value}" for option, value in values.items() if value]
         folder = self.session.shown(self.session.baselines)
@@ -100,7 +100,7 @@ class GatedTest:
     def _device_option(self) -> list[str]:
         """What a command line needs to have the test's baselines written on its device."""
         written = self.device in (None, devices.writer(self.item.config))
-        return [] if written else [f"--device={self.device}"]
+        return [] if written else [f"--training-device={self.device}"]
 
     def check(self, baseline: str, accept: str, name: str = "") -> "Check":
         """Return what is the same in every finding of a check.

@@ -1,7 +1,6 @@
 """The command line and ini options."""
 
 import argparse
-import math
 
 import pytest
 
@@ -13,7 +12,10 @@ _LEAST_SEEDS = 3
 """As in `equivalence.LEAST_SEEDS`, which would import NumPy here."""
 
 
-NO_CIFAR10 = NoCifar10Error.of(ways="--cifar10=PATH, HARNESS_CIFAR10=PATH or the ini option cifar10")
+GENERATE = ("missing", "failing", "add")
+"""What --training-generate takes."""
+
+NO_CIFAR10 = NoCifar10Error.of(ways="--training-cifar10=PATH, HARNESS_CIFAR10=PATH or the ini option training_cifar10")
 """Why a test is skipped that needs CIFAR-10."""
 
 
@@ -24,9 +26,12 @@ def add(parser: pytest.Parser) -> None:
     _add_baselines(group)
     _add_judgements(group)
     parser.addini("training_strict", "fail as under --training-strict", type="bool", default=False)
-    parser.addini("training_history", "file with the margins of past runs, relative to the root")
+    parser.addini("training_history", "file that keeps the margins of past runs (JSON lines), relative to the root")
+    parser.addini(
+        "training_gate_power_min", "under --training-gate-power, fail where a smaller share of faults is caught"
+    )
     parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
-    parser.addini("cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+    parser.addini("training_cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
 
 
 def check_writing(config: pytest.Config, *, writes: bool) -> None:
@@ -42,7 +47,7 @@ def check_writing(config: pytest.Config, *, writes: bool) -> None:
     """
     from harness.baselines.origin import is_reason
 
-    for option in ("--training-reason", "--add-environment"):
+    for option in ("--training-reason", "--training-generate"):
         if config.getoption(option) and not writes:
             raise SuiteError.not_generating(option=option)
     if writes and config.getoption("--training-strict"):
@@ -54,20 +59,22 @@ def check_writing(config: pytest.Config, *, writes: bool) -> None:
 
 def _add_trainings(group: pytest.OptionGroup) -> None:
     group.addoption(
-        "--device",
+        "--training-device",
         metavar="LIST",
         help="devices to train on, e.g. cpu,cuda; default: all that the machine has. One that is missing is skipped",
     )
     group.addoption(
-        "--require-device", metavar="LIST", help="devices to train on; one that is missing is a failure, not a skip"
+        "--training-require-device",
+        metavar="LIST",
+        help="devices to train on; one that is missing is a failure, not a skip",
     )
     group.addoption(
-        "--cifar10",
+        "--training-cifar10",
         metavar="PATH",
         help="CIFAR-10: a folder in torchvision's layout, an .npz, or the word download; also HARNESS_CIFAR10 or ini",
     )
     group.addoption(
-        "--tensorboard",
+        "--training-tensorboard",
         metavar="DIR",
         help="folder for the TensorBoard runs of the trainings, and draw the labelled figures of all of them, not only "
         "of those that differ; default: build/harness/tensorboard",
@@ -84,20 +91,13 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
 
 def _add_baselines(group: pytest.OptionGroup) -> None:
     group.addoption(
-        "--only-missing",
-        action="store_true",
-        help="with --mpl-generate-path: run only tests that have no baseline yet; existing baselines stay",
-    )
-    group.addoption(
-        "--only-failing",
-        action="store_true",
-        help="with --mpl-generate-path: run only tests whose results differed from their baselines when they last ran",
-    )
-    group.addoption(
-        "--add-environment",
-        action="store_true",
-        help="with --mpl-generate-path: where low-precision baselines of other environments are stored, add those of "
-        "this one beside them",
+        "--training-generate",
+        metavar="WHAT",
+        type=_generate,
+        default=(),
+        help="with --mpl-generate-path: missing (only tests without a baseline), failing (only tests "
+        "that differed when they last ran), add (low-precision baselines of other environments stay, and this one's is "
+        "stored beside them), or several of them: missing,add",
     )
     group.addoption(
         "--training-reason",
@@ -120,32 +120,21 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
         "claims or checks, low-precision baselines of another environment; also an ini option",
     )
     group.addoption(
-        "--equivalence",
+        "--training-equivalence",
         metavar="N",
         type=_seeds,
         help="judge trainings that draw other random numbers on purpose by N paired seeds; with --mpl-generate-path, "
         "store the seeds that later runs are paired with",
     )
     group.addoption(
-        "--gate-power",
+        "--training-gate-power",
         action="store_true",
         help="plant standard faults in every training, and report which of them the gate catches",
-    )
-    group.addoption(
-        "--gate-power-min",
-        metavar="SHARE",
-        type=_share,
-        help="likewise, and fail where a smaller share of the planted faults is caught, e.g. 0.95",
     )
     group.addoption(
         "--training-verify",
         action="store_true",
         help="measure again what the thresholds of baselines come from, and refuse those that are far above it",
-    )
-    group.addoption(
-        "--training-history",
-        metavar="FILE",
-        help="keep the margins of past runs in a file (JSON lines), and say where they shrink; also an ini option",
     )
 
 
@@ -162,11 +151,9 @@ def _shard(text: str) -> str:
     return f"{int(index)}/{int(number)}"
 
 
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return share
+def _generate(text: str) -> tuple[str, ...]:
+    found = tuple(text.split(","))
+    for word in found:
+        if word not in GENERATE:
+            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(GENERATE)}")
+    return found

@@ -56,7 +56,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         comparison.record.to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
-        options=["--add-environment"] if checked.is_others else [],
+        options=["--training-generate=add"] if checked.is_others else [],
         named=checked.sources,
     )
     look = [str(session.shown(session.outcome.page))]
@@ -158,7 +158,7 @@ class TrainingRegression:
             BaselineError: the baseline is missing, broken, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity.
             RerunError: the training could not be run again where that is needed.
-            EquivalenceError: the seeds of --equivalence cannot be judged.
+            EquivalenceError: the seeds of --training-equivalence cannot be judged.
         """
         __tracebackhide__ = True
         if name in self._names:
@@ -251,7 +251,7 @@ class TrainingRegression:
     def _judge(self, checked: RecordCheck, seeds: int) -> None:
         """Ask whether the training is as good as its baseline over several seeds, not whether it is the same."""
         __tracebackhide__ = True
-        command = f"{self._test.regenerate_command} --equivalence={seeds}"
+        command = f"{self._test.regenerate_command} --training-equivalence={seeds}"
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             baseline = checked.baseline()
             if (found := len(baseline.seeds)) != seeds:  # more of them would widen the margins

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 import pytest
 
 from harness.baselines.failed import candidates
-from harness.errors import SuiteError
 from harness.plugin.gated_test import id_of
 from harness.plugin.session import Session
 
@@ -14,7 +13,7 @@ from harness.plugin.session import Session
 def select(
     config: pytest.Config, session: Session, items: list[pytest.Item], files: Mapping[str, Collection[str]]
 ) -> None:
-    """Take away the tests that --only-missing and --only-failing leave out.
+    """Take away the tests that --training-generate=missing and =failing leave out.
 
     Args:
         config: of the session.
@@ -23,18 +22,15 @@ def select(
         files: id of a test to the names of its baselines.
 
     Raises:
-        SuiteError: no baselines are written in this session.
         AcceptError: what failed cannot be read.
     """
-    options = [name for name in ("--only-missing", "--only-failing") if config.getoption(name)]
-    if not options:
+    options = config.getoption("--training-generate")
+    if not {"missing", "failing"}.intersection(options):
         return
-    if not session.generate_path:
-        raise SuiteError.not_generating(option=options[0])
     wanted = {test for item in items if (test := id_of(item)) in files}
-    if "--only-missing" in options:
+    if "missing" in options:
         wanted = {test for test in wanted if not all(_stands(session, file) for file in files[test])}
-    if "--only-failing" in options:
+    if "failing" in options:
         wanted &= {candidate.test for candidate in candidates(session.failed)}
     _keep(config, items, wanted)
 

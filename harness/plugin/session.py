@@ -50,7 +50,7 @@ class Session(Settings):
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         is_worker = hasattr(config, "workerinput") and not self.assignment
         self.workers = Sharing(self.shared if is_worker else None)
-        self.runs = Runs(self.workers, labelled=bool(config.getoption("--tensorboard")))
+        self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
         self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
@@ -80,7 +80,7 @@ class Session(Settings):
 
     def header(self) -> list[str]:
         """Say what this session compares with what."""
-        data = f"CIFAR-10 from {self.cifar10}" if self.cifar10 else "no CIFAR-10 (--cifar10=PATH)"
+        data = f"CIFAR-10 from {self.cifar10}" if self.cifar10 else "no CIFAR-10 (--training-cifar10=PATH)"
         return [f"training regression: {self._doing()}; data: embedded synthetic set, {data}"]
 
     def _doing(self) -> str:

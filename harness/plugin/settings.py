@@ -1,5 +1,6 @@
 """What one pytest session was asked for: options, ini options and the paths that follow from them."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -16,12 +17,25 @@ from harness.errors import NotFoundError, SuiteError
 from harness.plugin.command_line import command_line
 
 
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
+    raise SuiteError.share(value=text)
+
+
 class Settings:
-    """Options and paths of one pytest session."""
+    """Options and paths of one pytest session.
+
+    Raises:
+        SuiteError: an ini option holds what it cannot.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.output = config.rootpath / "build" / "harness"
+        self.least_power = _share(str(config.getini("training_gate_power_min") or 0))
+        """Share of the planted faults that has to be caught."""
 
     @property
     def comparing_figures(self) -> bool:
@@ -54,13 +68,12 @@ class Settings:
     @property
     def seeds(self) -> int:
         """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
-        return int(self.config.getoption("--equivalence") or 0)
+        return int(self.config.getoption("--training-equivalence") or 0)
 
     @property
     def measures_power(self) -> bool:
         """Whether standard faults are planted in every training."""
-        option = self.config.getoption
-        return bool(option("--gate-power")) or option("--gate-power-min") is not None
+        return bool(self.config.getoption("--training-gate-power"))
 
     @property
     def verifies(self) -> bool:
@@ -68,19 +81,14 @@ class Settings:
         return bool(self.config.getoption("--training-verify"))
 
     @property
-    def least_power(self) -> float:
-        """Share of the planted faults that has to be caught."""
-        return float(self.config.getoption("--gate-power-min") or 0.0)
-
-    @property
     def only_missing(self) -> bool:
         """Whether existing baselines stay as they are while others are written."""
-        return bool(self.config.getoption("--only-missing"))
+        return "missing" in self.config.getoption("--training-generate")
 
     @property
     def adds_environment(self) -> bool:
         """Whether low-precision baselines of other environments stay as they are, and this one's are added."""
-        return bool(self.config.getoption("--add-environment"))
+        return "add" in self.config.getoption("--training-generate")
 
     @property
     def generate_path(self) -> Path | None:
@@ -165,23 +173,21 @@ class Settings:
     @cached_property
     def tensorboard(self) -> Path:
         """Folder of the TensorBoard runs."""
-        option = self.config.getoption("--tensorboard")
+        option = self.config.getoption("--training-tensorboard")
         return Path(option).absolute() if option else self._own("tensorboard")
 
     @property
     def history(self) -> Path | None:
         """File with the margins of past runs, if they are kept."""
-        if option := self.config.getoption("--training-history"):
-            return Path(option).absolute()
         ini = self.config.getini("training_history")
         return self.config.rootpath / ini if ini else None
 
     @property
     def cifar10(self) -> str | None:
         """Where CIFAR-10 is, from the command line, the environment or the ini file."""
-        if given := self.config.getoption("--cifar10") or os.environ.get("HARNESS_CIFAR10"):
+        if given := self.config.getoption("--training-cifar10") or os.environ.get("HARNESS_CIFAR10"):
             return str(given)
-        ini: str = self.config.getini("cifar10")
+        ini: str = self.config.getini("training_cifar10")
         return str(self.config.rootpath / ini) if ini and ini != "download" else ini or None
 
     def accept_command(self, name: str = "", baselines: Path | None = None) -> str:

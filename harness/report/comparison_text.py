@@ -261,7 +261,7 @@ def _unjudged(comparison: Comparison) -> str:
     if any(point.limit.measured is not None for point in comparison.points):
         return unjudged_text(comparison.unjudged)
     states = "states (Recorder(states=training_regression.states())) or "
-    own = "a baseline of this environment (--add-environment)"
+    own = "a baseline of this environment (--training-generate=add)"
     return unjudged_text(comparison.unjudged, own if comparison.record.source == "event files" else states + own)
 
 
@@ -330,7 +330,7 @@ def power_text(power: "Power", test: str, least: float = 0.0) -> str:
     headline = f"gate power{score}: {caught_text(len(power.caught), len(power.planted))}"
     width = max(len(mutant.fault) for mutant in power.mutants)
     lines = [f"  {mutant.fault:<{width}}  {_fate(mutant)}" for mutant in sorted(power.mutants, key=_rank)]
-    lines += [] if power.reaches(least) else [f"  {_shortfall(power)} --gate-power-min={least:g}"]
+    lines += [] if power.reaches(least) else [f"  {_shortfall(power)} training_gate_power_min = {least:g}"]
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
 
 

@@ -141,7 +141,7 @@ class Finding(_Part, frozen=True, kw_only=True):
         file: of the test, relative to the repository.
         line: of the test, 1-based.
         verdict: what was found.
-        passed: whether the test went on, which also depends on --training-strict and --gate-power-min.
+        passed: whether the test went on, which also depends on --training-strict and training_gate_power_min.
         margin: share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where
             nothing was compared, or numbers moved that no threshold judges.
         text: what a person is told.

@@ -120,7 +120,7 @@ def test_an_accuracy_that_falls_on_another_machine_is_not_judged(project):
             "1 compared (1 record, 0 figures, 1 not judged), 0 generated, 0 not compared",
             "training, float32 in event files, cpu: not judged, 6 values moved by up to 9.8e-01, which nothing could "
             "have failed, first val/accuracy; from step 0 on rounding alone moves val accuracy too far to be judged: "
-            "a baseline of this environment (--add-environment) would help; baseline made in another environment "
+            "a baseline of this environment (--training-generate=add) would help; baseline made in another environment "
             "(processor another -> *)",
         ]
     )

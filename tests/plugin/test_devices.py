@@ -1,4 +1,4 @@
-"""Promises of --device and --require-device."""
+"""Promises of --training-device and --training-require-device."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machi
 
 def test_an_unknown_device_is_refused_at_once(project):
     """A message, a usage error, no training."""
-    result = project.run("--device=tpu")
+    result = project.run("--training-device=tpu")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: there is no device 'tpu'", "  fix    use one of cpu, cuda, mps"])
@@ -21,7 +21,7 @@ def test_an_unknown_device_is_refused_at_once(project):
 def test_a_missing_device_is_skipped_with_its_reason_and_counted(project):
     """Asked for and absent: skipped, and the summary says why."""
     project.generate()
-    result = project.run("--mpl", "--device=cpu,cuda")
+    result = project.run("--mpl", "--training-device=cpu,cuda")
 
     result.assert_outcomes(passed=2, skipped=2)
     line = "2 tests skipped: this machine has no cuda device (torch.cuda.is_available() is False)"
@@ -32,7 +32,7 @@ def test_a_missing_device_is_skipped_with_its_reason_and_counted(project):
 def test_a_required_device_that_is_missing_is_a_failure(project):
     """In a GPU job a missing GPU must not be green."""
     project.generate()
-    result = project.run("--mpl", "--require-device=cuda")
+    result = project.run("--mpl", "--training-require-device=cuda")
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
@@ -85,7 +85,7 @@ def test_a_projects_own_device_fixture_wins(project):
 
 def test_one_baseline_serves_all_devices(project):
     """The device is no part of a baseline's name: in float64 all devices agree."""
-    files = project.generate("--device=cpu")
+    files = project.generate("--training-device=cpu")
 
     assert not [name for name in files if "cpu" in name]
 
@@ -93,7 +93,7 @@ def test_one_baseline_serves_all_devices(project):
 def test_float64_is_skipped_on_mps(project, monkeypatch):
     """MPS has no float64: the test is skipped with that reason."""
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
-    result = project.run("--device=mps", "-rs")
+    result = project.run("--training-device=mps", "-rs")
 
     result.assert_outcomes(skipped=2)
     result.stdout.fnmatch_lines(["*mps cannot compute in float64*"])
@@ -106,7 +106,7 @@ def test_without_cifar10_its_tests_are_skipped_with_the_line_that_enables_them(p
 
     result.assert_outcomes(skipped=2)
     result.stdout.fnmatch_lines(
-        ["2 tests skipped: this training needs CIFAR-10, and no path to it was given; --cifar10=PATH, *"]
+        ["2 tests skipped: this training needs CIFAR-10, and no path to it was given; --training-cifar10=PATH, *"]
     )
 
 
@@ -118,8 +118,8 @@ def test_a_path_without_cifar10_is_a_failure_that_names_it(project, monkeypatch,
     if source == "variable":
         monkeypatch.setenv("HARNESS_CIFAR10", path)
     if source == "ini":
-        project.pytester.makeini("[pytest]\ncifar10 = nowhere\n")
-    result = project.run("--mpl", *([f"--cifar10={path}"] if source == "option" else []))
+        project.pytester.makeini("[pytest]\ntraining_cifar10 = nowhere\n")
+    result = project.run("--mpl", *([f"--training-cifar10={path}"] if source == "option" else []))
 
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines([f"there is no CIFAR-10 at {path}"])
@@ -129,7 +129,7 @@ def test_a_text_file_as_npz_is_named(project):
     """The message says which file cannot be used and why."""
     project.edit('model="cifar_cnn",', 'model="cifar_cnn", data="cifar10",')
     (project.path / "cifar.npz").write_text("not an archive")
-    result = project.run("--mpl", "--cifar10=cifar.npz")
+    result = project.run("--mpl", "--training-cifar10=cifar.npz")
 
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["*cifar.npz cannot be used as CIFAR-10: *", "  fix    fetch the file again, *"])
@@ -190,7 +190,7 @@ def test_training_works_in_a_unittest_case(project):
         """
     )
 
-    project.run("test_case.py", "--device=cpu").assert_outcomes(passed=1)
+    project.run("test_case.py", "--training-device=cpu").assert_outcomes(passed=1)
 
 
 def test_an_unknown_device_in_a_marker_is_refused(project):

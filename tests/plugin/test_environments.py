@@ -12,7 +12,7 @@ from tests.plugin.test_low_precision import LOOP
 
 TEST = "test_loop.py::test_my_trainer"
 SHARED = "test_loop-test_my_trainer.json"
-ADD = "--add-environment"
+ADD = "--training-generate=add"
 
 
 @pytest.fixture
@@ -221,9 +221,9 @@ def test_a_loop_in_float64_may_ask_for_states(loop, monkeypatch):
 def test_only_missing_environments_are_added(loop):
     """A test that has a baseline may have none here; one that has is left alone."""
     move(loop, "2.0.0")
-    loop.generate("--only-missing", ADD)
+    loop.generate("--training-generate=missing,add")
     before = loop.files()
     assert len(own(loop)) == 1
 
     loop.edit("lr=0.1", "lr=0.2", file="test_loop.py")
-    assert loop.generate("--only-missing", ADD) == before
+    assert loop.generate("--training-generate=missing,add") == before

@@ -1,4 +1,4 @@
-"""Promises of --equivalence: trainings that draw other random numbers on purpose are judged by paired seeds."""
+"""Promises of --training-equivalence: who draws other random numbers on purpose is judged by paired seeds."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def seeded(project, committed):
     """A project with a recipe whose baseline holds three seeds."""
     (project.path / "test_gate.py").write_text(RECIPE)
     if not list(committed.iterdir()):
-        project.generate("--equivalence=3")
+        project.generate("--training-equivalence=3")
         shutil.copytree(project.baselines, committed, dirs_exist_ok=True)
     shutil.copytree(committed, project.baselines, dirs_exist_ok=True)
     return project
@@ -72,7 +72,7 @@ def test_a_baseline_with_seeds_is_compared_as_ever(seeded):
 
 def test_the_same_training_is_equivalent(seeded):
     """It passes, with the table and the line that accepts it; it is counted as judged, not as compared."""
-    result = seeded.run("--equivalence=3")
+    result = seeded.run("--training-equivalence=3")
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
@@ -82,7 +82,7 @@ def test_the_same_training_is_equivalent(seeded):
             "equivalent after 3 of 3 paired seeds: every metric stays within its margin",
             "  metric * former * present * difference * interval * corrected * margin * verdict",
             "  loss * +0 * +-0 * +-0 * equivalent",
-            "  accept  pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines --equivalence=3",
+            "  accept  pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=* --training-equivalence=3",
         ]
     )
 
@@ -92,14 +92,14 @@ def test_a_training_that_computes_otherwise_may_be_equivalent(seeded):
     seeded.edit("learning_rate=0.01", "learning_rate=0.0100001")
 
     seeded.run().assert_outcomes(failed=1)
-    seeded.run("--equivalence=3").assert_outcomes(passed=1)
+    seeded.run("--training-equivalence=3").assert_outcomes(passed=1)
 
 
 def test_a_worse_training_fails_with_the_table(seeded):
     """The failure is the verdict, metric by metric; the baseline stays as it was."""
     before = seeded.files()
     seeded.edit("learning_rate=0.01", "learning_rate=2.0")
-    result = seeded.run("--equivalence=3")
+    result = seeded.run("--training-equivalence=3")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -125,7 +125,7 @@ def test_a_baseline_with_too_few_seeds_is_a_message(seeded, stored):
     """It names the command, to be run on the former version."""
     if not stored:
         seeded.generate()
-    result = seeded.run("--equivalence=4")
+    result = seeded.run("--training-equivalence=4")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -133,7 +133,7 @@ def test_a_baseline_with_too_few_seeds_is_a_message(seeded, stored):
             f"the baseline holds the summaries of {stored} seeds, too few to judge by 4",
             f"  where  baselines/{RECORD}",
             "  fix    on the former version of the code, run: "
-            "pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines --equivalence=4",
+            "pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines --training-equivalence=4",
         ]
     )
 
@@ -142,7 +142,7 @@ def test_other_seeds_than_the_baselines_are_a_message(seeded):
     """A seed is compared with itself."""
     seeded.edit("learning_rate=0.01", "learning_rate=0.01, seed=5")
 
-    seeded.run("--equivalence=3").stdout.fnmatch_lines(
+    seeded.run("--training-equivalence=3").stdout.fnmatch_lines(
         ["the baseline holds no summary of seed 5", "  where  it holds those of seeds 0, 1, 2"]
     )
 
@@ -150,10 +150,10 @@ def test_other_seeds_than_the_baselines_are_a_message(seeded):
 @pytest.mark.parametrize("count", ["2", "0", "-3", "3.5", "many", ""])
 def test_a_number_of_seeds_that_is_none_is_refused(project, count):
     """In words, before anything is trained."""
-    result = project.run(f"--equivalence={count}")
+    result = project.run(f"--training-equivalence={count}")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*argument --equivalence: '{count}' is no whole number of at least 3"])
+    result.stderr.fnmatch_lines([f"*argument --training-equivalence: '{count}' is no whole number of at least 3"])
 
 
 def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
@@ -164,7 +164,7 @@ def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
     save_baseline(project.baselines / "test_gate-test_states.json", baseline, kept)
     project.write(test_gate="def test_states(training_regression):\n    assert training_regression.states() is None")
 
-    project.run("--equivalence=3").assert_outcomes(passed=1)
+    project.run("--training-equivalence=3").assert_outcomes(passed=1)
     project.run().assert_outcomes(failed=1)
 
 
@@ -232,7 +232,9 @@ def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(project
     loop = a_project(project)
     with (loop.path / "test_gate.py").open("a") as file:
         file.write(BROKEN)
-    result = loop.run(GENERATE, "--equivalence=3", "-n1", "--rate=0.2", "-x", "--lf", "-k=trainer", "--junit-xml=o.xml")
+    result = loop.run(
+        GENERATE, "--training-equivalence=3", "-n1", "--rate=0.2", "-x", "--lf", "-k=trainer", "--junit-xml=o.xml"
+    )
     shutil.copytree(loop.baselines, watched, dirs_exist_ok=True)
 
     result.assert_outcomes(passed=1, failed=1)
@@ -257,11 +259,11 @@ def test_a_watched_loop_is_judged_by_seeds(project, watched):
     """In a process of its own for each further seed; whatever else it logs is a metric, too."""
     loop = a_project(project)
     if not list(watched.iterdir()):
-        loop.generate("--equivalence=3", "--rate=0.2")
+        loop.generate("--training-equivalence=3", "--rate=0.2")
         shutil.copytree(loop.baselines, watched, dirs_exist_ok=True)
     shutil.copytree(watched, loop.baselines, dirs_exist_ok=True)
     loop.edit("loss=loss,", "loss=loss + 1,")
-    result = loop.run("--equivalence=3", "--rate=0.2")
+    result = loop.run("--training-equivalence=3", "--rate=0.2")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["worse after 3 of 3 paired seeds: worse in loss*", "  rate * 0.2 * 0.2 * equivalent"])

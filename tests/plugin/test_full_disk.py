@@ -111,7 +111,7 @@ def test_everything_full_is_still_one_message(green, full):
 def test_a_history_that_cannot_be_written_does_not_cost_the_report(green, full):
     """The session fails, says so, and leaves its report."""
     full("margins.jsonl")
-    result = green.run("--mpl", "--training-history=margins.jsonl")
+    result = green.run("--mpl", "-o", "training_history=margins.jsonl")
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["report: *", "the history of margins cannot be kept: No space left on device"])

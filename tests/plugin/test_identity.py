@@ -56,10 +56,10 @@ def test_tests_with_one_node_id_have_baselines_and_findings_of_their_own(outside
     assert command in result.stdout.str()
 
     run(outside, "-k", "nothing")
-    result = run(outside, GENERATE, "--only-missing")
+    result = run(outside, GENERATE, "--training-generate=missing")
     result.assert_outcomes(deselected=2)
     (outside.baselines / min(NAMES)).unlink()
-    run(outside, GENERATE, "--only-missing").assert_outcomes(passed=1, deselected=1)
+    run(outside, GENERATE, "--training-generate=missing").assert_outcomes(passed=1, deselected=1)
 
 
 def test_ids_of_tests_below_the_root_are_pytest_s(project):

@@ -169,7 +169,7 @@ def test_workers_hand_their_results_to_one_report(project):
 
 
 def test_margins_are_kept_where_the_project_wants_them(project):
-    """--training-history or the ini option name a file; a file that cannot be is a usage error."""
+    """The ini option names a file; a file that cannot be is a usage error."""
     project.write(test_gate=FIGURES)
     project.pytester.makeini("[pytest]\ntraining_baselines = baselines\ntraining_history = cache/margins.jsonl")
     project.generate()
@@ -179,7 +179,7 @@ def test_margins_are_kept_where_the_project_wants_them(project):
     lines = (project.path / "cache/margins.jsonl").read_text().splitlines()
     assert [json.loads(line)["margin"] for line in lines] == [0.0] * 4
     assert [len(result.history) for result in results(project).values()] == [1]
-    refused = project.run("--mpl", "--training-history=baselines")
+    refused = project.run("--mpl", "-o", "training_history=baselines")
     refused.stderr.fnmatch_lines(["ERROR: the history of margins cannot be kept: Is a directory"])
 
 
@@ -195,6 +195,6 @@ def test_sessions_that_end_at_once_add_to_the_history_one_after_another(project,
         return results
 
     monkeypatch.setattr("harness.report.history.remember", remember)
-    project.run("--mpl", "--training-history=margins.jsonl").assert_outcomes(passed=2)
+    project.run("--mpl", "-o", "training_history=margins.jsonl").assert_outcomes(passed=2)
 
     assert held

@@ -64,10 +64,10 @@ def test_a_red_training_lies_beside_its_baseline(project):
 
 @pytest.mark.usefixtures("few_figures")
 def test_deviations_are_added_to_figures_that_were_drawn_before(project):
-    """With --tensorboard all figures are there when the comparison finds a difference: one run, everything once."""
+    """With --training-tensorboard all figures are there when a comparison differs: one run, everything once."""
     project.generate()
     project.edit(*CHANGE)
-    project.run(f"--tensorboard={RUNS}")
+    project.run(f"--training-tensorboard={RUNS}")
 
     assert runs(project)[NOW][0] == 1
     assert sorted(figures_in(next((project.path / RUNS).glob("*/baseline")).with_name("now"))) == sorted(
@@ -87,8 +87,8 @@ def test_a_new_baseline_has_no_former_one_beside_it(project):
 
 @pytest.mark.usefixtures("few_figures")
 def test_a_folder_of_ones_own_gets_the_figures_too(project):
-    """Who names the folder wants to look: --tensorboard draws everything, and the summary says how to open it."""
-    result = project.run(GENERATE, "--tensorboard=mine")
+    """Who names the folder wants to look: everything is drawn, and the summary says how to open it."""
+    result = project.run(GENERATE, "--training-tensorboard=mine")
 
     result.stdout.fnmatch_lines(["look: tensorboard --logdir mine"])
     assert not (project.path / RUNS).exists()
@@ -98,7 +98,7 @@ def test_a_folder_of_ones_own_gets_the_figures_too(project):
 def test_a_folder_that_cannot_be_written_to_is_refused_before_any_training(project):
     """One of our errors, word for word, from the command line."""
     (project.path / "taken").write_text("a file")
-    result = project.run("--tensorboard=taken/runs")
+    result = project.run("--training-tensorboard=taken/runs")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(

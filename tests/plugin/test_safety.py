@@ -28,7 +28,7 @@ def test_only_missing_writes_only_what_is_missing(project):
     before = project.generate()
     project.write(test_other=(project.path / "test_gate.py").read_text())
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    result = project.run(GENERATE, "--only-missing")
+    result = project.run(GENERATE, "--training-generate=missing")
 
     result.assert_outcomes(passed=2, deselected=2)
     after = project.files()
@@ -44,7 +44,7 @@ def test_only_missing_leaves_the_other_file_of_a_test_alone(project):
     (project.baselines / FIGURE).unlink()
     before = project.files()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    project.run(GENERATE, "--only-missing").assert_outcomes(passed=1, deselected=1)
+    project.run(GENERATE, "--training-generate=missing").assert_outcomes(passed=1, deselected=1)
 
     after = project.files()
     assert set(after) - set(before) == {FIGURE}
@@ -56,15 +56,17 @@ def test_only_failing_writes_what_differed_last_time(project):
     before = project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
     project.run("--mpl", "-k", "test_training").assert_outcomes(failed=1, deselected=1)
-    project.run(GENERATE, "--only-failing").assert_outcomes(passed=1, deselected=1)
+    project.run(GENERATE, "--training-generate=failing").assert_outcomes(passed=1, deselected=1)
 
     assert project.files()[FIGURE] == before[FIGURE]
     assert project.files()[RECORD] != before[RECORD]
     assert not list((project.path / FAILED).iterdir())
-    assert project.run(GENERATE, "--only-failing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert project.run(GENERATE, "--training-generate=failing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-@pytest.mark.parametrize("option", ["--only-missing", "--only-failing", "--training-reason=why"])
+@pytest.mark.parametrize(
+    "option", ["--training-generate=missing", "--training-generate=failing", "--training-reason=why"]
+)
 def test_choosing_what_to_write_needs_writing(project, option):
     """In a comparing run the option is refused."""
     (project.path / "test_gate.py").write_text(CHECK)
