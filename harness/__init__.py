@@ -18,6 +18,7 @@ The rooms, top to bottom; a module imports only from its own room and from those
     report       what a check found, and its forms: words, Markdown, HTML, JSON, history
     commands     the console script
     plugin       the pytest plugin: options, fixtures, hooks
+    entry        where pytest finds the plugin: a module of a name that no project has
 
 The public names are resolved on first use, so that importing the package loads neither torch nor Matplotlib.
 """
