@@ -20,6 +20,7 @@ from harness.baselines.store import (
     claim_of,
     load_baseline,
     load_with_states,
+    possible_names,
     save_baseline,
     save_figure,
     shared_name,
@@ -46,6 +47,14 @@ def test_different_tests_never_share_a_name(one, other):
     """The name can be read back into the id, so no two ids have the same."""
     if one != other:
         assert baseline_name(one) != baseline_name(other)
+
+
+def test_a_baseline_may_be_named_without_any_value_that_is_a_device():
+    """Which of them was the device, the id alone does not tell."""
+    assert possible_names("a.py::test_b", ("cpu",)) == {"a-test_b"}
+    assert possible_names("a.py::test_b[cpu]", ("cpu",)) == {"a-test_b", "a-test_b=cpu"}
+    names = possible_names("a.py::test_b[c-cpu-d-cuda]", ("cpu", "cuda"))
+    assert names == {f"a-test_b={rest}" for rest in ("c-cpu-d-cuda", "c-d-cuda", "c-cpu-d")}
 
 
 @given(nodeids)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -41,18 +41,24 @@ _ENVIRONMENT = re.compile(r",@[0-9a-f]{12}(?=\.json$)")
 """What `environments.beside` adds to a name."""
 
 
-def baseline_name(nodeid: str, device: str | None = None) -> str:
+def possible_names(nodeid: str, devices: Collection[str]) -> set[str]:
+    """Return the names that a test's baseline may have: its device, if it has one, may be any of its parameters."""
+    test, bracket, parameters = nodeid.partition("[")
+    values = parameters.removesuffix("]").split("-") if bracket else []
+    places = (place for place, value in enumerate(values) if value in devices)
+    others = ("-".join(values[:place] + values[place + 1 :]) for place in places)
+    return {baseline_name(nodeid), *(baseline_name(f"{test}[{rest}]") for rest in others)}
+
+
+def baseline_name(nodeid: str) -> str:
     """Return the file name, without suffix, of a test's baseline.
 
     Different tests have different names, legal on Windows too: `tests/a.py::B::test_c[d-cpu]` becomes
-    `tests.a-B-test_c=d`, with any other character as %XX. The device, if it is one of the test's parameters, is left
-    out: a float64 baseline holds on all.
+    `tests.a-B-test_c=d-cpu`, with any other character as %XX.
     """
     place, bracket, parameters = nodeid.partition("[")
     path, *names = place.split("::")
     values = parameters.removesuffix("]").split("-") if bracket else []
-    if device in values:
-        values.remove(device)
     file = ".".join(_quote(part) for part in path.removesuffix(".py").split("/"))
     name = "-".join([file, *map(_quote, names)])
     if values and values != [""]:

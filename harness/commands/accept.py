@@ -11,7 +11,7 @@ from typing import Any
 from harness.baselines import failed as candidates
 from harness.baselines.failed import Candidate, Project
 from harness.baselines.origin import is_reason
-from harness.baselines.store import baseline_name
+from harness.baselines.store import possible_names
 from harness.commands.project import OUTPUT, add_places, failed_results, project
 from harness.commands.verify import verify
 from harness.errors import AcceptError, HarnessError
@@ -78,7 +78,7 @@ def _is_by_its_test(root: Path, candidate: Candidate) -> bool:
     A note may come from anywhere, and naming a test makes it run.
     """
     file, output = (root / candidate.test.partition("::")[0]).resolve(), (root / OUTPUT).resolve()
-    names = {baseline_name(candidate.test, device) for device in (None, *DEVICES)}
+    names = possible_names(candidate.test, DEVICES)
     own = file.is_file() and file.is_relative_to(root.resolve()) and not file.is_relative_to(output)
     return own and candidate.name.partition(",")[0] in names
 

@@ -78,7 +78,7 @@ class GatedTest:
     @property
     def name(self) -> str:
         """Name of its baseline: the same on all devices."""
-        return baseline_name(self.id, self.device)
+        return baseline_name(devices.without_device(self.item, self.id))
 
     def record_file(self, name: str) -> Path:
         """Return the file of a record's baseline; the name tells several records of the test apart."""

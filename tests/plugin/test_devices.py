@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from harness.plugin import devices
 from tests.plugin.conftest import GENERATE
 
 
@@ -201,3 +202,29 @@ def test_an_unknown_device_in_a_marker_is_refused(project):
     assert result.ret != 0
     result.stdout.fnmatch_lines_random(["*there is no device 'gpu'*"])
     result.stdout.no_fnmatch_line("*harness/environment.py*")
+
+
+NAMED_LIKE_DEVICES = """
+import pytest
+
+@pytest.fixture(params=["p-cpu", "q"])
+def other(request): return request.param
+
+@pytest.mark.parametrize("x", ["a-cpu-b", "a-b-cpu"])
+def test_a(x, other, device, training_regression): ...
+
+def test_b(device, training_regression): ...
+"""
+
+
+def test_a_value_that_reads_like_a_device_stays_in_the_name(project, monkeypatch):
+    """Tests on two devices have one baseline, and no two tests of one device share it."""
+    monkeypatch.setattr(devices, "_missing", lambda name: "")
+    project.write(test_gate=NAMED_LIKE_DEVICES)
+    items, _ = project.pytester.inline_genitems("--training-device=cpu,cuda")
+    names = [(devices.without_device(item, item.nodeid).partition("[")[2], devices.device_of(item)) for item in items]
+
+    on_cpu = [name for name, device in names if device == "cpu"]
+    assert sorted(on_cpu) == ["", "p-cpu-a-b-cpu]", "p-cpu-a-cpu-b]", "q-a-b-cpu]", "q-a-cpu-b]"]
+    assert sorted(on_cpu) == sorted(name for name, device in names if device == "cuda")
+    assert all(getattr(item.callspec, "_idlist", None) for item in items)  # what pytest does not promise
