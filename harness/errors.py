@@ -886,6 +886,11 @@ class SuiteError(HarnessError):
         return cls(what, where=str(path), fix="remove the line")
 
     @classmethod
+    def written_elsewhere(cls, *, folder: str) -> Self:
+        what = "a worker of pytest-xdist in a folder of its own would leave the baselines there"
+        return cls(what, where=folder or "another machine", fix="write baselines with workers of this folder: -n auto")
+
+    @classmethod
     def remote_baselines(cls, *, path: str) -> Self:
         what = f"baselines cannot be read from {path}: records are compared with local files"
         return cls(what, where="--mpl-baseline-path", fix="check the baselines out beside the tests")

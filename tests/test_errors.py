@@ -665,6 +665,18 @@ MESSAGES = [
         "mpl-results-always = nan means true to pytest-mpl\n  where  a/b\n  fix    remove the line",
     ),
     (
+        errors.SuiteError.share(value="95%"),
+        "training_gate_power_min = 95% is no number from 0 to 1\n"
+        "  where  the ini file, or the command line's -o\n"
+        "  fix    name the share of faults to be caught: 0.95",
+    ),
+    (
+        errors.SuiteError.written_elsewhere(folder="/elsewhere"),
+        "a worker of pytest-xdist in a folder of its own would leave the baselines there\n"
+        "  where  /elsewhere\n"
+        "  fix    write baselines with workers of this folder: -n auto",
+    ),
+    (
         errors.SuiteError.remote_baselines(path="a/b"),
         "baselines cannot be read from a/b: records are compared with local files\n"
         "  where  --mpl-baseline-path\n"

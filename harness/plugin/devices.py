@@ -88,17 +88,6 @@ def writer(config: pytest.Config) -> str:
     return next((name for name in names if not _missing(name)), names[0])
 
 
-def without_device(item: pytest.Item, nodeid: str) -> str:
-    """Return a test's id without the value of its `device` parameter: a float64 baseline holds on all devices."""
-    if not (device := device_of(item)):
-        return nodeid
-    callspec = getattr(item, "callspec", None)
-    ids = list(getattr(callspec, "_idlist", None) or nodeid.partition("[")[2].removesuffix("]").split("-"))
-    test = nodeid.removesuffix(f"[{'-'.join(ids)}]")
-    ids.remove(device)  # of two that are equal, either: what is left is the same
-    return f"{test}[{'-'.join(ids)}]" if ids else test
-
-
 def device_of(item: pytest.Item) -> str | None:
     """Return the value of a test's `device` parameter."""
     callspec = getattr(item, "callspec", None)

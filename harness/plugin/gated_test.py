@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,15 +24,47 @@ if TYPE_CHECKING:
     from harness.report.check import Check
 
 
+_REPEAT = "__pytest_repeat_step_number"
+"""Parameter of pytest-repeat, whose repetitions are one test."""
+
+
 def id_of(item: pytest.Item) -> str:
     """Return what tells a test from all others: its file, from pytest's root, and its name in there.
 
-    It is pytest's own id, but for tests outside the root: of these pytest drops the folders, and two have one id.
+    It is pytest's own id, but for tests outside the root: of these pytest drops the folders, and two have one id; and
+    but for what pytest-repeat adds.
     """
+    return _id(item, _values(item))
+
+
+def shared_id(item: pytest.Item) -> str:
+    """Return the id that a test has on all devices: it has one float64 baseline."""
+    values, device = _values(item), devices.device_of(item)
+    if device in values:
+        values.remove(device)  # of two that are equal, either: what is left is the same
+    return _id(item, values)
+
+
+def _id(item: pytest.Item, values: Sequence[str]) -> str:
+    nodeid = item.nodeid.removesuffix(f"[{callspec.id}]") if (callspec := _callspec(item)) else item.nodeid
+    named = nodeid + (f"[{'-'.join(values)}]" if values else "")
     file = next((node for node in item.listchain() if isinstance(node, pytest.File)), None)
-    if file is None:
-        return item.nodeid
-    return _from_root(file.path, item.config.rootpath) + item.nodeid.removeprefix(file.nodeid)
+    return _from_root(file.path, item.config.rootpath) + named.removeprefix(file.nodeid) if file else named
+
+
+def _callspec(item: pytest.Item) -> Any:
+    return getattr(item, "callspec", None)
+
+
+def _values(item: pytest.Item) -> list[str]:
+    """Return the ids of a test's parameters, but for its number among repetitions."""
+    if not (callspec := _callspec(item)):
+        return []
+    values = list(getattr(callspec, "_idlist", None) or callspec.id.split("-"))  # the exact list is pytest's own
+    if _REPEAT in callspec.params:
+        number = f"{callspec.params[_REPEAT] + 1}-"
+        values.remove(next(value for value in reversed(values) if value.startswith(number)))
+    return values
 
 
 @functools.lru_cache(maxsize=1024)  # a file has many tests
@@ -78,7 +110,7 @@ class GatedTest:
     @property
     def name(self) -> str:
         """Name of its baseline: the same on all devices."""
-        return baseline_name(devices.without_device(self.item, self.id))
+        return baseline_name(shared_id(self.item))
 
     def record_file(self, name: str) -> Path:
         """Return the file of a record's baseline; the name tells several records of the test apart."""

@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler import LoadScheduling
 
 from harness.baselines.atomic_files import write
+from harness.errors import SuiteError
 from harness.plugin.command_line import command_line
 from harness.plugin.session import SESSION
 
@@ -182,8 +183,10 @@ class Workers:
     """Hooks that exist only beside pytest-xdist."""
 
     def pytest_configure_node(self, node: Any) -> None:
-        """Hand a worker the command line, and fetch CIFAR-10 once, before the workers would do it side by side."""
-        session = node.config.stash[SESSION]
+        """Hand a worker the command line; fetch CIFAR-10 once, before the workers would do it side by side."""
+        session, place = node.config.stash[SESSION], node.gateway.spec
+        if session.generate_path and (place.chdir or not place.popen):
+            raise pytest.UsageError(str(SuiteError.written_elsewhere(folder=place.chdir or "")))
         node.workerinput["training_regression"] = command_line(node.config)
         node.workerinput["training_regression_started"] = session.started
         node.workerinput["training_regression_figures"] = str(session.figures)

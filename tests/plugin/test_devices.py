@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from harness.plugin import devices
+from harness.plugin.gated_test import shared_id
 from tests.plugin.conftest import GENERATE
 
 
@@ -222,7 +223,7 @@ def test_a_value_that_reads_like_a_device_stays_in_the_name(project, monkeypatch
     monkeypatch.setattr(devices, "_missing", lambda name: "")
     project.write(test_gate=NAMED_LIKE_DEVICES)
     items, _ = project.pytester.inline_genitems("--training-device=cpu,cuda")
-    names = [(devices.without_device(item, item.nodeid).partition("[")[2], devices.device_of(item)) for item in items]
+    names = [(shared_id(item).partition("[")[2], devices.device_of(item)) for item in items]
 
     on_cpu = [name for name, device in names if device == "cpu"]
     assert sorted(on_cpu) == ["", "p-cpu-a-b-cpu]", "p-cpu-a-cpu-b]", "q-a-b-cpu]", "q-a-cpu-b]"]

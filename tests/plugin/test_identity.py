@@ -157,3 +157,27 @@ def test_a_figure_is_not_compared_with_itself(project):
     result = project.run("--mpl")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*two tests share the baseline file*"])
+
+
+REPEATED = """
+import pytest
+
+def pytest_generate_tests(metafunc):  # as pytest-repeat
+    metafunc.fixturenames.append("__pytest_repeat_step_number")
+    ids = lambda index: f"{index + 1}-2"
+    metafunc.parametrize("__pytest_repeat_step_number", range(2), indirect=True, ids=ids)
+
+@pytest.fixture
+def __pytest_repeat_step_number(request): return request.param
+"""
+
+
+def test_repetitions_of_a_test_are_one_test(project):
+    """Under pytest-repeat each is held against the one baseline; a loop that moves from one to the next is red."""
+    (project.path / "test_gate.py").write_text(TEST.replace("VALUE", "1.0"))
+    project.generate()
+    (project.path / "conftest.py").write_text(REPEATED)
+    result = project.run("--training-ci")
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["1 of 1 baseline compared"])

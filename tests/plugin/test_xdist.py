@@ -261,3 +261,14 @@ def test_one_process_shares_with_nobody():
 
     with alone.guarded("a"), alone.room("cpu"):
         assert alone.trained(RECIPE, "cpu", lambda: (1, None, "a")) == (1, None, "a")
+
+
+def test_workers_in_another_folder_write_no_baselines(project, tmp_path):
+    """They would be left there, and the next comparison would find none."""
+    place = f"--tx=popen//chdir={tmp_path}"
+    result = project.run(
+        "--mpl-generate-path=baselines", place, "--dist=load", "--rsyncdir=.", "-W", "ignore::DeprecationWarning", "."
+    )
+
+    result.stderr.fnmatch_lines(["*a worker of pytest-xdist in a folder of its own would leave the baselines there"])
+    assert not (tmp_path / "baselines").exists()
