@@ -265,7 +265,7 @@ def test_one_process_shares_with_nobody():
 
 def test_workers_in_another_folder_write_no_baselines(project, tmp_path):
     """They would be left there, and the next comparison would find none."""
-    place = f"--tx=popen//chdir={tmp_path}"
+    place, root = f"--tx=popen//chdir={tmp_path}", str(project.path)
     result = project.run(
         "--mpl-generate-path=baselines", place, "--dist=load", "--rsyncdir=.", "-W", "ignore::DeprecationWarning", "."
     )
