@@ -265,10 +265,9 @@ def test_one_process_shares_with_nobody():
 
 def test_workers_in_another_folder_write_no_baselines(project, tmp_path):
     """They would be left there, and the next comparison would find none."""
-    place, root = f"--tx=popen//chdir={tmp_path}", str(project.path)
-    result = project.run(
-        "--mpl-generate-path=baselines", place, "--dist=load", "--rsyncdir=.", "-W", "ignore::DeprecationWarning", "."
-    )
+    root = str(project.path)
+    elsewhere = [f"--tx=popen//chdir={tmp_path}", "--dist=load", f"--rsyncdir={root}", "-Wignore::DeprecationWarning"]
+    result = project.run("--mpl-generate-path=baselines", *elsewhere, root)
 
     result.stderr.fnmatch_lines(["*a worker of pytest-xdist in a folder of its own would leave the baselines there"])
     assert not (tmp_path / "baselines").exists()
