@@ -5,6 +5,7 @@ harness end in `# harness`; without them it is the program that was there before
 """
 
 import contextlib
+import importlib.util
 import io
 import runpy
 import sys
@@ -18,8 +19,8 @@ from harness import Record, Recorder
 
 MARK = "  # harness\n"
 ARGUMENTS = {"script": ["--steps", "10"]}
-NEEDED = {"with_fabric": "lightning.fabric", "with_accelerate": "accelerate"}
-"""What a program imports that not everybody has."""
+NEEDED = {"with_fabric": "lightning", "with_accelerate": "accelerate"}
+"""The package that a program imports and that not everybody has."""
 
 
 class Fault(NamedTuple):
@@ -109,6 +110,11 @@ PROGRAMS = {
 One is not named where it is: the discriminator's gradients are wrong before the generator's loss is computed, but a
 record does not tell which of two optimizers in one step a loss comes after, and puts all losses first.
 """
+
+
+def can_run(name: str) -> bool:
+    """Tell whether what a program imports is installed."""
+    return importlib.util.find_spec(NEEDED.get(name, "torch")) is not None
 
 
 def text(name: str) -> str:

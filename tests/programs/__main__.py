@@ -4,12 +4,11 @@ With a folder, write the record of each program there instead.
 """
 
 import argparse
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness import compare
-from tests.programs import NEEDED, PROGRAMS, Fault, added, edited, record, text
+from tests.programs import PROGRAMS, Fault, added, can_run, edited, record, text
 
 
 def main() -> None:
@@ -17,9 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.programs", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="to write the record of each program to")
     folder = parser.parse_args().folder
-    for name in PROGRAMS:
-        if importlib.util.find_spec(NEEDED.get(name, "torch").partition(".")[0]) is None:
-            continue
+    for name in filter(can_run, PROGRAMS):
         if folder is None:
             print("\n".join(_rows(name)))
         else:

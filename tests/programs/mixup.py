@@ -35,7 +35,7 @@ def train(epochs=2):
     decay = [p for p in model.parameters() if p.ndim > 1]
     groups = [{"params": decay, "weight_decay": 0.05}, {"params": no_decay, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=3e-3)
-    loader = DataLoader(blobs(40), batch_size=8, shuffle=True, drop_last=True)
+    loader = DataLoader(blobs(44), batch_size=8, shuffle=True, drop_last=True)
     recorder and recorder.watch(model, optimizer)  # harness
     for epoch in range(epochs):
         total = 0.0

@@ -55,7 +55,7 @@ def main():
         optimizer.zero_grad()
         loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        nn.utils.clip_grad_norm_(model.parameters(), 0.2)
         optimizer.step()
         scheduler.step()
         recorder and recorder.log(loss=loss)  # harness
