@@ -94,13 +94,14 @@ def test_programs_are_green_on_another_cpu(tmp_path):
 
 GATES = {
     "script": """
+import contextlib
 import runpy
 import sys
 from harness import Recorder
 
 def test_training_is_unchanged(training_regression, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["script.py", "--steps", "6"])
-    with Recorder(precision="float64", seed=0) as recorder:
+    with Recorder(precision="float64", seed=0) as recorder, contextlib.suppress(SystemExit):
         runpy.run_path("script.py", init_globals={"recorder": recorder}, run_name="__main__")
     training_regression.check(recorder.record)
 """,

@@ -150,7 +150,8 @@ def run(name: str, program: str, **given: object) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder, f"{name}.py")
         path.write_text(program)
-        with mock.patch.object(sys, "argv", [str(path), *ARGUMENTS.get(name, [])]):
+        arguments = mock.patch.object(sys, "argv", [str(path), *ARGUMENTS.get(name, [])])
+        with arguments, contextlib.suppress(SystemExit):  # a script may end in sys.exit()
             runpy.run_path(str(path), init_globals=given, run_name="__main__")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 
 import torch
 from torch import nn
@@ -63,4 +64,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
