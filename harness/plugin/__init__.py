@@ -12,6 +12,7 @@ from harness.plugin import devices, options, whole_project
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages
+from harness.plugin.ownership import uses
 from harness.plugin.session import SESSION, Session
 from harness.plugin.verdict import Status
 
@@ -71,7 +72,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that use our `device` fixture once a device; a project's own fixture or parameter of that name wins."""
-    if devices.PARAMETER in metafunc.fixturenames:
+    if uses(metafunc.definition, devices.PARAMETER):
         try:
             found = devices.parameters(metafunc)
         except HarnessError as error:

@@ -13,9 +13,9 @@ from harness.baselines.atomic_files import check_writable, write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
 from harness.errors import HarnessError, OutputError, SuiteError
 from harness.plugin import whole_project
-from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import refuse
+from harness.plugin.ownership import MARKER, is_ours, uses
 from harness.plugin.selection import deal, select
 from harness.plugin.session import Session
 from harness.plugin.verdict import objections
@@ -78,7 +78,7 @@ class Claims:
             self._doubt = self._doubt or ("figure tests that are left to pytest-mpl may own them" if marker else "")
             return
         name, baselines = GatedTest(item, self._session).name, self._session.baselines
-        files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
+        files = [f"{name}.json"] if uses(item, "training_regression") else []
         if marker:
             files.append(str(marker.kwargs.get("filename", f"{name}.png")))
             place = item.path.parent / str(marker.kwargs.get("baseline_dir") or baselines) / files[-1]

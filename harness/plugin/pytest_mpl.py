@@ -21,9 +21,9 @@ from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.inert import inert_line
-from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
+from harness.plugin.ownership import MARKER, is_ours
 from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
 
