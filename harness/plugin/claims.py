@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from harness.baselines.atomic_files import check_writable, write
+from harness.baselines.atomic_files import write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
-from harness.errors import HarnessError, OutputError, SuiteError
+from harness.errors import HarnessError, SuiteError
 from harness.plugin import whole_project
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import refuse
@@ -66,7 +66,9 @@ class Claims:
             for item in items:
                 self._note(item)
             if self.files and not config.option.collectonly:
-                check_writable(self._session.output, OutputError.of)
+                self._session.check_generating()
+                self._session.open_output()
+                self._session.listen()
             select(config, self._session, items, self.files)
             self.is_empty_shard = deal(config, items, self._session.shard)
         except HarnessError as error:

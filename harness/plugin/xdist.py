@@ -171,6 +171,7 @@ class Workers:
         session = node.config.stash[SESSION]
         node.workerinput["training_regression"] = command_line(node.config)
         node.workerinput["training_regression_started"] = session.started
+        node.workerinput["training_regression_output"] = str(session.output)
         node.workerinput["training_regression_figures"] = str(session.figures)
         node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)
