@@ -867,7 +867,8 @@ class SuiteError(HarnessError):
     @classmethod
     def written_elsewhere(cls, *, path: Place, read: Place, root: Place, folder: Place) -> Self:
         what = f"baselines would be written to {path}, and are read from {read}"
-        fix = f"from here, --mpl-generate-path={folder}; if the root is another, run pytest there, or give it a pytest.ini"
+        elsewhere = "if the root is another, run pytest there, or put pytest.ini there"
+        fix = f"from here, --mpl-generate-path={folder}; {elsewhere}"
         return cls(what, where=f"the project's root is {root}", fix=fix)
 
     @classmethod

@@ -612,7 +612,7 @@ MESSAGES = [
         ),
         "baselines would be written to /a/tests/baselines, and are read from /a/baselines\n"
         "  where  the project's root is /a\n"
-        "  fix    from here, --mpl-generate-path=../baselines; if the root is another, run pytest there, or give it a pytest.ini",
+        "  fix    from here, --mpl-generate-path=../baselines; if the root is another, run pytest there, or put pytest.ini there",
     ),
     (
         errors.SuiteError.share(value="2"),

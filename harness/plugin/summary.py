@@ -49,11 +49,11 @@ def _trainings(session: Session) -> Iterator[str]:
 
 
 def _comparisons(session: Session) -> Iterator[str]:
-    from harness.report.session_text import comparison_lines
-
     counts = session.counts
     if not (session.outcome.findings or counts.done):
         return
+    from harness.report.session_text import comparison_lines
+
     yield from comparison_lines(
         session.outcome.findings,
         generated=counts.number("generated"),
