@@ -264,7 +264,7 @@ class Settings:
         root, here = self.config.rootpath, self.config.invocation_params.dir
         given = spelt_out(baselines or self.baselines)
         words = ["harness", "accept", *([name] if name else [])]
-        if not here.is_relative_to(root):
+        if not here.is_relative_to(root) or (self.output_option and here != root):  # elsewhere nothing tells the root
             words += ["--root", os.path.relpath(root, here)]
         if given != self._stated:
             words += ["--baselines", os.path.relpath(given, here)]

@@ -286,7 +286,7 @@ def test_all_that_a_session_leaves_goes_to_one_folder(drawn, monkeypatch):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            f'  accept    harness accept test_gate-test_it --output {drawn.path}/out --reason "..."',
+            f'  accept    harness accept test_gate-test_it --root .. --output {drawn.path}/out --reason "..."',
             f"report: {drawn.path}/out/report.html",
         ]
     )
