@@ -172,6 +172,11 @@ class DeviceError(HarnessError):
     def unknown(cls, *, device: str, known: Sequence[str]) -> Self:
         return cls(f"there is no device {device!r}", fix=f"use one of {_listed(known)}")
 
+    @classmethod
+    def marked(cls, *, nodeid: str, device: str, known: Sequence[str]) -> Self:
+        fix = f"use one of {_listed(known)}; if the marker means something else, rename it, or use no fixture of ours"
+        return cls(f"the marker `device` names {device!r}, which is no device", where=nodeid, fix=fix)
+
 
 class NoDeviceError(DeviceError):
     """A device that this machine lacks."""
@@ -706,7 +711,9 @@ class OutputError(HarnessError):
 
     @classmethod
     def of(cls, *, path: Place, reason: Reason) -> Self:
-        fix = "see to it that the disk has room and that this place can be written to, then run pytest again"
+        fix = (
+            "see to it that there is room, and that it can be written to, or name another folder: --training-output=DIR"
+        )
         return cls(f"what this session found cannot be kept: {_said(reason)}", where=str(path), fix=fix)
 
     @classmethod
@@ -819,9 +826,9 @@ class SuiteError(HarnessError):
         return cls("baselines are written, and --training-strict compares", where="the command line", fix=fix)
 
     @classmethod
-    def blocked(cls, *, name: str) -> Self:
-        fix = "leave that option out, or the whole plugin with it: -p no:training_regression"
-        return cls("a part of the gate is switched off", where=f"-p no:{name}", fix=fix)
+    def name_taken(cls, *, name: str, place: Place) -> Self:
+        fix = "rename it there, or run pytest without the gate: -p no:training_regression"
+        return cls(f"{name} is an option of pytest-training-regression, and of another", where=str(place), fix=fix)
 
     @classmethod
     def unreached(cls, *, baselines: Sequence[str], why: str) -> Self:
@@ -856,6 +863,13 @@ class SuiteError(HarnessError):
         what = f"baselines would lie in {results}, where this session leaves its results"
         fix = "give each a folder of its own: what is compared with itself never differs"
         return cls(what, where=str(path), fix=fix)
+
+    @classmethod
+    def written_elsewhere(cls, *, path: Place, read: Place, root: Place, folder: Place) -> Self:
+        what = f"baselines would be written to {path}, and are read from {read}"
+        elsewhere = "if the root is another, run pytest there, or put pytest.ini there"
+        fix = f"from here, --mpl-generate-path={folder}; {elsewhere}"
+        return cls(what, where=f"the project's root is {root}", fix=fix)
 
     @classmethod
     def checked_twice(cls, *, nodeid: str, name: str) -> Self:

@@ -42,9 +42,23 @@ def test_a_projects_own_package_harness_wins_and_is_named(project, console):
     assert result.returncode == 0, result.stdout + result.stderr
     assert "1 passed" in result.stdout
     assert (
-        f"training regression: off, since the package {project / 'harness'} hides `harness` of "
+        f"training regression: off, since {project / 'harness'} hides `harness` of "
         "pytest-training-regression; rename it, or run pytest with -p no:training_regression"
     ) in result.stdout
+
+
+@pytest.mark.parametrize("place", ["harness.py", "tests/harness.py", "tests/harness/__init__.py"])
+def test_a_module_harness_beside_the_tests_wins_and_is_named(project, place):
+    """A folder of tests comes on the path where it is no package; `tests/harness.py` is a usual helper."""
+    (project / "tests").mkdir()
+    (project / "test_theirs.py").rename(project / "tests" / "test_theirs.py")
+    (project / "harness").rename(project / "elsewhere")
+    (project / place).parent.mkdir(exist_ok=True)
+    (project / place).write_text("theirs = True\n")
+    result = run(project, "-q")
+
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+    assert f"off, since {(project / place.removesuffix('/__init__.py'))} hides `harness`" in result.stdout
 
 
 def test_a_gate_that_is_hidden_is_not_green(project):
@@ -53,7 +67,7 @@ def test_a_gate_that_is_hidden_is_not_green(project):
     result = run(project)
 
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: training regression: off, since the package" in result.stderr
+    assert "ERROR: training regression: off, since " in result.stderr
 
 
 def test_a_folder_that_is_no_package_hides_nothing(project):

@@ -58,6 +58,12 @@ MESSAGES = [
         "there is no device 'tpu'\n  fix    use one of cpu, cuda",
     ),
     (
+        errors.DeviceError.marked(nodeid="test_a.py::test_b", device="cuda:0", known=("cpu", "cuda")),
+        "the marker `device` names 'cuda:0', which is no device\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    use one of cpu, cuda; if the marker means something else, rename it, or use no fixture of ours",
+    ),
+    (
         errors.NoDeviceError.of(device="tpu", probe="no driver"),
         "this machine has no tpu device (no driver)\n"
         "  fix    run on a machine that has one, or train on another device",
@@ -500,7 +506,7 @@ MESSAGES = [
         errors.OutputError.of(path="a/b", reason="it is cut off"),
         "what this session found cannot be kept: it is cut off\n"
         "  where  a/b\n"
-        "  fix    see to it that the disk has room and that this place can be written to, then run pytest again",
+        "  fix    see to it that there is room, and that it can be written to, or name another folder: --training-output=DIR",
     ),
     (
         errors.OutputError.history(path="a/b", reason="it is cut off"),
@@ -595,10 +601,24 @@ MESSAGES = [
         "  fix    leave one of them out: what is written anew proves nothing",
     ),
     (
-        errors.SuiteError.blocked(name="a_part"),
-        "a part of the gate is switched off\n"
-        "  where  -p no:a_part\n"
-        "  fix    leave that option out, or the whole plugin with it: -p no:training_regression",
+        errors.SuiteError.name_taken(name="--training-device", place="conftest.py:2"),
+        "--training-device is an option of pytest-training-regression, and of another\n"
+        "  where  conftest.py:2\n"
+        "  fix    rename it there, or run pytest without the gate: -p no:training_regression",
+    ),
+    (
+        errors.SuiteError.written_elsewhere(
+            path="/a/tests/baselines", read="/a/baselines", root="/a", folder="../baselines"
+        ),
+        "baselines would be written to /a/tests/baselines, and are read from /a/baselines\n"
+        "  where  the project's root is /a\n"
+        "  fix    from here, --mpl-generate-path=../baselines; if the root is another, run pytest there, or put pytest.ini there",
+    ),
+    (
+        errors.SuiteError.share(value="2"),
+        "training_gate_power_min = 2 is no number from 0 to 1\n"
+        "  where  the ini file, or the command line's -o\n"
+        "  fix    name the share of faults to be caught: 0.95",
     ),
     (
         errors.SuiteError.let_pass(nodeid="test_a.py::test_b", rms=22.571, tolerance=2.0),

@@ -35,9 +35,7 @@ _Test = Annotated[str, msgspec.Meta(pattern="^[^-@]")]
 _Option = Annotated[str, msgspec.Meta(pattern=r"\A(--training-generate=add|--training-device=[a-z]+)\Z")]
 
 
-_OURS = re.compile(
-    r"--(mpl-generate-path|device|cifar10|equivalence|training-[a-z0-9-]+)=.*|--(add-environment|root|baselines)"
-)
+_OURS = re.compile(r"--(mpl-generate-path|training-[a-z0-9-]+)=.*|--(root|baselines|output)")
 """Options of the command lines that accept a result."""
 
 

@@ -1,5 +1,6 @@
 """The pytest plugin: options, fixtures and hooks, each a few lines and a call. Heavy imports stay inside them."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 import pytest
 
 from harness.baselines.atomic_files import check_writable
-from harness.errors import EventsError, HarnessError, SuiteError
+from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options, whole_project
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages
+from harness.plugin.ownership import uses
 from harness.plugin.session import SESSION, Session
 from harness.plugin.verdict import Status
 
@@ -21,6 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
+    """Refuse in a sentence that a conftest.py adds an option of one of our names."""
+    with options.refusing_twins():
+        yield
+        with contextlib.suppress(pytest.UsageError):  # of other options, which pytest says itself
+            parser.parse_known_args([])  # older releases of pytest find two options of one name only here
+
+
 @pytest.hookimpl(tryfirst=True)  # pytest-mpl reads its options in its own pytest_configure
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options, prepare pytest-mpl, and register what only some sessions need."""
@@ -28,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
     try:
+        options.check_ini(config)
         devices.check_options(config)
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
@@ -39,11 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
         else:
             if whole_project.asked():
                 whole_project.widen(config)
-            session.listen()
             config.stash[CLAIMS] = claims = Claims(session)
-            for name, plugin in (("training_regression_claims", claims), ("training_regression_status", Status())):
-                if config.pluginmanager.register(plugin, name) is None:
-                    raise SuiteError.blocked(name=name)
+            config.pluginmanager.register(claims)  # without a name: nobody has it, and -p no:NAME leaves the gate whole
+            config.pluginmanager.register(Status())
             pytest_mpl.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
@@ -52,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("xdist"):
         from harness.plugin.xdist import Workers
 
-        config.pluginmanager.register(Workers(), "training_regression_workers")
+        config.pluginmanager.register(Workers())
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,14 +74,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if id_of(item) == assignment.test][:1]  # pytest-repeat has several
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is compared with what."""
-    return config.stash[SESSION].header()
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests that use our `device` fixture once a device; a project's own fixture or parameter of that name wins."""
-    if devices.PARAMETER in metafunc.fixturenames:
+    if uses(metafunc.definition, devices.PARAMETER):
         try:
             found = devices.parameters(metafunc)
         except HarnessError as error:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from harness.baselines.atomic_files import check_writable, write
+from harness.baselines.atomic_files import write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
-from harness.errors import HarnessError, OutputError, SuiteError
+from harness.errors import HarnessError, SuiteError
 from harness.plugin import whole_project
-from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import refuse
+from harness.plugin.ownership import MARKER, is_ours, uses
 from harness.plugin.selection import deal, select
 from harness.plugin.session import Session
 from harness.plugin.verdict import objections
@@ -66,7 +66,9 @@ class Claims:
             for item in items:
                 self._note(item)
             if self.files and not config.option.collectonly:
-                check_writable(self._session.output, OutputError.of)
+                self._session.check_generating()
+                self._session.open_output()
+                self._session.listen()
             select(config, self._session, items, self.files)
             self.is_empty_shard = deal(config, items, self._session.shard)
         except HarnessError as error:
@@ -78,7 +80,7 @@ class Claims:
             self._doubt = self._doubt or ("figure tests that are left to pytest-mpl may own them" if marker else "")
             return
         name, baselines = GatedTest(item, self._session).name, self._session.baselines
-        files = [f"{name}.json"] if "training_regression" in getattr(item, "fixturenames", ()) else []
+        files = [f"{name}.json"] if uses(item, "training_regression") else []
         if marker:
             files.append(str(marker.kwargs.get("filename", f"{name}.png")))
             place = item.path.parent / str(marker.kwargs.get("baseline_dir") or baselines) / files[-1]

@@ -40,9 +40,16 @@ def _required(config: pytest.Config) -> list[str]:
 
 
 def parameters(metafunc: pytest.Metafunc) -> list[Any]:
-    """Return the devices of one test: its `device` marker's, or the session's; missing ones are marked as skipped."""
+    """Return the devices of one test: its `device` marker's, or the session's; missing ones are marked as skipped.
+
+    Raises:
+        DeviceError: the marker names something else.
+    """
     config = metafunc.config
     marked = [str(name) for mark in metafunc.definition.iter_markers("device") for name in mark.args]
+    for name in marked:
+        if name not in DEVICES:
+            raise DeviceError.marked(nodeid=metafunc.definition.nodeid, device=name, known=DEVICES)
     if marked:
         return _parameters(config, marked)
     if _PARAMETERS not in config.stash:

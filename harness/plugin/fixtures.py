@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from harness.record.record import Record
 
 
-MARKER = "mpl_image_compare"
-"""pytest-mpl's, of tests that return a figure."""
-
-
 @pytest.fixture(scope="session", name=devices.PARAMETER)
 def _device(request: pytest.FixtureRequest) -> str:
     name: str = getattr(request, "param", None) or devices.writer(request.config)  # none under getfixturevalue
@@ -37,12 +33,12 @@ def device(_training_device: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def training(request: pytest.FixtureRequest, device: str) -> "Callable[[Recipe], Record]":
+def training(request: pytest.FixtureRequest, _training_device: str) -> "Callable[[Recipe], Record]":
     """Function that runs a recipe on the device and returns its record; equal recipes are trained once a session."""
     import_what_trains()
     session = request.config.stash[SESSION]
     session.code.remember()  # before any test has replaced some of it
-    return lambda recipe: session.train(recipe, device)
+    return lambda recipe: session.train(recipe, _training_device)
 
 
 @pytest.fixture
@@ -55,12 +51,6 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     session = request.config.stash[SESSION]
     session.outcome.kept.mkdir(exist_ok=True)  # here: a child that is forked would make another
     return TrainingRegression(request.node, session)
-
-
-def is_ours(item: pytest.Item) -> bool:
-    """Tell whether a test's baselines are ours: the project says so, or the test uses our fixtures."""
-    opted_in = bool(item.config.getini("training_baselines"))
-    return opted_in or not {"training", "training_regression"}.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 _COMPILER = "torch._dynamo"

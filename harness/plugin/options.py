@@ -1,6 +1,11 @@
 """The command line and ini options."""
 
 import argparse
+import contextlib
+import re
+import traceback
+from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
@@ -19,19 +24,55 @@ NO_CIFAR10 = NoCifar10Error.of(ways="--training-cifar10=PATH, HARNESS_CIFAR10=PA
 """Why a test is skipped that needs CIFAR-10."""
 
 
+_INI = {
+    "training_strict": "fail as under --training-strict",
+    "training_history": "file that keeps the margins of past runs (JSON lines), relative to the root",
+    "training_gate_power_min": "under --training-gate-power, fail where a smaller share of faults is caught",
+    "training_baselines": "folder of the baselines, relative to the root; default: baselines",
+    "training_cifar10": "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root",
+}
+
+
 def add(parser: pytest.Parser) -> None:
     """Add the options of the group "training regression"."""
     group = parser.getgroup("training regression", "training regression")
-    _add_trainings(group)
-    _add_baselines(group)
-    _add_judgements(group)
-    parser.addini("training_strict", "fail as under --training-strict", type="bool", default=False)
-    parser.addini("training_history", "file that keeps the margins of past runs (JSON lines), relative to the root")
-    parser.addini(
-        "training_gate_power_min", "under --training-gate-power, fail where a smaller share of faults is caught"
-    )
-    parser.addini("training_baselines", "folder of the baselines, relative to the root; default: baselines")
-    parser.addini("training_cifar10", "CIFAR-10: a folder in torchvision's layout or an .npz, relative to the root")
+    with refusing_twins():
+        _add_trainings(group)
+        _add_baselines(group)
+        _add_judgements(group)
+    for name, text in _INI.items():
+        kind: Literal["bool", "string"] = "bool" if name == "training_strict" else "string"
+        parser.addini(name, text, kind)
+
+
+@contextlib.contextmanager
+def refusing_twins() -> Iterator[None]:
+    """Say in a sentence that the project, or another plugin, adds an option of one of our names.
+
+    Raises:
+        UsageError: it does.
+    """
+    try:
+        yield
+    except (ValueError, argparse.ArgumentError) as error:
+        if not (found := re.search(r"--training-[a-z0-9-]+", str(error))):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{frame.filename}:{frame.lineno}" for frame in frames if frame.name == "pytest_addoption"]
+        place = places[-1] if places else "a conftest.py, or a plugin"
+        raise pytest.UsageError(str(SuiteError.name_taken(name=found[0], place=place))) from error
+
+
+def check_ini(config: pytest.Config) -> None:
+    """Check that the ini options of our names are ours: pytest lets the last win that adds one, and says nothing.
+
+    Raises:
+        SuiteError: one is another's.
+    """
+    added = getattr(getattr(config, "_parser", None), "_inidict", {})  # there is no public way to ask
+    for name, text in _INI.items():
+        if added.get(name, (text,))[0] != text:
+            raise SuiteError.name_taken(name=name, place="a conftest.py, or a plugin")
 
 
 def check_writing(config: pytest.Config, *, writes: bool) -> None:
@@ -77,9 +118,15 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
         "--training-tensorboard",
         metavar="DIR",
         help="folder for the TensorBoard runs of the trainings, and draw the labelled figures of all of them, not only "
-        "of those that differ; default: build/harness/tensorboard",
+        "of those that differ; default: tensorboard in the folder of --training-output",
     )
 
+    group.addoption(
+        "--training-output",
+        metavar="DIR",
+        help="folder of all that a session leaves beside baselines: report, results that failed, figures, TensorBoard "
+        "runs; default: build/harness below the root",
+    )
     group.addoption(
         "--training-shard",
         metavar="I/N",

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from harness.baselines import png
-from harness.baselines.atomic_files import check_writable, read
+from harness.baselines.atomic_files import read
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.inert import inert_line
-from harness.plugin.fixtures import MARKER, is_ours
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
+from harness.plugin.ownership import MARKER, is_ours
 from harness.plugin.session import SESSION, Session
 from harness.record.environment import in_words
 
@@ -44,19 +44,21 @@ _MARKER_OPTIONS = (
 _DEFAULTS = {"style": "classic", "backend": "agg", "tolerance": 2}
 """Of what neither marker nor option nor ini sets."""
 
-PRIVATE = ("results_always", "results_dir", "use_full_test_name", "return_value", "make_test_results_dir")
+PRIVATE = (
+    "generate_dir",
+    "results_always",
+    "results_dir",
+    "use_full_test_name",
+    "return_value",
+    "make_test_results_dir",
+)
 """What we use of `pytest_mpl.plugin.ImageComparison`, beside `generate_test_name`, that it does not document."""
 
 
 def configure(config: pytest.Config) -> None:
-    """Set up pytest-mpl for this session, before it reads its options, and register our hooks beside its own.
-
-    Raises:
-        BaselineWriteError: baselines cannot be written to --mpl-generate-path.
-    """
+    """Register our hooks beside pytest-mpl's."""
     if config.pluginmanager.hasplugin("pytest_mpl"):
-        gate = FigureGate(config.stash[SESSION], _stage_generated_files(config))
-        config.pluginmanager.register(gate, "training_regression_figures")
+        config.pluginmanager.register(FigureGate(config.stash[SESSION]))
 
 
 def leave_figures(config: pytest.Config) -> None:
@@ -64,50 +66,34 @@ def leave_figures(config: pytest.Config) -> None:
     config.option.mpl, config.option.mpl_generate_path, config.option.mpl_generate_hash_library = False, None, None
 
 
-def _stage_generated_files(config: pytest.Config) -> Path | None:
-    """Let pytest-mpl write elsewhere: figures take their place one by one, when they are whole."""
-    option = config.option
-    given = getattr(option, "training_generate_path", None) or option.mpl_generate_path
-    if given is None:
-        return None
-    target = Path(given).absolute()
-    check_writable(target)
-    try:
-        staging = tempfile.mkdtemp(prefix="training-regression-")
-    except OSError as error:
-        raise BaselineWriteError.of(path="the folder for temporary files (TMPDIR)", reason=error) from error
-    config.add_cleanup(lambda: shutil.rmtree(staging, ignore_errors=True))
-    option.training_generate_path, option.mpl_generate_path = str(target), staging
-    return Path(staging)
-
-
 class FigureGate:
-    """Hooks around every figure test.
+    """Hooks around every figure test of ours; the others are left to pytest-mpl.
 
     Args:
         session: the session's state.
-        staging: folder that pytest-mpl generates figures in, or None if it compares.
     """
 
-    def __init__(self, session: Session, staging: Path | None) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._staging = staging
         self._mpl: Any = None
-        self._draws = self._full_names = False
+        self._draws = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Find pytest-mpl's plugin of this session: one that compares, or one that only closes figures."""
         plugins = session.config.pluginmanager.get_plugins()
         self._mpl = next(plugin for plugin in plugins if type(plugin).__name__ in ("ImageComparison", "FigureCloser"))
         self._draws = type(self._mpl).__name__ == "ImageComparison"
-        self._full_names = self._draws and self._mpl.use_full_test_name
 
     def _test(self, item: pytest.Item) -> GatedTest:
         return GatedTest(item, self._session)
 
     @property
+    def _generates(self) -> bool:
+        return self._session.generate_path is not None
+
+    @property
     def _compares(self) -> bool:
-        return self._session.comparing_figures and not self._staging
+        return self._session.comparing_figures and not self._generates
 
     @pytest.hookimpl(tryfirst=True)  # before claims are made, which are registered earlier
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -140,6 +126,7 @@ class FigureGate:
             raise SuiteError.results_always(value=always, path=config.inipath)
         self._mpl.results_always = True
         if not (config.getoption("--mpl-results-path") or config.getini("mpl-results-path")):
+            self._session.open_output()
             try:
                 self._mpl.results_dir = self._session.figures
                 self._session.figures.mkdir(parents=True, exist_ok=True)
@@ -155,11 +142,11 @@ class FigureGate:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-mpl's own wrapper
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """Count a figure test, and see to it that it is compared or generated."""
-        if not item.get_closest_marker(MARKER):
+        """Count a figure test of ours, and see to it that it is compared or generated."""
+        if not (item.get_closest_marker(MARKER) and is_ours(item)):
             yield
             return
-        with messages(), _lent(item):
+        with messages(), _lent(item), self._staged() as staging:
             self._begin(item)
             try:
                 yield
@@ -168,24 +155,34 @@ class FigureGate:
                     raise
             except (Exception, pytest.fail.Exception) as error:
                 raise self._failure(item, error) from None
-            self._finish(item)
+            self._finish(item, staging)
+
+    @contextlib.contextmanager
+    def _staged(self) -> Iterator[Path | None]:
+        """Have pytest-mpl write a figure in a folder of its own, by our name: it takes its place when it is whole."""
+        if not self._draws:
+            yield None
+            return
+        former = self._mpl.generate_dir, self._mpl.use_full_test_name
+        try:
+            staging = Path(tempfile.mkdtemp(prefix="training-regression-")) if self._generates else None
+        except OSError as error:
+            raise BaselineWriteError.of(path="the folder for temporary files (TMPDIR)", reason=error) from error
+        self._mpl.generate_dir, self._mpl.use_full_test_name = staging, False
+        try:
+            yield staging
+        finally:
+            self._mpl.generate_dir, self._mpl.use_full_test_name = former
+            shutil.rmtree(staging or "", ignore_errors=True)
 
     def _begin(self, item: pytest.Item) -> None:
         """Forget what an earlier try left, and refuse a figure that would not be compared, or not with a picture."""
         from pytest_mpl.plugin import generate_test_name
 
         self._mpl.return_value.pop(generate_test_name(item), None)
-        for file in self._staging.iterdir() if self._staging else ():
-            file.unlink()  # half a figure, of a test that failed while it was saved
-        if self._draws:
-            self._mpl.use_full_test_name = self._full_names and not is_ours(item)  # it would override our file names
-        if is_ours(item):
-            self._begin_ours(item)
-
-    def _begin_ours(self, item: pytest.Item) -> None:
         if self._draws:
             self._test(item).withdraw(_baseline_of(item))
-        if self._staging:
+        if self._generates:
             self._test(item).skip_unless_writer()
         elif not self._compares:
             self._session.counts.did(_baseline_of(item).name, id_of(item), "not compared", "pytest ran without --mpl")
@@ -219,13 +216,13 @@ class FigureGate:
     def _failure(self, item: pytest.Item, error: BaseException) -> BaseException:
         """Return what to say of a failure: of a comparison with the command that accepts; the test's own as it is."""
         returned = self._figure(item)
-        if not (returned and is_ours(item)):
+        if not returned:
             return error
         if not hasattr(returned[0], "savefig"):
             return SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if isinstance(error, OSError):
-            refused = BaselineWriteError.of if self._staging else OutputError.of
-            place = _baseline_of(item) if self._staging else self._folder(item)
+            refused = BaselineWriteError.of if self._generates else OutputError.of
+            place = _baseline_of(item) if self._generates else self._folder(item)
             return refused(path=self._session.shown(place), reason=error)
         return self._differs(item, error) if isinstance(error, pytest.fail.Exception) else error
 
@@ -254,12 +251,9 @@ class FigureGate:
         difference = figure_difference(figure_rms(result.parent))
         return self._test(item).keep_failed(baseline, result.read_bytes(), difference=difference)[1]
 
-    def _finish(self, item: pytest.Item) -> None:
-        if self._staging:
-            for file in self._staging.iterdir():
-                self._save(item, file)
-        if not is_ours(item):
-            return
+    def _finish(self, item: pytest.Item, staging: Path | None) -> None:
+        for file in staging.iterdir() if staging else ():
+            self._save(item, file)
         returned = self._figure(item)
         if returned and not hasattr(returned[0], "savefig"):
             raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
@@ -288,7 +282,6 @@ class FigureGate:
         if not kept:
             save_figure(target, file.read_bytes(), self._session.origin)
         self._session.counts.did(file.name, id_of(item), "kept" if kept else "generated")
-        file.unlink()
 
     def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
         """Keep what became of a figure for the report."""
@@ -309,8 +302,7 @@ def _lent(item: pytest.Item) -> Iterator[None]:
     It also leaves its wrapper in the test, which a rerun would wrap.
     """
     name, function = item.name, item.obj  # type: ignore[attr-defined] # only functions carry the marker
-    if is_ours(item):
-        item.name = baseline_name(item.nodeid.partition("::")[2])
+    item.name = baseline_name(item.nodeid.partition("::")[2])
     try:
         yield
     finally:

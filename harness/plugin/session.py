@@ -78,15 +78,16 @@ class Session(Settings):
         content = {"baselines": os.path.relpath(self.baselines, self.config.rootpath), "orphans": orphans}
         write(self.output / "session.json", json.dumps(content).encode())
 
-    def header(self) -> list[str]:
-        """Say what this session compares with what."""
-        data = f"CIFAR-10 from {self.cifar10}" if self.cifar10 else "no CIFAR-10 (--training-cifar10=PATH)"
-        return [f"training regression: {self._doing()}; data: embedded synthetic set, {data}"]
-
-    def _doing(self) -> str:
-        if self.generate_path:
-            return f"writing baselines to {self.shown(self.generate_path)}"
-        return "comparing records " + ("and figures" if self.comparing_figures else "but not figures (no --mpl)")
+    def doing(self) -> str:
+        """Say what this session compares with what, or writes, and what data it was given."""
+        data = f"; CIFAR-10 from {self.cifar10}" if self.cifar10 else ""
+        if self.generate_path is None:
+            return (
+                f"comparing records {'and figures' if self.comparing_figures else 'but not figures (no --mpl)'}{data}"
+            )
+        place, elsewhere = self.shown(self.generate_path), self.generate_path != self.read_baselines
+        to_read = f", which is read with --mpl-baseline-path={place}" if elsewhere else ""
+        return f"writing baselines to {place}{to_read}{data}"
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet, or by other code."""

@@ -5,15 +5,18 @@ import os
 import re
 import shlex
 import shutil
+import tempfile
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from harness.baselines.atomic_files import check_writable, write
 from harness.baselines.folder import named_folder, spelt_out, stated_folder
 from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.sharing import own_folder
-from harness.errors import NotFoundError, SuiteError
+from harness.errors import NotFoundError, OutputError, SuiteError
 from harness.plugin.command_line import command_line
 
 
@@ -33,7 +36,6 @@ class Settings:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.output = config.rootpath / "build" / "harness"
         self.least_power = _share(str(config.getini("training_gate_power_min") or 0))
         """Share of the planted faults that has to be caught."""
 
@@ -93,8 +95,72 @@ class Settings:
     @property
     def generate_path(self) -> Path | None:
         """Folder that this session writes baselines to, or None if it compares."""
-        path = getattr(self.config.option, "training_generate_path", None)
-        return Path(path) if path else None
+        given = self.config.getoption("--mpl-generate-path", None)
+        return None if given is None else spelt_out(self._here / given)
+
+    @property
+    def _here(self) -> Path:
+        """Where pytest was started; a worker's controller, if it is one."""
+        return Path(command_line(self.config)[1])
+
+    @cached_property
+    def output(self) -> Path:
+        """Folder of all that a session leaves; a temporary one where none is given and the project is read-only."""
+        if hasattr(self.config, "workerinput"):
+            return Path(self.config.workerinput["training_regression_output"])
+        if given := self.config.getoption("--training-output"):
+            return spelt_out(self._here / given)
+        usual = self._usual_output
+        is_open = os.access(next(place for place in (usual, *usual.parents) if os.access(place, os.F_OK)), os.W_OK)
+        return usual if is_open else Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}")
+
+    @property
+    def _usual_output(self) -> Path:
+        return self.config.rootpath / "build" / "harness"
+
+    @property
+    def output_option(self) -> list[str]:
+        """What commands need to find what this session leaves."""
+        usual = self.output == self._usual_output
+        return [] if usual else ["--output", str(self.shown(self.output))]
+
+    @property
+    def is_makeshift(self) -> bool:
+        """Whether what this session leaves is in a temporary folder, since the project cannot be written to."""
+        return bool(self.output_option) and not self.config.getoption("--training-output")
+
+    def open_output(self) -> None:
+        """Make the folder of what this session leaves, before any training; git is told to leave it alone.
+
+        Raises:
+            OutputError: it cannot be written to.
+        """
+        is_own = self.output == self._usual_output or not self.output.exists()  # else it is the user's
+        check_writable(self.output, OutputError.of)
+        ignore = self.output / ".gitignore"
+        if is_own and not ignore.exists():
+            write(ignore, b"*\n")
+
+    def check_generating(self) -> None:
+        """Check that baselines are written where they will be read, as far as that can be told, before any training.
+
+        Raises:
+            SuiteError: the folder's name is meant from another folder than the one that pytest was started in.
+            BaselineWriteError: the folder cannot be written to.
+        """
+        if self.generate_path is None:
+            return
+        given, root, folder = self.config.getoption("--mpl-generate-path"), self.config.rootpath, self.read_baselines
+        outside = not (Path(given).is_absolute() or is_within(self.generate_path, root))
+        if self.generate_path != folder and (outside or spelt_out(root / given) == folder):
+            wanted = os.path.relpath(folder, self._here)
+            raise SuiteError.written_elsewhere(path=self.generate_path, read=folder, root=root, folder=wanted)
+        check_writable(self.generate_path)
+
+    @property
+    def read_baselines(self) -> Path:
+        """Folder that baselines are read from where this session's options are given again, but for writing."""
+        return spelt_out(self._baselines)
 
     @cached_property
     def baselines(self) -> Path:
@@ -198,10 +264,11 @@ class Settings:
         root, here = self.config.rootpath, self.config.invocation_params.dir
         given = spelt_out(baselines or self.baselines)
         words = ["harness", "accept", *([name] if name else [])]
-        if not here.is_relative_to(root):
+        if not here.is_relative_to(root) or (self.output_option and here != root):  # elsewhere nothing tells the root
             words += ["--root", os.path.relpath(root, here)]
         if given != self._stated:
             words += ["--baselines", os.path.relpath(given, here)]
+        words += self.output_option
         return f'{shlex.join(words)} --reason "..."'
 
     @cached_property

@@ -1,5 +1,6 @@
 """The section that ends a session."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,7 +17,14 @@ from harness.report.words import number
 
 def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
     """Write the section, if this session had anything to do with training."""
-    lines = [*_trainings(session), *_comparisons(session), *_ledger(session), *_report(session), *_skips(reporter)]
+    lines = [
+        *_doing(session),
+        *_trainings(session),
+        *_comparisons(session),
+        *_ledger(session),
+        *_report(session),
+        *_skips(reporter),
+    ]
     lines += [*_scraps(session), *session.counts.problems]
     if lines:
         reporter.ensure_newline()
@@ -25,6 +33,11 @@ def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
             reporter.line(inert(line))  # names, and what baselines say of themselves
     if session.outcome.reported:
         tell_github(reporter, session.outcome.findings, session.outcome.markdown)
+
+
+def _doing(session: Session) -> Iterator[str]:
+    if session.outcome.findings or session.counts.done or session.counts.trainings:
+        yield session.doing()
 
 
 def _trainings(session: Session) -> Iterator[str]:
@@ -36,11 +49,11 @@ def _trainings(session: Session) -> Iterator[str]:
 
 
 def _comparisons(session: Session) -> Iterator[str]:
-    from harness.report.session_text import comparison_lines
-
     counts = session.counts
     if not (session.outcome.findings or counts.done):
         return
+    from harness.report.session_text import comparison_lines
+
     yield from comparison_lines(
         session.outcome.findings,
         generated=counts.number("generated"),
@@ -59,7 +72,10 @@ def _report(session: Session) -> Iterator[str]:
     if session.outcome.reported and session.outcome.failed:
         yield f"report: {session.shown(session.outcome.page)}"
     elif session.outcome.reported:
-        yield f"report: {session.shown(session.outcome.markdown)}; as a page: harness report --open"
+        page = shlex.join(["harness", "report", *session.output_option, "--open"])
+        yield f"report: {session.shown(session.outcome.markdown)}; as a page: {page}"
+    if session.outcome.reported and session.is_makeshift:
+        yield "the project cannot be written to: --training-output=DIR names a folder for what a session leaves"
 
 
 def _skips(reporter: pytest.TerminalReporter) -> Iterator[str]:

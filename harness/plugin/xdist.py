@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScheduling
 from harness.baselines.atomic_files import write
 from harness.errors import SuiteError
 from harness.plugin.command_line import command_line
+from harness.plugin.ownership import arguments, uses
 from harness.plugin.session import SESSION
 
 
@@ -97,17 +98,6 @@ def _definitions(item: pytest.Item) -> Mapping[str, Any]:
     return {name: definitions[-1] for name, definitions in found.items()}
 
 
-def _uses(item: pytest.Item, *names: str) -> bool:
-    """Tell whether a test uses one of our fixtures, and not a fixture of the project's that has the same name.
-
-    Args:
-        item: the test.
-        *names: of the fixtures.
-    """
-    definitions = _definitions(item)
-    return any(name in definitions and definitions[name].func.__module__ == "harness.plugin.fixtures" for name in names)
-
-
 class _Shared(NamedTuple):
     """A fixture that tests of one module or class share: its name, where, and all that it asks for, itself included."""
 
@@ -122,8 +112,8 @@ def _holders(item: pytest.Item, fixtures: Sequence[_Shared]) -> set[str]:
     A loop's is taken to be what a test asks for beside `training_regression`.
     """
     holding = [one for one in fixtures if "training" in one.needed]
-    if not holding and _uses(item, "training_regression"):
-        holding = [one for one in fixtures if one.name in _arguments(item)]
+    if not holding and uses(item, "training_regression"):
+        holding = [one for one in fixtures if one.name in arguments(item)]
     return {one.place for one in holding}
 
 
@@ -140,7 +130,7 @@ def _group(item: pytest.Item, holding: Sequence[_Shared]) -> str:
     # of those that trained, the ones that the others are made from
     first = [one for one in trained if not any(other.name in one.needed for other in trained if other != one)]
     if not (sources := first or holding):
-        return item.nodeid if _uses(item, "training", "training_regression") else ""
+        return item.nodeid if uses(item, "training", "training_regression") else ""
     indices = getattr(getattr(item, "callspec", None), "indices", {})
     parameters = sorted(frozenset().union(*(one.needed for one in sources)) & indices.keys())
     return json.dumps([sorted(one.place for one in sources), {name: indices[name] for name in parameters}])
@@ -154,7 +144,7 @@ def _shared(item: pytest.Item) -> list[_Shared]:
     definitions = _definitions(item)
     kinds: dict[str, Any] = {"class": pytest.Class, "module": pytest.Module}
     found = []
-    for name in _needed(_arguments(item), definitions) & definitions.keys():
+    for name in _needed(arguments(item), definitions) & definitions.keys():
         definition = definitions[name]
         kind = kinds.get(definition.scope)
         if kind and definition.baseid:  # those of plugins have none
@@ -162,11 +152,6 @@ def _shared(item: pytest.Item) -> list[_Shared]:
             place = f"{parent.nodeid if parent else definition.baseid}::{name}"
             found.append(_Shared(name, place, _needed([name], definitions)))
     return found
-
-
-def _arguments(item: pytest.Item) -> Sequence[str]:
-    """Return what a test's function itself asks for: not what every test of its module gets."""
-    return getattr(getattr(item, "_fixtureinfo", None), "argnames", ())
 
 
 def _needed(names: Iterable[str], definitions: Mapping[str, Any]) -> frozenset[str]:
@@ -189,6 +174,7 @@ class Workers:
             raise pytest.UsageError(str(SuiteError.written_elsewhere(folder=place.chdir or "")))
         node.workerinput["training_regression"] = command_line(node.config)
         node.workerinput["training_regression_started"] = session.started
+        node.workerinput["training_regression_output"] = str(session.output)
         node.workerinput["training_regression_figures"] = str(session.figures)
         node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)

@@ -19,7 +19,7 @@ REPORT = ("report.md", "results.json", "report.html")
 MESSAGE = [
     "what this session found cannot be kept: No space left on device",
     "  where  *build/harness",
-    "  fix    see to it that the disk has room and that this place can be written to, then run pytest again",
+    "  fix    see to it that there is room, and that it can be written to, or name another folder: *",
 ]
 
 

@@ -100,8 +100,7 @@ def settings(root, ini="", **options):
     return Settings(
         SimpleNamespace(
             rootpath=root,
-            invocation_params=SimpleNamespace(dir=root),
-            option=SimpleNamespace(training_generate_path=None),
+            invocation_params=SimpleNamespace(dir=root, args=()),
             pluginmanager=SimpleNamespace(hasplugin=lambda name: True),
             getoption=lambda name, default=None: given.get(name, default),
             getini=lambda name: ini if name == "training_baselines" else "",

@@ -225,15 +225,6 @@ def test_an_old_report_speaks_for_no_session(saved, monkeypatch):
     assert not results.exists()
 
 
-def test_the_parts_of_the_gate_stay_on(saved):
-    """A session without one would be green for the wrong reason."""
-    lay_out(saved, a=("tests", CHECKS))
-
-    saved.run("-p", "no:training_regression_claims").stderr.fnmatch_lines(
-        ["ERROR: a part of the gate is switched off*"]
-    )
-
-
 def test_a_figure_that_pytest_mpl_let_pass_is_compared_all_the_same(project, monkeypatch):
     """By a hash that fits, or since another runner called the test."""
     project.generate()

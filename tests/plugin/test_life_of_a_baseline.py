@@ -34,7 +34,7 @@ def test_generating_writes_records_and_figures_and_says_so(project):
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "training regression: writing baselines to baselines; data: *",
+            "writing baselines to baselines",
             "cifar_cnn, synthetic, float64, cpu: 6 steps, loss *, * s",
             "1 training in * s",
             "0 compared (0 records, 0 figures), 2 generated, 0 not compared",
@@ -51,7 +51,7 @@ def test_an_unchanged_training_is_green(project):
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "training regression: comparing records and figures; data: *",
+            "comparing records and figures",
             "2 compared (1 record, 1 figure), 0 generated, 0 not compared",
             "margins of what passed: deviation 0.0e+00, at most 0 % of a threshold; figure RMS 0.00",
         ]
@@ -109,7 +109,7 @@ def test_numbers_are_compared_without_mpl(project):
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines(
         [
-            "training regression: comparing records but not figures (no --mpl); data: *",
+            "comparing records but not figures (no --mpl)",
             "1 compared (1 record, 0 figures), 0 generated, 1 not compared",
         ]
     )
