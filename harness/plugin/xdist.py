@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from xdist.scheduler import LoadScheduling
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.plugin.command_line import command_line
 from harness.plugin.session import SESSION
 
