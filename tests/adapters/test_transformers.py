@@ -259,9 +259,7 @@ def test_labels_are_recorded_whoever_computes_the_loss(tmp_path, who):
             options = {"label_smoothing_factor": 0.1 * (who == "smoothing"), "max_steps": 2, "eval_strategy": "no"}
             kind = OwnLoss if who == "subclass" else transformers.Trainer
             callbacks = [TransformersRecorder(recorder)]
-            kind(
-                language_model(), arguments(tmp_path, **options), train_dataset=rows, callbacks=callbacks, **loss
-            ).train()
+            kind(language_model(), arguments(tmp_path, **options), train_dataset=rows, callbacks=callbacks).train()
         return recorder.record
 
     before = record()
