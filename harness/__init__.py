@@ -2,23 +2,24 @@
 
 The rooms, top to bottom; a module imports only from its own room and from those above it:
 
-    inert        text of others that shows, and does nothing else
-    errors       every way to be told "no"
-    recipe       what to train
-    record       what a training did: streams of numbers, pictures, environment, and their text form
-    recording    the recorder, and what it hangs on a training
-    adapters     recorders for Lightning, Transformers and Ignite
-    shipped      what we train ourselves: recipes, models, data sets, the loop
-    comparing    a record against its baseline: deviations, thresholds, several seeds
-    faults       faults planted from outside, and the gate's power
-    baselines    where baselines live, where they come from, what may become one
-    elsewhere    trainings in other processes, and beside those of other workers
-    figures      figures of a record
-    tensorboard  event files, written and read
-    report       what a check found, and its forms: words, Markdown, HTML, JSON, history
-    commands     the console script
-    plugin       the pytest plugin: options, fixtures, hooks
-    entry        where pytest finds the plugin: a module of a name that no project has
+    inert         text of others that shows, and does nothing else
+    errors        every way to be told "no"
+    atomic_files  reading no more than can be meant, writing whole or not at all
+    recipe        what to train
+    record        what a training did: streams of numbers, pictures, environment, and their text form
+    recording     the recorder, and what it hangs on a training
+    adapters      recorders for Lightning, Transformers and Ignite
+    shipped       what we train ourselves: recipes, models, data sets, the loop
+    comparing     a record against its baseline: deviations, thresholds, several seeds
+    faults        faults planted from outside, and the gate's power
+    baselines     where baselines live, where they come from, what may become one
+    elsewhere     trainings in other processes, and beside those of other workers
+    figures       figures of a record
+    tensorboard   event files, written and read
+    report        what a check found, and its forms: words, Markdown, HTML, JSON, history
+    commands      the console script
+    plugin        the pytest plugin: options, fixtures, hooks
+    entry         where pytest finds the plugin: a module of a name that no project has
 
 The public names are resolved on first use, so that importing the package loads neither torch nor Matplotlib.
 """

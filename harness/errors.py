@@ -350,6 +350,20 @@ class RecordError(HarnessError):
         error.reason = reason
         return error
 
+    @classmethod
+    def unreadable(cls, *, path: Place, reason: Reason) -> Self:
+        why = "it was edited: its checksum does not fit its contents" if reason == "checksum" else _said(reason)
+        fix = "name a file that Record.save() wrote, or a baseline"
+        error = cls(f"this file is no training record: {why}", where=str(path), fix=fix)
+        error.reason = reason
+        return error
+
+    @classmethod
+    def unwritten(cls, *, path: Place, reason: Reason) -> Self:
+        error = cls(f"the record could not be written: {_said(reason)}", where=str(path), fix="name another file")
+        error.reason = reason
+        return error
+
 
 class NonFiniteError(RecordError):
     """A record with NaN or infinity where a finite number is needed."""
@@ -367,8 +381,9 @@ class NotRecordedError(RecordError):
     """A record without what a figure draws."""
 
     @classmethod
-    def missing(cls, wanted: str, *, name: str, figure: str, remedy: str) -> Self:
-        return cls(f"the record of {name} holds no {wanted}", where=f"figures.{figure}", fix=remedy)
+    def missing(cls, wanted: str, *, name: str, figure: str, remedy: str, reason: str = "") -> Self:
+        what = ": ".join(filter(None, (f"the record of {name} holds no {wanted}", reason)))
+        return cls(what, where=f"figures.{figure}", fix=remedy)
 
 
 class StatesError(RecordError):
@@ -900,7 +915,7 @@ class SuiteError(HarnessError):
         return cls(what, where=str(path), fix="remove the line")
 
     @classmethod
-    def written_elsewhere(cls, *, folder: str) -> Self:
+    def workers_elsewhere(cls, *, folder: str) -> Self:
         what = "a worker of pytest-xdist in a folder of its own would leave the baselines there"
         return cls(what, where=folder or "another machine", fix="write baselines with workers of this folder: -n auto")
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import msgspec
 
+from harness.atomic_files import scraps
 from harness.baselines import png
-from harness.baselines.atomic_files import scraps
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
 from harness.record import Baseline

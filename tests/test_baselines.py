@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import errors
-from harness.baselines.atomic_files import check_writable, read, write_all
+from harness.atomic_files import check_writable, read, write_all
 from harness.baselines.store import (
     baseline_name,
     check_figure,

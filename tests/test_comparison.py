@@ -30,6 +30,30 @@ def test_a_record_equals_itself(named_streams):
     assert (comparison.verdict, comparison.first_divergence, comparison.largest) == ("same", None, 0.0)
 
 
+def test_a_comparison_is_a_line():
+    """Verdict, and where it first differs or how far it is at most."""
+    baseline = record_of({"loss": series(1.0, 2.0)})
+    moved = compare(baseline, record_of({"loss": series(1.0, 2.5)}))
+
+    assert repr(compare(baseline, baseline)) == "<Comparison of made: same, largest deviation 0.0e+00, 5 values>"
+    assert repr(moved) == (
+        "<Comparison of made: different, from step 1, forward, loss (2.5e-01, threshold 1.0e-10) on, 1 of 5 values>"
+    )
+
+
+def test_a_notebook_shows_what_differs_as_a_table():
+    """A row for each stream that left, where it first did; names are text, and of many the first are shown."""
+    names = ["<b>loss</b>", *(f"loss{i}" for i in range(30))]
+    baseline = record_of({name: series(1.0, 2.0) for name in names})
+    page = compare(baseline, record_of({name: series(1.5, 2.5) for name in names}))._repr_html_()
+    cells = re.findall("<td>(.*?)</td>", page)
+
+    assert cells[:7] == ["&lt;b&gt;loss&lt;/b&gt;", "forward", "0", "1", "1.5", "3.3e-01", "1.0e-10"]
+    assert page.count("<tr>") == 21
+    assert page.endswith("<p>and 11 streams more</p>")
+    assert "<table>" not in compare(baseline, baseline)._repr_html_()
+
+
 @given(st.lists(finite, min_size=1, max_size=8), st.sampled_from([math.nan, math.inf, -math.inf]), st.data())
 def test_a_non_finite_value_always_deviates(numbers, bad, data):
     """NaN and infinity are different, also where the baseline has the same one."""

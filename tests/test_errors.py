@@ -210,14 +210,26 @@ MESSAGES = [
         "this text is no training record: it is cut off\n  fix    write it with Record.to_text()",
     ),
     (
+        errors.RecordError.unreadable(path="a.json", reason="checksum"),
+        "this file is no training record: it was edited: its checksum does not fit its contents\n"
+        "  where  a.json\n"
+        "  fix    name a file that Record.save() wrote, or a baseline",
+    ),
+    (
+        errors.RecordError.unwritten(path="a.json", reason="No space left on device"),
+        "the record could not be written: No space left on device\n  where  a.json\n  fix    name another file",
+    ),
+    (
         errors.NonFiniteError.at(name="loss", step=5, stage="forward", stream="loss", value="nan"),
         "loss is nan at step 5 (forward)\n"
         "  where  the record of loss\n"
         "  fix    find where the number is made: neither a baseline nor a figure can hold it",
     ),
     (
-        errors.NotRecordedError.missing("batch images", name="loss", figure="loss_curve", remedy="log it"),
-        "the record of loss holds no batch images\n  where  figures.loss_curve\n  fix    log it",
+        errors.NotRecordedError.missing(
+            "mistakes", name="a", figure="mistakes", remedy="log it", reason="all is right"
+        ),
+        "the record of a holds no mistakes: all is right\n  where  figures.mistakes\n  fix    log it",
     ),
     (
         errors.StatesError.of("it is cut off"),
@@ -685,13 +697,7 @@ MESSAGES = [
         "mpl-results-always = nan means true to pytest-mpl\n  where  a/b\n  fix    remove the line",
     ),
     (
-        errors.SuiteError.share(value="95%"),
-        "training_gate_power_min = 95% is no number from 0 to 1\n"
-        "  where  the ini file, or the command line's -o\n"
-        "  fix    name the share of faults to be caught: 0.95",
-    ),
-    (
-        errors.SuiteError.written_elsewhere(folder="/elsewhere"),
+        errors.SuiteError.workers_elsewhere(folder="/elsewhere"),
         "a worker of pytest-xdist in a folder of its own would leave the baselines there\n"
         "  where  /elsewhere\n"
         "  fix    write baselines with workers of this folder: -n auto",

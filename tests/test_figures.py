@@ -318,6 +318,49 @@ def test_long_runs_fit():
     assert figure.images[0].get_array().shape[1] <= 560
 
 
+def of_losses(**losses):
+    """A record of a loop that logs some numbers of a few steps each."""
+    return record_of({name: Stream("forward", tuple(range(len(values))), values) for name, values in losses.items()})
+
+
+def test_every_loss_of_a_loop_is_drawn():
+    """Each has a curve, a name and digits: a change in the ninth digit of the second turns plain pytest-mpl red."""
+    record = of_losses(loss_d=(1.2345678912, 0.5), accuracy=(0.1, 0.2), loss_g=(0.7345678912, 1.5))
+    labelled = figures.loss_curve(record, labelled=True)
+    other = of_losses(loss_d=(1.2345678912, 0.5), accuracy=(0.1, 0.2), loss_g=(0.7345678812, 1.5))
+
+    assert [text.get_text() for text in labelled.axes[0].get_legend().get_texts()] == ["loss_d", "loss_g"]
+    assert len(labelled.images) == 2
+    assert rms(figures.loss_curve(record), figures.loss_curve(other)) > 2
+
+
+def test_without_a_loss_by_name_all_that_was_logged_is_drawn():
+    """Nobody knows which of them is one; equal series share a curve."""
+    figure = figures.loss_curve(of_losses(policy=(1.0, 0.5), value=(2.0, 1.0), both=(2.0, 1.0)), labelled=True)
+
+    assert [line.get_label() for line in figure.axes[0].lines] == ["policy", "value, both"]
+    assert figure.axes[0].get_ylim() == (0.0, 4.0)
+
+
+def test_losses_that_are_left_out_are_named():
+    """Of more than eight."""
+    figure = figures.loss_curve(of_losses(**{f"loss_{i}": (1.0, 0.5 + i) for i in range(12)}), labelled=True)
+
+    assert len(figure.axes[0].lines) == len(figure.images) == 8
+    assert figure.axes[0].get_xlabel() == "step   (left out: loss_8, loss_9, loss_10 and 1 more)"
+
+
+def test_a_loss_below_zero_is_drawn():
+    """Of a policy or a critic; rounding noise around zero moves neither the axis nor the digits."""
+    low, high = figures.loss_curve(of_losses(loss=(1.0, -0.5)), labelled=True).axes[0].get_ylim()
+    noisy = [
+        figures.loss_curve(of_losses(policy_loss=(noise, 0.5), value_loss=(1.0, 0.5))) for noise in (3e-17, -1e-16)
+    ]
+
+    assert (low, high) == (-2.0, 2.0)
+    assert rms(*noisy) == 0
+
+
 def test_a_watched_loop_gets_limits_of_its_own():
     """Without a recipe the axis ends at a power of two above the first loss."""
     record = record_of({"loss": Stream("forward", (0, 1), (100.0, 50.0))})
@@ -335,6 +378,7 @@ def test_wrong_predictions_differ_by_more_than_colour():
 
 
 KEEP = "call recorder.keep_predictions(images, labels, predicted) after the last evaluation"
+IMAGES = "with images of 1 or 3 channels: (N, C, H, W) or (N, H, W, C), uint8 or finite numbers"
 WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
 MISSING = {
     "loss_curve": ("loss", "log it: recorder.log(loss=loss)"),
@@ -344,8 +388,8 @@ MISSING = {
     "update_ratio": ("update norms", WATCH),
     "weight_distributions": ("weight histograms", f"{WATCH}; a tensor of fewer than 32 elements has none"),
     "gradient_distributions": ("gradient histograms", f"{WATCH}; a tensor of fewer than 32 elements has none"),
-    "confusion_matrix": ("confusion matrix", KEEP),
-    "class_accuracy": ("confusion matrix", KEEP),
+    "confusion_matrix": ("confusion matrix", f"{KEEP}, with labels from 0 to 99"),
+    "class_accuracy": ("confusion matrix", f"{KEEP}, with labels from 0 to 99"),
     "filters": (
         "filters",
         "watch a model whose first weight is that of a convolution over images with 3 or 1 channels",
@@ -354,12 +398,9 @@ MISSING = {
         "activation maps",
         "evaluate the watched model in the block (model.eval()), and watch one with nn.Conv2d, uncompiled",
     ),
-    "batch_grid": (
-        "batch images",
-        "call recorder.batch(images, labels) with images of at most 64x64 pixels and 1 or 3 channels",
-    ),
-    "prediction_grid": ("prediction images", KEEP),
-    "mistakes": ("mistakes", KEEP.replace("predicted)", "predicted, confidence=...)")),
+    "batch_grid": ("batch images", f"call recorder.batch(images, labels) {IMAGES}"),
+    "prediction_grid": ("prediction images", f"{KEEP}, {IMAGES}"),
+    "mistakes": ("mistakes", f"{KEEP}, {IMAGES}".replace("predicted)", "predicted, confidence=...)")),
     "model_structure": ("trained tensors", WATCH),
 }
 

@@ -1,9 +1,11 @@
 """Promises of what a recorder keeps for figures: distributions, filters, activation maps, mistakes."""
 
 import copy
+import dataclasses
 import io
 import math
 
+import matplotlib.text
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from harness import Recipe, Recorder, errors, train
+from harness import Recipe, Record, Recorder, errors, figures, train
 from harness.record.pictures import HISTOGRAM_BINS
 from harness.recording.histograms import histogram
-from harness.recording.images import confusion, filter_picture, mistakes
+from harness.recording.images import confusion, filter_picture, mistakes, picture
 from tests.test_recorder import batches, build
 
 
@@ -296,6 +298,145 @@ def test_dead_maps_are_left_out():
     assert maps_of(run(model=dead)[0]) == {"input": (1, 8, 8)}
 
 
+FORMS = {
+    "NHWC": lambda images: images,
+    "NCHW": lambda images: images.permute(0, 3, 1, 2),
+    "array": lambda images: images.numpy(),
+    "one each": list,
+    "one each, channels first": lambda images: [image.permute(2, 0, 1) for image in images],
+    "in a mapping": lambda images: {"ids": torch.arange(len(images)), "pixels": images},
+    "float": lambda images: images.permute(0, 3, 1, 2).double() / 255,
+    "float32, channels last": lambda images: images.float() / 255,
+    "whole numbers": lambda images: images.long(),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("form", FORMS)
+def test_images_are_kept_in_every_form(form, channels):
+    """Channels first or last, pixels or numbers, together or one each: one picture, grey as three channels."""
+    images = torch.arange(4 * 8 * 8 * channels).remainder(256).to(torch.uint8).reshape(4, 8, 8, channels)
+    kept = picture(FORMS[form](images), [0, 1, 2, 3])
+
+    assert np.array_equal(pixels_of(kept), images.expand(-1, -1, -1, 3).numpy())
+    assert kept.labels == (0, 1, 2, 3)
+
+
+def test_grey_images_need_no_channel():
+    """As the data sets of digits hold them."""
+    assert picture(torch.zeros(2, 28, 28, dtype=torch.uint8)).shape == (2, 28, 28)
+
+
+@pytest.mark.parametrize(("side", "kept"), [((96, 96), (64, 64)), ((65, 300), (13, 64)), ((1, 500), (1, 64))])
+def test_large_images_are_averaged_down(side, kept):
+    """To the largest size that is kept, as exact area means: what is flat stays flat, and halves are what they were."""
+    images = torch.zeros(1, *side, 3, dtype=torch.uint8)
+    images[:, :, side[1] // 2 :] = 201
+    pixels = pixels_of(picture(images))
+
+    assert pixels.shape == (1, *kept, 3)
+    assert set(pixels[0, :, : kept[1] // 2 - 1].flat) == {0}
+    assert set(pixels[0, :, kept[1] // 2 + 1 :].flat) == {201}
+
+
+def test_an_area_mean_is_exact():
+    """Three pixels of which two are shared by halves: (2 a + b) / 3 and (b + 2 c) / 3, rounded."""
+    row = torch.tensor([10, 20, 240], dtype=torch.uint8).repeat(32)  # 96 pixels, 64 are kept
+    pixels = pixels_of(picture(row[None, None, :, None]))[0, 0, :, 0]
+
+    assert pixels.tolist() == [13, 167] * 32  # 40/3 and 500/3
+
+
+@pytest.mark.parametrize(
+    ("images", "reason"),
+    [
+        (torch.zeros(2, 4, 8, 8), "what went in, of shape (2, 4, 8, 8), is no image of 1 or 3 channels"),
+        (
+            [torch.zeros(2, 5), torch.zeros(7)],
+            "what went in, of shape (2, 5) and (7,), is no image of 1 or 3 channels",
+        ),
+        ([torch.zeros(3, 5, 5), torch.zeros(3, 5, 7)], "the images differ in size"),
+        (torch.full((2, 3, 8, 8), math.nan), "there is NaN or infinity in the images"),
+        ("words", "there is no tensor in it"),
+    ],
+    ids=lambda value: "",
+)
+def test_what_cannot_be_drawn_is_said(images, reason):
+    """Nothing is left out silently."""
+    assert picture(images) == reason
+
+
+def step_of(recorder, inputs, **kept):
+    """One step of a small model on a batch, and predictions if any are to be kept."""
+    model, optimizer = build()
+    recorder.watch(model, optimizer)
+    recorder.batch(inputs)
+    model(torch.rand(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    recorder.log(loss=0.0)
+    if kept:
+        recorder.keep_predictions(**kept)
+
+
+def test_a_figure_says_why_its_images_are_not_kept():
+    """Of a call that was made, also after the record was stored: word for word, and never only the call itself."""
+    with Recorder() as recorder:
+        bands = torch.zeros(2, 4, 8, 8)
+        step_of(recorder, bands, images=bands, labels=[0, 120], predicted=[0, 1], confidence=[0.5, 0.5])
+    record = Record.from_text(recorder.record.to_text())
+    shape = "what went in, of shape (2, 4, 8, 8), is no image of 1 or 3 channels"
+    reasons = {
+        "batch_grid": f"batch images: {shape}",
+        "prediction_grid": f"prediction images: {shape}",
+        "mistakes": f"mistakes: {shape}",
+        "confusion_matrix": "confusion matrix: labels are not all from 0 to 99",
+    }
+
+    for name, reason in reasons.items():
+        with pytest.raises(errors.NotRecordedError) as caught:
+            getattr(figures, name)(record)
+        assert caught.value.what == f"the record of training holds no {reason}"
+
+
+def test_a_later_call_that_can_be_drawn_leaves_no_reason():
+    """What is there is not said to be missing."""
+    images = torch.zeros(2, 3, 96, 96)
+    with Recorder() as recorder:
+        step_of(recorder, images, images=torch.zeros(2, 5), labels=[0, 1], predicted=[0, 0])
+        recorder.keep_predictions({"pixels": images}, [0, 1], [0, 0], confidence=[0.5, 0.5])
+
+    assert recorder.record.undrawn == {}
+    assert recorder.record.pictures.keys() >= {"batch", "predictions", "mistakes"}
+
+
+def test_classes_have_the_names_that_the_recorder_was_given():
+    """In grids and figures by class, after the record was stored; what has no name keeps its number."""
+    with Recorder(class_names=["cat", "a $ dog $ of a very long name"]) as recorder:
+        images = torch.zeros(3, 3, 8, 8)
+        step_of(recorder, images, images=images, labels=[0, 1, 2], predicted=[1, 1, 2])
+    record = Record.from_text(recorder.record.to_text())
+
+    for name in ("prediction_grid", "confusion_matrix", "class_accuracy"):
+        texts = getattr(figures, name)(record, labelled=True).findobj(matplotlib.text.Text)
+        words = "\n".join(text.get_text() for text in texts)
+        assert all(part in words for part in ("cat", r"a \$ dog \$ of a ...", "class 2")), name
+    assert np.array_equal(*(drawn_by(record, names) for names in (record.class_names, ())))
+
+
+def drawn_by(record, names):
+    """Pixels of a gated figure of a record with some names of classes."""
+    figure = figures.confusion_matrix(dataclasses.replace(record, class_names=names))
+    return figure.images[0].get_array()
+
+
+@pytest.mark.parametrize("names", ["cat", ["cat", ""], ["cat", 2], {0: "cat"}, 3])
+def test_what_is_no_list_of_names_is_refused(names):
+    """Before anything is trained."""
+    with pytest.raises(errors.ArgumentError, match="class_names cannot be") as caught:
+        Recorder(class_names=names)
+    assert caught.value.fix.startswith("class_names must be a list of texts")
+
+
 @pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, list])
 def test_mistakes_are_the_surest_first(kind):
     """Only wrong ones, with label, prediction and confidence; NaN is no confidence."""
@@ -320,8 +461,8 @@ def test_without_a_mistake_there_is_no_picture_of_one():
     """A perfect model, or one that gave no confidence."""
     images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
 
-    assert mistakes(images, [1, 2], [1, 2], [0.9, 0.9]) is None
-    assert mistakes(images, [1, 2], [2, 1], []) is None
+    assert mistakes(images, [1, 2], [1, 2], [0.9, 0.9]) == "no image of known confidence was taken for another class"
+    assert mistakes(images, [1, 2], [2, 1], []) == "no confidence was given"
 
 
 def test_later_predictions_take_the_place_of_earlier_ones():

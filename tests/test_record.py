@@ -53,6 +53,63 @@ def baseline_of(named_streams, *, origin=None, calibration=None, seeds=None, **c
     return Baseline(record_of(named_streams, **changes), origin or {}, calibration, seeds or {})
 
 
+def test_a_record_is_saved_and_loaded(tmp_path):
+    """As it was, in the text of a baseline; a baseline's own file is read, too."""
+    record = record_of(
+        {"loss": Stream("forward", (0, 1), (1.5, math.inf))}, class_names=("a",), undrawn={"batch": "no"}
+    )
+    record.save(tmp_path / "made" / "record.json")
+    (tmp_path / "baseline.json").write_text(Baseline(record, {"made": "today"}).to_text())
+
+    assert Record.load(tmp_path / "made" / "record.json") == Record.load(str(tmp_path / "baseline.json")) == record
+    assert (tmp_path / "made" / "record.json").read_text() == record.to_text()
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["record.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "No such file or directory"),
+        ("{", "it is not JSON"),
+        ("\udcff", "'utf-8' codec can't decode byte 0xff"),
+        ('"other"', "it was edited: its checksum does not fit its contents"),
+    ],
+    ids=["missing", "cut off", "binary", "edited"],
+)
+def test_a_broken_file_is_named(tmp_path, text, reason):
+    """Whatever is wrong with it, the error is ours, with the file and what to do."""
+    file = tmp_path / "record.json"
+    if text:
+        edited = record_of({}).to_text().replace('"made"', text) if text == '"other"' else text
+        file.write_bytes(edited.encode("utf-8", "surrogateescape"))
+    with pytest.raises(errors.RecordError) as caught:
+        Record.load(file)
+
+    assert caught.value.what.startswith(f"this file is no training record: {reason}")
+    assert caught.value.where == str(file)
+
+
+def test_a_record_that_cannot_be_written_is_an_error_of_ours(tmp_path):
+    """And what stood there still stands."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(errors.RecordError, match="the record could not be written"):
+        record_of({}).save(tmp_path / "folder")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_record_and_a_baseline_are_a_line_each():
+    """What was trained, where, how long, and how the loss went; nothing of a name reaches the terminal."""
+    record = record_of(
+        {"loss": Stream("forward", (0, 1), (2.5, 0.125)), "w": Stream("state", (0,), (1.0,))}, name="a\x1b"
+    )
+
+    assert repr(record) == "<Record a\\x1b: float64, cpu, 2 steps, 2 streams, loss 2.5 -> 0.125>"
+    assert repr(record_of({})) == "<Record made: float64, cpu, 0 steps, 0 streams>"
+    assert repr(Baseline(record_of({}), {"made": "today"})) == f"<Baseline made today: {record_of({})!r}>"
+    assert len(repr(Picture(bytes(12), (1, 2, 2)))) < 100
+
+
 @given(st.dictionaries(st.text(min_size=1, max_size=20), streams(), max_size=6))
 def test_the_text_form_loses_nothing(named_streams):
     """Any finite float, integer or fingerprint comes back as it was, bit for bit."""

@@ -785,6 +785,19 @@ def test_predictions_may_be_tensors():
     assert recorder.record.pictures["predictions"].predicted == tuple(range(11, 1, -1))
 
 
+def test_a_recorder_is_a_line(baseline):
+    """What it is called, and how far it is."""
+    with Recorder(name="a") as recorder:
+        assert repr(recorder) == "<Recorder a: float64, seed 0, recording>"
+        model, optimizer = build()
+        recorder.watch(model, optimizer)
+        never_log(recorder, model, optimizer)
+        recorder.log(loss=1.0)
+
+    assert repr(Recorder(seed=3)) == "<Recorder training: float64, seed 3, no record>"
+    assert repr(recorder) == f"<Recorder a: float64, seed 0, recorded {recorder.record!r}>"
+
+
 def test_an_impossible_precision_is_refused():
     """The recorder takes what a recipe takes."""
     with pytest.raises(errors.ArgumentError, match="precision cannot be 'float16'"):

@@ -26,8 +26,9 @@ class IgniteRecorder:
             trainer.run(batches, max_epochs=2)
         training_regression.check(recorder.record)
 
-    Recorded are model and optimizers from the start of the run on, each batch as it comes from the data, the trainer's
-    output if it is a number (as `loss`) or a mapping with numbers, and as evaluation the metrics of the evaluators.
+    Recorded are model and optimizers from the start of the run on, each batch as it comes from the data, what is a
+    number in the trainer's output (alone as `loss`, of a mapping by name, of a sequence by place as `output[0]`), and
+    as evaluation the metrics of the evaluators.
 
     To know in float64: model and trainer are built inside the block; `create_supervised_trainer` converts no dtype.
 
@@ -35,7 +36,7 @@ class IgniteRecorder:
         recorder: a recorder whose block has begun by the time of `run`.
         model: the model that the trainer trains.
         *optimizers: all of its optimizers.
-        output_transform: what makes a number, or a mapping with numbers, of the trainer's output.
+        output_transform: what makes a number, or a mapping or sequence with numbers, of the trainer's output.
         ignore: names of metrics that differ between equal runs, such as a frequency.
     """
 
@@ -75,15 +76,17 @@ class IgniteRecorder:
             self._recorder.watch(self._model, optimizer)
 
     def _batch(self, trainer: Engine) -> None:
-        images, labels = images_and_labels(trainer.state.batch)
-        self._recorder.batch(images, labels)
         self._logged = False
+        if trainer.state.batch is not None:  # an engine may run without data
+            self._recorder.batch(*images_and_labels(trainer.state.batch))
 
     def _log(self, trainer: Engine) -> None:
         """Log the iteration's output, once: before an evaluation, if one comes first."""
         if not self._logged:
             self._logged = True
             output = self._transform(trainer.state.output)
+            if isinstance(output, list | tuple):
+                output = {f"output[{i}]": value for i, value in enumerate(output)}
             values = output if isinstance(output, Mapping) else {"loss": output}
             single = {name: v for name, v in values.items() if not isinstance(v, Tensor) or v.numel() == 1}
             self._recorder.log(**numbers_in(single, self._ignore))

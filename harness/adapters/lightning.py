@@ -61,8 +61,7 @@ class LightningRecorder(Callback):  # type: ignore[misc] # mypy does not follow 
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Fingerprint the batch."""
-        images, labels = images_and_labels(batch)
-        self._recorder.batch(images, labels)
+        self._recorder.batch(*images_and_labels(batch))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -1,20 +1,22 @@
 """Record what a Hugging Face `Trainer` does."""
 
+import contextlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.adapters.values import images_and_labels, numbers_in
 from harness.errors import NoLibraryError
+from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import around_forward, unwrapped
 from harness.recording.recorder import Recorder
 
 
 try:
-    from transformers import TrainerCallback, TrainerControl
+    from transformers import Trainer, TrainerCallback, TrainerControl
 except ModuleNotFoundError as error:
     raise NoLibraryError.of(library="transformers") from error
 
@@ -29,8 +31,9 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
             trainer.train()
         training_regression.check(recorder.record)
 
-    Recorded are model and optimizer, what goes into the model, loss and gradient norm of every optimizer step (the
-    Trainer is made to log each), and as evaluation the metrics of `evaluate` and `predict`, without timings.
+    Recorded are model and optimizer, the batches, with their labels whoever computes the loss, loss and gradient norm
+    of every optimizer step (the Trainer is made to log each), and as evaluation the metrics of `evaluate` and
+    `predict`, without timings.
 
     To know in float64:
 
@@ -43,7 +46,6 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
       inside is recorded with `Recorder(precision="float32")`.
     - Data collators make float32 of float labels, in which binary cross-entropy then computes: it is named, too.
       Images in float32 are converted by some models and named in others.
-    - With `compute_loss_func` or label smoothing the Trainer keeps the labels from the model, so they are not recorded.
     - A loss of NaN is logged as 0 unless `logging_nan_inf_filter=False`; the gradients tell.
 
     Args:
@@ -55,6 +57,7 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
         self._recorder = recorder
         self._ignore = ignore
         self._watched: list[object] = []
+        self._prepared: dict[str, object] = {}
         self._remove: Callable[[], None] = lambda: None
 
     def on_train_begin(self, *arguments: Any, model: nn.Module, optimizer: Any, **others: Any) -> None:
@@ -63,12 +66,28 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
         if optimizer not in self._watched:
             self._watched.append(optimizer)
             self._recorder.watch(model, optimizer)
-        self._remove = around_forward(model, self._batch)
+        self._remove = self._follow(model)
         self._recorder.at_end(self._remove)
 
     def on_train_end(self, *arguments: Any, **others: Any) -> None:
-        """Let go of the model's inputs."""
+        """Let go of the Trainer's and the model's inputs."""
         self._remove()
+
+    def _follow(self, model: nn.Module) -> Callable[[], None]:
+        """See what the Trainer prepares and what goes into the model: it may keep labels; return its end."""
+        prepare = Trainer._prepare_inputs  # before any `compute_loss`, which takes the labels out
+
+        def prepared(trainer: Trainer, inputs: Any) -> Any:
+            found = prepare(trainer, inputs)
+            if self in trainer.callback_handler.callbacks:
+                self._prepared = dict(found)
+            return found
+
+        undo = contextlib.ExitStack()
+        undo.callback(setattr, Trainer, "_prepare_inputs", prepare)
+        undo.callback(around_forward(model, self._batch))
+        Trainer._prepare_inputs = prepared
+        return undo.close
 
     def on_step_end(self, args: Any, state: Any, control: TrainerControl, **others: Any) -> TrainerControl:
         """Have the Trainer log this step."""
@@ -92,6 +111,6 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
     def _batch(self, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         """Fingerprint the tensors of a training batch; single numbers say how the loss is scaled."""
         if model.training and torch.is_grad_enabled():
-            given = {**{str(i): value for i, value in enumerate(args)}, **kwargs}
-            images, labels = images_and_labels({n: v for n, v in given.items() if isinstance(v, Tensor) and v.ndim})
+            given = (*self._prepared.items(), *((str(i), value) for i, value in enumerate(args)), *kwargs.items())
+            images, labels = images_and_labels({n: v for n, v in given if any(part.ndim for part in tensors_in(v))})
             self._recorder.batch(images, labels)

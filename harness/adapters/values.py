@@ -5,10 +5,15 @@ from collections.abc import Collection, Mapping
 from torch import Tensor
 
 
+_LABELS = ("labels", "label", "targets", "target", "y")
+
+
 def images_and_labels(batch: object) -> tuple[object, object]:
-    """Return images and labels of a pair, or of a mapping with `labels` or `label`; anything else is all images."""
+    """Return images and labels of a pair, or of a mapping or an object that names them; anything else is all images."""
+    if not isinstance(batch, Mapping | list | tuple | Tensor) and hasattr(batch, "__dict__"):  # a dataclass, say
+        batch = vars(batch)
     if isinstance(batch, Mapping):
-        label = next((name for name in ("labels", "label") if name in batch), None)
+        label = next((name for name in _LABELS if name in batch), None)
         return {name: value for name, value in batch.items() if name != label}, batch.get(label)
     if isinstance(batch, list | tuple) and len(batch) == 2:
         return batch[0], batch[1]

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import msgspec
 
+from harness.atomic_files import read, write_all
 from harness.baselines import png
-from harness.baselines.atomic_files import read, write_all
 from harness.baselines.environments import is_of_another
 from harness.baselines.folder import spelt_out
 from harness.baselines.origin import changed_sources

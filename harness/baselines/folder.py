@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.baselines.atomic_files import read
+from harness.atomic_files import read
 from harness.errors import NotFoundError
 
 

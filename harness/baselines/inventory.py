@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harness.atomic_files import read
 from harness.baselines import png
-from harness.baselines.atomic_files import read
 from harness.baselines.origin import commit_date
 from harness.baselines.store import check_figure, load_baseline
 from harness.errors import BaselineError

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from harness.baselines.atomic_files import LARGEST_FILE
+from harness.atomic_files import LARGEST_FILE
 from harness.baselines.folder import spelt_out
 from harness.errors import SuiteError
 from harness.recording.imported import imported

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from harness.baselines.atomic_files import read
+from harness.atomic_files import read
 from harness.baselines.origin import git_output
 from harness.errors import BaselineCorruptError
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from harness.atomic_files import LARGEST_FILE, read, write
 from harness.baselines import png
-from harness.baselines.atomic_files import LARGEST_FILE, read, write
 from harness.baselines.origin import DRAWING
 from harness.baselines.plain_files import read_plain, require_merged
 from harness.comparing.plausible import implausible

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.atomic_files import read
 from harness.baselines import png
-from harness.baselines.atomic_files import read
 from harness.baselines.origin import git_output
 from harness.baselines.store import check_figure, load_baseline
 from harness.commands.project import add_places, stored

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.baselines.atomic_files import scraps
+from harness.atomic_files import scraps
 from harness.baselines.inventory import Stored, inventory
 from harness.commands.project import add_places, baselines, last_orphans, stored
 from harness.comparing.thresholds import dull

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.baselines.atomic_files import read
+from harness.atomic_files import read
 from harness.baselines.failed import Project
 from harness.baselines.folder import stated_folder
 from harness.baselines.inventory import Stored, inventory

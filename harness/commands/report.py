@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.commands.project import add_root, last_results
 from harness.errors import ReportError
 from harness.report.finding import Figure, Finding

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Literal
 
 from harness.comparing.deviations import Deviation, Divergence, exact, stream_deviations
+from harness.comparing.notebook import place, table
+from harness.inert import inert_line
 from harness.record import STAGES, Baseline, Record, StreamKey
 from harness.record.environment import differences
 from harness.record.matching import in_names_of
@@ -21,9 +23,9 @@ _FUNCTIONAL = ("forward", "backward", "update", "evaluation")
 """Stages that what matters of a training shows in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """A record held against its baseline.
+    """A record held against its baseline; a notebook shows it as a table of the streams that left.
 
     Args:
         baseline: the committed one, its tensors named as in the present record.
@@ -43,6 +45,20 @@ class Comparison:
     recipe: tuple[tuple[str, object, object], ...]
     renamed: tuple[tuple[str, str], ...]
     unknown: tuple[StreamKey, ...]
+
+    def __repr__(self) -> str:
+        found = self._found
+        text = f"from {place(found[0])} on" if found else f"largest deviation {self.largest:.1e}"
+        values = f"{len(found)} of {len(self.points)} values" if found else f"{len(self.points)} values"
+        return inert_line(f"<Comparison of {self.record.name}: {self.verdict}, {text}, {values}>")
+
+    def _repr_html_(self) -> str:
+        return table(repr(self).strip("<>"), self._found)
+
+    @property
+    def _found(self) -> tuple[Deviation, ...]:
+        """What there is to say: the values that differ, or those that could not be judged."""
+        return self.undecided if self.verdict == "not judged" else self.deviations
 
     @cached_property
     def deviations(self) -> tuple[Deviation, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.errors import OutputError
 
 

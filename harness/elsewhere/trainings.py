@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 
 
 if TYPE_CHECKING:

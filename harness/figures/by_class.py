@@ -24,13 +24,17 @@ _NAMES = {
         "triangle",
     ),
 }
+_LETTERS = 18  # of a name, as many as an axis has room for
 _COLOURS = "cividis"
 
 
 def class_name(record: Record, label: int) -> str:
-    """Return a class's name in the record's data set, or its number."""
-    names = _NAMES.get(record.data.get("name", ""), ())
-    return names[label] if 0 <= label < len(names) else f"class {label}"
+    """Return a class's name, as the recorder was given it or as its data set has it, or its number."""
+    names = record.class_names or _NAMES.get(record.data.get("name", ""), ())
+    if not 0 <= label < len(names):
+        return f"class {label}"
+    name = names[label] if len(names[label]) <= _LETTERS else f"{names[label][: _LETTERS - 3]}..."
+    return name.replace("$", r"\$")  # between two of them, Matplotlib would read a formula
 
 
 @in_both_forms
@@ -54,7 +58,10 @@ def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
 def _counts(record: Record, figure: str) -> Values:
     """Return the confusion matrix of a record, true classes in rows."""
     if not record.confusion:
-        raise NotRecordedError.missing("confusion matrix", name=record.name, figure=figure, remedy=KEEP_PREDICTIONS)
+        facts = {"name": record.name, "figure": figure, "reason": record.undrawn.get("confusion", "")}
+        raise NotRecordedError.missing(
+            "confusion matrix", **facts, remedy=f"{KEEP_PREDICTIONS}, with labels from 0 to 99"
+        )
     return np.array(record.confusion, dtype=np.float64)
 
 

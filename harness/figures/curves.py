@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_DOWN, Context, Decimal
-from itertools import cycle
+from itertools import cycle, islice
 
 import matplotlib
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
-from harness.figures.series import WATCH, finite_series, loss_limit, spread, training_loss
+from harness.figures.series import WATCH, finite_series, loss_limits, spread, training_losses
 from harness.record import Record, StreamKey
 
 
@@ -22,6 +22,7 @@ DIGITS = 9
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 480, 72, 20  # of the figure, and where the digits begin
 _ROOM = _WIDTH - _LEFT - 8
 _CELL_HEIGHT = 16
+_MOST = 8  # series with digits, each a cell of two pixels a digit, and losses that are drawn
 
 _Points = tuple[Sequence[int], Sequence[float]]
 
@@ -30,40 +31,59 @@ _Points = tuple[Sequence[int], Sequence[float]]
 def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw training loss against step, fixed axes; for float64, a raster of each loss's nine leading digits below.
 
-    640x480 pixels. The labelled form shows the loss of evaluations, too.
+    Of a loop that logs several losses each has a curve and a raster; equal ones share them, and of more than eight the
+    labelled form names those that are left out. It shows the loss of evaluations, too. 640x480 pixels.
 
     Raises:
         NotRecordedError: the record has no loss.
         NonFiniteError: a loss is NaN or infinite; names the first such step.
     """
-    steps, values = training_loss(record, "loss_curve")
-    figure, axes = _curves(record, {"training": (steps, values)}, loss_limit(record, values), labelled)
+    losses = _shared(training_losses(record, "loss_curve"))
+    curves = _without_noise(losses) if len(losses) > 1 else {"training": next(iter(losses.values()))}
+    shown = dict(islice(curves.items(), _MOST))
+    figure, axes = _curves(record, shown, loss_limits(record, [values for _, values in shown.values()]), labelled)
     if labelled:
         axes.set(title=f"Training loss, {record.name}, {record.device}", ylabel="loss")
-        if evaluated := record.streams.find("evaluation/loss"):
-            losses = [float(value) for value in evaluated.values]
-            axes.plot(evaluated.steps, losses, color=ORANGE, linestyle="none", marker="o", label="evaluation")
+        if left_out := list(curves)[_MOST:]:
+            more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+            axes.set_xlabel(f"step   (left out: {', '.join(left_out[:3])}{more})")
+        evaluated = record.streams.find("evaluation/loss")
+        if evaluated:
+            values = [float(value) for value in evaluated.values]
+            axes.plot(evaluated.steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
+        if evaluated or len(shown) > 1:
             axes.legend(loc="best", fontsize=9)
     return figure
+
+
+def _shared(series: Mapping[str, _Points]) -> dict[str, _Points]:
+    """Return series of which equal ones share an entry, under all of their names."""
+    names: dict[tuple[tuple[int, ...], tuple[float, ...]], list[str]] = {}
+    for name, (steps, values) in series.items():
+        names.setdefault((tuple(steps), tuple(values)), []).append(name)
+    return {", ".join(shared): points for points, shared in names.items()}
+
+
+def _without_noise(series: Mapping[str, _Points]) -> dict[str, _Points]:
+    """Return series whose numbers of no size are zero: of a centred advantage, say, every digit is rounding."""
+    return {name: (steps, [v if abs(v) > 1e-12 else 0.0 for v in values]) for name, (steps, values) in series.items()}
 
 
 @in_both_forms
 def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the learning rate of each parameter group against step; groups of one schedule share a curve.
 
-    640x480 pixels. For float64 it holds the nine leading digits of each rate (of up to four curves).
+    640x480 pixels. For float64 it holds the nine leading digits of each rate (of up to eight curves).
 
     Raises:
         NotRecordedError: the record has no learning rate.
         NonFiniteError: a rate is NaN or infinite; names the first such step.
     """
-    schedules: dict[tuple[tuple[int, ...], tuple[float, ...]], list[str]] = {}
-    for name in [key for key, _ in record.streams.of("learning_rate")] or [StreamKey("learning rate")]:
-        steps, values = finite_series(record, name, "learning_rate_curve", WATCH)
-        schedules.setdefault((tuple(steps), tuple(values)), []).append(name.tensor)
-    curves = {f"group of {', '.join(groups)}": points for points, groups in schedules.items()}
-    largest = max(max(map(abs, values), default=0.0) for _, values in schedules)
-    figure, axes = _curves(record, curves, _round_above(largest), labelled)
+    keys = [key for key, _ in record.streams.of("learning_rate")] or [StreamKey("learning rate")]
+    rates = {key.tensor: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys}
+    curves = {f"group of {groups}": points for groups, points in _shared(rates).items()}
+    largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
+    figure, axes = _curves(record, curves, (0.0, _round_above(largest)), labelled)
     if labelled:
         axes.set(title=f"Learning rate, {record.name}, {record.device}", ylabel="learning rate")
         if len(curves) > 1:
@@ -80,18 +100,20 @@ def _round_above(largest: float) -> float:
     return next(step * power for step in steps if step * power > 1.02 * largest)
 
 
-def _curves(record: Record, series: Mapping[str, _Points], limit: float, labelled: bool) -> tuple[Figure, Axes]:
-    """Draw series against the step from 0 to a limit; for float64, the leading digits of the first four below."""
+def _curves(
+    record: Record, series: Mapping[str, _Points], limits: tuple[float, float], labelled: bool
+) -> tuple[Figure, Axes]:
+    """Draw series against the step between limits; for float64, the leading digits of the first eight below."""
     figure = blank(_WIDTH, _HEIGHT)
     digits, steps = record.precision == "float64", record.num_steps
     bottom = 0.46 if digits else 0.12
     width = _ROOM // steps * steps if 0 < steps <= _ROOM else _ROOM  # steps stand above the columns of their digits
     place = (_LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
-    axes = curve_axes(figure, place, (-0.5, steps - 0.5, 0.0, limit), labelled)
+    axes = curve_axes(figure, place, (-0.5, steps - 0.5, *limits), labelled)
     for (name, points), colour in zip(series.items(), cycle(COLOURS), strict=False):
         axes.plot(*points, color=colour, linewidth=2, label=name)
     if digits:
-        _add_digits(figure, [values for _, values in series.values()][:4])
+        _add_digits(figure, [values for _, values in series.values()][:_MOST])
     if labelled:
         axes.set_xlabel("step")
     if labelled and digits:

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from harness.figures.canvas import BLUE, GREY, ORANGE, Values, blank, curve_axes, own_style
-from harness.figures.series import decades, layer_norms, loss_limit, shortened, spread, thinned, training_loss
+from harness.figures.series import decades, layer_norms, loss_limits, shortened, spread, thinned, training_losses
 from harness.record.record import Record
 
 
@@ -19,7 +19,7 @@ _Course = tuple[list[int], list[float], Mapping[str, Values]]
 
 @own_style()
 def film(record: Record, baseline: Record | None = None) -> bytes:
-    """Return an animated GIF: training loss up to each step, and each layer's gradient norm at it; for people.
+    """Return an animated GIF: (first) training loss up to each step, and each layer's gradient norm at it; for people.
 
     Args:
         record: a finished training.
@@ -34,7 +34,7 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
     """
     steps, losses, layers = _course(record)
     before = _course(baseline) if baseline else None
-    scene = _Scene((steps, losses, thinned(layers, 20)), before, loss_limit(record, losses))
+    scene = _Scene((steps, losses, thinned(layers, 20)), before, loss_limits(record, [losses]))
     drawn = [
         scene.frame(f"{record.name}   step {steps[index]}   loss {losses[index]:.4f}", index)
         for index in spread(len(steps), 60)
@@ -49,13 +49,14 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
 
 
 def _course(record: Record) -> _Course:
-    return *training_loss(record, "film"), layer_norms(record, "gradient", "film")
+    first, *_ = training_losses(record, "film").values()
+    return *first, layer_norms(record, "gradient", "film")
 
 
 class _Scene:
     """Draws once what stays, and for each frame only what moves: ten times as fast as whole figures."""
 
-    def __init__(self, now: _Course, before: _Course | None, limit: float) -> None:
+    def __init__(self, now: _Course, before: _Course | None, limits: tuple[float, float]) -> None:
         self._now = now
         steps, _, layers = now
         former_steps, former_losses, former_layers = before or ([], [], {})
@@ -63,7 +64,7 @@ class _Scene:
         figure = blank(640, 480)
         self._canvas = FigureCanvasAgg(figure)
         num_steps = 1 + max([*steps, *former_steps])
-        above = curve_axes(figure, (0.1, 0.56, 0.86, 0.34), (-0.5, num_steps - 0.5, 0.0, limit), True)
+        above = curve_axes(figure, (0.1, 0.56, 0.86, 0.34), (-0.5, num_steps - 0.5, *limits), True)
         above.set(xlabel="step", ylabel="loss")
         if before:
             above.plot(former_steps, former_losses, color=GREY, linewidth=2, linestyle="--", label="baseline")

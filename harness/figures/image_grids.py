@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageOps
 from harness.errors import NotRecordedError
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, ORANGE, Pixels, blank, in_both_forms, raster, shades
-from harness.figures.series import KEEP_PREDICTIONS, shortened
+from harness.figures.series import IMAGES, KEEP_PREDICTIONS, shortened
 from harness.record.pictures import Picture
 from harness.record.record import Record
 
@@ -26,8 +26,7 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
     Raises:
         NotRecordedError: the record holds no images.
     """
-    remedy = "call recorder.batch(images, labels) with images of at most 64x64 pixels and 1 or 3 channels"
-    picture = _picture(record, "batch", "batch_grid", remedy)
+    picture = _picture(record, "batch", "batch_grid", f"call recorder.batch(images, labels) {IMAGES}")
     images = _images(picture)
     captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
     return _sheet(images, ["white"] * len(images), captions, f"First batch, {record.name}", labelled)
@@ -42,7 +41,7 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     Raises:
         NotRecordedError: the record holds no predictions.
     """
-    picture = _picture(record, "predictions", "prediction_grid", KEEP_PREDICTIONS)
+    picture = _picture(record, "predictions", "prediction_grid", f"{KEEP_PREDICTIONS}, {IMAGES}")
     pairs = list(zip(picture.labels, picture.predicted, strict=True))
     right = [true == predicted for true, predicted in pairs]
     images = [image if ok else _with_corner(image) for image, ok in zip(_images(picture), right, strict=True)]
@@ -69,8 +68,8 @@ def mistakes(record: Record, *, labelled: bool = False) -> Figure:
     Raises:
         NotRecordedError: the record holds no mistakes: no confidences were given, or every image was right.
     """
-    remedy = "call recorder.keep_predictions(images, labels, predicted, confidence=...) after the last evaluation"
-    picture = _picture(record, "mistakes", "mistakes", remedy)
+    remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)")
+    picture = _picture(record, "mistakes", "mistakes", f"{remedy}, {IMAGES}")
     images = _images(picture)
     captions = (
         f"{class_name(record, true)}\ntaken for\n{class_name(record, predicted)}\n{confidence:.1%} sure"
@@ -83,7 +82,8 @@ def _picture(record: Record, name: str, figure: str, remedy: str) -> Picture:
     """Return a record's picture; if it has none of this name, say what to do."""
     if name not in record.pictures:
         wanted = {"batch": "batch images", "predictions": "prediction images"}.get(name, name)
-        raise NotRecordedError.missing(wanted, name=record.name, figure=figure, remedy=remedy)
+        reason = record.undrawn.get(name, "")
+        raise NotRecordedError.missing(wanted, name=record.name, figure=figure, remedy=remedy, reason=reason)
     return record.pictures[name]
 
 

@@ -1,7 +1,7 @@
 """Read from a record what a figure draws; the figure is named in the errors."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -16,14 +16,19 @@ Thing = TypeVar("Thing")
 
 WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
 KEEP_PREDICTIONS = "call recorder.keep_predictions(images, labels, predicted) after the last evaluation"
+IMAGES = "with images of 1 or 3 channels: (N, C, H, W) or (N, H, W, C), uint8 or finite numbers"
 """What to do where a record has no tensors, or no predictions."""
 
 
-def training_loss(record: Record, figure: str) -> tuple[list[int], list[float]]:
-    """Return steps and values of the training loss: the stream "loss", or else the first of the forward stage."""
-    logged = (name for name, stream in record.streams.items() if stream.stage == "forward")
-    name = "loss" if "loss" in record.streams else next(logged, "loss")
-    return finite_series(record, name, figure, "log it: recorder.log(loss=loss)")
+def training_losses(record: Record, figure: str) -> dict[str, tuple[list[int], list[float]]]:
+    """Return steps and values of each training loss by name: what was logged under such a name, or else all of it.
+
+    The stream "loss" is the first.
+    """
+    logged = [str(key) for key, stream in record.streams.items() if stream.stage == "forward"]
+    losses = sorted((name for name in logged if "loss" in name.lower()), key=lambda name: name != "loss")
+    remedy = "log it: recorder.log(loss=loss)"
+    return {name: finite_series(record, name, figure, remedy) for name in losses or logged or ["loss"]}
 
 
 def finite_series(record: Record, name: str, figure: str, remedy: str) -> tuple[list[int], list[float]]:
@@ -90,12 +95,15 @@ def decades(values: Values) -> tuple[float, float]:
     return 10.0 ** math.floor(math.log10(values.min())), 10.0 ** math.ceil(math.log10(values.max()) + 1e-9)
 
 
-def loss_limit(record: Record, values: list[float]) -> float:
-    """Return the upper limit of a loss axis, the same for a record and its baseline.
+def loss_limits(record: Record, losses: Iterable[Sequence[float]]) -> tuple[float, float]:
+    """Return the limits of a loss axis, the same for a record and its baseline.
 
     A recipe's cross-entropy starts near ln(classes), so 1.5 times that. Of a watched loop nothing is known: the next
-    power of two above 1.25 times its first loss.
+    power of two above 1.25 times its (largest) first loss. The axis begins at zero unless losses fall well below it.
     """
     if record.recipe:
-        return 1.5 * math.log(CLASSES)
-    return 2.0 ** math.ceil(math.log2(max(1.25 * abs(values[0]), 1e-6)))
+        return 0.0, 1.5 * math.log(CLASSES)
+    losses = [values for values in losses if values]
+    first = max(abs(values[0]) for values in losses)
+    limit: float = 2.0 ** math.ceil(math.log2(max(1.25 * first, 1e-6)))
+    return (-limit if min(map(min, losses)) < -limit / 100 else 0.0), limit

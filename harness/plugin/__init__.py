@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.baselines.atomic_files import check_writable
+from harness.atomic_files import check_writable
 from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options, whole_project
 from harness.plugin.claims import CLAIMS, Claims

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
 from harness.errors import HarnessError, SuiteError
 from harness.plugin import whole_project

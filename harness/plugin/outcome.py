@@ -168,7 +168,7 @@ class Outcome:
 
     def _report(self, ledger: "Ledger") -> None:
         """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
-        from harness.baselines.atomic_files import write_all
+        from harness.atomic_files import write_all
         from harness.report.json_form import to_text
         from harness.report.markdown import markdown
 

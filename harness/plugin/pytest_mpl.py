@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.baselines import png
-from harness.baselines.atomic_files import read
+from harness.atomic_files import read
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from harness.baselines.atomic_files import check_writable, write
+from harness.atomic_files import check_writable, write
 from harness.baselines.folder import named_folder, spelt_out, stated_folder
 from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.sharing import own_folder

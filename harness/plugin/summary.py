@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.baselines.atomic_files import scraps
+from harness.atomic_files import scraps
 from harness.inert import inert
 from harness.plugin.ci import tell_github
 from harness.plugin.claims import skip_reason

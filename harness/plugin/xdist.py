@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from xdist.scheduler import LoadScheduling
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.errors import SuiteError
 from harness.plugin.command_line import command_line
 from harness.plugin.ownership import arguments, uses
@@ -171,7 +171,7 @@ class Workers:
         """Hand a worker the command line; fetch CIFAR-10 once, before the workers would do it side by side."""
         session, place = node.config.stash[SESSION], node.gateway.spec
         if session.generate_path and (place.chdir or not place.popen):
-            raise pytest.UsageError(str(SuiteError.written_elsewhere(folder=place.chdir or "")))
+            raise pytest.UsageError(str(SuiteError.workers_elsewhere(folder=place.chdir or "")))
         node.workerinput["training_regression"] = command_line(node.config)
         node.workerinput["training_regression_started"] = session.started
         node.workerinput["training_regression_output"] = str(session.output)

@@ -6,12 +6,13 @@ from typing import Self
 
 import msgspec
 
+from harness.inert import inert_line
 from harness.record.calibration import Calibration
 from harness.record.record import Record
 from harness.record.text import read_baseline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Baseline:
     """What a training is held against.
 
@@ -26,6 +27,10 @@ class Baseline:
     origin: Mapping[str, str] = field(default_factory=dict)
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        made = inert_line(self.origin.get("made", "at an unknown time"))
+        return f"<Baseline made {made}: {self.record!r}>"
 
     def to_text(self) -> str:
         """Return the baseline as a record's text with some parts more."""

@@ -4,7 +4,7 @@ import base64
 import io
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -34,7 +34,7 @@ _Counts = tuple[Annotated[int, Meta(ge=0, lt=_LARGEST_COUNT)], ...]
 class Picture:
     """A few images with their labels, kept so that figures need only the record."""
 
-    pixels: bytes  # uint8, of shape (count, height, width, 3)
+    pixels: bytes = field(repr=False)  # uint8, of shape (count, height, width, 3)
     shape: tuple[int, int, int]  # count, height, width
     labels: tuple[int, ...] = ()  # class of each image
     predicted: tuple[int, ...] = ()  # class that the model gave each image; empty for images that were not classified

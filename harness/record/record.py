@@ -1,11 +1,16 @@
 """A record: what a training did."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+from harness.atomic_files import read, write
+from harness.errors import RecordError
+from harness.inert import inert_line
 from harness.record.pictures import Histogram, Picture
-from harness.record.streams import KINDS, STAGES, StreamKey, Streams
+from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
 from harness.record.text import read_baseline, write_record
 
 
@@ -22,7 +27,11 @@ class NonFinite(NamedTuple):
     value: float
 
 
-@dataclass(frozen=True, kw_only=True)
+def _short(value: Value) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Record:
     """Everything that a training did, as numbers.
 
@@ -42,6 +51,8 @@ class Record:
             last digits show in no norm, but are another CPU's right.
         pictures: "batch", "predictions", "mistakes", "filters", "activation/INPUT" and "activation/CONVOLUTION", where
             there are any. Like histograms and confusion they are for figures; no comparison looks at them.
+        undrawn: of a picture, or of "confusion", that the training gave and that could not be kept, why; another note.
+        class_names: in the order of the labels, for figures; empty if not known.
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
@@ -62,6 +73,8 @@ class Record:
     kinds: tuple[str, ...] = KINDS
     initial: str = ""
     pictures: Mapping[str, Picture]
+    undrawn: Mapping[str, str] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     seconds: float = field(default=0.0, compare=False)
@@ -71,6 +84,15 @@ class Record:
     def __post_init__(self) -> None:
         if type(self.streams) is not Streams:
             object.__setattr__(self, "streams", Streams(self.streams))  # frozen to everybody else
+
+    def __repr__(self) -> str:
+        losses = [key for key, stream in self.streams.items() if stream.stage == "forward" and "loss" in key.lower()]
+        values = {key: self.streams[key].values for key in sorted(losses, key=lambda key: key != "loss")}
+        ends = "".join(
+            f", {key} {_short(series[0])} -> {_short(series[-1])}" for key, series in [*values.items()][:2] if series
+        )
+        streams = f"{self.num_steps} steps, {len(self.streams)} streams"
+        return inert_line(f"<Record {self.name}: {self.format_text}, {self.device}, {streams}{ends}>")
 
     @property
     def num_steps(self) -> int:
@@ -112,3 +134,27 @@ class Record:
             RecordError: the text is no record, of another format version, or was edited (`reason` "checksum").
         """
         return cls(**read_baseline(text)[0])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_text` to a file, wholly or not at all.
+
+        Raises:
+            RecordError: the file cannot be written; what stood there still stands.
+        """
+        try:
+            write(Path(path), self.to_text().encode())
+        except (OSError, ValueError) as error:
+            raise RecordError.unwritten(path=os.fspath(path), reason=error) from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote, or the record of a baseline's file.
+
+        Raises:
+            RecordError: there is no such file, or it holds no record, or was edited (`reason` "checksum").
+        """
+        try:
+            return cls.from_text(read(Path(path)).decode())
+        except (OSError, ValueError, RecordError) as error:
+            reason = error.reason if isinstance(error, RecordError) else error
+            raise RecordError.unreadable(path=os.fspath(path), reason=reason) from error

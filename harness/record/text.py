@@ -27,9 +27,21 @@ _LARGEST_NUMBER = 2**1000
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
 _NON_FINITE = ("nan", "inf", "-inf")
-_PLAIN = ("name", "precision", "source", "seed", "device", "recipe", "data", "environment", "initial")
+_PLAIN = (
+    "name",
+    "precision",
+    "source",
+    "seed",
+    "device",
+    "recipe",
+    "data",
+    "environment",
+    "initial",
+    "class_names",
+    "undrawn",
+)
 """Fields of a record that stand in its text as they are."""
-_MAY_LACK = ("initial", "confusion", "histograms")
+_MAY_LACK = ("initial", "class_names", "undrawn", "confusion", "histograms")
 _Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
 _Texts = dict[str, str]
@@ -66,6 +78,8 @@ class _Content(_Part, frozen=True, kw_only=True):
     kinds: list[str]
     streams: dict[str, _Stream]
     initial: str = ""
+    class_names: tuple[str, ...] = ()
+    undrawn: _Texts = {}
     confusion: list[list[int]] = []
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]

@@ -25,28 +25,92 @@ _CHANNELS = 6  # of each
 _SIDE = 32  # largest height and width of a map in pixels; larger ones are averaged down
 
 
-def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | None:
-    """Return the first images of a batch as uint8 pixels, or None if they are not small RGB or grey images.
+def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | str:
+    """Return the first images of a batch as uint8 pixels, or why they cannot be drawn.
 
-    Those are uint8 (N, H, W, 3), or float (N, 3 or 1, H, W), which is stretched to 0 to 255.
+    Images have 1 or 3 channels, first or last. Numbers that are not uint8 are stretched to 0 to 255. Images that are
+    larger than a record keeps are averaged down, in whole numbers: the same on every machine.
     """
-    pixels_NHWC = _pixels(next(tensors_in(images), None))
-    if pixels_NHWC is None or max(pixels_NHWC.shape[1:3]) > PICTURE_SIDE:
-        return None
+    images_NHWC = _images_in(images)
+    if isinstance(images_NHWC, str):
+        return images_NHWC
+    first_NHWC = images_NHWC[:PICTURE_IMAGES].detach().cpu()
+    if not first_NHWC.isfinite().all():
+        return "there is NaN or infinity in the images"
+    pixels_NHWC = _shrunk(_stretched(first_NHWC)).expand(-1, -1, -1, 3)
     count, height, width, _ = pixels_NHWC.shape
     data = pixels_NHWC.contiguous().numpy().tobytes()
-    return Picture(data, (count, height, width), tuple(labels[:count]), tuple(predicted[:count]))
+    true, found = (
+        tuple(classes[:count]) if len(classes) == len(images_NHWC) else () for classes in (labels, predicted)
+    )
+    return Picture(data, (count, height, width), true, found)
 
 
-def mistakes(images: object, true: Sequence[int], found: Sequence[int], confidence: Sequence[float]) -> Picture | None:
-    """Return the wrongly classified images of highest confidence, the surest first; None if there is none."""
+def _images_in(batch: object) -> Tensor | str:
+    """Return the first tensor of a batch that holds images, of shape (N, H, W, 1 or 3), or why there is none."""
+    tensors = list(tensors_in(batch))
+    if isinstance(batch, list | tuple) and {tensor.ndim for tensor in tensors} == {3}:  # an image each
+        if len({tensor.shape for tensor in tensors}) > 1:
+            return "the images differ in size"
+        tensors = [torch.stack(tensors)]
+    shapes = " and ".join(dict.fromkeys(str(tuple(tensor.shape)) for tensor in tensors if not tensor.is_nested))
+    none = f"what went in, of shape {shapes}, is no image of 1 or 3 channels" if shapes else "there is no tensor in it"
+    return next((images for images in map(_channels_last, tensors) if images is not None), none)
+
+
+def _channels_last(tensor: Tensor) -> Tensor | None:
+    """Return images with their channels last, or None if a tensor holds none; if both may be, uint8 has them so."""
+    if tensor.is_nested or tensor.layout is not torch.strided or tensor.is_complex() or not tensor.numel():
+        return None
+    pixels = tensor.dtype == torch.uint8
+    images = tensor[..., None] if pixels and tensor.ndim == 3 else tensor  # grey, as data sets store it
+    if images.ndim != 4 or not {images.shape[1], images.shape[3]} & {1, 3}:
+        return None
+    last = images.shape[3] in (1, 3) and (pixels or images.shape[1] not in (1, 3))
+    return images if last else images.permute(0, 2, 3, 1)
+
+
+def _stretched(images: Tensor) -> Tensor:
+    """Return images as uint8: of other numbers, the smallest is 0 and the largest 255."""
+    if images.dtype == torch.uint8:
+        return images
+    images = images if images.dtype == torch.float32 else images.double()
+    low, high = images.aminmax()
+    return ((images - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+
+
+def _shrunk(pixels_NHWC: Tensor) -> Tensor:
+    """Return images of at most `PICTURE_SIDE` pixels a side, each pixel the mean of the area that it stands for.
+
+    Sums of whole numbers below 2**53 are exact in float64, in whatever order they are added.
+    """
+    sides = pixels_NHWC.shape[1:3]
+    if max(sides) <= PICTURE_SIDE:
+        return pixels_NHWC
+    shares = [_shares(side, max(1, side * PICTURE_SIDE // max(sides))) for side in sides]
+    sums_NHWC = torch.einsum("ah,nhwc,bw->nabc", shares[0], pixels_NHWC.double(), shares[1])
+    return ((sums_NHWC + math.prod(sides) // 2) // math.prod(sides)).to(torch.uint8)
+
+
+def _shares(side: int, fewer: int) -> Tensor:
+    """Return how much of each of `side` pixels (column) is in each of fewer (row), in parts that add up to `side`."""
+    pixel, cell = torch.arange(side) * fewer, torch.arange(fewer)[:, None] * side
+    return (torch.minimum(pixel + fewer, cell + side) - torch.maximum(pixel, cell)).clamp(min=0).double()
+
+
+def mistakes(images: object, true: Sequence[int], found: Sequence[int], confidence: Sequence[float]) -> Picture | str:
+    """Return the wrongly classified images of highest confidence, the surest first, or why there is none to draw."""
     wrong = [i for i, sure in enumerate(confidence) if true[i] != found[i] and math.isfinite(sure)]
     surest = sorted(wrong, key=lambda i: -confidence[i])[:_MISTAKES]
-    tensor = next(tensors_in(images), None)
-    if tensor is None or not surest:
-        return None
+    tensor = _images_in(images)
+    if not confidence:
+        return "no confidence was given"
+    if not surest:
+        return "no image of known confidence was taken for another class"
+    if isinstance(tensor, str):
+        return tensor
     kept = picture(tensor[surest], [true[i] for i in surest], [found[i] for i in surest])
-    return kept and dataclasses.replace(kept, confidence=tuple(confidence[i] for i in surest))
+    return kept if isinstance(kept, str) else dataclasses.replace(kept, confidence=tuple(confidence[i] for i in surest))
 
 
 def confusion(true: Sequence[int], found: Sequence[int]) -> tuple[tuple[int, ...], ...]:
@@ -99,19 +163,6 @@ def class_labels(labels: object) -> list[int]:
         return [int(label) for label in labels]
     tensor = next(tensors_in(labels), torch.tensor(0))
     return tensor.tolist() if tensor.ndim == 1 and not tensor.is_floating_point() else []
-
-
-def _pixels(images: Tensor | None) -> Tensor | None:
-    if images is None or images.ndim != 4:
-        return None
-    first = images[:PICTURE_IMAGES].detach().cpu()
-    if first.dtype == torch.uint8 and first.shape[3] == 3:
-        return first
-    if not first.is_floating_point() or first.shape[1] not in (1, 3):
-        return None
-    low, high = first.aminmax()
-    stretched_NCHW = ((first - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
-    return stretched_NCHW.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
 
 
 class ActivationMaps:

@@ -1,4 +1,4 @@
-"""The project's files that a process has imported, told by one that trains to the pytest session that started it.
+"""The project's files that a process has imported or run, told by one that trains to the session that started it.
 
 A test may train in a process of its own: `train.py`, ranks that are spawned. That process alone knows what it imported;
 it says so when a recorded block ends. Children that record nothing, or are started without this process's variables,
@@ -11,16 +11,31 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 
 _VARIABLE = "HARNESS_IMPORTED"
+_ran: set[str] = set()
+
+
+def note_running() -> None:
+    """Remember the files whose code has called this: a script that `runpy` runs is no module once it has ended."""
+    frame: FrameType | None = sys._getframe()
+    while frame:
+        _ran.add(os.path.normpath(Path(frame.f_code.co_filename).absolute()))
+        frame = frame.f_back
 
 
 def imported(root: Path) -> list[Path]:
-    """Return the Python files below a folder that this process has imported; installed packages do not count."""
+    """Return the files below a folder that this process has imported or run; installed packages do not count."""
     names = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
-    below = (Path(name) for name in sorted(names) if name.startswith(str(root)) and name.endswith(".py"))
-    return [file for file in below if file.is_relative_to(root) and "site-packages" not in file.parts]
+    names = {name for name in names if name.endswith(".py")} | _ran
+    below = (Path(name) for name in sorted(names) if name.startswith(str(root)))
+    return [
+        file
+        for file in below
+        if file.is_relative_to(root) and "site-packages" not in file.parts and file.name[:1] != "<"  # code from a text
+    ]
 
 
 @contextlib.contextmanager

@@ -2,14 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.errors import RecorderError
+from harness.errors import ArgumentError, RecorderError
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
 from harness.record.record import Record
@@ -17,7 +17,7 @@ from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
 from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
-from harness.recording.imported import tell
+from harness.recording.imported import note_running, tell
 from harness.recording.one_thread import Block
 from harness.recording.perturbation import current
 from harness.recording.precision import named_mixture, refuse_low_loss
@@ -61,6 +61,7 @@ class Recorder:
         precision: float64, float32 or bfloat16.
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
+        class_names: of the classes, in the order of their labels, for figures.
         states: `training_regression.states()`, for a sharp comparison in low precision, or where float64 amplifies
             rounding too much: states that are filled when a baseline is written, and that later trainings are put back
             on.
@@ -69,20 +70,34 @@ class Recorder:
     caught it: a record is whole, or there is none.
 
     Raises:
-        ArgumentError: precision, seed or name is none that a recipe could have.
+        ArgumentError: precision, seed or name is none that a recipe could have, or class_names are no names.
         RecorderError: as the block begins: another thread is in a block of its own. As it ends: the record is not
             whole.
     """
 
     def __init__(
-        self, *, precision: Precision = "float64", seed: int = 0, name: str = "training", states: States | None = None
+        self,
+        *,
+        precision: Precision = "float64",
+        seed: int = 0,
+        name: str = "training",
+        class_names: Sequence[str] = (),
+        states: States | None = None,
     ) -> None:
         check_fields("Recorder", precision=precision, seed=seed, name=name)
+        if not _are_names(class_names):
+            rule = "a list of texts: the name of each class, in the order of their labels"
+            raise ArgumentError.of("Recorder", "class_names", class_names, rule)
         self.precision, self.name, self.states = precision, name, states
+        self.class_names = tuple(class_names)
         self.seed = seed + current().seed_shift
         self._state: Recording | None = None
         self._record: Record | None = None
         self._missed: RecorderError | None = None
+
+    def __repr__(self) -> str:
+        done = "recording" if self._state else f"recorded {self._record!r}" if self._record else "no record"
+        return f"<Recorder {self.name}: {self.precision}, seed {self.seed}, {done}>"
 
     def __enter__(self) -> Self:
         if self._state is not None:
@@ -142,6 +157,7 @@ class Recorder:
             PrecisionError: a weight is in another precision.
         """
         with self._recording("watch").whole() as state:
+            note_running()
             optimizer = optimizer and unwrapped(optimizer)
             if self._planted:
                 self._planted.watch(model, optimizer)  # its hooks come before ours
@@ -169,8 +185,8 @@ class Recorder:
                     indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
                     state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
             state.add("data", ["batch/size"], [len(next(tensors_in(images)))])
-            if "batch" not in state.pictures and (kept := picture(images, class_labels(labels))):
-                state.pictures["batch"] = kept
+            if "batch" not in state.pictures:
+                state.keep("batch", picture(images, class_labels(labels)))
 
     def log(self, **values: object) -> None:
         """Record numbers of this step: `recorder.log(loss=loss)`.
@@ -197,10 +213,12 @@ class Recorder:
     def keep_predictions(self, images: object, labels: object, predicted: object, *, confidence: object = None) -> None:
         """Keep what a model made of test images, for the figures; the last call counts.
 
-        The first images are kept, the confusion matrix of all, and, with `confidence`, the surest mistakes.
+        The first images are kept, the confusion matrix of all, and, with `confidence`, the surest mistakes; a figure
+        of what cannot be drawn says why.
 
         Args:
-            images: as for `batch`.
+            images: of 1 or 3 channels, first or last, uint8 or any numbers, which are stretched from black to white, of
+                any size: beyond 64x64 pixels they are averaged down.
             labels: true class of each image: integers as a tensor, an array or a list.
             predicted: predicted class of each image, likewise.
             confidence: probability, 0 to 1, that the model gave the predicted class; likewise, floats.
@@ -212,13 +230,13 @@ class Recorder:
         true, found = class_labels(labels), class_labels(predicted)
         sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
         lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
-        if lengths != {len(images)}:  # type: ignore[arg-type] # whatever holds images has a length
+        given = next(tensors_in(images), ()) if isinstance(images, Mapping) else images
+        if lengths != {len(given)}:  # type: ignore[arg-type] # whatever holds images has a length
             raise RecorderError.not_a_batch(found="a list of another length than the images", method="keep_predictions")
         state.confusion = confusion(true, found)
-        kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
-        for name in kept:
-            state.pictures.pop(name, None)
-        state.pictures |= {name: taken for name, taken in kept.items() if taken}
+        state.undrawn["confusion"] = "" if state.confusion else "labels are not all from 0 to 99"
+        state.keep("predictions", picture(images, true, found))
+        state.keep("mistakes", mistakes(images, true, found, sure))
 
     def at_end(self, undo: Callable[[], None]) -> None:
         """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
@@ -252,10 +270,20 @@ class Recorder:
             pictures=state.pictures
             | activation_pictures(state.activations.maps)
             | ({"filters": filters} if filters else {}),
+            undrawn={name: reason for name, reason in state.undrawn.items() if reason},
+            class_names=self.class_names,
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
         )
+
+
+def _are_names(values: object) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and not isinstance(values, str | bytes)
+        and all(isinstance(name, str) and name.strip() for name in values)
+    )
 
 
 def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -> None:

@@ -45,6 +45,7 @@ class Recording:
         self.watched: list[WatchedModel] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
+        self.undrawn: dict[str, str] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
         self.evaluating, self.initial = False, ""
         self.stack = stack
@@ -88,6 +89,15 @@ class Recording:
         if stage == "evaluation":
             self._settle()
         self.builder.add(stage, names, self._step, values)
+
+    def keep(self, name: str, found: Picture | str) -> None:
+        """Keep a picture, or why there is none, in place of what was kept before."""
+        self.pictures.pop(name, None)
+        self.undrawn.pop(name, None)
+        if isinstance(found, str):
+            self.undrawn[name] = found
+        else:
+            self.pictures[name] = found
 
     def module_names(self) -> dict[int, str]:
         """Return the names of all modules of the watched models, by id."""

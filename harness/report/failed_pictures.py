@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.baselines.atomic_files import read, write
+from harness.atomic_files import read, write
 from harness.errors import RecordError
 from harness.report.finding import Finding
 

@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 from msgspec.structs import replace
 
-from harness.baselines.atomic_files import read, write
+from harness.atomic_files import read, write
 from harness.errors import OutputError
 from harness.report.finding import LONGEST_HISTORY, Finding
 

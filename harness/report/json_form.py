@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from harness.baselines import atomic_files
+from harness import atomic_files
 from harness.baselines.failed import is_ours
 from harness.errors import ReportError
 from harness.report.finding import Finding

@@ -9,7 +9,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import RecordWriter
 
-from harness.baselines.atomic_files import write
+from harness.atomic_files import write
 from harness.errors import EventsError
 from harness.record.record import Record
 from harness.tensorboard.images import figures_of, file_of, grids_of

@@ -90,15 +90,16 @@ def test_what_is_ignored_is_not_recorded():
 
 
 @pytest.mark.parametrize(
-    ("output", "transform"),
+    ("output", "transform", "name"),
     [
-        (lambda loss, outputs: {"loss": loss, "outputs": outputs}, None),
-        (lambda loss, outputs: (outputs, loss), lambda output: output[1]),
+        (lambda loss, outputs: {"loss": loss, "outputs": outputs}, None, "loss"),
+        (lambda loss, outputs: (outputs, loss), None, "output[1]"),
+        (lambda loss, outputs: (outputs, loss), lambda output: output[1], "loss"),
     ],
-    ids=["mapping", "pair"],
+    ids=["mapping", "pair", "transformed"],
 )
-def test_outputs_of_many_forms_have_a_loss(output, transform):
-    """Of a mapping, what is a single number counts; anything else is made a number by `output_transform`."""
+def test_outputs_of_many_forms_have_a_loss(output, transform, name):
+    """Of a mapping or a sequence, what is a single number counts; `output_transform` makes one of anything else."""
     with Recorder() as recorder:
         model, optimizer, batches = build()
 
@@ -116,6 +117,26 @@ def test_outputs_of_many_forms_have_a_loss(output, transform):
         trainer.run([{"image": images, "label": labels} for images, labels in batches])
 
     streams = recorder.record.streams
-    assert [name for name in streams if streams[name].stage == "forward"] == ["loss"]
-    assert len(streams["loss"].values) == 4
+    assert [key for key in streams if streams[key].stage == "forward"] == [name]
+    assert len(streams[name].values) == 4
     assert {"batch/images[0]", "batch/labels"} <= streams.keys()
+
+
+def test_an_engine_without_data_is_recorded():
+    """A loop that draws its own batches: there is nothing to fingerprint, and a loss."""
+    with Recorder() as recorder:
+        model, optimizer, _ = build()
+
+        def update(*_):
+            optimizer.zero_grad()
+            loss = model(torch.rand(2, 3, 2, 2)).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        trainer = engines.Engine(update)
+        IgniteRecorder(recorder, model, optimizer).attach(trainer)
+        trainer.run(max_epochs=1, epoch_length=3)
+
+    assert recorder.record.streams["loss"].steps == (0, 1, 2)
+    assert not [key for key in recorder.record.streams if key.kind == "batch"]

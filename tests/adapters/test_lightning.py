@@ -148,6 +148,24 @@ def test_a_module_that_is_fitted_again_goes_on():
     assert recorder.record.num_steps == 6
 
 
+def test_several_loaders_are_recorded():
+    """Two loaders to train on, two to validate on: every number of each, by its own name."""
+
+    class Both(Classifier):
+        def training_step(self, batch, batch_index):
+            return sum(functional.cross_entropy(self.net(pixels), labels) for pixels, labels in batch.values())
+
+        def validation_step(self, batch, batch_index, dataloader_idx=0):
+            super().validation_step(batch, batch_index)
+
+    with Recorder() as recorder:
+        trainer(recorder, epochs=1).fit(Both(), {"a": images(), "b": images(16)}, [images(8), images(16)])
+    streams = recorder.record.streams
+
+    assert {f"batch/images[{i}]" for i in range(5)} <= streams.keys()  # floats of both, and the digest of the labels
+    assert {f"evaluation/val_loss/dataloader_idx_{i}" for i in range(2)} <= streams.keys()
+
+
 class Pair(lightning.LightningModule):
     """Two networks, two optimizers, each stepped by hand."""
 

@@ -237,8 +237,54 @@ def test_a_language_model_in_float32_is_named_and_helped(tmp_path):
         fit(tmp_path, **options)
 
     record = fit(tmp_path, loss=next_token_loss, **options)
-    assert "batch/labels" not in record.streams
-    assert "batch/images" in record.streams
+    assert {"batch/labels", "batch/images"} <= record.streams.keys()
+
+
+class OwnLoss(transformers.Trainer):
+    """Takes the labels out itself, as half of the Trainers do."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Cross-entropy of a model that is not given any labels."""
+        labels = inputs.pop("labels")
+        return next_token_loss(model(**inputs, labels=None), labels)
+
+
+@pytest.mark.parametrize("who", ["smoothing", "subclass"])
+def test_labels_are_recorded_whoever_computes_the_loss(tmp_path, who):
+    """Labels that the Trainer keeps from the model: one that is another is a matter of the data, not of the loss."""
+    rows = [{"input_ids": (torch.arange(8) + i) % 20, "labels": (torch.arange(8) + i) % 20} for i in range(8)]
+
+    def record():
+        with Recorder() as recorder:
+            options = {"label_smoothing_factor": 0.1 * (who == "smoothing"), "max_steps": 2, "eval_strategy": "no"}
+            kind = OwnLoss if who == "subclass" else transformers.Trainer
+            callbacks = [TransformersRecorder(recorder)]
+            kind(language_model(), arguments(tmp_path, **options), train_dataset=rows, callbacks=callbacks).train()
+        return recorder.record
+
+    before = record()
+    rows[3] = {**rows[3], "labels": rows[3]["labels"].index_fill(0, torch.tensor([7]), -100)}
+
+    assert tuple(compare(before, record()).first_divergence) == (0, "data", "batch/labels")
+    assert transformers.Trainer._prepare_inputs.__module__ == "transformers.trainer"
+
+
+def test_labels_of_a_detector_are_recorded():
+    """What is given as a list of mappings counts, too; single numbers do not."""
+    with Recorder() as recorder:
+        model = nn.Linear(2, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        inputs = torch.rand(1, 2)
+        labels = [{"boxes": torch.rand(2, 4), "classes": torch.tensor([1, 2])}]
+        given = {"labels": labels, "num_items_in_batch": torch.tensor(2)}
+        TransformersRecorder(recorder)._batch(model, (inputs,), given)
+        model(inputs).sum().backward()
+        optimizer.step()
+        recorder.log(loss=0.0)
+
+    found = [key for key in recorder.record.streams if key.kind == "batch"]
+    assert found == [*(f"batch/labels[{i}]" for i in range(3)), "batch/images[0]", "batch/images[1]", "batch/size"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib import pyplot
 
-from harness.baselines.atomic_files import SCRAP, _beside
+from harness.atomic_files import SCRAP, _beside
 from tests.plugin.conftest import GENERATE
 from tests.plugin.test_life_of_a_baseline import FIGURE, RECORD
 
@@ -40,7 +40,7 @@ def full(monkeypatch):
                 raise FULL
             return _beside(path, data, unfinished)
 
-        monkeypatch.setattr("harness.baselines.atomic_files._beside", beside)
+        monkeypatch.setattr("harness.atomic_files._beside", beside)
 
     return fill
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from harness.atomic_files import SCRAP
 from harness.baselines import png
-from harness.baselines.atomic_files import SCRAP
 from harness.baselines.store import load_baseline, save_baseline
 from harness.elsewhere.sharing import own_folder
 from harness.record import Baseline
