@@ -228,7 +228,7 @@ class RecorderError(HarnessError):
 
     @classmethod
     def never_stepped(cls) -> Self:
-        fix = f"watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer); {_OR_BY_HAND}"
+        fix = f"watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer); {_BY_HAND}"
         return cls("no watched optimizer took a step", where=_BLOCK, fix=fix)
 
     @classmethod
@@ -248,7 +248,7 @@ class RecorderError(HarnessError):
 
     @classmethod
     def not_an_optimizer(cls, *, found: str) -> Self:
-        fix = f"pass a torch.optim.Optimizer, several one after the other, a name as name='teacher'; {_OR_BY_HAND}"
+        fix = f"pass a torch.optim.Optimizer, several one after the other, a name as name='teacher'; {_BY_HAND}"
         return cls(f"{found} is no optimizer", where="Recorder.watch", fix=fix)
 
     @classmethod
@@ -270,7 +270,7 @@ class RecorderError(HarnessError):
     @classmethod
     def moved_unwatched(cls, *, tensor: str, step: int) -> Self:
         what = f"{tensor} has moved since a batch went in, but no watched optimizer has stepped"
-        fix = f"{_WATCH_IT}; {_OR_BY_HAND}"
+        fix = f"{_WATCH_IT}; {_BY_HAND}"
         return cls(what, where=f"step {step}", fix=fix)
 
     @classmethod
@@ -310,7 +310,7 @@ class RecorderError(HarnessError):
 
 
 _BLOCK = "the `with Recorder(...)` block"
-_OR_BY_HAND = "where weights are updated without one, call recorder.step() after each update"
+_BY_HAND = "after each update by hand, call recorder.step()"
 _WATCH_IT = "watch it, and its model, before it steps: recorder.watch(model, optimizer)"
 
 
