@@ -256,7 +256,7 @@ class Recorder:
         if self._state is None:
             self._missed = RecorderError.not_recording(method=method)
             raise self._missed
-        return self._state.whole(f"what Recorder.{method} was told")
+        return self._state.whole(f"Recorder.{method}")
 
     def _finish(self, state: Recording) -> Record:
         if self._block.overlaps:
