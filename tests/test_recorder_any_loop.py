@@ -139,6 +139,26 @@ def test_buffers_may_be_infinite_by_design():
     assert compare(kept, record(lambda: Masked(2))).first_divergence == (0, "init", "init/mask")
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_buffers_may_have_any_layout_and_number_format():
+    """A graph's sparse rows, flags, 8-bit floats, complex numbers, nothing at all."""
+
+    def build():
+        model = nn.Linear(4, 2)
+        odd = (
+            torch.eye(2).to_sparse_csr(),
+            torch.ones(2) > 0,
+            torch.ones(2).to(torch.float8_e4m3fn),
+            torch.ones(2) * 1j,
+        )
+        for i, buffer in enumerate((*odd, torch.zeros(0))):
+            model.register_buffer(f"odd{i}", buffer)
+        return model
+
+    streams = record(build).streams
+    assert [streams[f"buffer/odd{i}"].values[0] for i in range(5)] == pytest.approx([2**0.5] * 4 + [0.0])
+
+
 @pytest.mark.parametrize("name", ["mean", "mask"])
 def test_a_buffer_that_becomes_nan_is_a_failure(name):
     """One that began finite, or with other kinds of numbers without a size."""
