@@ -315,6 +315,20 @@ def test_jitter_leaves_alone_what_has_no_neighbours():
     assert all(torch.equal(own[name].double(), tensor.double()) for name, tensor in kept.items())
 
 
+def test_a_mask_is_at_no_distance_from_itself_and_keeps_its_infinities():
+    """Neither putting back nor jitter makes a number of infinity, nor does it hide what stands beside it."""
+    mask, other = torch.tensor([0.0, -math.inf, math.nan]), torch.tensor([1.0, 2.0])
+    states = States()
+    states.keep(0, {"buffer/mask": mask, "buffer/other": other})
+    moved = other + 1e-3
+
+    distances = states.put_back(0, {"buffer/mask": mask, "buffer/other": moved}, seed=1)
+    assert distances["buffer/mask"] == 0
+    assert distances["buffer/other"] > 1e-4
+    assert mask.tolist()[:2] == [0.0, -math.inf]
+    assert mask.isnan()[2]
+
+
 def test_distances_are_measured_before_jitter():
     """How far a training was says nothing of the noise that it is then given."""
     found = States({0: state(weight__a=floats(3.0, 4.0))})

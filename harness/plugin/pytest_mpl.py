@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from harness.baselines import png
 from harness.atomic_files import read
+from harness.baselines import png
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError

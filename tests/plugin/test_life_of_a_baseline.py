@@ -180,6 +180,36 @@ def test_nan_never_becomes_a_baseline(project):
     assert project.files() == {}
 
 
+def test_an_incomplete_record_is_neither_compared_nor_written(project):
+    """What failed within the recorder is red, whether baselines are compared or written, and the loop has gone on."""
+    project.write(
+        test_gate="""
+        import torch
+        from harness import Recorder
+
+        def test_t(training_regression):
+            with Recorder() as recorder:
+                model = torch.nn.Linear(1, 1)
+                model.register_buffer("odd", torch.empty(1, device="meta"))
+                recorder.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+                recorder.batch(torch.ones(1, 1))
+                loss = model(torch.ones(1, 1)).sum()
+                loss.backward()
+                optimizer.step()
+                recorder.log(loss=loss)
+            print("gone on")
+            training_regression.check(recorder.record)
+        """
+    )
+    for options in ((), (GENERATE,)):
+        result = project.run(*options)
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(
+            ["the recorder could not do its part of Recorder.batch, so this record is incomplete: NotImpl*", "gone on"]
+        )
+    assert project.files() == {}
+
+
 def hand_edited(text):
     """Change one digit of a number."""
     return text.replace("2.3", "2.4", 1)
