@@ -26,9 +26,9 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:
-    """Return a dense real tensor of the same norm, integers as `wide`."""
-    if tensor.is_sparse:
-        tensor = tensor.coalesce().values()
+    """Return a dense real tensor of the same norm; integers, and floats of 8 bits, as `wide`."""
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense() if tensor.is_mkldnn else tensor.to_sparse_coo().coalesce().values()
     if tensor.is_complex():
         return torch.view_as_real(tensor.resolve_conj())
-    return tensor if tensor.is_floating_point() else tensor.to(wide)
+    return tensor if tensor.is_floating_point() and tensor.element_size() > 1 else tensor.to(wide)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from harness.errors import PrecisionError, RecorderError
 from harness.recipe import Precision
 from harness.recording.hooks import Hung
-from harness.recording.norms import norms
+from harness.recording.norms import norms, real
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
 
@@ -148,7 +148,7 @@ class WatchedModel:
         self._left = dict(zip(state, values[len(updates) :], strict=True))
         if updates:
             builder.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
-            torch._foreach_copy_(updates, list(self._known.values()))
+            torch._foreach_copy_(updates, list(self._weights().values()))
         builder.add("state", list(state), step, values[len(updates) :])
 
     @torch.inference_mode(False)
@@ -174,16 +174,23 @@ class WatchedModel:
 
     def restart(self) -> None:
         """Count updates from the present weights on."""
-        self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
+        self._known = self.parameters()
+        self._previous = {name: weight.clone() for name, weight in self._weights().items()}
 
     def _updates(self) -> list[Tensor]:
         """Turn the copies of the weights into updates; the caller turns them into copies again."""
-        for name, parameter in self._known.items():  # one that was added or resized since starts from zero
-            if name not in self._previous or self._previous[name].shape != parameter.shape:
-                self._previous[name] = torch.zeros_like(parameter)
-        previous = [self._previous[name] for name in self._known]
-        torch._foreach_sub_(previous, list(self._known.values()))
+        weights = self._weights()
+        for name, weight in weights.items():  # one that was added or resized since starts from zero
+            if name not in self._previous or self._previous[name].shape != weight.shape:
+                self._previous[name] = torch.zeros_like(weight)
+        previous = [self._previous[name] for name in weights]
+        torch._foreach_sub_(previous, list(weights.values()))
         return previous
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return the known parameters as dense numbers that can be subtracted, whatever their layout and dtype."""
+        dense = ((name, p if p.layout is torch.strided else p.to_dense()) for name, p in self._known.items())
+        return {name: real(weight.detach(), torch.get_default_dtype()) for name, weight in dense}
 
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self.optimizers:
