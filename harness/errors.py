@@ -228,12 +228,13 @@ class RecorderError(HarnessError):
 
     @classmethod
     def never_stepped(cls) -> Self:
-        fix = "watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer)"
+        fix = f"watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer); {_BY_HAND}"
         return cls("no watched optimizer took a step", where=_BLOCK, fix=fix)
 
     @classmethod
     def no_loss(cls, *, steps: int) -> Self:
-        return cls(f"no loss was logged in {steps} steps", where=_BLOCK, fix="call recorder.log(loss=loss) once a step")
+        fix = "call recorder.log(loss=loss) once a step; where there is none, recorder.log() says so"
+        return cls(f"no loss was logged in {steps} steps", where=_BLOCK, fix=fix)
 
     @classmethod
     def watched_twice(cls) -> Self:
@@ -246,6 +247,22 @@ class RecorderError(HarnessError):
         return cls("the optimizer holds no parameter of the model", where="Recorder.watch", fix=fix)
 
     @classmethod
+    def not_an_optimizer(cls, *, found: str) -> Self:
+        fix = f"pass a torch.optim.Optimizer, several one after the other, a name as name='teacher'; {_BY_HAND}"
+        return cls(f"{found} is no optimizer", where="Recorder.watch", fix=fix)
+
+    @classmethod
+    def not_a_model(cls, *, found: str) -> Self:
+        fix = "pass the torch.nn.Module first, then its optimizer: recorder.watch(model, optimizer)"
+        return cls(f"{found} is no model", where="Recorder.watch", fix=fix)
+
+    @classmethod
+    def incomplete(cls, *, doing: str, error: BaseException, step: int) -> Self:
+        what = f"the recorder could not record {doing}, so this record is incomplete: {_headline(error)}"
+        fix = "report it with its traceback: the loop is right, and has gone on as it would without a recorder"
+        return cls(what, where=f"step {step}", fix=fix)
+
+    @classmethod
     def unwatched_optimizer(cls, *, optimizer: str, tensor: str, step: int) -> Self:
         what = f"an optimizer that is not watched ({optimizer}) steps {tensor}, a weight of a watched model"
         return cls(what, where=f"step {step}, optimizer.step()", fix=_WATCH_IT)
@@ -253,7 +270,7 @@ class RecorderError(HarnessError):
     @classmethod
     def moved_unwatched(cls, *, tensor: str, step: int) -> Self:
         what = f"{tensor} has moved since a batch went in, but no watched optimizer has stepped"
-        fix = f"{_WATCH_IT}; what you write into weights yourself, write after a watched step"
+        fix = f"{_WATCH_IT}; {_BY_HAND}"
         return cls(what, where=f"step {step}", fix=fix)
 
     @classmethod
@@ -293,6 +310,7 @@ class RecorderError(HarnessError):
 
 
 _BLOCK = "the `with Recorder(...)` block"
+_BY_HAND = "after each update by hand, call recorder.step()"
 _WATCH_IT = "watch it, and its model, before it steps: recorder.watch(model, optimizer)"
 
 

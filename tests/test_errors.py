@@ -101,7 +101,7 @@ MESSAGES = [
         "fc.weight has moved since a batch went in, but no watched optimizer has stepped\n"
         "  where  step 4\n"
         "  fix    watch it, and its model, before it steps: recorder.watch(model, optimizer); "
-        "what you write into weights yourself, write after a watched step",
+        "after each update by hand, call recorder.step()",
     ),
     (
         errors.RecorderError.batches_unwatched(count=3, optimizer="Adam", step=4),
@@ -137,13 +137,14 @@ MESSAGES = [
         errors.RecorderError.never_stepped(),
         "no watched optimizer took a step\n"
         "  where  the `with Recorder(...)` block\n"
-        "  fix    watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer)",
+        "  fix    watch the optimizer whose step() the loop calls: recorder.watch(model, optimizer); after each "
+        "update by hand, call recorder.step()",
     ),
     (
         errors.RecorderError.no_loss(steps=3),
         "no loss was logged in 3 steps\n"
         "  where  the `with Recorder(...)` block\n"
-        "  fix    call recorder.log(loss=loss) once a step",
+        "  fix    call recorder.log(loss=loss) once a step; where there is none, recorder.log() says so",
     ),
     (
         errors.RecorderError.watched_twice(),
@@ -156,6 +157,25 @@ MESSAGES = [
         "the optimizer holds no parameter of the model\n"
         "  where  Recorder.watch\n"
         "  fix    pass the optimizer that was built from this model's parameters",
+    ),
+    (
+        errors.RecorderError.not_an_optimizer(found="StepLR"),
+        "StepLR is no optimizer\n"
+        "  where  Recorder.watch\n"
+        "  fix    pass a torch.optim.Optimizer, several one after the other, a name as name='teacher'; after each "
+        "update by hand, call recorder.step()",
+    ),
+    (
+        errors.RecorderError.not_a_model(found="SGD"),
+        "SGD is no model\n"
+        "  where  Recorder.watch\n"
+        "  fix    pass the torch.nn.Module first, then its optimizer: recorder.watch(model, optimizer)",
+    ),
+    (
+        errors.RecorderError.incomplete(doing="a step of SGD", error=KeyError("lr"), step=5),
+        "the recorder could not record a step of SGD, so this record is incomplete: KeyError: 'lr'\n"
+        "  where  step 5\n"
+        "  fix    report it with its traceback: the loop is right, and has gone on as it would without a recorder",
     ),
     (
         errors.RecorderError.same_names(step=5),

@@ -34,7 +34,7 @@ class RateScaled(_SettingsFault):
     reason = "no learning rate is other than 0"
 
     def changed(self, group: Mapping[str, Any], place: tuple[int, int]) -> dict[str, Any]:
-        return {"lr": group["lr"] * 1.01} if group["lr"] else {}
+        return {"lr": group["lr"] * 1.01} if group.get("lr") else {}
 
 
 class ScheduleStuck(_SettingsFault):
@@ -49,7 +49,9 @@ class ScheduleStuck(_SettingsFault):
         self._rates: dict[tuple[int, int], float | Tensor] = {}
 
     def changed(self, group: Mapping[str, Any], place: tuple[int, int]) -> dict[str, Any]:
-        rate = group["lr"]
+        rate = group.get("lr")
+        if rate is None:
+            return {}
         former = self._rates.get(place, rate)
         self._rates[place] = rate.clone() if isinstance(rate, Tensor) else rate  # schedules fill tensors in place
         return {"lr": former} if float(former) != float(rate) else {}

@@ -1,8 +1,11 @@
 """Fingerprints of what goes into a model: exact for integers, norm and projection for floats."""
 
+import dataclasses
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +19,18 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
     """Return numbers that tell a batch from any other.
 
     Integers (pixels, labels, indices) are exact on every machine: one SHA-256 prefix. Floats are not: their norm
-    and their projection on a fixed pseudo-random direction, which moves when elements change places.
+    and their projection on a fixed pseudo-random direction, which moves when elements change places. Texts count where
+    there are no numbers: beside those most are paths, which are others on every machine.
+
+    Raises:
+        RecorderError: it is no tensor, array or number, and no container.
     """
     tensors = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
     tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
     if not tensors:
-        raise RecorderError.not_a_batch(found=type(batch).__name__, method="batch")
-    if not any(tensor.numel() for tensor in tensors):
-        raise RecorderError.not_a_batch(found="an empty tensor", method="batch")
+        if isinstance(batch, str | bytes) or not isinstance(batch, Collection):
+            raise RecorderError.not_a_batch(found=type(batch).__name__, method="batch")
+        return (hashlib.sha256(json.dumps([*_texts(batch)]).encode()).hexdigest()[:16],)
     exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
     digest = (_digest(exact),) if exact else ()
     return digest + tuple(value for tensor in tensors if tensor.is_floating_point() for value in _project(tensor))
@@ -43,18 +50,36 @@ def _dense(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def tensors_in(batch: object) -> Iterator[Tensor]:
-    """Yield the tensors of a tensor, an array or nested lists, tuples and mappings of them, in order."""
+    """Yield the tensors of a tensor, an array, a number or nested sequences, mappings and dataclasses, in order."""
     if isinstance(batch, Tensor):
         yield batch
-    elif isinstance(batch, range | list | tuple) and batch and all(isinstance(item, int | float) for item in batch):
-        yield torch.tensor(list(batch))
-    elif isinstance(batch, Mapping | list | tuple):
-        for value in batch.values() if isinstance(batch, Mapping) else batch:
-            yield from tensors_in(value)
+    elif isinstance(batch, int | float | complex):
+        yield torch.tensor(batch)
     elif hasattr(batch, "__array__"):
         array = np.array(batch)  # a copy: torch takes neither negative strides nor read-only memory
         if array.dtype.kind in "biufc":
             yield torch.from_numpy(array)
+    elif isinstance(batch, Sequence) and batch and all(isinstance(item, int | float) for item in batch):
+        yield torch.tensor(list(batch))
+    else:
+        for part in _parts(batch):
+            yield from tensors_in(part)
+
+
+def _parts(batch: Any) -> Iterable[object]:
+    """Return what a container holds; texts and other things hold nothing."""
+    if dataclasses.is_dataclass(batch):
+        batch = vars(batch)
+    if hasattr(batch, "keys"):  # graphs and batches of many libraries are mappings but in name
+        return [batch[key] for key in batch.keys()]  # noqa: SIM118 # likewise
+    return batch if isinstance(batch, Sequence) and not isinstance(batch, str | bytes) else ()
+
+
+def _texts(batch: object) -> Iterator[str]:
+    if isinstance(batch, str):
+        yield batch
+    for part in _parts(batch):
+        yield from _texts(part)
 
 
 def exact_digest(tensors: Iterable[Tensor]) -> str:

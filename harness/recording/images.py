@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from harness.record.pictures import PICTURE_IMAGES, PICTURE_SIDE, Picture
 from harness.recording.fingerprints import tensors_in
-from harness.recording.hooks import on_output
+from harness.recording.hooks import Watch, on_output
 
 
 _MISTAKES = 3  # most confident ones, that are kept
@@ -102,7 +102,7 @@ def class_labels(labels: object) -> list[int]:
 
 
 def _pixels(images: Tensor | None) -> Tensor | None:
-    if images is None or images.ndim != 4:
+    if images is None or images.ndim != 4 or not images.numel():
         return None
     first = images[:PICTURE_IMAGES].detach().cpu()
     if first.dtype == torch.uint8 and first.shape[3] == 3:
@@ -120,9 +120,13 @@ class ActivationMaps:
     `maps` holds float64 tensors of shape (channels, height, width) by name: "input", the image as the first
     convolution gets it, if that is one, and the first channels of a few `nn.Conv2d`, in the order of their use. A
     compiled model shows none.
+
+    Args:
+        watch: makes a context for what a pass calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self.maps: dict[str, Tensor] = {}
         self._removers: list[Callable[[], None]] = []
 
@@ -143,10 +147,11 @@ class ActivationMaps:
 
     def _follow(self, name: str, convolution: nn.Module) -> None:
         def take(inputs: tuple[Any, ...], output: Any) -> None:
-            remove()
-            if not self.maps and inputs and inputs[0].shape[-3] in (1, 3):
-                self.maps["input"] = _first_image(inputs[0])
-            self.maps[name] = _first_image(output)
+            with self._watch():
+                remove()
+                if not self.maps and inputs and inputs[0].shape[-3] in (1, 3):
+                    self.maps["input"] = _first_image(inputs[0])
+                self.maps[name] = _first_image(output)
 
         remove = on_output(convolution, take)
         self._removers.append(remove)

@@ -10,7 +10,8 @@ from torch import Tensor
 def jitter(tensors: Iterable[Tensor], seed: int) -> None:
     """Move each number, in place, to one of its two neighbours, at random; integers and zeros stay as they are.
 
-    Zeros are exact on every machine, and Adam takes roots of some: below zero lies NaN. A seed of 0 moves nothing.
+    Zeros are exact on every machine, and Adam takes roots of some: below zero lies NaN. So is infinity, in a mask. A
+    seed of 0 moves nothing.
     """
     generator = torch.Generator().manual_seed(seed)
     for tensor in tensors if seed else ():
@@ -23,4 +24,5 @@ def jitter(tensors: Iterable[Tensor], seed: int) -> None:
             up = torch.rand(value.shape, generator=generator).to(value.device) < 0.5
             infinite = torch.full_like(value, torch.inf)
             neighbour = torch.nextafter(value, torch.where(up, infinite, -infinite))
-            value.copy_(torch.where(value == 0, value, neighbour))
+            moves = (value != 0) & value.isfinite() & neighbour.isfinite()
+            value.copy_(torch.where(moves, neighbour, value))

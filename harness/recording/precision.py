@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from harness.errors import PrecisionError
 from harness.recipe import Precision
+from harness.recording.hooks import Hook, Watch
 
 
 _DTYPES = {"float": "float32", "double": "float64", "half": "float16"}  # as torch's messages call them
@@ -30,10 +31,6 @@ def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
     }
 
 
-Watch = Callable[[], contextlib.AbstractContextManager[object]]
-"""Makes a context that sees what is raised in it."""
-
-
 def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watch) -> Callable[[], None]:
     """Make forward passes fail, in a context that `watch` makes, that compute gradients in less than float64.
 
@@ -46,8 +43,8 @@ def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watc
     undo = contextlib.ExitStack()
     for module in model.modules():
         if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-            undo.callback(module.register_forward_pre_hook(guard.begin).remove)
-            undo.callback(module.register_forward_hook(guard.end, always_call=True).remove)
+            undo.callback(module.register_forward_pre_hook(Hook(guard.begin)).remove)
+            undo.callback(module.register_forward_hook(Hook(guard.end), always_call=True).remove)
     undo.callback(guard.leave)
     return undo.close
 
@@ -76,22 +73,19 @@ def named_mixture(error: object, names: Mapping[int, str], precision: Precision)
 
 
 class _Float64Guard(TorchFunctionMode):
-    """Sees each result of torch while a module runs. A copy, which a copied model takes along, does nothing."""
+    """Sees each result of torch while a module runs."""
 
-    def __init__(self, names: Mapping[int, str], watch: Watch = contextlib.nullcontext) -> None:
+    def __init__(self, names: Mapping[int, str], watch: Watch) -> None:
         super().__init__()
         self._names, self._watch = names, watch
         self._outermost: nn.Module | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Float64Guard, ({},)
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else (result,):
-            if found := _low(value):
-                facts = _facts([*traceback.walk_stack(sys._getframe(1))], self._names, "the model")
-                with self._watch():
+        with self._watch():
+            for value in result if isinstance(result, tuple | list) else (result,):
+                if found := _low(value):
+                    facts = _facts([*traceback.walk_stack(sys._getframe(1))], self._names, "the model")
                     raise PrecisionError.low(found=found, **facts)
         return result
 

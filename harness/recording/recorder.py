@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.errors import RecorderError
+from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
 from harness.record.record import Record
@@ -51,6 +51,9 @@ class Recorder:
     Inside the block everything random is seeded, torch computes on one thread with deterministic kernels, and
     float64 is the default dtype (unless another precision is asked for); every global is restored at its end.
 
+    What fails within the recorder is no concern of the loop, which goes on: there is no record then, and asking for it
+    says why.
+
     One thing it changes: float64 gradients lose what is rounding noise in them (`rounding_noise.drop_noise`) before the
     optimizer sees it.
 
@@ -82,7 +85,7 @@ class Recorder:
         self.seed = seed + current().seed_shift
         self._state: Recording | None = None
         self._record: Record | None = None
-        self._missed: RecorderError | None = None
+        self._missed: HarnessError | None = None
 
     def __enter__(self) -> Self:
         if self._state is not None:
@@ -102,7 +105,7 @@ class Recorder:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         state, self._state = self._state, None
         assert state is not None, "unreachable because __enter__ set it"
-        with contextlib.closing(self._block):
+        with contextlib.closing(self._block), state.whole("the end of the block"):
             if kind is None:
                 self._record = self._finish(state)
                 tell()
@@ -110,6 +113,8 @@ class Recorder:
                     self._planted.end(self._record)
             elif mixture := named_mixture(error, state.module_names(), self.precision):
                 raise mixture
+        if kind is None:
+            self._missed = state.broken
 
     @property
     def record(self) -> Record:
@@ -118,6 +123,7 @@ class Recorder:
         Raises:
             RecorderError: the block has not ended, or ended with an exception.
             RecorderError: something was to be recorded after the block: a thread of the loop, say, did not end with it.
+            RecorderError: the recorder has failed within the block, and the record is incomplete.
         """
         if self._missed is not None:
             raise self._missed
@@ -138,11 +144,13 @@ class Recorder:
 
         Raises:
             RecorderError: this model and optimizer are watched already.
-            RecorderError: the optimizer holds no parameter of the model.
+            RecorderError: the model or the optimizer is none, or the optimizer holds no parameter of the model.
             PrecisionError: a weight is in another precision.
         """
-        with self._recording("watch").whole() as state:
-            optimizer = optimizer and unwrapped(optimizer)
+        with self._recording("watch") as state:
+            if not isinstance(model, nn.Module):
+                raise RecorderError.not_a_model(found=type(model).__name__)
+            optimizer = None if optimizer is None else unwrapped(optimizer)
             if self._planted:
                 self._planted.watch(model, optimizer)  # its hooks come before ours
             state.watch(model, optimizer, name)
@@ -151,29 +159,47 @@ class Recorder:
         """Fingerprint what goes into the model; call it before the forward pass.
 
         Args:
-            images: tensor or array, or lists and mappings of them; uint8 pixels are compared exactly.
-            labels: likewise; integers are compared exactly.
+            images: tensor, array or number, or any nest of sequences and mappings of them, beside which texts and
+                other things don't count; uint8 pixels are compared exactly.
+            labels: likewise; integers are compared exactly, and texts, if there are no numbers.
             order: indices of the images in their data set, if at hand.
 
         Raises:
-            RecorderError: there is no tensor or array in it.
+            RecorderError: it is nothing of that kind.
             RecorderError: weights have moved since the last batch, but no watched optimizer has stepped.
         """
-        with self._recording("batch").whole() as state:
+        with self._recording("batch") as state:
             if self._planted:
                 self._planted.batch(images, labels)
             state.begin_batch()
             for name, part in (("order", order), ("labels", labels), ("images", images)):
-                if part is not None:
+                if part is not None or name == "images":
                     values = fingerprint(part)
                     indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
                     state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
-            state.add("data", ["batch/size"], [len(next(tensors_in(images)))])
+            state.add("data", ["batch/size"], [next((len(part) for part in tensors_in(images) if part.ndim), 1)])
             if "batch" not in state.pictures and (kept := picture(images, class_labels(labels))):
                 state.pictures["batch"] = kept
 
+    def step(self) -> None:
+        """Take what the loop has done to the weights as a step: for updates by hand, after each of them.
+
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= rate * parameter.grad
+            recorder.step()
+
+        It is recorded as the step of an optimizer is: gradients, as they are now, updates and weights of every watched
+        model that has no optimizer; if each has one, of all. Steps of optimizers are seen without.
+
+        Raises:
+            RecorderError: no model is watched.
+        """
+        with self._recording("step") as state:
+            state.step()
+
     def log(self, **values: object) -> None:
-        """Record numbers of this step: `recorder.log(loss=loss)`.
+        """Record numbers of this step: `recorder.log(loss=loss)`; `recorder.log()` says that it has none.
 
         They belong to the evaluation if the watched model last ran in evaluation mode or without gradients.
 
@@ -184,14 +210,14 @@ class Recorder:
             RecorderError: a value is none of these.
             PrecisionError: a value with gradients is in less than float64, in a float64 run.
         """
-        with self._recording("log").whole() as state:
+        with self._recording("log") as state:
             if self.precision == "float64":
                 refuse_low_loss(values)
             _log(state, "evaluation" if state.evaluating else "forward", "log", values)
 
     def evaluation(self, **values: object) -> None:
         """Record numbers of an evaluation after this step, whatever the model's mode; otherwise as `log`."""
-        with self._recording("evaluation").whole() as state:
+        with self._recording("evaluation") as state:
             _log(state, "evaluation", "evaluation", values)
 
     def keep_predictions(self, images: object, labels: object, predicted: object, *, confidence: object = None) -> None:
@@ -208,27 +234,29 @@ class Recorder:
         Raises:
             RecorderError: labels or predictions are not one integer an image, or confidences not one number.
         """
-        state = self._recording("keep_predictions")
+        whole = self._recording("keep_predictions")
         true, found = class_labels(labels), class_labels(predicted)
         sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
         lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
         if lengths != {len(images)}:  # type: ignore[arg-type] # whatever holds images has a length
             raise RecorderError.not_a_batch(found="a list of another length than the images", method="keep_predictions")
-        state.confusion = confusion(true, found)
-        kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
-        for name in kept:
-            state.pictures.pop(name, None)
-        state.pictures |= {name: taken for name, taken in kept.items() if taken}
+        with whole as state:
+            state.confusion = confusion(true, found)
+            kept = {"predictions": picture(images, true, found), "mistakes": mistakes(images, true, found, sure)}
+            for name in kept:
+                state.pictures.pop(name, None)
+            state.pictures |= {name: taken for name, taken in kept.items() if taken}
 
     def at_end(self, undo: Callable[[], None]) -> None:
         """Call something when the block ends, also after an exception: what adapters hang on a model comes off."""
-        self._recording("at_end").stack.callback(undo)
+        with self._recording("at_end") as state:
+            state.stack.callback(undo)
 
-    def _recording(self, method: str) -> Recording:
+    def _recording(self, method: str) -> contextlib.AbstractContextManager[Recording]:
         if self._state is None:
             self._missed = RecorderError.not_recording(method=method)
             raise self._missed
-        return self._state
+        return self._state.whole(f"what Recorder.{method} was told")
 
     def _finish(self, state: Recording) -> Record:
         if self._block.overlaps:
@@ -259,6 +287,7 @@ class Recorder:
 
 
 def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -> None:
+    state.logs = True
     prefix = "evaluation/" if stage == "evaluation" else ""
     pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
     state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])

@@ -21,5 +21,11 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
     """
     if math.isfinite(largest):
         for gradient in gradients:
-            if not (gradient.is_sparse or gradient.is_complex()):
-                gradient.copy_(torch.nn.functional.hardshrink(gradient, _NOISE * largest))
+            if gradient.layout is torch.strided and not gradient.is_complex():
+                stored = _stored(gradient)
+                stored.copy_(torch.nn.functional.hardshrink(stored, _NOISE * largest))
+
+
+def _stored(gradient: Tensor) -> Tensor:
+    """Return a view of what is there in memory: of an expanded gradient, as of a sum, one number stands for many."""
+    return gradient[tuple(slice(None if stride else 1) for stride in gradient.stride())]

@@ -124,7 +124,8 @@ def _shapes(tensors: Arrays) -> dict[str, list[int]]:
 
 def _sizes(kept: Arrays) -> dict[str, float]:
     """Return the norm of each tensor, or a small share of the largest of its family if that is more."""
-    norms = {name: float(torch.linalg.vector_norm(value.double())) for name, value in kept.items()}
+    wide = {name: value.double() for name, value in kept.items()}
+    norms = {name: float(torch.linalg.vector_norm(value[value.isfinite()])) for name, value in wide.items()}
     largest: dict[str, float] = {}
     for name, norm in norms.items():
         largest[StreamKey(name).family] = max(largest.get(StreamKey(name).family, 0.0), norm)
@@ -134,5 +135,7 @@ def _sizes(kept: Arrays) -> dict[str, float]:
 def _distance(own: Tensor | None, kept: Tensor, size: float) -> float:
     if own is None or own.shape != kept.shape:
         return 1.0
-    difference = float(torch.linalg.vector_norm(own.cpu().double() - kept.double()))
+    own, kept = own.cpu().double(), kept.double()
+    alike = (own == kept) | (own.isnan() & kept.isnan())  # a mask's infinities are at no distance from themselves
+    difference = float(torch.linalg.vector_norm(torch.where(alike, 0.0, own - kept)))
     return difference / size if size else float(difference != 0)

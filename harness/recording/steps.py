@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.errors import RecorderError
+from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
+from harness.recording.by_hand import ByHand
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
-from harness.recording.hooks import on_every_step, on_forward, on_load, on_output, on_step
+from harness.recording.hooks import on_every_step, on_forward, on_load, on_output, on_step, stays_behind
 from harness.recording.images import ActivationMaps
 from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
@@ -41,16 +42,18 @@ class Recording:
     """Follows models and optimizers from step to step; a stack takes what removes the hooks."""
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
-        self.builder, self.activations, self.distributions = StreamBuilder(), ActivationMaps(), Distributions()
+        self.builder, self.distributions = StreamBuilder(), Distributions()
+        self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
-        self.evaluating, self.initial = False, ""
+        self.evaluating, self.logs, self.initial = False, False, ""
         self.stack = stack
         stack.callback(self.activations.release)
         self._precision, self._states, self._perturbation = precision, states, current()
-        self.broken: Exception | None = None
+        self.broken: HarnessError | None = None
+        self._failed = False  # whether something failed that is no mistake of the loop
         self._met = -1
         self._left: Set[str] = set()
         self._looked = (-1, 0)
@@ -58,7 +61,7 @@ class Recording:
         self._step = self._optimizer_steps = 0
         self._settled = self._midway = self._has_batches = False
         self._unwatched = Unwatched(self._present)
-        begin, end = (self._whole(call) for call in (self._unwatched.begin, self._unwatched.end))
+        begin, end = (self._whole("a step", call) for call in (self._unwatched.begin, self._unwatched.end))
         stack.callback(on_every_step(begin, lambda optimizer: end(optimizer, self._step)))
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
@@ -71,10 +74,22 @@ class Recording:
             self._hang(watched)
             if self._precision == "float64":
                 names = module_names(model, watched.prefix)
-                self._first_step.callback(refuse_low_precision(model, names, self.whole))
+                watch = functools.partial(self.whole, "a forward pass")
+                self._first_step.callback(refuse_low_precision(model, names, watch))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
             self._follow(watched, optimizer)
+
+    def step(self) -> None:
+        """Take a step of every watched model that has no optimizer, or else of all; see `Recorder.step`."""
+        present = [watched for watched in self._present() if watched.parameters()]
+        if not present:
+            raise RecorderError.nothing_watched()
+        for watched in [each for each in present if each.by_hand or not each.optimizers] or present:
+            if watched.by_hand is None:
+                watched.by_hand = ByHand(watched.model)
+                self.watch(watched.model, watched.by_hand, None)
+            watched.by_hand.update()
 
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
@@ -97,7 +112,7 @@ class Recording:
     def finish(self) -> None:
         """Record what the last step left behind, and check that it is all there and that there is something to compare.
 
-        An error that the recorder has raised before is raised again: the loop has caught it.
+        An error of before is raised again: the loop has caught it, or gone on after it.
         """
         if self.broken:
             raise self.broken
@@ -113,7 +128,7 @@ class Recording:
             raise RecorderError.nothing_watched()
         if not self.builder.has("update"):
             raise RecorderError.never_stepped()
-        if not (self.builder.has("forward") or self.builder.has("evaluation")):
+        if not self.logs:
             raise RecorderError.no_loss(steps=self._step + 1)
         self._unwatched.check_end(self._step)
         if tensor := next((watched.lazy for watched in self._present() if watched.took_part and watched.lazy), ""):
@@ -123,13 +138,26 @@ class Recording:
             self.distributions.add_last("gradient", watched.last_gradients(), self._step)
 
     @contextlib.contextmanager
-    def whole(self) -> Iterator[Self]:
-        """Keep the first error that is raised in a block: what was to be recorded there is missing."""
+    def whole(self, doing: str) -> Iterator[Self]:
+        """Keep the first error that is raised in a block: what was to be recorded there is missing.
+
+        All that a loop calls of the recorder, and all that is called by its hooks, runs in such a block. A mistake of
+        the loop is raised. Whatever else goes wrong is no concern of the loop: it goes on, and nothing is raised any
+        more.
+
+        Args:
+            doing: what was to be recorded, in words.
+        """
         try:
             yield self
         except Exception as error:
+            if not isinstance(error, HarnessError):
+                self._failed, cause = True, error
+                error = RecorderError.incomplete(doing=doing, error=cause, step=self._step)
+                error.__cause__ = cause
             self.broken = self.broken or error
-            raise
+            if not self._failed:
+                raise
 
     def trained(self) -> Iterator[WatchedModel]:
         """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
@@ -151,29 +179,34 @@ class Recording:
         self.watched.append(watched)
         return watched
 
-    def _whole(self, notify: Callable[P, None]) -> Callable[P, None]:
+    def _whole(self, doing: str, notify: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(notify)
         def notified(*args: P.args, **kwargs: P.kwargs) -> None:
-            with self.whole():
+            with self.whole(doing):
                 notify(*args, **kwargs)
 
         return notified
 
     def _hang(self, watched: WatchedModel) -> None:
         """Hang hooks on a model."""
-        model = watched.model
+        model, doing = watched.model, f"a forward pass of {type(watched.model).__name__}"
 
         def passed(*_: object) -> None:
             if torch.is_grad_enabled() and not self._optimizer_steps:
                 self._unwatched.end_pass(watched)
 
-        hung = on_forward(model, self._whole(lambda _: self._on_forward(watched)))
+        hung = on_forward(model, self._whole(doing, lambda _: self._on_forward(watched)))
         watched.hung.append((type(model).__name__, hung))
-        for hooks in (hung, on_output(model, self._whole(passed)), on_load(model, self._unwatched.forget)):
-            self.stack.callback(hooks)
+        after, loaded = (
+            on_output(model, self._whole(doing, passed)),
+            on_load(model, self._whole(doing, self._unwatched.forget)),
+        )
+        for undo in (hung, after, loaded, stays_behind(model)):
+            self.stack.callback(undo)
 
     def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:
         """Hang hooks on an optimizer."""
+        doing = f"a step of {type(optimizer).__name__}"
 
         def before() -> None:
             if watched.replaced:
@@ -196,7 +229,7 @@ class Recording:
             self._midway = False
             self._first_step.close()
 
-        hung = on_step(optimizer, *(self._whole(call) for call in (before, gradients, after)))
+        hung = on_step(optimizer, *(self._whole(doing, call) for call in (before, gradients, after)))
         watched.hung.append((type(optimizer).__name__, hung))
         self.stack.callback(hung)
 

@@ -1,7 +1,7 @@
 """One watched model and its optimizers: what to measure of them, and under which names."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,9 @@ from torch.optim import Optimizer
 
 from harness.errors import PrecisionError, RecorderError
 from harness.recipe import Precision
+from harness.record import StreamKey
+from harness.recording.by_design import ByDesign
+from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
 from harness.recording.norms import norms, real
 from harness.recording.rounding_noise import drop_noise
@@ -32,6 +35,8 @@ class WatchedModel:
         self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
         self._known: dict[str, Tensor] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
+        self._by_design = ByDesign()
+        self.by_hand: ByHand | None = None
         self._check_precision()
 
     def _check_precision(self) -> None:
@@ -86,13 +91,14 @@ class WatchedModel:
     def take_over(self, former: "WatchedModel") -> None:
         """Go on where a former model of the same tensors stopped, as after a resume."""
         former.replaced = True
-        self.prefix, self._previous = former.prefix, former._previous
+        self.prefix, self._previous, self._by_design = former.prefix, former._previous, former._by_design
 
     @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, builder: StreamBuilder, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
-        tensors = self.parameters() | self.buffers()
-        builder.add("init", [f"init/{name}" for name in tensors], step, norms(tensors.values()))
+        tensors = self._tensors()
+        names = [StreamKey.of("init", StreamKey(name).tensor) for name in tensors]
+        builder.add("init", names, step, self._by_design.norms(tensors, norms(tensors.values())))
         if not self._previous:
             self.restart()
         self.opened = True
@@ -126,7 +132,8 @@ class WatchedModel:
     def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
         self._known = self.parameters()  # some may have joined since the last step
-        rates = {label: float(group["lr"]) for label, group in self._groups([optimizer])}
+        rated = (pair for pair in self._groups([optimizer]) if pair[1].get("lr") is not None)  # some go without
+        rates = {label: float(group["lr"]) for label, group in rated}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
     def _add_once(self, builder: StreamBuilder, stage: str, names: list[str], step: int, values: list[float]) -> None:
@@ -144,12 +151,13 @@ class WatchedModel:
             return
         state = self.state()
         updates = self._updates() if self.optimizers else []  # an average has no updates of its own
-        values = norms([*updates, *state.values()])
-        self._left = dict(zip(state, values[len(updates) :], strict=True))
+        found = norms([*updates, *state.values()])
+        values = self._by_design.norms(state, found[len(updates) :])
+        self._left = dict(zip(state, values, strict=True))
         if updates:
-            builder.add("update", [f"update/{name}" for name in self._known], step, values[: len(updates)])
+            builder.add("update", [f"update/{name}" for name in self._known], step, found[: len(updates)])
             torch._foreach_copy_(updates, list(self._weights().values()))
-        builder.add("state", list(state), step, values[len(updates) :])
+        builder.add("state", list(state), step, values)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -160,17 +168,20 @@ class WatchedModel:
         the model that is kept.
         """
         state = self.state() if self._left else {}
-        values = norms(state.values())
+        values = self._by_design.norms(state, norms(state.values()))
         known = (self._left.get(name, math.nan) for name in state)
         if not all(map(_is_equal, values, known)):
             builder.add("state", list(state), step, values)
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, buffers and optimizer state by stream name."""
+        return self._tensors() | dict(self._optimizer_state())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return weights and buffers by stream name."""
         self._known = self.parameters()
-        state = {f"weight/{name}": parameter for name, parameter in self._known.items()}
-        state |= {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
-        return state | dict(self._optimizer_state())
+        weights = {f"weight/{name}": parameter for name, parameter in self._known.items()}
+        return weights | {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
 
     def restart(self) -> None:
         """Count updates from the present weights on."""
@@ -195,7 +206,8 @@ class WatchedModel:
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self.optimizers:
             for name, parameter in self._names(optimizer.state).items():
-                for key, value in optimizer.state[parameter].items():
+                entries = optimizer.state[parameter]
+                for key, value in entries.items() if isinstance(entries, Mapping) else ():
                     if isinstance(value, Tensor) and key != "step":
                         yield f"optimizer/{name}/{key}", value
 

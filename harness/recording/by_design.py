@@ -1,0 +1,49 @@
+"""Buffers that begin with infinity or NaN by design (masks, observers): their norms are finite while it stays so."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from harness.recording.norms import norms, real
+
+
+_HUGE = 1e150
+"""A size from which on a number counts as infinite: the square of the lowest float64, which many masks hold, is."""
+
+
+class ByDesign:
+    """Knows which kinds of numbers without a size each buffer began with: negative or positive infinity, NaN."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, set[int]] = {}
+
+    def norms(self, tensors: Mapping[str, Tensor], found: Iterable[float]) -> list[float]:
+        """Return the norms that were found of tensors; of a buffer, kinds that it began with count as small numbers.
+
+        A buffer begins when it is first seen to hold anything; whatever becomes infinite or NaN later has such a norm.
+
+        Args:
+            tensors: by stream name.
+            found: the norm of each, in their order.
+        """
+        named = zip(tensors.items(), found, strict=True)
+        return [self._norm(name, tensor, norm) if _is_buffer(name, tensor) else norm for (name, tensor), norm in named]
+
+    def _norm(self, name: str, buffer: Tensor, norm: float) -> float:
+        kinds, finite = (set[int](), norm) if math.isfinite(norm) else _counted(buffer)
+        return finite if kinds <= self._kinds.setdefault(name, kinds) else norm
+
+
+def _is_buffer(name: str, tensor: Tensor) -> bool:
+    return name.startswith("buffer/") and tensor.numel() > 0
+
+
+@torch.no_grad()
+def _counted(tensor: Tensor) -> tuple[set[int], float]:
+    """Return the kinds of numbers without a size in a tensor, and its norm if each counts as the number of its kind."""
+    numbers = real(tensor, torch.float64).cpu().double()
+    kinds = (numbers < -_HUGE) + 2 * (numbers > _HUGE) + 3 * numbers.isnan()
+    [norm] = norms([torch.where(kinds > 0, kinds, numbers)])
+    return set(kinds.unique().tolist()) - {0}, norm
