@@ -155,6 +155,44 @@ def rolled_back(recorder, rate):
 
 
 @loop()
+def line_search_by_hand(recorder, rate):
+    """A step, a look at what it does, back to where it began, and half of it."""
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    recorder.watch(model, optimizer)
+    for inputs, targets in batches():
+        recorder.batch(inputs, targets)
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        start = copy.deepcopy(model.state_dict())
+        optimizer.step()
+        with torch.no_grad():
+            better = functional.cross_entropy(model(inputs), targets) < loss - 1
+        if not better:
+            model.load_state_dict(start)
+            optimizer.param_groups[0]["lr"] = rate / 2
+            optimizer.step()
+            optimizer.param_groups[0]["lr"] = rate
+        recorder.log(loss=loss)
+    return model
+
+
+@loop()
+def bounded_after_evaluation(recorder, rate):
+    """Weights are evaluated as they are, then bounded: an update that belongs to the step that comes."""
+    model = mlp()
+
+    def after(step):
+        with torch.no_grad():
+            recorder.evaluation(size=model(torch.ones(1, 6)).norm())
+            for parameter in model.parameters():
+                parameter.clamp_(-0.3, 0.3)
+
+    return fit(recorder, model, sgd(model, rate), after=after)
+
+
+@loop()
 def model_replaced(recorder, rate):
     """A wider model of the same layers takes the first one's place in the middle."""
     small = mlp()
