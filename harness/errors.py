@@ -257,10 +257,10 @@ class RecorderError(HarnessError):
         return cls(f"{found} is no model", where="Recorder.watch", fix=fix)
 
     @classmethod
-    def incomplete(cls, *, doing: str, error: BaseException, step: int) -> Self:
-        what = f"the recorder could not record {doing}, so this record is incomplete: {_headline(error)}"
-        fix = "report it with its traceback: the loop is right, and has gone on as it would without a recorder"
-        return cls(what, where=f"step {step}", fix=fix)
+    def incomplete(cls, *, doing: str, error: BaseException, step: int, place: Place) -> Self:
+        what = f"the recorder could not do its part of {doing}, so this record is incomplete: {_headline(error)}"
+        fix = "report these lines: it is no fault of the loop, which has gone on as it would without a recorder"
+        return cls(what, where=f"step {step}, {place}", fix=fix)
 
     @classmethod
     def unwatched_optimizer(cls, *, optimizer: str, tensor: str, step: int) -> Self:

@@ -172,10 +172,10 @@ MESSAGES = [
         "  fix    pass the torch.nn.Module first, then its optimizer: recorder.watch(model, optimizer)",
     ),
     (
-        errors.RecorderError.incomplete(doing="a step of SGD", error=KeyError("lr"), step=5),
-        "the recorder could not record a step of SGD, so this record is incomplete: KeyError: 'lr'\n"
-        "  where  step 5\n"
-        "  fix    report it with its traceback: the loop is right, and has gone on as it would without a recorder",
+        errors.RecorderError.incomplete(doing="a step of SGD", error=KeyError("lr"), step=5, place="a.py:3"),
+        "the recorder could not do its part of a step of SGD, so this record is incomplete: KeyError: 'lr'\n"
+        "  where  step 5, a.py:3\n"
+        "  fix    report these lines: it is no fault of the loop, which has gone on as it would without a recorder",
     ),
     (
         errors.RecorderError.same_names(step=5),

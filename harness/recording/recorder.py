@@ -13,6 +13,7 @@ from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
 from harness.record.record import Record
+from harness.recording.by_hand import ByHand
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
 from harness.recording.hooks import unwrapped
@@ -196,7 +197,11 @@ class Recorder:
             RecorderError: no model is watched.
         """
         with self._recording("step") as state:
-            state.step()
+            for watched in state.updated_by_hand():
+                if watched.by_hand is None:
+                    watched.by_hand = ByHand(watched.model)
+                    self.watch(watched.model, watched.by_hand)
+                watched.by_hand.update()
 
     def log(self, **values: object) -> None:
         """Record numbers of this step: `recorder.log(loss=loss)`; `recorder.log()` says that it has none.
@@ -256,7 +261,7 @@ class Recorder:
         if self._state is None:
             self._missed = RecorderError.not_recording(method=method)
             raise self._missed
-        return self._state.whole(f"what Recorder.{method} was told")
+        return self._state.whole(f"Recorder.{method}")
 
     def _finish(self, state: Recording) -> Record:
         if self._block.overlaps:

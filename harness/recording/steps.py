@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
 from typing import Any, ParamSpec, Self
 
 import torch
@@ -31,6 +33,8 @@ from harness.recording.watched_model import WatchedModel
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
 # 4e-3 in bfloat16
 _ELSEWHERE = 1e-2
+
+_HOUSE = Path(__file__).parents[1]
 
 P = ParamSpec("P")
 
@@ -146,14 +150,14 @@ class Recording:
         more.
 
         Args:
-            doing: what was to be recorded, in words.
+            doing: whose part it is, in words.
         """
         try:
             yield self
         except Exception as error:
             if not isinstance(error, HarnessError):
                 self._failed, cause = True, error
-                error = RecorderError.incomplete(doing=doing, error=cause, step=self._step)
+                error = RecorderError.incomplete(doing=doing, error=cause, step=self._step, place=_place(cause))
                 error.__cause__ = cause
             self.broken = self.broken or error
             if not self._failed:
@@ -345,6 +349,13 @@ def _apart(models: Sequence[WatchedModel]) -> Iterator[None]:
     yield
     for watched, weights in zip(models, before, strict=True):
         watched.shift(weights)
+
+
+def _place(error: BaseException) -> str:
+    """Return file and line of ours that an error comes from."""
+    calls = ((Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__))
+    *_, (file, line) = ((file, line) for file, line in calls if file.is_relative_to(_HOUSE))
+    return f"{file.relative_to(_HOUSE.parent).as_posix()}:{line}"
 
 
 def _stands_in(watched: WatchedModel, former: WatchedModel, optimizer: Optimizer | None, name: str | None) -> bool:

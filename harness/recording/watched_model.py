@@ -132,8 +132,8 @@ class WatchedModel:
     def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
         self._known = self.parameters()  # some may have joined since the last step
-        rated = (pair for pair in self._groups([optimizer]) if pair[1].get("lr") is not None)  # some go without
-        rates = {label: float(group["lr"]) for label, group in rated}
+        found = {label: group.get("lr") for label, group in self._groups([optimizer])}
+        rates = {label: float(rate) for label, rate in found.items() if isinstance(rate, int | float | Tensor)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
     def _add_once(self, builder: StreamBuilder, stage: str, names: list[str], step: int, values: list[float]) -> None:
