@@ -15,7 +15,6 @@ from torch.optim import Optimizer
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
-from harness.recording.by_hand import ByHand
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
@@ -84,16 +83,12 @@ class Recording:
             watched.add_optimizer(optimizer)
             self._follow(watched, optimizer)
 
-    def step(self) -> None:
-        """Take a step of every watched model that has no optimizer, or else of all; see `Recorder.step`."""
+    def updated_by_hand(self) -> list[WatchedModel]:
+        """Return every watched model that has no optimizer, or else all; see `Recorder.step`."""
         present = [watched for watched in self._present() if watched.parameters()]
         if not present:
             raise RecorderError.nothing_watched()
-        for watched in [each for each in present if each.by_hand or not each.optimizers] or present:
-            if watched.by_hand is None:
-                watched.by_hand = ByHand(watched.model)
-                self.watch(watched.model, watched.by_hand, None)
-            watched.by_hand.update()
+        return [watched for watched in present if watched.by_hand or not watched.optimizers] or present
 
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""

@@ -370,6 +370,14 @@ def traced(recorder, rate):
     return fit(recorder, model, sgd(model, rate))
 
 
+@loop(refused="a module that torch.jit.script made takes no hooks")
+def scripted(recorder, rate):
+    """A model that is compiled by the old compiler before it is trained."""
+    with warnings.catch_warnings(action="ignore"):  # deprecated, but in use
+        model = torch.jit.script(mlp())
+    return fit(recorder, model, sgd(model, rate))
+
+
 @loop()
 def graph_of_a_model(recorder, rate):
     """A module that torch.fx wrote."""
