@@ -262,6 +262,11 @@ class RecorderError(HarnessError):
         return cls(f"{found} is no model", where="Recorder.watch", fix=fix)
 
     @classmethod
+    def scripted(cls) -> Self:
+        fix = "train and watch the module that it was made of, and script that after the block"
+        return cls("a module that torch.jit.script made takes no hooks", where="Recorder.watch", fix=fix)
+
+    @classmethod
     def incomplete(cls, *, doing: str, error: BaseException, step: int, place: Place) -> Self:
         what = f"the recorder could not do its part of {doing}, so this record is incomplete: {_headline(error)}"
         fix = "report these lines: it is no fault of the loop, which has gone on as it would without a recorder"

@@ -178,6 +178,12 @@ MESSAGES = [
         "  fix    pass the torch.nn.Module first, then its optimizer: recorder.watch(model, optimizer)",
     ),
     (
+        errors.RecorderError.scripted(),
+        "a module that torch.jit.script made takes no hooks\n"
+        "  where  Recorder.watch\n"
+        "  fix    train and watch the module that it was made of, and script that after the block",
+    ),
+    (
         errors.RecorderError.incomplete(doing="a step of SGD", error=KeyError("lr"), step=5, place="a.py:3"),
         "the recorder could not do its part of a step of SGD, so this record is incomplete: KeyError: 'lr'\n"
         "  where  step 5, a.py:3\n"

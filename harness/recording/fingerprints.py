@@ -87,7 +87,7 @@ def exact_digest(tensors: Iterable[Tensor]) -> str:
     sha = hashlib.sha256()
     for tensor in tensors:
         if tensor.layout is torch.strided:
-            bits = tensor.detach().cpu().resolve_conj().contiguous().reshape(-1).view(torch.uint8)
+            bits = _copied(tensor.detach()).resolve_conj().contiguous().reshape(-1).view(torch.uint8)
             sha.update(bits.numpy().data)
     return sha.hexdigest()[:16]
 
@@ -97,8 +97,13 @@ def _digest(tensors: Sequence[Tensor]) -> str:
     for tensor in tensors:
         sha.update(f"{tuple(tensor.shape)}".encode())
         pixels = tensor.dtype == torch.uint8
-        sha.update((tensor if pixels else tensor.long()).cpu().contiguous().numpy().data)
+        sha.update(_copied(tensor if pixels else tensor.long()).contiguous().numpy().data)
     return sha.hexdigest()[:16]
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """Return a copy in the CPU's memory: what NumPy has seen can be resized no more, as observers do with theirs."""
+    return tensor.to("cpu", copy=True)
 
 
 def _project(tensor: Tensor) -> tuple[float, float]:

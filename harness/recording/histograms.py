@@ -24,7 +24,8 @@ def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | N
     alike, the limits are, too, and the first bin holds them. Of more than a million elements, evenly spaced ones count.
     """
     flat = real(tensor, tensor.dtype).detach().flatten()
-    values = flat[:: 1 + flat.numel() // _MOST_COUNTED].cpu().double().numpy()
+    chosen = flat[:: 1 + flat.numel() // _MOST_COUNTED].cpu().double()
+    values = chosen.clone().numpy()  # what NumPy has seen can be resized no more
     values = values[np.isfinite(values)]
     if values.size < HISTOGRAM_BINS:
         return None

@@ -154,6 +154,7 @@ def on_step(
     `before` is called as a step begins, `after` when it is done, and `gradients` each time gradients are there and not
     yet used: as it begins, or after each call of a closure.
     """
+    before, gradients, after = map(torch.compiler.disable, (before, gradients, after))
 
     def first(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         before()
@@ -169,6 +170,7 @@ def on_step(
 
 def on_every_step(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> Hung:
     """Call `before(optimizer)` and `after(optimizer)` around each step of any optimizer, hooks of its own included."""
+    before, after = map(torch.compiler.disable, (before, after))
     return Hung(
         register_optimizer_step_pre_hook(lambda optimizer, *_: before(optimizer)),
         register_optimizer_step_post_hook(lambda optimizer, *_: after(optimizer)),

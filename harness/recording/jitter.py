@@ -15,7 +15,11 @@ def jitter(tensors: Iterable[Tensor], seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     for tensor in tensors if seed else ():
-        value = torch.view_as_real(tensor.data) if tensor.is_complex() else tensor.data
+        value = tensor.data
+        if value.layout is not torch.strided:
+            value = value._values() if value.is_sparse else value.values()
+        if value.is_complex():
+            value = torch.view_as_real(value.conj() if value.is_conj() else value)
         if value.is_floating_point() and value.element_size() > 1:  # float8 has no neighbours in torch
             up = torch.rand(value.shape, generator=generator).to(value.device) < 0.5
             infinite = torch.full_like(value, torch.inf)

@@ -160,13 +160,16 @@ class Recorder:
 
         Raises:
             RecorderError: this model and optimizer are watched already.
-            RecorderError: the model or the optimizer is none, or the optimizer holds no parameter of the model.
+            RecorderError: the model or the optimizer is none, or the optimizer holds no parameter of the model; the
+                model takes no hooks.
             PrecisionError: a weight is in another precision.
         """
         with self._recording("watch") as state:
             note_running()
             if not isinstance(model, nn.Module):
                 raise RecorderError.not_a_model(found=type(model).__name__)
+            if type(model).__name__ == "RecursiveScriptModule":  # torch has no public name for it; traced ones are none
+                raise RecorderError.scripted()
             optimizer = None if optimizer is None else unwrapped(optimizer)
             if self._planted:
                 self._planted.watch(model, optimizer)  # its hooks come before ours

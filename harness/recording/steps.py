@@ -308,10 +308,8 @@ class Recording:
         """
         if self._states is None and (seed := self._perturbation.jitter):
             weights = (weight for watched in models for weight in watched.parameters().values())
-            jitter(weights, _MOST_STEPS * seed + self._step)
-            for watched in models:
-                if watched.opened:
-                    watched.restart()  # it is no part of the update
+            with _apart(models):
+                jitter(weights, _MOST_STEPS * seed + self._step)
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.
@@ -323,9 +321,8 @@ class Recording:
         if states.collects:
             states.keep(self._step, tensors)
         elif self._step in states.steps:
-            self._put_back(states, tensors)
-            for watched in present:
-                watched.restart()
+            with _apart(present):
+                self._put_back(states, tensors)
 
     def _put_back(self, states: States, tensors: Mapping[str, Tensor]) -> None:
         first = not self._step
@@ -348,6 +345,15 @@ class Recording:
             self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
             for watched in self._present():
                 watched.record_state(self.builder, self._step)
+
+
+@contextlib.contextmanager
+def _apart(models: Sequence[WatchedModel]) -> Iterator[None]:
+    """Move weights in a block, which is no part of their updates."""
+    before = [watched.weights() for watched in models]
+    yield
+    for watched, weights in zip(models, before, strict=True):
+        watched.shift(weights)
 
 
 def _place(error: BaseException) -> str:

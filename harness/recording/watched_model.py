@@ -15,7 +15,7 @@ from harness.record import StreamKey
 from harness.recording.by_design import ByDesign
 from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
-from harness.recording.norms import norms
+from harness.recording.norms import norms, real
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
 
@@ -100,7 +100,7 @@ class WatchedModel:
         names = [StreamKey.of("init", StreamKey(name).tensor) for name in tensors]
         builder.add("init", names, step, self._by_design.norms(tensors, norms(tensors.values())))
         if not self._previous:
-            self.restart()
+            self._previous = self.weights()
         self.opened = True
 
     def record_gradients(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
@@ -156,7 +156,7 @@ class WatchedModel:
         self._left = dict(zip(state, values, strict=True))
         if updates:
             builder.add("update", [f"update/{name}" for name in self._known], step, found[: len(updates)])
-            torch._foreach_copy_(updates, list(self._known.values()))
+            torch._foreach_copy_(updates, list(self._numbers().values()))
         builder.add("state", list(state), step, values)
 
     @torch.inference_mode(False)
@@ -183,18 +183,38 @@ class WatchedModel:
         weights = {f"weight/{name}": parameter for name, parameter in self._known.items()}
         return weights | {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
 
-    def restart(self) -> None:
-        """Count updates from the present weights on."""
-        self._previous = {name: p.detach().clone() for name, p in self.parameters().items()}
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of the weights, as dense numbers that can be subtracted."""
+        self._known = self.parameters()
+        return {name: weight.clone() for name, weight in self._numbers().items()}
+
+    @torch.no_grad()
+    def shift(self, before: dict[str, Tensor]) -> None:
+        """Count updates as if the weights had been where they are now; what had moved them earlier still counts.
+
+        Args:
+            before: what `weights` returned before they were moved.
+        """
+        for name, weight in self._numbers().items():
+            previous = self._previous.get(name)
+            if previous is not None and previous.shape == weight.shape:  # equal ones stay so, to the last bit
+                moved = previous + (weight - before[name])
+                previous.copy_(torch.where(previous == before[name], weight, moved))
 
     def _updates(self) -> list[Tensor]:
         """Turn the copies of the weights into updates; the caller turns them into copies again."""
-        for name, parameter in self._known.items():  # one that was added or resized since starts from zero
-            if name not in self._previous or self._previous[name].shape != parameter.shape:
-                self._previous[name] = torch.zeros_like(parameter)
-        previous = [self._previous[name] for name in self._known]
-        torch._foreach_sub_(previous, list(self._known.values()))
+        weights = self._numbers()
+        for name, weight in weights.items():  # one that was added or resized since starts from zero
+            if name not in self._previous or self._previous[name].shape != weight.shape:
+                self._previous[name] = torch.zeros_like(weight)
+        previous = [self._previous[name] for name in weights]
+        torch._foreach_sub_(previous, list(weights.values()))
         return previous
+
+    def _numbers(self) -> dict[str, Tensor]:
+        """Return the known parameters as dense numbers that can be subtracted, whatever their layout and dtype."""
+        dense = ((name, p if p.layout is torch.strided else p.to_dense()) for name, p in self._known.items())
+        return {name: real(weight.detach(), torch.get_default_dtype()) for name, weight in dense}
 
     def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self.optimizers:
