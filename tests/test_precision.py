@@ -72,8 +72,10 @@ def test_a_part_that_is_called_by_itself_is_looked_into():
 def test_a_loss_in_float32_is_named():
     """Binary cross-entropy takes on the dtype of its targets without a word."""
     targets = torch.zeros(4, 3, dtype=torch.float32)
-    with pytest.raises(errors.PrecisionError, match=r"^loss computes in float32"):
+    with pytest.raises(errors.PrecisionError, match=r"^the training loop computes in float32") as caught:
         record(loss=lambda outputs: functional.binary_cross_entropy_with_logits(outputs, targets))
+
+    assert caught.value.where == line_of(test_a_loss_in_float32_is_named, "with_logits(outputs")
 
 
 def test_float32_without_gradients_is_no_concern():
@@ -100,10 +102,13 @@ def test_float64_is_checked_in_the_first_step_only():
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
         watched = [len(module._forward_hooks) for module in model.modules()]
-        model(torch.rand(4, 3)).mean().backward()
-        optimizer.step()
-        left = [len(module._forward_hooks) for module in model.modules()]
-        recorder.log(loss=1.0)
+        for _ in range(2):
+            inputs = torch.rand(4, 3)
+            recorder.batch(inputs)
+            left = [len(module._forward_hooks) for module in model.modules()]
+            model(inputs).mean().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
 
     assert (watched, left) == ([2, 1, 1], [1, 0, 0])  # the recorder has one of its own on the model
 

@@ -1,25 +1,33 @@
-"""Name the module that mixes precisions, or that computes in lower precision than the run is in."""
+"""Name what mixes precisions, or computes in lower precision than the run is in."""
 
 import contextlib
+import dis
+import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
+from torch.utils._device import DeviceContext
 
 from harness.errors import PrecisionError
 from harness.recipe import Precision
+from harness.recording.lines import users_line
 
 
-_DTYPES = {"float": "float32", "double": "float64", "half": "float16"}  # as torch's messages call them
-_WORDS = re.compile(r"\b(bfloat16|float16|float32|float64|float|double|half)\b", re.IGNORECASE)
-_TORCH = str(Path(torch.__file__).parent)
+_CALLED = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16"}
+_DTYPES = _CALLED | {name.lower(): dtype for name, dtype in _CALLED.items()} | {name: name for name in _CALLED.values()}
+"""By what torch's messages call them: float, torch.float32, FloatTensor, CPUFloatType, ComplexFloat, c10::Half, ..."""
+_NAMES = re.compile(rf"(?:\b|(?<=got)|(?<=dtype))(?:CPU|CUDA)?(?:Complex)?({'|'.join(_DTYPES)})(?:Tensor|Type)?\b")
+_REFUSED = re.compile(r"\b(same|equal|match|expected|mixed|promoting)\b", re.IGNORECASE)
+_UNNAMED = re.compile(r"\b(same|equal|mixed)\b.*\b(d?type|datatype)\b|\bdtype.*\b(same|equal)\b", re.IGNORECASE)
+_TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
 def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
@@ -35,12 +43,13 @@ Watch = Callable[[], contextlib.AbstractContextManager[object]]
 
 
 def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watch) -> Callable[[], None]:
-    """Make forward passes fail, in a context that `watch` makes, that compute gradients in less than float64.
+    """Make passes fail, in a context that `watch` makes, that compute gradients in less than float64.
 
     Return what ends it.
 
-    Conversions inside a module (`x.float()` and back) are seen, too: they make a float64 run as noisy as a float32
-    one, and leave no other trace. What torch.compile compiles is not looked into.
+    Conversions and back are seen, too, in a module (`x.float()`) and in the loop: they make a float64 run as noisy as a
+    float32 one, and leave no other trace. What no gradient goes through, a metric say, may be in any precision. What
+    torch.compile compiles is not looked into.
     """
     guard = _Float64Guard(names, watch)
     undo = contextlib.ExitStack()
@@ -62,55 +71,120 @@ def refuse_low_loss(values: Mapping[str, object]) -> None:
 def named_mixture(error: object, names: Mapping[int, str], precision: Precision) -> PrecisionError | None:
     """Return what to say of an exception by which torch refuses to mix dtypes; None for any other exception.
 
-    Torch has no class for it: its message names two floating dtypes.
+    Torch has no class for it, and some thirty wordings. Most name two floating dtypes; where one names none, the
+    tensors at hand where it was raised tell.
     """
-    if not isinstance(error, RuntimeError | ValueError):
+    if not isinstance(error, RuntimeError | ValueError) or not _is_torchs(error):
         return None
-    words = [word.lower() for word in _WORDS.findall(str(error))]
-    words += [precision] if "mixed dtype" in str(error) else []  # normalisation names only one
-    found = sorted({_DTYPES.get(word, word) for word in words})
+    calls = [*traceback.walk_tb(error.__traceback__)][::-1]
+    found = _named(str(error)) or (_held(calls[0][0]) if _UNNAMED.search(str(error)) else set())
     if len(found) < 2:
         return None
-    facts = _facts([*traceback.walk_tb(error.__traceback__)][::-1], names, "the training loop")
-    return PrecisionError.mixed(found=" and ".join(found), precision=precision, **facts)
+    module, place = _module(calls, names), users_line(calls) or _line(calls)
+    return PrecisionError.mixed(found=" and ".join(sorted(found)), precision=precision, module=module, place=place)
+
+
+def _is_torchs(error: BaseException) -> bool:
+    """Tell whether an exception was raised by torch, or below Python, and not by a statement of somebody else's."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code if trace else None
+    if trace is None or code is None:
+        return False
+    return code.co_filename.startswith(_TORCH) or dis.opname[code.co_code[trace.tb_lasti]] != "RAISE_VARARGS"
+
+
+def _named(message: str) -> set[str]:
+    """Return the floating dtypes that a line of a message names as not going together; none if there is no such line.
+
+    Lines, because that of a loader's worker holds its traceback.
+    """
+    lines = (_NAMES.findall(line) for line in message.splitlines() if _REFUSED.search(line))
+    found = ({_DTYPES[name] for name in names} for names in lines)
+    return next((dtypes for dtypes in found if len(dtypes) > 1), set())
+
+
+def _held(frame: FrameType) -> set[str]:
+    """Return the floating dtypes of the tensors that a call has at hand."""
+    tensors = (tensor for value in [*frame.f_locals.values()] for tensor in _tensors(value))
+    return {str(tensor.dtype).removeprefix("torch.") for tensor in tensors if tensor.is_floating_point()}
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+    elif isinstance(value, list | tuple):
+        yield from (tensor for item in value for tensor in _tensors(item))
 
 
 class _Float64Guard(TorchFunctionMode):
-    """Sees each result of torch while a module runs. A copy, which a copied model takes along, does nothing."""
+    """Sees what torch makes of float64, once a module runs. A copy, which a copied model takes along, does nothing."""
 
     def __init__(self, names: Mapping[int, str], watch: Watch = contextlib.nullcontext) -> None:
         super().__init__()
         self._names, self._watch = names, watch
         self._outermost: nn.Module | None = None
+        self._looks = False
+        self._hooks = contextlib.ExitStack()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Float64Guard, ({},)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else (result,):
-            if found := _low(value):
-                facts = _facts([*traceback.walk_stack(sys._getframe(1))], self._names, "the model")
-                with self._watch():
-                    raise PrecisionError.low(found=found, **facts)
+        low = {found: value for value in _tensors(result) if (found := _low(value))} if self._looks else {}
+        if low and any(_is_high(value) for value in _tensors([*args, *(kwargs or {}).values()])):
+            for found, value in low.items():
+                self._refuse(value, found)
         return result
 
+    def _refuse(self, value: Tensor, found: str) -> None:
+        """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric."""
+        calls = [*traceback.walk_stack(sys._getframe(1))]
+        error = PrecisionError.low(module=_module(calls, self._names), found=found, place=_line(calls))
+
+        def refuse(*_: Tensor) -> None:
+            with self._watch():
+                raise error
+
+        if self._outermost:
+            refuse()
+        self._hooks.callback(value.register_hook(refuse).remove)
+
     def begin(self, module: nn.Module, *_: object) -> None:
-        """Look from here on, if a module runs that no other one called."""
-        if not torch.compiler.is_compiling() and self._outermost is None and id(module) in self._names:
-            self._outermost = module
-            self.__enter__()  # type: ignore[no-untyped-call] # torch leaves it unannotated
+        """Look from here on, below modes that are in force: they end in the reverse of their order."""
+        if torch.compiler.is_compiling() or id(module) not in self._names:
+            return
+        self._outermost = self._outermost or module
+        if not self._looks:
+            self._looks = True
+            modes = _take_modes()
+            place = int(bool(modes) and isinstance(modes[0], DeviceContext))  # it insists on being the lowest
+            _put_modes([*modes[:place], self, *modes[place:]])
 
     def end(self, module: nn.Module, *_: object) -> None:
-        """Look no longer, if this module was the first to run."""
+        """Note that no module runs any more, if this one was the first to."""
         if not torch.compiler.is_compiling() and module is self._outermost:
-            self.leave()
+            self._outermost = None
 
     def leave(self) -> None:
         """Look no longer."""
-        if self._outermost is not None:
-            self._outermost = None
-            self.__exit__(None, None, None)  # type: ignore[no-untyped-call] # likewise
+        self._looks = False
+        self._hooks.close()
+        _put_modes([mode for mode in _take_modes() if mode is not self])
+
+
+def _take_modes() -> list[TorchFunctionMode]:
+    """Take all modes of this thread out of force; return them, the lowest first."""
+    return [_pop_mode() for _ in range(torch._C._len_torch_function_stack())][::-1]
+
+
+def _put_modes(modes: Sequence[TorchFunctionMode]) -> None:
+    for mode in modes:
+        _push_mode(mode)
 
 
 def _low(value: object) -> str | None:
@@ -120,11 +194,21 @@ def _low(value: object) -> str | None:
     return None
 
 
-def _facts(calls: Sequence[tuple[FrameType, int]], names: Mapping[int, str], otherwise: str) -> dict[str, str]:
-    """Return the module that runs, and the line that is at work outside torch and this file; innermost calls first."""
+def _is_high(value: Tensor) -> bool:
+    return value.requires_grad and torch.finfo(value.dtype).bits == 64
+
+
+Call = tuple[FrameType, int]
+
+
+def _module(calls: Sequence[Call], names: Mapping[int, str]) -> str:
+    """Return the name of the module that runs; innermost calls first."""
     modules = (frame.f_locals.get("self") for frame, _ in calls)
     module = next((module for module in modules if isinstance(module, nn.Module)), None)
-    name = otherwise if module is None else names.get(id(module), type(module).__name__)
-    places = ((frame.f_code.co_filename, line) for frame, line in calls)
-    file, line = next((file, line) for file, line in places if not file.startswith((_TORCH, __file__)))
-    return {"module": name, "place": f"{file}:{line}"}
+    return "the training loop" if module is None else names.get(id(module), type(module).__name__)
+
+
+def _line(calls: Sequence[Call]) -> str:
+    """Return the line that is at work outside torch and this file."""
+    places = (f"{frame.f_code.co_filename}:{line}" for frame, line in calls)
+    return next(place for place in places if not place.startswith((_TORCH, __file__)))
