@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
-from torch.utils._device import DeviceContext
 
 from harness.errors import PrecisionError
 from harness.recipe import Precision
@@ -64,8 +63,8 @@ def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watc
 def refuse_low_loss(values: Mapping[str, object]) -> None:
     """Refuse a loss with gradients below float64: binary cross-entropy, say, takes on the dtype of its targets."""
     for name, value in values.items():
-        if found := _low(value):
-            raise PrecisionError.low(module=name, found=found, place="Recorder.log")
+        if isinstance(value, Tensor) and _low(value):
+            raise PrecisionError.low(module=name, found=_dtype(value), place="Recorder.log")
 
 
 def named_mixture(error: object, names: Mapping[int, str], precision: Precision) -> PrecisionError | None:
@@ -108,7 +107,7 @@ def _named(message: str) -> set[str]:
 def _held(frame: FrameType) -> set[str]:
     """Return the floating dtypes of the tensors that a call has at hand."""
     tensors = (tensor for value in [*frame.f_locals.values()] for tensor in _tensors(value))
-    return {str(tensor.dtype).removeprefix("torch.") for tensor in tensors if tensor.is_floating_point()}
+    return {_dtype(tensor) for tensor in tensors if tensor.is_floating_point()}
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
@@ -127,7 +126,7 @@ class _Float64Guard(TorchFunctionMode):
         super().__init__()
         self._names, self._watch = names, watch
         self._outermost: nn.Module | None = None
-        self._looks = False
+        self._looks = self._stays = False
         self._hooks = contextlib.ExitStack()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -135,16 +134,19 @@ class _Float64Guard(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        low = {found: value for value in _tensors(result) if (found := _low(value))} if self._looks else {}
+        if torch.compiler.is_compiling() or not self._looks:
+            return result
+        made = args[:1] if result is None else result  # an assignment to elements returns nothing
+        low = [value for value in _tensors(made) if _low(value)]
         if low and any(_is_high(value) for value in _tensors([*args, *(kwargs or {}).values()])):
-            for found, value in low.items():
-                self._refuse(value, found)
+            for value in low:
+                self._refuse(value)
         return result
 
-    def _refuse(self, value: Tensor, found: str) -> None:
+    def _refuse(self, value: Tensor) -> None:
         """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric."""
         calls = [*traceback.walk_stack(sys._getframe(1))]
-        error = PrecisionError.low(module=_module(calls, self._names), found=found, place=_line(calls))
+        error = PrecisionError.low(module=_module(calls, self._names), found=_dtype(value), place=_line(calls))
 
         def refuse(*_: Tensor) -> None:
             with self._watch():
@@ -155,47 +157,47 @@ class _Float64Guard(TorchFunctionMode):
         self._hooks.callback(value.register_hook(refuse).remove)
 
     def begin(self, module: nn.Module, *_: object) -> None:
-        """Look from here on, below modes that are in force: they end in the reverse of their order."""
-        if torch.compiler.is_compiling() or id(module) not in self._names:
+        """Look from here on; within a mode of the loop's, which must end first, until the module has run."""
+        if torch.compiler.is_compiling() or self._outermost or id(module) not in self._names:
             return
-        self._outermost = self._outermost or module
+        self._outermost = module
         if not self._looks:
-            self._looks = True
-            modes = _take_modes()
-            place = int(bool(modes) and isinstance(modes[0], DeviceContext))  # it insists on being the lowest
-            _put_modes([*modes[:place], self, *modes[place:]])
+            self._looks, self._stays = True, not torch._C._len_torch_function_stack()
+            self.__enter__()  # type: ignore[no-untyped-call] # torch leaves it unannotated
 
     def end(self, module: nn.Module, *_: object) -> None:
         """Note that no module runs any more, if this one was the first to."""
         if not torch.compiler.is_compiling() and module is self._outermost:
             self._outermost = None
+            if not self._stays:
+                self._look_away()
 
     def leave(self) -> None:
         """Look no longer."""
-        self._looks = False
+        self._outermost = None
+        self._look_away()
         self._hooks.close()
-        _put_modes([mode for mode in _take_modes() if mode is not self])
+
+    def _look_away(self) -> None:
+        """Take this mode off, and no other one that has begun since."""
+        self._looks = False
+        modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
+        for mode in reversed(modes):
+            if mode is not self:
+                _push_mode(mode)
 
 
-def _take_modes() -> list[TorchFunctionMode]:
-    """Take all modes of this thread out of force; return them, the lowest first."""
-    return [_pop_mode() for _ in range(torch._C._len_torch_function_stack())][::-1]
-
-
-def _put_modes(modes: Sequence[TorchFunctionMode]) -> None:
-    for mode in modes:
-        _push_mode(mode)
-
-
-def _low(value: object) -> str | None:
-    """Return the dtype of a tensor with gradients in less than float64, otherwise None."""
-    if isinstance(value, Tensor) and value.requires_grad and torch.finfo(value.dtype).bits < 64:
-        return str(value.dtype).removeprefix("torch.")
-    return None
+def _low(value: Tensor) -> bool:
+    """Tell whether a tensor has gradients in less than float64."""
+    return value.requires_grad and torch.finfo(value.dtype).bits < 64
 
 
 def _is_high(value: Tensor) -> bool:
     return value.requires_grad and torch.finfo(value.dtype).bits == 64
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 Call = tuple[FrameType, int]
