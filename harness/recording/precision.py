@@ -26,6 +26,7 @@ _DTYPES = _CALLED | {name.lower(): dtype for name, dtype in _CALLED.items()} | {
 _NAMES = re.compile(rf"(?:\b|(?<=got)|(?<=dtype))(?:CPU|CUDA)?(?:Complex)?({'|'.join(_DTYPES)})(?:Tensor|Type)?\b")
 _REFUSED = re.compile(r"\b(same|equal|match|expected|mixed|promoting)\b", re.IGNORECASE)
 _UNNAMED = re.compile(r"\b(same|equal|mixed)\b.*\b(d?type|datatype)\b|\bdtype.*\b(same|equal)\b", re.IGNORECASE)
+_INTEGERS = re.compile(r"\b(u?int\d*|long|short|char|byte|bool)\b", re.IGNORECASE)
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
@@ -76,7 +77,8 @@ def named_mixture(error: object, names: Mapping[int, str], precision: Precision)
     if not isinstance(error, RuntimeError | ValueError) or not _is_torchs(error):
         return None
     calls = [*traceback.walk_tb(error.__traceback__)][::-1]
-    found = _named(str(error)) or (_held(calls[0][0]) if _UNNAMED.search(str(error)) else set())
+    unnamed = _UNNAMED.search(str(error)) and not _INTEGERS.search(str(error))
+    found = _named(str(error)) or (_held(calls[0][0]) if unnamed else set())
     if len(found) < 2:
         return None
     module, place = _module(calls, names), users_line(calls) or _line(calls)
