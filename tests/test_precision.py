@@ -212,6 +212,19 @@ def test_modes_of_the_loop_end_as_they_began(around):
     assert torch._C._len_torch_function_stack() == 0
 
 
+def test_nothing_is_left_of_a_loop_whose_passes_begin_its_steps():
+    """A pass that begins the second step ends the look at the first, and does not begin it again."""
+    with Recorder() as recorder:
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters())
+        recorder.watch(model, optimizer)
+        for _ in range(2):
+            model(torch.rand(4, 3)).mean().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
+        assert torch._C._len_torch_function_stack() == 0
+
+
 def test_the_line_of_a_library_beside_torch_is_named():
     """Torchvision's folder begins as torch's does."""
     beside = Path(torch.__file__).parent.with_name("torchbeside") / "loss.py"

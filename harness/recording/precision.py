@@ -175,8 +175,8 @@ class _Float64Guard(TorchFunctionMode):
                 self._look_away()
 
     def leave(self) -> None:
-        """Look no longer."""
-        self._outermost = None
+        """Look no longer, nor in the pass that is just beginning."""
+        self._names, self._outermost = {}, None
         self._look_away()
         self._hooks.close()
 
