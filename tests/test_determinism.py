@@ -1,6 +1,8 @@
 """Promises of deterministic(): every global is set inside and as before afterwards."""
 
 import asyncio
+import contextlib
+import itertools
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,18 @@ from harness.recording.perturbation import Perturbation, perturbed
 from tests.test_perturbation import TINY
 
 
+PAIRS = [("generic", "all"), *itertools.product(("cuda", "mkldnn"), ("all", "matmul", "conv", "rnn"))]
+
+
+def products():
+    """In what each library multiplies float32 numbers, and what the two older settings say, where they can be read."""
+    found = {pair: torch._C._get_fp32_precision_getter(*pair) for pair in PAIRS}
+    for read in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
+        with contextlib.suppress(RuntimeError):
+            found[read] = read()
+    return [*found.values()]
+
+
 def globals_now():
     """Everything that the harness may touch. Random states by their bytes: their sum misses a DataLoader's draw."""
     return {
@@ -25,8 +39,8 @@ def globals_now():
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
         "fill": torch.utils.deterministic.fill_uninitialized_memory,
         "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.cudnn.enabled),
-        "tf32": (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision),
-        "onednn": (torch.backends.mkldnn.enabled, torch.backends.mkldnn.fp32_precision),
+        "products": products(),
+        "onednn": torch.backends.mkldnn.enabled,
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": str(np.random.get_state()),
         "python": random.getstate(),
@@ -78,6 +92,52 @@ def test_globals_are_restored_when_a_recorder_fails_to_finish():
         pass
 
     assert globals_now() == before
+
+
+@pytest.fixture
+def own_products():
+    """Puts the settings of products back that a test has changed."""
+    write = torch._C._set_fp32_precision_setter
+    before = products()
+    yield write
+    write("generic", "all", "none")
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    for pair, value in zip(PAIRS, before, strict=False):
+        write(*pair, value)
+
+
+@pytest.mark.parametrize(
+    "left_on",
+    [
+        lambda write: torch.set_float32_matmul_precision("medium"),
+        lambda write: torch.set_float32_matmul_precision("high"),
+        lambda write: setattr(torch.backends.cudnn, "allow_tf32", False),
+        lambda write: setattr(torch.backends, "fp32_precision", "tf32"),
+        lambda write: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+        lambda write: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),  # cudnn.flags() fails after it
+        lambda write: (write("mkldnn", "all", "bf16"), write("cuda", "all", "tf32"), write("cuda", "rnn", "ieee")),
+    ],
+    ids=["medium", "high", "cudnn off", "all", "onednn", "mixed", "libraries"],
+)
+def test_float32_products_are_float32_whatever_was_left_on(own_products, left_on):
+    """No library multiplies in TF32 or bfloat16 in the block; afterwards each setting is its own again.
+
+    One that followed another still does.
+    """
+    left_on(own_products)
+    before = products()
+    with pytest.raises(ZeroDivisionError), deterministic("float32", 0):
+        assert {"tf32", "bf16", "medium", "high", True}.isdisjoint(products())
+        assert len(products()) >= len(before)  # older settings can be read where they could be
+        raise ZeroDivisionError
+
+    assert products() == before
+    torch.backends.fp32_precision = "none"
+    after = products()
+    left_on(own_products)
+    torch.backends.fp32_precision = "none"
+    assert products() == after
 
 
 def record(recorder):

@@ -1,15 +1,23 @@
 """Promises of float64 runs: no module computes in lower precision unseen, and a mixture is explained."""
 
 import copy
+import functools
 import inspect
+import operator
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional
+from torch.overrides import BaseTorchFunctionMode
+from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader
 
 from harness import Recorder, errors
+from harness.recording.precision import module_names, named_mixture
 
 
 class Plain(nn.Module):
@@ -72,8 +80,10 @@ def test_a_part_that_is_called_by_itself_is_looked_into():
 def test_a_loss_in_float32_is_named():
     """Binary cross-entropy takes on the dtype of its targets without a word."""
     targets = torch.zeros(4, 3, dtype=torch.float32)
-    with pytest.raises(errors.PrecisionError, match=r"^loss computes in float32"):
+    with pytest.raises(errors.PrecisionError, match=r"^the training loop computes in float32") as caught:
         record(loss=lambda outputs: functional.binary_cross_entropy_with_logits(outputs, targets))
+
+    assert caught.value.where == line_of(test_a_loss_in_float32_is_named, "with_logits(outputs")
 
 
 def test_float32_without_gradients_is_no_concern():
@@ -100,10 +110,13 @@ def test_float64_is_checked_in_the_first_step_only():
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
         watched = [len(module._forward_hooks) for module in model.modules()]
-        model(torch.rand(4, 3)).mean().backward()
-        optimizer.step()
-        left = [len(module._forward_hooks) for module in model.modules()]
-        recorder.log(loss=1.0)
+        for _ in range(2):
+            inputs = torch.rand(4, 3)
+            recorder.batch(inputs)
+            left = [len(module._forward_hooks) for module in model.modules()]
+            model(inputs).mean().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
 
     assert (watched, left) == ([2, 1, 1], [1, 0, 0])  # the recorder has one of its own on the model
 
@@ -135,6 +148,94 @@ def test_scripted_parts_are_left_alone():
     assert record(torch.jit.script(nn.Linear(3, 3).double())).num_steps == 2
 
 
+LOW = {
+    "float": lambda outputs: outputs.float().mean(),
+    "to": lambda outputs: outputs.to(torch.float32).square().to(outputs.dtype).mean(),
+    "half": lambda outputs: outputs.half().double().mean(),
+    "dtype": lambda outputs: functional.log_softmax(outputs, 1, dtype=torch.float32).mean(),
+    "type_as": lambda outputs: outputs.type_as(torch.zeros(1, dtype=torch.float32)).mean(),
+    "copy": lambda outputs: torch.zeros(4, 3, dtype=torch.bfloat16).copy_(outputs).mean(),
+    "elements": lambda it: operator.setitem(low := torch.zeros(3, dtype=torch.float32), 0, it[0, 0]) or low.sum(),
+    "checkpoint": lambda outputs: checkpoint(lambda it: it.float().mean().double(), outputs, use_reentrant=False),
+}
+
+
+@pytest.mark.parametrize("kind", LOW)
+def test_a_loss_that_goes_through_lower_precision_is_named(kind):
+    """Converted in the loop, and back or not, for a moment or for good: the line that converts is named."""
+    with pytest.raises(errors.PrecisionError, match=r"the training loop computes in b?float") as caught:
+        record(loss=LOW[kind])
+
+    assert caught.value.where == f"{__file__}:{LOW[kind].__code__.co_firstlineno}"
+
+
+def test_conversions_that_no_gradient_goes_through_are_no_concern():
+    """A metric, a line of a log or a prediction may be computed from what has gradients, in any precision."""
+
+    def loss(outputs):
+        loss = outputs.mean()
+        assert outputs.float().requires_grad
+        assert loss.float().item() == pytest.approx(outputs.half().mean().item(), rel=1e-2)
+        return loss
+
+    assert record(loss=loss).num_steps == 2
+
+
+def test_a_model_of_the_loops_own_may_be_in_float32():
+    """What is trained unwatched in float32, fed with what has no gradients, is not the run's."""
+    critic = nn.Linear(3, 1, dtype=torch.float32)
+
+    def loss(outputs):
+        critic(outputs.detach().float()).mean().backward()
+        return outputs.mean()
+
+    assert record(loss=loss).num_steps == 2
+
+
+@pytest.mark.parametrize("around", [lambda: torch.device("cpu"), BaseTorchFunctionMode])
+def test_modes_of_the_loop_end_as_they_began(around):
+    """A mode that begins or ends between a pass and its step is gone afterwards, and no other one with it."""
+
+    def loss(outputs):
+        with around():
+            return outputs.mean()
+
+    class Within(Plain):
+        def forward(self, inputs):
+            with around():
+                return super().forward(inputs)
+
+    with around():
+        record(Within(), loss=loss)
+        assert torch._C._len_torch_function_stack() == 1
+    record(Within(), loss=loss)
+    assert torch._C._len_torch_function_stack() == 0
+
+
+def test_nothing_is_left_of_a_loop_whose_passes_begin_its_steps():
+    """A pass that begins the second step ends the look at the first, and does not begin it again."""
+    with Recorder() as recorder:
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters())
+        recorder.watch(model, optimizer)
+        for _ in range(2):
+            model(torch.rand(4, 3)).mean().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
+        assert torch._C._len_torch_function_stack() == 0
+
+
+def test_the_line_of_a_library_beside_torch_is_named():
+    """Torchvision's folder begins as torch's does."""
+    beside = Path(torch.__file__).parent.with_name("torchbeside") / "loss.py"
+    namespace = {}
+    exec(compile("def loss(outputs):\n    return outputs.float().mean()", beside, "exec"), namespace)
+    with pytest.raises(errors.PrecisionError) as caught:
+        record(loss=namespace["loss"])
+
+    assert caught.value.where == f"{beside}:2"
+
+
 @pytest.mark.parametrize(
     ("part", "name"),
     [(nn.Identity(), "0 (Linear)"), (nn.LayerNorm(3).double(), "1.0 (LayerNorm)")],
@@ -151,6 +252,96 @@ def test_a_mixture_that_torch_refuses_is_explained(part, name):
     assert caught.value.what == f"{name} met float32 and float64 at once, but this run is in float64"
     assert caught.value.where == line_of(test_a_mixture_that_torch_refuses_is_explained, "part(inputs) if")
     assert "dtype" in str(caught.value.__context__)
+
+
+@functools.cache
+def layers():
+    """Layers that torch has, in float64, with an input of float32 for each."""
+    flat, rows, image = (torch.rand(*shape, dtype=torch.float32) for shape in ((4, 4), (3, 2, 4), (8, 4, 32, 32)))
+    line, cube = image[:, :, 0], image.view(1, 4, 8, 32, 32)
+    made = (
+        (nn.Conv1d(4, 4, 3), line), (nn.Conv2d(4, 4, 3), image), (nn.Conv2d(4, 64, 3, bias=False), image),
+        (nn.Conv3d(4, 4, 3), cube), (nn.ConvTranspose1d(4, 4, 3), line), (nn.ConvTranspose2d(4, 4, 3), image),
+        (nn.ConvTranspose3d(4, 4, 3), cube), (nn.Conv2d(4, 4, 3, padding_mode="reflect", padding=1), image),
+        (nn.Linear(4, 4), flat), (nn.Linear(4, 4, bias=False), rows), (nn.Bilinear(4, 4, 2), flat, flat),
+        (nn.BatchNorm1d(4), flat), (nn.BatchNorm2d(4, affine=False), image), (nn.LayerNorm(4), flat),
+        (nn.GroupNorm(2, 4), flat), (nn.InstanceNorm2d(4, affine=True), image), (nn.PReLU(), flat),
+        (nn.RNN(4, 4), rows), (nn.LSTM(4, 4), rows), (nn.GRUCell(4, 4), flat), (nn.LSTMCell(4, 4), flat),
+        (nn.MultiheadAttention(4, 2), rows, rows, rows), (nn.TransformerEncoderLayer(4, 2, 8), rows),
+        (nn.EmbeddingBag(4, 4, mode="sum"), torch.tensor([[0, 1]]), None, torch.rand(1, 2, dtype=torch.float32)),
+    )  # fmt: skip
+    return [(layer.double(), *inputs) for layer, *inputs in made]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_batch_in_another_precision_is_explained_in_every_layer(dtype):
+    """The commonest mistake: torch has a wording for it in each layer, and ours is one, with the user's line."""
+    for layer, *inputs in layers():
+        batch = [each.to(dtype) if each is not None and each.is_floating_point() else each for each in inputs]
+        with pytest.raises(Exception, match=r"(?i)type") as caught:
+            layer(*batch)
+        found = named_mixture(caught.value, module_names(layer), "float64")
+        assert found is not None, f"{layer}: {caught.value}"
+        both = " and ".join(sorted([str(dtype).removeprefix("torch."), "float64"]))
+        assert found.what.endswith(f" met {both} at once, but this run is in float64")
+        assert found.where == line_of(test_a_batch_in_another_precision_is_explained_in_every_layer, "layer(*batch)")
+
+
+OPERATIONS = {
+    "product": torch.matmul,
+    "vectors": lambda a, b: a[0] @ b[0],
+    "batches": lambda a, b: torch.bmm(a[None], b[None]),
+    "einsum": lambda a, b: torch.einsum("ij,kj->ik", a, b),
+    "inner": torch.inner,
+    "tensordot": torch.tensordot,
+    "attention": lambda a, b: functional.scaled_dot_product_attention(a, b, b),
+    "solve": torch.linalg.solve,
+    "lerp": lambda a, b: torch.lerp(a, b, 0.5),
+    "scatter": lambda a, b: a.scatter_add(0, torch.zeros(1, 3, dtype=torch.long), b),
+    "elements": lambda a, b: a.masked_scatter(a > 0, b),
+    "cross-entropy": lambda a, b: functional.cross_entropy(a, torch.tensor([0, 1, 2]), weight=b[0]),
+    "binary": lambda a, b: functional.binary_cross_entropy(a, b).backward(),
+    "regions": lambda a, b: torchvision.ops.roi_align(a[None, None], [torch.cat([b, b], 1)[:, :4]], 2),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_mixture_in_an_operation_is_explained(operation):
+    """Products, losses, assignments, and operations of torchvision: also where torch names no dtype."""
+    a, b = torch.rand(3, 3, dtype=torch.float64, requires_grad=True), torch.rand(3, 3, dtype=torch.float32)
+    with pytest.raises(RuntimeError) as caught:
+        OPERATIONS[operation](a, b)
+    found = named_mixture(caught.value, {}, "float64")
+
+    assert found is not None, caught.value
+    assert found.what == "the training loop met float32 and float64 at once, but this run is in float64"
+
+
+UNRELATED = {
+    "shapes": lambda a, b: a @ a[:2],
+    "own words": lambda a, b: fail(RuntimeError("expected the same float, got double")),
+    "integers": lambda a, b: a @ torch.ones(3, 3, dtype=torch.long),
+    "pixels": lambda a, b: nn.Conv1d(3, 3, 1, dtype=torch.float64)(a.byte()),
+    "classes": lambda a, b: functional.cross_entropy(a, b[0]),
+    "device": lambda a, b: a.detach().to("meta").item(),
+    "freed": lambda a, b: (a.exp().sum().backward(), a.exp().sum().backward(torch.ones(2))),
+    "a worker": lambda a, b: [*DataLoader([a.float(), b.double()[0]], 2)],
+}
+
+
+def fail(error):
+    """Raise something."""
+    raise error
+
+
+@pytest.mark.parametrize("case", UNRELATED)
+def test_what_is_not_about_precision_keeps_its_words(case):
+    """Also beside tensors in several precisions, and where what is said has their names in it."""
+    a, b = torch.rand(3, 3, dtype=torch.float64, requires_grad=True), torch.rand(3, 3, dtype=torch.float32)
+    with pytest.raises(Exception, match=r".") as caught:
+        UNRELATED[case](a, b)
+
+    assert named_mixture(caught.value, {}, "float64") is None
 
 
 def test_a_mixture_in_the_loss_is_explained():

@@ -22,12 +22,13 @@ import hashlib
 import operator
 import os
 import sys
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import NamedTuple
+
+from harness.recording.lines import is_librarys
 
 
 _WATCHED = (
@@ -57,10 +58,6 @@ _CODE = (
     staticmethod,
     classmethod,
 )
-_LIBRARIES = tuple(
-    {f"{os.path.realpath(sysconfig.get_path(name))}{os.sep}" for name in ("stdlib", "purelib", "platlib")}
-)
-_HARNESS = os.path.realpath(f"{__file__}/../..") + os.sep
 
 
 class Code:
@@ -204,19 +201,19 @@ def _short(value: object) -> str:
 def _named(code: _Names) -> Iterator[object]:
     """Yield what stands in a module under the names; of a library's only code, plain values and modules."""
     found = vars(code.module)
-    is_librarys = _is_librarys(getattr(code.module, "__file__", None) or "")
+    librarys = is_librarys(getattr(code.module, "__file__", None) or "")
     for name in sorted(found.keys() & code.names):
         value = found[name]
         if isinstance(value, types.ModuleType):
             yield _Names(value, code.names) if value is not code.module else name
-        elif not is_librarys or isinstance(value, (*_CODE, *_PLAIN)):
+        elif not librarys or isinstance(value, (*_CODE, *_PLAIN)):
             yield (name, value)
 
 
 def _of_function(function: types.FunctionType) -> tuple[str, Iterable[object]]:
     code = function.__code__
     text = f"{function.__module__}.{function.__qualname__} {_digest(code)}"
-    if _is_librarys(code.co_filename):  # a decorator's wrapper, say: of what it holds, what the project wrote
+    if is_librarys(code.co_filename):  # a decorator's wrapper, say: of what it holds, what the project wrote
         return text, [
             value for value in (getattr(function, "__wrapped__", None), *_closure(function)) if _is_ours(value)
         ]
@@ -232,9 +229,9 @@ def _of_function(function: types.FunctionType) -> tuple[str, Iterable[object]]:
 def _is_ours(value: object) -> bool:
     """Tell whether the project wrote a function or class, or what wraps one may hold such."""
     if isinstance(value, types.FunctionType):
-        return not _is_librarys(value.__code__.co_filename) or hasattr(value, "__wrapped__")
+        return not is_librarys(value.__code__.co_filename) or hasattr(value, "__wrapped__")
     if isinstance(value, type):
-        return not _is_librarys(getattr(sys.modules.get(value.__module__), "__file__", None) or "")
+        return not is_librarys(getattr(sys.modules.get(value.__module__), "__file__", None) or "")
     return isinstance(value, types.MethodType | functools.partial | dict | types.MappingProxyType)
 
 
@@ -254,7 +251,7 @@ def _of_class(owner: type) -> tuple[str, Iterable[object]]:
     module = sys.modules.get(owner.__module__)
     text = f"{owner.__module__}.{owner.__qualname__}"
     code = {name: value for name, value in vars(owner).items() if isinstance(value, _CODE) or not name.startswith("__")}
-    if module and _is_librarys(getattr(module, "__file__", None) or ""):
+    if module and is_librarys(getattr(module, "__file__", None) or ""):
         methods = [value for value in code.values() if isinstance(value, types.FunctionType)]
         return " ".join([text, *(_digest(method.__code__) for method in methods)]), ()
     return text, [*owner.__bases__, *(pair for pair in code.items() if pair[0] != "_abc_impl")]
@@ -278,7 +275,7 @@ def _of_object(value: object, kind: str) -> tuple[str, Iterable[object]]:
     if isinstance(value, torch.dtype | torch.device | torch.layout | torch.memory_format):
         return repr(value), ()
     module = sys.modules.get(type(value).__module__)
-    ours = module is None or not _is_librarys(getattr(module, "__file__", None) or "")
+    ours = module is None or not is_librarys(getattr(module, "__file__", None) or "")
     if ours or isinstance(value, torch.nn.Module | types.SimpleNamespace | argparse.Namespace):
         return kind, (type(value), getattr(value, "__dict__", None), *_slots(value))
     return kind, (getattr(value, "__wrapped__", None), getattr(value, "func", None))  # of functools.cache and its kin
@@ -290,13 +287,6 @@ def _slots(value: object) -> Iterator[tuple[str, object]]:
         slots = vars(owner).get("__slots__", ())
         for name in [slots] if isinstance(slots, str) else slots:
             yield name, getattr(value, name, None)
-
-
-@functools.cache
-def _is_librarys(file: str) -> bool:
-    """Tell whether a file belongs to an installed library, to Python or to us; what has none is Python's."""
-    path = os.path.realpath(file)
-    return not file or file.startswith("<frozen") or "site-packages" in path or path.startswith((*_LIBRARIES, _HARNESS))
 
 
 @functools.lru_cache(4096)

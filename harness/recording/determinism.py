@@ -1,9 +1,10 @@
 """Set every global that a training's numbers depend on, and restore each afterwards, whatever happens."""
 
 import contextlib
+import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from harness.recording.perturbation import current
 
 
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
+_OLDER: tuple[tuple[Callable[[], Any], Callable[[Any], None], Any], ...] = (
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (torch._C._get_cudnn_allow_tf32, torch._C._set_cudnn_allow_tf32, False),
+)
+"""Settings of products that torch had before `fp32_precision`: what reads and writes them, and what is wanted."""
 
 
 @contextlib.contextmanager
@@ -25,7 +31,7 @@ def deterministic(precision: Precision, seed: int) -> Iterator[None]:
     In float64 that is the default dtype, too, so that weights are *drawn* in it: weights drawn in float32 and cast
     differ by an ulp between instruction sets.
     Every global is as before afterwards: default dtype, random states of Python, NumPy and torch, threads,
-    deterministic flags, TF32 settings, gradient mode and cuBLAS' workspace variable.
+    deterministic flags, settings of TF32 and bfloat16 products, gradient mode and cuBLAS' workspace variable.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices), torch.enable_grad(), contextlib.ExitStack() as stack:
@@ -47,16 +53,41 @@ def _choose_kernels(stack: contextlib.ExitStack) -> None:
     stack.callback(torch.set_deterministic_debug_mode, torch.get_deterministic_debug_mode())
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True) would import the compiler
     _assign(stack, torch.utils.deterministic, "fill_uninitialized_memory", False)  # filling costs time
-    cudnn = torch.backends.cudnn
-    stack.enter_context(cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False))
+    _assign(stack, torch.backends.cudnn, "benchmark", False)
+    _assign(stack, torch.backends.cudnn, "deterministic", True)
     if not current().onednn:
         mkldnn: Any = torch.backends.mkldnn  # a module whose stub leaves out set_flags
         before, *_ = mkldnn.set_flags(False, _fp32_precision=None)  # flags() would set TF32 too, with a warning
         stack.callback(mkldnn.set_flags, before, _fp32_precision=None)
-    _assign(stack, torch.backends.cuda.matmul, "fp32_precision", "ieee")
+    _compute_float32_in_float32(stack)
     if _CUBLAS not in os.environ:  # cuBLAS repeats itself only with a fixed workspace; read at its first call
         os.environ[_CUBLAS] = ":4096:8"
         stack.callback(os.environ.pop, _CUBLAS, None)
+
+
+def _compute_float32_in_float32(stack: contextlib.ExitStack) -> None:
+    """Switch off products of float32 numbers in TF32 and bfloat16: of cuBLAS, cuDNN and oneDNN.
+
+    Torch keeps a setting for all, one a library and one an operation, where "none" follows the one above. Two older
+    ones write those of operations, and cannot be read where these say something else.
+    """
+    for library in ("generic", "cuda", "mkldnn"):  # from here on each operation's own can be read
+        _choose_products(stack, library, "all", "none")
+    older = []
+    for read, write, value in _OLDER:
+        with contextlib.suppress(RuntimeError):
+            older.append((write, read(), value))
+    for library, operation in itertools.product(("cuda", "mkldnn"), ("matmul", "conv", "rnn")):
+        _choose_products(stack, library, operation, "ieee")
+    for write, before, value in older:
+        stack.callback(write, before)
+        write(value)
+
+
+def _choose_products(stack: contextlib.ExitStack, library: str, operation: str, value: str) -> None:
+    write = torch._C._set_fp32_precision_setter  # torch.backends.mkldnn's property would write the one for all
+    stack.callback(write, library, operation, torch._C._get_fp32_precision_getter(library, operation))
+    write(library, operation, value)
 
 
 def _assign(stack: contextlib.ExitStack, owner: object, name: str, value: object) -> None:

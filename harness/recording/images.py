@@ -39,7 +39,7 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
         return "there is NaN or infinity in the images"
     pixels_NHWC = _shrunk(_stretched(first_NHWC)).expand(-1, -1, -1, 3)
     count, height, width, _ = pixels_NHWC.shape
-    data = pixels_NHWC.contiguous().numpy().tobytes()
+    data = pixels_NHWC.clone(memory_format=torch.contiguous_format).numpy().tobytes()  # NumPy would keep the loop's own
     true, found = (
         tuple(classes[:count]) if len(classes) == len(images_NHWC) else () for classes in (labels, predicted)
     )

@@ -1,26 +1,34 @@
-"""Name the module that mixes precisions, or that computes in lower precision than the run is in."""
+"""Name what mixes precisions, or computes in lower precision than the run is in."""
 
 import contextlib
+import dis
+import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from harness.errors import PrecisionError
 from harness.recipe import Precision
 from harness.recording.hooks import Hook, Watch
+from harness.recording.lines import users_line
 
 
-_DTYPES = {"float": "float32", "double": "float64", "half": "float16"}  # as torch's messages call them
-_WORDS = re.compile(r"\b(bfloat16|float16|float32|float64|float|double|half)\b", re.IGNORECASE)
-_TORCH = str(Path(torch.__file__).parent)
+_CALLED = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16"}
+_DTYPES = _CALLED | {name.lower(): dtype for name, dtype in _CALLED.items()} | {name: name for name in _CALLED.values()}
+"""By what torch's messages call them: float, torch.float32, FloatTensor, CPUFloatType, ComplexFloat, c10::Half, ..."""
+_NAMES = re.compile(rf"(?:\b|(?<=got)|(?<=dtype))(?:CPU|CUDA)?(?:Complex)?({'|'.join(_DTYPES)})(?:Tensor|Type)?\b")
+_REFUSED = re.compile(r"\b(same|equal|match|expected|mixed|promoting)\b", re.IGNORECASE)
+_UNNAMED = re.compile(r"\b(same|equal|mixed)\b.*\b(d?type|datatype)\b|\bdtype.*\b(same|equal)\b", re.IGNORECASE)
+_INTEGERS = re.compile(r"\b(u?int\d*|long|short|char|byte|bool)\b", re.IGNORECASE)
+_TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
 def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
@@ -32,12 +40,13 @@ def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
 
 
 def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watch) -> Callable[[], None]:
-    """Make forward passes fail, in a context that `watch` makes, that compute gradients in less than float64.
+    """Make passes fail, in a context that `watch` makes, that compute gradients in less than float64.
 
     Return what ends it.
 
-    Conversions inside a module (`x.float()` and back) are seen, too: they make a float64 run as noisy as a float32
-    one, and leave no other trace. What torch.compile compiles is not looked into.
+    Conversions and back are seen, too, in a module (`x.float()`) and in the loop: they make a float64 run as noisy as a
+    float32 one, and leave no other trace. What no gradient goes through, a metric say, may be in any precision. What
+    torch.compile compiles is not looked into.
     """
     guard = _Float64Guard(names, watch)
     undo = contextlib.ExitStack()
@@ -52,73 +61,155 @@ def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watc
 def refuse_low_loss(values: Mapping[str, object]) -> None:
     """Refuse a loss with gradients below float64: binary cross-entropy, say, takes on the dtype of its targets."""
     for name, value in values.items():
-        if found := _low(value):
-            raise PrecisionError.low(module=name, found=found, place="Recorder.log")
+        if isinstance(value, Tensor) and _low(value):
+            raise PrecisionError.low(module=name, found=_dtype(value), place="Recorder.log")
 
 
 def named_mixture(error: object, names: Mapping[int, str], precision: Precision) -> PrecisionError | None:
     """Return what to say of an exception by which torch refuses to mix dtypes; None for any other exception.
 
-    Torch has no class for it: its message names two floating dtypes.
+    Torch has no class for it, and some thirty wordings. Most name two floating dtypes; where one names none, the
+    tensors at hand where it was raised tell.
     """
-    if not isinstance(error, RuntimeError | ValueError):
+    if not isinstance(error, RuntimeError | ValueError) or not _is_torchs(error):
         return None
-    words = [word.lower() for word in _WORDS.findall(str(error))]
-    words += [precision] if "mixed dtype" in str(error) else []  # normalisation names only one
-    found = sorted({_DTYPES.get(word, word) for word in words})
+    calls = [*traceback.walk_tb(error.__traceback__)][::-1]
+    unnamed = _UNNAMED.search(str(error)) and not _INTEGERS.search(str(error))
+    found = _named(str(error)) or (_held(calls[0][0]) if unnamed else set())
     if len(found) < 2:
         return None
-    facts = _facts([*traceback.walk_tb(error.__traceback__)][::-1], names, "the training loop")
-    return PrecisionError.mixed(found=" and ".join(found), precision=precision, **facts)
+    module, place = _module(calls, names), users_line(calls) or _line(calls)
+    return PrecisionError.mixed(found=" and ".join(sorted(found)), precision=precision, module=module, place=place)
+
+
+def _is_torchs(error: BaseException) -> bool:
+    """Tell whether an exception was raised by torch, or below Python, and not by a statement of somebody else's."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code if trace else None
+    if trace is None or code is None:
+        return False
+    return code.co_filename.startswith(_TORCH) or dis.opname[code.co_code[trace.tb_lasti]] != "RAISE_VARARGS"
+
+
+def _named(message: str) -> set[str]:
+    """Return the floating dtypes that a line of a message names as not going together; none if there is no such line.
+
+    Lines, because that of a loader's worker holds its traceback.
+    """
+    lines = (_NAMES.findall(line) for line in message.splitlines() if _REFUSED.search(line))
+    found = ({_DTYPES[name] for name in names} for names in lines)
+    return next((dtypes for dtypes in found if len(dtypes) > 1), set())
+
+
+def _held(frame: FrameType) -> set[str]:
+    """Return the floating dtypes of the tensors that a call has at hand."""
+    tensors = (tensor for value in [*frame.f_locals.values()] for tensor in _tensors(value))
+    return {_dtype(tensor) for tensor in tensors if tensor.is_floating_point()}
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from value.parameters()
+    elif isinstance(value, list | tuple):
+        yield from (tensor for item in value for tensor in _tensors(item))
 
 
 class _Float64Guard(TorchFunctionMode):
-    """Sees each result of torch while a module runs."""
+    """Sees what torch makes of float64, once a module runs."""
 
     def __init__(self, names: Mapping[int, str], watch: Watch) -> None:
         super().__init__()
         self._names, self._watch = names, watch
         self._outermost: nn.Module | None = None
+        self._looks = self._stays = False
+        self._hooks = contextlib.ExitStack()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        with self._watch():
-            for value in result if isinstance(result, tuple | list) else (result,):
-                if found := _low(value):
-                    facts = _facts([*traceback.walk_stack(sys._getframe(1))], self._names, "the model")
-                    raise PrecisionError.low(found=found, **facts)
+        if not torch.compiler.is_compiling() and self._looks:
+            with self._watch():
+                self._look([*args, *(kwargs or {}).values()], args[:1] if result is None else result)
         return result
 
+    def _look(self, given: object, made: object) -> None:
+        """Refuse what is low among the results of something high; an assignment to elements returns nothing."""
+        low = [value for value in _tensors(made) if _low(value)]
+        if low and any(_is_high(value) for value in _tensors(given)):
+            for value in low:
+                self._refuse(value)
+
+    def _refuse(self, value: Tensor) -> None:
+        """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric."""
+        calls = [*traceback.walk_stack(sys._getframe(1))]
+        error = PrecisionError.low(module=_module(calls, self._names), found=_dtype(value), place=_line(calls))
+
+        def refuse(*_: Tensor) -> None:
+            with self._watch():
+                raise error
+
+        if self._outermost:
+            refuse()
+        self._hooks.callback(value.register_hook(refuse).remove)
+
     def begin(self, module: nn.Module, *_: object) -> None:
-        """Look from here on, if a module runs that no other one called."""
-        if not torch.compiler.is_compiling() and self._outermost is None and id(module) in self._names:
-            self._outermost = module
+        """Look from here on; within a mode of the loop's, which must end first, until the module has run."""
+        if torch.compiler.is_compiling() or self._outermost or id(module) not in self._names:
+            return
+        self._outermost = module
+        if not self._looks:
+            self._looks, self._stays = True, not torch._C._len_torch_function_stack()
             self.__enter__()  # type: ignore[no-untyped-call] # torch leaves it unannotated
 
     def end(self, module: nn.Module, *_: object) -> None:
-        """Look no longer, if this module was the first to run."""
+        """Note that no module runs any more, if this one was the first to."""
         if not torch.compiler.is_compiling() and module is self._outermost:
-            self.leave()
+            self._outermost = None
+            if not self._stays:
+                self._look_away()
 
     def leave(self) -> None:
-        """Look no longer."""
-        if self._outermost is not None:
-            self._outermost = None
-            self.__exit__(None, None, None)  # type: ignore[no-untyped-call] # likewise
+        """Look no longer, nor in the pass that is just beginning."""
+        self._names, self._outermost = {}, None
+        self._look_away()
+        self._hooks.close()
+
+    def _look_away(self) -> None:
+        """Take this mode off, and no other one that has begun since."""
+        self._looks = False
+        modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
+        for mode in reversed(modes):
+            if mode is not self:
+                _push_mode(mode)
 
 
-def _low(value: object) -> str | None:
-    """Return the dtype of a tensor with gradients in less than float64, otherwise None."""
-    if isinstance(value, Tensor) and value.requires_grad and torch.finfo(value.dtype).bits < 64:
-        return str(value.dtype).removeprefix("torch.")
-    return None
+def _low(value: Tensor) -> bool:
+    """Tell whether a tensor has gradients in less than float64."""
+    return value.requires_grad and torch.finfo(value.dtype).bits < 64
 
 
-def _facts(calls: Sequence[tuple[FrameType, int]], names: Mapping[int, str], otherwise: str) -> dict[str, str]:
-    """Return the module that runs, and the line that is at work outside torch and this file; innermost calls first."""
+def _is_high(value: Tensor) -> bool:
+    return value.requires_grad and torch.finfo(value.dtype).bits == 64
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+Call = tuple[FrameType, int]
+
+
+def _module(calls: Sequence[Call], names: Mapping[int, str]) -> str:
+    """Return the name of the module that runs; innermost calls first."""
     modules = (frame.f_locals.get("self") for frame, _ in calls)
     module = next((module for module in modules if isinstance(module, nn.Module)), None)
-    name = otherwise if module is None else names.get(id(module), type(module).__name__)
-    places = ((frame.f_code.co_filename, line) for frame, line in calls)
-    file, line = next((file, line) for file, line in places if not file.startswith((_TORCH, __file__)))
-    return {"module": name, "place": f"{file}:{line}"}
+    return "the training loop" if module is None else names.get(id(module), type(module).__name__)
+
+
+def _line(calls: Sequence[Call]) -> str:
+    """Return the line that is at work outside torch and this file."""
+    places = (f"{frame.f_code.co_filename}:{line}" for frame, line in calls)
+    return next(place for place in places if not place.startswith((_TORCH, __file__)))

@@ -24,6 +24,7 @@ from harness.recording.perturbation import current
 from harness.recording.precision import named_mixture, refuse_low_loss
 from harness.recording.states import States
 from harness.recording.steps import Recording
+from harness.recording.workers import workers_inherit
 
 
 def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | int], ...]:
@@ -112,6 +113,7 @@ class Recorder:
             plant = current().plant
             self._planted = plant(block.undo) if plant else None
             block.undo.enter_context(deterministic(self.precision, self.seed))
+            block.undo.enter_context(workers_inherit())
             self._state = Recording(self.precision, block.undo, self.states)
             failed.pop_all()
         self._block, self._record, self._missed = block, None, None

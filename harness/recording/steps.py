@@ -236,7 +236,6 @@ class Recording:
             self._optimizer_steps += 1
             self._unwatched.end_step()
             self._midway = False
-            self._first_step.close()
 
         hung = on_step(optimizer, *(self._whole(doing, call) for call in (before, gradients, after)))
         watched.hung.append((type(optimizer).__name__, hung))
@@ -270,6 +269,7 @@ class Recording:
             self._settle()
             self._step += 1
             self._optimizer_steps, self._settled = 0, False
+            self._first_step.close()
             for watched in self.watched:
                 watched.forget_gradients()
             self._jitter([watched for watched in self._present() if watched.opened])

@@ -4,16 +4,13 @@ import contextlib
 import os
 import random
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-
-_LIBRARIES = tuple({os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")})
-_OURS = str(Path(__file__).resolve().parents[1])
+from harness.recording.lines import users_line
 
 
 @contextlib.contextmanager
@@ -57,8 +54,6 @@ def _watching(
 
 def _caller() -> str:
     """Return file and line of the nearest call that is no library's and not ours; empty if there is none."""
-    for frame, line in traceback.walk_stack(sys._getframe(2)):
-        file = Path(os.path.realpath(frame.f_code.co_filename))
-        if file.is_file() and not str(file).startswith((*_LIBRARIES, _OURS)):
-            return f"{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}:{line}"
-    return ""
+    place = users_line(traceback.walk_stack(sys._getframe(2)))
+    path = Path(os.path.realpath(place))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path) if place else ""
