@@ -30,6 +30,7 @@ def add(subparsers: Any) -> None:
         help="the HTML report anew, from what sessions left, here or in CI",
         description="Write the report of the last session anew, or one of what several sessions left, such as the "
         "artifacts of a CI matrix, and print a line a training.",
+        epilog="example: harness report artifacts --output matrix.html --open",
     )
     what = f"a {_RESULTS}, or a folder with one or with several below it; default: build/harness of the last session"
     parser.add_argument("places", nargs="*", metavar="place", type=Path, help=what)

@@ -1,5 +1,6 @@
 """The section that ends a session."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
@@ -47,6 +48,7 @@ def _comparisons(session: Session) -> Iterator[str]:
         not_compared=counts.number("not compared"),
         notes=counts.notes,
         accept_all=session.accept_command(),
+        commit=shlex.join(["git", "add", str(session.shown(session.baselines))]),
         strict=session.strict,
     )
 
