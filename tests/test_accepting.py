@@ -68,7 +68,7 @@ def refused(root, capsys, words, *arguments):
     """Try to accept; nothing changes, and the message has these words."""
     before = state(root)
 
-    assert accept(*arguments) == 1
+    assert accept(*arguments) == 2
     assert state(root) == before
     assert words in capsys.readouterr().err
 
@@ -168,7 +168,7 @@ def test_no_text_of_an_artifact_does_anything(root, capsys):
     texts = f"[click](http://evil.example) @octocat <img src=x> | {EVIL}"
     leave(root, "baselines/c.svg", SVG, difference=texts, origin={"commit": texts})
     leave(root, obstacle=texts, test=f"t'; {texts}")
-    assert accept() == 1
+    assert accept() == 2
     table, message = capsys.readouterr()
 
     assert is_inert(table + message)

@@ -130,7 +130,7 @@ def test_the_browser_opens_if_it_is_asked_to(place, capsys, monkeypatch):
 
 def refused(capsys, *arguments):
     """Run the command in vain; return its message."""
-    assert main(["report", *map(str, arguments)]) == 1
+    assert main(["report", *map(str, arguments)]) == 2
     return capsys.readouterr().err.splitlines()
 
 

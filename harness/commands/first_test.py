@@ -56,7 +56,7 @@ def _imports(loop: Loop, body: str) -> Iterator[str]:
     standard = [f"import {name}" for name in ("inspect", "runpy") if f"{name}." in body]
     standard += ["from pathlib import Path"] if loop.kind == "script" else []
     yield from [*standard, ""] if standard else ()
-    yield from ["import pytest"] if "pytest." in body else ()
+    yield from [f"import {name}" for name in ("pytest",) if f"{name}." in body]
     if loop.kind == "lightning":
         library = "pytorch_lightning" if "pytorch_lightning" in loop.path.read_text() else "lightning"
         yield f"from {library} import Trainer"

@@ -41,7 +41,7 @@ def add(subparsers: Any) -> None:
 
 def _run(given: argparse.Namespace) -> int:
     """Write what is absent; say what was written, what was not and why, and what to do next."""
-    root = project_root(given)
+    root = project_root(given).absolute()
     loop = look(given.loop, root) if given.loop else None
     steps = [_ini(root, loop), *([_test(root, loop)] if loop else []), _ignored(root), *_workflow(root)]
     rows = [(os.path.relpath(path), outcome) for path, outcome in steps]
