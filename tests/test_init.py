@@ -27,7 +27,9 @@ def init(capsys, *arguments, status=0):
     """Run the command; return what it printed, by file, and the lines below."""
     assert main(["init", *arguments]) == status
     steps, _, rest = capsys.readouterr().out.partition("next\n")
-    return {line.partition("   ")[0]: line.partition("   ")[2].strip() for line in steps.splitlines()}, rest.splitlines()
+    return {
+        line.partition("   ")[0]: line.partition("   ")[2].strip() for line in steps.splitlines()
+    }, rest.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -128,8 +130,6 @@ class Lit(L.LightningModule):
                 "#   after line 6     if recorder: recorder.watch(model, optimizer)",
                 "#   before line 9    if recorder: recorder.batch(x, y)",
                 "#   before line 10   if recorder: recorder.log(loss=loss)",
-                '    pytest.fail("put values in place of the dots, for a few seconds of training, and delete this line", '
-                "pytrace=False)",
                 '    if "recorder" not in inspect.getsource(main):',
                 "        main(data=..., epochs=2, recorder=recorder)",
             ],
@@ -137,7 +137,10 @@ class Lit(L.LightningModule):
         (
             "train.py:main",
             "def main(model, optimizer, *, recorder, rate=1): ...",
-            ["        recorder.watch(model, optimizer)", "        main(model=model, optimizer=optimizer, recorder=recorder)"],
+            [
+                "        recorder.watch(model, optimizer)",
+                "        main(model=model, optimizer=optimizer, recorder=recorder)",
+            ],
         ),
         ("train.py::main", "def main(recorder): ...", ["        main(recorder=recorder)"]),
         (
@@ -188,6 +191,7 @@ def test_a_test_is_written_for_a_loop_that_nobody_runs(root, capsys, loop, sourc
     hints = [line.strip("# ") for line in text.splitlines() if line.startswith("#   ")]
     assert [line.strip() for line in rest[1:][: len(hints)]] == hints
     assert ("pytest.fail(" in text) == bool(hints or "..." in text)
+    assert ('    pytest.fail("put values in place of the dots, ' in text) == ("=..." in text or '"..."' in text)
     compile(text, "test", "exec")
     assert max(map(len, text.splitlines())) <= 120
 

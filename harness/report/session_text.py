@@ -137,7 +137,8 @@ def comparison_lines(
     """
     kinds = Counter(finding.kind for finding in findings)
     compared = kinds["training"] + kinds["figure"]
-    if not (compared or generated or not_compared or kinds["equivalence"]):
+    acceptable = sum(not finding.passed and finding.accept.startswith("harness accept") for finding in findings)
+    if not (compared or generated or not_compared or kinds["equivalence"] or acceptable):
         return
     drifted = sum(finding.verdict == "drift" for finding in findings)
     parts = [number(kinds["training"], "record"), number(kinds["figure"], "figure")]
@@ -148,7 +149,6 @@ def comparison_lines(
     yield f"{compared} compared ({', '.join(parts)}), {generated} generated, {not_compared} not compared{judged}"
     if generated:
         yield f"commit the baselines, which later runs are compared with: {commit}"
-    acceptable = sum(not finding.passed and finding.accept.startswith("harness accept") for finding in findings)
     if acceptable > 1:
         yield f"accept all {acceptable}: {accept_all}"
     yield from notes

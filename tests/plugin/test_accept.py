@@ -65,6 +65,53 @@ def test_from_red_to_green_in_one_command_without_training(red, capsys):
     assert capsys.readouterr().err.startswith("no result of a failed comparison is kept here\n")
 
 
+def test_a_first_run_without_baselines_can_be_accepted(project, capsys):
+    """Its record and figure become them: a line in each failure, and one for all; afterwards it is green."""
+    result = project.run("--mpl")
+
+    result.assert_outcomes(failed=2)
+    record, figure = (
+        f'harness accept test_gate-{name} --reason "..."' for name in ("test_training", "test_loss_curve")
+    )
+    result.stdout.fnmatch_lines(
+        [
+            f"  fix    pytest * --mpl-generate-path=baselines; or, with the numbers of this run: {record}",
+            f"  accept    {figure}",
+            'accept all 2: harness accept --reason "..."',
+        ]
+    )
+    assert main(["accept", "--no-training", "--reason", "the first ones"]) == 0
+    assert capsys.readouterr().out.count("<code>it is the first one</code>") == 2
+    project.run("--mpl").assert_outcomes(passed=2)
+
+
+STATEFUL = """
+import torch
+from harness import Recorder
+
+def test_own(training_regression):
+    with Recorder(states=training_regression.states()) as recorder:
+        model = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        loss = model(torch.ones(2, 2)).sum()
+        recorder.log(loss=loss)
+        loss.backward()
+        optimizer.step()
+    training_regression.check(recorder.record)
+"""
+
+
+def test_a_first_baseline_with_states_takes_a_training(project, capsys):
+    """No line offers what would be refused."""
+    project.write(test_gate=STATEFUL)
+    result = project.run()
+
+    result.stdout.fnmatch_lines(["  fix    pytest test_gate.py::test_own --mpl-generate-path=baselines"])
+    assert main(["accept", "--reason", "why"]) == 2
+    assert "is no whole baseline: its states and thresholds are made while it trains" in capsys.readouterr().err
+
+
 def test_accepted_numbers_are_those_that_a_generation_writes(red):
     """The accepted record is the regenerated one, but for where it comes from."""
     accept()
