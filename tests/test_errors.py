@@ -588,12 +588,6 @@ MESSAGES = [
         "  fix    use one of cpu, cuda",
     ),
     (
-        errors.SuiteError.share(value="2"),
-        "training_gate_power_min = 2 is no number from 0 to 1\n"
-        "  where  the ini file, or the command line's -o\n"
-        "  fix    name the share of faults to be caught: 0.95",
-    ),
-    (
         errors.SuiteError.shared_baseline(file="a.png", first="a", second="b"),
         "two tests share the baseline file a.png\n"
         "  where  a and b\n"

@@ -2,8 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -11,7 +11,6 @@ from harness.baselines.atomic_files import read
 from harness.errors import NotFoundError
 
 
-Kind = Literal["function", "class", "lightning", "script"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _METHODS = ("fit", "train", "run", "learn", "train_model", "training_loop")
 """Methods that train, those first that are called so more often."""
@@ -34,23 +33,23 @@ class Loop:
         method: of a class, that trains.
         built: arguments that building a class takes.
         called: arguments that the call takes.
-        flags: arguments of the command line.
-        watched: models and optimizers that are known outside of the loop.
-        recorder: where it takes a recorder already: "call", "build" or "inside", or empty.
+        flags: arguments of the command line, if it reads that.
+        watched: a model and its optimizer that are known outside of the loop.
+        recorder: where a function or class takes a recorder already: "call", "build" or "inside".
         hints: lines to add to it, each with its place.
     """
 
     path: Path
     module: str
     name: str
-    kind: Kind
-    method: str
-    built: dict[str, str]
-    called: dict[str, str]
-    flags: dict[str, str] | None
-    watched: tuple[str, str] | None
-    recorder: str
-    hints: list[tuple[str, str]]
+    kind: Literal["function", "class", "lightning", "script"]
+    method: str = ""
+    built: Mapping[str, str] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] | None = None
+    watched: tuple[str, str] | None = None
+    recorder: str = ""
+    hints: Sequence[tuple[str, str]] = ()
 
 
 def look(text: str, root: Path) -> Loop:
@@ -59,7 +58,7 @@ def look(text: str, root: Path) -> Loop:
     Raises:
         NotFoundError: there is none of this name, or its file cannot be read.
     """
-    place, _, name = text.partition("::") if "::" in text else text.rpartition(":") if ":" in text else (text, "", "")
+    place, _, name = text.replace("::", ":").partition(":")
     path = _file(place, root)
     if path is None:
         raise NotFoundError.loop(loop=text, place=root, near=found(root))
@@ -71,11 +70,7 @@ def look(text: str, root: Path) -> Loop:
     module = place if not place.endswith(".py") else ".".join(_parts(path, root))
     if node is None:
         return _script(path, tree)
-    return (
-        _class(path, module, node, method, tree)
-        if isinstance(node, ast.ClassDef)
-        else _function(path, module, node, tree)
-    )
+    return _class(path, module, node, method) if isinstance(node, ast.ClassDef) else _function(path, module, node, tree)
 
 
 def found(root: Path) -> list[str]:
@@ -127,45 +122,46 @@ def _parts(path: Path, root: Path) -> tuple[str, ...]:
 
 
 def _script(path: Path, tree: ast.Module) -> Loop:
-    hints = (
-        [] if _mentions(tree) else [("at its top", 'recorder = globals().get("recorder")'), *_hints(tree, "recorder")]
-    )
-    return Loop(path, "", "", "script", "", {}, {}, _flags(tree), None, "inside" if _mentions(tree) else "", hints)
+    hints = [("at its top", 'recorder = globals().get("recorder")'), *_hints(tree, "recorder")]
+    return Loop(path, "", "", "script", flags=_flags(tree), hints=[] if _mentions(tree) else hints)
 
 
 def _function(path: Path, module: str, node: _Function, tree: ast.Module) -> Loop:
     called = _arguments(node)
-    pairs = [
-        (model, optimizer)
-        for model in called
-        if re.fullmatch(r"model|net|network|module", model)
-        for optimizer in called
-        if re.fullmatch(r"optim|optimizer|opt", optimizer)
-    ]
-    watched = pairs[0] if pairs else None
-    knows = _takes(node)
+    models = [name for name in called if re.fullmatch(r"model|net|network|module", name)]
+    optimizers = [name for name in called if re.fullmatch(r"optim|optimizer|opt", name)]
+    loop = Loop(path, module, node.name, "function", called=called, recorder="call" if _takes(node) else "")
+    if models and optimizers:
+        loop = replace(loop, watched=(models[0], optimizers[0]))
+    used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {node.name}
+    if any(any(_calls(each, "parse_args")) for each in _named(tree) if each.name in used):
+        loop = replace(loop, flags=_flags(tree))
     signature = (f"line {node.lineno}", f"def {node.name}(..., recorder=None)")
-    hints = [] if knows else [signature, *_hints(node, "recorder", watched)]
-    flags = _flags(tree) if "parse_args" in ast.dump(node) else None
-    return Loop(path, module, node.name, "function", "", {}, called, flags, watched, "call" if knows else "", hints)
+    return loop if loop.recorder else replace(loop, hints=[signature, *_hints(node, "recorder", loop.watched)])
 
 
-def _class(path: Path, module: str, node: ast.ClassDef, method: str, tree: ast.Module) -> Loop:
+def _class(path: Path, module: str, node: ast.ClassDef, method: str) -> Loop:
     methods = {each.name: each for each in node.body if isinstance(each, _Function)}
     method = method or next(filter(methods.__contains__, _METHODS), "fit")
     init, train = methods.get("__init__"), methods.get(method)
     built = _arguments(init, bound=True) if init else {}
     if any(ast.unparse(base).endswith("LightningModule") for base in node.bases):
         called = {} if "train_dataloader" in methods else {"train_dataloaders": "..."}
-        return Loop(path, module, node.name, "lightning", "fit", built, called, None, None, "inside", [])
+        return Loop(path, module, node.name, "lightning", built=built, called=called)
     called = _arguments(train, bound=True) if train else {}
-    built_in = [(each.model, each.optimizer) for each in _optimizers(init)] if init else []
-    watched = next((pair for pair in built_in if all(name.startswith("self.") for name in pair)), None)
-    known = (
-        "build" if init and _takes(init) else "call" if train and _takes(train) else "inside" if _mentions(node) else ""
-    )
-    hints = [(f"line {node.lineno}, in the class", "recorder = None"), *_hints(node, "self.recorder", watched)]
-    return Loop(path, module, node.name, "class", method, built, called, None, watched, known, [] if known else hints)
+    loop = Loop(path, module, node.name, "class", method, built, called, recorder=_recorder_of(node, init, train))
+    if loop.recorder:
+        return loop
+    pairs = [(each.model, each.optimizer) for each in _optimizers(init)] if init else []
+    watched = next((pair for pair in pairs if all(name.startswith("self.") for name in pair)), None)
+    attribute = (f"line {node.lineno}, in the class", "recorder = None")
+    return replace(loop, watched=watched, hints=[attribute, *_hints(node, "self.recorder", watched)])
+
+
+def _recorder_of(node: ast.ClassDef, init: _Function | None, train: _Function | None) -> str:
+    if init and _takes(init):
+        return "build"
+    return "call" if train and _takes(train) else "inside" if _mentions(node) else ""
 
 
 def _takes(node: _Function) -> bool:
