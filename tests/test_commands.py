@@ -241,10 +241,12 @@ def test_figures_are_compared_by_pixels(folder, capsys):
         image.save(f"{name}.png", compress_level=level)
     plain.resize((9, 9)).save("d.png")
     (folder / "e.svg").write_text("<svg/>")
+    (folder / "f.svg").write_text("<svg></svg>")
 
     assert lines(capsys, "diff", "a.png", "b.png") == ["the same figure"]
     assert lines(capsys, "diff", "a.png", "c.png", status=1)[0].startswith("the figure differs, RMS ")
     assert lines(capsys, "diff", "a.png", "d.png", status=1) == ["the figure has another size"]
+    assert lines(capsys, "diff", "e.svg", "f.svg", status=1) == ["the figures differ"]
 
 
 def test_a_record_and_a_figure_are_no_pair(folder, capsys):

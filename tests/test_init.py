@@ -1,5 +1,6 @@
 """Promises of `harness init`: what a first gate needs, each only where it is absent, and a test of a loop unseen."""
 
+import re
 import subprocess
 import sys
 
@@ -274,47 +275,91 @@ def test_the_workflow_installs_what_the_project_is(root, capsys, monkeypatch):
     assert len(init(capsys)[0]) == 2
 
 
-TINY = """
+STEPS = """
+for epoch in range(epochs):
+    for x, y in [(torch.ones(2, 3), torch.tensor([0, 1]))] * 3:
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+BUILT = """
+model = torch.nn.Linear(3, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+"""
+IN_A_FUNCTION = "import torch\n\ndef main(epochs=20):" + (BUILT + STEPS).replace("\n", "\n    ")
+IN_A_SCRIPT = f"""
+import argparse
 import torch
 
-def main(epochs=20):
-    model = torch.nn.Linear(3, 2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for epoch in range(epochs):
-        for x, y in [(torch.ones(2, 3), torch.tensor([0, 1]))] * 3:
-            loss = torch.nn.functional.cross_entropy(model(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int, default=20)
+epochs = parser.parse_args().epochs
+{BUILT}{STEPS}"""
+_OWN = ("model", "optimizer", "epochs")
+IN_A_CLASS = "import torch\n\nclass Trainer:\n    def __init__(self, epochs=20):\n        self.epochs = epochs"
+IN_A_CLASS += BUILT.replace("\n", "\n        ") + "\n    def fit(self):" + STEPS.replace("\n", "\n        ")
+for _name in _OWN:
+    IN_A_CLASS = re.sub(rf"(?<![\w.]){_name}(?= =|\.|\(|\))", f"self.{_name}", IN_A_CLASS)
+IN_LIGHTNING = """
+import lightning
+import torch
+
+class Lit(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+    def training_step(self, batch, index):
+        return torch.nn.functional.cross_entropy(self.layer(batch[0]), batch[1])
+    def train_dataloader(self):
+        return [(torch.ones(2, 3), torch.tensor([0, 1]))] * 3
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 """
 
 
-def added(source, hints):
+def with_lines(source, hints):
     """A loop with the lines that the test asks for, each in its place."""
     lines = source.split("\n")
-    for place, code in reversed([hint.split("   ", 1) for hint in hints]):
-        number = int(place.split()[-1])
-        if place.startswith("line"):
-            lines[number - 1] = lines[number - 1].replace("):", ", recorder=None):")
+    for place, code in reversed([re.split("   +", hint, maxsplit=1) for hint in hints]):
+        kind, _, number = place.removesuffix(", in the class").rpartition(" ")
+        if kind == "line" and code.startswith("def "):
+            lines[int(number) - 1] = lines[int(number) - 1].replace("):", ", recorder=None):")
+        elif kind == "line":
+            lines.insert(int(number), f"    {code}")
+        elif number == "top":
+            lines.insert(0, code)
         else:
-            indent = lines[number - 1][: -len(lines[number - 1].lstrip())]
-            lines.insert(number - place.startswith("before"), indent + code.strip())
+            at = int(number) - 1
+            indent = lines[at][: -len(lines[at].lstrip())]
+            lines.insert(at + (kind == "after line"), indent + code)
     return "\n".join(lines)
 
 
-def test_from_a_loop_to_a_gate_in_four_lines(project, capsys):  # noqa: F811
-    """Red with a sentence until the four lines are there, then green, and red once the rate is off.
+@pytest.mark.parametrize(
+    ("loop", "source"),
+    [
+        ("train.py:main", IN_A_FUNCTION),
+        pytest.param("train.py", IN_A_SCRIPT, marks=pytest.mark.long),
+        pytest.param("train:Trainer", IN_A_CLASS, marks=pytest.mark.long),
+        pytest.param("train:Lit", IN_LIGHTNING, marks=pytest.mark.long),
+    ],
+)
+def test_from_a_loop_to_a_gate_in_five_lines(project, capsys, loop, source):  # noqa: F811
+    """Red with a sentence until the lines are there, then green, and red once the rate is off.
 
     What git was told to ignore is committed all the same.
     """
     (project.path / "test_gate.py").unlink()
     git(project.path, "init", "--quiet")
     (project.path / ".gitignore").write_text("*.json\n")
-    (project.path / "train.py").write_text(TINY)
-    _, rest = init(capsys, "--loop", "train.py:main")
-    project.run().stdout.fnmatch_lines(["train.py tells no recorder what it does: add the lines above"])
-    hints = [line.strip() for line in rest[1:5]]
-    (project.path / "train.py").write_text(added(TINY, hints))
+    (project.path / "train.py").write_text(source)
+    _, rest = init(capsys, "--loop", loop)
+    hints = [line.strip() for line in rest if line.startswith("    ")]
+    assert len(hints) <= 5
+    if hints:
+        project.run().stdout.fnmatch_lines(["train.py tells no recorder what it does: add the lines above"])
+    (project.path / "train.py").write_text(with_lines(source, hints))
     result = project.run(GENERATE)
 
     result.stdout.fnmatch_lines(["commit the baselines, which later runs are compared with: git add --force baselines"])

@@ -64,17 +64,17 @@ def _run(given: argparse.Namespace) -> int:
     for message in refused:
         print(message, file=sys.stderr)
     own = [] if given.no_training else [each for each in unmeasured if _is_by_its_test(where, output(given), each)]
-    measured = _measure(where, own, [each for each in unmeasured if each not in own])
+    measured = _measure(where, own, [each for each in unmeasured if each not in own], given.output)
     return 2 if refused else measured
 
 
-def _measure(where: Project, now: Sequence[Candidate], later: Sequence[Candidate]) -> int:
+def _measure(where: Project, now: Sequence[Candidate], later: Sequence[Candidate], output: Path | None) -> int:
     """Train again, to measure thresholds, what is new, or of another structure than its former baseline."""
     for candidates_, what in ((now, "are measured now"), (later, _LATER)):
         if candidates_:
             names = ", ".join(candidate.name for candidate in candidates_)
             print(f"\nNew, or of another structure than before, so that their thresholds {what}: {names}")
-    return verify(where.root, where.baselines, [candidate.test for candidate in now]) if now else 0
+    return verify(where.root, where.baselines, [candidate.test for candidate in now], output) if now else 0
 
 
 def _is_by_its_test(where: Project, output: Path, candidate: Candidate) -> bool:

@@ -70,8 +70,15 @@ def _difference(one: _Kept | None, other: _Kept | None) -> tuple[bool, str]:
 
 def _drawn(one: bytes, other: bytes) -> tuple[bool, str]:
     """Return whether two figures differ, to the pixel, whatever packed them, and how far in grey levels."""
+    if png.plain(one) == png.plain(other):
+        return False, "the same figure"
+    try:
+        for data in (one, other):
+            png.check(data)
+    except ValueError:  # SVG, PDF, a PNG of a revision that is damaged
+        return True, "the figures differ"
     rms = png.rms(one, other)
-    return rms != 0, figure_difference(rms) if rms != 0 else "the same figure"
+    return rms != 0, "the same figure" if rms == 0 else figure_difference(rms)
 
 
 def _wider(former: Baseline, present: Baseline) -> str:

@@ -47,7 +47,7 @@ def _run(given: argparse.Namespace) -> int:
     title = f"since the baselines in {folder} were made" if entries else f"no baselines in {folder}"
     changes = dict(_changes(entries, about))
     print(rows_text(title, changes if changes or not entries else {"nothing": "of the above has changed"}))
-    return verify(project_root(given), folder) if given.verify else 0
+    return verify(project_root(given), folder, output=given.output) if given.verify else 0
 
 
 def _accelerators() -> Iterator[tuple[str, str]]:
