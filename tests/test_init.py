@@ -312,10 +312,13 @@ class Lit(lightning.LightningModule):
     def training_step(self, batch, index):
         return torch.nn.functional.cross_entropy(self.layer(batch[0]), batch[1])
     def train_dataloader(self):
-        return [(torch.ones(2, 3), torch.tensor([0, 1]))] * 3
+        return torch.utils.data.DataLoader([(torch.ones(3), 0), (torch.ones(3), 1)], batch_size=1)
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 """
+
+LIGHTNINGS = ("-W", "ignore::FutureWarning")
+"""Lightning calls what torch is about to change."""
 
 
 def with_lines(source, hints):
@@ -360,12 +363,12 @@ def test_from_a_loop_to_a_gate_in_five_lines(project, capsys, loop, source):  # 
     if hints:
         project.run().stdout.fnmatch_lines(["train.py tells no recorder what it does: add the lines above"])
     (project.path / "train.py").write_text(with_lines(source, hints))
-    result = project.run(GENERATE)
+    result = project.run(GENERATE, *LIGHTNINGS)
 
     result.stdout.fnmatch_lines(["commit the baselines, which later runs are compared with: git add --force baselines"])
-    project.run("--mpl").assert_outcomes(passed=1)
+    project.run("--mpl", *LIGHTNINGS).assert_outcomes(passed=1)
     project.edit("lr=0.1", "lr=0.1001", file="train.py")
-    project.run("--mpl").assert_outcomes(failed=1)
+    project.run("--mpl", *LIGHTNINGS).assert_outcomes(failed=1)
 
 
 def test_it_loads_neither_torch_nor_the_loop(root):
