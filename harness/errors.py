@@ -29,7 +29,7 @@ HarnessError
 │   └── EventsCutOffError  one that ends within an event
 ├── OutputError            what a session leaves beside its baselines could not be written
 ├── ReportError            results of a session that no report can be made from
-├── NotFoundError          a command was given a name that nothing has
+├── NotFoundError          a command was given a name that nothing has, or something of another kind
 └── SuiteError             a pytest suite or command line that would compare nothing, or the wrong thing
 
 A class is what a caller may want to catch; its constructors are the messages, each worded here and nowhere else.
@@ -490,9 +490,15 @@ class BaselineError(HarnessError):
 class BaselineMissingError(BaselineError):
     """No baseline is stored for a test."""
 
+    accept: str = ""
+    """The command line that makes the result of this run the baseline; empty if it is not kept, or no whole one."""
+
     @classmethod
-    def of(cls, *, path: Place, command: str) -> Self:
-        return cls("there is no baseline for this training yet", where=str(path), fix=command)
+    def of(cls, *, path: Place, command: str, accept: str = "") -> Self:
+        fix = f"{command}; or, with the numbers of this run: {accept}" if accept else command
+        error = cls("there is no baseline for this training yet", where=str(path), fix=fix)
+        error.accept = accept
+        return error
 
 
 class BaselineCorruptError(BaselineError):
@@ -573,13 +579,13 @@ class AcceptError(HarnessError):
 
     @classmethod
     def nothing_failed(cls, *, place: Place) -> Self:
-        fix = "run pytest --mpl first; what differs from its baseline can then be accepted"
+        fix = "run pytest --mpl first; what differs from its baseline, or has none yet, can then be accepted"
         return cls("no result of a failed comparison is kept here", where=str(place), fix=fix)
 
     @classmethod
-    def unknown(cls, *, name: str, place: Place, known: Iterable[str]) -> Self:
+    def unknown(cls, *, name: str, place: Place, near: Sequence[str]) -> Self:
         what = f"no result of a failed comparison is called {name!r}"
-        return cls(what, where=str(place), fix=f"use one of {_listed(known)}")
+        return cls(what, where=str(place), fix=f"use one of {_some(near)}")
 
     @classmethod
     def no_reason(cls, *, option: str) -> Self:
@@ -786,12 +792,33 @@ class ReportError(HarnessError):
 
 
 class NotFoundError(HarnessError):
-    """A command was given a name that nothing has."""
+    """A command was given a name that nothing has, or that something of another kind has."""
 
     @classmethod
-    def baseline(cls, *, name: str, place: Place | BaseException) -> Self:
-        fix = "give a name that `harness list` prints, a file, a folder, or REVISION:PATH"
+    def baseline(cls, *, name: str, place: Place | BaseException, near: Sequence[str] = ()) -> Self:
+        fix = "give a name that `harness list` prints, a test, a file, a folder, or REVISION:PATH"
+        fix += f"; near it are {_some(near)}" if near else ""
         return cls(f"there is no baseline, file or folder {name!r}", where=str(place), fix=fix)
+
+    @classmethod
+    def several(cls, *, name: str, place: Place, found: Sequence[str]) -> Self:
+        what = f"{name!r} is a part of several names, and this takes one"
+        return cls(what, where=str(place), fix=f"give more of the name: {_some(found)}")
+
+    @classmethod
+    def kinds(cls, *, former: str, present: str) -> Self:
+        what = "a record and a figure cannot be compared"
+        return cls(what, where=f"{former} and {present}", fix="give two records, or two figures")
+
+    @classmethod
+    def loop(cls, *, loop: str, place: Place, near: Sequence[str] = ()) -> Self:
+        fix = "give a script (--loop train.py), or a function or class of a module (--loop mylib.train:main)"
+        fix += f"; found are {_some(near)}" if near else ""
+        return cls(f"there is no training loop {loop!r}", where=str(place), fix=fix)
+
+    @classmethod
+    def syntax(cls, *, path: Place, reason: Reason) -> Self:
+        return cls(f"the training loop cannot be read: {_said(reason)}", where=str(path), fix="mend this file")
 
     @classmethod
     def folder(cls, *, path: Place, reason: Reason) -> Self:

@@ -68,7 +68,7 @@ def refused(root, capsys, words, *arguments):
     """Try to accept; nothing changes, and the message has these words."""
     before = state(root)
 
-    assert accept(*arguments) == 1
+    assert accept(*arguments) == 2
     assert state(root) == before
     assert words in capsys.readouterr().err
 
@@ -105,9 +105,33 @@ def test_whoever_accepts_may_name_the_folder(root, capsys):
 
 
 @pytest.mark.parametrize("name", ["d.svg", "d.json", "d.png"])
-def test_nothing_new_is_made(root, capsys, name):
-    """A result takes the place of the baseline that it was compared with."""
+def test_what_was_compared_replaces_what_it_was_compared_with(root, capsys, name):
+    """A baseline that is gone is not made anew."""
     leave(root, f"baselines/{name}", picture() if name.endswith(".png") else None)
+    refused(root, capsys, "is stale: its baseline changed after the comparison")
+
+
+def test_the_first_baseline_of_a_test_is_made_where_there_is_none(root, capsys):
+    """Its thresholds are yet to be measured; those of event files never are. A figure is one, too."""
+    leave(root, "baselines/d.json", compared="")
+    leave(root, "baselines/e.svg", SVG, compared="")
+    events = dataclasses.replace(PRESENT, source="event files")
+    leave(root, "baselines/f.json", events.to_text().encode(), compared="")
+    assert accept("--no-training") == 0
+
+    assert Baseline.from_text((root / "baselines" / "d.json").read_text()).record == PRESENT
+    assert (root / "baselines" / "e.svg").read_bytes() == SVG
+    table = capsys.readouterr().out
+    assert table.endswith(
+        "\nNew, or of another structure than before, so that their thresholds have to be measured: "
+        "harness doctor --verify: d\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["test_a-test_b.json", "c.svg"])
+def test_a_first_baseline_takes_no_others_place(root, capsys, name):
+    """What somebody stored since, or an artifact says there was not, stays."""
+    leave(root, f"baselines/{name}", SVG if name.endswith("svg") else None, compared="")
     refused(root, capsys, "is stale: its baseline changed after the comparison")
 
 
@@ -168,7 +192,7 @@ def test_no_text_of_an_artifact_does_anything(root, capsys):
     texts = f"[click](http://evil.example) @octocat <img src=x> | {EVIL}"
     leave(root, "baselines/c.svg", SVG, difference=texts, origin={"commit": texts})
     leave(root, obstacle=texts, test=f"t'; {texts}")
-    assert accept() == 1
+    assert accept() == 2
     table, message = capsys.readouterr()
 
     assert is_inert(table + message)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import harness
 from harness.baselines.store import save_baseline, save_figure
 from harness.commands import main
 from harness.record.streams import Stream
@@ -101,7 +102,7 @@ def test_a_figure_that_cannot_be_read_is_not_compared(folder, capsys):
     """`diff` says which, and how to mend it."""
     (folder / "other.png").write_bytes(b"no picture")
 
-    assert main(["diff", "curve", "other.png"]) == 1
+    assert main(["diff", "curve", "other.png"]) == 2
     assert capsys.readouterr().err.startswith("the baseline cannot be read: it is not a PNG\n  where  other.png\n")
 
 
@@ -120,8 +121,8 @@ def test_a_folder_that_cannot_be_is_a_message(folder, capsys, name):
     """In the notes of a session or on the command line."""
     session(folder, baselines=name)
 
-    assert main(["list"]) in (0, 1)
-    assert main(["list", "--baselines", name]) in (0, 1)
+    assert main(["list"]) in (0, 2)
+    assert main(["list", "--baselines", name]) in (0, 2)
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -153,9 +154,105 @@ def test_show_tells_all_but_the_numbers(folder, capsys):
 
 
 def test_show_of_an_unknown_name_is_a_message(folder, capsys):
-    """It names the folder."""
-    assert main(["show", "trian"]) == 1
-    assert capsys.readouterr().err.startswith("there is no baseline, file or folder 'trian'\n  where  baselines\n")
+    """It names the folder, and what is near it."""
+    assert main(["show", "trian"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("there is no baseline, file or folder 'trian'\n  where  baselines\n")
+    assert message.endswith("; near it are train\n")
+
+
+@pytest.fixture
+def tests_of(folder):
+    """Baselines of three tests, one of them on two inputs."""
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_a.py").touch()
+    for name in ("test_b", "test_c=x", "test_c=y"):
+        save_baseline(folder / "baselines" / f"tests.test_a-{name}.json", BASELINE)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("tests.test_a-test_b", "b"),
+        ("tests.test_a-test_b.json", "b"),
+        ("baselines/tests.test_a-test_b.json", "b"),
+        ("build/harness/failed/tests.test_a-test_b.json", "b"),
+        ("/elsewhere/tests.test_a-test_b.png", ""),
+        ("tests/test_a.py::test_b", "b"),
+        ("tests/test_a.py::test_b[cpu]", "b"),
+        ("tests/test_a.py::test_c[cuda-x]", "x"),
+        ("tests/test_a.py::test_c", "xy"),
+        ("tests/test_a.py", "bxy"),
+        ("{root}/tests/test_a.py::test_b", "b"),
+        ("*c=*", "xy"),
+        ("test_b", "b"),
+        ("tests/test_a.py::test_", ""),
+    ],
+)
+def test_a_baseline_is_called_what_people_have_at_hand(tests_of, capsys, word, names):
+    """A name, a file, a path of it, a test, a file of tests, a pattern, a part that no other name has."""
+    found = lines(capsys, "show", word.format(root=tests_of), status=0 if names else 2)
+
+    assert [line[-6] for line in found if line.startswith("baselines/")] == [*names]
+
+
+def test_ids_count_from_where_they_were_copied(tests_of, capsys, monkeypatch):
+    """From a folder below the root, as pytest was started there."""
+    session(tests_of)
+    monkeypatch.chdir(tests_of / "tests")
+    assert lines(capsys, "show", "test_a.py::test_b")[0] == "../baselines/tests.test_a-test_b.json"
+
+
+def test_a_part_of_several_names_is_no_name(tests_of, capsys):
+    """All that have it are named."""
+    assert main(["show", "test_c"]) == 2
+    assert capsys.readouterr().err.endswith(" give more of the name: tests.test_a-test_c=x, tests.test_a-test_c=y\n")
+
+
+def test_what_a_session_left_elsewhere_is_found(folder, capsys):
+    """--output names the folder of pytest's --training-output; its note says where the baselines are."""
+    (folder / "baselines").rename(folder / "kept")
+    (folder / "out").mkdir()
+    (folder / "out" / "session.json").write_text(json.dumps({"baselines": "kept", "orphans": []}))
+
+    assert lines(capsys, "list", "--output", "out")[0].endswith("in kept")
+
+
+def test_every_command_has_an_example_and_the_program_a_version(capsys):
+    """`--help` of each ends with one."""
+    for command in ("init", "list", "show", "diff", "report", "accept", "doctor"):
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
+        assert f"example: harness {command}" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"pytest-training-regression {harness.__version__}\n"
+
+
+def test_figures_are_compared_by_pixels(folder, capsys):
+    """Whatever packed them; one that differs says how far it is, and one of another size that it is."""
+    from PIL import Image
+
+    plain = Image.radial_gradient("L").convert("RGB")
+    for name, image, level in (("a", plain, 1), ("b", plain, 9), ("c", plain.point(lambda x: x // 2), 1)):
+        image.save(f"{name}.png", compress_level=level)
+    plain.resize((9, 9)).save("d.png")
+    (folder / "e.svg").write_text("<svg/>")
+    (folder / "f.svg").write_text("<svg></svg>")
+
+    assert lines(capsys, "diff", "a.png", "b.png") == ["the same figure"]
+    assert lines(capsys, "diff", "a.png", "c.png", status=1)[0].startswith("the figure differs, RMS ")
+    assert lines(capsys, "diff", "a.png", "d.png", status=1) == ["the figure has another size"]
+    assert lines(capsys, "diff", "e.svg", "f.svg", status=1) == ["the figures differ"]
+
+
+def test_a_record_and_a_figure_are_no_pair(folder, capsys):
+    """Trouble, not a difference."""
+    assert main(["diff", "train", "curve"]) == 2
+    assert capsys.readouterr().err.startswith("a record and a figure cannot be compared\n  where  train and curve\n")
 
 
 def test_diff_of_records_speaks_as_a_failed_test(folder, capsys):
@@ -221,7 +318,7 @@ def test_diff_reads_git_revisions(folder, capsys):
     assert lines(capsys, "diff", "HEAD:baselines/train.json", "train", status=1)[0].endswith("forward, loss")
     assert lines(capsys, "diff", "HEAD:baselines", "baselines", status=1)[:2] == ["curve.png", "  the same figure"]
     for wrong in ("HEAD:nothing", "HEAD~7:baselines", "--output=x:y"):
-        assert main(["diff", "--", wrong, "train"]) == 1
+        assert main(["diff", "--", wrong, "train"]) == 2
         assert capsys.readouterr().err.startswith(f"git has nothing under {wrong!r}\n")
     assert not (folder / "x:y").exists()
 
@@ -236,7 +333,7 @@ def test_diff_says_what_a_checkout_lacks(folder, capsys, monkeypatch):
     git(folder, "clone", "--quiet", "--depth=1", (folder / "whole").as_uri(), "shallow")
 
     def remedy():
-        assert main(["diff", "HEAD~1:baselines", "baselines"]) == 1
+        assert main(["diff", "HEAD~1:baselines", "baselines"]) == 2
         return capsys.readouterr().err.splitlines()
 
     monkeypatch.chdir(folder / "shallow")

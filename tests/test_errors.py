@@ -308,8 +308,10 @@ MESSAGES = [
         "  fix    store one for this environment, too: pytest x --training-generate=add",
     ),
     (
-        errors.BaselineMissingError.of(path="a/b", command="pytest x"),
-        "there is no baseline for this training yet\n  where  a/b\n  fix    pytest x",
+        errors.BaselineMissingError.of(path="a/b", command="pytest x", accept="harness accept b"),
+        "there is no baseline for this training yet\n"
+        "  where  a/b\n"
+        "  fix    pytest x; or, with the numbers of this run: harness accept b",
     ),
     (
         errors.BaselineCorruptError.unreadable(path="a/b", reason="it is cut off", command="pytest x"),
@@ -385,10 +387,10 @@ MESSAGES = [
         errors.AcceptError.nothing_failed(place="model.py:12"),
         "no result of a failed comparison is kept here\n"
         "  where  model.py:12\n"
-        "  fix    run pytest --mpl first; what differs from its baseline can then be accepted",
+        "  fix    run pytest --mpl first; what differs from its baseline, or has none yet, can then be accepted",
     ),
     (
-        errors.AcceptError.unknown(name="loss", place="model.py:12", known=("cpu", "cuda")),
+        errors.AcceptError.unknown(name="loss", place="model.py:12", near=["cpu", "cuda"]),
         "no result of a failed comparison is called 'loss'\n  where  model.py:12\n  fix    use one of cpu, cuda",
     ),
     (
@@ -577,10 +579,31 @@ MESSAGES = [
         "  fix    name another file: harness report --output FILE",
     ),
     (
-        errors.NotFoundError.baseline(name="loss", place="model.py:12"),
+        errors.NotFoundError.baseline(name="loss", place="model.py:12", near=["a", "b"]),
         "there is no baseline, file or folder 'loss'\n"
         "  where  model.py:12\n"
-        "  fix    give a name that `harness list` prints, a file, a folder, or REVISION:PATH",
+        "  fix    give a name that `harness list` prints, a test, a file, a folder, or REVISION:PATH; near it are a, b",
+    ),
+    (
+        errors.NotFoundError.several(name="loss", place="baselines", found=["a", "b"]),
+        "'loss' is a part of several names, and this takes one\n"
+        "  where  baselines\n"
+        "  fix    give more of the name: a, b",
+    ),
+    (
+        errors.NotFoundError.kinds(former="a", present="b"),
+        "a record and a figure cannot be compared\n  where  a and b\n  fix    give two records, or two figures",
+    ),
+    (
+        errors.NotFoundError.loop(loop="x", place="a/b", near=["train.py:main"]),
+        "there is no training loop 'x'\n"
+        "  where  a/b\n"
+        "  fix    give a script (--loop train.py), or a function or class of a module (--loop mylib.train:main); found are "
+        "train.py:main",
+    ),
+    (
+        errors.NotFoundError.syntax(path="a/b", reason="line 3"),
+        "the training loop cannot be read: line 3\n  where  a/b\n  fix    mend this file",
     ),
     (
         errors.NotFoundError.folder(path="tox.ini", reason="line 3"),

@@ -105,7 +105,7 @@ def test_faults_of_which_nothing_is_known_are_not_caught(failed):
     assert found.faults == Faults(planted=failed, caught=failed, escaped=[])
     said = "1 of 1 planted fault caught" if failed else "no fault could be planted"
     assert junit_properties(found)["gate_power"] == said
-    lines = comparison_lines([found], generated=1, not_compared=0, notes=[], accept_all="")
+    lines = comparison_lines([found], generated=1, not_compared=0, notes=[], accept_all="", commit="")
     assert f"gate power: {said}" in [*lines]
 
 
@@ -197,7 +197,7 @@ def test_what_is_not_judged_has_no_margin(tmp_path):
 
 def test_a_session_counts_what_is_not_judged_and_says_it():
     """Beside what drifted, with the note."""
-    lines = [*comparison_lines([unjudged()], generated=0, not_compared=0, notes=(), accept_all="")]
+    lines = [*comparison_lines([unjudged()], generated=0, not_compared=0, notes=(), accept_all="", commit="")]
 
     assert lines == [
         "1 compared (1 record, 0 figures, 1 not judged), 0 generated, 0 not compared",

@@ -284,6 +284,18 @@ def test_seeds_are_worded_as_headline_table_and_test():
     )
 
 
+def test_inconclusive_seeds_say_how_to_go_on(monkeypatch):
+    """With more of them, on both versions; where the answer is known there is nothing to run."""
+    present = {seed: {"loss": value} for seed, value in enumerate((1.5, 2.1, 2.4))}
+    former = {seed: {"loss": metrics["loss"]} for seed, metrics in FORMER.items()}
+
+    assert equivalence_text(judge(former, present, 3), "pytest a", "pytest b").splitlines()[-2:] == [
+        "  more    on the former version: pytest a",
+        "          then on this one: pytest b",
+    ]
+    assert "pytest a" not in equivalence_text(judge(former, former, 3), "pytest a", "pytest b")
+
+
 def test_equivalent_seeds_have_a_short_headline():
     """Nothing moved: there is nothing to name."""
     assert equivalence_text(judge(FORMER, FORMER, 3)).splitlines()[0] == (

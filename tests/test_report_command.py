@@ -80,11 +80,12 @@ def test_it_is_found_from_below_and_by_root(place, capsys, monkeypatch):
 
 
 def test_an_artifact_is_a_folder_or_a_file(place, capsys):
-    """Wherever it was unpacked; --output says where the page goes."""
+    """Wherever it was unpacked; --output says where the page goes, or where the session left all that it did."""
     folder = leave(place / "artifact", RED)
 
     assert report(capsys, folder)[-1] == f"report: {folder / 'report.html'}"
     assert report(capsys, folder / "results.json", "--output", "pages/mine.html")[-1] == "report: pages/mine.html"
+    assert report(capsys, "--output", folder)[-1] == f"report: {folder / 'report.html'}"
     assert (place / "pages" / "mine.html").read_text() == (folder / "report.html").read_text()
 
 
@@ -130,7 +131,7 @@ def test_the_browser_opens_if_it_is_asked_to(place, capsys, monkeypatch):
 
 def refused(capsys, *arguments):
     """Run the command in vain; return its message."""
-    assert main(["report", *map(str, arguments)]) == 1
+    assert main(["report", *map(str, arguments)]) == 2
     return capsys.readouterr().err.splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Results that differ from their baselines and may become them, without another training: kept, checked, accepted."""
+"""Results that differ from their baselines, or have none yet, and may become them without another training."""
 
 import contextlib
 import hashlib
@@ -35,6 +35,11 @@ _Test = Annotated[str, msgspec.Meta(pattern="^[^-@]")]
 _Option = Annotated[str, msgspec.Meta(pattern=r"\A(--training-generate=add|--training-device=[a-z]+)\Z")]
 
 
+FIRST = "it is the first one"
+"""How a result differs from a baseline that there is not yet."""
+WITH_STATES = "its states and thresholds are made while it trains"
+"""What no result of a comparison has, and the baseline of some trainings needs."""
+
 _OURS = re.compile(r"--(mpl-generate-path|training-[a-z0-9-]+)=.*|--(root|baselines|output)")
 """Options of the command lines that accept a result."""
 
@@ -44,7 +49,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     test: _Test  # pytest's id
     baseline: str  # its file, relative to the project's root
-    compared: str  # SHA-256 of the baseline that it was compared with
+    compared: str  # SHA-256 of the baseline that it was compared with; empty if there was none
     result: str  # SHA-256 of the result
     difference: str  # from the baseline, in words
     sources: Mapping[str, str]  # the project's Python files that were imported, path to SHA-256
@@ -86,7 +91,7 @@ def is_ours(command: str) -> bool:
 def made_by_training(baseline: Baseline) -> str:
     """Say what of a baseline no result of a comparison can replace; empty if there is nothing."""
     if baseline.calibration and baseline.calibration.states:
-        return "its states and thresholds are made while it trains"
+        return WITH_STATES
     return f"it holds the summaries of {len(baseline.seeds)} seeds" if baseline.seeds else ""
 
 
@@ -193,11 +198,11 @@ def _objection(root: Path, folder: Path, file: str) -> str:
 def accept(folder: Path, project: Project, candidate: Candidate, reason: str) -> bool:
     """Make a result of a folder the baseline in a project, wholly or not at all, and forget it.
 
-    It takes the place of the baseline that it was compared with, and of nothing else. A record of the former one's
-    structure keeps its calibration, marked as inherited.
+    It takes the place of the baseline that it was compared with, or of none if there was none, and of nothing else. A
+    record of the former one's structure keeps its calibration, marked as inherited.
 
     Returns:
-        Whether the thresholds of a record have to be measured anew: it lost those of another structure.
+        Whether the thresholds of a record have to be measured: it is new, or lost those of another structure.
 
     Raises:
         AcceptError: the result lacks a part of the baseline.
@@ -215,11 +220,13 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
     _check_fresh(candidate, project.root, path, data)
     about, lost = {**candidate.origin, "reason": reason}, False
     if path.suffix == ".json":
-        record, former = _record(folder, candidate, data, command), load_baseline(path, command, Path(path.name))
-        if obstacle := made_by_training(former) or _foreign(path, record):
+        record = _record(folder, candidate, data, command)
+        former = load_baseline(path, command, Path(path.name)) if path.exists() else None
+        if obstacle := (made_by_training(former) if former else "") or _foreign(path, record):
             raise AcceptError.needs_training(name=candidate.name, obstacle=obstacle, command=command)
-        calibration = _inherited(former, record)
-        lost = bool(former.calibration) and calibration is None
+        calibration = _inherited(former, record) if former else None
+        measurable = former.calibration is not None if former else record.source != "event files"
+        lost = measurable and calibration is None
         save_baseline(path, Baseline(record, about, calibration))
     else:
         save_figure(path, data, about)
@@ -266,9 +273,11 @@ def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> N
 
 def _is_fresh(path: Path, compared: str, data: bytes) -> bool:
     """Tell whether a baseline is what the result was compared with, or, after an interruption, the result already."""
+    if not os.path.lexists(path):  # gone, or there was none
+        return not compared
     try:
         stored = read(path)
-    except OSError:  # gone: a result takes the place of what it was compared with, and makes nothing new
+    except OSError:
         return False
     if digest(stored) == compared or png.plain(stored) == png.plain(data):
         return True

@@ -33,7 +33,7 @@ def stated_folder(root: Path) -> Path:
     Raises:
         NotFoundError: the file cannot be read.
     """
-    options = _options(root)
+    _, options = configuration(root) or (None, {})
     return named_folder(root, *(str(options.get(name) or "") for name in ("training_baselines", "mpl-baseline-path")))
 
 
@@ -42,16 +42,41 @@ def spelt_out(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-def _options(root: Path) -> Mapping[str, Any]:
-    """Return the ini options of the first file that has some, in pytest's order."""
-    for name, section in _FILES.items():
+def is_root(folder: Path) -> bool:
+    """Tell whether a folder has a configuration of pytest's, readable or not."""
+    try:
+        return configuration(folder) is not None
+    except NotFoundError:
+        return True
+
+
+def configuration(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """Return the first file that configures pytest, in its order, and the ini options in it; None without any.
+
+    Raises:
+        NotFoundError: a file cannot be read.
+    """
+    for name in _FILES:
         path = root / name
         try:
-            if path.is_file() and (found := section(read(path, _LARGEST_FILE).decode("utf-8-sig"))) is not None:
-                return found
+            if (
+                path.is_file()
+                and (found := options_in(name, read(path, _LARGEST_FILE).decode("utf-8-sig"))) is not None
+            ):
+                return path, found
         except (OSError, ValueError, configparser.Error, RecursionError) as error:
             raise NotFoundError.folder(path=path, reason=error) from error
-    return {}
+    return None
+
+
+def options_in(name: str, text: str) -> Mapping[str, Any] | None:
+    """Return the ini options in the text of a file of a name that pytest looks for; None where it is no configuration.
+
+    Raises:
+        ValueError: it is no TOML.
+        configparser.Error: it is no INI file.
+    """
+    return _FILES[name](text)
 
 
 def _toml(text: str) -> Mapping[str, Any]:

@@ -30,6 +30,11 @@ class Stored:
         """What it is called on the command line."""
         return self.path.stem
 
+    @property
+    def file(self) -> str:
+        """Its file name."""
+        return self.path.name
+
 
 def inventory(folder: Path) -> list[Stored]:
     """Return what is stored in a folder, sorted by name; what cannot be read is listed, too."""

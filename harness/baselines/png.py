@@ -52,6 +52,16 @@ def _check_chunks(data: bytes) -> None:
         raise ValueError(f"its header promises {width} x {height} pixels")
 
 
+def rms(one: bytes, other: bytes) -> float | None:
+    """Return the root mean square difference of two PNGs in grey levels, as pytest-mpl does; None if sizes differ."""
+    import numpy as np
+    from PIL import Image
+
+    pictures = (Image.open(io.BytesIO(data)).convert("RGB") for data in (one, other))
+    first, second = (np.asarray(picture, dtype=np.float64) for picture in pictures)
+    return float(np.sqrt(np.mean((first - second) ** 2))) if first.shape == second.shape else None
+
+
 def annotated(data: bytes, entries: Mapping[str, str]) -> bytes:
     """Return a PNG with these entries instead of former ones; anything but a PNG comes back as it is."""
     data = plain(data)

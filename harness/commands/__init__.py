@@ -5,18 +5,26 @@ import io
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from typing import TextIO
 
-from harness.commands import accept, diff, doctor, listing, report
+from harness.commands import accept, diff, doctor, init, listing, report
 from harness.errors import HarnessError
 from harness.inert import inert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, by default this process's; return 0, 1 if something was refused, 2 for a wrong line."""
-    parser = argparse.ArgumentParser(prog="harness", description="Baselines of trainings.")
+    """Run a command line, by default this process's; return 0, 1 if something differs or 2 in trouble, like diff."""
+    parser = argparse.ArgumentParser(
+        prog="harness",
+        description="Baselines of trainings.",
+        epilog="Exit status: 0, 1 if something differs or fails, 2 in trouble. Each command has an example: "
+        "harness diff --help",
+    )
+    distribution = "pytest-training-regression"
+    parser.add_argument("--version", action="version", version=f"{distribution} {version(distribution)}")
     subparsers = parser.add_subparsers(required=True, metavar="command")
-    for command in (listing, diff, report, accept, doctor):
+    for command in (init, listing, diff, report, accept, doctor):
         command.add(subparsers)
     given = parser.parse_args(arguments)
     with redirect_stdout(_Inert(sys.stdout)), redirect_stderr(_Inert(sys.stderr)):
@@ -24,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status: int = given.run(given)
         except HarnessError as error:
             print(error, file=sys.stderr)
-            return 1
+            return 2
     return status
 
 

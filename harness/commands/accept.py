@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from harness.baselines import failed as candidates
 from harness.baselines.failed import Candidate, Project
 from harness.baselines.origin import is_reason
 from harness.baselines.store import possible_names
-from harness.commands.project import OUTPUT, add_places, failed_results, project
+from harness.commands.names import called, near
+from harness.commands.project import add_places, failed_results, output, project
 from harness.commands.verify import verify
 from harness.errors import AcceptError, HarnessError
 from harness.record.environment import DEVICES
@@ -28,14 +28,18 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "accept",
         help="make the results of failed comparisons the baselines",
-        description="Make the results of failed comparisons the baselines, and print a table for the pull request.",
+        description="Make the results of failed comparisons, and those that have no baseline yet, the baselines, and "
+        "print a table for the pull request.",
+        epilog="example: harness accept 'tests/test_a.py::test_b[cpu]' --reason \"a larger rate learns faster\"",
     )
-    parser.add_argument("names", nargs="*", help="baselines (also patterns: 'test_a*') or tests; default: all")
+    parser.add_argument(
+        "names", nargs="*", help="baselines, parts or patterns ('*_b') of names, files or tests; default: all"
+    )
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why the baselines change")
     parser.add_argument(
         "--no-training",
         action="store_true",
-        help="leave thresholds unmeasured that a result of another structure loses",
+        help="leave thresholds unmeasured where the result has no former baseline, or one of another structure",
     )
     add_places(parser, "as the project's ini file says")
     parser.set_defaults(run=_run)
@@ -46,9 +50,9 @@ def _run(given: argparse.Namespace) -> int:
     if not is_reason(given.reason):
         raise AcceptError.no_reason(option="--reason")
     where = project(given)
-    folder = failed_results(where.root)
+    folder = failed_results(given)
     accepted, refused, unmeasured = [], [], []
-    for candidate in _chosen(folder, given.names):
+    for candidate in _chosen(folder, given.names, where.root):
         try:
             if candidates.accept(folder, where, candidate, given.reason):
                 unmeasured.append(candidate)
@@ -59,43 +63,41 @@ def _run(given: argparse.Namespace) -> int:
         print(accepted_table(where, accepted, given.reason))
     for message in refused:
         print(message, file=sys.stderr)
-    return int(_measure(where, unmeasured, trains=not given.no_training) or bool(refused))
+    own = [] if given.no_training else [each for each in unmeasured if _is_by_its_test(where, output(given), each)]
+    measured = _measure(where, own, [each for each in unmeasured if each not in own], given.output)
+    return 2 if refused else measured
 
 
-def _measure(where: Project, accepted: Sequence[Candidate], *, trains: bool) -> int:
-    """Train what is of another structure than its former baseline again, to measure its thresholds."""
-    named = [candidate for candidate in accepted if trains and _is_by_its_test(where.root, candidate)]
-    for candidates_, what in ((named, "are measured now"), ([c for c in accepted if c not in named], _LATER)):
+def _measure(where: Project, now: Sequence[Candidate], later: Sequence[Candidate], output: Path | None) -> int:
+    """Train again, to measure thresholds, what is new, or of another structure than its former baseline."""
+    for candidates_, what in ((now, "are measured now"), (later, _LATER)):
         if candidates_:
             names = ", ".join(candidate.name for candidate in candidates_)
-            print(f"\nOf another structure than before, so that their thresholds {what}: {names}")
-    return verify(where.root, where.baselines, [candidate.test for candidate in named]) if named else 0
+            print(f"\nNew, or of another structure than before, so that their thresholds {what}: {names}")
+    return verify(where.root, where.baselines, [candidate.test for candidate in now], output) if now else 0
 
 
-def _is_by_its_test(root: Path, candidate: Candidate) -> bool:
+def _is_by_its_test(where: Project, output: Path, candidate: Candidate) -> bool:
     """Tell whether the test that a note names is the one whose baseline this is, in a file of the project's own.
 
     A note may come from anywhere, and naming a test makes it run.
     """
-    file, output = (root / candidate.test.partition("::")[0]).resolve(), (root / OUTPUT).resolve()
+    file = (where.root / candidate.test.partition("::")[0]).resolve()
     names = possible_names(candidate.test, DEVICES)
-    own = file.is_file() and file.is_relative_to(root.resolve()) and not file.is_relative_to(output)
+    own = file.is_file() and file.is_relative_to(where.root.resolve()) and not file.is_relative_to(output.resolve())
     return own and candidate.name.partition(",")[0] in names
 
 
-def _chosen(folder: Path, names: Sequence[str]) -> list[Candidate]:
-    """Return the candidates of these names, all without any; AcceptError if no candidate has one of the names."""
+def _chosen(folder: Path, names: Sequence[str], root: Path) -> list[Candidate]:
+    """Return the candidates that these words mean, all without any; AcceptError if one of them means none."""
     known = candidates.candidates(folder)
+    chosen: list[Candidate] = []
     for name in names:
-        if not any(_is_called(candidate, name) for candidate in known):
-            all_names = dict.fromkeys(candidate.name for candidate in known)
-            raise AcceptError.unknown(name=name, place=folder, known=all_names)
-    return [candidate for candidate in known if not names or any(_is_called(candidate, name) for name in names)]
-
-
-def _is_called(candidate: Candidate, name: str) -> bool:
-    texts = (candidate.name, candidate.file, candidate.test, candidate.test.partition("[")[0])
-    return name in texts or fnmatchcase(candidate.name, name)
+        found = [each for each in known if each.test == name] or called(name, known, root)
+        if not found:
+            raise AcceptError.unknown(name=name, place=folder, near=near(name, known) or [each.name for each in known])
+        chosen += found
+    return [each for each in known if not names or each in chosen]
 
 
 def accepted_table(where: Project, accepted: Sequence[Candidate], reason: str) -> str:

@@ -16,6 +16,7 @@ from harness.comparing.thresholds import loosened
 from harness.errors import BaselineCorruptError, NotFoundError
 from harness.record import Baseline
 from harness.report.comparison_text import failure, note
+from harness.report.figure_text import figure_difference
 
 
 _Kept = Baseline | bytes
@@ -24,8 +25,14 @@ _Kept = Baseline | bytes
 
 def add(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("diff", help="compare two baselines, files, folders, git revisions or event folders")
-    what = "a baseline's name, a file, a folder, a folder of TensorBoard event files, or REVISION:PATH"
+    parser = subparsers.add_parser(
+        "diff",
+        help="compare two baselines, files, folders, git revisions or event folders",
+        description="Compare in the words of a failed test. Exit status: 0 if nothing differs, 1 if something does, 2 "
+        "in trouble.",
+        epilog="example: harness diff HEAD~1:baselines baselines",
+    )
+    what = "a baseline's name or test, a file, a folder, a folder of TensorBoard event files, or REVISION:PATH"
     parser.add_argument("former", help=what)
     parser.add_argument("present", help="likewise")
     add_places(parser)
@@ -33,11 +40,17 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Print the differences; return 1 if there are any that a test fails for, strict or not, but drift."""
+    """Print the differences; return 1 if there are any that a test fails for, strict or not, but drift.
+
+    Raises:
+        NotFoundError: there is nothing of a name, or a record on one side and a figure on the other.
+    """
     former, present = _side(given, given.former), _side(given, given.present)
     if len(former) == len(present) == 1:  # whatever the two are called
         former, present = ({given.former: next(iter(side.values()))} for side in (former, present))
     pairs = [(name, former.get(name), present.get(name)) for name in sorted({**former, **present})]
+    if any({type(one), type(other)} == {Baseline, bytes} for _, one, other in pairs):
+        raise NotFoundError.kinds(former=given.former, present=given.present)
     texts = [(name, *_difference(one, other)) for name, one, other in pairs]
     print("\n".join(f"{name}\n  {text}" if len(pairs) > 1 else text for name, _, text in texts))
     return any(differs for _, differs, _ in texts)
@@ -51,11 +64,21 @@ def _difference(one: _Kept | None, other: _Kept | None) -> tuple[bool, str]:
         text = failure(comparison, origin=other.origin) if differs else note(comparison)
         return differs, "\n".join(filter(None, [text, _wider(one, other)]))
     if isinstance(one, bytes) and isinstance(other, bytes):
-        equal = png.plain(one) == png.plain(other)
-        return not equal, "the same figure" if equal else "the figures differ"
-    if one is None or other is None:
-        return True, "only in the latter" if one is None else "only in the former"
-    return True, "a record and a figure"
+        return _drawn(one, other)
+    return True, "only in the latter" if one is None else "only in the former"
+
+
+def _drawn(one: bytes, other: bytes) -> tuple[bool, str]:
+    """Return whether two figures differ, to the pixel, whatever packed them, and how far in grey levels."""
+    if png.plain(one) == png.plain(other):
+        return False, "the same figure"
+    try:
+        for data in (one, other):
+            png.check(data)
+    except ValueError:  # SVG, PDF, a PNG of a revision that is damaged
+        return True, "the figures differ"
+    rms = png.rms(one, other)
+    return rms != 0, "the same figure" if rms == 0 else figure_difference(rms)
 
 
 def _wider(former: Baseline, present: Baseline) -> str:
@@ -78,7 +101,7 @@ def _side(given: argparse.Namespace, text: str) -> Mapping[str, _Kept]:
         return {file.name: _read(file) for file in sorted(path.iterdir()) if file.suffix in (".json", ".png")}
     if path.is_file():
         return {path.name: _read(path)}
-    if ":" in text:
+    if ":" in text and "::" not in text:
         return _revision(text)
     return {entry.path.name: _read(entry.path) for entry in stored(given, text)}
 

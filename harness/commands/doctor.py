@@ -21,7 +21,13 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUBLAS_WORKSPACE_CONFIG", "
 
 def add(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("doctor", help="what of this machine changes numbers or pictures")
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what of this machine changes numbers or pictures",
+        description="Say what of this machine changes numbers or pictures, and what of it has changed since the "
+        "baselines were made.",
+        epilog="example: harness doctor --verify",
+    )
     parser.add_argument(
         "--verify",
         action="store_true",
@@ -32,7 +38,7 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    about = origin(project_root(given.root), "")
+    about = origin(project_root(given), "")
     rows = {**describe("cpu"), **{name: text for name, text in about.items() if name not in ABOUT}}
     variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     print(rows_text("this machine", {**rows, **dict(_accelerators()), **variables, **dict(_data())}))
@@ -41,7 +47,7 @@ def _run(given: argparse.Namespace) -> int:
     title = f"since the baselines in {folder} were made" if entries else f"no baselines in {folder}"
     changes = dict(_changes(entries, about))
     print(rows_text(title, changes if changes or not entries else {"nothing": "of the above has changed"}))
-    return verify(project_root(given.root), folder) if given.verify else 0
+    return verify(project_root(given), folder, output=given.output) if given.verify else 0
 
 
 def _accelerators() -> Iterator[tuple[str, str]]:

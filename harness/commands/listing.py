@@ -17,11 +17,21 @@ from harness.report.words import commit_text, count, number, rows_text, title
 
 def add(subparsers: Any) -> None:
     """Add both commands."""
-    parser = subparsers.add_parser("list", help="the baselines: when, where and from what they were made; orphans")
+    parser = subparsers.add_parser(
+        "list",
+        help="the baselines: when, where and from what they were made; orphans",
+        description="List the baselines, and what lies beside them that is none.",
+        epilog="example: harness list --baselines tests/baselines",
+    )
     add_places(parser)
     parser.set_defaults(run=_list)
-    parser = subparsers.add_parser("show", help="all about one baseline but its numbers")
-    parser.add_argument("name", help="a baseline's name, or its file name")
+    parser = subparsers.add_parser(
+        "show",
+        help="all about one baseline but its numbers",
+        description="Show all about one baseline but its numbers.",
+        epilog="example: harness show 'tests/test_a.py::test_b[cpu]'",
+    )
+    parser.add_argument("name", help="a baseline's name, a part of it, its file or its test")
     add_places(parser)
     parser.set_defaults(run=_show)
 

@@ -30,10 +30,12 @@ def add(subparsers: Any) -> None:
         help="the HTML report anew, from what sessions left, here or in CI",
         description="Write the report of the last session anew, or one of what several sessions left, such as the "
         "artifacts of a CI matrix, and print a line a training.",
+        epilog="example: harness report artifacts --output matrix.html --open",
     )
     what = f"a {_RESULTS}, or a folder with one or with several below it; default: build/harness of the last session"
     parser.add_argument("places", nargs="*", metavar="place", type=Path, help=what)
-    where = "default: report.html beside the results; here, if there are several"
+    where = "the page; default: report.html beside the results; here, if there are several. Or, without a place, the "
+    where += "folder that pytest was given with --training-output"
     parser.add_argument("--output", metavar="FILE", type=Path, help=where)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     whole = "fail (exit status 1) unless these sessions together compared every baseline, and nothing failed"
@@ -51,12 +53,13 @@ def _run(given: argparse.Namespace) -> int:
     from harness.report.html.page import page
     from harness.report.session_text import findings_text
 
-    files = [file for place in given.places or [last_results(given)] for file in _files(place)]
+    left = given.output if not given.places and given.output and given.output.is_dir() else None
+    files = [file for place in given.places or [left or last_results(given)] for file in _files(place)]
     sessions = [read(file) for file in files]
     results, pictures = _merged(files, sessions) if len(files) > 1 else _session(files[0], sessions[0])
     ledgers = [session.ledger for session in sessions]
     ledger = united(ledgers) if len(files) > 1 else ledgers[0]
-    output = given.output or (files[0].parent if len(files) == 1 else Path()) / "report.html"
+    output = (None if left else given.output) or (files[0].parent if len(files) == 1 else Path()) / "report.html"
     _write(output, page(results, pictures, ledger))
     print(findings_text(results), *ledger_lines(ledger), f"report: {output}", sep="\n")
     if given.open:

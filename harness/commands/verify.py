@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def verify(root: Path, folder: Path, tests: Sequence[str] = ()) -> int:
+def verify(root: Path, folder: Path, tests: Sequence[str] = (), output: Path | None = None) -> int:
     """Have pytest measure thresholds again, and print what it says.
 
     Args:
         root: pytest's root of the project.
         folder: of the baselines.
         tests: pytest's ids; all without any.
+        output: folder of what the session leaves; None for the usual one.
 
     Returns:
-        0, or 1 if a baseline's thresholds are refused or a test fails.
+        0, or 1 if a baseline's thresholds are refused or a test fails, or 2 if pytest did not come to that.
     """
     command = [sys.executable, "-m", "pytest", "-q", "--training-verify", f"--mpl-baseline-path={folder.absolute()}"]
+    command += [f"--training-output={output.absolute()}"] if output else []
     sys.stdout.flush()
     named = [f"./{test}" for test in tests]  # which no option begins with
-    return int(subprocess.run([*command, *named], cwd=root, check=False).returncode != 0)
+    return min(subprocess.run([*command, *named], cwd=root, check=False).returncode % 256, 2)

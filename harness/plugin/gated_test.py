@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.baselines.failed import Candidate, digest, offer, training_command, withdraw
+from harness.baselines.failed import Candidate, digest, offer, withdraw
 from harness.baselines.folder import spelt_out
 from harness.baselines.origin import sources
 from harness.baselines.store import baseline_name
@@ -119,14 +120,23 @@ class GatedTest:
     @property
     def regenerate_command(self) -> str:
         """The command line that makes this run of the test its baseline, from where pytest was started."""
+        folder = self.session.shown(self.session.baselines)
+        return self._command(f"--mpl-generate-path={folder}", *self._device_option)
+
+    @property
+    def compare_command(self) -> str:
+        """The command line that compares this test with its baseline, from where pytest was started."""
+        return self._command()
+
+    def _command(self, *words: str) -> str:
+        """Return a command line that runs this test as this session does."""
         path, colons, test = self.id.partition("::")
         config = self.item.config
         place = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
         given = {"--config-file": "inifilename", "--rootdir": "rootdir", "--training-cifar10": "--training-cifar10"}
         values = {option: config.getoption(name) for option, name in given.items()}
         options = [f"{option}={value}" for option, value in values.items() if value]
-        folder = self.session.shown(self.session.baselines)
-        return training_command(f"{place}{colons}{test}", folder, [*self._device_option, *options])
+        return shlex.join(["pytest", f"{place}{colons}{test}", *words, *options])
 
     @property
     def _device_option(self) -> list[str]:
@@ -172,7 +182,7 @@ class GatedTest:
         """Keep the result of a failed comparison, so that `harness accept` needs no other training.
 
         Args:
-            baseline: the file that it was compared with.
+            baseline: the file that it was compared with, or that there is not yet.
             data: the result.
             difference: in words.
             obstacle: what the result lacks to be a whole baseline; empty if nothing.
@@ -192,7 +202,7 @@ class GatedTest:
         candidate = Candidate(
             test=self.id,
             baseline=place.relative_to(root).as_posix(),
-            compared=digest(baseline.read_bytes()),
+            compared=digest(baseline.read_bytes()) if baseline.exists() else "",
             result="",
             difference=difference,
             sources=sources(root, session.started, [*named, *told(session.imported)]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from harness.errors import HarnessError, OutputError
+from harness.errors import BaselineMissingError, HarnessError, OutputError
 
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class Outcome:
         try:
             yield
         except HarnessError as error:
-            self.add(item, check.trouble(str(error)))
+            accept = error.accept if isinstance(error, BaselineMissingError) else ""
+            self.add(item, check.trouble(str(error), accept=accept))
             raise
 
     def collect(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from harness.atomic_files import read
 from harness.baselines import png
+from harness.baselines.failed import FIRST
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
 from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
@@ -241,14 +242,14 @@ class FigureGate:
         return failed(text)
 
     def _accept(self, item: pytest.Item) -> str:
-        """Keep the figure that differs from its baseline; return the command line that accepts it."""
+        """Keep the figure that differs from its baseline, or has none yet; return the command line that accepts it."""
         from harness.report.figure_text import figure_difference, figure_rms
 
         baseline = _baseline_of(item)
         result = self._folder(item) / f"result{baseline.suffix}"
-        if not (baseline.is_file() and result.is_file()):
+        if not result.is_file():
             return self._test(item).regenerate_command
-        difference = figure_difference(figure_rms(result.parent))
+        difference = figure_difference(figure_rms(result.parent)) if baseline.is_file() else FIRST
         return self._test(item).keep_failed(baseline, result.read_bytes(), difference=difference)[1]
 
     def _finish(self, item: pytest.Item, staging: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.baselines.environments import Choice, others
-from harness.baselines.failed import made_by_training
+from harness.baselines.failed import FIRST, WITH_STATES, made_by_training
 from harness.baselines.origin import named_sources
 from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
@@ -15,7 +15,14 @@ from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
 from harness.comparing.plausible import implausible
 from harness.comparing.variants import put_back
-from harness.errors import BaselineError, BaselineImplausibleError, EquivalenceError, RerunError, SuiteError
+from harness.errors import (
+    BaselineError,
+    BaselineImplausibleError,
+    BaselineMissingError,
+    EquivalenceError,
+    RerunError,
+    SuiteError,
+)
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.gated_test import GatedTest
@@ -104,7 +111,7 @@ class TrainingRegression:
         self._test = GatedTest(item, session)
         self._session = session
         self._names: set[str] = set()
-        self._states: dict[str, States] = {}
+        self._states: dict[str, States | None] = {}
         self._chosen: dict[str, Choice] = {}
 
     def states(self, *, name: str = "") -> "States | None":
@@ -121,9 +128,7 @@ class TrainingRegression:
         Raises:
             BaselineError: the baseline, or its states, are broken.
         """
-        states = self._given(name)
-        if states is not None:
-            self._states[name] = states
+        self._states[name] = states = self._given(name)
         return states
 
     def _given(self, name: str) -> "States | None":
@@ -258,9 +263,14 @@ class TrainingRegression:
                 refuse = EquivalenceError.no_seeds if found < seeds else EquivalenceError.more_seeds
                 raise refuse(path=checked.shown_path, found=found, seeds=seeds, command=command)
             result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
-        text = equivalence_text(result)
+        text = equivalence_text(result, *self._with_more_seeds(seeds))
         check = checked.check(accept=command)
         self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}")
+
+    def _with_more_seeds(self, seeds: int) -> tuple[str, str]:
+        """Return the command lines that decide what these seeds leave open: on the former version, and on this one."""
+        more = f"--training-equivalence={2 * seeds}"
+        return f"{self._test.regenerate_command} {more}", f"{self._test.compare_command} {more}"
 
     def _conclude(self, finding: Finding, text: str) -> None:
         """Keep what was found; fail with a text if it does not pass."""
@@ -274,7 +284,7 @@ class TrainingRegression:
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             self._withdraw(checked)
             self._check_environment(checked)
-            baseline = checked.baseline()
+            baseline = self._stored_or_offered(checked)
             comparison = self._comparison(checked, baseline)
         drawn = failed_pictures.deviations(comparison) if comparison.verdict != "same" else b""
         self._session.runs.overlay(checked.record, comparison, drawn)
@@ -293,6 +303,24 @@ class TrainingRegression:
                 self._session.counts.notes.append(verified(checked, baseline))
         if self._session.measures_power:
             self._measure(checked, baseline)
+
+    def _stored_or_offered(self, checked: RecordCheck) -> Baseline:
+        """Read the baseline; where there is none, keep the record, which may become it."""
+        try:
+            return checked.baseline()
+        except BaselineMissingError:
+            stateful = checked.name in self._states or (checked.is_recipes and checked.record.is_low_precision)
+            _, accept = self._test.keep_failed(
+                checked.path,
+                checked.record.to_text().encode(),
+                difference=FIRST,
+                obstacle=WITH_STATES if stateful else "",
+                named=checked.sources,
+            )
+            command = self._test.regenerate_command
+            raise BaselineMissingError.of(
+                path=checked.shown_path, command=command, accept=accept if accept != command else ""
+            ) from None
 
     def _check_environment(self, checked: RecordCheck) -> None:
         """Under --training-strict, take no low-precision baseline of another environment."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from harness.atomic_files import scraps
+from harness.baselines.origin import git_output
+from harness.baselines.store import stored_files
 from harness.inert import inert
 from harness.plugin.ci import tell_github
 from harness.plugin.claims import skip_reason
@@ -60,8 +62,16 @@ def _comparisons(session: Session) -> Iterator[str]:
         not_compared=counts.number("not compared"),
         notes=counts.notes,
         accept_all=session.accept_command(),
+        commit=_commit(session),
         strict=session.strict,
     )
+
+
+def _commit(session: Session) -> str:
+    """Return the command line that has git take the baselines, those too that it was told to ignore (*.png, say)."""
+    files = stored_files(session.baselines) if session.counts.number("generated") else []
+    ignored = files and git_output(session.baselines, "check-ignore", "--", *files)
+    return shlex.join(["git", "add", *(["--force"] if ignored else []), str(session.shown(session.baselines))])
 
 
 def _report(session: Session) -> Iterator[str]:

@@ -87,9 +87,14 @@ class Check:
         margin = math.inf if rms is None else share(rms, tolerance)
         return self._finding(figure, "same" if passed else "different", passed, text, margin)
 
-    def trouble(self, text: str) -> Finding:
-        """Return what was found where there was nothing to compare: a baseline that is missing or broken, say."""
-        return self._finding(Trouble(), "error", False, text)
+    def trouble(self, text: str, *, accept: str = "") -> Finding:
+        """Return what was found where there was nothing to compare: a baseline that is missing or broken, say.
+
+        Args:
+            text: the message.
+            accept: the command line that makes this run's result the baseline, where that is not the check's own.
+        """
+        return dataclasses.replace(self, accept=accept or self.accept)._finding(Trouble(), "error", False, text)
 
     def seeds(self, equivalence: Equivalence, *, text: str) -> Finding:
         """Return what was found of a training by several seeds; only an equivalent one is to be accepted."""

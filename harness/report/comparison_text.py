@@ -280,8 +280,14 @@ def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower 
     return f"from step {first} on rounding alone moves {names} too far to be judged{more}: {remedy} would help"
 
 
-def equivalence_text(equivalence: Equivalence) -> str:
-    """Word a training's seeds held against its baseline's: a headline, a line a metric, and how they were judged."""
+def equivalence_text(equivalence: Equivalence, generate: str = "", compare: str = "") -> str:
+    """Word a training's seeds held against its baseline's: a headline, a line a metric, and how they were judged.
+
+    Args:
+        equivalence: what was found.
+        generate: the command line that stores more seeds; said where these leave the question open.
+        compare: the one that is judged by them.
+    """
     columns = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
     rows = [columns, *(_cells(shift) for shift in equivalence.shifts)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -289,7 +295,10 @@ def equivalence_text(equivalence: Equivalence) -> str:
         "  ".join(["", name.ljust(widths[0]), *map(str.rjust, numbers, widths[1:-1]), verdict])
         for name, *numbers, verdict in rows
     ]
-    return "\n".join([_equivalence_headline(equivalence), *table, *_stated_test(equivalence)])
+    more = [f"  more    on the former version: {generate}", f"          then on this one: {compare}"]
+    is_open = generate and equivalence.verdict == "inconclusive"
+    lines = [_equivalence_headline(equivalence), *table, *_stated_test(equivalence), *(more if is_open else [])]
+    return "\n".join(lines)
 
 
 def _equivalence_headline(equivalence: Equivalence) -> str:

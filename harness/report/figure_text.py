@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.baselines import png
 from harness.report.finding import Figure, Finding
 
 
@@ -25,13 +26,7 @@ def figure_rms(folder: Path) -> float | None:
 
     It is None for pictures of different size; 0.0 where there are none, of another format than PNG or a hash library.
     """
-    import numpy as np
-    from PIL import Image
-
-    if not drawn(folder):
-        return 0.0
-    one, other = (np.asarray(Image.open(path).convert("RGB"), dtype=np.float64) for path in _pictures(folder))
-    return float(np.sqrt(np.mean((one - other) ** 2))) if one.shape == other.shape else None
+    return png.rms(*(path.read_bytes() for path in _pictures(folder))) if drawn(folder) else 0.0
 
 
 def draw_sheet(folder: Path) -> list[Path]:

@@ -121,6 +121,7 @@ def comparison_lines(
     not_compared: int,
     notes: Sequence[str],
     accept_all: str,
+    commit: str,
     strict: bool = False,
 ) -> Iterator[str]:
     """Yield what was compared, what is worth saying although it passed, and how large the margins were.
@@ -131,11 +132,13 @@ def comparison_lines(
         not_compared: figures that were drawn only.
         notes: on baselines that were written.
         accept_all: the command line that accepts all results that failed and can be.
+        commit: the command line that has git take the baselines that were written.
         strict: whether to say how many trainings are judged loosely.
     """
     kinds = Counter(finding.kind for finding in findings)
     compared = kinds["training"] + kinds["figure"]
-    if not (compared or generated or not_compared or kinds["equivalence"]):
+    acceptable = sum(not finding.passed and finding.accept.startswith("harness accept") for finding in findings)
+    if not (compared or generated or not_compared or kinds["equivalence"] or acceptable):
         return
     drifted = sum(finding.verdict == "drift" for finding in findings)
     parts = [number(kinds["training"], "record"), number(kinds["figure"], "figure")]
@@ -144,7 +147,8 @@ def comparison_lines(
     parts += [f"{unjudged} not judged"] if unjudged else []
     judged = f", {kinds['equivalence']} judged by several seeds" if kinds["equivalence"] else ""
     yield f"{compared} compared ({', '.join(parts)}), {generated} generated, {not_compared} not compared{judged}"
-    acceptable = sum(not finding.passed and finding.accept.startswith("harness accept") for finding in findings)
+    if generated:
+        yield f"commit the baselines, which later runs are compared with: {commit}"
     if acceptable > 1:
         yield f"accept all {acceptable}: {accept_all}"
     yield from notes

@@ -61,8 +61,55 @@ def test_from_red_to_green_in_one_command_without_training(red, capsys):
     assert lines[4].startswith(f"{figure}</code> | <code>the figure differs, RMS ")
     assert lines[5].startswith(f"{record}</code> | <code>from step 0 on&#58; schedule, learning rate of the group of ")
     red.run("--mpl").assert_outcomes(passed=2)
-    assert accept() == 1
+    assert accept() == 2
     assert capsys.readouterr().err.startswith("no result of a failed comparison is kept here\n")
+
+
+def test_a_first_run_without_baselines_can_be_accepted(project, capsys):
+    """Its record and figure become them: a line in each failure, and one for all; afterwards it is green."""
+    result = project.run("--mpl")
+
+    result.assert_outcomes(failed=2)
+    record, figure = (
+        f'harness accept test_gate-{name} --reason "..."' for name in ("test_training", "test_loss_curve")
+    )
+    result.stdout.fnmatch_lines(
+        [
+            f"  fix    pytest * --mpl-generate-path=baselines; or, with the numbers of this run: {record}",
+            f"  accept    {figure}",
+            'accept all 2: harness accept --reason "..."',
+        ]
+    )
+    assert main(["accept", "--no-training", "--reason", "the first ones"]) == 0
+    assert capsys.readouterr().out.count("<code>it is the first one</code>") == 2
+    project.run("--mpl").assert_outcomes(passed=2)
+
+
+STATEFUL = """
+import torch
+from harness import Recorder
+
+def test_own(training_regression):
+    with Recorder(states=training_regression.states()) as recorder:
+        model = torch.nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        loss = model(torch.ones(2, 2)).sum()
+        recorder.log(loss=loss)
+        loss.backward()
+        optimizer.step()
+    training_regression.check(recorder.record)
+"""
+
+
+def test_a_first_baseline_with_states_takes_a_training(project, capsys):
+    """No line offers what would be refused."""
+    project.write(test_gate=STATEFUL)
+    result = project.run()
+
+    result.stdout.fnmatch_lines(["  fix    pytest test_gate.py::test_own --mpl-generate-path=baselines"])
+    assert main(["accept", "--reason", "why"]) == 2
+    assert "is no whole baseline: its states and thresholds are made while it trains" in capsys.readouterr().err
 
 
 def test_accepted_numbers_are_those_that_a_generation_writes(red):
@@ -79,8 +126,8 @@ def test_accepted_numbers_are_those_that_a_generation_writes(red):
     assert accepted.origin["reason"] == "a larger rate learns faster"
 
 
-@pytest.mark.parametrize("name", ["test_gate-test_training", RECORD, "test_gate.py::test_training", "*training"])
-def test_one_baseline_is_accepted_by_name_file_test_or_pattern(red, name):
+@pytest.mark.parametrize("name", ["test_gate-test_training", "test_gate.py::test_training[cpu]", f"{FAILED}/{RECORD}"])
+def test_one_baseline_is_accepted_by_name_test_or_path(red, name):
     """The others stay as they were, and can still be accepted."""
     before = red.files()
     accept(name)
@@ -92,12 +139,12 @@ def test_one_baseline_is_accepted_by_name_file_test_or_pattern(red, name):
 
 
 def test_an_unknown_name_changes_nothing(red, capsys):
-    """The message gives the names there are."""
+    """The message gives those that are near it, the nearest first."""
     before = red.files()
 
-    assert accept("test_gate-test_training", "test_gate-test_trainin") == 1
+    assert accept("test_gate-test_training", "test_gate-test_trianing") == 2
     assert red.files() == before
-    assert capsys.readouterr().err.endswith("fix    use one of test_gate-test_loss_curve, test_gate-test_training\n")
+    assert capsys.readouterr().err.endswith("fix    use one of test_gate-test_training, test_gate-test_loss_curve\n")
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "..."])
@@ -105,7 +152,7 @@ def test_a_reason_is_not_optional(red, reason, capsys):
     """The placeholder of the printed line is none."""
     before = red.files()
 
-    assert accept(reason=reason) == 1
+    assert accept(reason=reason) == 2
     assert red.files() == before
     assert capsys.readouterr().err.startswith("a baseline does not change without a reason\n")
 
@@ -114,7 +161,7 @@ def refusal(red, capsys, *lines):
     """Try to accept the record; nothing changes, and the message has these lines."""
     before = red.files()
 
-    assert accept("test_gate-test_training") == 1
+    assert accept("test_gate-test_training") == 2
     assert red.files() == before
     error = capsys.readouterr().err
     for line in lines:
@@ -159,7 +206,7 @@ def test_a_recipe_is_served_only_by_the_same_code_and_says_so_where_it_fails(pro
     result.stdout.fnmatch_lines(["  trained    by test_gate.py::test_first[[]cpu[]]", "2 trainings in *"])
     assert result.stdout.str().count("  trained  ") == 1
     (project.path / "config.txt").write_text("b")
-    assert accept("test_gate-test_second") == 1
+    assert accept("test_gate-test_second") == 2
     assert "is stale: config.txt changed after the comparison" in capsys.readouterr().err
     assert accept("test_gate-test_patched") == 0
 
@@ -246,7 +293,7 @@ def test_a_result_that_is_no_picture_is_refused(red, capsys):
     (red.path / FAILED / FIGURE).write_bytes(result)
     note.write_text(json.dumps({**json.loads(note.read_text()), "result": digest(result)}))
 
-    assert accept("test_gate-test_loss_curve") == 1
+    assert accept("test_gate-test_loss_curve") == 2
     assert "the result cannot be accepted: it is not a PNG" in capsys.readouterr().err
     assert red.files() == before
 
@@ -256,7 +303,7 @@ def test_a_run_that_passes_forgets_the_former_result(red, capsys):
     red.edit("learning_rate=0.06", "learning_rate=0.25")
     red.run("-k", "test_training").assert_outcomes(passed=1, deselected=1)
 
-    assert accept("test_gate-test_training") == 1
+    assert accept("test_gate-test_training") == 2
     assert capsys.readouterr().err.endswith("fix    use one of test_gate-test_loss_curve\n")
 
 
@@ -279,7 +326,7 @@ def test_results_are_accepted_on_another_checkout_of_the_same_sources(red, tmp_p
     shutil.copy(red.path / "test_gate.py", tmp_path / "clone")
     command = ["accept", "--reason=why", "--root", str(tmp_path / "clone")]
     (tmp_path / "clone" / "test_gate.py").write_text((red.path / "test_gate.py").read_text() + "\n")
-    assert main(command) == 1
+    assert main(command) == 2
     assert capsys.readouterr().err.count("is stale: test_gate.py changed after the comparison") == 2
     shutil.copy(red.path / "test_gate.py", tmp_path / "clone")
 
@@ -302,5 +349,5 @@ def test_generating_forgets_the_former_result(red, capsys):
     """What was regenerated has nothing to accept."""
     red.run(GENERATE, "-k", "test_training")
 
-    assert accept("test_gate-test_training") == 1
+    assert accept("test_gate-test_training") == 2
     assert "use one of test_gate-test_loss_curve" in capsys.readouterr().err

@@ -21,7 +21,7 @@ def test_a_missing_baseline_fails_and_writes_nothing(project):
         [
             "there is no baseline for this training yet",
             "  where  baselines/test_gate-test_training.json",
-            "  fix    pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines",
+            "  fix    pytest 'test_gate.py::test_training[[]cpu[]]' --mpl-generate-path=baselines; or, with *",
         ]
     )
     assert not project.baselines.exists()

@@ -1,0 +1,258 @@
+"""A training loop that nobody runs: what its source says of how it is called, and of where a recorder belongs in it."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from harness.atomic_files import read
+from harness.errors import NotFoundError
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_METHODS = ("fit", "train", "run", "learn", "train_model", "training_loop")
+"""Methods that train, those first that are called so more often."""
+_SHORT = {"epoch": 2, "step": 12, "iter": 12}
+"""What a gate is given of a training, by a part of the argument's name."""
+_LENGTH = re.compile(r"(n|num|max|total|train|nb)?_?(epoch|step|iter)(s|ations?)?")
+_SKIPPED = re.compile(r"\.|tests?$|venv$|env$|build$|node_modules$|site-packages$")
+"""Folders in which no loop is looked for."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A training loop, by its source.
+
+    Args:
+        path: of its file.
+        module: that it is imported from; empty for a script.
+        name: of the function or class; empty for a script.
+        kind: what it is.
+        method: of a class, that trains.
+        built: arguments that building a class takes.
+        called: arguments that the call takes.
+        flags: arguments of the command line, if it reads that.
+        watched: a model and its optimizer that are known outside of the loop.
+        recorder: where a function or class takes a recorder already: "call", "build" or "inside".
+        hints: lines to add to it, each with its place.
+    """
+
+    path: Path
+    module: str
+    name: str
+    kind: Literal["function", "class", "lightning", "script"]
+    method: str = ""
+    built: Mapping[str, str] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
+    flags: Mapping[str, str] | None = None
+    watched: tuple[str, str] | None = None
+    recorder: str = ""
+    hints: Sequence[tuple[str, str]] = ()
+
+
+def look(text: str, root: Path) -> Loop:
+    """Look at a loop: `train.py`, `train.py:main`, `mylib.train`, `mylib.train:main` or `mylib.train:Trainer.fit`.
+
+    Raises:
+        NotFoundError: there is none of this name, or its file cannot be read.
+    """
+    place, _, name = text.replace("::", ":").partition(":")
+    path = _file(place, root)
+    if path is None:
+        raise NotFoundError.loop(loop=text, place=root, near=found(root))
+    tree = _tree(path)
+    owner, _, method = name.partition(".")
+    node = next((each for each in _named(tree) if each.name == owner), None)
+    if owner and node is None:
+        raise NotFoundError.loop(loop=text, place=path, near=[each.name for each in _named(tree)])
+    module = place if not place.endswith(".py") else ".".join(_parts(path, root))
+    if node is None:
+        return _script(path, tree)
+    return _class(path, module, node, method) if isinstance(node, ast.ClassDef) else _function(path, module, node, tree)
+
+
+def found(root: Path) -> list[str]:
+    """Return what looks like a training loop in a project, as `look` takes it."""
+    files = (path for pattern in ("*.py", "*/*.py", "*/*/*.py") for path in sorted(root.glob(pattern)))
+    return [loop for path in files if not _is_skipped(path.relative_to(root)) for loop in _loops(path, root)]
+
+
+def _is_skipped(path: Path) -> bool:
+    return any(map(_SKIPPED.match, path.parts[:-1])) or path.name.startswith(("test_", "conftest"))
+
+
+def _loops(path: Path, root: Path) -> Iterator[str]:
+    try:
+        tree = _tree(path)
+    except NotFoundError:
+        return
+    place = path.relative_to(root).as_posix()
+    if any(_calls(tree, "backward")):
+        inside = [each.name for each in _named(tree) if any(_calls(each, "backward"))]
+        yield from (f"{place}:{name}" for name in inside) if inside else (place,)
+
+
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(read(path))
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        raise NotFoundError.syntax(path=path, reason=error) from error
+
+
+def _named(tree: ast.Module) -> list[_Function | ast.ClassDef]:
+    return [each for each in tree.body if isinstance(each, _Function | ast.ClassDef)]
+
+
+def _file(place: str, root: Path) -> Path | None:
+    """Return the file of a path, from here or from the root, or of a module of the project."""
+    if place.endswith(".py"):
+        places = [Path(place).absolute(), root / place]
+    else:
+        stem = Path(*place.split("."))
+        places = [root / folder / name for folder in ("", "src") for name in (f"{stem}.py", stem / "__init__.py")]
+    return next(filter(Path.is_file, places), None)
+
+
+def _parts(path: Path, root: Path) -> tuple[str, ...]:
+    place = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    parts = place.with_suffix("").parts
+    return parts[1:] if parts[0] == "src" else parts
+
+
+def _script(path: Path, tree: ast.Module) -> Loop:
+    hints = [("at its top", 'recorder = globals().get("recorder")'), *_hints(tree, "recorder")]
+    return Loop(path, "", "", "script", flags=_flags(tree), hints=[] if _mentions(tree) else hints)
+
+
+def _function(path: Path, module: str, node: _Function, tree: ast.Module) -> Loop:
+    called = _arguments(node)
+    models = [name for name in called if re.fullmatch(r"model|net|network|module", name)]
+    optimizers = [name for name in called if re.fullmatch(r"optim|optimizer|opt", name)]
+    loop = Loop(path, module, node.name, "function", called=called, recorder="call" if _takes(node) else "")
+    if models and optimizers:
+        loop = replace(loop, watched=(models[0], optimizers[0]))
+    used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {node.name}
+    if any(any(_calls(each, "parse_args")) for each in _named(tree) if each.name in used):
+        loop = replace(loop, flags=_flags(tree))
+    signature = (f"line {node.lineno}", f"def {node.name}(..., recorder=None)")
+    return loop if loop.recorder else replace(loop, hints=[signature, *_hints(node, "recorder", loop.watched)])
+
+
+def _class(path: Path, module: str, node: ast.ClassDef, method: str) -> Loop:
+    methods = {each.name: each for each in node.body if isinstance(each, _Function)}
+    method = method or next(filter(methods.__contains__, _METHODS), "fit")
+    init, train = methods.get("__init__"), methods.get(method)
+    built = _arguments(init, bound=True) if init else {}
+    if any(ast.unparse(base).endswith("LightningModule") for base in node.bases):
+        called = {} if "train_dataloader" in methods else {"train_dataloaders": "..."}
+        return Loop(path, module, node.name, "lightning", built=built, called=called)
+    called = _arguments(train, bound=True) if train else {}
+    loop = Loop(path, module, node.name, "class", method, built, called, recorder=_recorder_of(node, init, train))
+    if loop.recorder:
+        return loop
+    pairs = [(each.model, each.optimizer) for each in _optimizers(init)] if init else []
+    watched = next((pair for pair in pairs if all(name.startswith("self.") for name in pair)), None)
+    attribute = (f"line {node.lineno}, in the class", "recorder = None")
+    return replace(loop, watched=watched, hints=[attribute, *_hints(node, "self.recorder", watched)])
+
+
+def _recorder_of(node: ast.ClassDef, init: _Function | None, train: _Function | None) -> str:
+    if init and _takes(init):
+        return "build"
+    return "call" if train and _takes(train) else "inside" if _mentions(node) else ""
+
+
+def _takes(node: _Function) -> bool:
+    return any(each.arg == "recorder" for each in (*node.args.args, *node.args.kwonlyargs))
+
+
+def _mentions(node: ast.AST) -> bool:
+    """Tell whether a loop speaks of a recorder already."""
+    names = ((each.id if isinstance(each, ast.Name) else getattr(each, "attr", "")) for each in ast.walk(node))
+    return "recorder" in names
+
+
+def _arguments(node: _Function, *, bound: bool = False) -> dict[str, str]:
+    """Return the arguments that a call must give, and those that make it short; dots stand for what nobody knows."""
+    places, names = [*node.args.posonlyargs, *node.args.args][bound:], node.args.kwonlyargs
+    needed = {each.arg for each in places[: len(places) - len(node.args.defaults)]}
+    needed |= {each.arg for each, default in zip(names, node.args.kw_defaults, strict=True) if default is None}
+    given = {each.arg: _short(each.arg, needed=each.arg in needed) for each in (*places, *names)}
+    return {name: short for name, short in given.items() if short and name != "recorder"}
+
+
+def _short(name: str, *, needed: bool) -> str:
+    """Return what an argument is given: few epochs or steps; dots where it must be given; nothing where it need not."""
+    if length := _LENGTH.fullmatch(name.lower().replace("-", "_")):
+        return str(_SHORT[length[2]])
+    return "..." if needed else ""
+
+
+def _calls(scope: ast.AST, name: str) -> Iterator[ast.Call]:
+    """Yield the calls of methods of a name."""
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
+            yield node
+
+
+def _flags(tree: ast.Module) -> dict[str, str] | None:
+    """Return the arguments of the command line that a script must be given, and those that make it short, or None."""
+    if not any(any(_calls(tree, name)) for name in ("parse_args", "parse_known_args")):
+        return None
+    flags: dict[str, str] = {}
+    for call in _calls(tree, "add_argument"):
+        words = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        word = max(words, key=len, default="-")
+        needed = not word.startswith("-") or any(each.arg == "required" for each in call.keywords)
+        if short := _short(word.lstrip("-"), needed=needed):
+            flags[word] = short
+    return flags
+
+
+def _hints(scope: ast.AST, recorder: str, watched: object = None) -> list[tuple[str, str]]:
+    """Return the lines that a loop needs, each with its place, as far as they can be told from the source."""
+    watch = [(f"after line {each.line}", f"watch({each.model}, {each.optimizer})") for each in _optimizers(scope)]
+    watch = [] if watched else watch or [("before the loop", "watch(model, optimizer)")]
+    back = next(_calls(scope, "backward"), None)
+    log = (f"before line {back.lineno}", f"log(loss={_loss(back)})") if back else ("in each step", "log(loss=loss)")
+    return [(place, f"if {recorder}: {recorder}.{line}") for place, line in [*watch, *_batch(scope, back), log]]
+
+
+class _Optimizer(NamedTuple):
+    """An optimizer and its model, as they are called, and the line that builds it."""
+
+    model: str
+    optimizer: str
+    line: int
+
+
+def _optimizers(scope: ast.AST) -> Iterator[_Optimizer]:
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            for call in _calls(node.value, "parameters"):
+                model = ast.unparse(call.func).removesuffix(".parameters")
+                yield _Optimizer(model, ast.unparse(node.targets[0]), node.end_lineno or node.lineno)
+                break
+
+
+def _loss(back: ast.Call) -> str:
+    """Return what a call of `backward` goes back from: a loss, one that is scaled, or one that is handed over."""
+    loss = back.args[0] if back.args else ast.parse(ast.unparse(back.func).removesuffix(".backward")).body[0]
+    loss = loss.value if isinstance(loss, ast.Expr) else loss
+    while isinstance(loss, ast.Call) and loss.args:  # scaler.scale(loss)
+        loss = loss.args[0]
+    return ast.unparse(loss)
+
+
+def _batch(scope: ast.AST, back: ast.Call | None) -> Iterator[tuple[str, str]]:
+    """Yield the line that shows a batch, where the innermost `for` around `backward` takes one from the data."""
+    around = [each for each in ast.walk(scope) if isinstance(each, ast.For) and back in [*ast.walk(each)]]
+    for loop in around[-1:]:
+        data, target = ast.unparse(loop.iter), loop.target
+        if isinstance(target, ast.Tuple) and data.startswith("enumerate("):
+            target = target.elts[-1]
+        names = target.elts[:2] if isinstance(target, ast.Tuple) else [target]
+        if not data.startswith("range("):
+            yield f"before line {loop.body[0].lineno}", f"batch({', '.join(map(ast.unparse, names))})"
