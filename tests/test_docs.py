@@ -11,7 +11,7 @@ import pytest
 from harness import figures
 from tests.docs import reference
 from tests.docs.pages import GUIDES, README, ROOT, SETTINGS, Story, blocks, shows
-from tests.plugin.conftest import project  # noqa: F401 - a fixture
+from tests.plugin.conftest import measured_thresholds, project  # noqa: F401 - fixtures
 
 
 PAGES = [
@@ -65,7 +65,7 @@ def test_a_page_tells_what_happens(page, story):
 
 @pytest.mark.long
 @pytest.mark.parametrize("page", [README, *LONG], ids=name_of)
-def test_a_page_tells_what_happens_where_thresholds_are_measured(page, story, measured_thresholds):
+def test_a_page_tells_what_happens_where_thresholds_are_measured(page, story, measured_thresholds):  # noqa: F811 - the fixture
     """As for its reader; of the guides those that train many times."""
     story.tell(page)
 
@@ -109,6 +109,17 @@ def test_what_varies_is_not_compared():
 def test_the_reference_is_what_the_code_says():
     """`python -m tests.docs.reference > docs/reference.md` after a change of options, fixtures, commands or calls."""
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference.page()
+
+
+def test_the_workflow_of_the_guide_names_what_the_actions_have():
+    """Each action is one of ours, and what it is given one of its inputs."""
+    ((_, workflow),) = [block for block in blocks(ROOT / "docs" / "ci.md") if block[0] == "yaml"]
+    used = re.findall(r"/actions/(\w+)@v1\n(?:\s+with:\n\s+(\w+):)?", workflow)
+
+    assert used == [("gate", "install"), ("comment", "")]
+    for action, name in used:
+        text = (ROOT / ".github" / "actions" / action / "action.yml").read_text(encoding="utf-8")
+        assert not name or f"\n  {name}:\n    description:" in text
 
 
 def links(page):

@@ -42,6 +42,7 @@ _VARYING = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE"),
     (r"\b[0-9a-f]{7,40}\b", "COMMIT"),
     (r"\b\d+\.\d+ ?s\b", "SECONDS"),
+    (r"largest deviation \(\S+\)", "DEVIATION"),  # of rounding
     (r"threshold \d\S+", "THRESHOLD"),  # are measured, which the suite spares itself, and so are
     (r"\d[\d ]* of (?=[\d ]+ values)", "N of "),  # how many values are beyond them
 )
