@@ -40,7 +40,8 @@ def page():
 
 
 _HEAD = """Every name that you can use. `python -m tests.docs.reference` makes this page from the code, and a test
-compares the two. `harness COMMAND --help` and the docstrings say more; the [guides](../README.md#guides) say when."""
+compares the two. `harness COMMAND --help` and the docstrings say more; the [guides](../README.md#guides) say when.
+`--mpl` (compare figures, too; records always are) and `--mpl-generate-path=DIR` (write both) are pytest-mpl's."""
 
 
 class _Parser:
