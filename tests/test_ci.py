@@ -30,6 +30,8 @@ ELSEWHERE = {
     "tests.study.runs": "tests.study, a process a run",
     "tests.study.growth_runs": "tests.study.growth, a process a setting",
     "tests.study.silent_errors": "the tests, all of it",
+    "tests.docs.reference": "whoever changes options, commands or calls; the tests compare",
+    "tests.docs.pictures": "whoever changes what pictures of the guides show",
 }
 """Programs of the tests that something else than the night runs."""
 

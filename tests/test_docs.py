@@ -1,55 +1,172 @@
-"""Promises of the README: what it shows is what happens."""
+"""Promises of README and guides: what they show is what happens, and what they name is there."""
 
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
 
 import pytest
 
-from harness.plugin import options
-from tests.plugin.conftest import GENERATE, project  # noqa: F401 - a fixture
+from harness import figures
+from tests.docs import reference
+from tests.docs.pages import GUIDES, README, ROOT, SETTINGS, Story, blocks, shows
+from tests.plugin.conftest import measured_thresholds, project  # noqa: F401 - fixtures
 
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    README,
+    *GUIDES,
+    *(ROOT / ".github" / name for name in ("CONTRIBUTING.md", "SECURITY.md")),
+    ROOT / "CHANGELOG.md",
+]
+LIBRARIES = (
+    *("lightning.pytorch", "transformers", "transformers.trainer", "transformers.models.bert.modeling_bert"),
+    *("ignite.engine", "ignite.metrics", "accelerate"),
+    *(f"harness.adapters.{name}" for name in ("lightning", "transformers", "ignite")),
+)
+"""What the guide of adapters imports: here, once, because pytester would import it anew in each run."""
+THEIRS = [ROOT / "tests" / "examples" / name for name in ("lightning/lit_stripes.py", "transformers/finetune.py")]
+"""Its user's modules."""
+LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-numbers", "gate-power")]
+"""Guides that train many times."""
+QUICK = [README, *(page for page in GUIDES if page not in LONG and page.stem != "reference")]
 
 
-def blocks(kind):
-    """Fenced blocks of one kind, in order."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-    return [text for language, text in found if language == kind]
+def name_of(path):
+    """Name of a page, for ids."""
+    return path.stem
 
 
-def test_the_first_example_runs_and_fails_as_shown(project):  # noqa: F811 - the fixture
-    """The twelve lines are green against their own baselines, and red, word for word, with the rate off by 0.1 %."""
+@pytest.fixture
+def story(project, monkeypatch):  # noqa: F811 - the fixture
+    """What runs pages in a reader's project: a git repository with pytest's settings."""
     (project.path / "test_gate.py").unlink()
-    (project.path / "test_training.py").write_text(blocks("python")[0])
-    project.generate()
-    project.edit("learning_rate=0.05", "learning_rate=0.05005", file="test_training.py")
-    result = project.run("--mpl")
-
-    result.assert_outcomes(failed=2)
-    shown = blocks("")[0].strip().splitlines()
-    start = result.outlines.index(shown[0])
-    assert [undated(line) for line in result.outlines[start : start + len(shown)]] == [undated(line) for line in shown]
+    (project.path / "pyproject.toml").write_text(SETTINGS)
+    (project.path / ".gitignore").write_text("build/\n__pycache__/\n*.bak\n")
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main"], cwd=project.path, check=True)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "You")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "you@example.org")
+    return Story(project)
 
 
-def undated(line):
-    """A line of a failure without the time at which its baseline was made, and how many values are beyond thresholds.
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning's own calls of torch
+@pytest.mark.parametrize("page", QUICK, ids=name_of)
+def test_a_page_tells_what_happens(page, story):
+    """Every file, command and output of it, from the loop of the README on; thresholds are spared."""
+    if page.stem == "adapters":
+        for library in LIBRARIES:
+            pytest.importorskip(library, reason=f"{library} is not installed")
+        for path in THEIRS:
+            story.write(path.name, path.read_text(encoding="utf-8"))
+    story.tell(page)
 
-    Those are not measured here, which takes five trainings.
-    """
-    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE", line)
-    return re.sub(r"\d \d{3} of (?=2 987 values)", "N of ", line)
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", [README, *LONG], ids=name_of)
+def test_a_page_tells_what_happens_where_thresholds_are_measured(page, story, measured_thresholds):  # noqa: F811 - the fixture
+    """As for its reader; of the guides those that train many times."""
+    story.tell(page)
+
+
+@pytest.mark.parametrize("page", [README, *GUIDES], ids=name_of)
+def test_a_block_is_one_that_is_run(page):
+    """A language of which nothing is run would be one in which anything can be said."""
+    for language, text in blocks(page):
+        assert language in ("python", "sh", "console") or text.startswith("# "), text
+        if language == "python":
+            compile(text, page.name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("quotation", "shown"),
+    [
+        (["b"], True),
+        (["a", "b"], True),
+        (["a", "c"], False),
+        (["a", "...", "c"], True),
+        (["c", "...", "a"], False),
+        (["a", "...", "d"], False),
+        (["...", "a"], True),
+        (["b", "..."], True),
+    ],
+)
+def test_a_quotation_is_found_in_order(quotation, shown):
+    """Lines follow each other, unless `...` stands between them."""
+    assert shows(["a", "b", "c"], quotation) is shown
+
+
+def test_what_varies_is_not_compared():
+    """Dates, commits, seconds and what is measured; everything else is."""
+    printed = ["made 2026-11-23 19:55 UTC, 0123abc; 1.0e-03, threshold 1e-10; 99 of 148 values; 0.3 s"]
+
+    assert shows(printed, ["made 2027-01-01 00:00 UTC, fedcba9; 1.0e-03, threshold 2.5e-12; 3 of 148 values; 12.1 s"])
+    assert not shows(printed, [printed[0].replace("1.0e-03", "1.1e-03")])
+    assert not shows(printed, [printed[0].replace("148", "149")])
+
+
+def test_the_reference_is_what_the_code_says():
+    """`python -m tests.docs.reference > docs/reference.md` after a change of options, fixtures, commands or calls."""
+    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference.page()
+
+
+def test_the_workflow_of_the_guide_names_what_the_actions_have():
+    """Each action is one of ours, and what it is given one of its inputs."""
+    ((_, workflow),) = [block for block in blocks(ROOT / "docs" / "ci.md") if block[0] == "yaml"]
+    used = re.findall(r"/actions/(\w+)@v1\n(?:\s+with:\n\s+(\w+):)?", workflow)
+
+    assert used == [("gate", "install"), ("comment", "")]
+    for action, name in used:
+        text = (ROOT / ".github" / "actions" / action / "action.yml").read_text(encoding="utf-8")
+        assert not name or f"\n  {name}:\n    description:" in text
+
+
+def links(page):
+    """Targets of links and pictures outside of code."""
+    text = re.sub(r"^```.*?^```$|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
+def anchors(page):
+    """Anchors of a page's headings, as the places that host code make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    """Files and headings of this repository are there; other addresses are ones."""
+    for target in links(page):
+        if "://" in target:
+            assert re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(/\S*)?", target), target
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def test_every_guide_and_picture_is_reached():
+    """The README has a line for each guide; a picture that no page shows is in nobody's way."""
+    shown = {(page.parent / target).resolve() for page in PAGES for target in links(page) if "://" not in target}
+
+    assert {*GUIDES} <= {(ROOT / target).resolve() for target in links(README)}
+    assert {*(ROOT / "docs" / "pictures").iterdir()} <= shown
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "pictures").iterdir()), ids=name_of)
+def test_pictures_are_small(path):
+    """Whoever clones the repository pays for them."""
+    assert path.stat().st_size < 100_000
 
 
 EXTRAS = ("hypothesis", "xdist", "pytest_rerunfailures", "lightning", "transformers", "accelerate", "ignite")
 
 
 def test_the_gate_is_collected_without_any_extra():
-    """The first command block installs none, so that nothing on the gate's way may import one."""
+    """The first command block of "Try it" installs none, so that nothing on the gate's way may import one."""
     program = (
         f"import sys, pytest\nsys.modules.update(dict.fromkeys({EXTRAS}))\n"  # None: importing it fails
         "sys.exit(pytest.main(['--collect-only', '-q', '--mpl', '-p', 'pytest_mpl.plugin', '-p', 'harness.plugin']))"
@@ -62,54 +179,9 @@ def test_the_gate_is_collected_without_any_extra():
     assert "tests/gate/test_shipped_recipes.py" in done.stdout
 
 
-def test_the_first_example_is_short():
-    """Twelve lines, in the first 25 of the page."""
-    assert len([line for line in blocks("python")[0].splitlines() if line]) <= 12
-    assert README[: README.index("```python")].count("\n") < 12
-
-
-def test_the_loop_example_runs(project):  # noqa: F811 - the fixture
-    """The watched loop works as printed, with a build() and batches of one's own."""
-    (project.path / "test_gate.py").unlink()
-    body = """        optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-"""
-    prelude = """import torch
-batches = [(torch.arange(12, dtype=torch.float64).reshape(4, 3) / 12, torch.tensor([0, 1, 2, 0]))] * 3
-def build():
-    model = torch.nn.Linear(3, 3)
-    return model, torch.optim.SGD(model.parameters(), lr=0.1)
-"""
-    code = prelude + blocks("python")[1].replace("        ...\n", body, 1)
-    (project.path / "test_loop.py").write_text(code)
-
-    project.generate()
-    project.run("--mpl").assert_outcomes(passed=1)
-
-
-@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning's own calls of torch
-def test_the_lightning_example_runs(project):  # noqa: F811 - the fixture
-    """A fit is gated as printed, with the module and data of the example project."""
-    pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
-    pytest.importorskip("harness.adapters.lightning")  # here, so that pytester does not import it anew
-    (project.path / "test_gate.py").unlink()
-    example = ROOT / "tests" / "examples" / "lightning" / "lit_stripes.py"
-    prelude = """from lightning.pytorch import Trainer
-from lit_stripes import LitClassifier as LitModel, Stripes
-datamodule = Stripes()
-"""
-    (project.path / "lit_stripes.py").write_text(example.read_text())
-    (project.path / "test_fit.py").write_text(prelude + blocks("python")[2])
-
-    project.generate()
-    project.run("--mpl").assert_outcomes(passed=1)
-
-
 def test_ci_runs_the_test_command_of_the_readme():
     """What contributors are told to run is what CI runs."""
-    gate, tests = blocks("sh")
+    gate, tests = [text for language, text in blocks(README) if language == "sh" and ".venv" in text]
     ours = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
     for command in tests.strip().split(" && "):
@@ -121,65 +193,41 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert gate.strip().endswith(".venv/bin/pytest --mpl")
 
 
-class Names:
-    """Stands for pytest's parser, and takes down what is added to it."""
-
-    def __init__(self):
-        self.found = []
-
-    def getgroup(self, *_):
-        """Return what takes options."""
-        return self
-
-    def addoption(self, name, *_, **__):
-        """Take down a name."""
-        self.found.append(name)
-
-    addini = addoption
-
-
-def test_every_option_is_in_the_readme():
-    """An option that nobody can find does not exist; each begins with our word."""
-    options.add(names := Names())
-    for name in names.found:
-        assert name.removeprefix("--").startswith("training"), name
-        assert re.search(rf"`{re.escape(name)}[`=]|ini `{name}`", README), name
-
-
 def test_every_dependency_has_its_reason_in_the_readme():
     """Each distribution that pyproject.toml asks for stands in the table of dependencies."""
-    import tomllib
-
     project_table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [name for group in project_table["optional-dependencies"].values() for name in group]
-    table = README[README.index("## Dependencies") :]
+    text = README.read_text(encoding="utf-8")
+    table = text[text.index("## Dependencies") :]
     for requirement in [*project_table["dependencies"], *extras]:
         assert re.match(r"[\w-]+", requirement).group() in table
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
-def test_pages_have_short_lines(name):
+def test_every_name_of_ours_begins_with_our_word():
+    """An option or ini name of any other could be a project's own."""
+    for method in ("addoption", "addini"):
+        for name, _ in reference.pytest_options(method):
+            assert name.removeprefix("--").startswith("training"), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_have_short_lines(page):
     """Prose is wrapped at 120 columns; tables and output are not."""
-    text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
     assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
 
 
-def test_contributing_is_short():
-    """It is read before the first change, or not at all."""
-    assert len((ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 150
+@pytest.mark.parametrize("page", [README, ROOT / ".github" / "CONTRIBUTING.md"], ids=name_of)
+def test_what_is_read_first_is_short(page):
+    """It is read before the first run, or before the first change, or not at all."""
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_generate_is_the_command_of_the_readme():
-    """The option that the tests use is the documented one."""
-    assert GENERATE in README
-
-
-def test_every_figure_is_in_the_readme():
+def test_every_figure_is_in_its_guide():
     """Those of a record with a phrase each; two that show the same of two things share one."""
-    from harness import figures
-
+    guide = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
     for name in figures.OF_A_RECORD:
-        assert re.search(rf"`{name}`(, `\w+`)? \(", README), name
+        assert re.search(rf"`{name}`(, `\w+`)? \(", guide), name
     for name in set(figures.__all__) - {*figures.OF_A_RECORD, "OF_A_RECORD"}:
-        assert f"`{name}(" in README
+        assert f"`{name}(" in guide
