@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from harness.baselines.store import baseline_name
+from harness.baselines.store import possible_names
 from harness.errors import NotFoundError
 from harness.record.environment import DEVICES
 
@@ -69,7 +69,7 @@ def _tests(text: str, root: Path) -> set[str]:
         return set()
     there = Path(file).is_file()
     place = Path(os.path.relpath(Path(file).resolve(), root.resolve())).as_posix() if there else file
-    return {baseline_name(f"{place}{colons}{test}", device) for device in (None, *DEVICES)}
+    return possible_names(f"{place}{colons}{test}", DEVICES)
 
 
 def _belongs(name: str, owner: str, separators: str) -> bool:
