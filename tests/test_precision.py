@@ -380,3 +380,20 @@ def test_an_evaluation_in_inference_mode_may_come_first():
 
     assert recorder.record.streams["evaluation/before"].steps == (0,)
     assert min(recorder.record.streams["update/weight"].values) > 0
+
+
+def test_a_function_of_torch_that_was_replaced_is_called_once(monkeypatch):
+    """Python's part of torch asks the look at precision by name, and that name is the loop's own function by then."""
+    real = functional.cross_entropy
+    monkeypatch.setattr(functional, "cross_entropy", lambda inputs, targets: 2 * real(inputs, targets))
+    with Recorder() as recorder:
+        model = nn.Linear(4, 3)
+        recorder.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+        recorder.batch(inputs := torch.ones(2, 4))
+        outputs, targets = model(inputs), torch.tensor([0, 1])
+        loss = functional.cross_entropy(outputs, targets)
+        loss.backward()
+        optimizer.step()
+        recorder.log(loss=loss)
+
+    assert loss.item() == 2 * real(outputs, targets).item()

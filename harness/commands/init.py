@@ -140,8 +140,7 @@ jobs:
       - uses: actions/setup-python@v6
         with:
           python-version: "3.13"
-      # torch and torchvision from one index, without CUDA
-      - run: pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu
+      # for torch without CUDA, install torch and torchvision first, with the --index-url of PyTorch's install page
       - run: pip install {install} pytest-training-regression
       - run: pytest --mpl
       - if: always()

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 from harness.errors import PrecisionError
 from harness.recipe import Precision
 from harness.recording.hooks import Hook, Watch
-from harness.recording.lines import users_line
+from harness.recording.lines import is_librarys, users_line
 
 
 _CALLED = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16"}
@@ -129,7 +129,7 @@ class _Float64Guard(TorchFunctionMode):
         self._hooks = contextlib.ExitStack()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        result = _original(func)(*args, **(kwargs or {}))
         if not torch.compiler.is_compiling() and self._looks:
             with self._watch():
                 self._look([*args, *(kwargs or {}).values()], args[:1] if result is None else result)
@@ -143,9 +143,15 @@ class _Float64Guard(TorchFunctionMode):
                 self._refuse(value)
 
     def _refuse(self, value: Tensor) -> None:
-        """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric."""
+        """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric.
+
+        What a library's trainer does around the model, nobody can mend: the training's own thresholds hold it.
+        """
         calls = [*traceback.walk_stack(sys._getframe(1))]
-        error = PrecisionError.low(module=_module(calls, self._names), found=_dtype(value), place=_line(calls))
+        place = _line(calls)
+        if not self._outermost and is_librarys(place.rpartition(":")[0]):
+            return
+        error = PrecisionError.low(module=_module(calls, self._names), found=_dtype(value), place=place)
 
         def refuse(*_: Tensor) -> None:
             with self._watch():
@@ -184,6 +190,19 @@ class _Float64Guard(TorchFunctionMode):
         for mode in reversed(modes):
             if mode is not self:
                 _push_mode(mode)
+
+
+def _original(func: Any) -> Any:
+    """Return the function of torch that is running, for whatever somebody has put in its place.
+
+    A Python function of torch asks a mode by the name that it has in its module. There it may have been replaced by one
+    that calls it, and whose part is done already.
+    """
+    code = getattr(func, "__code__", None)
+    asked = sys._getframe(3).f_code if sys._getframe(2).f_code.co_name == "handle_torch_function" else None
+    if asked is None or code is None or code.co_filename.startswith(_TORCH):
+        return func
+    return FunctionType(asked, sys._getframe(3).f_globals)
 
 
 def _low(value: Tensor) -> bool:

@@ -357,8 +357,9 @@ def _apart(models: Sequence[WatchedModel]) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
-    """Return file and line of ours that an error comes from."""
-    calls = ((Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__))
+    """Return file and line of ours that an error comes from; the guard is in between wherever torch is called."""
+    frames = ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
+    calls = ((Path(code.co_filename), line) for code, line in frames if code.co_name != "__torch_function__")
     *_, (file, line) = ((file, line) for file, line in calls if file.is_relative_to(_HOUSE))
     return f"{file.relative_to(_HOUSE.parent).as_posix()}:{line}"
 

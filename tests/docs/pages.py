@@ -35,7 +35,7 @@ training_baselines = "baselines"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 _PATH = re.compile(r"# ([\w./-]+\.\w+)\n")
-_ELSEWHERE = ("pip", "python3 -m venv", "gh", "tensorboard", "harness init")  # <!-- init --> the last one goes
+_ELSEWHERE = ("pip", "python3 -m venv", "gh", "tensorboard")
 """What needs the network, or does not end."""
 
 _VARYING = (

@@ -121,7 +121,7 @@ def test_adding_needs_writing(loop):
     result = loop.run(ADD)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {ADD} is about baselines that are written, and none are"])
+    result.stderr.fnmatch_lines(["ERROR: --training-generate is about baselines that are written, and none are"])
 
 
 def test_float64_has_one_baseline_for_all(project):

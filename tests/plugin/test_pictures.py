@@ -56,5 +56,7 @@ def test_a_figure_without_a_baseline_has_no_sheet(project):
     """There is nothing to lay beside it: the message names the report alone."""
     result = project.run("--mpl", "-k", "test_loss_curve")
 
-    result.stdout.fnmatch_lines(["  look      build/harness/report.html", "  accept    pytest *"], consecutive=True)
+    result.stdout.fnmatch_lines(
+        ["  look      build/harness/report.html", "  accept    harness accept *"], consecutive=True
+    )
     assert not (project.path / SHEET).exists()
