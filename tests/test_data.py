@@ -164,6 +164,7 @@ def accuracy_after_48_steps(model, learning_rate):
     return (predicted_N == dataset.test_labels_N).double().mean().item()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("one_thread")
 def test_a_cnn_learns_what_a_linear_model_cannot():
     """After 48 steps a small CNN is far above chance and not done; a linear model has less than half."""

@@ -70,13 +70,16 @@ def test_a_gate_that_is_hidden_is_not_green(project):
     assert "ERROR: training regression: off, since " in result.stderr
 
 
+LOADED = "import sys\n\ndef test_loaded(): assert 'harness.plugin' in sys.modules\n"
+
+
 def test_a_folder_that_is_no_package_hides_nothing(project):
     """Nor does one in a folder above the project's root."""
     (project / "harness" / "__init__.py").unlink()
-    (project / "test_theirs.py").write_text("def test_ours(training_regression): ...\n")
+    (project / "test_theirs.py").write_text(LOADED)
     assert "1 passed" in run(project).stdout
     (project / "harness" / "__init__.py").touch()
     (inner := project / "inner").mkdir()
     (inner / "pytest.ini").write_text("[pytest]\n")
-    (inner / "test_ours.py").write_text("def test_ours(training_regression): ...\n")
+    (inner / "test_ours.py").write_text(LOADED)
     assert "1 passed" in run(inner).stdout

@@ -58,7 +58,11 @@ def example(request, project):  # noqa: F811 - the fixture
 
 
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning's own calls of torch
-@pytest.mark.parametrize(("example", "source"), FAULTS, indirect=["example"], ids=[name for name, _ in FAULTS])
+@pytest.mark.parametrize(
+    ("example", "source"),
+    [pytest.param(*each, id=each[0], marks=() if each[0] == "plain" else pytest.mark.long) for each in FAULTS],
+    indirect=["example"],
+)
 def test_an_example_is_green_until_somebody_breaks_it(example, source):
     """Generated and compared it passes; each edit makes it fail under the headline that names its place."""
     example.generate()

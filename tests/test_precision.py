@@ -229,11 +229,18 @@ def test_the_line_of_a_library_beside_torch_is_named():
     """Torchvision's folder begins as torch's does."""
     beside = Path(torch.__file__).parent.with_name("torchbeside") / "loss.py"
     namespace = {}
-    exec(compile("def loss(outputs):\n    return outputs.float().mean()", beside, "exec"), namespace)
-    with pytest.raises(errors.PrecisionError) as caught:
-        record(loss=namespace["loss"])
+    exec(compile("def mean(outputs):\n    return outputs.float().mean().double()", beside, "exec"), namespace)
+
+    class Mean(nn.Linear):
+        def forward(self, inputs):
+            return namespace["mean"](super().forward(inputs))
+
+    with pytest.raises(errors.PrecisionError) as caught, Recorder() as recorder:
+        recorder.watch(model := Mean(3, 3), torch.optim.SGD(model.parameters(), lr=0.1))
+        model(torch.rand(4, 3))
 
     assert caught.value.where == f"{beside}:2"
+    record(loss=namespace["mean"])  # what a library does around the model, as a trainer's label smoothing
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import nn
 from harness import Recorder
 
 
-TIMES = 300
+TIMES = 150
 
 
 class Interrupted(Exception):

@@ -18,6 +18,8 @@ from harness.tensorboard.layout import LAYOUT
 RECIPE = {"model": "cifar_cnn", "width": 2, "train_images": 16, "test_images": 20, "batch_size": 8, "epochs": 2}
 RUNS = ("cnn/baseline", "cnn/now")
 
+pytestmark = pytest.mark.long  # what the server reads, the files, tests/test_tensorboard.py looks at in the suite
+
 
 @pytest.fixture(scope="module")
 def records():
@@ -134,7 +136,6 @@ def test_texts_graph_images_and_histograms_are_served(server):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_shows_both_runs(server, tmp_path):
     """The first page: both runs, the groups of tags, and the curves' cards."""

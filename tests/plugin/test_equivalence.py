@@ -255,6 +255,7 @@ def test_reruns_of_a_watched_loop_have_the_command_line_of_their_session(project
     assert 'tests="2"' in (loop.path / "o.xml").read_text()
 
 
+@pytest.mark.long
 def test_a_watched_loop_is_judged_by_seeds(project, watched):
     """In a process of its own for each further seed; whatever else it logs is a metric, too."""
     loop = a_project(project)

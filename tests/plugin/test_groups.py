@@ -174,7 +174,7 @@ def test_it(n):
 """
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.long), "2"])
 def test_a_test_that_kills_its_worker_is_told_once_and_not_run_again(pytester, workers):
     """As with pytest-xdist's own `--dist load`; the others run, in a worker that takes the place of the dead one."""
     pytester.makepyfile(test_crash=CRASH)

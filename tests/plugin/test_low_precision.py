@@ -94,6 +94,7 @@ def low(sound):
     return sound
 
 
+@pytest.mark.long
 def test_generating_calibrates_and_leaves_nothing_behind(own_process, sound, processes, monkeypatch, tmp_path):
     """Records with thresholds, states beside them, and a line on each; no process runs on, no scrap is left."""
     (tmp_path / "temporary").mkdir()

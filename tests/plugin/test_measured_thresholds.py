@@ -200,6 +200,7 @@ def test_what_moves_where_nothing_is_judged_passes_counted_and_fails_under_stric
     )
 
 
+@pytest.mark.long
 def test_stored_states_put_a_float64_loop_back(one_draw, wild):
     """From state to state rounding has no time to grow: everything is judged."""
     wild.edit("seed=0)", "seed=0, states=training_regression.states())", "test_loop.py")
@@ -332,6 +333,7 @@ def test_strict_says_how_many_trainings_are_judged_loosely(one_draw, wild):
     wild.run("--training-strict").stdout.fnmatch_lines(["1 of 1 training with thresholds above 1e-09"])
 
 
+@pytest.mark.long
 def test_a_wild_training_that_is_red_has_pictures_and_a_page(one_draw, real_pictures, wild):
     """What is not judged is white in the figure of deviations, and no number of the page."""
     wild.generate()
