@@ -142,7 +142,7 @@ def test_copies_of_a_watched_model_are_free(copied):
         model(torch.rand(4, 3))
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # as long as there is TorchScript
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # as long as there is TorchScript
 def test_scripted_parts_are_left_alone():
     """TorchScript takes no hooks."""
     assert record(torch.jit.script(nn.Linear(3, 3).double())).num_steps == 2

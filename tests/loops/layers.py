@@ -387,8 +387,9 @@ def graph_of_a_model(recorder, rate):
 
 @loop()
 def wrapped_for_devices(recorder, rate):
-    """`DataParallel`, which passes everything on where there is one device."""
+    """`DataParallel`, which passes everything on where there is no GPU."""
     model = nn.DataParallel(mlp())
+    model.device_ids = []
     return fit(recorder, model, sgd(model, rate))
 
 
