@@ -84,6 +84,7 @@ def differing(wheel: Path, sources: Path) -> list[str]:
         sources: folder that it was built from.
     """
     files = {str(path.relative_to(sources).as_posix()) for path in (sources / "harness").rglob("*") if path.is_file()}
+    files = {file.removeprefix("harness/entry/") for file in files}  # which is no folder of the package
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")}
     return sorted(files ^ packed)
