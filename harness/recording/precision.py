@@ -129,10 +129,12 @@ class _Float64Guard(TorchFunctionMode):
         self._hooks = contextlib.ExitStack()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = _original(func)(*args, **(kwargs or {}))
-        if not torch.compiler.is_compiling() and self._looks:
-            with self._watch():
-                self._look([*args, *(kwargs or {}).values()], args[:1] if result is None else result)
+        kwargs = kwargs or {}
+        if torch.compiler.is_compiling() or not self._looks:
+            return func(*args, **kwargs)
+        result = _original(func)(*args, **kwargs)
+        with self._watch():
+            self._look([*args, *kwargs.values()], args[:1] if result is None else result)
         return result
 
     def _look(self, given: object, made: object) -> None:

@@ -319,7 +319,7 @@ def quantisation_aware_by_channel(recorder, rate):
     return _quantisation_aware(recorder, rate, settings)
 
 
-@loop(long=True)
+@loop()
 def compiled(recorder, rate):
     """A model that torch.compile runs, which is watched itself."""
     model = mlp()
