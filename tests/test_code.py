@@ -138,10 +138,14 @@ def test_training_replaces_nothing(code, optimizer):
 
 
 @pytest.mark.long
-def test_every_process_has_the_same_fingerprint(code):
+def test_every_process_has_the_same_fingerprint():
     """Workers share trainings by it, each with a hash seed of its own."""
     program = "from tests import test_code as t; c = t.Code(); c.remember(); print(c.fingerprint(t.build))"
-    variables = {**os.environ, "PYTHONHASHSEED": "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"}
-    run = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, check=True, text=True)
+    command, found = [sys.executable, "-c", program], []
+    for seed in ("1", "2"):
+        run = subprocess.run(
+            command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True, text=True
+        )
+        found.append(run.stdout)
 
-    assert run.stdout.strip() == code.fingerprint(build)
+    assert found[0] == found[1] != ""
