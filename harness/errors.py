@@ -314,6 +314,13 @@ class RecorderError(HarnessError):
         return cls(what, where=f"Recorder.{method}", fix="log numbers: recorder.log(loss=loss)")
 
     @classmethod
+    def reserved(cls, *, name: str, method: str) -> Self:
+        what = f"{name!r} is a name that the recorder gives to what it sees itself"
+        return cls(
+            what, where=f"Recorder.{method}", fix="log it under another name, as in my_" + name.replace("/", "_")
+        )
+
+    @classmethod
     def not_a_batch(cls, *, found: str, method: str) -> Self:
         fix = "pass images and labels, one label an image, as tensors, arrays, or lists and dicts of them"
         return cls(f"{found} is no batch", where=f"Recorder.{method}", fix=fix)
@@ -345,8 +352,8 @@ class PrecisionError(RecorderError):
         return cls(
             f"{module} met {found} at once, but this run is in {precision}",
             where=place,
-            fix=f"convert what is not {precision} with .to(torch.{precision}); if the model insists on another "
-            "precision, record the training in that: Recorder(precision=...)",
+            fix=f"give what is not {precision} the dtype of the model, as in inputs.to(weight.dtype); if the model "
+            "insists on another precision, record the training in that: Recorder(precision=...)",
         )
 
 

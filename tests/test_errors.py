@@ -202,6 +202,12 @@ MESSAGES = [
         "  fix    log numbers: recorder.log(loss=loss)",
     ),
     (
+        errors.RecorderError.reserved(name="gradient/a", method="log"),
+        "'gradient/a' is a name that the recorder gives to what it sees itself\n"
+        "  where  Recorder.log\n"
+        "  fix    log it under another name, as in my_gradient_a",
+    ),
+    (
         errors.RecorderError.not_a_batch(found="x", method="log"),
         "x is no batch\n"
         "  where  Recorder.log\n"
@@ -223,7 +229,7 @@ MESSAGES = [
         errors.PrecisionError.mixed(module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12"),
         "norm (LlamaRMSNorm) met x at once, but this run is in float64\n"
         "  where  model.py:12\n"
-        "  fix    convert what is not float64 with .to(torch.float64); if the model insists on another precision, record the training in that: Recorder(precision=...)",
+        "  fix    give what is not float64 the dtype of the model, as in inputs.to(weight.dtype); if the model insists on another precision, record the training in that: Recorder(precision=...)",
     ),
     (
         errors.NoLibraryError.of(library="ignite"),

@@ -359,7 +359,7 @@ def test_a_mixture_in_the_loss_is_explained():
         record(precision="float32", loss=lambda outputs: functional.linear(outputs, weight).mean())
 
     assert caught.value.what.endswith(", but this run is in float32")
-    assert ".to(torch.float32)" in caught.value.fix
+    assert "float32" in caught.value.fix
 
 
 def test_other_exceptions_are_left_as_they_are():

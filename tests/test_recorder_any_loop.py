@@ -7,6 +7,7 @@ import io
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from torch import nn
 from harness import Recorder, compare, errors
 from harness.record import Baseline
 from harness.recording.fingerprints import fingerprint
+from harness.recording.images import class_labels
 
 
 class NoRate(torch.optim.Optimizer):
@@ -404,3 +406,111 @@ def test_an_odd_state_makes_a_record_incomplete():
 
     with pytest.raises(errors.RecorderError, match=r"\n  where  step 0, harness/recording/norms.py:\d+\n"):
         _ = recorder.record
+
+
+class Foreign:
+    """What nobody knows to compare."""
+
+
+@pytest.mark.parametrize("batch", [[Foreign()], {"a": {1, 2}}, np.array([Foreign()]), (None, Foreign()), None])
+def test_a_batch_of_which_nothing_is_known_is_refused(batch):
+    """Its fingerprint would be that of any other."""
+    with pytest.raises(errors.RecorderError, match="is no batch"), Recorder() as recorder:
+        recorder.batch(batch)
+
+
+def test_parts_of_odd_forms_are_seen():
+    """Ragged arrays, views, times, foreign byte orders and numbers of more digits than torch has."""
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [np.ones(2), np.ones(3)]
+    other = np.empty(2, dtype=object)
+    other[:] = [np.ones(2), np.zeros(3)]
+    pairs = [
+        (ragged, other),
+        ({"a": torch.ones(2)}.values(), {"a": torch.zeros(2)}.values()),
+        (np.array(["2026-01-01"], dtype="M8[D]"), np.array(["2026-01-02"], dtype="M8[D]")),
+        (np.array([1, 2], dtype=">i4"), np.array([1, 3], dtype=">i4")),
+        (np.array([1, 2], dtype=np.longdouble), np.array([1, 3], dtype=np.longdouble)),
+    ]
+    for one, two in pairs:
+        assert fingerprint(one) == fingerprint(one) != fingerprint(two)
+
+
+def test_a_step_may_be_given_what_is_no_closure():
+    """Some optimizers take the loss, or gradients."""
+
+    class Polyak(torch.optim.SGD):
+        def step(self, loss):
+            self.param_groups[0]["lr"] = float(loss.detach())
+            super().step()
+
+    with Recorder() as recorder:
+        model = nn.Linear(2, 1)
+        recorder.watch(model, optimizer := Polyak(model.parameters(), lr=0.1))
+        loss = model(torch.ones(3, 2)).square().mean()
+        loss.backward()
+        optimizer.step(loss)
+        recorder.log(loss=loss)
+
+    assert recorder.record.num_steps == 1
+
+
+def test_functional_call_lends_a_model_other_weights():
+    """An evaluation of an average is no update of the model."""
+
+    def run(evaluates):
+        with Recorder() as recorder:
+            model = nn.Linear(2, 1)
+            recorder.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+            for _ in range(2):
+                recorder.batch(inputs := torch.ones(3, 2))
+                optimizer.zero_grad()
+                loss = model(inputs).square().mean()
+                loss.backward()
+                optimizer.step()
+                recorder.log(loss=loss)
+                if evaluates:
+                    lent = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+                    with torch.no_grad():
+                        torch.func.functional_call(model, lent, (inputs,))
+        return recorder.record
+
+    for name in ("weight/weight", "update/weight"):
+        assert run(True).streams[name].values == run(False).streams[name].values
+
+
+def test_what_a_graph_needs_again_may_lose_its_noise():
+    """The gradient that an optimizer used is a part of the next one."""
+    with Recorder() as recorder:
+        model = nn.Linear(2, 1)
+        recorder.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+        loss = model(torch.ones(3, 2)).square().mean()
+        (gradient,) = torch.autograd.grad(loss, model.weight, create_graph=True)
+        penalty = gradient.square().sum()
+        model.weight.grad = gradient.detach()
+        optimizer.step()
+        torch.autograd.grad(penalty, gradient)
+        recorder.log(loss=loss)
+
+    assert recorder.record.num_steps == 1
+
+
+def test_names_of_the_recorder_are_its_own():
+    """A number that is logged under one would be mixed with what was seen."""
+    with pytest.raises(errors.RecorderError, match="is a name that the recorder gives"), Recorder() as recorder:
+        recorder.log(**{"gradient/weight": 1.0})
+
+
+def test_labels_may_be_numbers_of_numpy_or_tensors_each():
+    """As loops collect them; truth values count as 0 and 1."""
+    for labels in ([np.int64(0), np.int64(2)], [torch.tensor(0), torch.tensor(2)], np.array([0, 2]), (0, 2)):
+        assert class_labels(labels) == [0, 2]
+    assert class_labels(torch.tensor([True, False])) == [1, 0]
+    assert class_labels([0.5, 1.0]) == []
+
+
+@pytest.mark.parametrize("images", [None, iter(()), torch.tensor(1.0)])
+def test_predictions_of_no_images_are_refused_in_a_sentence(images):
+    """They are no crash of the loop."""
+    with pytest.raises(errors.RecorderError), Recorder() as recorder:
+        recorder.keep_predictions(images, [0, 1], [0, 1])

@@ -51,7 +51,7 @@ def test_a_failure_says_what_where_since_when_and_what_to_do():
         "  first      step 1   baseline 2   now 2.5   (2.5e-01, threshold 1e-10)\n"
         "  then       update of conv3.weight at step 1; norm of conv3.weight at step 1; "
         "3 of 13 values in 3 of 5 streams\n"
-        "  unchanged  structure, data, init, schedule, forward\n"
+        "  unchanged  structure, data, forward\n"
         "  changed    torch 2 -> 3 since the baseline was made\n"
         "  look       build/report.html\n"
         "  accept     pytest x"
@@ -375,7 +375,7 @@ def test_drift_that_fails_is_headed_by_its_note():
         "cifar_cnn, synthetic, float32, cpu: drift, largest deviation 5.0e-01 in 15 values; "
         "largest threshold used 7.5e-01, of loss at step 1 (3 x 2.5e-01)\n"
         "  recipe     cifar_cnn, synthetic, float32, cpu   tests/test_a.py::test_b[cpu]\n"
-        "  unchanged  structure, data, init, schedule, forward, backward, update, state, evaluation\n"
+        "  unchanged  structure, data, forward, backward, update, state\n"
         "  look       build/report.html\n"
         "  accept     pytest x"
     )

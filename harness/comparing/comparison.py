@@ -13,6 +13,7 @@ from harness.inert import inert_line
 from harness.record import STAGES, Baseline, Record, StreamKey
 from harness.record.environment import differences
 from harness.record.matching import in_names_of
+from harness.record.record import require_record
 
 
 Verdict = Literal["same", "drift", "not judged", "different"]
@@ -152,9 +153,14 @@ class Comparison:
 
     @property
     def unchanged(self) -> tuple[str, ...]:
-        """Stages, in causal order, that agree up to and in the step of the first divergence, judged or not."""
+        """Stages, in causal order, that agree up to and in the step of the first divergence, judged or not.
+
+        Of a stage that nothing was recorded of, nothing can be said.
+        """
         first = next(iter((*self.deviations, *self.undecided)), None)
-        return STAGES[: STAGES.index(first.stage)] if first else STAGES
+        before = STAGES[: STAGES.index(first.stage)] if first else STAGES
+        known = {stream.stage for stream in self.record.streams.values()} | {"structure"}
+        return tuple(stage for stage in before if stage in known or (stage == "data" and self.record.data))
 
 
 def compare(baseline: Baseline | Record, record: Record) -> Comparison:
@@ -172,7 +178,13 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     Args:
         baseline: the committed one, or a record alone.
         record: the present one.
+
+    Raises:
+        ArgumentError: one is no record.
     """
+    for each in (baseline, record):
+        if not isinstance(each, Baseline):
+            require_record(each, "compare")
     baseline = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
     before, renamed = in_names_of(record, baseline.record)
     points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))

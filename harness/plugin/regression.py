@@ -32,6 +32,7 @@ from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
+from harness.record.record import require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
@@ -166,6 +167,7 @@ class TrainingRegression:
             EquivalenceError: the seeds of --training-equivalence cannot be judged.
         """
         __tracebackhide__ = True
+        require_record(record, "training_regression.check")
         if name in self._names:
             error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
             self._session.counts.add_problem(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from harness.atomic_files import read, write
-from harness.errors import RecordError
+from harness.errors import ArgumentError, RecordError
 from harness.inert import inert_line
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
@@ -158,3 +158,19 @@ class Record:
         except (OSError, ValueError, RecordError) as error:
             reason = error.reason if isinstance(error, RecordError) else error
             raise RecordError.unreadable(path=os.fspath(path), reason=reason) from error
+
+
+def require_record(value: object, function: str) -> None:
+    """Refuse what is no record: most often the recorder that holds one.
+
+    Args:
+        value: what was given.
+        function: that it was given to, for the message.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(value, Record):
+        raise ArgumentError.of(
+            function, "record", value, "a Record: recorder.record, once the recorder's block has ended"
+        )

@@ -31,7 +31,8 @@ def deterministic(precision: Precision, seed: int) -> Iterator[None]:
     In float64 that is the default dtype, too, so that weights are *drawn* in it: weights drawn in float32 and cast
     differ by an ulp between instruction sets.
     Every global is as before afterwards: default dtype, random states of Python, NumPy and torch, threads,
-    deterministic flags, settings of TF32 and bfloat16 products, gradient mode and cuBLAS' workspace variable.
+    deterministic flags, attention's fast path, settings of TF32 and bfloat16 products, gradient mode and cuBLAS'
+    workspace variable.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     with torch.random.fork_rng(devices), torch.enable_grad(), contextlib.ExitStack() as stack:
@@ -54,6 +55,8 @@ def _choose_kernels(stack: contextlib.ExitStack) -> None:
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms(True) would import the compiler
     _assign(stack, torch.utils.deterministic, "fill_uninitialized_memory", False)  # filling costs time
     _assign(stack, torch.backends.cudnn, "benchmark", False)
+    stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+    torch.backends.mha.set_fastpath_enabled(False)  # which hooks of the first step would switch off, and others not
     _assign(stack, torch.backends.cudnn, "deterministic", True)
     if not current().onednn:
         mkldnn: Any = torch.backends.mkldnn  # a module whose stub leaves out set_flags

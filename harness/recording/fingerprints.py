@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,9 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
     tensors = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
     tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
     if not tensors:
-        if isinstance(batch, str | bytes) or not isinstance(batch, Collection):
-            raise RecorderError.not_a_batch(found=type(batch).__name__, method="batch")
+        texts = isinstance(batch, str | bytes) or batch is None
+        for foreign in [batch] if texts else _foreign(batch):
+            raise RecorderError.not_a_batch(found=type(foreign).__name__, method="batch")
         return (hashlib.sha256(json.dumps([*_texts(batch)]).encode()).hexdigest()[:16],)
     exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
     digest = (_digest(exact),) if exact else ()
@@ -55,10 +56,8 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
         yield batch
     elif isinstance(batch, int | float | complex):
         yield torch.tensor(batch)
-    elif hasattr(batch, "__array__"):
-        array = np.array(batch)  # a copy: torch takes neither negative strides nor read-only memory
-        if array.dtype.kind in "biufc":
-            yield torch.from_numpy(array)
+    elif hasattr(batch, "__array__") or hasattr(batch, "__array_interface__"):  # the latter of Pillow's images
+        yield from _of_array(np.array(batch))  # a copy: torch takes neither negative strides nor read-only memory
     elif isinstance(batch, Sequence) and batch and all(isinstance(item, int | float) for item in batch):
         yield torch.tensor(list(batch))
     else:
@@ -66,13 +65,35 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
             yield from tensors_in(part)
 
 
+def _of_array(array: "np.ndarray[Any, Any]") -> Iterator[Tensor]:
+    """Yield the numbers of an array, times among them; of one that holds objects, those of each."""
+    if array.dtype.kind == "O" and array.ndim:
+        for item in array.reshape(-1).tolist():
+            yield from tensors_in(item)
+    wide = {"m": "i8", "M": "i8", "f": "f8", "c": "c16"}.get(array.dtype.kind, "")
+    if array.dtype.kind in "mM" or (wide and array.dtype.itemsize > np.dtype(wide).itemsize):  # torch has none such
+        array = array.astype(wide)
+    if array.dtype.kind in "biufc":
+        yield torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
 def _parts(batch: Any) -> Iterable[object]:
     """Return what a container holds; texts and other things hold nothing."""
     if dataclasses.is_dataclass(batch):
-        batch = vars(batch)
-    if hasattr(batch, "keys"):  # graphs and batches of many libraries are mappings but in name
+        batch = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    if callable(getattr(batch, "keys", None)):  # graphs and batches of many libraries are mappings but in name
         return [batch[key] for key in batch.keys()]  # noqa: SIM118 # likewise
-    return batch if isinstance(batch, Sequence) and not isinstance(batch, str | bytes) else ()
+    return batch if isinstance(batch, Collection) and not isinstance(batch, Set | str | bytes) else ()
+
+
+def _foreign(batch: Any) -> Iterator[object]:
+    """Yield what a batch holds and nobody knows to compare: files, say, or sets, whose order is another each time."""
+    known = batch is None or isinstance(batch, str | bytes) or dataclasses.is_dataclass(batch)
+    holds = known or isinstance(batch, Collection) or callable(getattr(batch, "keys", None))
+    if not holds or (isinstance(batch, Set) and batch):
+        yield batch
+    for part in _parts(batch):
+        yield from _foreign(part)
 
 
 def _texts(batch: object) -> Iterator[str]:

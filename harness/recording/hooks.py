@@ -158,9 +158,9 @@ def on_step(
 
     def first(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         before()
-        if len(args) > 1 and args[1] is not None:  # the first argument is the optimizer itself
+        if len(args) > 1 and callable(args[1]):  # the first argument is the optimizer itself
             return (args[0], _followed(args[1], gradients), *args[2:]), kwargs
-        if kwargs.get("closure") is not None:
+        if callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": _followed(kwargs["closure"], gradients)}
         gradients()
         return args, kwargs

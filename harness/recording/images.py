@@ -161,8 +161,11 @@ def class_labels(labels: object) -> list[int]:
     """Return a batch's labels if they are one integer an image, an empty list otherwise."""
     if isinstance(labels, list | tuple) and all(isinstance(label, int) for label in labels):
         return [int(label) for label in labels]
-    tensor = next(tensors_in(labels), torch.tensor(0))
-    return tensor.tolist() if tensor.ndim == 1 and not tensor.is_floating_point() else []
+    tensors = [*tensors_in(labels)] or [torch.tensor(0)]
+    if isinstance(labels, list | tuple) and not any(tensor.ndim or tensor.is_floating_point() for tensor in tensors):
+        tensors = [torch.stack([tensor.long() for tensor in tensors])]  # one tensor, or number of NumPy's, an image
+    dense = tensors[0].ndim == 1 and tensors[0].layout is torch.strided
+    return tensors[0].long().tolist() if dense and not tensors[0].is_floating_point() else []
 
 
 class ActivationMaps:
@@ -200,12 +203,19 @@ class ActivationMaps:
         def take(inputs: tuple[Any, ...], output: Any) -> None:
             with self._watch():
                 remove()
-                if not self.maps and inputs and inputs[0].shape[-3] in (1, 3):
-                    self.maps["input"] = _first_image(inputs[0])
-                self.maps[name] = _first_image(output)
+                if _has_image(output):
+                    if not self.maps and inputs and _has_image(inputs[0]) and inputs[0].shape[-3] in (1, 3):
+                        self.maps["input"] = _first_image(inputs[0])
+                    self.maps[name] = _first_image(output)
 
         remove = on_output(convolution, take)
         self._removers.append(remove)
+
+
+def _has_image(images: object) -> bool:
+    """Tell whether what a convolution got or gave is some images: it may be none, a tuple, or vmap's stand-in."""
+    given = images if isinstance(images, Tensor) else torch.empty(0)
+    return given.ndim >= 3 and given.numel() > 0 and not torch._C._functorch.is_functorch_wrapped_tensor(given)
 
 
 def _first_image(images: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watc
 def refuse_low_loss(values: Mapping[str, object]) -> None:
     """Refuse a loss with gradients below float64: binary cross-entropy, say, takes on the dtype of its targets."""
     for name, value in values.items():
-        if isinstance(value, Tensor) and _low(value):
+        if "loss" in name and isinstance(value, Tensor) and _low(value):  # others may be metrics
             raise PrecisionError.low(module=name, found=_dtype(value), place="Recorder.log")
 
 

@@ -13,6 +13,7 @@ from harness.errors import ArgumentError, HarnessError, RecorderError
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
 from harness.record.record import Record
+from harness.record.streams import StreamKey
 from harness.recording.by_hand import ByHand
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import fingerprint, tensors_in
@@ -233,7 +234,7 @@ class Recorder:
             **values: numbers, scalar tensors, or lists of them (one stream an element).
 
         Raises:
-            RecorderError: a value is none of these.
+            RecorderError: a value is none of these, or a name is one that the recorder itself gives.
             PrecisionError: a value with gradients is in less than float64, in a float64 run.
         """
         with self._recording("log") as state:
@@ -263,11 +264,15 @@ class Recorder:
             RecorderError: labels or predictions are not one integer an image, or confidences not one number.
         """
         whole = self._recording("keep_predictions")
-        true, found = class_labels(labels), class_labels(predicted)
-        sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
-        lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
-        given = next(tensors_in(images), ()) if isinstance(images, Mapping) else images
-        if lengths != {len(given)}:  # type: ignore[arg-type] # whatever holds images has a length
+        try:
+            true, found = class_labels(labels), class_labels(predicted)
+            sure = [] if confidence is None else [value for _, value in numbers("", confidence, "keep_predictions")]
+            lengths = {len(true), len(found), *([len(sure)] if confidence is not None else [])}
+            given = next(tensors_in(images), ()) if isinstance(images, Mapping) else images
+            lengths.add(len(given))  # type: ignore[arg-type] # whatever holds images has a length
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise RecorderError.not_a_batch(found=str(error), method="keep_predictions") from error
+        if len(lengths) > 1:
             raise RecorderError.not_a_batch(found="a list of another length than the images", method="keep_predictions")
         with whole as state:
             state.confusion = confusion(true, found)
@@ -326,6 +331,9 @@ def _are_names(values: object) -> bool:
 
 def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -> None:
     state.logs = True
+    for key in map(StreamKey, values):
+        if key.kind != "logged" or key.distance:
+            raise RecorderError.reserved(name=key, method=method)
     prefix = "evaluation/" if stage == "evaluation" else ""
     pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
     state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 
 _NOISE = 1e-12
@@ -23,7 +24,8 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
         for gradient in gradients:
             if gradient.layout is torch.strided and not gradient.is_complex():
                 stored = _stored(gradient)
-                stored.copy_(torch.nn.functional.hardshrink(stored, _NOISE * largest))
+                with _unsafe_preserve_version_counter((gradient,)):  # a graph may need it again
+                    stored.copy_(torch.nn.functional.hardshrink(stored, _NOISE * largest))
 
 
 def _stored(gradient: Tensor) -> Tensor:

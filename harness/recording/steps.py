@@ -248,6 +248,8 @@ class Recording:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
+        if watched.is_borrowed:  # what it holds now is not its own
+            return
         if self.evaluating:
             self._settle()
             self._look(watched.model)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import torch
@@ -84,6 +85,11 @@ class WatchedModel:
         }
 
     @property
+    def is_borrowed(self) -> bool:
+        """Whether `functional_call` computes with other tensors in the place of its parameters, for this pass."""
+        return not all(isinstance(parameter, nn.Parameter) for parameter in self.model.parameters())
+
+    @property
     def lazy(self) -> str:
         """Name of a tensor that has no shape yet, before the first forward pass of a lazy module; empty if none is."""
         return next((name for name, tensor in (self.parameters() | self.buffers()).items() if is_lazy(tensor)), "")
@@ -133,7 +139,7 @@ class WatchedModel:
         """Record the learning rate in effect of each parameter group."""
         self._known = self.parameters()  # some may have joined since the last step
         found = {label: group.get("lr") for label, group in self._groups([optimizer])}
-        rates = {label: float(rate) for label, rate in found.items() if isinstance(rate, int | float | Tensor)}
+        rates = {label: float(rate) for label, rate in found.items() if rate is not None and _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
     def _add_once(self, builder: StreamBuilder, stage: str, names: list[str], step: int, values: list[float]) -> None:
@@ -234,6 +240,10 @@ class WatchedModel:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
+
+
+def _is_number(rate: object) -> bool:
+    return isinstance(rate, Real) or (isinstance(rate, Tensor) and rate.numel() == 1)
 
 
 def _is_equal(one: float, other: float) -> bool:
