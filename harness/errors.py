@@ -813,6 +813,11 @@ class NotFoundError(HarnessError):
         return cls(what, where=str(place), fix=f"give more of the name: {_some(found)}")
 
     @classmethod
+    def nothing(cls, *, former: str, present: str) -> Self:
+        what = "neither holds a baseline, so that nothing was compared"
+        return cls(what, where=f"{former} and {present}", fix="give two folders of baselines")
+
+    @classmethod
     def kinds(cls, *, former: str, present: str) -> Self:
         what = "a record and a figure cannot be compared"
         return cls(what, where=f"{former} and {present}", fix="give two records, or two figures")

@@ -388,3 +388,15 @@ def test_a_wrong_command_line_is_a_usage_message(capsys):
             main(arguments)
         assert caught.value.code == 2
         assert capsys.readouterr().err.startswith("usage: harness")
+
+
+def test_folders_without_a_baseline_are_no_green_diff(tmp_path, monkeypatch, capsys):
+    """A folder whose name is wrong, in CI."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+
+    assert main(["diff", "one", "two"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "neither holds a baseline, so that nothing was compared\n  where  one and two"
+    )

@@ -597,6 +597,10 @@ MESSAGES = [
         "  fix    give more of the name: a, b",
     ),
     (
+        errors.NotFoundError.nothing(former="a", present="b"),
+        "neither holds a baseline, so that nothing was compared\n  where  a and b\n  fix    give two folders of baselines",
+    ),
+    (
         errors.NotFoundError.kinds(former="a", present="b"),
         "a record and a figure cannot be compared\n  where  a and b\n  fix    give two records, or two figures",
     ),

@@ -43,7 +43,7 @@ def _run(given: argparse.Namespace) -> int:
     """Print the differences; return 1 if there are any that a test fails for, strict or not, but drift.
 
     Raises:
-        NotFoundError: there is nothing of a name, or a record on one side and a figure on the other.
+        NotFoundError: there is nothing of a name or in both folders, or a record on one side and a figure on the other.
     """
     former, present = _side(given, given.former), _side(given, given.present)
     if len(former) == len(present) == 1:  # whatever the two are called
@@ -51,6 +51,8 @@ def _run(given: argparse.Namespace) -> int:
     pairs = [(name, former.get(name), present.get(name)) for name in sorted({**former, **present})]
     if any({type(one), type(other)} == {Baseline, bytes} for _, one, other in pairs):
         raise NotFoundError.kinds(former=given.former, present=given.present)
+    if not pairs:
+        raise NotFoundError.nothing(former=given.former, present=given.present)
     texts = [(name, *_difference(one, other)) for name, one, other in pairs]
     print("\n".join(f"{name}\n  {text}" if len(pairs) > 1 else text for name, _, text in texts))
     return any(differs for _, differs, _ in texts)

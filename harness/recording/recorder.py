@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.errors import ArgumentError, HarnessError, RecorderError
+from harness.inert import inert_line
 from harness.recipe import Precision, check_fields
 from harness.record.environment import describe
 from harness.record.record import Record
@@ -103,7 +104,7 @@ class Recorder:
 
     def __repr__(self) -> str:
         done = "recording" if self._state else f"recorded {self._record!r}" if self._record else "no record"
-        return f"<Recorder {self.name}: {self.precision}, seed {self.seed}, {done}>"
+        return f"<Recorder {inert_line(self.name)}: {self.precision}, seed {self.seed}, {done}>"
 
     def __enter__(self) -> Self:
         if self._state is not None:
