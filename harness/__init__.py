@@ -82,7 +82,8 @@ if not TYPE_CHECKING:  # a type checker must not believe that every name is ther
 
     def __getattr__(name: str) -> object:  # unseen by type checkers
         if name not in _HOMES:
-            raise AttributeError(f"module 'harness' has no attribute {name!r}")
+            meant = "if a module of the project is meant, rename that, or run pytest with -p no:training_regression"
+            raise AttributeError(f"harness, of pytest-training-regression, has no attribute {name!r}; {meant}")
         home = f"harness.{_HOMES[name]}".removesuffix(".")
         if name in ("errors", "figures", "recipes"):
             return importlib.import_module(f"{home}.{name}")

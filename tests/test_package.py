@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from tests.packaged import differing, needed
 
 
@@ -113,3 +114,11 @@ def test_what_is_borrowed_is_what_pip_would_install():
     assert "pytest-xdist" not in names("pytest-training-regression")
     assert {"torch", "pytest-xdist", "execnet"} <= names("pytest-training-regression[test]")
     assert names("made-up>=1") == set()
+
+
+def test_a_name_that_may_be_another_modules_is_explained():
+    """A project's own `harness.py`, of a folder that is put on the path after us, meets this."""
+    with pytest.raises(
+        AttributeError, match="if a module of the project is meant, rename that, or run pytest with -p no:"
+    ):
+        harness.helper  # noqa: B018 # what the test is about
