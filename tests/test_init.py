@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from harness.baselines.folder import stated_folder
+from harness.baselines.store import save_baseline
 from harness.commands import main
 from tests.plugin.conftest import GENERATE, project  # noqa: F401 # a fixture
 from tests.test_ci import load
+from tests.test_commands import BASELINE
 from tests.test_origin import git
 
 
@@ -68,6 +70,21 @@ def test_what_pytest_mpl_was_told_of_the_folder_holds(root, capsys):
     (root / "pytest.ini").write_text("[pytest]\nmpl-baseline-path = tests/figures\n")
     init(capsys)
     assert "\ntraining_baselines = tests/figures\n" in (root / "pytest.ini").read_text()
+
+
+@pytest.mark.parametrize("place", ["test_plot.py", "src/lib/tests/test_plot.py"])
+def test_figure_tests_of_the_project_keep_their_baselines(root, capsys, place):
+    """The ini option would take them over and turn them red; what else is needed is written."""
+    (root / "src" / "lib" / "tests").mkdir(parents=True)
+    (root / "src" / "train.py").write_text("def main(recorder): ...")
+    (root / place).write_text("import pytest\n@pytest.mark.mpl_image_compare\ndef test_plot(): ...\n")
+    why = "because the project's figure tests would look for their own baselines there; records are in baselines"
+
+    assert init(capsys)[0]["pytest.ini"] == f"left as it is, {why}"
+    assert not (root / "pytest.ini").exists()
+    steps, _ = init(capsys, "--loop", "train:main")
+    assert steps["pytest.ini"] == f"written: pythonpath = src; no training_baselines, {why}"
+    assert (root / "pytest.ini").read_text() == "[pytest]\npythonpath = src\n"
 
 
 def test_what_has_no_room_for_a_line_stays_and_the_line_is_given(root, capsys):
@@ -247,6 +264,19 @@ def test_what_is_there_is_left_as_it_is(root, capsys):
     assert len(steps) == 4
     assert all(text.startswith("left as it is, because ") for text in steps.values())
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_a_baseline_that_is_there_is_not_written_anew(root, capsys):
+    """What comes next compares with it."""
+    (root / "train.py").write_text("def main(recorder): ...")
+    _, rest = init(capsys, "--loop", "train.py:main")
+    assert [line.split("   ")[0] for line in rest][0].startswith(
+        "  pytest tests/test_train_main_regression.py --mpl-gen"
+    )
+    save_baseline(root / "baselines" / "tests.test_train_main_regression-test_trains_as_before.json", BASELINE)
+    _, rest = init(capsys, "--loop", "train.py:main")
+
+    assert rest == ["  pytest --mpl   is green; red once a change alters what the training does"]
 
 
 def test_build_is_ignored_once(root, capsys):

@@ -17,8 +17,10 @@ _METHODS = ("fit", "train", "run", "learn", "train_model", "training_loop")
 _SHORT = {"epoch": 2, "step": 12, "iter": 12}
 """What a gate is given of a training, by a part of the argument's name."""
 _LENGTH = re.compile(r"(n|num|max|total|train|nb)?_?(epoch|step|iter)(s|ations?)?")
-_SKIPPED = re.compile(r"\.|tests?$|venv$|env$|build$|node_modules$|site-packages$")
-"""Folders in which no loop is looked for."""
+_SKIPPED = re.compile(r"\.|venv$|env$|build$|node_modules$|site-packages$")
+"""Folders that hold no file of the project's own."""
+_DEPTH = 4
+"""Folders that a file is looked for in, the root and three below each other."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,17 @@ def look(text: str, root: Path) -> Loop:
 
 def found(root: Path) -> list[str]:
     """Return what looks like a training loop in a project, as `look` takes it."""
-    files = (path for pattern in ("*.py", "*/*.py", "*/*/*.py") for path in sorted(root.glob(pattern)))
-    return [loop for path in files if not _is_skipped(path.relative_to(root)) for loop in _loops(path, root)]
+    return [loop for path in sources(root) if not _tests(path.relative_to(root)) for loop in _loops(path, root)]
 
 
-def _is_skipped(path: Path) -> bool:
-    return any(map(_SKIPPED.match, path.parts[:-1])) or path.name.startswith(("test_", "conftest"))
+def sources(root: Path) -> Iterator[Path]:
+    """Yield a project's Python files, those of its tests too, the nearest to the root first."""
+    files = (path for depth in range(_DEPTH) for path in sorted(root.glob("*/" * depth + "*.py")) if path.is_file())
+    return (path for path in files if not any(map(_SKIPPED.match, path.relative_to(root).parts[:-1])))
+
+
+def _tests(path: Path) -> bool:
+    return not {"test", "tests"}.isdisjoint(path.parts) or path.name.startswith(("test_", "conftest"))
 
 
 def _loops(path: Path, root: Path) -> Iterator[str]:
