@@ -22,7 +22,7 @@ from harness.commands.project import add_root, project_root
 
 _Step = tuple[Path, str]
 """A file, and what became of it."""
-_LEFT_OUT = "the project's figure tests would look for their own baselines there; records are in {}"
+_LEFT_OUT = "with training_baselines the project's figure tests would look for theirs in {0}; records go there anyway"
 _SHOWN = 5
 """Loops that are named where none is given."""
 
@@ -74,13 +74,13 @@ def _ini(root: Path, loop: Loop | None) -> _Step:
         wanted["pythonpath"] = [place]
     missing = {name: value for name, value in wanted.items() if name not in known}
     if not missing:
-        return path, f"left as it is, because {left_out or ' and '.join(wanted) + ' stands there already'}"
+        return path, "left as it is, because " + (left_out or f"it names {' and '.join(wanted)} already")
     lines = ", ".join(ini_file.lines(path, missing))
     data = ini_file.added(path, missing)
     if data is None:
         return path, f"left as it is, because its form allows no line more; add to pytest's options: {lines}"
     write(path.resolve(), data)
-    return path, f"written: {lines}" + (f"; no training_baselines, because {left_out}" if left_out else "")
+    return path, f"written: {lines}" + (f"; no more, because {left_out}" if left_out else "")
 
 
 def _own_figures(root: Path) -> bool:
