@@ -435,6 +435,21 @@ def with_lines(source, hints):
                 "after line 10   if recorder: recorder.log(loss=loss)",
             ],
         ),
+        (
+            "class A:\n    def __init__(self, net):\n        self.net = net\n        self.opt = SGD(net.parameters())\n"
+            "    def update(self, batch):\n        loss.backward()\ndef run(agent):\n    agent.update(1)\n"
+            "def main():\n    a = A(build())\n    run(a)\n",
+            [
+                "line 9   def main(..., recorder=None)",
+                "after line 10   if recorder: recorder.watch(a.net, a.opt)",
+                "line 11   run(..., recorder=recorder)",
+                "line 7   def run(..., recorder=None)",
+                "line 8   agent.update(..., recorder=recorder)",
+                "line 5   def update(..., recorder=None)",
+                "before line 6   if recorder: recorder.batch(batch)",
+                "after line 6   if recorder: recorder.log(loss=loss)",
+            ],
+        ),
         (IN_A_FUNCTION, ["after line 12   if recorder: recorder.log(loss=loss)"]),
         (
             "def main(loader):\n    while 1:\n        loss.backward()\n        scheduler.step()",

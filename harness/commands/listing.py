@@ -31,7 +31,7 @@ def add(subparsers: Any) -> None:
         description="Show all about one baseline but its numbers.",
         epilog="example: harness show 'tests/test_a.py::test_b[cpu]'",
     )
-    parser.add_argument("name", help="a baseline's name, a part of it, its file or its test; or a file of Record.save")
+    parser.add_argument("name", help="a baseline's name, a part of it, its file or its test")
     add_places(parser)
     parser.set_defaults(run=_show)
 

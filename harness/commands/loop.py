@@ -303,25 +303,25 @@ def _called(function: ast.expr) -> str:
 def _watch(scope: ast.AST, way: Sequence[_Handed], recorder: str) -> Iterator[tuple[str, str]]:
     """Yield where to watch: where an optimizer is built, or the object that holds it, in the outermost that does."""
     for inside, name in [(scope, recorder), *((each.function, "recorder") for each in way)]:
-        built = [(each.line, each.model, each.optimizer) for each in _optimizers(inside)]
-        built += [held for each in way if each.scope is inside for held in _held(each)]
-        if built:
-            yield from (
-                (f"after line {at}", f"if {name}: {name}.watch({model}, {optimizer})") for at, model, optimizer in built
-            )
+        held = (each for step in way if step.owner for each in _held(inside, step.owner))
+        if built := [*_optimizers(inside), *held]:
+            watch = f"if {name}: {name}.watch"
+            yield from ((f"after line {each.line}", f"{watch}({each.model}, {each.optimizer})") for each in built)
             return
 
 
-def _held(handed: _Handed) -> Iterator[tuple[int, str, str]]:
-    """Yield what an object has built that is built here and called: the line, its model and its optimizer."""
-    if not (handed.owner and isinstance(handed.call.func, ast.Attribute)):
-        return
-    holder = ast.unparse(handed.call.func.value)
-    built = [each for each in ast.walk(handed.scope) if isinstance(each, ast.Assign)]
-    for node in [each for each in built if ast.unparse(each.targets[0]) == holder][:1]:
-        for model, optimizer in _kept(handed.owner):
-            line = node.end_lineno or node.lineno
-            yield line, model.replace("self.", f"{holder}."), optimizer.replace("self.", f"{holder}.")
+def _held(scope: ast.AST, owner: ast.ClassDef) -> Iterator["_Optimizer"]:
+    """Yield the optimizers of an object of a class that is built here, as they are called here."""
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if ast.unparse(node.value.func) == owner.name:
+                holder = f"{ast.unparse(node.targets[0])}."
+                for model, optimizer in _kept(owner):
+                    yield _Optimizer(
+                        model.replace("self.", holder),
+                        optimizer.replace("self.", holder),
+                        node.end_lineno or node.lineno,
+                    )
 
 
 def _end(scope: ast.AST, back: ast.Call) -> str:
