@@ -312,16 +312,11 @@ def _watch(scope: ast.AST, way: Sequence[_Handed], recorder: str) -> Iterator[tu
 
 def _held(scope: ast.AST, owner: ast.ClassDef) -> Iterator["_Optimizer"]:
     """Yield the optimizers of an object of a class that is built here, as they are called here."""
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            if ast.unparse(node.value.func) == owner.name:
-                holder = f"{ast.unparse(node.targets[0])}."
-                for model, optimizer in _kept(owner):
-                    yield _Optimizer(
-                        model.replace("self.", holder),
-                        optimizer.replace("self.", holder),
-                        node.end_lineno or node.lineno,
-                    )
+    calls = ((each, each.value) for each in ast.walk(scope) if isinstance(each, ast.Assign))
+    for node in [node for node, call in calls if isinstance(call, ast.Call) and ast.unparse(call.func) == owner.name]:
+        holder, line = f"{ast.unparse(node.targets[0])}.", node.end_lineno or node.lineno
+        for model, optimizer in _kept(owner):
+            yield _Optimizer(model.replace("self.", holder), optimizer.replace("self.", holder), line)
 
 
 def _end(scope: ast.AST, back: ast.Call) -> str:
