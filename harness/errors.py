@@ -833,6 +833,10 @@ class NotFoundError(HarnessError):
         return cls(f"the training loop cannot be read: {_said(reason)}", where=str(path), fix="mend this file")
 
     @classmethod
+    def no_folder(cls, *, path: Place) -> Self:
+        return cls("there is no such folder", where=str(path), fix="give a folder that is there: --baselines DIR")
+
+    @classmethod
     def folder(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the project does not say where its baselines are: {_said(reason)}"
         return cls(what, where=str(path), fix="mend this file, or give the folder: --baselines DIR")

@@ -161,6 +161,24 @@ def test_show_of_an_unknown_name_is_a_message(folder, capsys):
     assert message.endswith("; near it are train\n")
 
 
+def test_show_reads_a_record_that_was_saved_anywhere(folder, capsys):
+    """A file of its own is meant, although a baseline has its name."""
+    OTHER.record.save("train.json")
+
+    found = lines(capsys, "show", "train.json")
+    assert found[0] == "train.json"
+    assert "  steps      2" in found
+    assert not any(line.startswith("  reason") for line in found)
+
+
+def test_a_folder_that_is_not_there_has_no_baselines(folder, capsys):
+    """One that is named is missed; the default one is empty until something is written."""
+    assert main(["list", "--baselines", "nofolder"]) == 2
+    assert capsys.readouterr().err.startswith("there is no such folder\n  where  nofolder\n")
+    (folder / "new").mkdir()
+    assert lines(capsys, "list", "--root", "new")[0].startswith("0 baselines, 0 KB, in ")
+
+
 @pytest.fixture
 def tests_of(folder):
     """Baselines of three tests, one of them on two inputs."""

@@ -612,6 +612,10 @@ MESSAGES = [
         "train.py:main",
     ),
     (
+        errors.NotFoundError.no_folder(path="a/b"),
+        "there is no such folder\n  where  a/b\n  fix    give a folder that is there: --baselines DIR",
+    ),
+    (
         errors.NotFoundError.syntax(path="a/b", reason="line 3"),
         "the training loop cannot be read: line 3\n  where  a/b\n  fix    mend this file",
     ),

@@ -7,9 +7,11 @@ import sys
 import pytest
 
 from harness.baselines.folder import stated_folder
+from harness.baselines.store import save_baseline
 from harness.commands import main
 from tests.plugin.conftest import GENERATE, project  # noqa: F401 # a fixture
 from tests.test_ci import load
+from tests.test_commands import BASELINE
 from tests.test_origin import git
 
 
@@ -70,6 +72,22 @@ def test_what_pytest_mpl_was_told_of_the_folder_holds(root, capsys):
     assert "\ntraining_baselines = tests/figures\n" in (root / "pytest.ini").read_text()
 
 
+@pytest.mark.parametrize("place", ["test_plot.py", "src/lib/tests/test_plot.py"])
+def test_figure_tests_of_the_project_keep_their_baselines(root, capsys, place):
+    """The ini option would take them over and turn them red; what else is needed is written."""
+    (root / "src" / "lib" / "tests").mkdir(parents=True)
+    (root / "src" / "train.py").write_text("def main(recorder): ...")
+    (root / place).write_text("import pytest\n@pytest.mark.mpl_image_compare\ndef test_plot(): ...\n")
+    why = "because with training_baselines the project's figure tests would look for theirs in baselines; "
+    why += "records go there anyway"
+
+    assert init(capsys)[0]["pytest.ini"] == f"left as it is, {why}"
+    assert not (root / "pytest.ini").exists()
+    steps, _ = init(capsys, "--loop", "train:main")
+    assert steps["pytest.ini"] == f"written: pythonpath = src; no more, {why}"
+    assert (root / "pytest.ini").read_text() == "[pytest]\npythonpath = src\n"
+
+
 def test_what_has_no_room_for_a_line_stays_and_the_line_is_given(root, capsys):
     """An inline table cannot be added to without a change of what is there."""
     text = "[tool]\npytest = {ini_options = {addopts = '-q'}}\n"
@@ -106,8 +124,8 @@ for batch in data:
 TRAINER = """
 class Trainer:
     def __init__(self, config, max_steps=1000):
-        self.model = build()
-        self.optimizer = torch.optim.SGD(self.model.parameters())
+        self.model = config
+        self.optimizer = torch.optim.SGD(config.parameters())
     def train(self):
         for x in self.data:
             self.accelerator.backward(loss)
@@ -127,10 +145,10 @@ class Lit(L.LightningModule):
             FUNCTION,
             [
                 "from train import main",
-                "#   line 4           def main(..., recorder=None)",
-                "#   after line 6     if recorder: recorder.watch(model, optimizer)",
-                "#   before line 9    if recorder: recorder.batch(x, y)",
-                "#   before line 10   if recorder: recorder.log(loss=loss)",
+                "#   line 4          def main(..., recorder=None)",
+                "#   after line 6    if recorder: recorder.watch(model, optimizer)",
+                "#   before line 9   if recorder: recorder.batch(x, y)",
+                "#   after line 10   if recorder: recorder.log(loss=loss)",
                 '    if "recorder" not in inspect.getsource(main):',
                 "        main(data=..., epochs=2, recorder=recorder)",
             ],
@@ -161,7 +179,7 @@ class Lit(L.LightningModule):
             TRAINER,
             [
                 "#   line 2, in the class   recorder = None",
-                "#   before line 8          if self.recorder: self.recorder.log(loss=loss)",
+                "#   after line 8           if self.recorder: self.recorder.log(loss=loss)",
                 "        trainer = Trainer(config=..., max_steps=12)",
                 "        trainer.recorder = recorder",
                 "        recorder.watch(trainer.model, trainer.optimizer)",
@@ -197,6 +215,27 @@ def test_a_test_is_written_for_a_loop_that_nobody_runs(root, capsys, loop, sourc
     )
     compile(text, "test", "exec")
     assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(
+    ("loop", "end", "exits"),
+    [
+        ("train.py", "sys.exit(main())", True),
+        ("train.py", "if __name__ == '__main__':\n    raise SystemExit(main())", True),
+        ("train.py", "main()", False),
+        ("train.py:main", "sys.exit(main())", False),
+    ],
+)
+def test_a_script_that_ends_its_process_ends_no_test(root, capsys, loop, end, exits):
+    """Only where it does so at its end."""
+    (root / "train.py").write_text(f"def main(recorder=None):\n    return 0\n{end}\n")
+    init(capsys, "--loop", loop)
+    (place,) = (root / "tests").iterdir()
+    text = place.read_text()
+
+    assert (
+        ("seed=0) as recorder, contextlib.suppress(SystemExit):\n" in text) == ("import contextlib\n" in text) == exits
+    )
 
 
 def test_a_module_is_found_below_src_and_imported_from_there(root, capsys):
@@ -247,6 +286,17 @@ def test_what_is_there_is_left_as_it_is(root, capsys):
     assert len(steps) == 4
     assert all(text.startswith("left as it is, because ") for text in steps.values())
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_a_baseline_that_is_there_is_not_written_anew(root, capsys):
+    """What comes next compares with it."""
+    (root / "train.py").write_text("def main(recorder): ...")
+    _, rest = init(capsys, "--loop", "train.py:main")
+    assert rest[0].startswith("  pytest tests/test_train_main_regression.py --mpl-generate-path=baselines")
+    save_baseline(root / "baselines" / "tests.test_train_main_regression-test_trains_as_before.json", BASELINE)
+    _, rest = init(capsys, "--loop", "train.py:main")
+
+    assert rest == ["  pytest --mpl   is green; red once a change alters what the training does"]
 
 
 def test_build_is_ignored_once(root, capsys):
@@ -301,6 +351,32 @@ IN_A_CLASS = "import torch\n\nclass Trainer:\n    def __init__(self, epochs=20):
 IN_A_CLASS += BUILT.replace("\n", "\n        ") + "\n    def fit(self):" + STEPS.replace("\n", "\n        ")
 for _name in _OWN:
     IN_A_CLASS = re.sub(rf"(?<![\w.]){_name}(?= =|\.|\(|\))", f"self.{_name}", IN_A_CLASS)
+IN_PARTS = """
+import sys
+import torch
+
+def step(model, optimizer, x, y):
+    '''One.'''
+    model.train()
+    loss = torch.nn.functional.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+class Trainer:
+    def __init__(self):
+        self.model = torch.nn.Linear(3, 2)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+    def train(self, n=3):
+        for _ in range(n):
+            step(self.model, self.optimizer, torch.ones(2, 3), torch.tensor([0, 1]))
+
+def main():
+    trainer = Trainer()
+    trainer.model.train()
+    trainer.train(4)
+    sys.exit(0)
+"""
 IN_LIGHTNING = """
 import lightning
 import torch
@@ -324,10 +400,14 @@ LIGHTNINGS = ("-W", "ignore::FutureWarning")
 def with_lines(source, hints):
     """A loop with the lines that the test asks for, each in its place."""
     lines = source.split("\n")
-    for place, code in reversed([re.split("   +", hint, maxsplit=1) for hint in hints]):
+    places = [re.split("   +", hint, maxsplit=1) for hint in hints]
+    for place, code in sorted(places, key=lambda hint: -int("".join(filter(str.isdigit, hint[0])) or 0)):
         kind, _, number = place.removesuffix(", in the class").rpartition(" ")
         if kind == "line" and code.startswith("def "):
-            lines[int(number) - 1] = lines[int(number) - 1].replace("):", ", recorder=None):")
+            lines[int(number) - 1] = lines[int(number) - 1].replace("):", ", recorder=None):").replace("(, ", "(")
+        elif kind == "line" and "(..., " in code:
+            start, _, end = code.partition("..., ")
+            lines[int(number) - 1] = re.sub(rf"({re.escape(start)}.*)\)$", rf"\1, {end}", lines[int(number) - 1])
         elif kind == "line":
             lines.insert(int(number), f"    {code}")
         elif number == "top":
@@ -340,9 +420,62 @@ def with_lines(source, hints):
 
 
 @pytest.mark.parametrize(
+    ("source", "hints"),
+    [
+        (
+            IN_PARTS,
+            [
+                "line 21   def main(..., recorder=None)",
+                "after line 22   if recorder: recorder.watch(trainer.model, trainer.optimizer)",
+                "line 24   trainer.train(..., recorder=recorder)",
+                "line 17   def train(..., recorder=None)",
+                "line 19   step(..., recorder=recorder)",
+                "line 5   def step(..., recorder=None)",
+                "before line 7   if recorder: recorder.batch(x, y)",
+                "after line 10   if recorder: recorder.log(loss=loss)",
+            ],
+        ),
+        (
+            "class A:\n    def __init__(self, net):\n        self.net = net\n        self.opt = SGD(net.parameters())\n"
+            "    def update(self, batch):\n        loss.backward()\ndef run(agent):\n    agent.update(1)\n"
+            "def main():\n    a = A(build())\n    run(a)\n",
+            [
+                "line 9   def main(..., recorder=None)",
+                "after line 10   if recorder: recorder.watch(a.net, a.opt)",
+                "line 11   run(..., recorder=recorder)",
+                "line 7   def run(..., recorder=None)",
+                "line 8   agent.update(..., recorder=recorder)",
+                "line 5   def update(..., recorder=None)",
+                "before line 6   if recorder: recorder.batch(batch)",
+                "after line 6   if recorder: recorder.log(loss=loss)",
+            ],
+        ),
+        (IN_A_FUNCTION, ["after line 12   if recorder: recorder.log(loss=loss)"]),
+        (
+            "def main(loader):\n    while 1:\n        loss.backward()\n        scheduler.step()",
+            ["after line 3   if recorder: recorder.log(loss=loss)"],
+        ),
+        (
+            "def main():\n    def closure():\n        loss.backward()\n    optimizer.step(closure)",
+            ["after line 3   if recorder: recorder.log(loss=loss)"],
+        ),
+        ("def main():\n    main()\n    other()", ["in each step   if recorder: recorder.log(loss=loss)"]),
+    ],
+)
+def test_hints_lead_to_where_the_step_is(root, capsys, source, hints):
+    """Down the calls to the function that holds `backward`, and to the end of what its optimizer does."""
+    (root / "train.py").write_text(source)
+    _, rest = init(capsys, "--loop", "train.py:main")
+    given = [re.sub("   +", "   ", line.strip()) for line in rest if line.startswith("    ")]
+
+    assert given[-len(hints) :] == hints
+
+
+@pytest.mark.parametrize(
     ("loop", "source"),
     [
         ("train.py:main", IN_A_FUNCTION),
+        pytest.param("train.py:main", IN_PARTS, marks=pytest.mark.long),
         pytest.param("train.py", IN_A_SCRIPT, marks=pytest.mark.long),
         pytest.param("train:Trainer", IN_A_CLASS, marks=pytest.mark.long),
         pytest.param("train:Lit", IN_LIGHTNING, marks=pytest.mark.long),
@@ -359,7 +492,7 @@ def test_from_a_loop_to_a_gate_in_five_lines(project, capsys, loop, source):  # 
     (project.path / "train.py").write_text(source)
     _, rest = init(capsys, "--loop", loop)
     hints = [line.strip() for line in rest if line.startswith("    ")]
-    assert len(hints) <= 5
+    assert len(hints) <= (8 if source == IN_PARTS else 5)
     if hints:
         project.run().stdout.fnmatch_lines(["train.py tells no recorder what it does: add the lines above"])
     (project.path / "train.py").write_text(with_lines(source, hints))

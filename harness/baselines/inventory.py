@@ -39,10 +39,11 @@ class Stored:
 def inventory(folder: Path) -> list[Stored]:
     """Return what is stored in a folder, sorted by name; what cannot be read is listed, too."""
     files = (path for path in folder.glob("*") if path.suffix in (".json", ".png") and not path.name.startswith("."))
-    return [_stored(path) for path in sorted(files)]
+    return [stored_at(path) for path in sorted(files)]
 
 
-def _stored(path: Path) -> Stored:
+def stored_at(path: Path) -> Stored:
+    """Return what a file holds, a record or a figure, by its suffix; what cannot be read has a `problem`."""
     kind: Literal["record", "figure"] = "record" if path.suffix == ".json" else "figure"
     states = path.parent.glob("*.safetensors") if kind == "record" else ()
     files = [path, *(file for file in states if file.name.rpartition("~")[0] == path.stem)]

@@ -53,7 +53,7 @@ def first_test(loop: Loop, place: Path, root: Path) -> str:
 
 
 def _imports(loop: Loop, body: str) -> Iterator[str]:
-    standard = [f"import {name}" for name in ("inspect", "runpy") if f"{name}." in body]
+    standard = [f"import {name}" for name in ("contextlib", "inspect", "runpy") if f"{name}." in body]
     standard += ["from pathlib import Path"] if loop.kind == "script" else []
     yield from [*standard, ""] if standard else ()
     yield from [f"import {name}" for name in ("pytest",) if f"{name}." in body]
@@ -99,7 +99,8 @@ def _guards(loop: Loop, shown: str) -> Iterator[str]:
 
 def _training(loop: Loop) -> Iterator[str]:
     calls = {"function": _function, "class": _class, "lightning": _lightning, "script": _script}
-    yield 'with Recorder(precision="float64", seed=0) as recorder:'
+    ends = ", contextlib.suppress(SystemExit)" if loop.exits else ""
+    yield f'with Recorder(precision="float64", seed=0) as recorder{ends}:'
     yield from (f"    {line}" for line in calls[loop.kind](loop))
 
 

@@ -5,21 +5,25 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import read, write
 from harness.baselines.folder import configuration, stated_folder
+from harness.baselines.inventory import inventory
 from harness.baselines.origin import git_output
 from harness.commands import ini_file
 from harness.commands.first_test import first_test, hint_lines, slug
-from harness.commands.loop import Loop, found, look
+from harness.commands.loop import Loop, found, look, sources
+from harness.commands.names import called
 from harness.commands.project import add_root, project_root
 
 
 _Step = tuple[Path, str]
 """A file, and what became of it."""
+_LEFT_OUT = "with training_baselines the project's figure tests would look for theirs in {0}; records go there anyway"
 _SHOWN = 5
 """Loops that are named where none is given."""
 
@@ -65,18 +69,28 @@ def _ini(root: Path, loop: Loop | None) -> _Step:
     path = ini_file.place(root)
     _, known = configuration(root) or (path, {})
     folder = Path(os.path.relpath(stated_folder(root), root)).as_posix()
-    wanted: dict[str, ini_file.Value] = {"training_baselines": folder}
+    left_out = _LEFT_OUT.format(folder) if "training_baselines" not in known and _own_figures(root) else ""
+    wanted: dict[str, ini_file.Value] = {} if left_out else {"training_baselines": folder}
     if loop and (place := _import_path(loop, root)):
         wanted["pythonpath"] = [place]
     missing = {name: value for name, value in wanted.items() if name not in known}
     if not missing:
-        return path, f"left as it is, because it names {' and '.join(wanted)} already"
+        return path, "left as it is, because " + (left_out or f"it names {' and '.join(wanted)} already")
     lines = ", ".join(ini_file.lines(path, missing))
     data = ini_file.added(path, missing)
     if data is None:
         return path, f"left as it is, because its form allows no line more; add to pytest's options: {lines}"
     write(path.resolve(), data)
-    return path, f"written: {lines}"
+    return path, f"written: {lines}" + (f"; no more, because {left_out}" if left_out else "")
+
+
+def _own_figures(root: Path) -> bool:
+    """Tell whether the project has figure tests of pytest-mpl, whose baselines are where they are."""
+    for path in sources(root):
+        with suppress(OSError):  # what nobody can read is no test of theirs
+            if b"mpl_image_compare" in read(path):
+                return True
+    return False
 
 
 def _import_path(loop: Loop, root: Path) -> str:
@@ -185,9 +199,11 @@ def _to_do(root: Path, loop: Loop, written: Sequence[str]) -> Iterator[str]:
         yield f"  add to {os.path.relpath(loop.path)}:"
         yield from (f"    {line}" for line in hint_lines(loop))
     baselines, test = os.path.relpath(stated_folder(root)), os.path.relpath(_test_file(root, loop))
-    commands = {
-        shlex.join(["pytest", test, f"--mpl-generate-path={baselines}"]): "writes the baseline",
-        shlex.join(["git", "add", baselines, *written]): "for all to be compared with it",
-        "pytest --mpl": "is green; red once a change alters what the training does",
-    }
+    commands = {"pytest --mpl": "is green; red once a change alters what the training does"}
+    if not called(test, inventory(stated_folder(root)), root):
+        commands = {
+            shlex.join(["pytest", test, f"--mpl-generate-path={baselines}"]): "writes the baseline",
+            shlex.join(["git", "add", baselines, *written]): "for all to be compared with it",
+            **commands,
+        }
     yield from (f"  {command}   {what}" for command, what in commands.items())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import scraps
-from harness.baselines.inventory import Stored, inventory
+from harness.baselines.inventory import Stored, inventory, stored_at
 from harness.commands.project import add_places, baselines, last_orphans, stored
 from harness.comparing.thresholds import dull
 from harness.inert import inert_line
@@ -43,7 +43,9 @@ def _list(given: argparse.Namespace) -> int:
 
 
 def _show(given: argparse.Namespace) -> int:
-    print("\n\n".join(stored_text(entry) for entry in stored(given, given.name)))
+    path = Path(given.name)
+    is_file = path.suffix in (".json", ".png") and path.is_file()
+    print("\n\n".join(stored_text(entry) for entry in ([stored_at(path)] if is_file else stored(given, given.name))))
     return 0
 
 

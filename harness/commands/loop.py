@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from harness.atomic_files import read
 from harness.errors import NotFoundError
@@ -17,8 +17,15 @@ _METHODS = ("fit", "train", "run", "learn", "train_model", "training_loop")
 _SHORT = {"epoch": 2, "step": 12, "iter": 12}
 """What a gate is given of a training, by a part of the argument's name."""
 _LENGTH = re.compile(r"(n|num|max|total|train|nb)?_?(epoch|step|iter)(s|ations?)?")
-_SKIPPED = re.compile(r"\.|tests?$|venv$|env$|build$|node_modules$|site-packages$")
-"""Folders in which no loop is looked for."""
+_SKIPPED = re.compile(r"\.|venv$|env$|build$|node_modules$|site-packages$")
+"""Folders that hold no file of the project's own."""
+_NO_BATCH = re.compile(
+    r"self|cls|model|net(work)?|module|opt(im|imizer)?|criterion|loss\w*|\w*loader|sched(uler)?|scaler|ema|device|dtype"
+    r"|lr|rate|(batch_)?(i|idx|index|size|step|epoch)s?|args|cfg|config|recorder|logger|writer|generator"
+)
+"""Arguments of a step that are no data."""
+_DEPTH = 4
+"""Folders that a file is looked for in, the root and three below each other."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Loop:
         built: arguments that building a class takes.
         called: arguments that the call takes.
         flags: arguments of the command line, if it reads that.
+        exits: it ends the process.
         watched: a model and its optimizer that are known outside of the loop.
         recorder: where a function or class takes a recorder already: "call", "build" or "inside".
         hints: lines to add to it, each with its place.
@@ -47,6 +55,7 @@ class Loop:
     built: Mapping[str, str] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
     flags: Mapping[str, str] | None = None
+    exits: bool = False
     watched: tuple[str, str] | None = None
     recorder: str = ""
     hints: Sequence[tuple[str, str]] = ()
@@ -70,17 +79,26 @@ def look(text: str, root: Path) -> Loop:
     module = place if not place.endswith(".py") else ".".join(_parts(path, root))
     if node is None:
         return _script(path, tree)
-    return _class(path, module, node, method) if isinstance(node, ast.ClassDef) else _function(path, module, node, tree)
+    return (
+        _class(path, module, node, method, tree)
+        if isinstance(node, ast.ClassDef)
+        else _function(path, module, node, tree)
+    )
 
 
 def found(root: Path) -> list[str]:
     """Return what looks like a training loop in a project, as `look` takes it."""
-    files = (path for pattern in ("*.py", "*/*.py", "*/*/*.py") for path in sorted(root.glob(pattern)))
-    return [loop for path in files if not _is_skipped(path.relative_to(root)) for loop in _loops(path, root)]
+    return [loop for path in sources(root) if not _tests(path.relative_to(root)) for loop in _loops(path, root)]
 
 
-def _is_skipped(path: Path) -> bool:
-    return any(map(_SKIPPED.match, path.parts[:-1])) or path.name.startswith(("test_", "conftest"))
+def sources(root: Path) -> Iterator[Path]:
+    """Yield a project's Python files, those of its tests too, the nearest to the root first."""
+    files = (path for depth in range(_DEPTH) for path in sorted(root.glob("*/" * depth + "*.py")) if path.is_file())
+    return (path for path in files if not any(map(_SKIPPED.match, path.relative_to(root).parts[:-1])))
+
+
+def _tests(path: Path) -> bool:
+    return not {"test", "tests"}.isdisjoint(path.parts) or path.name.startswith(("test_", "conftest"))
 
 
 def _loops(path: Path, root: Path) -> Iterator[str]:
@@ -122,8 +140,10 @@ def _parts(path: Path, root: Path) -> tuple[str, ...]:
 
 
 def _script(path: Path, tree: ast.Module) -> Loop:
-    hints = [("at its top", 'recorder = globals().get("recorder")'), *_hints(tree, "recorder")]
-    return Loop(path, "", "", "script", flags=_flags(tree), hints=[] if _mentions(tree) else hints)
+    hints = [("at its top", 'recorder = globals().get("recorder")'), *_hints(tree, tree, "recorder")]
+    ends = [each.body[-1] if isinstance(each, _Function) else each for each in tree.body]
+    hints = [] if _mentions(tree) else hints
+    return Loop(path, "", "", "script", flags=_flags(tree), exits=any(map(_exits, ends)), hints=hints)
 
 
 def _function(path: Path, module: str, node: _Function, tree: ast.Module) -> Loop:
@@ -131,16 +151,28 @@ def _function(path: Path, module: str, node: _Function, tree: ast.Module) -> Loo
     models = [name for name in called if re.fullmatch(r"model|net|network|module", name)]
     optimizers = [name for name in called if re.fullmatch(r"optim|optimizer|opt", name)]
     loop = Loop(path, module, node.name, "function", called=called, recorder="call" if _takes(node) else "")
+    loop = replace(loop, exits=_exits(node.body[-1]))
     if models and optimizers:
         loop = replace(loop, watched=(models[0], optimizers[0]))
     used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {node.name}
     if any(any(_calls(each, "parse_args")) for each in _named(tree) if each.name in used):
         loop = replace(loop, flags=_flags(tree))
-    signature = (f"line {node.lineno}", f"def {node.name}(..., recorder=None)")
-    return loop if loop.recorder else replace(loop, hints=[signature, *_hints(node, "recorder", loop.watched)])
+    hints = [_signature(node), *_hints(node, tree, "recorder", loop.watched)]
+    return loop if loop.recorder else replace(loop, hints=hints)
 
 
-def _class(path: Path, module: str, node: ast.ClassDef, method: str) -> Loop:
+def _signature(node: _Function) -> tuple[str, str]:
+    return f"line {node.lineno}", f"def {node.name}(..., recorder=None)"
+
+
+def _exits(end: ast.stmt) -> bool:
+    """Tell whether a statement ends the process."""
+    return not isinstance(end, ast.ClassDef) and any(
+        ast.unparse(node).startswith(("exit(", "sys.exit(", "raise SystemExit")) for node in ast.walk(end)
+    )
+
+
+def _class(path: Path, module: str, node: ast.ClassDef, method: str, tree: ast.Module) -> Loop:
     methods = {each.name: each for each in node.body if isinstance(each, _Function)}
     method = method or next(filter(methods.__contains__, _METHODS), "fit")
     init, train = methods.get("__init__"), methods.get(method)
@@ -152,10 +184,9 @@ def _class(path: Path, module: str, node: ast.ClassDef, method: str) -> Loop:
     loop = Loop(path, module, node.name, "class", method, built, called, recorder=_recorder_of(node, init, train))
     if loop.recorder:
         return loop
-    pairs = [(each.model, each.optimizer) for each in _optimizers(init)] if init else []
-    watched = next((pair for pair in pairs if all(name.startswith("self.") for name in pair)), None)
+    watched = next(_kept(init), None) if init else None
     attribute = (f"line {node.lineno}, in the class", "recorder = None")
-    return replace(loop, watched=watched, hints=[attribute, *_hints(node, "self.recorder", watched)])
+    return replace(loop, watched=watched, hints=[attribute, *_hints(node, tree, "self.recorder", watched)])
 
 
 def _recorder_of(node: ast.ClassDef, init: _Function | None, train: _Function | None) -> str:
@@ -211,13 +242,94 @@ def _flags(tree: ast.Module) -> dict[str, str] | None:
     return flags
 
 
-def _hints(scope: ast.AST, recorder: str, watched: object = None) -> list[tuple[str, str]]:
+def _hints(scope: ast.AST, tree: ast.Module, recorder: str, watched: object = None) -> list[tuple[str, str]]:
     """Return the lines that a loop needs, each with its place, as far as they can be told from the source."""
-    watch = [(f"after line {each.line}", f"watch({each.model}, {each.optimizer})") for each in _optimizers(scope)]
-    watch = [] if watched else watch or [("before the loop", "watch(model, optimizer)")]
-    back = next(_calls(scope, "backward"), None)
-    log = (f"before line {back.lineno}", f"log(loss={_loss(back)})") if back else ("in each step", "log(loss=loss)")
-    return [(place, f"if {recorder}: {recorder}.{line}") for place, line in [*watch, *_batch(scope, back), log]]
+    way = next(_ways(scope, _callables(tree)), [])
+    inner, name = (way[-1].function, "recorder") if way else (scope, recorder)
+    watch = (
+        []
+        if watched
+        else [*_watch(scope, way, recorder)]
+        or [("before the loop", f"if {recorder}: {recorder}.watch(model, optimizer)")]
+    )
+    handed = [hint for each in way for hint in each.hints(recorder if each.scope is scope else "recorder")]
+    back = next(_calls(inner, "backward"), None)
+    log = (_end(inner, back), f"log(loss={_loss(back)})") if back else ("in each step", "log(loss=loss)")
+    return [*watch, *handed, *((at, f"if {name}: {name}.{line}") for at, line in [*_batch(inner, back), log])]
+
+
+class _Handed(NamedTuple):
+    """A call that hands the recorder on: where it is, and what it calls, of which class, if of one."""
+
+    scope: ast.AST
+    call: ast.Call
+    function: _Function
+    owner: ast.ClassDef | None
+
+    def hints(self, recorder: str) -> Iterator[tuple[str, str]]:
+        """Yield the lines to change."""
+        yield f"line {self.call.lineno}", f"{ast.unparse(self.call.func)}(..., recorder={recorder})"
+        yield _signature(self.function)
+
+
+_Callables = dict[str, tuple[_Function, ast.ClassDef | None]]
+"""The functions of a module, and the methods of its classes, these with a dot before their name."""
+
+
+def _callables(tree: ast.Module) -> _Callables:
+    methods = [(each, owner) for owner in _named(tree) if isinstance(owner, ast.ClassDef) for each in owner.body]
+    found: _Callables = {f".{each.name}": (each, owner) for each, owner in methods if isinstance(each, _Function)}
+    return found | {each.name: (each, None) for each in _named(tree) if isinstance(each, _Function)}
+
+
+def _ways(scope: ast.AST, known: _Callables) -> Iterator[list[_Handed]]:
+    """Yield the calls that lead to `backward`, the outermost first; each function is gone into once."""
+    if any(_calls(scope, "backward")):
+        yield []
+        return
+    for call in ast.walk(scope):
+        if isinstance(call, ast.Call) and (found := known.pop(_called(call.func), None)):
+            yield from ([_Handed(scope, call, *found), *way] for way in _ways(found[0], known))
+
+
+def _called(function: ast.expr) -> str:
+    """Return the key of what is called; a model's method is none of the module's (`model.train()`)."""
+    if isinstance(function, ast.Attribute):
+        holder = ast.unparse(function.value).rpartition(".")[2]
+        return "" if holder != "self" and _NO_BATCH.fullmatch(holder) else f".{function.attr}"
+    return ast.unparse(function)
+
+
+def _watch(scope: ast.AST, way: Sequence[_Handed], recorder: str) -> Iterator[tuple[str, str]]:
+    """Yield where to watch: where an optimizer is built, or the object that holds it, in the outermost that does."""
+    for inside, name in [(scope, recorder), *((each.function, "recorder") for each in way)]:
+        held = (each for step in way if step.owner for each in _held(inside, step.owner))
+        if built := [*_optimizers(inside), *held]:
+            watch = f"if {name}: {name}.watch"
+            yield from ((f"after line {each.line}", f"{watch}({each.model}, {each.optimizer})") for each in built)
+            return
+
+
+def _held(scope: ast.AST, owner: ast.ClassDef) -> Iterator["_Optimizer"]:
+    """Yield the optimizers of an object of a class that is built here, as they are called here."""
+    calls = ((each, each.value) for each in ast.walk(scope) if isinstance(each, ast.Assign))
+    for node in [node for node, call in calls if isinstance(call, ast.Call) and ast.unparse(call.func) == owner.name]:
+        holder, line = f"{ast.unparse(node.targets[0])}.", node.end_lineno or node.lineno
+        for model, optimizer in _kept(owner):
+            yield _Optimizer(model.replace("self.", holder), optimizer.replace("self.", holder), line)
+
+
+def _end(scope: ast.AST, back: ast.Call) -> str:
+    """Return where a step ends: after the optimizer's step, if one follows in the function of `backward`."""
+    function = next(reversed(_around(scope, back, _Function)), scope)
+    steps = [each for each in _calls(function, "step") if "sched" not in ast.unparse(each.func).lower()]
+    last = min((each for each in steps if each.lineno >= back.lineno), key=lambda each: each.lineno, default=back)
+    return f"after line {last.end_lineno}"
+
+
+def _around(scope: ast.AST, node: ast.AST | None, kind: Any) -> list[Any]:
+    """Return what holds a node, of a kind, the outermost first."""
+    return [each for each in ast.walk(scope) if isinstance(each, kind) and node in [*ast.walk(each)]]
 
 
 class _Optimizer(NamedTuple):
@@ -237,6 +349,17 @@ def _optimizers(scope: ast.AST) -> Iterator[_Optimizer]:
                 break
 
 
+def _kept(scope: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the models and optimizers that an object keeps, as its methods call them."""
+    assigned = [each for each in ast.walk(scope) if isinstance(each, ast.Assign)]
+    names = {ast.unparse(each.value): ast.unparse(each.targets[0]) for each in assigned}
+    names = {name: kept for name, kept in names.items() if kept.startswith("self.")}
+    for each in _optimizers(scope):
+        model, optimizer = (names.get(name, name) for name in (each.model, each.optimizer))
+        if model.startswith("self.") and optimizer.startswith("self."):
+            yield model, optimizer
+
+
 def _loss(back: ast.Call) -> str:
     """Return what a call of `backward` goes back from: a loss, one that is scaled, or one that is handed over."""
     loss = back.args[0] if back.args else ast.parse(ast.unparse(back.func).removesuffix(".backward")).body[0]
@@ -247,12 +370,19 @@ def _loss(back: ast.Call) -> str:
 
 
 def _batch(scope: ast.AST, back: ast.Call | None) -> Iterator[tuple[str, str]]:
-    """Yield the line that shows a batch, where the innermost `for` around `backward` takes one from the data."""
-    around = [each for each in ast.walk(scope) if isinstance(each, ast.For) and back in [*ast.walk(each)]]
-    for loop in around[-1:]:
+    """Yield the line that shows a batch: what the innermost loop around `backward` takes, or its function is given."""
+    loops = _around(scope, back, ast.For | ast.While)
+    for loop in [each for each in loops if isinstance(each, ast.For)][-1:]:
         data, target = ast.unparse(loop.iter), loop.target
         if isinstance(target, ast.Tuple) and data.startswith("enumerate("):
             target = target.elts[-1]
         names = target.elts[:2] if isinstance(target, ast.Tuple) else [target]
         if not data.startswith("range("):
             yield f"before line {loop.body[0].lineno}", f"batch({', '.join(map(ast.unparse, names))})"
+    for function in [] if loops else _around(scope, back, _Function)[-1:]:
+        given = [
+            name for name, value in _arguments(function).items() if value == "..." and not _NO_BATCH.fullmatch(name)
+        ]
+        if len(given) in (1, 2):
+            first = function.body[ast.get_docstring(function) is not None :][0]
+            yield f"before line {first.lineno}", f"batch({', '.join(given)})"

@@ -72,14 +72,20 @@ def failed_results(given: argparse.Namespace) -> Path:
 
 
 def baselines(given: argparse.Namespace) -> Path:
-    """Return the folder of the baselines: as given, or that of the last session, or the default."""
+    """Return the folder of the baselines: as given, or that of the last session, or the default.
+
+    Raises:
+        NotFoundError: the one that is given is not there.
+    """
     root = project_root(given)
     last = _last_session(given).get("baselines")
     folder: Path = given.baselines or (stated_folder(root) if last is None else root / str(last))
     try:
-        folder.is_dir()
+        there = folder.is_dir()
     except (OSError, ValueError) as error:  # no folder can have such a name
         raise NotFoundError.baseline(name=folder.name, place=error) from error
+    if given.baselines and not there:
+        raise NotFoundError.no_folder(path=folder)
     return Path(os.path.relpath(folder))
 
 
