@@ -834,7 +834,7 @@ class NotFoundError(HarnessError):
 
     @classmethod
     def no_folder(cls, *, path: Place) -> Self:
-        return cls("there is no such folder", where=str(path), fix="give a folder that is there: --baselines DIR")
+        return cls("there is no such folder", where=str(path), fix="give a folder that is there")
 
     @classmethod
     def folder(cls, *, path: Place, reason: Reason) -> Self:

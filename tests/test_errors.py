@@ -613,7 +613,7 @@ MESSAGES = [
     ),
     (
         errors.NotFoundError.no_folder(path="a/b"),
-        "there is no such folder\n  where  a/b\n  fix    give a folder that is there: --baselines DIR",
+        "there is no such folder\n  where  a/b\n  fix    give a folder that is there",
     ),
     (
         errors.NotFoundError.syntax(path="a/b", reason="line 3"),

@@ -37,11 +37,16 @@ def project_root(given: argparse.Namespace) -> Path:
     """Return the project's root: as given, or the nearest folder, here or above, that the gate has run in.
 
     Where it has run in none, it is the nearest with a configuration of pytest's, or this folder.
+
+    Raises:
+        NotFoundError: the one that is given is not there.
     """
     here = Path.cwd()
     folders = (here, *here.parents)
     ran = next((folder for folder in folders if (folder / _OUTPUT).is_dir()), None)
     root: Path = given.root or ran or next(filter(is_root, folders), here)
+    if not root.is_dir():
+        raise NotFoundError.no_folder(path=root)
     return root
 
 

@@ -182,7 +182,7 @@ def test_drift_passes_is_counted_and_fails_under_strict(low):
         [
             "training, float32, cpu: drift, largest deviation *e-0* in * values; largest threshold used *",
             "  recipe     training, float32, cpu   test_loop.py::test_my_trainer",
-            "  unchanged  structure, data, init, schedule, forward, backward, update, state, evaluation",
+            "  unchanged  structure, data, init, schedule, forward, backward, update, state",
             "  accept     pytest test_loop.py::test_my_trainer --mpl-generate-path=baselines",
         ]
     )
