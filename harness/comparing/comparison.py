@@ -182,10 +182,9 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     Raises:
         ArgumentError: one is no record.
     """
-    for each in (baseline, record):
-        if not isinstance(each, Baseline):
-            require_record(each, "compare")
     baseline = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
+    for each in (baseline.record, record):
+        require_record(each, "compare")
     before, renamed = in_names_of(record, baseline.record)
     points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
     compared = {point.stream for point in points}

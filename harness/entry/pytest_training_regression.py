@@ -14,9 +14,7 @@ _ROOTS = ("pyproject.toml", "pytest.ini", "tox.ini", "setup.cfg", "setup.py", ".
 
 
 def _is_ours(package: Path) -> bool:
-    return (package / "entry" / "pytest_training_regression.py").is_file() or (
-        package / "plugin/pytest_mpl.py"
-    ).is_file()
+    return (package / "plugin" / "pytest_mpl.py").is_file()
 
 
 def _hiding() -> Path | None:

@@ -214,8 +214,9 @@ class ActivationMaps:
 
 def _has_image(images: object) -> bool:
     """Tell whether what a convolution got or gave is some images: it may be none, a tuple, or vmap's stand-in."""
-    given = images if isinstance(images, Tensor) else torch.empty(0)
-    return given.ndim >= 3 and given.numel() > 0 and not torch._C._functorch.is_functorch_wrapped_tensor(given)
+    if not isinstance(images, Tensor) or torch._C._functorch.is_functorch_wrapped_tensor(images):
+        return False
+    return images.ndim >= 3 and images.numel() > 0
 
 
 def _first_image(images: Tensor) -> Tensor:

@@ -248,9 +248,7 @@ class Recording:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
-        if watched.is_borrowed:  # what it holds now is not its own
-            return
-        if self.evaluating:
+        if self.evaluating and not watched.is_borrowed:
             self._settle()
             self._look(watched.model)
         if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
@@ -294,7 +292,7 @@ class Recording:
     def _open(self) -> None:
         """Record the start of models that take part for the first time."""
         for watched in self.watched:
-            if not (watched.opened or watched.lazy):
+            if not (watched.opened or watched.is_borrowed or watched.lazy):
                 self.structure |= watched.structure()
                 self._jitter([watched])
                 watched.record_init(self.builder, self._step)

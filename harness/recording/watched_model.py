@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, SupportsFloat, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +139,7 @@ class WatchedModel:
         """Record the learning rate in effect of each parameter group."""
         self._known = self.parameters()  # some may have joined since the last step
         found = {label: group.get("lr") for label, group in self._groups([optimizer])}
-        rates = {label: float(rate) for label, rate in found.items() if rate is not None and _is_number(rate)}
+        rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
     def _add_once(self, builder: StreamBuilder, stage: str, names: list[str], step: int, values: list[float]) -> None:
@@ -242,7 +242,7 @@ class WatchedModel:
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
 
 
-def _is_number(rate: object) -> bool:
+def _is_number(rate: object) -> TypeGuard[SupportsFloat]:
     return isinstance(rate, Real) or (isinstance(rate, Tensor) and rate.numel() == 1)
 
 

@@ -71,9 +71,8 @@ def sparse_adam(recorder, rate):
     return fit(recorder, model, optimizer, data)
 
 
-def _lbfgs(recorder, rate, search=None):
-    model = mlp()
-    optimizer = optim.LBFGS(model.parameters(), lr=rate, max_iter=4, line_search_fn=search)
+def _with_closures(recorder, model, optimizer, step):
+    """Train with `step(closure)` once a batch."""
     recorder.watch(model, optimizer)
     for inputs, targets in batches():
 
@@ -84,8 +83,14 @@ def _lbfgs(recorder, rate, search=None):
             return loss
 
         recorder.batch(inputs, targets)
-        recorder.log(loss=optimizer.step(closure))
+        recorder.log(loss=step(closure))
     return model
+
+
+def _lbfgs(recorder, rate, search=None):
+    model = mlp()
+    optimizer = optim.LBFGS(model.parameters(), lr=rate, max_iter=4, line_search_fn=search)
+    return _with_closures(recorder, model, optimizer, optimizer.step)
 
 
 @loop(0.5)
@@ -105,18 +110,7 @@ def closure_of_sgd(recorder, rate):
     """An ordinary optimizer that is given a closure."""
     model = mlp()
     optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for inputs, targets in batches():
-
-        def closure(inputs=inputs, targets=targets):
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(inputs), targets)
-            loss.backward()
-            return loss
-
-        recorder.batch(inputs, targets)
-        recorder.log(loss=optimizer.step(closure=closure))
-    return model
+    return _with_closures(recorder, model, optimizer, lambda closure: optimizer.step(closure=closure))
 
 
 @loop()
