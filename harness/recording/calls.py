@@ -4,7 +4,8 @@ import functools
 import math
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,41 +48,54 @@ class Calls:
     """
 
     def __init__(self, model: nn.Module, prefix: str, found: Found, guard: Guard) -> None:
-        self._names = {module: prefix + name for name, module in model.named_modules() if name}
         self._found, self._guard = found, guard
-        self._kind = "output"  # that is followed now; empty: none
+        named = ((module, prefix + name) for name, module in model.named_modules() if name)
+        followed = (pair for pair in named if not isinstance(pair[0], torch.jit.ScriptModule))  # which takes no hooks
+        self._hooks = {module: self._hook(module, name) for module, name in followed}
+        encoders = (module for module in model.modules() if isinstance(module, nn.TransformerEncoderLayer))
+        self._skipped = {module for encoder in encoders for module in encoder.modules()}  # see _follow
+        self._kind, self._hung = "", list[Hung]()
         self._counts: Counter[StreamKey] = Counter()
         self._last: tuple[Callable[[], Tensor | None], int, Tensor] = lambda: None, 0, torch.empty(0)
         self._evaluations, self._evaluated = 0, (-1, 0)
 
-    def hang(self) -> Iterator[Hung]:
-        """Hang hooks on the modules; yield what takes them off."""
-        for module, name in self._names.items():
-            if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-                keys = {kind: StreamKey.of(kind, name) for kind in CALLS}
-                back = unserializable_hook(self._guard(functools.partial(self._came_back, keys["output_gradient"])))
-                called = functools.partial(self._called, keys, back, any(True for _ in module.children()))
-                yield on_output(module, self._guard(called))
-
     def begin_step(self, step: int) -> None:
         """Count calls anew; they belong to the training until an evaluation begins."""
         self._counts.clear()
-        self._kind = "output" if _is_kept(step) else ""
+        self._follow("output" if _is_kept(step) else "")
 
     def begin_pass(self, step: int, evaluated: tuple[int, int] | None) -> None:
         """Follow a pass of the model: of those that evaluate it at one place in the training, the first."""
         if evaluated is None:
-            self._kind = "output" if _is_kept(step) else ""
+            self._follow("output" if _is_kept(step) else "")
         elif evaluated == self._evaluated:
-            self._kind = ""
+            self._follow("")
         else:
             self._counts.clear()
-            self._kind = "evaluation_output" if _is_kept(self._evaluations) else ""
+            self._follow("evaluation_output" if _is_kept(self._evaluations) else "")
             self._evaluations, self._evaluated = self._evaluations + 1, evaluated
 
     def end(self) -> None:
-        """Note nothing any more: a graph that the loop keeps has hooks still."""
-        self._kind = ""
+        """Follow nothing any more; hooks of a graph that the loop keeps do nothing."""
+        self._follow("")
+
+    def _follow(self, kind: str) -> None:
+        """Have hooks where calls of a kind are followed, and nowhere else: they cost time.
+
+        What evaluates an encoder's layers fast, which has other numbers for padding, does so unless it finds hooks.
+        """
+        if kind != self._kind:
+            for hung in self._hung:
+                hung()
+            skipped = self._skipped if kind == "evaluation_output" else ()
+            modules = [module for module in self._hooks if kind and module not in skipped]
+            self._kind, self._hung = kind, [on_output(module, self._hooks[module]) for module in modules]
+
+    def _hook(self, module: nn.Module, name: str) -> Callable[[tuple[Any, ...], Any], None]:
+        """Return what is to be called with each output of a module."""
+        keys = {kind: StreamKey.of(kind, name) for kind in CALLS}
+        back = unserializable_hook(self._guard(functools.partial(self._came_back, keys["output_gradient"])))
+        return self._guard(functools.partial(self._called, keys, back, any(True for _ in module.children())))
 
     def _called(
         self, keys: Mapping[str, StreamKey], back: Callable[..., None], holds: bool, _: object, output: object
@@ -115,12 +129,16 @@ class Calls:
 
 def record(found: Found, builder: StreamBuilder, step: int) -> None:
     """Record numbers as those of a step, and forget them."""
-    values = (float(f"{value:.{DIGITS - 1}e}") for value in read([number for _, number in found]))
+    values = (_rounded(value) for value in read([number for _, number in found]))
     numbers = [(key, value) for (key, _), value in zip(found, values, strict=True)]
     found.clear()
     for kind, stage in _STAGES.items():
         row = [number for number in numbers if number[0].kind == kind]
         builder.add(stage, [key for key, _ in row], step, [value for _, value in row])
+
+
+def _rounded(value: float) -> float:
+    return math.nan if math.isnan(value) else float(f"{value:.{DIGITS - 1}e}")  # one NaN, as a text of the record has
 
 
 def _is_kept(count: int) -> bool:

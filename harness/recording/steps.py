@@ -219,9 +219,8 @@ class Recording:
         )
         calls = Calls(model, watched.prefix, self._found, functools.partial(self._whole, doing))
         self._calls[watched] = calls
-        for hooks in (hung, after, loaded, *calls.hang()):
-            self.stack.callback(hooks)
-        for undo in (calls.end, stays_behind(model)):
+        calls.begin_step(self._step)
+        for undo in (hung, after, loaded, calls.end, stays_behind(model)):
             self.stack.callback(undo)
 
     def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:

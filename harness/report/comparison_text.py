@@ -28,6 +28,8 @@ _LATER = 2
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
+_COMPUTED = ("forward", "backward", "evaluation")
+_COMPILED = "none can be named: torch.compile hides their calls"
 
 
 def failure(
@@ -64,6 +66,7 @@ def failure(
         ),
         ("threshold", _threshold(moved, comparison) if moved else ""),
         ("then", _then(comparison) if first else ""),
+        ("modules", _unseen(comparison.record) if moved and moved.stage in _COMPUTED else ""),
         ("grows", _grows(comparison.growth)),
         ("baseline", chosen),
         ("unchanged", ", ".join(comparison.unchanged)),
@@ -79,6 +82,12 @@ def failure(
     ]
     headline = _headline(first, comparison) if first else note(comparison)
     return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
+
+
+def _unseen(record: Record) -> str:
+    """Say that no module of a model was seen at work, which could have been named."""
+    has_modules = record.source == "recorder" and any("." in name for name in record.structure)
+    return _COMPILED if has_modules and not any(record.clues.of("output")) else ""
 
 
 def _grows(growth: Mapping[int, float]) -> str:
