@@ -5,7 +5,6 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,51 +50,39 @@ class Calls:
         self._found, self._guard = found, guard
         named = ((module, prefix + name) for name, module in model.named_modules() if name)
         followed = (pair for pair in named if not isinstance(pair[0], torch.jit.ScriptModule))  # which takes no hooks
-        self._hooks = {module: self._hook(module, name) for module, name in followed}
-        encoders = (module for module in model.modules() if isinstance(module, nn.TransformerEncoderLayer))
-        self._skipped = {module for encoder in encoders for module in encoder.modules()}  # see _follow
-        self._kind, self._hung = "", list[Hung]()
+        self._hung = [self._hang(module, name) for module, name in followed]
+        self._kind = ""  # of what is followed now; empty: nothing is
         self._counts: Counter[StreamKey] = Counter()
         self._last: tuple[Callable[[], Tensor | None], int, Tensor] = lambda: None, 0, torch.empty(0)
-        self._evaluations, self._evaluated = 0, (-1, 0)
+        self._evaluations, self._evaluated = 0, (-2, 0)  # no place
 
     def begin_step(self, step: int) -> None:
         """Count calls anew; they belong to the training until an evaluation begins."""
         self._counts.clear()
-        self._follow("output" if _is_kept(step) else "")
+        self.begin_pass(step)
 
-    def begin_pass(self, step: int, evaluated: tuple[int, int] | None) -> None:
+    def begin_pass(self, step: int, evaluated: tuple[int, int] | None = None) -> None:
         """Follow a pass of the model: of those that evaluate it at one place in the training, the first."""
         if evaluated is None:
-            self._follow("output" if _is_kept(step) else "")
+            self._kind = "output" if _is_kept(step) else ""
         elif evaluated == self._evaluated:
-            self._follow("")
+            self._kind = ""
         else:
             self._counts.clear()
-            self._follow("evaluation_output" if _is_kept(self._evaluations) else "")
+            self._kind = "evaluation_output" if _is_kept(self._evaluations) else ""
             self._evaluations, self._evaluated = self._evaluations + 1, evaluated
 
     def end(self) -> None:
-        """Follow nothing any more; hooks of a graph that the loop keeps do nothing."""
-        self._follow("")
+        """Follow nothing any more: a graph that the loop keeps has hooks still."""
+        self._kind = ""
+        for hung in self._hung:
+            hung()
 
-    def _follow(self, kind: str) -> None:
-        """Have hooks where calls of a kind are followed, and nowhere else: they cost time.
-
-        What evaluates an encoder's layers fast, which has other numbers for padding, does so unless it finds hooks.
-        """
-        if kind != self._kind:
-            for hung in self._hung:
-                hung()
-            skipped = self._skipped if kind == "evaluation_output" else ()
-            modules = [module for module in self._hooks if kind and module not in skipped]
-            self._kind, self._hung = kind, [on_output(module, self._hooks[module]) for module in modules]
-
-    def _hook(self, module: nn.Module, name: str) -> Callable[[tuple[Any, ...], Any], None]:
-        """Return what is to be called with each output of a module."""
+    def _hang(self, module: nn.Module, name: str) -> Hung:
         keys = {kind: StreamKey.of(kind, name) for kind in CALLS}
         back = unserializable_hook(self._guard(functools.partial(self._came_back, keys["output_gradient"])))
-        return self._guard(functools.partial(self._called, keys, back, any(True for _ in module.children())))
+        called = functools.partial(self._called, keys, back, any(True for _ in module.children()))
+        return on_output(module, self._guard(called))
 
     def _called(
         self, keys: Mapping[str, StreamKey], back: Callable[..., None], holds: bool, _: object, output: object
