@@ -151,17 +151,21 @@ def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
     return [name for name, content in before.items() if not content or content_name(root, name) != content]
 
 
+def is_inside(root: Path, name: str) -> bool:
+    """Tell whether a path, which may be anybody's, is one below the root of a project."""
+    return spelt_out(root / name).is_relative_to(spelt_out(root))
+
+
 def content_name(root: Path, name: str) -> str:
     """Return what git calls the content of a project's file, shortened; empty if it is gone, or none of the project's.
 
     So git finds what a file was (it takes SHA-1 of a header and the content), and a checkout with other line ends has
     the same. What an artifact names is read within the project, and no further than a source goes.
     """
-    file = root / name
     try:
-        if not (spelt_out(file).is_relative_to(spelt_out(root)) and file.is_file()):
+        if not (is_inside(root, name) and (root / name).is_file()):
             return ""
-        content = read(file).replace(b"\r\n", b"\n")
+        content = read(root / name).replace(b"\r\n", b"\n")
     except (OSError, ValueError):  # too large for a source, or a name that no file can have
         return ""
     return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()[:CONTENT_DIGITS]

@@ -34,6 +34,7 @@ def failure(
     comparison: Comparison,
     *,
     test: str = "",
+    blame: Sequence[str] = (),
     look: Sequence[str] = (),
     accept: str = "",
     chosen: str = "",
@@ -47,6 +48,7 @@ def failure(
     Args:
         comparison: with its baseline.
         test: pytest's id of the test.
+        blame: a line a file that has changed since.
         look: files and folders worth opening.
         accept: the one command that makes the present run the baseline.
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
@@ -55,6 +57,7 @@ def failure(
     """
     first, moved = comparison.first, next(iter(_found(comparison)), None)
     rows = [
+        *(("blame", line) for line in blame),
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
         ("first", _numbers(first) if first else ""),
