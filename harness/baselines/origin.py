@@ -153,7 +153,7 @@ def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
 
 def is_inside(root: Path, name: str) -> bool:
     """Tell whether a path, which may be anybody's, is one below the root of a project."""
-    return spelt_out(root / name).is_relative_to(spelt_out(root))
+    return spelt_out(root) in spelt_out(root / name).parents
 
 
 def content_name(root: Path, name: str) -> str:
