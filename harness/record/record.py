@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from harness.atomic_files import read, write
-from harness.errors import ArgumentError, RecordError
+from harness.errors import ArgumentError, RecordError, number
 from harness.inert import inert_line
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
@@ -95,7 +95,7 @@ class Record:
         ends = "".join(
             f", {key} {_short(series[0])} -> {_short(series[-1])}" for key, series in [*values.items()][:2] if series
         )
-        streams = f"{self.num_steps} steps, {len(self.streams)} streams"
+        streams = f"{number(self.num_steps, 'step')}, {number(len(self.streams), 'stream')}"
         return inert_line(f"<Record {self.name}: {self.format_text}, {self.device}, {streams}{ends}>")
 
     @property

@@ -76,7 +76,7 @@ def training_line(record: Record) -> str:
     values = logged.get(key, ())
     name = "loss" if "loss" in key.lower() else stream_text(key)
     last = f", {name} {values[-1]:.4f}" if values and isinstance(values[-1], float) else ""
-    return f"{title(record)}: {record.num_steps} steps{last}, {record.seconds:.1f} s"
+    return f"{title(record)}: {number(record.num_steps, 'step')}{last}, {record.seconds:.1f} s"
 
 
 def rows_text(headline: str, rows: Mapping[str, str]) -> str:
