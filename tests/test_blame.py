@@ -148,6 +148,9 @@ def test_renamed_new_and_deleted_files_are_told(repository):
     repository.write(
         **{"net.py": None, "network.py": FILES["net.py"], "loop.py": None, "other.py": "x\n", "test_it.py": "b\n"}
     )
+    git(repository.root, "add", "--all")
+    moved = next(line for line in repository.lines(present=["network.py"]) if "net" in line)
+    assert moved == "net.py -> network.py  (+0 -0)  with changes not committed"
     repository.commit("Other files")
     repository.write(**{"later.py": "x\n"})
     found = repository.blame(present=["network.py", "other.py", "later.py", "baseline.json"])

@@ -105,7 +105,7 @@ def _found(git: Git, base: str, before: Mapping[str, str]) -> Iterator[Changed]:
             added=change.added,
             removed=change.removed,
             commit=commits.get(name),
-            uncommitted=name in head and head[name] != now[name],
+            uncommitted=(name in head or name in lines) and head.get(name, "") != now[name],
         )
 
 
