@@ -242,7 +242,7 @@ class TrainingRegression:
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
         sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
-        baseline = Baseline(record, self._session.origin, calibration, seeds, sources)
+        baseline = Baseline(record, self._session.origin, calibration, seeds, sources=sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)
