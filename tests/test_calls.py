@@ -387,7 +387,7 @@ def test_a_failure_says_why_no_module_is_named(baseline):
     former, present = (dataclasses.replace(each, structure=baseline.structure) for each in (former, present))
 
     assert (
-        "  modules    none can be named: torch.compile hides their calls"
+        "  modules    none was seen at work: torch.compile hides what it compiles"
         in failure(compare(former, present)).splitlines()
     )
 

@@ -29,7 +29,7 @@ _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
 _COMPUTED = ("forward", "backward", "evaluation")
-_COMPILED = "none can be named: torch.compile hides their calls"
+_COMPILED = "none was seen at work: torch.compile hides what it compiles"
 
 
 def failure(
