@@ -115,8 +115,8 @@ class Recorder:
             plant = current().plant
             self._planted = plant(block.undo) if plant else None
             block.undo.enter_context(deterministic(self.precision, self.seed))
-            block.undo.enter_context(workers_inherit())
             self._state = Recording(self.precision, block.undo, self.states)
+            block.undo.enter_context(workers_inherit(self._state.iterate))
             failed.pop_all()
         self._block, self._record, self._missed = block, None, None
         self._started = time.perf_counter()
