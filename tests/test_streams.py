@@ -20,7 +20,7 @@ NAMES = {
     "buffer/norm.running_mean": ("buffer", "norm.running_mean", "", False, "buffer"),
     "optimizer/conv.weight/exp_avg": ("optimizer", "conv.weight", "exp_avg", False, "optimizer/exp_avg"),
     "optimizer/a/b.weight/step": ("optimizer", "a/b.weight", "step", False, "optimizer/step"),
-    "batch/images[1]": ("batch", "images[1]", "", False, "batch/images[1]"),
+    "batch/images order": ("batch", "images order", "", False, "batch/images order"),
     "learning_rate/conv.weight": ("learning_rate", "conv.weight", "", False, "learning_rate/conv.weight"),
     "evaluation/accuracy": ("evaluation", "accuracy", "", False, "evaluation/accuracy"),
     "optimizer_steps": ("optimizer_steps", "optimizer_steps", "", False, "optimizer_steps"),
