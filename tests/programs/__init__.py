@@ -88,7 +88,7 @@ PROGRAMS = {
         Fault("is_causal=True", "is_causal=False", (0, "forward", "loss")),
     ],
     "graph": [
-        Fault("edges.flip(0)", "edges", (0, "data", "batch/images order")),
+        Fault("edges.flip(0)", "edges", (0, "data", "batch/images")),
         Fault("out[train_mask], y[train_mask]", "out, y", (0, "forward", "loss")),
         Fault("        model.train()\n", "", (1, "forward", "loss")),
     ],
