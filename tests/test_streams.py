@@ -20,7 +20,7 @@ NAMES = {
     "buffer/norm.running_mean": ("buffer", "norm.running_mean", "", False, "buffer"),
     "optimizer/conv.weight/exp_avg": ("optimizer", "conv.weight", "exp_avg", False, "optimizer/exp_avg"),
     "optimizer/a/b.weight/step": ("optimizer", "a/b.weight", "step", False, "optimizer/step"),
-    "batch/images[1]": ("batch", "images[1]", "", False, "batch/images[1]"),
+    "batch/images order": ("batch", "images order", "", False, "batch/images order"),
     "learning_rate/conv.weight": ("learning_rate", "conv.weight", "", False, "learning_rate/conv.weight"),
     "config/warmup": ("config", "warmup", "", False, "config/warmup"),
     "module/block1.norm": ("module", "block1.norm", "", False, "module/block1.norm"),

@@ -198,9 +198,8 @@ class Recorder:
             state.begin_batch()
             for name, part in (("order", order), ("labels", labels), ("images", images)):
                 if part is not None or name == "images":
-                    values = fingerprint(part)
-                    indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
-                    state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
+                    found = fingerprint(part)
+                    state.add("data", [f"batch/{name} {end}".strip() for end in found], list(found.values()))
             state.add("data", ["batch/size"], [next((len(part) for part in tensors_in(images) if part.ndim), 1)])
             if "batch" not in state.pictures:
                 state.keep("batch", picture(images, class_labels(labels)))

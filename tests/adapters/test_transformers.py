@@ -284,7 +284,10 @@ def test_labels_of_a_detector_are_recorded():
         recorder.log(loss=0.0)
 
     found = [key for key in recorder.record.streams if key.kind == "batch"]
-    assert found == [*(f"batch/labels[{i}]" for i in range(3)), "batch/images[0]", "batch/images[1]", "batch/size"]
+    assert found == [
+        *(f"batch/labels{end}" for end in ("", " order", " floats", " floats order")),
+        *("batch/images", "batch/images order", "batch/size"),
+    ]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

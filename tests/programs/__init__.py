@@ -78,7 +78,7 @@ PROGRAMS = {
         Fault("if t > 0:", "if t > 1:", (9, "evaluation", "evaluation/spread")),
     ],
     "ppo": [
-        Fault("last[None]]", "values[-1:]]", (0, "data", "batch/images[3]")),
+        Fault("last[None]]", "values[-1:]]", (0, "data", "batch/images")),
         Fault("clipped * advantages", "ratio * advantages", (3, "forward", "policy")),
         Fault(", eps=1e-5", "", (0, "update", "update/actor.0.weight")),
     ],
@@ -88,7 +88,7 @@ PROGRAMS = {
         Fault("is_causal=True", "is_causal=False", (0, "forward", "loss")),
     ],
     "graph": [
-        Fault("edges.flip(0)", "edges", (0, "data", "batch/images[0]")),
+        Fault("edges.flip(0)", "edges", (0, "data", "batch/images")),
         Fault("out[train_mask], y[train_mask]", "out, y", (0, "forward", "loss")),
         Fault("        model.train()\n", "", (1, "forward", "loss")),
     ],
@@ -98,7 +98,7 @@ PROGRAMS = {
         Fault("            optimizer.zero_grad()\n", "", (1, "backward", "gradient/_forward_module.0.weight")),
     ],
     "with_accelerate": [
-        Fault("accumulation_steps=2", "accumulation_steps=3", (0, "data", "batch/labels[0]")),
+        Fault("accumulation_steps=2", "accumulation_steps=3", (0, "data", "batch/labels")),
         Fault(
             "if accelerator.sync_gradients", "if not accelerator.sync_gradients", (0, "backward", "gradient/0.weight")
         ),
