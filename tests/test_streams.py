@@ -25,7 +25,7 @@ NAMES = {
     "config/warmup": ("config", "warmup", "", False, "config/warmup"),
     "module/block1.norm": ("module", "block1.norm", "", False, "module/block1.norm"),
     "setting/conv.weight/momentum": ("setting", "conv.weight", "momentum", False, "setting/conv.weight/momentum"),
-    "loader/1": ("loader", "1", "", False, "loader/1"),
+    "loader/1/workers": ("loader", "1", "workers", False, "loader/1/workers"),
     "random/torch": ("random", "torch", "", False, "random/torch"),
     "mode/model": ("mode", "model", "", False, "mode/model"),
     "output/block1.norm": ("output", "block1.norm", "", False, "output"),

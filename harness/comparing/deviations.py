@@ -77,9 +77,12 @@ class Deviation:
 
     @property
     def causal_order(self) -> tuple[int, int, bool]:
-        """What sorts causes before effects: step, then stage; structure is settled before any step."""
-        # so is the data set; later entries of init belong to their step
+        """What sorts causes before effects: step, then stage; structure is settled before any step.
+
+        So are the first initial weights: whatever is drawn for a batch is drawn after them.
+        """
         step = FIRST_STEP - 1 if self.stage == "structure" else self.step
+        step = FIRST_STEP if self.stage == "init" and not self.step else step
         return step, STAGES.index(self.stage), not self.stream.is_clue
 
     @property

@@ -111,6 +111,10 @@ class Recording:
             self._settle()
         self.builder.add(stage, names, self._step, values)
 
+    def note(self, stage: str, values: Mapping[str, Value]) -> None:
+        """Record those of some values that have changed since they were noted last."""
+        self.builder.note(stage, values, self._step)
+
     def keep(self, name: str, found: Picture | str) -> None:
         """Keep a picture, or why there is none, in place of what was kept before."""
         self.pictures.pop(name, None)

@@ -14,7 +14,7 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
+from harness.report.words import caught_text, commit_text, count, drawn_text, number, stream_text, title, value_text
 
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def failure(
         ("unjudged", _unjudged(comparison)),
         ("left out", _left_out(comparison.record)),
         ("initial", _initial(comparison)),
+        ("hint", _hint(comparison)),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
@@ -99,6 +100,8 @@ def _headline(first: Deviation, comparison: Comparison) -> str:
 
 
 def _numbers(first: Deviation) -> str:
+    if first.stream.kind == "random":
+        return drawn_text(first.step)
     text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
@@ -236,6 +239,14 @@ def _listed(names: Sequence[str]) -> str:
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
+
+
+def _hint(comparison: Comparison) -> str:
+    """Say what judges data that other workers have drawn."""
+    cause = comparison.cause
+    if cause is None or cause.stream.entry not in ("workers", "start_method", "persistent_workers"):
+        return ""
+    return "other workers may draw other numbers: --training-equivalence judges by several seeds whether that matters"
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:

@@ -57,6 +57,12 @@ def value_text(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
+def drawn_text(step: int) -> str:
+    """Say when other random numbers were drawn, if a generator's state is another one at the start of a step."""
+    since = f"between the starts of steps {step - 1} and {step}" if step > 0 else "before step 0"
+    return f"other random numbers were drawn {since}"
+
+
 def caught_text(caught: int, planted: int) -> str:
     """Count the planted faults that were caught."""
     if not planted:
