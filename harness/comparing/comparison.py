@@ -229,7 +229,8 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
 
 
 def _may_cause(clue: Deviation, effect: Deviation) -> bool:
-    if clue.causal_order >= effect.causal_order:
+    unseen = clue.stream.kind in ("mode", "random") and None in (clue.baseline, clue.value)
+    if unseen or clue.causal_order >= effect.causal_order:
         return False
     if clue.stream.kind == "loader":  # what workers draw shows in the second epoch
         return effect.stage == "data"

@@ -16,14 +16,14 @@ from harness.recording import generators
 from harness.recording.stream_builder import StreamBuilder
 
 
-_NO_SETTINGS = ("params", "lr", "initial_lr")
-"""Of a parameter group: rates have streams of their own."""
+_NO_SETTINGS = ("params", "lr")
+"""Of a parameter group: the rate in effect has a stream of its own; `initial_lr` is what a schedule starts from."""
 _MODES = {True: "training", False: "evaluation"}
 _MOST_OTHERS = 3
 """Modules that are named as in another mode than their model."""
 _LONGEST = 200
 """Characters of what a module says of itself."""
-_ADDRESS = re.compile(r"(\bat )?0x[0-9a-fA-F]+")
+_ADDRESS = re.compile(r"( at)? ?0x[0-9a-fA-F]+")
 
 
 class Causes:
@@ -37,6 +37,7 @@ class Causes:
         self._builder = builder
         self._generators: dict[str, torch.Generator] = {}
         self._loaders: dict[tuple[object, ...], str] = {}
+        self._passed: dict[str, tuple[int, int]] = {}
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
         """Note what the modules of a model are."""
@@ -55,9 +56,14 @@ class Causes:
         """Note the settings of an optimizer, by named group."""
         self._note("schedule", step, lambda: settings(optimizer, groups))
 
-    def forward(self, model: nn.Module, prefix: str, step: int) -> None:
-        """Note the mode that a model runs in."""
-        self._note("forward", step, lambda: {f"mode/{prefix.rstrip('.') or 'model'}": mode(model)})
+    def run(self, model: nn.Module, prefix: str, step: int, optimizer_steps: int) -> None:
+        """Note the mode of a model in its first pass of a step, and in the first after an optimizer's step."""
+        name, stage = f"mode/{prefix.rstrip('.') or 'model'}", "forward"
+        if optimizer_steps:
+            name, stage = f"{name} in evaluation", "evaluation"
+        if self._passed.get(prefix) != (step, optimizer_steps):
+            self._passed[prefix] = step, optimizer_steps
+            self._note(stage, step, lambda: {name: mode(model)})
 
     def _note(self, stage: str, step: int, find: Callable[[], Mapping[str, Value]]) -> None:
         with contextlib.suppress(Exception):

@@ -236,6 +236,7 @@ class Recording:
             if self._settled and not self._has_batches:  # no training pass was seen: of a model in evaluation mode, say
                 self._begin_step()
             self._open()
+            self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
             watched.record_rates(self.builder, self._step, optimizer)
             self._causes.set_rates(optimizer, watched.groups([optimizer]), self._step)
 
@@ -260,7 +261,7 @@ class Recording:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
-        self._causes.forward(watched.model, watched.prefix, self._step)
+        self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
         if self.evaluating and not watched.is_borrowed:
             self._settle()
             self._look(watched.model)

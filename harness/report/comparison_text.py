@@ -14,7 +14,17 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import caught_text, commit_text, count, drawn_text, number, stream_text, title, value_text
+from harness.report.words import (
+    caught_text,
+    commit_text,
+    count,
+    drawn_text,
+    number,
+    parts_apart,
+    stream_text,
+    title,
+    value_text,
+)
 
 
 if TYPE_CHECKING:
@@ -102,7 +112,10 @@ def _headline(first: Deviation, comparison: Comparison) -> str:
 def _numbers(first: Deviation) -> str:
     if first.stream.kind == "random":
         return drawn_text(first.step)
-    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    before, now = _value(first.baseline), _value(first.value)
+    if first.stream.kind == "module":
+        before, now = parts_apart(before, now)
+    text = f"step {first.step}   baseline {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
