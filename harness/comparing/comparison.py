@@ -232,6 +232,8 @@ def _may_cause(clue: Deviation, effect: Deviation) -> bool:
     unseen = clue.stream.kind in ("mode", "random") and None in (clue.baseline, clue.value)
     if unseen or clue.causal_order >= effect.causal_order:
         return False
+    if effect.stream.kind == "learning_rate" and clue.stream.kind == "setting":  # a schedule may move others beside it
+        return "lr" in clue.stream.entry
     if clue.stream.kind == "loader":  # what workers draw shows in the second epoch
         return effect.stage == "data"
     return clue.stream.kind == "config" or clue.step >= effect.step - 1

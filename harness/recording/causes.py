@@ -58,7 +58,7 @@ class Causes:
 
     def run(self, model: nn.Module, prefix: str, step: int, optimizer_steps: int) -> None:
         """Note the mode of a model in its first pass of a step, and in the first after an optimizer's step."""
-        name, stage = f"mode/{prefix.rstrip('.') or 'model'}", "forward"
+        name, stage = f"mode/{prefix.rstrip('.') or 'the model'}", "forward"
         if optimizer_steps:
             name, stage = f"{name} in evaluation", "evaluation"
         if self._passed.get(prefix) != (step, optimizer_steps):

@@ -21,7 +21,7 @@ _WORDED = {
     "setting": "{1} of the group of {0}",
     "loader": "{1} of data loader {0}",
     "random": "random numbers of {0}",
-    "mode": "mode of the {0}",
+    "mode": "mode of {0}",
     "output": "output of {0}",
     "output_gradient": "gradient of the output of {0}",
     "optimizer": "{1} of {0}",
