@@ -27,7 +27,7 @@ NAMES = {
     "setting/conv.weight/momentum": ("setting", "conv.weight", "momentum", False, "setting/conv.weight/momentum"),
     "loader/1/workers": ("loader", "1", "workers", False, "loader/1/workers"),
     "random/torch": ("random", "torch", "", False, "random/torch"),
-    "mode/model": ("mode", "model", "", False, "mode/model"),
+    "mode/the model": ("mode", "the model", "", False, "mode/the model"),
     "output/block1.norm": ("output", "block1.norm", "", False, "output"),
     "output_gradient/block1.norm": ("output_gradient", "block1.norm", "", False, "output_gradient"),
     "evaluation/accuracy": ("evaluation", "accuracy", "", False, "evaluation/accuracy"),

@@ -40,9 +40,10 @@ class Causes:
         self._passed: dict[str, tuple[int, int]] = {}
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
-        """Note what the modules of a model are."""
-        self._generators |= generators.of_model(model)
+        """Note what the modules of a model are, and from now on the states of the generators that it draws from."""
         self._note("structure", step, lambda: modules(model, prefix))
+        with contextlib.suppress(Exception):
+            self._generators |= generators.of_model(model)
 
     def iterate(self, loader: DataLoader[Any], step: int) -> None:
         """Note how a data loader samples; loaders that sample alike are one."""

@@ -187,6 +187,8 @@ class Recorder:
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
 
+        Parts are called what a mapping, a dataclass or a named tuple calls them, or else images, labels and order.
+
         Args:
             images: tensor, array or number, or any nest of sequences and mappings of them, beside which texts and
                 other things don't count; uint8 pixels are compared exactly.
