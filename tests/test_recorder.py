@@ -121,8 +121,8 @@ def nudge_buffer(model, step):
     ],
 )
 def test_a_fault_is_named_by_step_stage_and_stream(baseline, changes, divergence):
-    """A change of one part in a million of one thing at one step is found there."""
-    assert compare(baseline, run(**changes)).first_divergence == divergence
+    """A change of one part in a million of one thing at one step moves numbers there first."""
+    assert compare(baseline, run(**changes)).deviations[0].divergence == divergence
 
 
 def test_two_optimizer_steps_a_batch_are_seen(baseline):
@@ -161,7 +161,8 @@ def watched_batches(order=(0, 1, 2, 3), labels=(0, 1, 2, 3), change=0):
 @pytest.mark.parametrize(
     ("changes", "stream"),
     [
-        ({"order": (1, 0, 2, 3)}, "batch/order"),
+        ({"order": (1, 0, 2, 3)}, "batch/order order"),
+        ({"labels": (1, 0, 2, 3)}, "batch/labels order"),
         ({"labels": (0, 1, 2, 2)}, "batch/labels"),
         ({"change": 1}, "batch/images"),
     ],
@@ -171,16 +172,6 @@ def test_one_pixel_label_or_place_is_named(changes, stream):
     divergence = compare(watched_batches(), watched_batches(**changes)).first_divergence
 
     assert divergence == (0, "data", stream)
-
-
-def test_float_images_are_told_apart_by_place_too():
-    """Two images that change places keep the norm; the projection moves."""
-    images = torch.arange(12.0, dtype=torch.float64).reshape(2, 6)
-
-    norm, projection = fingerprint(images)
-    other_norm, other_projection = fingerprint(images.flip(0))
-    assert norm == pytest.approx(other_norm, rel=1e-15)
-    assert projection != pytest.approx(other_projection, rel=1e-3)
 
 
 def test_memory_format_is_no_difference():
