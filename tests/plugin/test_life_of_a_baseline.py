@@ -72,11 +72,12 @@ def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         [
-            "training differs from its baseline from step 0 on: schedule, learning rate of the group of conv1.weight",
+            "training differs from its baseline from the start: structure, learning_rate of the configuration",
             "  recipe     cifar_cnn, synthetic, float64, cpu   test_gate.py::test_training[[]cpu[]]",
-            "  first      step 0   baseline 0.125   now 0.125125   (8.7e-04, threshold 1e-10)",
+            "  first      step 0   baseline 0.25   now 0.25025",
+            "  moves      schedule, learning rate of *, step 0   baseline 0.125   now 0.125125   (8.7e-04, threshold 1e-10)",
             "  then       update of conv1.weight at step 0; norm of conv1.weight at step 0; * of * values in *",
-            "  unchanged  structure, data, init",
+            "  unchanged  data, init",
             "  changed    recipe: learning_rate 0.25 -> 0.25025 since the baseline was made",
             "  look       build/harness/failed/test_gate-test_training.json   (baseline: baselines/*.json)",
             "  look       tensorboard --logdir build/harness/tensorboard",

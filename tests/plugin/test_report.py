@@ -34,7 +34,7 @@ def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
     source = (project.path / "test_gate.py").read_text().splitlines()
     assert (training.verdict, training.passed, training.file) == ("different", False, "test_gate.py")
     assert source[training.line - 1].startswith("def test_training(")
-    assert training.training.first.stage == "schedule"
+    assert training.training.first.stage == "structure"
     assert training.training.recipe == [Change(name="learning_rate", before="0.25", now="0.25025")]
     assert figure.figure.rms > 2
     assert figure.margin == pytest.approx(figure.figure.rms / 2)
@@ -130,11 +130,11 @@ def test_github_sees_failures_at_the_tests_lines(project, monkeypatch):
     told = [line for line in result.outlines if line.startswith("::error ")]
     assert len(told) == 2
     assert all(place in line for line in told)
-    assert "title=training differs from its baseline from step 0 on%3A schedule%2C" in told[0]
+    assert "title=training differs from its baseline from the start%3A structure%2C" in told[0]
     assert summary.read_text().startswith("before\n### Training regression: 2 of 2 checks failed: 2 different")
     junit = (project.path / "junit.xml").read_text()
     assert '<property name="training_verdict" value="different"' in junit
-    assert '<property name="first_divergence" value="step 0, schedule, learning rate of the group of conv1' in junit
+    assert '<property name="first_divergence" value="step 0, structure, learning_rate of the configuration' in junit
 
 
 def test_outside_of_github_nothing_is_annotated(project):
