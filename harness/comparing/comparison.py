@@ -12,7 +12,7 @@ from harness.comparing.notebook import place, table
 from harness.inert import inert_line
 from harness.record import STAGES, Baseline, Record, StreamKey
 from harness.record.environment import differences
-from harness.record.matching import in_names_of
+from harness.record.matching import in_names_of, is_frozen
 from harness.record.record import require_record
 
 
@@ -147,6 +147,18 @@ class Comparison:
         return len(digests) > 1 and not (self.environment or shown)
 
     @property
+    def frozen(self) -> dict[str, bool]:
+        """Frozen tensors that an optimizer holds now, and did not, or the other way round; it changes nothing."""
+        before, now = self.baseline.record.structure, self.record.structure
+        both = {name: (before[name], now[name]) for name in before if name in now}
+        held = {
+            name: [entry.get("group") is not None for entry in entries]
+            for name, entries in both.items()
+            if all(map(is_frozen, entries))
+        }
+        return {name: now for name, (before, now) in held.items() if before != now}
+
+    @property
     def first_divergence(self) -> Divergence | None:
         """Step, stage and stream where the record first leaves its baseline, or None."""
         return self.deviations[0].divergence if self.deviations else None
@@ -227,5 +239,8 @@ def _is_value(key: StreamKey) -> bool:
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
     yield exact("structure", StreamKey("precision"), 0, baseline.format_text, record.format_text)
     for name in {**baseline.structure, **record.structure}:
-        yield exact("structure", StreamKey(name), 0, baseline.structure.get(name), record.structure.get(name))
+        before, now = baseline.structure.get(name), record.structure.get(name)
+        if before and now and is_frozen(before) and is_frozen(now):
+            before, now = ({**entry, "group": None} for entry in (before, now))
+        yield exact("structure", StreamKey(name), 0, before, now)
     yield exact("data", StreamKey("dataset"), 0, baseline.data, record.data)

@@ -136,9 +136,9 @@ class WatchedModel:
         self._gradients.clear()
 
     def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
-        """Record the learning rate in effect of each parameter group."""
+        """Record the learning rate in effect of each parameter group that is not frozen."""
         self._known = self.parameters()  # some may have joined since the last step
-        found = {label: group.get("lr") for label, group in self._groups([optimizer])}
+        found = {label: group.get("lr") for label, group in self._groups([optimizer]) if _trains(group)}
         rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
@@ -240,6 +240,10 @@ class WatchedModel:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
+
+
+def _trains(group: Mapping[str, Any]) -> bool:
+    return any(parameter.requires_grad or parameter.grad is not None for parameter in group["params"])
 
 
 def _is_number(rate: object) -> TypeGuard[SupportsFloat]:

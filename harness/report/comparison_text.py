@@ -1,7 +1,6 @@
 """What a check found of a training, in words: a comparison, several seeds, planted faults."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,7 +13,17 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
+from harness.report.words import (
+    caught_text,
+    change_text,
+    commit_text,
+    count,
+    number,
+    shortened,
+    stream_text,
+    title,
+    value_text,
+)
 
 
 if TYPE_CHECKING:
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 
 _FIRST_STEPS = 3
 """Steps whose deviation a failure gives, beside that of the last."""
+_ROOM = 60
+"""Characters of a cause in one line."""
 _LATER = 2
 """Later divergences that a failure lists."""
 _LEFT_OUT = 8
@@ -66,6 +77,7 @@ def failure(
         ("changed", _changed(comparison, origin or {})),
         ("made", _made(comparison.baseline.origin)),
         ("renamed", _renamed(comparison)),
+        ("frozen", _frozen(comparison)),
         ("unknown", _unknown(comparison)),
         ("unjudged", _unjudged(comparison)),
         ("left out", _left_out(comparison.record)),
@@ -91,7 +103,22 @@ def _found(comparison: Comparison) -> Sequence[Deviation]:
 def _headline(first: Deviation, comparison: Comparison) -> str:
     since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
     lead = "training is not judged " if comparison.verdict == "not judged" else _DIFFERS
-    return f"{lead}{since}: {first.stage}, {stream_text(first.stream)}"
+    return f"{lead}{since}: {first.stage}, {_named(first, comparison)}"
+
+
+def _named(deviation: Deviation, comparison: Comparison) -> str:
+    structure = {**comparison.baseline.record.structure, **comparison.record.structure}
+    return stream_text(deviation.stream, structure)
+
+
+def cause(comparison: Comparison) -> str:
+    """Word in sixty characters what a comparison that fails found first; one that only drifted has no such place."""
+    first = next(iter(_found(comparison)), None)
+    if first is None:
+        return f"training drifts, largest deviation {comparison.largest:.1e}"
+    place = "" if first.stage == "structure" else f"step {first.step}, "
+    change = f": {change_text(first.baseline, first.value)}"
+    return place + shortened(_named(first, comparison), _ROOM - len(place) - len(change)) + change
 
 
 def _numbers(first: Deviation) -> str:
@@ -136,7 +163,7 @@ def _then(comparison: Comparison) -> str:
     for deviation in found[1:]:
         if deviation.stage != found[0].stage:
             later.setdefault(deviation.stage, deviation)
-    texts = [f"{stream_text(d.stream)} at step {d.step}" for d in islice(later.values(), _LATER)]
+    texts = [f"{_named(d, comparison)} at step {d.step}" for d in islice(later.values(), _LATER)]
     streams = len(comparison.streams & {deviation.stream for deviation in found})
     compared = len(comparison.points) if comparison.verdict == "not judged" else comparison.num_values
     values = f"{count(len(found))} of {count(compared)} values"
@@ -145,6 +172,15 @@ def _then(comparison: Comparison) -> str:
 
 def _renamed(comparison: Comparison) -> str:
     return ", ".join(f"{former} -> {present}" for former, present in comparison.renamed)
+
+
+def _frozen(comparison: Comparison) -> str:
+    """Say which frozen tensors an optimizer has taken, or let go."""
+    held: dict[bool, list[str]] = {}
+    for name, now in comparison.frozen.items():
+        held.setdefault(now, []).append(name)
+    words = {True: "held", False: "no longer held"}
+    return "; ".join(f"{_listed(names)}, frozen, {words[now]} by an optimizer" for now, names in held.items())
 
 
 def _changed(comparison: Comparison, origin: Mapping[str, str]) -> str:
@@ -176,14 +212,14 @@ def difference(comparison: Comparison) -> str:
 def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:
     """Word a comparison that passed: verdict, largest deviation, renamed tensors; the rest as for `failure`."""
     found = _found(comparison)
-    moved = f", first {stream_text(found[0].stream)}" if found else ""
+    moved = f", first {_named(found[0], comparison)}" if found else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     if comparison.verdict == "not judged":
         size = max(point.size for point in found)
         largest = f"{number(len(found), 'value')} moved by up to {size:.1e}, which nothing could have failed"
     allowed = _allowed(comparison) if comparison.verdict == "drift" else ""
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    rest = [allowed, renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
+    rest = [allowed, renamed, _frozen(comparison), _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
     rest += [_left_out(comparison.record), trained and f"trained by {trained}"]
     verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
@@ -194,7 +230,7 @@ def _allowed(comparison: Comparison) -> str:
     """Name the largest threshold that a number which moved was held to, and how it came to be so large."""
     moved = (point for point in comparison.points if point.size > 0 and point.limit.judges)
     widest = max(moved, key=lambda point: point.threshold)
-    text = f"largest threshold used {widest.threshold:.1e}, of {stream_text(widest.stream)} at step {widest.step}"
+    text = f"largest threshold used {widest.threshold:.1e}, of {_named(widest, comparison)} at step {widest.step}"
     calibration, measured = comparison.baseline.calibration, widest.limit.measured
     if calibration is None or measured is None or widest.threshold > calibration.margin * measured:
         return text
@@ -275,7 +311,7 @@ def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower 
     if not steps:
         return ""
     first = min(steps.values())
-    names = ", ".join(re.sub("[/_]", " ", family) for family, step in steps.items() if step == first)
+    names = ", ".join(family.replace("/", " ") for family, step in steps.items() if step == first)
     more = f" ({len(steps)} kinds of numbers by step {max(steps.values())})" if max(steps.values()) > first else ""
     return f"from step {first} on rounding alone moves {names} too far to be judged{more}: {remedy} would help"
 
@@ -338,7 +374,7 @@ def power_text(power: "Power", test: str, least: float = 0.0) -> str:
     score = "" if power.score is None else f" {power.score:.2f}"
     headline = f"gate power{score}: {caught_text(len(power.caught), len(power.planted))}"
     width = max(len(mutant.fault) for mutant in power.mutants)
-    lines = [f"  {mutant.fault:<{width}}  {_fate(mutant)}" for mutant in sorted(power.mutants, key=_rank)]
+    lines = [f"  {mutant.fault:<{width}}  {_fate(mutant, power.record)}" for mutant in sorted(power.mutants, key=_rank)]
     lines += [] if power.reaches(least) else [f"  {_shortfall(power)} training_gate_power_min = {least:g}"]
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
 
@@ -355,11 +391,11 @@ def _rank(mutant: "Mutant") -> int:
     return 1 if mutant.failed else 3
 
 
-def _fate(mutant: "Mutant") -> str:
+def _fate(mutant: "Mutant", record: Record) -> str:
     if not mutant.planted:
         return f"not planted: {mutant.reason}"
     if mutant.divergence is None:
         return f"caught: {mutant.reason}" if mutant.caught else "ESCAPED: it moved nothing beyond the threshold"
     step, stage, stream = mutant.divergence
-    place = f"step {step}, {stage}, {stream_text(stream)}"
+    place = f"step {step}, {stage}, {stream_text(stream, record.structure)}"
     return f"caught at {place}" if mutant.caught else f"ESCAPED as drift: {place}"

@@ -18,7 +18,7 @@ _RUNS = 6
 def junit_properties(finding: Finding) -> dict[str, str]:
     """Return what a JUnit report carries of a finding, name to text; a check's own name stands behind each."""
     if figure := finding.figure:
-        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure).removeprefix("RMS ")}
+        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure.rms).removeprefix("RMS ")}
     found: dict[str, str] = {"training_verdict": finding.verdict}
     if faults := finding.faults:
         found = {"gate_power": caught_text(faults.caught, faults.planted)}

@@ -1,10 +1,12 @@
 """Trainings, streams and stored baselines in words."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
 from harness.record import Record, StreamKey
+from harness.record.matching import group_text
 
 
 _WORDED = {
@@ -13,17 +15,24 @@ _WORDED = {
     "weight": "norm of {0}",
     "buffer": "norm of buffer {0}",
     "init": "initial {0}",
-    "learning_rate": "learning rate of the group of {0}",
+    "learning_rate": "learning rate of {0}",
     "batch": "{0} of the batch",
     "evaluation": "{0} of the evaluation",
     "optimizer": "{1} of {0}",
+    "optimizer_steps": "optimizer steps",
 }
 
 
-def stream_text(stream: str) -> str:
-    """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
+def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight".
+
+    Args:
+        stream: its key.
+        structure: of its record, which says what a parameter group trains.
+    """
     key = StreamKey(stream)
-    worded = _WORDED[key.kind].format(key.tensor, key.entry) if key.kind in _WORDED else stream.replace("_", " ")
+    tensor = group_text(key.tensor, structure or {}) if key.kind == "learning_rate" else key.tensor
+    worded = _WORDED[key.kind].format(tensor, key.entry) if key.kind in _WORDED else stream
     return f"{worded} against the stored state" if key.distance else worded
 
 
@@ -47,6 +56,33 @@ def value_text(value: object) -> str:
     if value is None:
         return "nothing"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def change_text(before: object, now: object) -> str:
+    """Return a former and a present value, as short as they can be told apart."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        return ", ".join(f"{name} {change_text(before.get(name), now.get(name))}" for name in changed[:1])
+    for digits in range(3, 18):
+        texts = [f"{value:.{digits}g}" if isinstance(value, float) else value_text(value) for value in (before, now)]
+        if texts[0] != texts[1]:
+            break
+    return " -> ".join(shortened(text, _LONGEST_VALUE) for text in texts)
+
+
+_LONGEST_VALUE = 12
+
+
+def shortened(text: str, room: int) -> str:
+    """Return a text without its middle if it is longer than there is room for."""
+    if len(text) <= max(room, _LEAST_NAME):
+        return text
+    kept = max(room, _LEAST_NAME) - 3
+    return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
+
+
+_LEAST_NAME = 9
+"""Characters below which a text tells nothing."""
 
 
 def caught_text(caught: int, planted: int) -> str:
