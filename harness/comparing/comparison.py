@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from harness.comparing.deviations import Deviation, Divergence, clue_deviations, exact, stream_deviations
 from harness.comparing.notebook import place, table
@@ -167,6 +167,11 @@ class Comparison:
     def first(self) -> Deviation | None:
         """What is told first: the cause, or else the first value that differs or could not be judged."""
         return self.cause or next(iter(self._found), None)
+
+    @property
+    def structure(self) -> dict[str, Mapping[str, Any]]:
+        """Every tensor of either, the present one where both have it."""
+        return {**self.baseline.record.structure, **self.record.structure}
 
     @property
     def frozen(self) -> dict[str, bool]:

@@ -19,7 +19,6 @@ from harness.report.words import (
     commit_text,
     count,
     number,
-    shortened,
     stream_text,
     title,
     value_text,
@@ -71,7 +70,7 @@ def failure(
         ("first", _numbers(first) if first else ""),
         (
             "moves",
-            f"{moved.stage}, {stream_text(moved.stream)}, {_numbers(moved)}" if moved and comparison.cause else "",
+            f"{moved.stage}, {_named(moved, comparison)}, {_numbers(moved)}" if moved and comparison.cause else "",
         ),
         ("threshold", _threshold(moved, comparison) if moved else ""),
         ("then", _then(comparison) if first else ""),
@@ -110,19 +109,18 @@ def _headline(first: Deviation, comparison: Comparison) -> str:
     return f"{lead}{since}: {first.stage}, {_named(first, comparison)}"
 
 
-def _named(deviation: Deviation, comparison: Comparison) -> str:
-    structure = {**comparison.baseline.record.structure, **comparison.record.structure}
-    return stream_text(deviation.stream, structure)
+def _named(deviation: Deviation, comparison: Comparison, room: int = 0) -> str:
+    return stream_text(deviation.stream, comparison.structure, room)
 
 
 def cause(comparison: Comparison) -> str:
     """Word in sixty characters what a comparison that fails found first; one that only drifted has no such place."""
-    first = next(iter(_found(comparison)), None)
+    first = comparison.first
     if first is None:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
     place = "" if first.stage == "structure" else f"step {first.step}, "
     change = f": {change_text(first.baseline, first.value)}"
-    return place + shortened(_named(first, comparison), _ROOM - len(place) - len(change)) + change
+    return f"{place}{_named(first, comparison, _ROOM - len(place) - len(change))}{change}"
 
 
 def _numbers(first: Deviation) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
+from harness.record.streams import FIRST_STEP
+
 
 Number = float | Literal["nan", "inf", "-inf"]
 """A finite number, or a name of what JSON has no number for. `float()` reads both."""
@@ -26,7 +28,8 @@ MOST_CURVES = 6
 """Of one training."""
 LONGEST_HISTORY = 50
 """Runs whose margins are known of a check."""
-_Steps = Annotated[list[Count], Meta(max_length=LONGEST_CURVE)]
+Step = Annotated[int, Meta(ge=FIRST_STEP, lt=2**53)]
+_Steps = Annotated[list[Step], Meta(max_length=LONGEST_CURVE)]
 _Numbers = Annotated[list[Number], Meta(max_length=LONGEST_CURVE)]
 
 
@@ -43,11 +46,12 @@ class Change(_Part, frozen=True, kw_only=True):
 
 
 class First(_Part, frozen=True, kw_only=True):
-    """Where a training first leaves its baseline."""
+    """Where a training first leaves its baseline; -1 is before its first step."""
 
-    step: Count
+    step: Step
     stage: str
     stream: str
+    text: str
     baseline: str
     value: str
     size: Number
@@ -58,6 +62,7 @@ class Curve(_Part, frozen=True, kw_only=True):
     """One stream of a training and of its baseline; long ones are thinned, extremes stay."""
 
     stream: str
+    text: str
     stage: str
     baseline_steps: _Steps
     baseline: _Numbers

@@ -20,7 +20,7 @@ _WORDED = {
     "evaluation": "{0} of the evaluation",
     "config": "{0} of the configuration",
     "module": "settings of module {0}",
-    "setting": "{1} of the group of {0}",
+    "setting": "{1} of {0}",
     "loader": "data loader {0}",
     "random": "random numbers of {0}",
     "mode": "mode of {0}",
@@ -30,18 +30,22 @@ _WORDED = {
     "optimizer_steps": "optimizer steps",
 }
 
+_OF_GROUPS = ("learning_rate", "setting")
 
-def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+
+def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None = None, room: int = 0) -> str:
     """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight".
 
     Args:
         stream: its key.
         structure: of its record, which says what a parameter group trains.
+        room: characters that there are; if the words need more, what is named is shortened. 0 is as many as it takes.
     """
     key = StreamKey(stream)
-    tensor = group_text(key.tensor, structure or {}) if key.kind == "learning_rate" else key.tensor
-    worded = _WORDED[key.kind].format(tensor, key.entry) if key.kind in _WORDED else stream
-    return f"{worded} against the stored state" if key.distance else worded
+    named = group_text(key.tensor, structure or {}) if key.kind in _OF_GROUPS else key.tensor
+    words = _WORDED.get(key.kind, "{0}") + " against the stored state" * key.distance
+    text = words.format(named, key.entry)
+    return words.format(shortened(named, len(named) - len(text) + room), key.entry) if room else text
 
 
 def title(record: Record) -> str:

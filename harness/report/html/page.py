@@ -108,7 +108,7 @@ def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
 
 
 def _overlaid(curve: Curve, steps: Scale, mark: int | None) -> Chart:
-    title = words.stream_text(curve.stream)
+    title = curve.text
     before, now = _points(curve.baseline_steps, curve.baseline), _points(curve.steps, curve.values)
     lines = [Line("baseline", before), Line("run", now)]
     ends = [f"{line.style} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}" for line in lines if line.points]
