@@ -299,7 +299,7 @@ def wider():
     [
         (picture(7), 0.0, "the figure differs, RMS 0.00", "RMS 0.00, tolerance 2"),
         (picture(10), 3.0, "the figure differs, RMS 3.00", "RMS 3.00, tolerance 2"),
-        (wider(), None, "the figure has another size", "the sizes differ, tolerance 2 grey levels"),
+        (wider(), None, "the figure has another size", "the sizes differ, tolerance 2"),
     ],
     ids=["equal", "darker", "wider"],
 )

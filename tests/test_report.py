@@ -156,7 +156,7 @@ def test_a_failure_never_counts_more_streams_than_it_says_there_are():
         ("weight/conv3.weight", "norm of conv3.weight"),
         ("buffer/norm.running_mean", "norm of buffer norm.running_mean"),
         ("init/conv3.weight", "initial conv3.weight"),
-        ("learning_rate/conv1.bias", "learning rate of the group of conv1.bias"),
+        ("learning_rate/conv1.bias", "learning rate of conv1.bias"),
         ("batch/labels", "labels of the batch"),
         ("evaluation/class_accuracy[3]", "class_accuracy[3] of the evaluation"),
         ("optimizer/conv3.weight/momentum_buffer", "momentum_buffer of conv3.weight"),
@@ -271,12 +271,12 @@ def test_seeds_are_worded_as_headline_table_and_test():
     )
 
     assert equivalence_text(judge(FORMER, present, 3)) == (
-        "worse after 3 of 3 paired seeds: worse in loss; different in gradient norm; "
+        "worse after 3 of 3 paired seeds: worse in loss; different in gradient_norm; "
         "better in accuracy of the evaluation; inconclusive in penalty\n"
         "  metric                      former  present  difference   interval  corrected  margin  verdict\n"
         "  loss                             2    2.507       +0.51   +-0.0097    +-0.029     0.2  worse\n"
         "  accuracy of the evaluation    0.25   0.3507        +0.1  +-0.00097   +-0.0029    0.04  better\n"
-        "  gradient norm                  0.9    9.133        +8.2     +-0.19     +-0.58     0.2  different\n"
+        "  gradient_norm                  0.9    9.133        +8.2     +-0.19     +-0.58     0.2  different\n"
         "  penalty                          1        1          +0     +-0.84      +-2.5    0.01  inconclusive\n"
         "  test    paired t at each seed from the third, error spent over 3: "
         "interval, TOST at 5 %; corrected, 5 % over 4 metrics\n"

@@ -226,22 +226,26 @@ class FigureGate:
 
     def _differs(self, item: pytest.Item, error: BaseException) -> BaseException:
         """Say how far a figure is from its baseline, and what to do; of a red training's, only whose it is."""
-        from harness.report.figure_text import draw_sheet, drawn, figure_rms, figure_text
+        from harness.report.figure_text import drawn, figure_rms, figure_text
 
         accept, folder = self._accept(item), self._folder(item)
         far = figure_text(figure_rms(folder), _tolerance(item)) if drawn(folder) else ""
-        if far and (test := self._followed(item)):
-            text = f"follows from {test}: {far}"
-        else:
-            look = [self._session.outcome.page]
-            with self._session.outcome.noted():
-                look += draw_sheet(folder)
-            rows = [("changed", changed_versions(_baseline_of(item)))]
-            rows += [*(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
-            headline = f"the figure differs from its baseline: {far}" if far else str(error)
-            text = "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
+        test = self._followed(item) if far else ""
+        headline = f"the figure differs from its baseline: {far}" if far else str(error)
+        text = f"follows from {test}: {far}" if test else self._told(item, headline, accept)
         self._keep(item, passed=False, text=text, accept=accept)
-        return failed(text)
+        return failed(text, "" if test else far)
+
+    def _told(self, item: pytest.Item, headline: str, accept: str) -> str:
+        """Say what has changed around a figure, where to look, and what accepts it."""
+        from harness.report.figure_text import draw_sheet
+
+        look = [self._session.outcome.page]
+        with self._session.outcome.noted():
+            look += draw_sheet(self._folder(item))
+        versions = changed_versions(_baseline_of(item))
+        rows = [("changed", versions), *(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
+        return "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
 
     def _followed(self, item: pytest.Item) -> str:
         """Return the test of this session that has found a record to differ which this one asks for; empty if none."""

@@ -134,7 +134,7 @@ def test_github_sees_failures_at_the_tests_lines(project, monkeypatch):
     assert summary.read_text().startswith("before\n### Training regression: 2 of 2 checks failed: 2 different")
     junit = (project.path / "junit.xml").read_text()
     assert '<property name="training_verdict" value="different"' in junit
-    assert '<property name="first_divergence" value="step 0, schedule, learning rate of the group of conv1' in junit
+    assert '<property name="first_divergence" value="step 0, schedule, learning rate of conv1' in junit
 
 
 def test_outside_of_github_nothing_is_annotated(project):
