@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.comparing.deviations import Deviation, Divergence, clue_deviations, exact, stream_deviations
+from harness.comparing.deviations import DATASET, Deviation, Divergence, clue_deviations, exact, stream_deviations
 from harness.comparing.notebook import place, table
 from harness.inert import inert_line
 from harness.record import STAGES, Baseline, Record, StreamKey
@@ -196,11 +196,14 @@ class Comparison:
 
         Of a stage that nothing was recorded of, nothing can be said.
         """
-        first = next(iter((*self.deviations, *self.undecided)), None)
+        moved = (*self.deviations, *self.undecided)
+        first = next(iter(moved), None)
         before = STAGES[: STAGES.index(first.stage)] if first else STAGES
-        known = {stream.stage for stream in self.record.streams.values()} | {"structure"}
-        known -= {self.cause.stage} if self.cause else set()
-        return tuple(stage for stage in before if stage in known or (stage == "data" and self.record.data))
+        points = (point for point in self.points if point.stream != DATASET or self.record.data)
+        agreeing = {point.stage for point in points if not first or point.causal_order < first.causal_order}
+        agreeing -= {point.stage for point in moved if first and point.step == first.step}
+        agreeing -= {self.cause.stage} if self.cause else set()
+        return tuple(stage for stage in before if stage in agreeing)
 
 
 def compare(baseline: Baseline | Record, record: Record) -> Comparison:
@@ -276,4 +279,4 @@ def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
         if before and now and is_frozen(before) and is_frozen(now):
             before, now = ({**entry, "group": None} for entry in (before, now))
         yield exact("structure", StreamKey(name), 0, before, now)
-    yield exact("data", StreamKey("dataset"), 0, baseline.data, record.data)
+    yield exact("data", DATASET, 0, baseline.data, record.data)

@@ -1,12 +1,14 @@
 """How far each value of a record is from its baseline's, and how far it may be."""
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from harness.comparing.moments import ONCE, Moment, micro_batches, moment
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
@@ -44,6 +46,7 @@ class Deviation:
         size: |value - baseline| over max(|baseline|, typical size of the stream); infinite for what is not a
             finite number or stands on one side only.
         limit: what `size` had to stay within, and where that comes from.
+        moment: when in the step it came.
     """
 
     step: int
@@ -53,6 +56,7 @@ class Deviation:
     value: object
     size: float
     limit: Limit
+    moment: Moment = ONCE
 
     @property
     def threshold(self) -> float:
@@ -76,11 +80,11 @@ class Deviation:
         return explained is not None and explained < self.size <= self.limit.size
 
     @property
-    def causal_order(self) -> tuple[int, int, bool]:
-        """What sorts causes before effects: step, then stage; structure is settled before any step."""
-        # so is the data set; later entries of init belong to their step
-        step = FIRST_STEP - 1 if self.stage == "structure" else self.step
-        return step, STAGES.index(self.stage), not self.stream.is_clue
+    def causal_order(self) -> tuple[int, int, int, int, bool]:
+        """What sorts causes before effects: step, moment, stage; what is settled before any step comes first."""
+        settled = self.stage in ("structure", "init") or self.stream == DATASET
+        step = FIRST_STEP - 1 if settled and self.step <= 0 else self.step  # later entries of init belong to their step
+        return step, self.moment.phase, self.moment.batch, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
     def divergence(self) -> Divergence:
@@ -89,12 +93,23 @@ class Deviation:
 
 
 _NONE = Limit(0.0)
+DATASET = StreamKey("dataset")
+"""The data set of a record, as if it were a stream."""
 
 
-def exact(stage: str, stream: StreamKey, step: int, before: object, now: object, limit: Limit = _NONE) -> Deviation:
+def exact(
+    stage: str,
+    stream: StreamKey,
+    step: int,
+    before: object,
+    now: object,
+    *,
+    limit: Limit = _NONE,
+    moment: Moment = ONCE,
+) -> Deviation:
     """Return the deviation of something that has no size: none or infinite; 1, as in calibrations, if not judged."""
     other = math.inf if limit.judges else 1.0
-    return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit)
+    return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit, moment)
 
 
 def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
@@ -104,25 +119,28 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
     the training was put back on them.
     """
     scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
+    batches = micro_batches(baseline, record)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.distance and before is None and now is not None:
-            before = Stream(now.stage, now.steps, (0.0,) * len(now.steps))
+            before = dataclasses.replace(now, values=(0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit)
+        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit, batches)
 
 
 def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
     """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
+    batches = micro_batches(baseline, record)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
-            stage = (before or now or Stream("data", (), ())).stage
-            yield from (exact(stage, key, step, old, new) for step, old, new in _aligned(before, now))
+            stage = _either(before, now).stage
+            pairs = _aligned(before, now, batches)
+            yield from (exact(stage, key, step, old, new, moment=when) for step, when, old, new in pairs)
         elif before and now:
-            found = _of_stream(key, before, now, scales[key], find_limit)
+            found = _of_stream(key, before, now, scales[key], find_limit, batches)
             yield from (point for point in found if None not in (point.baseline, point.value))
 
 
@@ -136,26 +154,41 @@ def _limits(baseline: Record, record: Record, calibration: Calibration | None) -
 
 
 def _of_stream(
-    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit
+    key: StreamKey,
+    before: Stream | None,
+    now: Stream | None,
+    scale: float,
+    find_limit: _FindLimit,
+    batches: Mapping[int, int],
 ) -> Iterator[Deviation]:
-    stage = (before or now or Stream("forward", (), ())).stage
+    stage = _either(before, now).stage
     typical = scale if stage in LOGGED else 1.0
-    for step, old, new in _aligned(before, now):
+    for step, when, old, new in _aligned(before, now, batches):
         allowed = find_limit(key.family, stage, step, typical=typical)
         if isinstance(old, float) and isinstance(new, float):
-            yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed)
+            yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed, when)
         else:
-            yield exact(stage, key, step, old, new, allowed.of_the_rest)
+            yield exact(stage, key, step, old, new, limit=allowed.of_the_rest, moment=when)
+
+
+def _either(before: Stream | None, now: Stream | None) -> Stream:
+    return now or before or Stream("forward", (), ())
 
 
 def _knows(record: Record, key: StreamKey) -> bool:
     return key in record.streams or key.kind in record.kinds
 
 
-def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
+def _aligned(
+    before: Stream | None, now: Stream | None, batches: Mapping[int, int]
+) -> Iterator[tuple[int, Moment, Value | None, Value | None]]:
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
-    old, new = _by_step(before), _by_step(now)
-    return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
+    old, new, stream = _by_step(before), _by_step(now), _either(before, now)
+    places = sorted(old.keys() | new.keys())
+    counts = dict(places)  # last place of each step
+    for step, place in places:
+        when = moment(stream, place, counts[step] + 1, batches.get(step, 1))
+        yield step, when, old.get((step, place)), new.get((step, place))
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

@@ -50,7 +50,8 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         evaluated = record.streams.find("evaluation/loss")
         if evaluated:
             values = [float(value) for value in evaluated.values]
-            axes.plot(evaluated.steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
+            dots = axes.plot(evaluated.steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
+            dots[0].set_clip_on(False)  # one from before step 0 stands left of the axis
         if evaluated or len(shown) > 1:
             axes.legend(loc="best", fontsize=9)
     return figure
@@ -166,7 +167,7 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     classes = [key for key, _ in record.streams.of("evaluation") if labelled and key.tensor.startswith(_CLASS)]
     figure = blank(640, 720 if classes else 480)
     place = (0.1, 0.55, 0.85, 0.4) if classes else (0.1, 0.1, 0.85, 0.85 - 0.05 * labelled)
-    axes = curve_axes(figure, place, (-0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
+    axes = curve_axes(figure, place, (min(0, *steps[:1], 0) - 0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
     axes.plot(steps, accuracies, color=BLUE, linewidth=2, marker="o", label="model")
     if "evaluation/average_accuracy" in record.streams:
         average = finite_series(record, "evaluation/average_accuracy", "accuracy_curve", _REMEDY)
@@ -187,7 +188,8 @@ def _add_classes(figure: Figure, record: Record, names: list[StreamKey]) -> None
     axes = figure.add_axes((0.22, 0.08, 0.73, 0.36))
     labels = [name.tensor.removeprefix(_CLASS).removesuffix("]") for name in names]
     labels = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
-    ticks: dict[str, object] = {"xticklabels": rows[0][0], "yticklabels": labels}
+    steps = [step if step >= 0 else "before" for step in rows[0][0]]
+    ticks: dict[str, object] = {"xticklabels": steps, "yticklabels": labels}
     shares = [values for _, values in rows]
     seaborn.heatmap(shares, ax=axes, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", **ticks)
     axes.set(xlabel="step", title="Accuracy of each class")

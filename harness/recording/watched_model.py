@@ -31,6 +31,7 @@ class WatchedModel:
         self._previous: dict[str, Tensor] = {}
         self._left: dict[str, float] = {}  # norms that the last step left behind
         self._largest = (-1, 0.0)
+        self._phase = 0  # of its last step
         self._gradients: dict[str, tuple[Tensor, int]] = {}
         self.hung: list[tuple[str, Hung]] = []  # on whom, and what
         self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
@@ -114,6 +115,7 @@ class WatchedModel:
 
         Of a closure that is called several times in a step, the first gradients are recorded.
         """
+        self._phase = builder.phase
         names = self._names(p for group in optimizer.param_groups for p in group["params"])
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
@@ -161,7 +163,8 @@ class WatchedModel:
         values = self._by_design.norms(state, found[len(updates) :])
         self._left = dict(zip(state, values, strict=True))
         if updates:
-            builder.add("update", [f"update/{name}" for name in self._known], step, found[: len(updates)])
+            names = [f"update/{name}" for name in self._known]
+            builder.add("update", names, step, found[: len(updates)], phase=self._phase)
             torch._foreach_copy_(updates, list(self._numbers().values()))
         builder.add("state", list(state), step, values)
 

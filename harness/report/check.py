@@ -30,7 +30,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
-from harness.report.words import stream_text, value_text
+from harness.report.words import step_text, stream_text, value_text
 
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _first(deviation: Deviation, comparison: Comparison) -> First:
         stage=deviation.stage,
         stream=str(deviation.stream),
         text=stream_text(deviation.stream, comparison.structure),
+        when=step_text(deviation.step, deviation.moment),
         baseline=value_text(deviation.baseline),
         value=value_text(deviation.value),
         size=plain(deviation.size),

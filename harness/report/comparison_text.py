@@ -14,11 +14,13 @@ from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.report.words import (
+    at_step,
     caught_text,
     change_text,
     commit_text,
     count,
     number,
+    step_text,
     stream_text,
     title,
     value_text,
@@ -95,7 +97,7 @@ def failure(
 def _grows(growth: Mapping[int, float]) -> str:
     """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
     steps = dict.fromkeys([*list(growth)[:_FIRST_STEPS], *list(growth)[-1:]])
-    return ", ".join(f"{growth[step]:.1e} at step {step}" for step in steps) if len(steps) > 1 else ""
+    return ", ".join(f"{growth[step]:.1e} {at_step(step)}" for step in steps) if len(steps) > 1 else ""
 
 
 def _found(comparison: Comparison) -> Sequence[Deviation]:
@@ -104,7 +106,8 @@ def _found(comparison: Comparison) -> Sequence[Deviation]:
 
 
 def _headline(first: Deviation, comparison: Comparison) -> str:
-    since = "from the start" if first.stage == "structure" else f"from step {first.step} on"
+    since = f"from {step_text(first.step, first.moment)} on" if first.step >= 0 else "before step 0"
+    since = "from the start" if first.stage == "structure" else since
     lead = "training is not judged " if comparison.verdict == "not judged" else _DIFFERS
     return f"{lead}{since}: {first.stage}, {_named(first, comparison)}"
 
@@ -118,13 +121,13 @@ def cause(comparison: Comparison) -> str:
     first = comparison.first
     if first is None:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
-    place = "" if first.stage == "structure" else f"step {first.step}, "
+    place = "" if first.stage == "structure" else f"{step_text(first.step, first.moment)}, "
     change = f": {change_text(first.baseline, first.value)}"
     return f"{place}{_named(first, comparison, _ROOM - len(place) - len(change))}{change}"
 
 
 def _numbers(first: Deviation) -> str:
-    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    text = f"{step_text(first.step, first.moment)}   baseline {_value(first.baseline)}   now {_value(first.value)}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
@@ -165,7 +168,7 @@ def _then(comparison: Comparison) -> str:
     for deviation in found[1:]:
         if deviation.stage != found[0].stage:
             later.setdefault(deviation.stage, deviation)
-    texts = [f"{_named(d, comparison)} at step {d.step}" for d in islice(later.values(), _LATER)]
+    texts = [f"{_named(d, comparison)} {at_step(d.step)}" for d in islice(later.values(), _LATER)]
     streams = len(comparison.streams & {deviation.stream for deviation in found})
     compared = len(comparison.points) if comparison.verdict == "not judged" else comparison.num_values
     values = f"{count(len(found))} of {count(compared)} values"
@@ -232,7 +235,7 @@ def _allowed(comparison: Comparison) -> str:
     """Name the largest threshold that a number which moved was held to, and how it came to be so large."""
     moved = (point for point in comparison.points if point.size > 0 and point.limit.judges)
     widest = max(moved, key=lambda point: point.threshold)
-    text = f"largest threshold used {widest.threshold:.1e}, of {_named(widest, comparison)} at step {widest.step}"
+    text = f"largest threshold used {widest.threshold:.1e}, of {_named(widest, comparison)} {at_step(widest.step)}"
     calibration, measured = comparison.baseline.calibration, widest.limit.measured
     if calibration is None or measured is None or widest.threshold > calibration.margin * measured:
         return text
@@ -399,5 +402,5 @@ def _fate(mutant: "Mutant", record: Record) -> str:
     if mutant.divergence is None:
         return f"caught: {mutant.reason}" if mutant.caught else "ESCAPED: it moved nothing beyond the threshold"
     step, stage, stream = mutant.divergence
-    place = f"step {step}, {stage}, {stream_text(stream, record.structure)}"
+    place = f"{step_text(step)}, {stage}, {stream_text(stream, record.structure)}"
     return f"caught at {place}" if mutant.caught else f"ESCAPED as drift: {place}"

@@ -46,9 +46,10 @@ class Change(_Part, frozen=True, kw_only=True):
 
 
 class First(_Part, frozen=True, kw_only=True):
-    """Where a training first leaves its baseline; -1 is before its first step."""
+    """Where a training first leaves its baseline; -1 is before its first step. `when` and `text` say it in words."""
 
     step: Step
+    when: str
     stage: str
     stream: str
     text: str

@@ -63,7 +63,7 @@ def first_text(first: First) -> str:
     """Word where a training first leaves its baseline, and by how much."""
     size = float(first.size)
     sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
-    place = f"step {first.step}, {first.stage}, {first.text}"
+    place = f"{first.when}, {first.stage}, {first.text}"
     return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from harness.comparing.moments import ONCE, Moment
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
 from harness.record import Record, StreamKey
@@ -46,6 +47,17 @@ def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None =
     words = _WORDED.get(key.kind, "{0}") + " against the stored state" * key.distance
     text = words.format(named, key.entry)
     return words.format(shortened(named, len(named) - len(text) + room), key.entry) if room else text
+
+
+def step_text(step: int, moment: Moment = ONCE) -> str:
+    """Name a step, and which of its micro-batches: "step 3, micro-batch 2 of 4"; what comes before all is so called."""
+    part = f", micro-batch {moment.batch + 1} of {moment.batches}" if moment.batches > 1 else ""
+    return f"step {step}{part}" if step >= 0 else "before step 0"
+
+
+def at_step(step: int) -> str:
+    """Return the same for the end of a phrase: "loss at step 3", "loss before step 0"."""
+    return f"at step {step}" if step >= 0 else "before step 0"
 
 
 def title(record: Record) -> str:

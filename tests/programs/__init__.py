@@ -44,7 +44,7 @@ PROGRAMS = {
     ],
     "gan": [
         Fault("bce(discriminator(real), 0.9)", "bce(discriminator(real), 1.0)", (0, "forward", "discriminator")),
-        Fault("    discriminator_optimizer.zero_grad()\n", "", (1, "forward", "generator")),  # see below
+        Fault("    discriminator_optimizer.zero_grad()\n", "", (1, "backward", "gradient/discriminator.0.weight")),
         Fault("lr=2e-3, betas=(0.5,", "lr=2e-3, betas=(0.9,", (0, "state", "optimizer/generator.0.weight/exp_avg")),
     ],
     "ema": [
@@ -106,9 +106,6 @@ PROGRAMS = {
     ],
 }
 """Name of each program to its faults.
-
-One is not named where it is: the discriminator's gradients are wrong before the generator's loss is computed, but a
-record does not tell which of two optimizers in one step a loss comes after, and puts all losses first.
 """
 
 

@@ -87,7 +87,8 @@ def _history(finding: Finding) -> Chart:
 
 def _charts(training: Training) -> Iterator[Chart]:
     """Yield a chart of a training's deviations, and one of each stream with its baseline."""
-    steps = linear([0, max(1, training.steps - 1)])
+    first = min([0, *(step for curve in training.curves for step in curve.steps[:1] + curve.baseline_steps[:1])])
+    steps = linear([first, max(1, training.steps - 1)])
     mark = training.first.step if training.first else None
     yield _deviations(training.profile, steps, mark)
     for curve in training.curves:
