@@ -20,7 +20,7 @@ from harness.baselines import png
 from harness.baselines.failed import FIRST
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
-from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
+from harness.errors import BaselineMissingError, BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.inert import inert_line
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
@@ -228,6 +228,8 @@ class FigureGate:
         """Say how far a figure is from its baseline, and what to do; of a red training's, only whose it is."""
         from harness.report.figure_text import drawn, figure_rms, figure_text
 
+        if not (baseline := _baseline_of(item)).exists():
+            return self._missing(item, baseline)
         accept, folder = self._accept(item), self._folder(item)
         far = figure_text(figure_rms(folder), _tolerance(item)) if drawn(folder) else ""
         test = self._followed(item) if far else ""
@@ -235,6 +237,14 @@ class FigureGate:
         text = f"follows from {test}: {far}" if test else self._told(item, headline, accept)
         self._keep(item, passed=False, text=text, accept=accept)
         return failed(text, "" if test else far)
+
+    def _missing(self, item: pytest.Item, baseline: Path) -> BaseException:
+        """Keep a figure that has no baseline yet."""
+        accept, command = self._accept(item), self._test(item).regenerate_command
+        path, kept = self._session.shown(baseline), accept if accept != command else ""
+        error = BaselineMissingError.figure(path=path, command=command, accept=kept)
+        self._keep(item, passed=False, text=str(error), accept=accept)
+        return error
 
     def _told(self, item: pytest.Item, headline: str, accept: str) -> str:
         """Say what has changed around a figure, where to look, and what accepts it."""

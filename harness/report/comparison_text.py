@@ -185,7 +185,7 @@ def _frozen(comparison: Comparison) -> str:
     for name, now in comparison.frozen.items():
         held.setdefault(now, []).append(name)
     words = {True: "held", False: "no longer held"}
-    return "; ".join(f"{_listed(names)}, frozen, {words[now]} by an optimizer" for now, names in held.items())
+    return "; ".join(f"frozen tensors {words[now]} by an optimizer: {_listed(names)}" for now, names in held.items())
 
 
 def _changed(comparison: Comparison, origin: Mapping[str, str]) -> str:
