@@ -502,18 +502,15 @@ class BaselineMissingError(BaselineError):
 
     @classmethod
     def of(cls, *, path: Place, command: str, accept: str = "") -> Self:
-        return cls._of("training", "numbers", path, command, accept)
+        fix = f"{command}; or, with the numbers of this run: {accept}" if accept else command
+        error = cls("there is no baseline for this training yet", where=str(path), fix=fix)
+        error.accept = accept
+        return error
 
     @classmethod
     def figure(cls, *, path: Place, command: str, accept: str = "") -> Self:
-        return cls._of("figure", "figure", path, command, accept)
-
-    @classmethod
-    def _of(cls, kind: str, found: str, path: Place, command: str, accept: str) -> Self:
-        fix = f"{command}; or, with the {found} of this run: {accept}" if accept else command
-        error = cls(f"there is no baseline for this {kind} yet", where=str(path), fix=fix)
-        error.accept = accept
-        return error
+        fix = f"{command}; or, with the picture of this run: {accept}" if accept else command
+        return cls("there is no baseline for this figure yet", where=str(path), fix=fix)
 
 
 class BaselineCorruptError(BaselineError):
