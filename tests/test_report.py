@@ -239,12 +239,28 @@ def test_names_keep_their_underscores():
         ({}, {"losses": (1.0001, 1.0)}, "step 0, loss: 1 -> 1.0001"),
         ({}, {"losses": (1.0,)}, "step 1, loss: 1 -> nothing"),
         ({}, {"precision": "float32"}, "precision: float64 -> float32"),
+        (
+            {"data": {"name": "a", "sha256": "0f"}},
+            {"data": {"name": "a", "sha256": "1f"}},
+            "step 0, dataset: sha256 0f -> 1f",
+        ),
         ({"structure": {"w": {"shape": [2]}}}, {"structure": {"w": {"shape": [3]}}}, "w: shape [2] -> [3]"),
     ],
 )
 def test_a_cause_is_a_line(baseline, record, text):
     """Step, what is first to differ, both values in as few digits as tell them apart."""
     assert cause(compare(a_record(**baseline), a_record(**record))) == text
+
+
+def test_a_digest_is_no_cause():
+    """Two of them tell nobody anything: that there are other labels does. A count is told."""
+    sizes, labels = (
+        [record_of({name: Stream("data", (3,), (value,))}) for value in values]
+        for name, values in {"batch/size": (8, 7), "batch/labels": ("0f", "f0")}.items()
+    )
+
+    assert cause(compare(*labels)) == "step 3, labels of the batch changed"
+    assert cause(compare(*sizes)) == "step 3, size of the batch: 8 -> 7"
 
 
 @pytest.mark.parametrize("name", ["block1.conv.weight", 20 * "module." + "weight"])

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _FIRST_STEPS = 3
 """Steps whose deviation a failure gives, beside that of the last."""
+_DIGESTS = ("batch", "random")
+"""Kinds of streams whose texts are digests, which tell nobody anything."""
 _ROOM = 60
 """Characters of a cause in one line."""
 _LATER = 2
@@ -122,7 +124,8 @@ def cause(comparison: Comparison) -> str:
     if first is None:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
     place = "" if first.stage == "structure" else f"{step_text(first.step, first.moment)}, "
-    change = f": {change_text(first.baseline, first.value)}"
+    digests = first.stream.kind in _DIGESTS and not any(isinstance(one, int) for one in (first.baseline, first.value))
+    change = " changed" if digests else f": {change_text(first.baseline, first.value)}"
     return f"{place}{_named(first, comparison, _ROOM - len(place) - len(change))}{change}"
 
 

@@ -87,6 +87,9 @@ def change_text(before: object, now: object) -> str:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         return ", ".join(f"{name} {change_text(before.get(name), now.get(name))}" for name in changed[:1])
+    if isinstance(before, str) and isinstance(now, str):  # of a module's text, say, the setting that has changed
+        pairs = zip(before.split(", "), now.split(", "), strict=False)
+        before, now = next((pair for pair in pairs if pair[0] != pair[1]), (before, now))
     for digits in range(3, 18):
         texts = [f"{value:.{digits}g}" if isinstance(value, float) else value_text(value) for value in (before, now)]
         if texts[0] != texts[1]:

@@ -76,7 +76,7 @@ def test_a_first_run_without_baselines_can_be_accepted(project, capsys):
     result.stdout.fnmatch_lines(
         [
             f"  fix    pytest * --mpl-generate-path=baselines; or, with the numbers of this run: {record}",
-            f"  accept    {figure}",
+            f"  fix    pytest * --mpl-generate-path=baselines; or, with the picture of this run: {figure}",
             'accept all 2: harness accept --reason "..."',
         ]
     )

@@ -22,19 +22,18 @@ def page(project):
 
 
 def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
-    """Training and figure are in it, with their pictures; both failures name it, and so does the summary."""
+    """Training and figure are in it, with their pictures; the training's failure names it, and so does the summary."""
     project.generate()
     project.edit(*FAULT)
     result = project.run("--mpl")
 
-    result.stdout.fnmatch_lines(["  look       build/harness/report.html", "  look      build/harness/report.html"])
-    result.stdout.fnmatch_lines(["report: build/harness/report.html"])
+    result.stdout.fnmatch_lines(["  look       build/harness/report.html", "report: build/harness/report.html"])
     found = results(project)
     training, figure = found["test_gate.py::test_training[cpu]", ""], found["test_gate.py::test_loss_curve[cpu]", ""]
     source = (project.path / "test_gate.py").read_text().splitlines()
     assert (training.verdict, training.passed, training.file) == ("different", False, "test_gate.py")
     assert source[training.line - 1].startswith("def test_training(")
-    assert training.training.first.stage == "schedule"
+    assert training.training.first.stage == "structure"
     assert training.training.recipe == [Change(name="learning_rate", before="0.25", now="0.25025")]
     assert figure.figure.rms > 2
     assert figure.margin == pytest.approx(figure.figure.rms / 2)
