@@ -21,12 +21,14 @@ class Baseline:
         origin: when, from which commit, with which libraries and why it was made; empty if it does not say.
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a training that was run with several (`comparing.equivalence`).
+        sources: the project's files that it was made from, path to content (`baselines.origin.content_name`).
     """
 
     record: Record
     origin: Mapping[str, str] = field(default_factory=dict)
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         made = inert_line(self.origin.get("made", "at an unknown time"))
@@ -36,7 +38,8 @@ class Baseline:
         """Return the baseline as a record's text with some parts more."""
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
-        return self.record.to_text(origin=dict(self.origin), calibration=calibration, seeds=seeds)
+        about = {"origin": dict(self.origin), "sources": dict(self.sources)}
+        return self.record.to_text(**about, calibration=calibration, seeds=seeds)
 
     @classmethod
     def from_text(cls, text: str) -> Self:
