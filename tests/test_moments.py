@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Record, Recorder, compare
+from harness import Record, Recorder, compare, figures
 from harness.report.comparison_text import failure, note
 
 
@@ -37,7 +37,7 @@ def trained(
         recorder.watch(model, optimizer)
         if evaluated is not None:
             with torch.no_grad():
-                recorder.log(score=model.eval()(torch.ones(1, 3)).sum() + evaluated)
+                recorder.log(accuracy=model.eval()(torch.ones(1, 3)).sum() + evaluated)
         model.train()
         for step in range(steps):
             for batch in range(batches):
@@ -61,11 +61,12 @@ def test_an_evaluation_before_the_first_step_is_before_step_0():
     """It counts as no step, is named before what it moves, survives the text form, and nothing was unchanged after."""
     former, present = trained(), trained(evaluated=1.0, rate=0.2)
 
-    assert former.streams["evaluation/score"].steps == (-1,)
+    assert former.streams["evaluation/accuracy"].steps == (-1,)
     assert former.num_steps == 3
     assert Record.from_text(former.to_text()) == former
-    assert headline(former, present) == "before step 0: evaluation, score of the evaluation"
+    assert headline(former, present) == "before step 0: evaluation, accuracy of the evaluation"
     assert compare(former, present).unchanged == ("structure", "init")
+    assert figures.accuracy_curve(former, labelled=True).axes[0].get_xlim()[0] == -1.5
 
 
 def test_other_initial_weights_stand_before_what_is_evaluated_of_them():
