@@ -12,7 +12,7 @@ from harness.comparing.moments import ONCE, Moment, micro_batches, moment
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
-from harness.record.streams import CAUSES, FIRST_STEP
+from harness.record.streams import CAUSES, DIGITS, FIRST_STEP
 
 
 _LEAST_LOGGED = 1e-4
@@ -20,6 +20,8 @@ _LEAST_LOGGED = 1e-4
 _FAMILY_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
+_ROUNDED = 2 * 10.0 ** (1 - DIGITS)
+"""What rounding to so many digits makes of equal numbers, at most."""
 
 
 _FindLimit = Callable[..., Limit]
@@ -81,9 +83,12 @@ class Deviation:
 
     @property
     def causal_order(self) -> tuple[int, int, int, int, bool]:
-        """What sorts causes before effects: step, moment, stage; what is settled before any step comes first."""
-        settled = self.stage in ("structure", "init") or self.stream == DATASET
-        step = FIRST_STEP - 1 if settled and self.step <= 0 else self.step  # later entries of init belong to their step
+        """What sorts causes before effects: step, moment, stage; structure is settled before any step.
+
+        So are the data set and the first initial weights: whatever is drawn for a batch is drawn after them.
+        """
+        step = FIRST_STEP - 1 if self.stage == "structure" else self.step
+        step = FIRST_STEP if (self.stage == "init" or self.stream == DATASET) and not self.step else step
         return step, self.moment.phase, self.moment.batch, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
@@ -130,18 +135,28 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
 
 
 def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
-    """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
+    """Yield likewise what names causes: of modules, the calls that both records have numbers of.
+
+    Of a module that both call, a gradient may be missing: something cuts it off.
+    """
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
     batches = micro_batches(baseline, record)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
             stage = _either(before, now).stage
-            pairs = _aligned(before, now, batches)
+            pairs = _held(key, before, now, batches)
             yield from (exact(stage, key, step, old, new, moment=when) for step, when, old, new in pairs)
-        elif before and now:
-            found = _of_stream(key, before, now, scales[key], find_limit, batches)
-            yield from (point for point in found if None not in (point.baseline, point.value))
+        elif {key, StreamKey.of("output", key.tensor)} & baseline.clues.keys() & record.clues.keys():
+            points = _of_stream(key, before, now, scales.get(key, 0.0), find_limit, batches)
+            yield from (point for point in points if _tells(point))
+
+
+def _tells(point: Deviation) -> bool:
+    """Tell whether a number of a module's call is another, or a gradient on one side only."""
+    if None in (point.baseline, point.value):
+        return point.stream.kind == "output_gradient"
+    return point.size > _ROUNDED and repr(point.baseline) != repr(point.value)  # NaN is NaN
 
 
 def _limits(baseline: Record, record: Record, calibration: Calibration | None) -> _FindLimit:
@@ -163,7 +178,7 @@ def _of_stream(
 ) -> Iterator[Deviation]:
     stage = _either(before, now).stage
     typical = scale if stage in LOGGED else 1.0
-    for step, when, old, new in _aligned(before, now, batches):
+    for step, when, old, new in _aligned(key, before, now, batches):
         allowed = find_limit(key.family, stage, step, typical=typical)
         if isinstance(old, float) and isinstance(new, float):
             yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed, when)
@@ -179,16 +194,30 @@ def _knows(record: Record, key: StreamKey) -> bool:
     return key in record.streams or key.kind in record.kinds
 
 
-def _aligned(
-    before: Stream | None, now: Stream | None, batches: Mapping[int, int]
-) -> Iterator[tuple[int, Moment, Value | None, Value | None]]:
+_Pair = tuple[int, Moment, Value | None, Value | None]
+"""Step, moment, former and present value."""
+
+
+def _aligned(key: StreamKey, before: Stream | None, now: Stream | None, batches: Mapping[int, int]) -> Iterator[_Pair]:
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
     old, new, stream = _by_step(before), _by_step(now), _either(before, now)
     places = sorted(old.keys() | new.keys())
     counts = dict(places)  # last place of each step
     for step, place in places:
-        when = moment(stream, place, counts[step] + 1, batches.get(step, 1))
-        yield step, when, old.get((step, place)), new.get((step, place))
+        pair = old.get((step, place)), new.get((step, place))
+        is_other = stream.stage == "data" and None in pair  # another number of batches: the whole step is another
+        when = ONCE if is_other else moment(key, stream, place, counts[step] + 1, batches.get(step, 1))
+        yield step, when, *pair
+
+
+def _held(key: StreamKey, before: Stream | None, now: Stream | None, batches: Mapping[int, int]) -> Iterator[_Pair]:
+    """Pair likewise values that hold until they change; numbers that only rounding parts are equal."""
+    old: Value | None = None
+    new: Value | None = None
+    for step, when, former, present in _aligned(key, before, now, batches):
+        old, new = old if former is None else former, new if present is None else present
+        rounded = isinstance(old, float) and isinstance(new, float) and math.isclose(old, new)
+        yield step, when, old, old if rounded else new
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from harness.record import Record, Stream
+from harness.record import Record, Stream, StreamKey
 
 
 class Moment(NamedTuple):
@@ -28,10 +28,11 @@ _REPEATED = ("data", "forward", "backward")
 """Stages that each micro-batch goes through."""
 
 
-def moment(stream: Stream, place: int, count: int, batches: int) -> Moment:
+def moment(key: StreamKey, stream: Stream, place: int, count: int, batches: int) -> Moment:
     """Return when in its step a value came.
 
     Args:
+        key: of its stream.
         stream: that it is of.
         place: its own among the stream's values of the step.
         count: of these values.
@@ -42,6 +43,8 @@ def moment(stream: Stream, place: int, count: int, batches: int) -> Moment:
     phase = stream.phases[min(place, len(stream.phases) - 1)] if stream.phases else 0
     if stream.stage in _REPEATED and count % batches == 0:
         return Moment(phase, place * batches // count, batches)
+    if key.is_clue:  # of what is noted as it changes, or only of the first calls
+        return Moment(phase, min(place, batches - 1), batches)
     return Moment(phase, batches - 1)
 
 

@@ -1,6 +1,6 @@
 """Collect values step by step; hand them out as streams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from harness.record import STAGES, Stream, StreamKey, Streams, Value
@@ -19,6 +19,7 @@ class StreamBuilder:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, tuple[str, ...]], list[tuple[int, int, Sequence[Value]]]] = {}
+        self._noted: dict[str, Value] = {}
         self.phase = 0
 
     def add(
@@ -28,6 +29,13 @@ class StreamBuilder:
         if names:
             row = step, self.phase if phase is None else phase, values
             self._rows.setdefault((stage, tuple(names)), []).append(row)
+
+    def note(self, stage: str, values: Mapping[str, Value], step: int) -> None:
+        """Append those of some values, by stream, that have changed since they were noted last."""
+        changed = {name: value for name, value in values.items() if self._noted.get(name) != value}
+        self._noted |= changed
+        for name, value in changed.items():
+            self.add(stage, (name,), step, (value,))
 
     def streams(self) -> tuple[Streams, Streams]:
         """Return the streams that judge and those that name causes, by stage in causal order, then as they came."""

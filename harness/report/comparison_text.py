@@ -19,7 +19,9 @@ from harness.report.words import (
     change_text,
     commit_text,
     count,
+    drawn_text,
     number,
+    parts_apart,
     step_text,
     stream_text,
     title,
@@ -42,6 +44,8 @@ _LATER = 2
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
+_COMPUTED = ("forward", "backward", "evaluation")
+_COMPILED = "none was seen at work: torch.compile hides what it compiles"
 
 
 def failure(
@@ -103,8 +107,18 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[
     yield "frozen", _frozen(comparison)
     yield "unknown", _unknown(comparison)
     yield "unjudged", _unjudged(comparison)
+    yield "modules", _unseen(comparison)
     yield "left out", _left_out(comparison.record)
     yield "initial", _initial(comparison)
+    yield "hint", _hint(comparison)
+
+
+def _unseen(comparison: Comparison) -> str:
+    """Say that no module was seen at work, where one could have been named."""
+    first, record = comparison.first, comparison.record
+    has_modules = record.source == "recorder" and any("." in name for name in record.structure)
+    seen = any(record.clues.of("output")) or not (first and first.stage in _COMPUTED)
+    return _COMPILED if has_modules and not seen else ""
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -141,7 +155,12 @@ def cause(comparison: Comparison) -> str:
 
 
 def _numbers(first: Deviation) -> str:
-    text = f"{step_text(first.step, first.moment)}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    if first.stream.kind == "random":
+        return drawn_text(first.step)
+    before, now = _value(first.baseline), _value(first.value)
+    if first.stream.kind == "module":
+        before, now = parts_apart(before, now)
+    text = f"{step_text(first.step, first.moment)}   baseline {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
@@ -287,6 +306,14 @@ def _listed(names: Sequence[str]) -> str:
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
+
+
+def _hint(comparison: Comparison) -> str:
+    """Say what judges data that other workers have drawn."""
+    cause = comparison.cause
+    if cause is None or cause.stream.entry not in ("workers", "start_method", "persistent_workers"):
+        return ""
+    return "other workers may draw other numbers: --training-equivalence judges by several seeds whether that matters"
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:

@@ -22,11 +22,12 @@ _WORDED = {
     "config": "{0} of the configuration",
     "module": "settings of module {0}",
     "setting": "{1} of {0}",
-    "loader": "data loader {0}",
+    "loader": "{1} of data loader {0}",
     "random": "random numbers of {0}",
     "mode": "mode of {0}",
     "output": "output of {0}",
     "output_gradient": "gradient of the output of {0}",
+    "evaluation_output": "output of {0}",
     "optimizer": "{1} of {0}",
     "optimizer_steps": "optimizer steps",
 }
@@ -92,9 +93,8 @@ def change_text(before: object, now: object) -> str:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         return ", ".join(f"{name} {change_text(before.get(name), now.get(name))}" for name in changed[:1])
-    if isinstance(before, str) and isinstance(now, str):  # of a module's text, say, the setting that has changed
-        pairs = zip(before.split(", "), now.split(", "), strict=False)
-        before, now = next((pair for pair in pairs if pair[0] != pair[1]), (before, now))
+    if isinstance(before, str) and isinstance(now, str):
+        before, now = parts_apart(before, now)
     for digits in range(3, 18):
         texts = [f"{value:.{digits}g}" if isinstance(value, float) else value_text(value) for value in (before, now)]
         if texts[0] != texts[1]:
@@ -115,6 +115,22 @@ def shortened(text: str, room: int) -> str:
 
 _LEAST_NAME = 9
 """Characters below which a text tells nothing."""
+
+
+def parts_apart(before: str, now: str) -> tuple[str, str]:
+    """Return two texts of one kind of module, `Linear(in_features=2, out_features=3)`, without what they share."""
+    (kind, _, former), (other, _, present) = before.partition("("), now.partition("(")
+    pairs = [*zip(former.removesuffix(")").split(", "), present.removesuffix(")").split(", "), strict=False)]
+    apart = [pair for pair in pairs if pair[0] != pair[1]]
+    if kind != other or former.count(", ") != present.count(", ") or not apart:
+        return before, now
+    return ", ".join(pair[0] for pair in apart), ", ".join(pair[1] for pair in apart)
+
+
+def drawn_text(step: int) -> str:
+    """Say when other random numbers were drawn, if a generator's state is another one at the start of a step."""
+    since = f"between the starts of steps {step - 1} and {step}" if step > 0 else "before step 0"
+    return f"other random numbers were drawn {since}"
 
 
 def caught_text(caught: int, planted: int) -> str:
