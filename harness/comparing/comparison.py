@@ -159,7 +159,7 @@ class Comparison:
         if effect is None:
             return None
         config = (exact("structure", StreamKey.of("config", name), 0, old, new) for name, old, new in self.recipe)
-        clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration)
+        clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration, self.baseline.gate)
         causes = (clue for clue in (*config, *clues) if clue.is_beyond and _may_cause(clue, effect))
         return min(causes, key=lambda clue: (clue.stream.entry in _SWITCHES, clue.causal_order), default=None)
 
@@ -196,7 +196,8 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     thresholds if the training was put back on its states (`recording.states.States`); without states they must be equal
     in the same environment, and in another losses and early gradients may part as the measured envelope allows. Numbers
     that moved where nothing could have failed them make the verdict "not judged". A shift of trained weights that moves
-    nothing else is drift, too. Renamed tensors are matched by shape and order.
+    nothing else is drift, too. Renamed tensors are matched by shape and order. What the baseline's
+    gate lets go is not held against the record.
 
     Args:
         baseline: the committed one, or a record alone.
@@ -208,8 +209,9 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     baseline = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
     for each in (baseline.record, record):
         require_record(each, "compare")
-    before, renamed = in_names_of(record, baseline.record)
-    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
+    record = record.without(baseline.gate.ignore)
+    before, renamed = in_names_of(record, baseline.judged)
+    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration, baseline.gate))
     compared = {point.stream for point in points}
     streams = {**before.streams, **record.streams}
     fields = {**before.recipe, **record.recipe}

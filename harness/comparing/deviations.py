@@ -10,6 +10,7 @@ from typing import NamedTuple
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
+from harness.record.gate import STRICT, Gate, fits
 from harness.record.streams import CAUSES, FIRST_STEP
 
 
@@ -76,6 +77,11 @@ class Deviation:
         return explained is not None and explained < self.size <= self.limit.size
 
     @property
+    def is_other(self) -> bool:
+        """Whether a bit of it is another; NaN is NaN."""
+        return self.size > 0 and repr(self.baseline) != repr(self.value)
+
+    @property
     def causal_order(self) -> tuple[int, int, bool]:
         """What sorts causes before effects: step, then stage; structure is settled before any step."""
         # so is the data set; later entries of init belong to their step
@@ -97,11 +103,13 @@ def exact(stage: str, stream: StreamKey, step: int, before: object, now: object,
     return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit)
 
 
-def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+def stream_deviations(
+    baseline: Record, record: Record, calibration: Calibration | None = None, gate: Gate = STRICT
+) -> Iterator[Deviation]:
     """Yield every value of both records with its deviation, within the threshold or not, stream by stream.
 
     Streams of a kind that only one of the two recorders knew are left out. A calibration with stored states counts if
-    the training was put back on them.
+    the training was put back on them. A gate loosens thresholds, and lets NaN equal NaN.
     """
     scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
     for key in {**baseline.streams, **record.streams}:
@@ -110,10 +118,12 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
             before = Stream(now.stage, now.steps, (0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit)
+        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit, gate)
 
 
-def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+def clue_deviations(
+    baseline: Record, record: Record, calibration: Calibration | None = None, gate: Gate = STRICT
+) -> Iterator[Deviation]:
     """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
     for key in {**baseline.clues, **record.clues}:
@@ -122,7 +132,7 @@ def clue_deviations(baseline: Record, record: Record, calibration: Calibration |
             stage = (before or now or Stream("data", (), ())).stage
             yield from (exact(stage, key, step, old, new) for step, old, new in _aligned(before, now))
         elif before and now:
-            found = _of_stream(key, before, now, scales[key], find_limit)
+            found = _of_stream(key, before, now, scales[key], find_limit, gate)
             yield from (point for point in found if None not in (point.baseline, point.value))
 
 
@@ -136,14 +146,16 @@ def _limits(baseline: Record, record: Record, calibration: Calibration | None) -
 
 
 def _of_stream(
-    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit
+    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit, gate: Gate
 ) -> Iterator[Deviation]:
     stage = (before or now or Stream("forward", (), ())).stage
     typical = scale if stage in LOGGED else 1.0
+    given, may_repeat = gate.allowed(key), fits(key, gate.allow_nonfinite)
     for step, old, new in _aligned(before, now):
         allowed = find_limit(key.family, stage, step, typical=typical)
         if isinstance(old, float) and isinstance(new, float):
-            yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed)
+            size = 0.0 if may_repeat and repr(old) == repr(new) else _size(old, new, scale)
+            yield Deviation(step, stage, key, old, new, size, allowed.loosened(given))
         else:
             yield exact(stage, key, step, old, new, allowed.of_the_rest)
 

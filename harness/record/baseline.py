@@ -8,6 +8,7 @@ import msgspec
 
 from harness.inert import inert_line
 from harness.record.calibration import Calibration
+from harness.record.gate import STRICT, Gate
 from harness.record.record import Record
 from harness.record.text import read_baseline
 
@@ -21,22 +22,30 @@ class Baseline:
         origin: when, from which commit, with which libraries and why it was made; empty if it does not say.
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a training that was run with several (`comparing.equivalence`).
+        gate: what its test lets go.
     """
 
     record: Record
     origin: Mapping[str, str] = field(default_factory=dict)
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    gate: Gate = STRICT
 
     def __repr__(self) -> str:
         made = inert_line(self.origin.get("made", "at an unknown time"))
         return f"<Baseline made {made}: {self.record!r}>"
 
+    @property
+    def judged(self) -> Record:
+        """The record, without what is not compared."""
+        return self.record.without(self.gate.ignore)
+
     def to_text(self) -> str:
         """Return the baseline as a record's text with some parts more."""
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
-        return self.record.to_text(origin=dict(self.origin), calibration=calibration, seeds=seeds)
+        gate = msgspec.to_builtins(self.gate)
+        return self.record.to_text(origin=dict(self.origin), gate=gate, calibration=calibration, seeds=seeds)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -30,7 +30,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
-from harness.report.words import value_text
+from harness.report.words import gate_text, value_text
 
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Check:
             renamed=_changes((former, former, present) for former, present in comparison.renamed),
             environment=_changes(comparison.environment),
             recipe=_changes(comparison.recipe),
+            loosened=gate_text(comparison.baseline.gate),
             curves=curves(comparison),
             profile=steps,
         )

@@ -81,7 +81,7 @@ class Profile(_Part, frozen=True, kw_only=True):
 
 
 class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
-    """A training held against its baseline."""
+    """A training held against its baseline; `loosened` says what its test lets go."""
 
     name: str
     data: str
@@ -99,6 +99,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     renamed: list[Change]
     environment: list[Change]
     recipe: list[Change]
+    loosened: str = ""
     curves: Annotated[list[Curve], Meta(max_length=MOST_CURVES)]
     profile: Profile
 

@@ -12,6 +12,7 @@ from harness.report.session_text import (
     finding_place,
     finding_title,
     first_text,
+    loosened_lines,
     session_text,
     size_text,
     trends,
@@ -32,7 +33,7 @@ def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
     shown = [finding for finding in findings if not (finding.passed and finding.is_judged)]
     passed = [finding for finding in findings if finding.passed and finding.is_judged]
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    if lines := [*ledger_lines(ledger), *trends(findings)]:
+    if lines := [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]:
         parts.append(_fenced("\n".join(lines)))
     parts += [_table(shown), *map(_said, shown)] if shown else []
     if passed:
