@@ -974,8 +974,8 @@ class SuiteError(HarnessError):
 
     @classmethod
     def idle_pattern(cls, *, nodeid: str, argument: str, pattern: str, near: Sequence[str]) -> Self:
-        what = f"no stream of the record fits {pattern!r}, of {argument}"
-        return cls(what, where=nodeid, fix=f"take it out, or name a stream that there is: {_some(near)}")
+        fix = f"take it out, or name a stream that there is: {_some(near)}"
+        return cls(f"{argument}=[{pattern!r}] fits no stream of the record", where=nodeid, fix=fix)
 
     @classmethod
     def nothing_judged(cls, *, nodeid: str) -> Self:

@@ -173,20 +173,17 @@ class TrainingRegression:
             record: of `training(recipe)` or of a `Recorder`.
             name: tells several records of one test apart.
             ignore: names or patterns of streams that are not compared.
-            thresholds: names or patterns of streams to how far they may part, where rounding explains less; 0.1 at
-                most.
-            allow_nonfinite: names or patterns of streams, or True for all, in which NaN and infinity equal those of
-                the baseline.
+            thresholds: likewise, to how far they may part where rounding explains less; 0.1 at most.
+            allow_nonfinite: likewise, or True for all, where NaN and infinity equal those of the baseline.
             sources: files that the record depends on and that this process has not imported: of a training in another
                 process, configurations, data. Paths or patterns, relative to pytest's root: `["train.py",
                 "configs/*.yaml"]`. Once one has changed, `harness accept` refuses the result. What a process imports in
                 which a `Recorder` records is known without. A file that the test itself writes is none.
 
         Raises:
-            ArgumentError: a pattern or threshold is none.
             SuiteError: the test has checked a record of this name; a source is not a file of the project; a pattern
-                fits no stream, or all that the training did.
-            AcceptError: a loosened gate is to be written, without a reason.
+                fits no stream, or those to ignore fit all that the training did.
+            AcceptError: a loosened gate is to be written, and no reason is given.
             BaselineError: the baseline is missing, broken, of another gate, or cannot be written.
             NonFiniteError: the record to be written holds NaN or infinity that is not allowed.
             RerunError: the training could not be run again where that is needed.
@@ -194,11 +191,7 @@ class TrainingRegression:
         """
         __tracebackhide__ = True
         require_record(record, "training_regression.check")
-        if name in self._names:
-            error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
-            self._session.counts.add_problem(error)
-            raise error
-        self._names.add(name)
+        self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
                 assignment.hand_in(record, self._session.effect.outcome(record))
@@ -206,8 +199,19 @@ class TrainingRegression:
         gate = asked(ignore, thresholds, allow_nonfinite)
         require_at_work(gate, record, self._test.id)
         named = named_sources(self._session.config.rootpath, sources)
-        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named, gate)
-        self._session.publish(record, checked.run)
+        self._decide(RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named, gate))
+
+    def _take(self, name: str) -> None:
+        """Refuse a second record of a name."""
+        if name in self._names:
+            error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
+            self._session.counts.add_problem(error)
+            raise error
+        self._names.add(name)
+
+    def _decide(self, checked: RecordCheck) -> None:
+        __tracebackhide__ = True
+        self._session.publish(checked.record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
         elif self._session.seeds:

@@ -221,4 +221,4 @@ def _engines() -> dict[str, str]:
 def _seconds(files: Iterable[EventFile]) -> float:
     """Return the time from the first event to the last."""
     times = [(file.began, file.ended) for file in files if file.began < math.inf]
-    return max(ended for _, ended in times) - min(began for began, _ in times)
+    return max((ended for _, ended in times), default=0.0) - min((began for began, _ in times), default=0.0)
