@@ -403,7 +403,7 @@ class NonFiniteError(RecordError):
         return cls(
             f"{stream} is {value} at step {step} ({stage})",
             where=f"the record of {name}",
-            fix="find where the number is made; a baseline takes it if the test expects it: "
+            fix="find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
             f"training_regression.check(record, allow_nonfinite=[{stream!r}])",
         )
 

@@ -255,7 +255,7 @@ MESSAGES = [
         errors.NonFiniteError.at(name="loss", step=5, stage="forward", stream="loss", value="nan"),
         "loss is nan at step 5 (forward)\n"
         "  where  the record of loss\n"
-        "  fix    find where the number is made; a baseline takes it if the test expects it: "
+        "  fix    find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
         "training_regression.check(record, allow_nonfinite=['loss'])",
     ),
     (

@@ -36,6 +36,7 @@ from harness.record.gate import asked, require_at_work
 from harness.record.record import require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
+from harness.report.blame_text import blame_lines
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
@@ -47,6 +48,7 @@ from harness.tensorboard.reading import read_events
 if TYPE_CHECKING:
     from harness.baselines.environments import Choice
     from harness.comparing.comparison import Comparison
+    from harness.explaining.blame import Changed
     from harness.record import Calibration
     from harness.record.record import Record
     from harness.recording.states import States
@@ -55,7 +57,13 @@ if TYPE_CHECKING:
 _NOTHING: Mapping[str, float] = {}
 
 
-def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, drawn: bytes) -> tuple[str, str]:
+def failure(
+    comparison: "Comparison",
+    checked: RecordCheck,
+    baseline: Baseline,
+    drawn: bytes,
+    changed: "list[Changed] | None",
+) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
     Args:
@@ -63,6 +71,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         checked: the record and its test.
         baseline: as it is stored.
         drawn: the deviations, as a PNG file.
+        changed: files that have changed since; None if that is not known.
     """
     test, session = checked.test, checked.test.session
     kept, accept = test.keep_failed(
@@ -82,6 +91,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
     text = failure_text(
         comparison,
         test=test.id,
+        blame=[] if changed is None else blame_lines(changed),
         look=look,
         accept=accept,
         chosen=chosen,
@@ -278,7 +288,8 @@ class TrainingRegression:
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(checked.judged, self._session.seeds, checked.rerun))
-        baseline = Baseline(record, self._session.origin, calibration, seeds, gate)
+        sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
+        baseline = Baseline(record, self._session.origin, calibration, seeds, gate, sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)
@@ -341,12 +352,14 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept = self._test.regenerate_command
+            accept, changed = self._test.regenerate_command, None
         else:
-            text, accept = failure(comparison, checked, baseline, drawn)
+            changed = checked.blame(baseline)
+            text, accept = failure(comparison, checked, baseline, drawn, changed)
         check = checked.check(accept=accept)
         notable = _is_notable(comparison, checked)
-        self._conclude(check.training(comparison, passed=passed, text=text, notable=notable), text)
+        finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
+        self._conclude(finding, text)
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))

@@ -23,6 +23,7 @@ class Baseline:
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a training that was run with several (`comparing.equivalence`).
         gate: what its test lets go.
+        sources: the project's files that it was made from, path to content (`baselines.origin.content_name`).
     """
 
     record: Record
@@ -30,6 +31,7 @@ class Baseline:
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     gate: Gate = STRICT
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         made = inert_line(self.origin.get("made", "at an unknown time"))
@@ -44,8 +46,8 @@ class Baseline:
         """Return the baseline as a record's text with some parts more."""
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
-        gate = msgspec.to_builtins(self.gate)
-        return self.record.to_text(origin=dict(self.origin), gate=gate, calibration=calibration, seeds=seeds)
+        beside = {"origin": dict(self.origin), "sources": dict(self.sources), "gate": msgspec.to_builtins(self.gate)}
+        return self.record.to_text(**beside, calibration=calibration, seeds=seeds)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

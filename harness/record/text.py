@@ -87,6 +87,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
     origin: _Texts = {}
+    sources: _Texts = {}
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
     gate: Gate = STRICT
@@ -108,8 +109,8 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
-        beside = {"origin": checked.origin, "calibration": calibration, "seeds": checked.seeds, "gate": checked.gate}
-        return _record(checked, content), beside
+        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds", "gate")}
+        return _record(checked, content), {**beside, "calibration": calibration}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
