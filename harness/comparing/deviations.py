@@ -83,9 +83,12 @@ class Deviation:
 
     @property
     def causal_order(self) -> tuple[int, int, bool]:
-        """What sorts causes before effects: step, then stage; structure is settled before any step."""
-        # so is the data set; later entries of init belong to their step
+        """What sorts causes before effects: step, then stage; structure is settled before any step.
+
+        So are the first initial weights: whatever is drawn for a batch is drawn after them.
+        """
         step = FIRST_STEP - 1 if self.stage == "structure" else self.step
+        step = FIRST_STEP if self.stage == "init" and not self.step else step
         return step, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
@@ -130,7 +133,7 @@ def clue_deviations(
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
             stage = (before or now or Stream("data", (), ())).stage
-            yield from (exact(stage, key, step, old, new) for step, old, new in _aligned(before, now))
+            yield from (exact(stage, key, step, old, new) for step, old, new in _held(before, now))
         elif before and now:
             found = _of_stream(key, before, now, scales[key], find_limit, gate)
             yield from (point for point in found if None not in (point.baseline, point.value))
@@ -168,6 +171,16 @@ def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, V
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
     old, new = _by_step(before), _by_step(now)
     return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
+
+
+def _held(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
+    """Pair likewise values that hold until they change; numbers that only rounding parts are equal."""
+    old: Value | None = None
+    new: Value | None = None
+    for step, former, present in _aligned(before, now):
+        old, new = old if former is None else former, new if present is None else present
+        rounded = isinstance(old, float) and isinstance(new, float) and math.isclose(old, new)
+        yield step, old, old if rounded else new
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

@@ -43,7 +43,7 @@ class Record:
         source: where the numbers were taken.
         seed: the seed that all randomness came from.
         device: cpu, cuda or mps.
-        recipe: the recipe's fields; empty for a watched loop.
+        recipe: the recipe's fields, or the configuration that a watched loop gave.
         data: name and SHA-256 of the images in use; empty for a watched loop.
         environment: versions and hardware, name to text.
         structure: tensor name to shape, dtype, requires_grad and parameter group.

@@ -66,13 +66,27 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
         yield batch
     elif isinstance(batch, int | float | complex):
         yield torch.tensor(batch)
-    elif hasattr(batch, "__array__") or hasattr(batch, "__array_interface__"):  # the latter of Pillow's images
+    elif is_array(batch):
         yield from _of_array(np.array(batch))  # a copy: torch takes neither negative strides nor read-only memory
     elif isinstance(batch, Sequence) and batch and all(isinstance(item, int | float) for item in batch):
         yield torch.tensor(list(batch))
     else:
         for part in _parts(batch):
             yield from tensors_in(part)
+
+
+def is_array(batch: object) -> bool:
+    """Tell whether something is a tensor, or can be made an array of."""
+    return isinstance(batch, Tensor) or hasattr(batch, "__array__") or hasattr(batch, "__array_interface__")  # Pillow's
+
+
+def fields(batch: Any) -> dict[Any, object]:
+    """Return what a mapping, a dataclass or a named tuple holds, by name; nothing of anything else."""
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    batch = batch._asdict() if callable(getattr(batch, "_asdict", None)) else batch
+    known = callable(getattr(batch, "keys", None))  # graphs and batches of many libraries are mappings but in name
+    return {key: batch[key] for key in batch.keys()} if known else {}  # noqa: SIM118 # likewise
 
 
 def _of_array(array: "np.ndarray[Any, Any]") -> Iterator[Tensor]:
@@ -89,10 +103,8 @@ def _of_array(array: "np.ndarray[Any, Any]") -> Iterator[Tensor]:
 
 def _parts(batch: Any) -> Iterable[object]:
     """Return what a container holds; texts and other things hold nothing."""
-    if dataclasses.is_dataclass(batch):
-        batch = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    if callable(getattr(batch, "keys", None)):  # graphs and batches of many libraries are mappings but in name
-        return [batch[key] for key in batch.keys()]  # noqa: SIM118 # likewise
+    if held := fields(batch):
+        return held.values()
     return batch if isinstance(batch, Collection) and not isinstance(batch, Set | str | bytes) else ()
 
 

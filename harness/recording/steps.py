@@ -11,10 +11,12 @@ from typing import Any, ParamSpec, Self
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
+from harness.recording.causes import Causes
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
@@ -46,6 +48,7 @@ class Recording:
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.builder, self.distributions = StreamBuilder(), Distributions()
+        self._causes = Causes(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
         self.structure: dict[str, dict[str, Any]] = {}
@@ -98,11 +101,19 @@ class Recording:
         self._begin_step()
         self._unwatched.begin_batch()
 
+    def iterate(self, loader: DataLoader[Any]) -> None:
+        """Note how a data loader samples that is iterated: for the step that follows."""
+        self._causes.iterate(loader, self._step + bool(self._optimizer_steps))
+
     def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
         """Record values of the present step; an evaluation's come after what the step left behind."""
         if stage == "evaluation":
             self._settle()
         self.builder.add(stage, names, self._step, values)
+
+    def note(self, stage: str, values: Mapping[str, Value]) -> None:
+        """Record those of some values that have changed since they were noted last."""
+        self.builder.note(stage, values, self._step)
 
     def keep(self, name: str, found: Picture | str) -> None:
         """Keep a picture, or why there is none, in place of what was kept before."""
@@ -225,7 +236,9 @@ class Recording:
             if self._settled and not self._has_batches:  # no training pass was seen: of a model in evaluation mode, say
                 self._begin_step()
             self._open()
+            self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
             watched.record_rates(self.builder, self._step, optimizer)
+            self._causes.set_rates(optimizer, watched.groups([optimizer]), self._step)
 
         def gradients() -> None:
             watched.record_gradients(self.builder, self._step, optimizer)
@@ -248,6 +261,7 @@ class Recording:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
+        self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
         if self.evaluating and not watched.is_borrowed:
             self._settle()
             self._look(watched.model)
@@ -274,9 +288,11 @@ class Recording:
                 watched.forget_gradients()
             self._jitter([watched for watched in self._present() if watched.opened])
         self._open()
-        if self._states is not None and self._met != self._step:
+        if self._met != self._step:
             self._met = self._step
-            self._meet(self._states)
+            self._causes.begin_step(self._step)
+            if self._states is not None:
+                self._meet(self._states)
 
     def _check_hooks(self) -> None:
         """Refuse to go on without hooks: what they would have recorded is missing."""
@@ -294,6 +310,7 @@ class Recording:
         for watched in self.watched:
             if not (watched.opened or watched.is_borrowed or watched.lazy):
                 self.structure |= watched.structure()
+                self._causes.open(watched.model, watched.prefix, self._step)
                 self._jitter([watched])
                 watched.record_init(self.builder, self._step)
                 if not self._step:

@@ -14,7 +14,18 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import caught_text, commit_text, count, gate_text, number, stream_text, title, value_text
+from harness.report.words import (
+    caught_text,
+    commit_text,
+    count,
+    drawn_text,
+    gate_text,
+    number,
+    parts_apart,
+    stream_text,
+    title,
+    value_text,
+)
 
 
 if TYPE_CHECKING:
@@ -91,6 +102,7 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[
     yield "gate", gate_text(comparison.baseline.gate)
     yield "left out", _left_out(comparison.record)
     yield "initial", _initial(comparison)
+    yield "hint", _hint(comparison)
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -111,7 +123,12 @@ def _headline(first: Deviation, comparison: Comparison) -> str:
 
 
 def _numbers(first: Deviation) -> str:
-    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    if first.stream.kind == "random":
+        return drawn_text(first.step)
+    before, now = _value(first.baseline), _value(first.value)
+    if first.stream.kind == "module":
+        before, now = parts_apart(before, now)
+    text = f"step {first.step}   baseline {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
@@ -233,7 +250,7 @@ def _left_out(record: Record) -> str:
     """Name what a test leaves out, and what of event files went on elsewhere."""
     names = list(dict.fromkeys(name for left_out in record.ignored.values() for name in left_out))
     kind = "scalar" if record.source == "event files" else "stream"
-    total = number(len(names) + len(record.streams) + len(record.clues), kind)
+    total = number(len(names) + len(record.streams), kind)
     values = number(sum(record.replaced.values()), "value")
     texts = [
         names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
@@ -250,6 +267,14 @@ def _listed(names: Sequence[str]) -> str:
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
+
+
+def _hint(comparison: Comparison) -> str:
+    """Say what judges data that other workers have drawn."""
+    cause = comparison.cause
+    if cause is None or cause.stream.entry not in ("workers", "start_method", "persistent_workers"):
+        return ""
+    return "other workers may draw other numbers: --training-equivalence judges by several seeds whether that matters"
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
