@@ -256,7 +256,7 @@ MESSAGES = [
         "loss is nan at step 5 (forward)\n"
         "  where  the record of loss\n"
         "  fix    find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
-        "training_regression.check(record, allow_nonfinite=['loss'])",
+        "check(record, allow_nonfinite=['loss', ...])",
     ),
     (
         errors.NotRecordedError.missing(

@@ -29,6 +29,7 @@ NAMES = {
     "random/torch": ("random", "torch", "", False, "random/torch"),
     "mode/the model": ("mode", "the model", "", False, "mode/the model"),
     "output/block1.norm": ("output", "block1.norm", "", False, "output"),
+    "evaluation_output/block1.norm": ("evaluation_output", "block1.norm", "", False, "evaluation_output"),
     "output_gradient/block1.norm": ("output_gradient", "block1.norm", "", False, "output_gradient"),
     "evaluation/accuracy": ("evaluation", "accuracy", "", False, "evaluation/accuracy"),
     "optimizer_steps": ("optimizer_steps", "optimizer_steps", "", False, "optimizer_steps"),

@@ -159,7 +159,7 @@ class Comparison:
         if effect is None:
             return None
         config = (exact("structure", StreamKey.of("config", name), 0, old, new) for name, old, new in self.recipe)
-        clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration, self.baseline.gate)
+        clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration)
         causes = (clue for clue in (*config, *clues) if clue.is_beyond and _may_cause(clue, effect))
         return min(causes, key=lambda clue: (clue.stream.entry in _SWITCHES, clue.causal_order), default=None)
 

@@ -11,7 +11,7 @@ from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
 from harness.record.gate import STRICT, Gate, fits
-from harness.record.streams import CAUSES, FIRST_STEP
+from harness.record.streams import CAUSES, DIGITS, FIRST_STEP
 
 
 _LEAST_LOGGED = 1e-4
@@ -19,6 +19,8 @@ _LEAST_LOGGED = 1e-4
 _FAMILY_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
+_ROUNDED = 2 * 10.0 ** (1 - DIGITS)
+"""What rounding to so many digits makes of equal numbers, at most."""
 
 
 _FindLimit = Callable[..., Limit]
@@ -124,19 +126,27 @@ def stream_deviations(
         yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit, gate)
 
 
-def clue_deviations(
-    baseline: Record, record: Record, calibration: Calibration | None = None, gate: Gate = STRICT
-) -> Iterator[Deviation]:
-    """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
+def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+    """Yield likewise what names causes: of modules, the calls that both records have numbers of.
+
+    Of a module that both call, a gradient may be missing: something cuts it off.
+    """
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
             stage = (before or now or Stream("data", (), ())).stage
             yield from (exact(stage, key, step, old, new) for step, old, new in _held(before, now))
-        elif before and now:
-            found = _of_stream(key, before, now, scales[key], find_limit, gate)
-            yield from (point for point in found if None not in (point.baseline, point.value))
+        elif {key, StreamKey.of("output", key.tensor)} & baseline.clues.keys() & record.clues.keys():
+            points = _of_stream(key, before, now, scales.get(key, 0.0), find_limit, STRICT)
+            yield from (point for point in points if _tells(point))
+
+
+def _tells(point: Deviation) -> bool:
+    """Tell whether a number of a module's call is another, or a gradient on one side only."""
+    if None in (point.baseline, point.value):
+        return point.stream.kind == "output_gradient"
+    return point.size > _ROUNDED and repr(point.baseline) != repr(point.value)  # NaN is NaN
 
 
 def _limits(baseline: Record, record: Record, calibration: Calibration | None) -> _FindLimit:

@@ -1,9 +1,9 @@
 """A record: what a training did."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -27,6 +27,17 @@ class NonFinite(NamedTuple):
     stage: str
     stream: StreamKey
     value: float
+
+
+def _non_finite(streams: Streams) -> Iterator[NonFinite]:
+    """Yield the first NaN or infinity of each stream that has one."""
+    for key, stream in streams.items():
+        for step, value in islice(stream.non_finite(), 1):
+            yield NonFinite(step, stream.stage, key, value)
+
+
+def _order(found: NonFinite) -> tuple[int, int]:
+    return found.step, STAGES.index(found.stage)
 
 
 def _short(value: Value) -> str:
@@ -128,13 +139,16 @@ class Record:
         return replace(self, streams=streams, clues=clues, ignored={**self.ignored, **found})
 
     def non_finite(self, allowed: Collection[str] = ()) -> NonFinite | None:
-        """Return the first NaN or infinity in causal order, or None; streams that fit a pattern may hold some."""
-        found = (
-            NonFinite(step, stream.stage, key, value)
-            for key, stream in self.streams.items()
-            for step, value in (() if fits(key, allowed) else stream.non_finite())
-        )
-        return min(found, key=lambda item: (item.step, STAGES.index(item.stage), item.stream), default=None)
+        """Return the first NaN or infinity in causal order, or None; that of the first module that made it, if known.
+
+        Outputs of modules alone count for nothing: nobody may use them. Streams that fit a pattern may hold some.
+        """
+        found = (each for each in _non_finite(self.streams) if not fits(each.stream, allowed))
+        first = min(found, key=_order, default=None)
+        if first is None:
+            return None
+        made = (each for each in _non_finite(self.clues) if each.step >= first.step - 1)
+        return min((*made, first), key=_order)
 
     def to_text(self, **beside: Any) -> str:
         """Return the record as JSON: a stream's values a few a line, floats by repr, a checksum on top.

@@ -17,8 +17,11 @@ TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """Kinds of streams that belong to a tensor."""
 CAUSES = ("config", "module", "setting", "loader", "random", "mode")
 """Kinds of streams that say how a training was set up; they are compared exactly, and name causes."""
-CALLS = ("output", "output_gradient")
-"""Kinds of streams that have a number for each call of a module; they name the first module that leaves."""
+CALLS = ("output", "output_gradient", "evaluation_output")
+"""Kinds of streams that have a number for each call of a module; they name the first module that leaves. An output in
+an evaluation is of a kind of its own: a stream has one stage."""
+DIGITS = 10
+"""Of those numbers, that are kept: they never judge, and a record is to be small."""
 KINDS = (
     *(*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance"),
     *(*CAUSES, *CALLS),

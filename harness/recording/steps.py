@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
+from harness.recording.calls import Calls, Found, record
 from harness.recording.causes import Causes
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
@@ -51,6 +52,8 @@ class Recording:
         self._causes = Causes(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
+        self._calls: dict[WatchedModel, Calls] = {}
+        self._found: Found = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
         self.undrawn: dict[str, str] = {}
@@ -142,6 +145,7 @@ class Recording:
         for watched in self._present():
             watched.record_end(self.builder, self._step)
         self._open()
+        record(self._found, self.builder, self._step)
         if self._states is not None:
             self._states.collects = False  # from now on they are put back
         if not self.watched:
@@ -202,8 +206,11 @@ class Recording:
     def _whole(self, doing: str, notify: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(notify)
         def notified(*args: P.args, **kwargs: P.kwargs) -> None:
-            with self.whole(doing):
+            try:  # a context costs more than most calls
                 notify(*args, **kwargs)
+            except Exception:
+                with self.whole(doing):
+                    raise
 
         return notified
 
@@ -221,7 +228,10 @@ class Recording:
             on_output(model, self._whole(doing, passed)),
             on_load(model, self._whole(doing, self._unwatched.forget)),
         )
-        for undo in (hung, after, loaded, stays_behind(model)):
+        calls = Calls(model, watched.prefix, self._found, functools.partial(self._whole, doing))
+        self._calls[watched] = calls
+        calls.begin_step(self._step)
+        for undo in (hung, after, loaded, calls.end, stays_behind(model)):
             self.stack.callback(undo)
 
     def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:
@@ -242,6 +252,7 @@ class Recording:
 
         def gradients() -> None:
             watched.record_gradients(self.builder, self._step, optimizer)
+            record(self._found, self.builder, self._step)
             self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
@@ -261,6 +272,8 @@ class Recording:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
+        place = (self._step, self._optimizer_steps) if self.evaluating else None
+        self._calls[watched].begin_pass(self._step, place)
         self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
         if self.evaluating and not watched.is_borrowed:
             self._settle()
@@ -281,7 +294,10 @@ class Recording:
         if self._optimizer_steps:
             self._unwatched.forget()
             self._settle()
+            record(self._found, self.builder, self._step)
             self._step += 1
+            for calls in self._calls.values():
+                calls.begin_step(self._step)
             self._optimizer_steps, self._settled = 0, False
             self._first_step.close()
             for watched in self.watched:

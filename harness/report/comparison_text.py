@@ -39,6 +39,8 @@ _LATER = 2
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
+_COMPUTED = ("forward", "backward", "evaluation")
+_COMPILED = "none was seen at work: torch.compile hides what it compiles"
 
 
 def failure(
@@ -99,10 +101,19 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[
     yield "renamed", _renamed(comparison)
     yield "unknown", _unknown(comparison)
     yield "unjudged", _unjudged(comparison)
+    yield "modules", _unseen(comparison)
     yield "gate", gate_text(comparison.baseline.gate)
     yield "left out", _left_out(comparison.record)
     yield "initial", _initial(comparison)
     yield "hint", _hint(comparison)
+
+
+def _unseen(comparison: Comparison) -> str:
+    """Say that no module was seen at work, where one could have been named."""
+    first, record = comparison.first, comparison.record
+    has_modules = record.source == "recorder" and any("." in name for name in record.structure)
+    seen = any(record.clues.of("output")) or not (first and first.stage in _COMPUTED)
+    return _COMPILED if has_modules and not seen else ""
 
 
 def _grows(growth: Mapping[int, float]) -> str:

@@ -25,6 +25,7 @@ _WORDED = {
     "mode": "mode of {0}",
     "output": "output of {0}",
     "output_gradient": "gradient of the output of {0}",
+    "evaluation_output": "output of {0}",
     "optimizer": "{1} of {0}",
 }
 
