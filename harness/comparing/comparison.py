@@ -216,7 +216,8 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     thresholds if the training was put back on its states (`recording.states.States`); without states they must be equal
     in the same environment, and in another losses and early gradients may part as the measured envelope allows. Numbers
     that moved where nothing could have failed them make the verdict "not judged". A shift of trained weights that moves
-    nothing else is drift, too. Renamed tensors are matched by shape and order.
+    nothing else is drift, too. Renamed tensors are matched by shape and order. What the baseline's
+    gate lets go is not held against the record.
 
     Args:
         baseline: the committed one, or a record alone.
@@ -228,8 +229,9 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     baseline = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
     for each in (baseline.record, record):
         require_record(each, "compare")
-    before, renamed = in_names_of(record, baseline.record)
-    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
+    record = record.without(baseline.gate.ignore)
+    before, renamed = in_names_of(record, baseline.judged)
+    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration, baseline.gate))
     compared = {point.stream for point in points}
     streams = {**before.streams, **record.streams}
     fields = {**before.recipe, **record.recipe}

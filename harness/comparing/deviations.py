@@ -12,6 +12,7 @@ from harness.comparing.moments import ONCE, Moment, micro_batches, moment
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
+from harness.record.gate import STRICT, Gate, fits
 from harness.record.streams import CAUSES, DIGITS, FIRST_STEP
 
 
@@ -25,6 +26,8 @@ _ROUNDED = 2 * 10.0 ** (1 - DIGITS)
 
 
 _FindLimit = Callable[..., Limit]
+_Pair = tuple[int, Moment, Value | None, Value | None]
+"""Step, moment, former and present value."""
 
 
 class Divergence(NamedTuple):
@@ -82,6 +85,11 @@ class Deviation:
         return explained is not None and explained < self.size <= self.limit.size
 
     @property
+    def is_other(self) -> bool:
+        """Whether a bit of it is another; NaN is NaN."""
+        return self.size > 0 and repr(self.baseline) != repr(self.value)
+
+    @property
     def causal_order(self) -> tuple[int, int, int, int, bool]:
         """What sorts causes before effects: step, moment, stage; structure is settled before any step.
 
@@ -117,11 +125,13 @@ def exact(
     return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit, moment)
 
 
-def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+def stream_deviations(
+    baseline: Record, record: Record, calibration: Calibration | None = None, gate: Gate = STRICT
+) -> Iterator[Deviation]:
     """Yield every value of both records with its deviation, within the threshold or not, stream by stream.
 
     Streams of a kind that only one of the two recorders knew are left out. A calibration with stored states counts if
-    the training was put back on them.
+    the training was put back on them. A gate loosens thresholds, and lets NaN equal NaN.
     """
     scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
     batches = micro_batches(baseline, record)
@@ -131,7 +141,8 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
             before = dataclasses.replace(now, values=(0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit, batches)
+        scale, pairs = 1.0 if key.distance else scales.get(key, 0.0), _aligned(key, before, now, batches)
+        yield from _of_stream(key, _either(before, now).stage, pairs, scale, find_limit, gate)
 
 
 def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
@@ -148,7 +159,8 @@ def clue_deviations(baseline: Record, record: Record, calibration: Calibration |
             pairs = _held(key, before, now, batches)
             yield from (exact(stage, key, step, old, new, moment=when) for step, when, old, new in pairs)
         elif {key, StreamKey.of("output", key.tensor)} & baseline.clues.keys() & record.clues.keys():
-            points = _of_stream(key, before, now, scales.get(key, 0.0), find_limit, batches)
+            pairs = _aligned(key, before, now, batches)
+            points = _of_stream(key, _either(before, now).stage, pairs, scales.get(key, 0.0), find_limit, STRICT)
             yield from (point for point in points if _tells(point))
 
 
@@ -169,19 +181,15 @@ def _limits(baseline: Record, record: Record, calibration: Calibration | None) -
 
 
 def _of_stream(
-    key: StreamKey,
-    before: Stream | None,
-    now: Stream | None,
-    scale: float,
-    find_limit: _FindLimit,
-    batches: Mapping[int, int],
+    key: StreamKey, stage: str, pairs: Iterable[_Pair], scale: float, find_limit: _FindLimit, gate: Gate
 ) -> Iterator[Deviation]:
-    stage = _either(before, now).stage
     typical = scale if stage in LOGGED else 1.0
-    for step, when, old, new in _aligned(key, before, now, batches):
+    given, may_repeat = gate.allowed(key), fits(key, gate.allow_nonfinite)
+    for step, when, old, new in pairs:
         allowed = find_limit(key.family, stage, step, typical=typical)
         if isinstance(old, float) and isinstance(new, float):
-            yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed, when)
+            size = 0.0 if may_repeat and repr(old) == repr(new) else _size(old, new, scale)
+            yield Deviation(step, stage, key, old, new, size, allowed.loosened(given), when)
         else:
             yield exact(stage, key, step, old, new, limit=allowed.of_the_rest, moment=when)
 
@@ -192,10 +200,6 @@ def _either(before: Stream | None, now: Stream | None) -> Stream:
 
 def _knows(record: Record, key: StreamKey) -> bool:
     return key in record.streams or key.kind in record.kinds
-
-
-_Pair = tuple[int, Moment, Value | None, Value | None]
-"""Step, moment, former and present value."""
 
 
 def _aligned(key: StreamKey, before: Stream | None, now: Stream | None, batches: Mapping[int, int]) -> Iterator[_Pair]:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from harness.errors import RecordError
 from harness.recipe import Precision
 from harness.record.calibration import Calibration
+from harness.record.gate import STRICT, Gate
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
 
@@ -91,6 +92,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     sources: _Texts = {}
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
+    gate: Gate = STRICT
 
 
 def write_record(fields: Mapping[str, Any], **beside: Any) -> str:
@@ -109,7 +111,7 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
-        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds")}
+        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds", "gate")}
         return _record(checked, content), {**beside, "calibration": calibration}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error

@@ -32,7 +32,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
-from harness.report.words import step_text, stream_text, value_text
+from harness.report.words import gate_text, step_text, stream_text, value_text
 
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Check:
             renamed=_changes((former, former, present) for former, present in comparison.renamed),
             environment=_changes(comparison.environment),
             recipe=_changes(comparison.recipe),
+            loosened=gate_text(comparison.baseline.gate),
             blame=list(blame[:MOST_BLAMED]),
             curves=curves(comparison),
             profile=steps,

@@ -20,6 +20,7 @@ from harness.report.words import (
     commit_text,
     count,
     drawn_text,
+    gate_text,
     number,
     parts_apart,
     step_text,
@@ -108,6 +109,7 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[
     yield "unknown", _unknown(comparison)
     yield "unjudged", _unjudged(comparison)
     yield "modules", _unseen(comparison)
+    yield "gate", gate_text(comparison.baseline.gate)
     yield "left out", _left_out(comparison.record)
     yield "initial", _initial(comparison)
     yield "hint", _hint(comparison)
@@ -169,9 +171,11 @@ def _numbers(first: Deviation) -> str:
 
 def _threshold(first: Deviation, comparison: Comparison) -> str:
     """Say where a threshold comes from that is not the usual one."""
+    calibration, limit = comparison.baseline.calibration, first.limit
+    if limit.given:
+        return f"{limit.given:g}, which the test gives it: {comparison.baseline.gate.reason!r}"
     if comparison.record.source == "event files" and not comparison.record.is_low_precision:
         return "event files keep float32, which rounds by up to 1.2e-07"
-    calibration, limit = comparison.baseline.calibration, first.limit
     if calibration is None or limit.measured is None or first.is_undecided:
         return ""
     place = f"{number(limit.place, 'step')} after a stored state" if calibration.states else "up to this step"
@@ -259,7 +263,8 @@ def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     rest = [allowed, renamed, _frozen(comparison), _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
-    rest += [_left_out(comparison.record), trained and f"trained by {trained}"]
+    loosened = gate_text(comparison.baseline.gate)
+    rest += [_left_out(comparison.record), loosened and f"the test {loosened}", trained and f"trained by {trained}"]
     verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
     return inert_line("; ".join(filter(None, [verdict, *rest])))
 
@@ -285,14 +290,13 @@ def _unknown(comparison: Comparison) -> str:
 
 
 def _left_out(record: Record) -> str:
-    """Name what a test leaves out of event files, its patterns that leave out nothing, and what went on elsewhere."""
+    """Name what a test leaves out, and what of event files went on elsewhere."""
     names = list(dict.fromkeys(name for left_out in record.ignored.values() for name in left_out))
-    total = number(len(names) + len(record.streams), "scalar")
-    idle = ", ".join(pattern for pattern, left_out in record.ignored.items() if not left_out)
+    kind = "scalar" if record.source == "event files" else "stream"
+    total = number(len(names) + len(record.streams), kind)
     values = number(sum(record.replaced.values()), "value")
     texts = [
         names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
-        idle and f"no scalar fits {idle}, which it ignores",
         record.replaced and f"a later file takes the place of {values}: {_listed([*record.replaced])}",
     ]
     return "; ".join(text for text in texts if text)

@@ -120,6 +120,21 @@ def trends(findings: Iterable[Finding]) -> Iterator[str]:
             yield f"margin shrinks: {finding_title(finding)}: {runs}   {finding.test}"
 
 
+def loosened_text(gates: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line on the gates that their tests loosen, of pairs of test and what it lets go; none without any."""
+    loosened = [f"{test} {gate}" for test, gate in gates if gate]
+    if not loosened:
+        return []
+    what = "gate is loosened by its test" if len(loosened) == 1 else "gates are loosened by their tests"
+    return [f"{len(loosened)} {what}: {'; '.join(loosened)}"]
+
+
+def loosened_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return likewise what findings say of it."""
+    trainings = ((finding_place(finding), finding.training) for finding in findings)
+    return loosened_text((place, training.loosened) for place, training in trainings if training)
+
+
 def comparison_lines(
     findings: Sequence[Finding],
     *,
@@ -164,6 +179,7 @@ def comparison_lines(
             sum(counts) for counts in zip(*((each.planted, each.caught) for each in faults), strict=True)
         )
         yield f"gate power: {caught_text(caught, planted)}"
+    yield from loosened_lines(findings)
     yield from _margins(findings)
     trainings = [finding.training for finding in findings if finding.training]
     if strict and trainings:

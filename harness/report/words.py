@@ -7,6 +7,7 @@ from harness.comparing.moments import ONCE, Moment
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
 from harness.record import Record, StreamKey
+from harness.record.gate import Gate
 from harness.record.matching import group_text
 
 
@@ -79,6 +80,18 @@ def sources_text(sources: Collection[str]) -> str:
 def count(number: int) -> str:
     """Return a number with its thousands apart."""
     return f"{number:,}".replace(",", " ")
+
+
+def gate_text(gate: Gate) -> str:
+    """Say what a test lets go, and why; empty if nothing."""
+    allowed = ", ".join(f"{pattern} part by {size:g}" for pattern, size in gate.thresholds.items())
+    texts = [
+        gate.ignore and f"ignores {', '.join(gate.ignore)}",
+        allowed and f"lets {allowed}",
+        gate.allow_nonfinite and f"allows NaN and infinity in {', '.join(gate.allow_nonfinite)}",
+    ]
+    reason = f": {gate.reason!r}" if gate.reason else ""
+    return " and ".join(text for text in texts if text) + reason
 
 
 def value_text(value: object) -> str:
