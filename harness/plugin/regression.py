@@ -38,6 +38,7 @@ from harness.report import failed_pictures
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
+from harness.report.where_text import where_text
 from harness.tensorboard.reading import MEASURED_TIMES, read_events
 
 
@@ -59,9 +60,10 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         drawn: the deviations, as a PNG file.
     """
     test, session = checked.test, checked.test.session
+    traced = checked.traced if baseline.trace else None
     kept, accept = test.keep_failed(
         checked.path,
-        comparison.record.to_text().encode(),
+        Baseline(comparison.record, trace=traced.kept if traced else None).to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         options=["--training-generate=add"] if checked.is_others else [],
@@ -81,6 +83,7 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         chosen=chosen,
         origin=origin,
         trained=checked.trained_by,
+        where=where_text(comparison, traced) if traced else "",
     )
     return text, accept
 
@@ -175,7 +178,7 @@ class TrainingRegression:
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(record, self._session.effect.outcome(record))
+                assignment.hand_in(record, self._session.effect)
             return
         named = named_sources(self._session.config.rootpath, sources)
         checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named)
@@ -231,7 +234,8 @@ class TrainingRegression:
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
-        baseline = Baseline(record, self._session.origin, calibration, seeds)
+        trace = checked.traced.kept if calibration else None
+        baseline = Baseline(record, self._session.origin, calibration, seeds, trace)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)

@@ -10,6 +10,7 @@ from harness.inert import inert_line
 from harness.record.calibration import Calibration
 from harness.record.record import Record
 from harness.record.text import read_baseline
+from harness.record.trace import Trace, trace_content
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,12 +22,14 @@ class Baseline:
         origin: when, from which commit, with which libraries and why it was made; empty if it does not say.
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a training that was run with several (`comparing.equivalence`).
+        trace: of the training's operations; None where there is none.
     """
 
     record: Record
     origin: Mapping[str, str] = field(default_factory=dict)
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    trace: Trace | None = None
 
     def __repr__(self) -> str:
         made = inert_line(self.origin.get("made", "at an unknown time"))
@@ -36,7 +39,8 @@ class Baseline:
         """Return the baseline as a record's text with some parts more."""
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
-        return self.record.to_text(origin=dict(self.origin), calibration=calibration, seeds=seeds)
+        trace = trace_content(self.trace) if self.trace else None
+        return self.record.to_text(origin=dict(self.origin), calibration=calibration, seeds=seeds, trace=trace)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

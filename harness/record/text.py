@@ -16,6 +16,7 @@ from harness.recipe import Precision
 from harness.record.calibration import Calibration
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
+from harness.record.trace import TraceText, trace
 
 
 FORMAT = 4
@@ -88,6 +89,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     origin: _Texts = {}
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
+    trace: TraceText | None = None
 
 
 def write_record(fields: Mapping[str, Any], **beside: Any) -> str:
@@ -106,7 +108,9 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
-        return _record(checked, content), {"origin": checked.origin, "calibration": calibration, "seeds": checked.seeds}
+        kept = trace(checked.trace) if checked.trace else None
+        beside = {"origin": checked.origin, "calibration": calibration, "seeds": checked.seeds, "trace": kept}
+        return _record(checked, content), beside
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
