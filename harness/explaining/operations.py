@@ -51,6 +51,8 @@ _TRIVIAL = frozenset(
     )
 )
 """What computes nothing: another look at the same numbers, or memory that holds none yet."""
+GIVEN = "input and weights"
+"""Stands for an operation: what a model is given, and with which weights."""
 _MOST = 5000
 """Operations of a part: of a longer one the first."""
 _MOST_PLACES = 3
@@ -113,19 +115,19 @@ class Tracer(TorchDispatchMode):
                 self.error, self.on = error, False
         return result
 
-    def enter(self, inputs: Any) -> None:
-        """List what goes into a model as if an operation had made it: it may come from where none is seen."""
+    def enter(self, inputs: Any, model: nn.Module) -> None:
+        """List what a model is given, and its weights, as if an operation had made them: none may have been seen."""
         frame: FrameType | None = sys._getframe(1)
         while frame and owner(frame.f_code.co_filename) != "project":
             frame = frame.f_back
-        given = _tensors(inputs)
-        if self.on and given:
+        if self.on:
+            given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
             places, _, _ = self._asked(frame, None)
-            self._add("input", given, given, places or (), None, backward=False)
+            self.operations.append(Operation(GIVEN, number(given), self._inputs(given), places or (), None, False))
 
-    def _add(self, name: str, shown: _Tensors, given: _Tensors, *asked: Any, backward: bool) -> None:
-        inputs = sorted({writer for tensor in given if (writer := self._writer(tensor)) is not None})
-        self.operations.append(Operation(name, number(shown), tuple(inputs), *asked, backward))
+    def _inputs(self, given: _Tensors) -> tuple[int, ...]:
+        """Return the operations that made what goes into one."""
+        return tuple(sorted({writer for tensor in given if (writer := self._writer(tensor)) is not None}))
 
     def _list(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         name = str(getattr(func, "overloadpacket", func))
@@ -135,13 +137,11 @@ class Tracer(TorchDispatchMode):
         places, built, backward = self._asked(sys._getframe(2), node)
         if places is None:
             return
-        given, made = _tensors((args, kwargs)), _tensors(result)
-        written = _tensors(_written(func, args, kwargs))
-        shown = made + [tensor for tensor in written if all(tensor is not each for each in made)]
-        if len(shown) > 1:  # of several results the real ones: others may be memory that holds nothing
-            shown = [tensor for tensor in shown if tensor.is_floating_point() or tensor.is_complex()]
-        self._add(name, shown, given, places, built, backward=backward)
-        self._wrote(made, written, given)
+        given, made, written = _tensors((args, kwargs)), _tensors(result), _tensors(_written(func, args, kwargs))
+        inputs = self._inputs(given)
+        for results in _rows(name, made, written):
+            self.operations.append(Operation(name, number(results), inputs, places, built, backward))
+            self._wrote(results, written, given)
 
     def _asked(self, frame: FrameType | None, node: Any) -> tuple[tuple[Place, ...] | None, Place | None, bool]:
         """Return the lines that asked for an operation, None if we did; what it ran in; whether it goes backward."""
@@ -181,12 +181,11 @@ class Tracer(TorchDispatchMode):
         views = self._writers.get(_memory(tensor), {})
         return views.get(_view(tensor), views.get(None))
 
-    def _wrote(self, made: _Tensors, written: _Tensors, given: _Tensors) -> None:
-        """Note that the last operation wrote memory, or looked at a part of it."""
-        last, looked = len(self.operations) - 1, {_memory(tensor) for tensor in given}
-        for tensor in written:
-            self._writers[_memory(tensor)] = {None: last}
-        for tensor in made:
+    def _wrote(self, results: _Tensors, written: _Tensors, given: _Tensors) -> None:
+        """Note that the last operation wrote memory, or looked at a part of what it was given."""
+        last = len(self.operations) - 1
+        looked = {_memory(tensor) for tensor in given} - {_memory(tensor) for tensor in written}
+        for tensor in results:
             if _memory(tensor) in looked:
                 self._writers.setdefault(_memory(tensor), {})[_view(tensor)] = last
             else:
@@ -205,6 +204,18 @@ class Tracer(TorchDispatchMode):
                 vars(instance)[_BUILT] = self.lines.place(frame)
 
         return __init__
+
+
+def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:
+    """Yield what an operation has made or written, a row each, or in one what it makes of lists.
+
+    Of several results the real ones are told: others may be memory that holds nothing.
+    """
+    results = made + [tensor for tensor in written if all(tensor is not each for each in made)]
+    if name.startswith(("aten._foreach", "aten._fused")) or len(results) == 1:
+        yield results
+    else:
+        yield from ([tensor] for tensor in results if tensor.is_floating_point() and tensor.numel())
 
 
 def _has_vars(frame: FrameType) -> bool:
@@ -247,6 +258,7 @@ def _size(tensor: Tensor) -> float:
     if not tensor.numel():
         return 0.0
     tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    tensor = tensor.detach()
     flat = (tensor.cpu() if tensor.device.type == "mps" else tensor).reshape(-1).double()
     size = _weighted(flat)
     return size if math.isfinite(size) else _weighted(torch.nan_to_num(flat, nan=3.0, posinf=5.0, neginf=-7.0))

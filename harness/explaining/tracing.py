@@ -84,7 +84,7 @@ class _Training:
         return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text)
 
     def _pass(self, model: "nn.Module", *inputs: object) -> None:
-        self._tracer.enter(inputs)
+        self._tracer.enter(inputs, model)
         if model.training and torch.is_grad_enabled():
             if not self._has_batches:
                 self._train()

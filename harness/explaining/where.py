@@ -1,7 +1,8 @@
 """Where a training leaves its baseline: the first operation whose result is new although what went into it is not.
 
 Rows of two traces are matched by the names of their operations. A result is known if the baseline has the same number
-in the matched row, or in any other: so code that computes the same by other operations ends in what is known. A new
+in the matched row, or in one that matches none: so code that computes the same by other operations ends in what is
+known. A new
 result that is made of known ones alone is where something differs; it counts if results of the baseline are gone
 for it, and if not all that is made of it is known again.
 """
@@ -10,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import takewhile
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
@@ -48,7 +50,7 @@ def where(comparison: Comparison, traced: Traced, place: int | None = None) -> W
         place: the step to look in; that in which the comparison differs first unless given.
     """
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
-    if not (kept and effect) or kept.torch != traced.torch:
+    if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
     name = _part(effect, kept, effect.step if place is None else place)
     if name not in kept.parts or name not in traced.parts:
@@ -59,6 +61,11 @@ def where(comparison: Comparison, traced: Traced, place: int | None = None) -> W
         return None
     operation, other, number = found
     return Where(operation, other, number, tuple(_changed(operation, kept.constants, traced.constants)))
+
+
+def _release(torch: str) -> str:
+    """Return a version of torch without what it was built for: its operations are the same."""
+    return torch.partition("+")[0]
 
 
 def is_same_start(record: Record, traced: Record) -> bool:
@@ -116,28 +123,38 @@ class _Match:
         self._equal = {
             now: old for now, old in self._pairs.items() if _are_close(before.numbers[old], rows[now].number, close)
         }
-        self._numbers = sorted(set(filter(_is_telling, before.numbers)))
-        self._new = {now for now, row in enumerate(rows) if now not in self._equal and not self._is_known(row.number)}
+        matched = set(self._equal.values())
+        left = [pair for old, pair in enumerate(zip(before.names, before.numbers, strict=True)) if old not in matched]
+        self._numbers = sorted(number for _, number in left if _is_telling(number))
+        self._others = {pair for pair in left if not _is_telling(pair[1])}
+        self._new = {now for now, row in enumerate(rows) if now not in self._equal and not self._is_known(row)}
 
     def first(self) -> tuple[Operation, str, float | None] | None:
         """Return the first new result of known ones that matters, and the baseline's operation and number there."""
         for now, row in enumerate(self._rows):
-            if now in self._new and not self._new.intersection(row.inputs) and self._matters(now):
-                return row, *self._other(now)
+            if now in self._new and not self._new.intersection(row.inputs):
+                made, matters = self._made_of(now)
+                if matters:
+                    return row, *self._other(now)
+                self._new -= made
         return None
 
-    def _matters(self, start: int) -> bool:
-        """Tell whether results of the baseline are gone for a new one, and not all that is made of it is known."""
+    def _made_of(self, start: int) -> tuple[set[int], bool]:
+        """Return the new results that are made of one in its pass, forward or backward, and whether they matter.
+
+        They do if they stand in the place of others and not all of them end in what is known.
+        """
         made, used, rejoined = {start}, set[int](), set[int]()
-        for now in range(start + 1, len(self._rows)):
+        for now in takewhile(
+            lambda now: self._rows[now].backward == self._rows[start].backward, range(start, len(self._rows))
+        ):
             if sources := made.intersection(self._rows[now].inputs):
                 if now in self._new:
                     made.add(now)
                     used |= sources
                 else:
                     rejoined |= sources
-        ends = made - used
-        return any(map(self._replaces, made)) and not ends <= rejoined
+        return made, any(map(self._replaces, made)) and not made - used <= rejoined
 
     def _replaces(self, now: int) -> bool:
         """Tell whether a new result stands in the place of one of the baseline."""
@@ -155,10 +172,11 @@ class _Match:
             return self._before.names[old + now - start], self._before.numbers[old + now - start]
         return self._before.names[min(old + now - start, stop - 1)] if tag == "replace" else "", None
 
-    def _is_known(self, number: float) -> bool:
-        """Tell whether the baseline has a number anywhere, and one that says something."""
+    def _is_known(self, row: Operation) -> bool:
+        """Tell whether a row of the baseline that is not matched has the same number, by any operation if it tells."""
+        number = row.number
         if not _is_telling(number):
-            return False
+            return (row.name, number) in self._others
         at = bisect_left(self._numbers, number)
         return any(_are_close(number, each, self._close) for each in self._numbers[max(0, at - 1) : at + 1])
 

@@ -46,7 +46,8 @@ def _built(built: Place | None, line: Place) -> list[str]:
 
 def _difference(found: Where) -> str:
     operation, number = found.operation, found.number
-    name = operation.name + " of the backward pass" * operation.backward
+    named = operation.backward and "backward" not in operation.name
+    name = operation.name + " of the backward pass" * named
     if number is not None:
         return f"{name} gives {{}}, baseline {{}}".format(*_apart(operation.number, number))
     return f"now {name}{_GAP}baseline {found.baseline}" if found.baseline else f"{name}, which the baseline has not"
