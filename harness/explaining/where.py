@@ -152,7 +152,9 @@ class _Match:
                 if now in self._new:
                     made.add(now)
                     used |= sources
-                else:
+                elif _is_telling(
+                    self._rows[now].number
+                ):  # not `ones_like`, say, which is the same of whatever it is of
                     rejoined |= sources
         return made, any(map(self._replaces, made)) and not made - used <= rejoined
 
