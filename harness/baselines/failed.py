@@ -52,7 +52,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     compared: str  # SHA-256 of the baseline that it was compared with; empty if there was none
     result: str  # SHA-256 of the result
     difference: str  # from the baseline, in words
-    sources: Mapping[str, str]  # the project's Python files that were imported, path to SHA-256
+    sources: Mapping[str, str]  # the project's Python files that were imported, path to content
     obstacle: str  # what the result lacks to be a whole baseline; empty if nothing
     options: Sequence[_Option] = ()  # that making the baseline by training again takes
     origin: Mapping[str, str]  # of the result
@@ -228,7 +228,7 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
         calibration = _inherited(former, record) if former else None
         measurable = former.calibration is not None if former else record.source != "event files"
         lost = measurable and calibration is None
-        save_baseline(path, Baseline(record, about, calibration, trace=result.trace))
+        save_baseline(path, Baseline(record, about, calibration, trace=result.trace, sources=candidate.sources))
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end

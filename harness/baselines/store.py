@@ -194,7 +194,7 @@ def _states_path(path: Path, sha256: str) -> Path:
 def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None) -> None:
     """Write a baseline, and its states: wholly or not at all. A file takes the place of a link, not of what is behind.
 
-    A stored baseline that differs in its origin only stays as it is: it was made when it says it was.
+    A stored baseline that differs in its origin and sources only stays as it is: it was made when it says it was.
 
     Raises:
         NonFiniteError: the record holds NaN or infinity.
@@ -235,7 +235,7 @@ def _stands(path: Path, baseline: Baseline) -> bool:
         return False
     if stored.record != baseline.record or not stored.origin:  # most differ here, before pictures are packed again
         return False
-    plain = (dataclasses.replace(either, origin={}).to_text() for either in (stored, baseline))
+    plain = (dataclasses.replace(either, origin={}, sources={}).to_text() for either in (stored, baseline))
     return next(plain) == next(plain)
 
 

@@ -12,7 +12,7 @@ from harness.comparing.thresholds import dull
 from harness.inert import inert_line
 from harness.record import Baseline, Calibration
 from harness.report.comparison_text import draws_text, unjudged_text
-from harness.report.words import commit_text, count, number, rows_text, title
+from harness.report.words import commit_text, count, number, rows_text, sources_text, title
 
 
 def add(subparsers: Any) -> None:
@@ -88,7 +88,8 @@ def stored_text(entry: Stored) -> str:
     about = {name: text for name, text in entry.origin.items() if name not in ("commit", "dirty")}
     rows = {"kind": entry.kind, "size": _size(entry.size), "problem": entry.problem}
     rows |= _baseline_rows(entry.baseline) if entry.baseline else {}
-    rows |= {**about, "made": entry.made, "commit": commit_text(entry.origin)}
+    sources = entry.baseline.sources if entry.baseline else {}
+    rows |= {**about, "made": entry.made, "commit": commit_text(entry.origin), "made from": sources_text(sources)}
     return rows_text(str(entry.path), rows)
 
 

@@ -1,1 +1,1 @@
-"""From a divergence to its cause: operations and source lines."""
+"""From a divergence to its cause: operations, source lines, commits."""

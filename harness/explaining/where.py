@@ -40,6 +40,12 @@ class Where:
     number: float | None
     constants: tuple[tuple[str, str, str], ...]
 
+    @property
+    def line(self) -> str:
+        """File and line: `models/net.py:42`."""
+        place = self.operation.places[0]
+        return f"{place.file}:{place.line}"
+
 
 def where(comparison: Comparison, traced: Traced, place: int | None = None) -> Where | None:
     """Return the operation from which on a training differs from its baseline; None if the traces don't tell.
@@ -57,7 +63,7 @@ def where(comparison: Comparison, traced: Traced, place: int | None = None) -> W
         return None
     rows = _shown(traced.parts[name].operations, kept.parts[name])
     found = _Match(kept.parts[name], rows, _CLOSE[comparison.record.precision]).first()
-    if found is None:
+    if found is None or not found[0].places:
         return None
     operation, other, number = found
     return Where(operation, other, number, tuple(_changed(operation, kept.constants, traced.constants)))

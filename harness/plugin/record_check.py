@@ -17,6 +17,7 @@ from harness.recording.perturbation import Reran, Rerun
 
 
 if TYPE_CHECKING:
+    from harness.explaining.blame import Changed
     from harness.record import Record
     from harness.recording.states import States
     from harness.report.check import Check
@@ -101,9 +102,15 @@ class RecordCheck:
         """Folder of the pictures that are drawn if the record differs from its baseline."""
         return self.test.session.output / "pictures" / self.run
 
-    def check(self, accept: str = "") -> "Check":
-        """Return what is the same in every finding of this check."""
-        return self.test.check(self.shared_path.name, accept or self.test.regenerate_command, self.name)
+    def check(self, accept: str = "", where: str = "") -> "Check":
+        """Return what is the same in every finding of this check (`GatedTest.check`)."""
+        return self.test.check(self.shared_path.name, accept or self.test.regenerate_command, self.name, where)
+
+    def blame(self, baseline: Baseline, where: str = "") -> "list[Changed] | None":
+        """Return the files that have changed since a baseline was made (`GatedTest.blame`); None if it names none."""
+        if not baseline.sources:
+            return None
+        return self.test.blame(baseline, self.path, self.test.sources(self.sources), where)
 
     def baseline(self) -> Baseline:
         """Read the baseline.

@@ -23,6 +23,7 @@ from harness.errors import (
     RerunError,
     SuiteError,
 )
+from harness.explaining.where import where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.gated_test import GatedTest
@@ -35,22 +36,31 @@ from harness.record.environment import describe
 from harness.record.record import require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
+from harness.report.blame_text import blame_lines
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
-from harness.report.where_text import where_text
+from harness.report.where_text import untraced_text, where_text
 from harness.tensorboard.reading import MEASURED_TIMES, read_events
 
 
 if TYPE_CHECKING:
     from harness.baselines.environments import Choice
     from harness.comparing.comparison import Comparison
+    from harness.explaining.blame import Changed
     from harness.record import Calibration
     from harness.record.record import Record
     from harness.recording.states import States
 
 
-def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, drawn: bytes) -> tuple[str, str]:
+def failure(
+    comparison: "Comparison",
+    checked: RecordCheck,
+    baseline: Baseline,
+    drawn: bytes,
+    changed: "list[Changed] | None",
+    where: str,
+) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
     Args:
@@ -58,12 +68,13 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         checked: the record and its test.
         baseline: as it is stored.
         drawn: the deviations, as a PNG file.
+        changed: files that have changed since; None if that is not known.
+        where: the line that differs first, in words.
     """
     test, session = checked.test, checked.test.session
-    traced = checked.traced if baseline.trace else None
     kept, accept = test.keep_failed(
         checked.path,
-        Baseline(comparison.record, trace=traced.kept if traced else None).to_text().encode(),
+        Baseline(comparison.record, trace=baseline.trace and checked.traced.kept).to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         options=["--training-generate=add"] if checked.is_others else [],
@@ -78,14 +89,23 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
     text = failure_text(
         comparison,
         test=test.id,
+        blame=[] if changed is None else blame_lines(changed),
         look=look,
         accept=accept,
         chosen=chosen,
         origin=origin,
         trained=checked.trained_by,
-        where=where_text(comparison, traced) if traced else "",
+        where=where,
     )
     return text, accept
+
+
+def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
+    """Return where a training differs first, in words, and that line alone; empty if it is not known."""
+    if comparison.baseline.trace is None:
+        return "", ""
+    found = where(comparison, checked.traced)
+    return (where_text(found), found.line) if found else (untraced_text(checked.traced), "")
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -234,8 +254,9 @@ class TrainingRegression:
         self._look_back(checked, calibration)
         if self._session.seeds:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
+        sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
         trace = checked.traced.kept if calibration else None
-        baseline = Baseline(record, self._session.origin, calibration, seeds, trace)
+        baseline = Baseline(record, self._session.origin, calibration, seeds, trace, sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)
@@ -298,12 +319,15 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept = self._test.regenerate_command
+            accept, changed = self._test.regenerate_command, None
         else:
-            text, accept = failure(comparison, checked, baseline, drawn)
+            place, line = _where(comparison, checked)
+            changed = checked.blame(baseline, line)
+            text, accept = failure(comparison, checked, baseline, drawn, changed, place)
         check = checked.check(accept=accept)
         notable = _is_notable(comparison, checked)
-        self._conclude(check.training(comparison, passed=passed, text=text, notable=notable), text)
+        finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
+        self._conclude(finding, text)
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))

@@ -23,6 +23,7 @@ class Baseline:
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a training that was run with several (`comparing.equivalence`).
         trace: of the training's operations; None where there is none.
+        sources: the project's files that it was made from, path to content (`baselines.origin.content_name`).
     """
 
     record: Record
@@ -30,6 +31,7 @@ class Baseline:
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     trace: Trace | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         made = inert_line(self.origin.get("made", "at an unknown time"))
@@ -39,8 +41,9 @@ class Baseline:
         """Return the baseline as a record's text with some parts more."""
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
+        about = {"origin": dict(self.origin), "sources": dict(self.sources)}
         trace = trace_content(self.trace) if self.trace else None
-        return self.record.to_text(origin=dict(self.origin), calibration=calibration, seeds=seeds, trace=trace)
+        return self.record.to_text(**about, calibration=calibration, seeds=seeds, trace=trace)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

@@ -87,6 +87,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
     origin: _Texts = {}
+    sources: _Texts = {}
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
     trace: TraceText | None = None
@@ -108,9 +109,9 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
+        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds")}
         kept = trace(checked.trace) if checked.trace else None
-        beside = {"origin": checked.origin, "calibration": calibration, "seeds": checked.seeds, "trace": kept}
-        return _record(checked, content), beside
+        return _record(checked, content), {**beside, "calibration": calibration, "trace": kept}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ def failure(
     comparison: Comparison,
     *,
     test: str = "",
+    blame: Sequence[str] = (),
     look: Sequence[str] = (),
     accept: str = "",
     chosen: str = "",
@@ -48,6 +49,7 @@ def failure(
     Args:
         comparison: with its baseline.
         test: pytest's id of the test.
+        blame: a line a file that has changed since.
         look: files and folders worth opening.
         accept: the one command that makes the present run the baseline.
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
@@ -55,33 +57,42 @@ def failure(
         trained: id of the earlier test whose training this is; empty if it is this test's own.
         where: the line and the operation that differ first (`where_text`), if they are known.
     """
-    first, moved = comparison.first, next(iter(_found(comparison)), None)
     rows = [
         ("where", where),
+        *(("blame", line) for line in blame),
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
-        ("first", _numbers(first) if first else ""),
-        (
-            "moves",
-            f"{moved.stage}, {stream_text(moved.stream)}, {_numbers(moved)}" if moved and comparison.cause else "",
-        ),
-        ("threshold", _threshold(moved, comparison) if moved else ""),
-        ("then", _then(comparison) if first else ""),
-        ("grows", _grows(comparison.growth)),
+        *_numbers_rows(comparison),
         ("baseline", chosen),
-        ("unchanged", ", ".join(comparison.unchanged)),
-        ("changed", _changed(comparison, origin or {})),
-        ("made", _made(comparison.baseline.origin)),
-        ("renamed", _renamed(comparison)),
-        ("unknown", _unknown(comparison)),
-        ("unjudged", _unjudged(comparison)),
-        ("left out", _left_out(comparison.record)),
-        ("initial", _initial(comparison)),
+        *_rows_around(comparison, origin or {}),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
-    headline = _headline(first, comparison) if first else note(comparison)
+    headline = _headline(comparison.first, comparison) if comparison.first else note(comparison)
     return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
+
+
+def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield what is said of the numbers that differ."""
+    first, moved = comparison.first, next(iter(_found(comparison)), None)
+    if first and moved:
+        yield "first", _numbers(first)
+        yield "moves", f"{moved.stage}, {stream_text(moved.stream)}, {_numbers(moved)}" if comparison.cause else ""
+        yield "threshold", _threshold(moved, comparison)
+        yield "then", _then(comparison)
+    yield "grows", _grows(comparison.growth)
+
+
+def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what else is known: what did not move, what is not as it was, what was not judged."""
+    yield "unchanged", ", ".join(comparison.unchanged)
+    yield "changed", _changed(comparison, origin)
+    yield "made", _made(comparison.baseline.origin)
+    yield "renamed", _renamed(comparison)
+    yield "unknown", _unknown(comparison)
+    yield "unjudged", _unjudged(comparison)
+    yield "left out", _left_out(comparison.record)
+    yield "initial", _initial(comparison)
 
 
 def _grows(growth: Mapping[int, float]) -> str:

@@ -84,6 +84,12 @@ def finding_headline(finding: Finding) -> str:
     return finding.text.partition("\n")[0]
 
 
+def finding_lead(finding: Finding) -> str:
+    """Return the lines that a failure begins with: what differs, where that comes from, and who is to blame."""
+    rows = finding.text.split("\n")[1:]
+    return "\n".join([finding_headline(finding), *(row for row in rows if row.startswith(("  where ", "  blame ")))])
+
+
 def share_text(share: float | None) -> str:
     """Word the share of its threshold that a deviation takes."""
     if share is None:

@@ -2,28 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.comparing.comparison import Comparison
 from harness.explaining.traced import Place, Traced
-from harness.explaining.where import Where, where
+from harness.explaining.where import Where
 
 
 _GAP = " " * 6
 
 
-def where_text(comparison: Comparison, traced: Traced) -> str:
-    """Say where a training differs first, or why that is not known; empty where its trace does not reach.
-
-    Args:
-        comparison: with its baseline.
-        traced: the present training.
-    """
-    if traced.error:
-        return f"no line is known: {traced.error}"
-    found = where(comparison, traced)
-    return _text(found) if found else ""
+def untraced_text(traced: Traced) -> str:
+    """Say why nothing is known of a training's lines; empty if it was traced."""
+    return f"no line is known: {traced.error}" if traced.error else ""
 
 
-def _text(found: Where) -> str:
+def where_text(found: Where) -> str:
     """Return the line, who calls it, what differs there, and the constants that are others now."""
     operation = found.operation
     line, *around = operation.places

@@ -1,6 +1,6 @@
 """Trainings, streams and stored baselines in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
@@ -43,6 +43,11 @@ def title(record: Record) -> str:
 def commit_text(about: Mapping[str, str]) -> str:
     """Return the commit of an origin, and whether there were changes on top of it; empty if unknown."""
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
+
+
+def sources_text(sources: Collection[str]) -> str:
+    """Count the files that a result was made from; empty if they are not known."""
+    return f"{number(len(sources), 'file')} of the project" if sources else ""
 
 
 def count(number: int) -> str:
