@@ -106,16 +106,16 @@ class Assignment:
         name: which of its records is wanted.
         perturbation: what recorders change.
         fault: what is planted; empty for nothing.
-        traces: whether a trace is wanted.
         folder: where the record goes, and where the states to put back are, if there are any.
+        traces: whether a trace is wanted.
     """
 
     test: str
     name: str
     perturbation: Perturbation
     fault: str
-    traces: bool
     folder: Path
+    traces: bool = False
 
     @classmethod
     def from_environment(cls) -> Self | None:
@@ -144,10 +144,10 @@ class Assignment:
     def _trace(self) -> Path:
         return self.folder / "trace.json"
 
-    def hand_in(self, record: Record, effect: Effect) -> None:
-        """Leave the record, and what became of the perturbation, for the session that asked."""
-        outcome = effect.outcome(record)
-        self._trace.write_bytes(msgspec.json.encode(effect.traced(record)))
+    def hand_in(self, record: Record, outcome: tuple[bool, str], traced: Traced | None = None) -> None:
+        """Leave the record, what became of the fault, and the trace for the session that asked."""
+        if traced:
+            self._trace.write_bytes(msgspec.json.encode(traced))
         judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
         self._record.write_text(judged.to_text(), encoding="utf-8")
         self._outcome.write_text(json.dumps(outcome), encoding="utf-8")
@@ -172,7 +172,8 @@ class Assignment:
             raise FaultError(**json.loads(self._failure.read_text(encoding="utf-8")))
         record = Record.from_text(self._record.read_text(encoding="utf-8"))
         planted, reason = json.loads(self._outcome.read_text(encoding="utf-8"))
-        return Reran(record, (planted, reason), msgspec.json.decode(self._trace.read_bytes(), type=Traced | None))
+        traced = msgspec.json.decode(self._trace.read_bytes(), type=Traced) if self._trace.exists() else None
+        return Reran(record, (planted, reason), traced)
 
     def states(self) -> "States | None":
         """Return the states to put back, if there are any."""
@@ -212,7 +213,7 @@ class Reruns:
         try:
             if how.states:
                 (folder / "states").write_bytes(how.states.to_bytes())
-            assignment = Assignment(test, name, how.perturbation, how.fault, how.traces, folder)
+            assignment = Assignment(test, name, how.perturbation, how.fault, folder, how.traces)
             variables = {**how.environment, _VARIABLE: str(assignment.write())}
             output = self.start(folder, variables, tuple(sorted(how.environment.items())))
             try:

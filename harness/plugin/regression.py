@@ -198,7 +198,8 @@ class TrainingRegression:
         self._names.add(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(record, self._session.effect)
+                effect = self._session.effect
+                assignment.hand_in(record, effect.outcome(record), effect.traced(record))
             return
         named = named_sources(self._session.config.rootpath, sources)
         checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named)
@@ -319,12 +320,12 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept, changed = self._test.regenerate_command, None
+            accept, changed, line = self._test.regenerate_command, None, ""
         else:
             place, line = _where(comparison, checked)
             changed = checked.blame(baseline, line)
             text, accept = failure(comparison, checked, baseline, drawn, changed, place)
-        check = checked.check(accept=accept)
+        check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
         self._conclude(finding, text)
