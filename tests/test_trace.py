@@ -156,6 +156,7 @@ CASES = [
         "aten.",
     ),
     ("F.dropout(y, 0.2, self.training)", "F.dropout(y, 0.2)", "aten.bernoulli_, which the baseline has not"),
+    ("    model.eval()\n    output = model(x)", "    output = model(x)", "input, weights and mode gives "),
     ("return criterion(output, labels).item()", "return criterion(2 * output, labels).item()", "aten.mul"),
 ]
 """An edit, and what is told of it."""
@@ -233,6 +234,16 @@ def test_what_computes_the_same_is_passed_over(baseline, tmp_path):
     row, line = told(baseline, tmp_path, *BENIGN, "F.relu(y + x.mean())", "F.gelu(y + x.mean())")
 
     assert (line, "now aten.gelu" in row) == ("y = F.gelu(y + x.mean())", True)
+
+
+def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
+    """Of an evaluation that is left out, say, where nothing new is computed."""
+    row, line = told(
+        baseline, tmp_path, "                recorder.evaluation(average=evaluate(average, rest, others))\n", ""
+    )
+
+    assert row.endswith("baseline input, weights and mode")
+    assert line == "return criterion(output, labels).item()"
 
 
 def test_nothing_is_told_where_the_trace_does_not_reach(baseline, tmp_path):

@@ -51,8 +51,8 @@ _TRIVIAL = frozenset(
     )
 )
 """What computes nothing: another look at the same numbers, or memory that holds none yet."""
-GIVEN = "input and weights"
-"""Stands for an operation: what a model is given, and with which weights."""
+GIVEN = "input, weights and mode"
+"""Stands for an operation: what a model is given, with which weights, and whether it trains."""
 _MOST = 5000
 """Operations of a part: of a longer one the first."""
 _MOST_PLACES = 3
@@ -116,14 +116,16 @@ class Tracer(TorchDispatchMode):
         return result
 
     def enter(self, inputs: Any, model: nn.Module) -> None:
-        """List what a model is given, and its weights, as if an operation had made them: none may have been seen."""
+        """List what a model is given, its weights and modes as if an operation had made them: none may have been seen."""
         frame: FrameType | None = sys._getframe(1)
         while frame and owner(frame.f_code.co_filename) != "project":
             frame = frame.f_back
         if self.on:
             given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
             places, _, _ = self._asked(frame, None)
-            self.operations.append(Operation(GIVEN, number(given), self._inputs(given), places or (), None, False))
+            modes = torch.tensor([float(module.training) for module in model.modules()])
+            size = number([*given, modes])
+            self.operations.append(Operation(GIVEN, size, self._inputs(given), places or (), None, False))
 
     def _inputs(self, given: _Tensors) -> tuple[int, ...]:
         """Return the operations that made what goes into one."""

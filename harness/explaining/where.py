@@ -143,6 +143,16 @@ class _Match:
                 if matters:
                     return row, *self._other(now)
                 self._new -= made
+        return self._gone()
+
+    def _gone(self) -> tuple[Operation, str, float | None] | None:
+        """Return the operation behind the first of the baseline's whose result is nowhere any more."""
+        present = sorted(row.number for row in self._rows)
+        for tag, old, stop, start, _ in self._blocks:
+            for gone in range(old, stop if tag == "delete" else old):
+                number = self._before.numbers[gone]
+                if self._rows and _is_telling(number) and not _holds(present, number, self._close):
+                    return self._rows[min(start, len(self._rows) - 1)], self._before.names[gone], None
         return None
 
     def _made_of(self, start: int) -> tuple[set[int], bool]:
@@ -182,15 +192,19 @@ class _Match:
 
     def _is_known(self, row: Operation) -> bool:
         """Tell whether a row of the baseline that is not matched has the same number, by any operation if it tells."""
-        number = row.number
-        if not _is_telling(number):
-            return (row.name, number) in self._others
-        at = bisect_left(self._numbers, number)
-        return any(_are_close(number, each, self._close) for each in self._numbers[max(0, at - 1) : at + 1])
+        if not _is_telling(row.number):
+            return (row.name, row.number) in self._others
+        return _holds(self._numbers, row.number, self._close)
 
 
 def _are_close(one: float, other: float, close: float) -> bool:
     return abs(one - other) <= close * max(abs(one), abs(other))
+
+
+def _holds(numbers: Sequence[float], number: float, close: float) -> bool:
+    """Tell whether ascending numbers hold one."""
+    at = bisect_left(numbers, number)
+    return any(_are_close(number, each, close) for each in numbers[max(0, at - 1) : at + 1])
 
 
 def _is_telling(number: float) -> bool:
