@@ -10,7 +10,7 @@ from typing import NamedTuple
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
-from harness.record.streams import CAUSES, FIRST_STEP
+from harness.record.streams import CAUSES, DIGITS, FIRST_STEP
 
 
 _LEAST_LOGGED = 1e-4
@@ -18,6 +18,8 @@ _LEAST_LOGGED = 1e-4
 _FAMILY_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
+_ROUNDED = 2 * 10.0 ** (1 - DIGITS)
+"""What rounding to so many digits makes of equal numbers, at most."""
 
 
 _FindLimit = Callable[..., Limit]
@@ -77,9 +79,12 @@ class Deviation:
 
     @property
     def causal_order(self) -> tuple[int, int, bool]:
-        """What sorts causes before effects: step, then stage; structure is settled before any step."""
-        # so is the data set; later entries of init belong to their step
+        """What sorts causes before effects: step, then stage; structure is settled before any step.
+
+        So are the first initial weights: whatever is drawn for a batch is drawn after them.
+        """
         step = FIRST_STEP - 1 if self.stage == "structure" else self.step
+        step = FIRST_STEP if self.stage == "init" and not self.step else step
         return step, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
@@ -114,16 +119,26 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
 
 
 def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
-    """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
+    """Yield likewise what names causes: of modules, the calls that both records have numbers of.
+
+    Of a module that both call, a gradient may be missing: something cuts it off.
+    """
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
             stage = (before or now or Stream("data", (), ())).stage
-            yield from (exact(stage, key, step, old, new) for step, old, new in _aligned(before, now))
-        elif before and now:
-            found = _of_stream(key, before, now, scales[key], find_limit)
-            yield from (point for point in found if None not in (point.baseline, point.value))
+            yield from (exact(stage, key, step, old, new) for step, old, new in _held(before, now))
+        elif {key, StreamKey.of("output", key.tensor)} & baseline.clues.keys() & record.clues.keys():
+            points = _of_stream(key, before, now, scales.get(key, 0.0), find_limit)
+            yield from (point for point in points if _tells(point))
+
+
+def _tells(point: Deviation) -> bool:
+    """Tell whether a number of a module's call is another, or a gradient on one side only."""
+    if None in (point.baseline, point.value):
+        return point.stream.kind == "output_gradient"
+    return point.size > _ROUNDED and repr(point.baseline) != repr(point.value)  # NaN is NaN
 
 
 def _limits(baseline: Record, record: Record, calibration: Calibration | None) -> _FindLimit:
@@ -156,6 +171,16 @@ def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, V
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
     old, new = _by_step(before), _by_step(now)
     return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
+
+
+def _held(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
+    """Pair likewise values that hold until they change; numbers that only rounding parts are equal."""
+    old: Value | None = None
+    new: Value | None = None
+    for step, former, present in _aligned(before, now):
+        old, new = old if former is None else former, new if present is None else present
+        rounded = isinstance(old, float) and isinstance(new, float) and math.isclose(old, new)
+        yield step, old, old if rounded else new
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

@@ -1,8 +1,9 @@
 """A record: what a training did."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -27,6 +28,17 @@ class NonFinite(NamedTuple):
     value: float
 
 
+def _non_finite(streams: Streams) -> Iterator[NonFinite]:
+    """Yield the first NaN or infinity of each stream that has one."""
+    for key, stream in streams.items():
+        for step, value in islice(stream.non_finite(), 1):
+            yield NonFinite(step, stream.stage, key, value)
+
+
+def _order(found: NonFinite) -> tuple[int, int]:
+    return found.step, STAGES.index(found.stage)
+
+
 def _short(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -41,7 +53,7 @@ class Record:
         source: where the numbers were taken.
         seed: the seed that all randomness came from.
         device: cpu, cuda or mps.
-        recipe: the recipe's fields; empty for a watched loop.
+        recipe: the recipe's fields, or the configuration that a watched loop gave.
         data: name and SHA-256 of the images in use; empty for a watched loop.
         environment: versions and hardware, name to text.
         structure: tensor name to shape, dtype, requires_grad and parameter group.
@@ -114,13 +126,15 @@ class Record:
         return self.precision if self.source == "recorder" else f"{self.precision} in {self.source}"
 
     def non_finite(self) -> NonFinite | None:
-        """Return the first NaN or infinity in causal order, or None."""
-        found = (
-            NonFinite(step, stream.stage, key, value)
-            for key, stream in self.streams.items()
-            for step, value in stream.non_finite()
-        )
-        return min(found, key=lambda item: (item.step, STAGES.index(item.stage), item.stream), default=None)
+        """Return the first NaN or infinity in causal order, or None; that of the first module that made it, if known.
+
+        Outputs of modules alone count for nothing: nobody may use them.
+        """
+        first = min(_non_finite(self.streams), key=_order, default=None)
+        if first is None:
+            return None
+        made = (each for each in _non_finite(self.clues) if each.step >= first.step - 1)
+        return min((*made, first), key=_order)
 
     def to_text(self, **beside: Any) -> str:
         """Return the record as JSON: a stream's values a few a line, floats by repr, a checksum on top.

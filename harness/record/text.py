@@ -27,7 +27,7 @@ _LARGEST_NUMBER = 2**1000
 """Above any seed and count; a float holds it, which figures make of it."""
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
-_NON_FINITE = ("nan", "inf", "-inf")
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # one NaN: it equals itself in a tuple
 _PLAIN = (
     "name",
     "precision",
@@ -202,7 +202,7 @@ def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stream(name: str, entry: _Stream) -> Stream:
-    values = tuple(float(value) if value in _NON_FINITE else value for value in entry.values)
+    values = tuple(_NON_FINITE.get(value, value) if isinstance(value, str) else value for value in entry.values)
     steps: Any = entry.steps
     if isinstance(steps, int):  # a count: of the values there are, not of those that a hostile file promises
         steps = range(len(values)) if steps == len(values) else ()

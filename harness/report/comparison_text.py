@@ -14,7 +14,17 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
+from harness.report.words import (
+    caught_text,
+    commit_text,
+    count,
+    drawn_text,
+    number,
+    parts_apart,
+    stream_text,
+    title,
+    value_text,
+)
 
 
 if TYPE_CHECKING:
@@ -28,6 +38,8 @@ _LATER = 2
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
+_COMPUTED = ("forward", "backward", "evaluation")
+_COMPILED = "none was seen at work: torch.compile hides what it compiles"
 
 
 def failure(
@@ -91,8 +103,18 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[
     yield "renamed", _renamed(comparison)
     yield "unknown", _unknown(comparison)
     yield "unjudged", _unjudged(comparison)
+    yield "modules", _unseen(comparison)
     yield "left out", _left_out(comparison.record)
     yield "initial", _initial(comparison)
+    yield "hint", _hint(comparison)
+
+
+def _unseen(comparison: Comparison) -> str:
+    """Say that no module was seen at work, where one could have been named."""
+    first, record = comparison.first, comparison.record
+    has_modules = record.source == "recorder" and any("." in name for name in record.structure)
+    seen = any(record.clues.of("output")) or not (first and first.stage in _COMPUTED)
+    return _COMPILED if has_modules and not seen else ""
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -113,7 +135,12 @@ def _headline(first: Deviation, comparison: Comparison) -> str:
 
 
 def _numbers(first: Deviation) -> str:
-    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    if first.stream.kind == "random":
+        return drawn_text(first.step)
+    before, now = _value(first.baseline), _value(first.value)
+    if first.stream.kind == "module":
+        before, now = parts_apart(before, now)
+    text = f"step {first.step}   baseline {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
@@ -250,6 +277,14 @@ def _listed(names: Sequence[str]) -> str:
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
+
+
+def _hint(comparison: Comparison) -> str:
+    """Say what judges data that other workers have drawn."""
+    cause = comparison.cause
+    if cause is None or cause.stream.entry not in ("workers", "start_method", "persistent_workers"):
+        return ""
+    return "other workers may draw other numbers: --training-equivalence judges by several seeds whether that matters"
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
