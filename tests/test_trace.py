@@ -243,7 +243,7 @@ def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
     )
 
     assert row.endswith("baseline input, weights and mode")
-    assert line == "return criterion(output, labels).item()"
+    assert line == "recorder.batch(x[batch], labels[batch])"
 
 
 def test_nothing_is_told_where_the_trace_does_not_reach(baseline, tmp_path):
