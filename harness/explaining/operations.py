@@ -116,7 +116,7 @@ class Tracer(TorchDispatchMode):
         return result
 
     def enter(self, inputs: Any, model: nn.Module) -> None:
-        """List what a model is given, with which weights and modes, as if it were made here: it may be from anywhere."""
+        """List what a model is given, with which weights and modes, as if it were made here: it is from anywhere."""
         frame: FrameType | None = sys._getframe(1)
         while frame and owner(frame.f_code.co_filename) != "project":
             frame = frame.f_back
