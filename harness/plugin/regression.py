@@ -41,6 +41,7 @@ from harness.report.comparison_text import calibration_note, difference, equival
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
 from harness.report.where_text import untraced_text, where_text
+from harness.report.words import title
 from harness.tensorboard.reading import MEASURED_TIMES, read_events
 
 
@@ -257,6 +258,8 @@ class TrainingRegression:
             seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
         sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
         trace = checked.traced.kept if calibration else None
+        if calibration and not trace:
+            counts.notes.append(f"{title(record)}: no operations are kept: {checked.traced.error}   {self._test.id}")
         baseline = Baseline(record, self._session.origin, calibration, seeds, trace, sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
