@@ -223,14 +223,16 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
     _check_fresh(candidate, project.root, path, data)
     about, lost = {**candidate.origin, "reason": reason}, False
     if path.suffix == ".json":
-        record = _record(folder, candidate, data, command)
+        result = _baseline(folder, candidate, data, command)
+        record = result.record
         former = load_baseline(path, command, Path(path.name)) if path.exists() else None
         if obstacle := (made_by_training(former) if former else "") or _foreign(path, record):
             raise AcceptError.needs_training(name=candidate.name, obstacle=obstacle, command=command)
         calibration, gate = (_inherited(former, record), former.gate) if former else (None, STRICT)
         measurable = former.calibration is not None if former else record.source != "event files"
         lost = measurable and calibration is None
-        save_baseline(path, Baseline(record, about, calibration, gate=gate, sources=candidate.sources))
+        kept = Baseline(record, about, calibration, gate=gate, trace=result.trace, sources=candidate.sources)
+        save_baseline(path, kept)
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
@@ -285,14 +287,15 @@ def _is_fresh(path: Path, compared: str, data: bytes) -> bool:
     if digest(stored) == compared or png.plain(stored) == png.plain(data):
         return True
     try:
-        return Record.from_text(stored.decode("utf-8")).to_text().encode() == data
+        accepted = Baseline.from_text(stored.decode("utf-8"))
+        return Baseline(accepted.record, trace=accepted.trace).to_text().encode() == data
     except (UnicodeDecodeError, RecordError):
         return False
 
 
-def _record(folder: Path, candidate: Candidate, data: bytes, command: str) -> Record:
+def _baseline(folder: Path, candidate: Candidate, data: bytes, command: str) -> Baseline:
     try:
-        return Record.from_text(data.decode("utf-8"))
+        return Baseline.from_text(data.decode("utf-8"))
     except (UnicodeDecodeError, RecordError) as error:
         reason = error.reason if isinstance(error, RecordError) else error
         path = folder / candidate.file

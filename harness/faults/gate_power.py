@@ -84,7 +84,7 @@ def measure(
 
 def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:
     try:
-        record, (planted, reason) = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
+        record, (planted, reason), _ = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
     except RerunError as error:  # one that the fault broke is caught: nobody overlooks it
         broken = isinstance(error, FaultError) and error.planted
         return Mutant(fault, planted=broken, reason=error.what, caught=broken, failed=not broken)

@@ -43,7 +43,8 @@ def verified(checked: RecordCheck, baseline: Baseline) -> str:
     stored, states = baseline.calibration, checked.stored_states(baseline)
     found = _calibration(checked, states)
     if found and (stored is None or stored.inherited):
-        save_baseline(checked.path, dataclasses.replace(baseline, calibration=found), states)
+        trace = baseline.trace or checked.traced.kept
+        save_baseline(checked.path, dataclasses.replace(baseline, calibration=found, trace=trace), states)
     elif found and stored:
         require_tight(checked, stored, found)
     return f"verified: {calibration_note(checked.record, found, checked.test.id)}"

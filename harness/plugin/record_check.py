@@ -11,7 +11,9 @@ import msgspec
 
 from harness.baselines.environments import Choice, beside, nearest
 from harness.baselines.store import load_with_states, to_states
-from harness.errors import AcceptError, BaselineError
+from harness.errors import AcceptError, BaselineError, HarnessError
+from harness.explaining.traced import Traced
+from harness.explaining.where import is_same_start
 from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
 from harness.record.gate import STRICT, Gate
@@ -192,6 +194,17 @@ class RecordCheck:
     def is_served(self) -> bool:
         """Whether that test is in another file: within one, a fixture that several tests share is the rule."""
         return self.trained_by.partition("::")[0] not in ("", self.test.id.partition("::")[0])
+
+    @cached_property
+    def traced(self) -> Traced:
+        """The trace of the training, which is run again for it."""
+        try:
+            reran = self.rerun(Rerun("its operations traced", traces=True))
+        except Exception as error:  # whatever a training or a version of torch makes of it: the check goes on
+            return Traced.failed(error.what if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}")
+        if reran.traced and is_same_start(self.record, reran.record):
+            return reran.traced
+        return Traced.failed("this training was run again with its operations traced, and is another then")
 
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.

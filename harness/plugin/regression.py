@@ -23,6 +23,7 @@ from harness.errors import (
     RerunError,
     SuiteError,
 )
+from harness.explaining.where import where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.gated_test import GatedTest
@@ -41,7 +42,8 @@ from harness.report.comparison_text import calibration_note, cause, difference, 
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
 from harness.report.session_text import loosened_text
-from harness.report.words import gate_text
+from harness.report.where_text import untraced_text, where_text
+from harness.report.words import gate_text, title
 from harness.tensorboard.reading import read_events
 
 
@@ -63,6 +65,7 @@ def failure(
     baseline: Baseline,
     drawn: bytes,
     changed: "list[Changed] | None",
+    where: str,
 ) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
@@ -72,11 +75,13 @@ def failure(
         baseline: as it is stored.
         drawn: the deviations, as a PNG file.
         changed: files that have changed since; None if that is not known.
+        where: the line that differs first, in words.
     """
     test, session = checked.test, checked.test.session
+    whole = checked.record if checked.gate.ignore else comparison.record
     kept, accept = test.keep_failed(
         checked.path,
-        (checked.record if checked.gate.ignore else comparison.record).to_text().encode(),
+        Baseline(whole, trace=baseline.trace and checked.traced.kept).to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         options=["--training-generate=add"] if checked.is_others else [],
@@ -97,8 +102,17 @@ def failure(
         chosen=chosen,
         origin=origin,
         trained=checked.trained_by,
+        where=where,
     )
     return text, accept
+
+
+def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
+    """Return where a training differs first, in words, and that line alone; empty if it is not known."""
+    if comparison.baseline.trace is None:
+        return "", ""
+    found = where(comparison, checked.traced)
+    return (where_text(found), found.line) if found else (untraced_text(checked.traced), "")
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -204,7 +218,8 @@ class TrainingRegression:
         self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(record, self._session.effect.outcome(record))
+                effect = self._session.effect
+                assignment.hand_in(record, effect.outcome(record), effect.traced(record))
             return
         gate = asked(ignore, thresholds, allow_nonfinite)
         require_at_work(gate, record, self._test.id)
@@ -289,7 +304,10 @@ class TrainingRegression:
         if self._session.seeds:
             seeds = dict(of_seeds(checked.judged, self._session.seeds, checked.rerun))
         sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
-        baseline = Baseline(record, self._session.origin, calibration, seeds, gate, sources)
+        trace = checked.traced.kept if calibration else None
+        if calibration and not trace:
+            counts.notes.append(f"{title(record)}: no operations are kept: {checked.traced.error}   {self._test.id}")
+        baseline = Baseline(record, self._session.origin, calibration, seeds, gate, trace, sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)
@@ -352,12 +370,13 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept, changed = self._test.regenerate_command, None
+            accept, changed, line = self._test.regenerate_command, None, ""
         else:
-            changed = checked.blame(baseline)
-            text, accept = failure(comparison, checked, baseline, drawn, changed)
+            place, line = _where(comparison, checked)
+            changed = checked.blame(baseline, line)
+            text, accept = failure(comparison, checked, baseline, drawn, changed, place)
             self._session.differing.append((checked.record, self._test.id))
-        check = checked.check(accept=accept)
+        check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
         self._conclude(finding, text, "" if passed else cause(comparison))

@@ -11,6 +11,7 @@ from harness.record.calibration import Calibration
 from harness.record.gate import STRICT, Gate
 from harness.record.record import Record
 from harness.record.text import read_baseline
+from harness.record.trace import Trace, trace_content
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,6 +24,7 @@ class Baseline:
         calibration: of a low-precision baseline with stored states.
         seeds: seed to metric to value, of a training that was run with several (`comparing.equivalence`).
         gate: what its test lets go.
+        trace: of the training's operations; None where there is none.
         sources: the project's files that it was made from, path to content (`baselines.origin.content_name`).
     """
 
@@ -31,6 +33,7 @@ class Baseline:
     calibration: Calibration | None = None
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     gate: Gate = STRICT
+    trace: Trace | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -47,7 +50,8 @@ class Baseline:
         calibration = msgspec.to_builtins(self.calibration)
         seeds = {str(seed): dict(metrics) for seed, metrics in self.seeds.items()}
         beside = {"origin": dict(self.origin), "sources": dict(self.sources), "gate": msgspec.to_builtins(self.gate)}
-        return self.record.to_text(**beside, calibration=calibration, seeds=seeds)
+        trace = trace_content(self.trace) if self.trace else None
+        return self.record.to_text(**beside, calibration=calibration, seeds=seeds, trace=trace)
 
     @classmethod
     def from_text(cls, text: str) -> Self:

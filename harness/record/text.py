@@ -17,6 +17,7 @@ from harness.record.calibration import Calibration
 from harness.record.gate import STRICT, Gate
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
+from harness.record.trace import TraceText, trace
 
 
 FORMAT = 4
@@ -93,6 +94,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
     gate: Gate = STRICT
+    trace: TraceText | None = None
 
 
 def write_record(fields: Mapping[str, Any], **beside: Any) -> str:
@@ -112,7 +114,8 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
         beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds", "gate")}
-        return _record(checked, content), {**beside, "calibration": calibration}
+        kept = trace(checked.trace) if checked.trace else None
+        return _record(checked, content), {**beside, "calibration": calibration, "trace": kept}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 

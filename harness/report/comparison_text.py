@@ -59,6 +59,7 @@ def failure(
     chosen: str = "",
     origin: Mapping[str, str] | None = None,
     trained: str = "",
+    where: str = "",
 ) -> str:
     """Word a comparison that fails: a headline that names the place, and labelled lines below it.
 
@@ -73,8 +74,10 @@ def failure(
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
         origin: of the present record, if it is known.
         trained: id of the earlier test whose training this is; empty if it is this test's own.
+        where: the line and the operation that differ first (`where_text`), if they are known.
     """
     rows = [
+        ("where", where),
         *(("blame", line) for line in blame),
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
