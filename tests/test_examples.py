@@ -10,11 +10,11 @@ from tests.plugin.conftest import project  # noqa: F401 - a fixture
 
 EXAMPLES = Path(__file__).parent / "examples"
 RATE = "schedule, learning rate of"
-EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
+EMBEDDINGS = "bert.embeddings.word_embeddings.weight and 16 more"
 
 FAULTS = {
     ("plain", "train.py"): [
-        ("lr=0.05", "lr=0.0505", "step 0 on: schedule, initial_lr of the group of 0.weight"),
+        ("lr=0.05", "lr=0.0505", "step 0 on: schedule, initial_lr of all parameters"),
         ("shuffle=True", "shuffle=False", "step 0 on: data, sampler of data loader 0"),
         ("        model.train()\n", "", "step 6 on: forward, mode of the model"),
         ("            optimizer.zero_grad()\n", "", "step 1 on: backward, gradient of 0.weight"),
@@ -22,13 +22,13 @@ FAULTS = {
     ("lightning", "lit_stripes.py"): [
         ("accumulate_grad_batches=2", "accumulate_grad_batches=3", "step 0 on: data, size of the batch"),
         ("gradient_clip_val=1.0", "gradient_clip_val=0.999", "step 0 on: backward, gradient of net.0.weight"),
-        ("weight_decay=0.01", "weight_decay=0.0101", "step 0 on: schedule, weight_decay of the group of net.0.weight"),
+        ("weight_decay=0.01", "weight_decay=0.0101", "step 0 on: schedule, weight_decay of all parameters"),
         (".argmax(1) == labels", ".argmin(1) == labels", "step 2 on: evaluation, val_accuracy of the evaluation"),
     ],
     ("transformers", "finetune.py"): [
-        ("else -1", "else 1", "step 0 on: data, input_ids of the batch"),
+        ("else -1", "else 1", "step 0, micro-batch 1 of 2 on: data, input_ids of the batch"),
         ('"cosine"', '"linear"', f"step 3 on: {RATE} {EMBEDDINGS}"),
-        ("weight_decay=0.01", "weight_decay=0.0101", f"step 0 on: schedule, weight_decay of the group of {EMBEDDINGS}"),
+        ("weight_decay=0.01", "weight_decay=0.0101", f"step 0 on: schedule, weight_decay of {EMBEDDINGS}"),
     ],
 }
 """Of each example: edits of its source, and where the headline of the gate says that the runs part."""

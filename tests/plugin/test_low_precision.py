@@ -197,7 +197,7 @@ def test_a_fault_in_a_watched_loop_is_red_and_says_whence_the_threshold(low):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "training differs from its baseline from step 0 on: schedule, momentum of the group of *",
+            "training differs from its baseline from step 0 on: schedule, momentum of *",
             "  first      step 0   baseline 0.9   now 0.899",
             "  moves      update, update of *, step 1   baseline * now * (*, threshold *)",
             f"  threshold  3 x {measured:.1e}, the largest 0 steps after a stored state with 1 draw of rounding",

@@ -72,7 +72,7 @@ FAULTS = [
         "momentum 0.899",
         "momentum=0.9,",
         "momentum=0.899,",
-        "step 0 on: schedule, momentum of the group of conv.weight",
+        "step 0 on: schedule, momentum of all parameters",
         True,
     ),
     ("no train()", "model.train()", "pass", "step 3 on: forward, mode of the model", True),
@@ -82,7 +82,7 @@ FAULTS = [
         "decay 1 % off",
         "weight_decay=5e-4",
         "weight_decay=5.05e-4",
-        "step 0 on: schedule, weight_decay of the group of conv.weight",
+        "step 0 on: schedule, weight_decay of all parameters",
         True,
     ),
 ]
