@@ -23,7 +23,7 @@ from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recording.imported import note_running, tell
 from harness.recording.one_thread import Block
-from harness.recording.perturbation import current
+from harness.recording.perturbation import Enough, current
 from harness.recording.precision import named_mixture, refuse_low_loss
 from harness.recording.states import States
 from harness.recording.steps import Recording
@@ -131,11 +131,13 @@ class Recorder:
         state, self._state = self._state, None
         assert state is not None, "unreachable because __enter__ set it"
         with contextlib.closing(self._block), state.whole("the end of the block"):
-            if kind is None:
+            if kind is None or isinstance(error, Enough):
                 self._record = self._finish(state)
                 tell()
                 if self._planted:
                     self._planted.end(self._record)
+                if isinstance(error, Enough):
+                    error.record = self._record
             elif mixture := named_mixture(error, state.module_names(), self.precision):
                 raise mixture
         if kind is None:
@@ -345,5 +347,6 @@ def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -
         if key.kind != "logged" or key.distance:
             raise RecorderError.reserved(name=key, method=method)
     prefix = "evaluation/" if stage == "evaluation" else ""
-    pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
-    state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
+    named = {name: numbers(prefix + name, value, method) for name, value in values.items()}
+    for name, pairs in named.items():
+        state.add(stage, [each for each, _ in pairs], [value for _, value in pairs], values[name])
