@@ -79,7 +79,7 @@ def section(result, test):
     return result.outlines[start + 1 : end]
 
 
-@pytest.mark.parametrize("options", [(), ("-rA",), ("--tb=no",), ("--tb=line",)], ids=str)
+@pytest.mark.parametrize("options", [(), ("-rA", "--tb=no"), ("--tb=line",)], ids=str)
 def test_the_summary_begins_with_the_cause(red, options):
     """Whatever is printed above it."""
     found = said(red.run("--mpl", *options))
