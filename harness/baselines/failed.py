@@ -22,6 +22,7 @@ from harness.baselines.origin import changed_sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.errors import AcceptError, Reason, RecordError
 from harness.record import Baseline, Calibration, Record
+from harness.record.gate import STRICT
 from harness.record.text import loads
 
 
@@ -39,6 +40,8 @@ FIRST = "it is the first one"
 """How a result differs from a baseline that there is not yet."""
 WITH_STATES = "its states and thresholds are made while it trains"
 """What no result of a comparison has, and the baseline of some trainings needs."""
+LOOSENED = "its test loosens its gate, which only a training writes, with --training-reason"
+"""Likewise."""
 
 _OURS = re.compile(r"--(mpl-generate-path|training-[a-z0-9-]+)=.*|--(root|baselines|output)")
 """Options of the command lines that accept a result."""
@@ -225,10 +228,11 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
         former = load_baseline(path, command, Path(path.name)) if path.exists() else None
         if obstacle := (made_by_training(former) if former else "") or _foreign(path, record):
             raise AcceptError.needs_training(name=candidate.name, obstacle=obstacle, command=command)
-        calibration = _inherited(former, record) if former else None
+        calibration, gate = (_inherited(former, record), former.gate) if former else (None, STRICT)
         measurable = former.calibration is not None if former else record.source != "event files"
         lost = measurable and calibration is None
-        save_baseline(path, Baseline(record, about, calibration, trace=result.trace, sources=candidate.sources))
+        kept = Baseline(record, about, calibration, gate=gate, trace=result.trace, sources=candidate.sources)
+        save_baseline(path, kept)
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harness.comparing.comparison import compare
 from harness.comparing.deviations import Divergence
+from harness.comparing.variants import is_repeated
 from harness.errors import FaultError, RerunError
 from harness.faults import FAULTS
 from harness.record import Baseline, Record
@@ -76,7 +77,7 @@ def measure(
     """
     control = rerun(Rerun("no fault", states=states)).record
     twin = rerun(Rerun("no fault, once more", states=states)).record if states else record
-    if control.streams != twin.streams or compare(baseline, control).verdict == "different":
+    if not is_repeated(twin, control) or compare(baseline, control).verdict == "different":
         return None
     return Power(record, [_mutant(fault, baseline, states, rerun, strict) for fault in FAULTS])
 

@@ -1,19 +1,24 @@
 """One record that a test checks: which file its baseline is, and how its training is run again."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from harness.baselines.environments import Choice, beside, nearest
 from harness.baselines.store import load_with_states, to_states
-from harness.errors import HarnessError
+from harness.errors import AcceptError, BaselineError, HarnessError
 from harness.explaining.traced import Traced
 from harness.explaining.where import is_same_start
 from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
+from harness.record.gate import STRICT, Gate
 from harness.recording.perturbation import Reran, Rerun
+from harness.report.words import gate_text
 
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ class RecordCheck:
         filled: states that a watched loop's recorder was given.
         chosen: the baseline that they are of, if it has been chosen.
         sources: files that the test says the record depends on.
+        gate: what the test lets go.
     """
 
     test: GatedTest
@@ -42,6 +48,12 @@ class RecordCheck:
     filled: "States | None" = None
     chosen: Choice | None = None
     sources: Sequence[Path] = ()
+    gate: Gate = STRICT
+
+    @cached_property
+    def judged(self) -> "Record":
+        """The record, without what is not compared."""
+        return self.record.without(self.gate.ignore)
 
     @property
     def shared_path(self) -> Path:
@@ -116,9 +128,35 @@ class RecordCheck:
         """Read the baseline.
 
         Raises:
-            BaselineError: it is missing or broken.
+            BaselineError: it is missing or broken, or its gate is not the test's.
         """
-        return self._stored[0]
+        baseline = self._stored[0]
+        if not self.gate.asks_for(baseline.gate):
+            raise BaselineError.other_gate(
+                path=self.shown_path,
+                now=gate_text(self.gate),
+                then=gate_text(baseline.gate),
+                command=self.test.regenerate_command,
+            )
+        return baseline
+
+    def reasoned(self, reason: str) -> Gate:
+        """Return the gate with its reason: the one that it was first written with.
+
+        Args:
+            reason: of the baseline that is written now.
+
+        Raises:
+            AcceptError: there is none.
+        """
+        if not self.gate:
+            return self.gate
+        with contextlib.suppress(BaselineError):
+            if self.gate.asks_for(stored := self._stored[0].gate):
+                return stored
+        if self.gate.needs_reason and not reason:
+            raise AcceptError.loosened(nodeid=self.test.id, gate=gate_text(self.gate))
+        return msgspec.structs.replace(self.gate, reason=reason)
 
     @cached_property
     def _stored(self) -> tuple[Baseline, bytes]:
@@ -171,6 +209,8 @@ class RecordCheck:
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.
 
+        Its record is without what is not compared.
+
         Raises:
             RerunError: it came to no end.
         """
@@ -178,8 +218,10 @@ class RecordCheck:
         training = session.trainings.of(self.record)
         with session.workers.room(self.record.device):
             if training and not how.environment:
-                return session.retrain(training, how)
-            return session.reruns.run(self.test.id, self.name, how)
+                reran = session.retrain(training, how)
+            else:
+                reran = session.reruns.run(self.test.id, self.name, how)
+        return reran._replace(record=reran.record.without(self.gate.ignore))
 
 
 def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice | None:

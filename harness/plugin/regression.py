@@ -1,13 +1,13 @@
 """The `training_regression` fixture: a record against its baseline."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.baselines.environments import Choice, others
-from harness.baselines.failed import FIRST, WITH_STATES, made_by_training
+from harness.baselines.failed import FIRST, LOOSENED, WITH_STATES, made_by_training
 from harness.baselines.origin import named_sources
 from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
@@ -33,16 +33,18 @@ from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
+from harness.record.gate import asked, require_at_work
 from harness.record.record import require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.blame_text import blame_lines
-from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
+from harness.report.comparison_text import calibration_note, cause, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
+from harness.report.session_text import loosened_text
 from harness.report.where_text import untraced_text, where_text
-from harness.report.words import title
-from harness.tensorboard.reading import MEASURED_TIMES, read_events
+from harness.report.words import gate_text, title
+from harness.tensorboard.reading import read_events
 
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from harness.record import Calibration
     from harness.record.record import Record
     from harness.recording.states import States
+
+
+_NOTHING: Mapping[str, float] = {}
 
 
 def failure(
@@ -73,9 +78,10 @@ def failure(
         where: the line that differs first, in words.
     """
     test, session = checked.test, checked.test.session
+    whole = checked.record if checked.gate.ignore else comparison.record
     kept, accept = test.keep_failed(
         checked.path,
-        Baseline(comparison.record, trace=baseline.trace and checked.traced.kept).to_text().encode(),
+        Baseline(whole, trace=baseline.trace and checked.traced.kept).to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         options=["--training-generate=add"] if checked.is_others else [],
@@ -118,7 +124,7 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
 
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
-    around = comparison.renamed or comparison.unknown or checked.is_elsewhere
+    around = comparison.renamed or comparison.frozen or comparison.unknown or checked.is_elsewhere
     around = around or checked.is_served
     unusual = around or comparison.unjudged or comparison.starts_elsewhere
     return comparison.verdict in ("drift", "not judged") or bool(unusual) or checked.record.source == "event files"
@@ -172,39 +178,65 @@ class TrainingRegression:
         self._chosen[name] = chosen
         return states_of(self._test, chosen.path, chosen.baseline, chosen.states)
 
-    def check(self, record: "Record", *, name: str = "", sources: Sequence[str | os.PathLike[str]] = ()) -> None:
+    def check(
+        self,
+        record: "Record",
+        *,
+        name: str = "",
+        ignore: Collection[str] = (),
+        thresholds: Mapping[str, float] = _NOTHING,
+        allow_nonfinite: Collection[str] | bool = False,
+        sources: Sequence[str | os.PathLike[str]] = (),
+    ) -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
+
+        What a test lets go is stored in the baseline, with the reason that --training-reason gives when it is written,
+        and said in every summary. Patterns are as in file names: `["evaluation/*"]`.
 
         Args:
             record: of `training(recipe)` or of a `Recorder`.
             name: tells several records of one test apart.
+            ignore: names or patterns of streams that are not compared.
+            thresholds: likewise, to how far they may part where rounding explains less; 0.1 at most.
+            allow_nonfinite: likewise, or True for all, where NaN and infinity equal those of the baseline.
             sources: files that the record depends on and that this process has not imported: of a training in another
                 process, configurations, data. Paths or patterns, relative to pytest's root: `["train.py",
                 "configs/*.yaml"]`. Once one has changed, `harness accept` refuses the result. What a process imports in
                 which a `Recorder` records is known without. A file that the test itself writes is none.
 
         Raises:
-            SuiteError: the test has checked a record of this name; a source is not a file of the project.
-            BaselineError: the baseline is missing, broken, or cannot be written.
-            NonFiniteError: the record to be written holds NaN or infinity.
+            SuiteError: the test has checked a record of this name; a source is not a file of the project; a pattern
+                fits no stream, or those to ignore fit all that the training did.
+            AcceptError: a loosened gate is to be written, and no reason is given.
+            BaselineError: the baseline is missing, broken, of another gate, or cannot be written.
+            NonFiniteError: the record to be written holds NaN or infinity that is not allowed.
             RerunError: the training could not be run again where that is needed.
             EquivalenceError: the seeds of --training-equivalence cannot be judged.
         """
         __tracebackhide__ = True
         require_record(record, "training_regression.check")
-        if name in self._names:
-            error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
-            self._session.counts.add_problem(error)
-            raise error
-        self._names.add(name)
+        self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
                 effect = self._session.effect
                 assignment.hand_in(record, effect.outcome(record), effect.traced(record))
             return
+        gate = asked(ignore, thresholds, allow_nonfinite)
+        require_at_work(gate, record, self._test.id)
         named = named_sources(self._session.config.rootpath, sources)
-        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named)
-        self._session.publish(record, checked.run)
+        self._decide(RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named, gate))
+
+    def _take(self, name: str) -> None:
+        """Refuse a second record of a name."""
+        if name in self._names:
+            error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
+            self._session.counts.add_problem(error)
+            raise error
+        self._names.add(name)
+
+    def _decide(self, checked: RecordCheck) -> None:
+        __tracebackhide__ = True
+        self._session.publish(checked.record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
         elif self._session.seeds:
@@ -218,18 +250,24 @@ class TrainingRegression:
         *,
         precision: Precision = "float64",
         name: str = "",
-        ignore: Sequence[str] = MEASURED_TIMES,
+        ignore: Collection[str] = (),
+        thresholds: Mapping[str, float] = _NOTHING,
+        allow_nonfinite: Collection[str] | bool = False,
         old: bool = False,
         sources: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
+
+        Measured times are left out (`tensorboard.reading.MEASURED_TIMES`), and named.
 
         Args:
             logdir: the folder, with all runs below it (`harness.events` says how they become one record).
             precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
                 keep float32; otherwise they must be equal in the same environment, and may part in another.
             name: as for `check`.
-            ignore: patterns of scalars that are no property of the training; what they leave out is named.
+            ignore: as for `check`, of scalars.
+            thresholds: likewise.
+            allow_nonfinite: likewise.
             old: whether the files are kept on purpose. Otherwise all of them must have been begun and changed since
                 this session started: by a run of this test, or by a fixture that trained for several.
             sources: as for `check`.
@@ -242,8 +280,15 @@ class TrainingRegression:
         __tracebackhide__ = True
         session, device = self._session, self._test.device or "cpu"
         since = None if old or session.assignment else session.started  # a rerun may read what its session made
-        record = read_events(logdir, precision=precision, device=device, ignore=ignore, since=since)
-        self.check(record, name=name, sources=sources)
+        record = read_events(logdir, precision=precision, device=device, since=since)
+        self.check(
+            record,
+            name=name,
+            ignore=ignore,
+            thresholds=thresholds,
+            allow_nonfinite=allow_nonfinite,
+            sources=sources,
+        )
 
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()
@@ -251,16 +296,18 @@ class TrainingRegression:
             self._session.counts.did(checked.shared_path.name, self._test.id, "kept")
             return
         record, counts, seeds = checked.record, self._session.counts, {}
+        gate = checked.reasoned(self._session.origin.get("reason", ""))
         calibration, states = calibrated(checked)
-        counts.notes.append(calibration_note(record, calibration, self._test.id))
+        counts.notes.append(calibration_note(checked.judged, calibration, self._test.id))
+        counts.notes += loosened_text([(self._test.id, gate_text(gate))])
         self._look_back(checked, calibration)
         if self._session.seeds:
-            seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
+            seeds = dict(of_seeds(checked.judged, self._session.seeds, checked.rerun))
         sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
         trace = checked.traced.kept if calibration else None
         if calibration and not trace:
             counts.notes.append(f"{title(record)}: no operations are kept: {checked.traced.error}   {self._test.id}")
-        baseline = Baseline(record, self._session.origin, calibration, seeds, trace, sources)
+        baseline = Baseline(record, self._session.origin, calibration, seeds, gate, trace, sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)
@@ -293,22 +340,22 @@ class TrainingRegression:
             if (found := len(baseline.seeds)) != seeds:  # more of them would widen the margins
                 refuse = EquivalenceError.no_seeds if found < seeds else EquivalenceError.more_seeds
                 raise refuse(path=checked.shown_path, found=found, seeds=seeds, command=command)
-            result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
+            result = judged(baseline.seeds, checked.judged, seeds, checked.rerun)
         text = equivalence_text(result, *self._with_more_seeds(seeds))
         check = checked.check(accept=command)
-        self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}")
+        self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}", text.partition("\n")[0])
 
     def _with_more_seeds(self, seeds: int) -> tuple[str, str]:
         """Return the command lines that decide what these seeds leave open: on the former version, and on this one."""
         more = f"--training-equivalence={2 * seeds}"
         return f"{self._test.regenerate_command} {more}", f"{self._test.compare_command} {more}"
 
-    def _conclude(self, finding: Finding, text: str) -> None:
-        """Keep what was found; fail with a text if it does not pass."""
+    def _conclude(self, finding: Finding, text: str, cause: str = "") -> None:
+        """Keep what was found; fail with a text, and the cause in a line, if it does not pass."""
         __tracebackhide__ = True
         self._session.outcome.add(self._test.item, finding)
         if not finding.passed:
-            raise failed(text)
+            raise failed(text, cause)
 
     def _compare(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True
@@ -328,10 +375,11 @@ class TrainingRegression:
             place, line = _where(comparison, checked)
             changed = checked.blame(baseline, line)
             text, accept = failure(comparison, checked, baseline, drawn, changed, place)
+            self._session.differing.append((checked.record, self._test.id))
         check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
-        self._conclude(finding, text)
+        self._conclude(finding, text, "" if passed else cause(comparison))
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))
@@ -344,11 +392,12 @@ class TrainingRegression:
             return checked.baseline()
         except BaselineMissingError:
             stateful = checked.name in self._states or (checked.is_recipes and checked.record.is_low_precision)
+            obstacle = WITH_STATES if stateful else LOOSENED if checked.gate else ""
             _, accept = self._test.keep_failed(
                 checked.path,
                 checked.record.to_text().encode(),
                 difference=FIRST,
-                obstacle=WITH_STATES if stateful else "",
+                obstacle=obstacle,
                 named=checked.sources,
             )
             command = self._test.regenerate_command
@@ -376,14 +425,14 @@ class TrainingRegression:
         states = checked.stored_states(baseline) if checked.is_recipes and comparison.verdict != "same" else None
         if states is None:
             return comparison
-        return compare(baseline, put_back(checked.record, states, checked.rerun))
+        return compare(baseline, put_back(checked.judged, states, checked.rerun))
 
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             states = checked.stored_states(baseline)
-            power = measure(checked.record, baseline, states, checked.rerun, strict=self._session.strict)
+            power = measure(checked.judged, baseline, states, checked.rerun, strict=self._session.strict)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._test.id)
         least = self._session.least_power

@@ -1,15 +1,16 @@
 """A record: what a training did."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from harness.atomic_files import read, write
 from harness.errors import ArgumentError, RecordError, number
 from harness.inert import inert_line
+from harness.record.gate import fits
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
 from harness.record.text import read_baseline, write_record
@@ -70,7 +71,7 @@ class Record:
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
-        ignored: of event files, pattern to the streams that it left out; not part of the text form either.
+        ignored: pattern to the streams that it left out; not part of the text form either.
         replaced: of event files, stream to the number of values that a later file took the place of; likewise.
     """
 
@@ -125,12 +126,25 @@ class Record:
         """The number format in words: where numbers come from event files, that is said."""
         return self.precision if self.source == "recorder" else f"{self.precision} in {self.source}"
 
-    def non_finite(self) -> NonFinite | None:
+    def without(self, patterns: Iterable[str]) -> Self:
+        """Return it without the streams that fit a pattern; `ignored` names them."""
+        names = (*self.streams, *self.clues)
+        found = {pattern: tuple(name for name in names if fits(name, [pattern])) for pattern in patterns}
+        found = {pattern: fitting for pattern, fitting in found.items() if fitting}
+        if not found:
+            return self
+        gone = {*chain.from_iterable(found.values())}
+        left = (Streams(item for item in part.items() if item[0] not in gone) for part in (self.streams, self.clues))
+        streams, clues = left
+        return replace(self, streams=streams, clues=clues, ignored={**self.ignored, **found})
+
+    def non_finite(self, allowed: Collection[str] = ()) -> NonFinite | None:
         """Return the first NaN or infinity in causal order, or None; that of the first module that made it, if known.
 
-        Outputs of modules alone count for nothing: nobody may use them.
+        Outputs of modules alone count for nothing: nobody may use them. Streams that fit a pattern may hold some.
         """
-        first = min(_non_finite(self.streams), key=_order, default=None)
+        found = (each for each in _non_finite(self.streams) if not fits(each.stream, allowed))
+        first = min(found, key=_order, default=None)
         if first is None:
             return None
         made = (each for each in _non_finite(self.clues) if each.step >= first.step - 1)

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from harness.errors import RecordError
 from harness.recipe import Precision
 from harness.record.calibration import Calibration
+from harness.record.gate import STRICT, Gate
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
 from harness.record.trace import TraceText, trace
@@ -44,6 +45,7 @@ _PLAIN = (
 """Fields of a record that stand in its text as they are."""
 _MAY_LACK = ("clues", "initial", "class_names", "undrawn", "confusion", "histograms")
 _Step = Annotated[int, Meta(ge=FIRST_STEP, lt=LONGEST_RUN)]
+_Place = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
 _SERIES = ("streams", "clues")
 _Texts = dict[str, str]
@@ -55,8 +57,9 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Stream(_Part, frozen=True):
     stage: Literal[STAGES]  # type: ignore[valid-type] # one source: a tuple of literals is one to msgspec
-    steps: Annotated[int, Meta(ge=0, lt=LONGEST_RUN)] | list[_Step]
+    steps: _Place | list[_Step]
     values: list[float | int | str]
+    phases: list[_Place] = []
 
 
 class _Tensor(msgspec.Struct, frozen=True):
@@ -90,6 +93,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     sources: _Texts = {}
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
+    gate: Gate = STRICT
     trace: TraceText | None = None
 
 
@@ -109,7 +113,7 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
-        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds")}
+        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds", "gate")}
         kept = trace(checked.trace) if checked.trace else None
         return _record(checked, content), {**beside, "calibration": calibration, "trace": kept}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -132,7 +136,8 @@ def _stream_content(stream: Stream) -> dict[str, Any]:
     dense = stream.steps == tuple(range(len(stream.steps)))
     steps = len(stream.steps) if dense else list(stream.steps)
     words = [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in stream.values]
-    return {"stage": stream.stage, "steps": steps, "values": words}  # JSON has no NaN: words stand for it
+    phases = {"phases": list(stream.phases)} if stream.phases else {}
+    return {"stage": stream.stage, "steps": steps, "values": words, **phases}  # JSON has no NaN: words stand for it
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -210,4 +215,4 @@ def _stream(name: str, entry: _Stream) -> Stream:
         raise ValueError(f"stream {name}")
     if not all(abs(value) < _LARGEST_NUMBER for value in values if isinstance(value, int)):
         raise ValueError(f"stream {name}")
-    return Stream(entry.stage, tuple(steps), values)
+    return Stream(entry.stage, tuple(steps), values, tuple(entry.phases))

@@ -1,10 +1,12 @@
 """The calls of a model's modules: a number of each output, and of the gradient that comes back to it."""
 
+import contextlib
 import functools
 import math
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,8 @@ _MOST = 2
 _DENSE = 4
 """The first 2**4 steps are recorded, then every second of as many, every fourth of twice as many, and so on."""
 _STAGES = dict(zip(CALLS, ("forward", "backward", "evaluation"), strict=True))
+
+_on_trial = ContextVar("on_trial", default=False)
 
 Found = list[tuple[StreamKey, Tensor]]
 """Numbers of calls, in their order, where they were computed."""
@@ -88,7 +92,7 @@ class Calls:
         self, keys: Mapping[str, StreamKey], back: Callable[..., None], holds: bool, _: object, output: object
     ) -> None:
         """Note what a module returned, and what will come back to it; once where it returns what its last one did."""
-        if not self._kind or torch._C._current_graph_task_id() != -1:
+        if not self._kind or _on_trial.get() or torch._C._current_graph_task_id() != -1:
             return
         for tensor in (output,) if isinstance(output, Tensor) else tensors_in(output):
             if holds and self._is_last(tensor):
@@ -112,6 +116,16 @@ class Calls:
     def _is_last(self, tensor: Tensor) -> bool:
         last, version, _ = self._last
         return last() is tensor and _version(tensor) == version
+
+
+@contextlib.contextmanager
+def unfollowed() -> Iterator[None]:
+    """Follow no call in a block: a model is on trial there, which is no part of its training."""
+    token = _on_trial.set(True)
+    try:
+        yield
+    finally:
+        _on_trial.reset(token)
 
 
 def record(found: Found, builder: StreamBuilder, step: int) -> None:

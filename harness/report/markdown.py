@@ -13,6 +13,7 @@ from harness.report.session_text import (
     finding_place,
     finding_title,
     first_text,
+    loosened_lines,
     session_text,
     size_text,
     trends,
@@ -34,7 +35,7 @@ def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
     passed = [finding for finding in findings if finding.passed and finding.is_judged]
     parts = [f"### Training regression: {session_text(findings)}\n"]
     parts += [_fenced(finding_lead(finding)) for finding in findings if not finding.passed and finding.training][:1]
-    if lines := [*ledger_lines(ledger), *trends(findings)]:
+    if lines := [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]:
         parts.append(_fenced("\n".join(lines)))
     parts += [_table(shown), *map(_said, shown)] if shown else []
     if passed:

@@ -8,7 +8,7 @@ from harness.inert import inert_line
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
-from harness.report.words import caught_text, number, stream_text
+from harness.report.words import caught_text, number
 
 
 _RUNS = 6
@@ -18,7 +18,7 @@ _RUNS = 6
 def junit_properties(finding: Finding) -> dict[str, str]:
     """Return what a JUnit report carries of a finding, name to text; a check's own name stands behind each."""
     if figure := finding.figure:
-        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure).removeprefix("RMS ")}
+        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure.rms).removeprefix("RMS ")}
     found: dict[str, str] = {"training_verdict": finding.verdict}
     if faults := finding.faults:
         found = {"gate_power": caught_text(faults.caught, faults.planted)}
@@ -63,7 +63,7 @@ def first_text(first: First) -> str:
     """Word where a training first leaves its baseline, and by how much."""
     size = float(first.size)
     sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
-    place = f"step {first.step}, {first.stage}, {stream_text(first.stream)}"
+    place = f"{first.when}, {first.stage}, {first.text}"
     return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
 
 
@@ -120,6 +120,21 @@ def trends(findings: Iterable[Finding]) -> Iterator[str]:
             yield f"margin shrinks: {finding_title(finding)}: {runs}   {finding.test}"
 
 
+def loosened_text(gates: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line on the gates that their tests loosen, of pairs of test and what it lets go; none without any."""
+    loosened = [f"{test} {gate}" for test, gate in gates if gate]
+    if not loosened:
+        return []
+    what = "gate is loosened by its test" if len(loosened) == 1 else "gates are loosened by their tests"
+    return [f"{len(loosened)} {what}: {'; '.join(loosened)}"]
+
+
+def loosened_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return likewise what findings say of it."""
+    trainings = ((finding_place(finding), finding.training) for finding in findings)
+    return loosened_text((place, training.loosened) for place, training in trainings if training)
+
+
 def comparison_lines(
     findings: Sequence[Finding],
     *,
@@ -164,6 +179,7 @@ def comparison_lines(
             sum(counts) for counts in zip(*((each.planted, each.caught) for each in faults), strict=True)
         )
         yield f"gate power: {caught_text(caught, planted)}"
+    yield from loosened_lines(findings)
     yield from _margins(findings)
     trainings = [finding.training for finding in findings if finding.training]
     if strict and trainings:

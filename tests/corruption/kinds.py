@@ -26,6 +26,7 @@ from tests.test_page import figure, training
 REAL = Path(__file__).parents[2] / "baselines"
 NAME = "a"
 GOOD = "good"
+GATE = {"ignore": ["evaluation/*"], "thresholds": {"loss": 1e-6}, "allow_nonfinite": ["loss"], "reason": "so"}
 DRAWN = 200
 """Values that Hypothesis draws, which takes it a few seconds; each is used in many places."""
 
@@ -58,9 +59,9 @@ def states() -> bytes:
 
 @cache
 def _contents() -> list[dict[str, Any]]:
-    """Return what the two records hold, with one picture each: those take most of the time to read."""
+    """Return what the two records hold, a gate beside it, and one picture each: those take most of the time to read."""
     found = [json.loads(data) for data in records()]
-    return [{**content, "pictures": dict([*content["pictures"].items()][:1])} for content in found]
+    return [{**content, "pictures": dict([*content["pictures"].items()][:1]), "gate": GATE} for content in found]
 
 
 @cache
