@@ -236,6 +236,14 @@ def test_what_computes_the_same_is_passed_over(baseline, tmp_path):
     assert (line, "now aten.gelu" in row) == ("y = F.gelu(y + x.mean())", True)
 
 
+def test_what_is_made_ready_for_later_is_told(baseline, tmp_path):
+    """Labels of which the first batch has none, images of the evaluation."""
+    line = told(baseline, tmp_path, "torch.arange(12) % 5", "torch.arange(12) % 5; labels[7] = 4")[1]
+    assert line.endswith("labels[7] = 4")
+    line = told(baseline, tmp_path, "prepare(torch.rand(4, 3, 5, 5))", "prepare(2 * torch.rand(4, 3, 5, 5))")[1]
+    assert line.startswith("rest, others = ")
+
+
 def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
     """Of an evaluation that is left out, say, where nothing new is computed."""
     row, line = told(

@@ -20,6 +20,7 @@ from harness.record import Record
 from harness.record.trace import Operations, Trace
 
 
+_SHIPPED = "harness/shipped/"
 _CLOSE = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 1e-2}
 """Relative difference up to which two numbers of a precision are one: far above rounding within the first step."""
 
@@ -47,25 +48,26 @@ class Where:
         return f"{place.file}:{place.line}"
 
 
-def where(comparison: Comparison, traced: Traced, place: int | None = None) -> Where | None:
+def where(comparison: Comparison, traced: Traced) -> Where | None:
     """Return the operation from which on a training differs from its baseline; None if the traces don't tell.
 
     Args:
         comparison: that differs.
         traced: the present training.
-        place: the step to look in; that in which the comparison differs first unless given.
     """
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    name = _part(effect, kept, effect.step if place is None else place)
-    if name not in kept.parts or name not in traced.parts:
-        return None
-    rows = _shown(traced.parts[name].operations, kept.parts[name])
-    found = _Match(kept.parts[name], rows, _CLOSE[comparison.record.precision]).first()
+    names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
+    rows = {name: _shown(traced.parts[name].operations, kept.parts[name]) for name in names}
+    matches = [_Match(kept.parts[name], rows[name], _CLOSE[comparison.record.precision]) for name in names]
+    calls = (*(match.first for match in matches), *(match.gone for match in matches[-1:]))
+    found = next((place for call in calls if (place := call())), None)
     if found is None or not found[0].places:
         return None
     operation, other, number = found
+    if comparison.recipe and operation.places[0].file.startswith(_SHIPPED):  # our loop does what another recipe says
+        return None
     return Where(operation, other, number, tuple(_changed(operation, kept.constants, traced.constants)))
 
 
@@ -87,12 +89,15 @@ def is_same_start(record: Record, traced: Record) -> bool:
     )
 
 
-def _part(effect: Deviation, kept: Trace, step: int) -> str:
-    """Return the part of a trace in which a deviation begins; empty if it was not traced."""
-    evaluation = kept.parts.get("evaluation")
-    if evaluation and effect.stage == "evaluation" and step == evaluation.step:
-        return "evaluation"
-    return "start" if step <= 0 else ""
+def _parts(effect: Deviation, kept: Trace) -> Iterator[str]:
+    """Yield the parts of a trace that may tell where a deviation comes from.
+
+    What is made ready at the start may be met later: data of another batch, or of an evaluation.
+    """
+    if effect.step <= 0 or effect.stage in ("data", "evaluation"):
+        yield "start"
+    if "evaluation" in kept.parts and effect.stage == "evaluation" and effect.step == kept.parts["evaluation"].step:
+        yield "evaluation"
 
 
 def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -136,16 +141,22 @@ class _Match:
         self._new = {now for now, row in enumerate(rows) if now not in self._equal and not self._is_known(row)}
 
     def first(self) -> tuple[Operation, str, float | None] | None:
-        """Return the first new result of known ones that matters, and the baseline's operation and number there."""
+        """Return the first new result of known ones that matters, and the baseline's operation and number there.
+
+        One that did not in its pass does if something that does is made of it later: of other parts of it, say.
+        """
+        sources: dict[int, int] = {}  # of results that did not matter
         for now, row in enumerate(self._rows):
             if now in self._new and not self._new.intersection(row.inputs):
                 made, matters = self._made_of(now)
+                source = next((sources[each] for each in row.inputs if each in sources), now)
                 if matters:
-                    return row, *self._other(now)
+                    return self._rows[source], *self._other(source)
                 self._new -= made
-        return self._gone()
+                sources |= dict.fromkeys(made, source)
+        return None
 
-    def _gone(self) -> tuple[Operation, str, float | None] | None:
+    def gone(self) -> tuple[Operation, str, float | None] | None:
         """Return the operation behind the first of the baseline's whose result is nowhere any more."""
         present = sorted(row.number for row in self._rows)
         for tag, old, stop, start, _ in self._blocks:

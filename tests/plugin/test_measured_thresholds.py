@@ -226,7 +226,7 @@ def test_a_recipe_that_goes_wild_is_put_back_on_states_of_its_own(one_draw, proj
     monkeypatch.setattr("harness.comparing.thresholds.THRESHOLD", 1e-16)  # what a training that runs free has to keep
     monkeypatch.setitem(thresholds.FLOORS, "float64", 1e-14)  # above what other kernels do in one step
     begin, other = session.in_force, Perturbation(other_layout=True)
-    monkeypatch.setattr(session, "in_force", lambda how, fault: begin(other, fault))  # whatever is run again, likewise
+    monkeypatch.setattr(session, "in_force", lambda how, *rest: begin(other, *rest))  # whatever is run again, likewise
     with perturbed(other):
         again = project.run("-k", "test_training")
     again.assert_outcomes(passed=1, deselected=1)
