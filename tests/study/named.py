@@ -1,0 +1,244 @@
+"""Does a red test name what was edited? Every fault, planted in a project as a user has one, and what pytest says of it.
+
+`python -m tests.study.named` trains the program as a module of a small project, with a decoy edit in another file.
+"""
+
+import argparse
+import contextlib
+import difflib
+import hashlib
+import io
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.elsewhere.rerun import Reruns
+from tests.study import table
+from tests.study.benign import BENIGN
+from tests.study.faults import FAULTS
+from tests.study.runs import FOLDER, REFERENCE, ROOT, Variant, edited
+
+
+NEAR_ENOUGH = 2
+"""Lines that a named line may be off the edited ones."""
+SETTINGS = """\
+# How the program is trained here.
+SHORT = {"data": "cifar10", "epochs": 4, "train_images": 108, "test_images": 150, "bs": 16, "micro": 8}
+LOG_EVERY = 10
+"""
+"""28 steps with everything in them: partial batches and micro-batches, a resume at step 14, four evaluations."""
+DECOY = SETTINGS.replace("# How the program is", "# The program as it is").replace("10\n", "20\n")
+TEST = """\
+import program
+import settings
+
+
+def test_program(training_regression):
+    training_regression.check(program.train(**settings.SHORT))
+"""
+CONSTANTS = {
+    "D07": r"STD.*0\.229",
+    "A06": r"padding",
+    "A08": r"eps.*0\.001",
+    "A10": r"momentum.*0\.01",
+    "A16": r"\bc4\b.*\b47\b",
+    "O03": r"0\.0525",
+    "O05": r"momentum.*0\.89",
+    "O07": r"dampening.*0\.9|nesterov.*False",
+    "O09": r"weight.decay.*0\.0005",
+    "O11": r"weight.decay.*now 0\.0",
+    "O17": r"\bfc\.bias\b",
+    "O19": r"\bb1\.(weight|bias)\b",
+    "O25": r"weight.decay.*now 0\.0",
+    "M02": r"mode.*training",
+}
+"""What says the constant that a fault edits: its name, then its new value; of structure, the tensor; the mode."""
+
+Main = Callable[..., Any]
+"""Runs pytest: takes options and plugins."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a red test said of a fault.
+
+    Args:
+        fault: what was edited.
+        text: of the failure; empty if the test passed.
+    """
+
+    fault: Variant
+    text: str
+
+    @property
+    def headline(self) -> str:
+        """The first line."""
+        return self.text.partition("\n")[0].removeprefix("training differs from its baseline ")
+
+    def row(self, label: str) -> str:
+        """Return what a labelled row says; empty if there is none."""
+        found = re.search(rf"^  {label} +(.*)$", self.text, re.MULTILINE)
+        return found[1] if found else ""
+
+    @property
+    def by(self) -> str:
+        """What names the edit: "line", "constant", or nothing."""
+        said = "\n".join([self.headline, self.row("where"), self.row("first")])
+        lines = edited_lines(self.fault)
+        named = [int(number) for number in re.findall(r"\bprogram\.py:(\d+)", said)]
+        if any(abs(number - line) <= NEAR_ENOUGH for number in named for line in lines):
+            return "line"
+        constant = CONSTANTS.get(self.fault.id)
+        return "constant" if constant and re.search(constant, said, re.DOTALL) else ""
+
+
+def edited_lines(fault: Variant) -> set[int]:
+    """Return the numbers of the lines that a fault changes, in its own text; of those taken out, their neighbours."""
+    before, after = (edited(variant).splitlines() for variant in (REFERENCE, fault))
+    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    ranges = [
+        (start, end) if end > start else (start - 1, start + 1) for tag, *_, start, end in blocks if tag != "equal"
+    ]
+    return {number + 1 for start, end in ranges for number in range(start, end)}
+
+
+class Report:
+    """A plugin that keeps the text of a failure."""
+
+    text = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Called by pytest for each phase of a test."""
+        if report.failed:
+            self.text = report.longreprtext
+
+
+def make_project(folder: Path, main: Main) -> None:
+    """Write the project, generate its baseline, and commit both."""
+    for name, text in {"program": edited(REFERENCE), "settings": SETTINGS, "test_program": TEST}.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    _commit(folder, "A training")
+    failure(folder, main, "--mpl-generate-path=baselines")
+    _commit(folder, "Its baseline")
+
+
+def _commit(folder: Path, message: str) -> None:
+    identity = ["-c", "user.name=user", "-c", "user.email=user@example.org"]
+    for command in (["add", "."], [*identity, "commit", "-qm", message]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+
+
+def planted(folder: Path, variant: Variant, main: Main) -> str:
+    """Return the failure of a project whose program was edited, and another file beside it."""
+    (folder / "program.py").write_text(edited(variant), encoding="utf-8")
+    (folder / "settings.py").write_text(DECOY, encoding="utf-8")
+    return failure(folder, main, "--mpl")
+
+
+def failure(folder: Path, main: Main, *options: str) -> str:
+    """Run the project's test; return the text of its failure, empty if it passed."""
+    report, printed = Report(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        status = main(
+            *options, "-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:cacheprovider", plugins=[report]
+        )
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"pytest {' '.join(options)} ended with {status}:\n{printed.getvalue()[-2000:]}")
+    return report.text
+
+
+def in_this_process(*options: str, plugins: Sequence[object]) -> int:
+    """Run pytest here, as often as one likes: it imports the project's modules anew each time."""
+    known, places = set(sys.modules), list(sys.path)
+    try:
+        return int(pytest.main([*options], plugins=[*plugins]))
+    finally:
+        sys.path[:] = places
+        for name in ("program", "settings", "test_program"):
+            if name not in known:
+                sys.modules.pop(name, None)
+
+
+def kept(variant: Variant) -> Path:
+    """Return the file of a failure, which is there once the fault was planted in this version of the harness."""
+    parts = [edited(variant), SETTINGS, TEST]
+    parts += [path.read_text(encoding="utf-8") for path in sorted((ROOT / "harness").rglob("*.py"))]
+    return FOLDER / f"named-{variant.id}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}.txt"
+
+
+def main() -> int:
+    """Plant what is missing and print; return 1 if a benign change alarms."""
+    parser = argparse.ArgumentParser(prog="python -m tests.study.named", description=__doc__)
+    parser.add_argument("--benign", action="store_true", help="the benign changes instead, which must not alarm")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these")
+    parser.add_argument("--jobs", type=int, default=2, help="projects at a time (default: 2)")
+    options = parser.parse_args()
+    here = [variant for variant in BENIGN if not variant.environment]
+    variants = [v for v in (here if options.benign else FAULTS) if not options.only or v.id in options.only]
+    plant([variant for variant in variants if not kept(variant).exists()], options.jobs)
+    judged = [Named(variant, kept(variant).read_text(encoding="utf-8")) for variant in variants]
+    alarms = [f"alarms: {named.fault.id}, {named.fault.what}\n{named.text}" for named in judged if named.text]
+    print(
+        "\n".join(alarms or [f"{len(judged)} benign changes, no alarm"]) if options.benign else "\n".join(parts(judged))
+    )
+    return int(options.benign and bool(alarms))
+
+
+def plant(variants: Sequence[Variant], jobs: int) -> None:
+    """Keep the failures of variants, each planted in the project of one of some processes."""
+    if not variants:
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # an edit within a second would meet the old bytecode
+    with tempfile.TemporaryDirectory() as folder:
+        context, began = multiprocessing.get_context("spawn"), time.perf_counter()
+        with ProcessPoolExecutor(jobs, context, _prepare, [Path(folder)]) as pool:
+            for number, variant in enumerate(pool.map(_plant, variants), 1):
+                seconds = time.perf_counter() - began
+                print(f"[{number}/{len(variants)}] {seconds:.0f} s, {variant.id}", file=sys.stderr, flush=True)
+
+
+def _prepare(folder: Path) -> None:
+    """Give this process a project of its own, and one process for all its reruns."""
+    global _PROJECT
+    shared, request = Reruns(folder, list, "pytest"), Reruns._request
+    Reruns._request = lambda self, order, chosen: request(shared, order, ())  # type: ignore[method-assign]
+    _PROJECT = folder / str(os.getpid())
+    _PROJECT.mkdir()
+    make_project(_PROJECT, in_this_process)
+
+
+_PROJECT = Path()
+
+
+def _plant(variant: Variant) -> Variant:
+    kept(variant).write_text(planted(_PROJECT, variant, in_this_process), encoding="utf-8")
+    return variant
+
+
+def parts(judged: Sequence[Named]) -> Iterator[str]:
+    """Yield the share that is named, and one line a fault."""
+    named = [bool(one.by) for one in judged]
+    low, high = table.interval(sum(named), len(named))
+    yield f"Named: {sum(named)} of {len(named)}, {sum(named) / len(named):.0%} ({low:.0%} to {high:.0%}).\n"
+    rows = (
+        [one.fault.id, one.fault.what, one.headline or "passes", one.row("where"), one.by or "no"] for one in judged
+    )
+    yield table.in_columns(["id", "fault", "first line, training differs ...", "where", "named by"], rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
