@@ -1,4 +1,4 @@
-"""Does a red test name what was edited? Every fault, planted in a project as a user has one, and what pytest says of it.
+"""Does a red test name what was edited? Every fault, planted in a project as a user has one: what pytest says of it.
 
 `python -m tests.study.named` trains the program as a module of a small project, with a decoy edit in another file.
 """
@@ -34,11 +34,12 @@ NEAR_ENOUGH = 2
 """Lines that a named line may be off the edited ones."""
 SETTINGS = """\
 # How the program is trained here.
-SHORT = {"data": "cifar10", "epochs": 4, "train_images": 108, "test_images": 150, "bs": 16, "micro": 8}
+SHORT = {"data": "synthetic", "epochs": 4, "train_images": 108, "test_images": 150, "bs": 16, "micro": 8}
 LOG_EVERY = 10
 """
 """28 steps with everything in them: partial batches and micro-batches, a resume at step 14, four evaluations."""
-DECOY = SETTINGS.replace("# How the program is", "# The program as it is").replace("10\n", "20\n")
+DECOY = {"# How the program is": "# The program as it is", "LOG_EVERY = 10": "LOG_EVERY = 20"}
+"""Edits of the settings that are to blame for nothing."""
 TEST = """\
 import program
 import settings
@@ -124,9 +125,9 @@ class Report:
             self.text = report.longreprtext
 
 
-def make_project(folder: Path, main: Main) -> None:
+def make_project(folder: Path, main: Main, settings: str = SETTINGS) -> None:
     """Write the project, generate its baseline, and commit both."""
-    for name, text in {"program": edited(REFERENCE), "settings": SETTINGS, "test_program": TEST}.items():
+    for name, text in {"program": edited(REFERENCE), "settings": settings, "test_program": TEST}.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
@@ -144,7 +145,10 @@ def _commit(folder: Path, message: str) -> None:
 def planted(folder: Path, variant: Variant, main: Main) -> str:
     """Return the failure of a project whose program was edited, and another file beside it."""
     (folder / "program.py").write_text(edited(variant), encoding="utf-8")
-    (folder / "settings.py").write_text(DECOY, encoding="utf-8")
+    settings = (folder / "settings.py").read_text(encoding="utf-8")
+    for old, new in DECOY.items():
+        settings = settings.replace(old, new)
+    (folder / "settings.py").write_text(settings, encoding="utf-8")
     return failure(folder, main, "--mpl")
 
 
@@ -229,14 +233,12 @@ def _plant(variant: Variant) -> Variant:
     return variant
 
 
-def parts(judged: Sequence[Named]) -> Iterator[str]:
+def parts(found: Sequence[Named]) -> Iterator[str]:
     """Yield the share that is named, and one line a fault."""
-    named = [bool(one.by) for one in judged]
+    named = [bool(one.by) for one in found]
     low, high = table.interval(sum(named), len(named))
     yield f"Named: {sum(named)} of {len(named)}, {sum(named) / len(named):.0%} ({low:.0%} to {high:.0%}).\n"
-    rows = (
-        [one.fault.id, one.fault.what, one.headline or "passes", one.row("where"), one.by or "no"] for one in judged
-    )
+    rows = ([one.fault.id, one.fault.what, one.headline or "passes", one.row("where"), one.by or "no"] for one in found)
     yield table.in_columns(["id", "fault", "first line, training differs ...", "where", "named by"], rows)
 
 
