@@ -239,7 +239,7 @@ class RecorderError(HarnessError):
     @classmethod
     def no_loss(cls, *, steps: int) -> Self:
         fix = "call recorder.log(loss=loss) once a step; where there is none, recorder.log() says so"
-        return cls(f"no loss was logged in {steps} steps", where=_BLOCK, fix=fix)
+        return cls(f"no loss was logged in {number(steps, 'step')}", where=_BLOCK, fix=fix)
 
     @classmethod
     def watched_twice(cls) -> Self:

@@ -556,6 +556,90 @@ def test_a_stream_that_both_have_is_compared_whatever_their_recorders_knew():
     assert compare(*moved).unknown == ()
 
 
+# --- what names causes
+
+
+def with_clues(losses, **clues):
+    """A record with a loss, and with clues: name to stage, step and value."""
+    named = {name.replace("__", "/"): Stream(stage, (step,), (value,)) for name, (stage, step, value) in clues.items()}
+    return record_of({"loss": series(*losses)}, clues=named)
+
+
+CLUES = {
+    "module__norm": ("structure", 0, "BatchNorm2d(8, eps=1e-05)", "BatchNorm2d(8, eps=0.001)"),
+    "setting__w__momentum": ("schedule", 0, 0.9, 0.89),
+    "loader__1": ("data", 1, "shuffled", "in order"),
+    "random__torch": ("data", 1, "0f", "1e"),
+    "mode__model": ("evaluation", 0, "evaluation", "training"),
+    "output__act": ("forward", 1, 1.0, 1.5),
+}
+"""Name to stage, step, and a value before and after."""
+
+
+@pytest.mark.parametrize("name", CLUES)
+def test_a_clue_names_the_cause(name):
+    """What was set up otherwise in the step of the first deviation, or the one before, is told first."""
+    stage, step, before, now = CLUES[name]
+    former = with_clues((1.0, 2.0), **{name: (stage, step, before)})
+    comparison = compare(former, with_clues((1.0, 3.0), **{name: (stage, step, now)}))
+
+    assert comparison.first_divergence == (step, stage, name.replace("__", "/"))
+    assert comparison.deviations[0].divergence == (1, "forward", "loss")
+
+
+@pytest.mark.parametrize("name", CLUES)
+def test_a_clue_alone_is_no_difference(name):
+    """A fused optimizer, more workers, another class of the same numbers: nothing moved."""
+    stage, step, before, now = CLUES[name]
+    records = (with_clues((1.0, 2.0), **{name: (stage, step, value)}) for value in (before, now))
+
+    assert (compare(*records).verdict, compare(former := with_clues((1.0,)), former).cause) == ("same", None)
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_what_was_set_up_long_before_or_later_is_no_cause(step):
+    """Numbers that stayed equal for two steps show that a setting had no effect; what comes later had none either."""
+    former, present = (
+        with_clues((1.0, 1.0, loss, 1.0), setting__w__momentum=("schedule", step, value))
+        for value, loss in ((0.9, 1.0), (0.8, 2.0))
+    )
+
+    assert compare(former, present).first_divergence == (2, "forward", "loss")
+
+
+def test_a_configuration_is_a_cause_at_any_step():
+    """The length of a warm-up shows when it ends."""
+    former, present = (
+        record_of({"loss": series(1.0, 1.0, 1.0, loss)}, recipe={"warmup": steps})
+        for steps, loss in ((3, 1.0), (4, 2.0))
+    )
+
+    assert compare(former, present).first_divergence == (0, "structure", "config/warmup")
+
+
+def test_a_switch_of_the_implementation_is_the_last_cause():
+    """A fused optimizer hardly moves anything; momentum does."""
+    clues = {"setting__w__fused": (False, True), "setting__w__momentum": (0.9, 0.8)}
+    former, present = (
+        with_clues((loss,), **{name: ("schedule", 0, values[now]) for name, values in clues.items()})
+        for now, loss in ((0, 1.0), (1, 2.0))
+    )
+
+    assert compare(former, present).first_divergence.stream == "setting/w/momentum"
+
+
+def test_a_failure_tells_the_cause_and_what_it_moves():
+    """The headline is the cause's, and so are its numbers; what differs stands below."""
+    former, present = (
+        with_clues((loss,), setting__w__momentum=("schedule", 0, value)) for value, loss in ((0.9, 1.0), (0.8, 2.0))
+    )
+    lines = failure(compare(former, present)).splitlines()
+
+    assert lines[0] == "training differs from its baseline from step 0 on: schedule, momentum of the group of w"
+    assert "  first      step 0   baseline 0.9   now 0.8" in lines
+    assert "  moves      forward, loss, step 0   baseline 1   now 2   (1.0e+00, threshold 1e-10)" in lines
+
+
 @pytest.mark.parametrize("losses", [(1.0, 2.0), (1.0, 1.0)], ids=["red", "green"])
 def test_deviations_are_computed_once(monkeypatch, losses):
     """Whatever is asked of a comparison afterwards, and however often, is read off what `compare` found."""

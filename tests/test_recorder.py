@@ -583,7 +583,7 @@ def enter_twice(recorder, model, optimizer):
         (log_text, ".* is .*, not a number, a scalar tensor or a list of them"),
         (batch_of_nothing, ".* is no batch"),
         (never_step, "no watched optimizer took a step"),
-        (never_log, "no loss was logged in 1 steps"),
+        (never_log, "no loss was logged in 1 step"),
         (train_twins, "two watched models whose tensors have the same names"),
     ],
 )

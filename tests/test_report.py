@@ -201,7 +201,7 @@ def test_a_finished_training_without_a_loss_is_a_line_too():
     silent = record_of({"update/w": steps(1.0, stage="update")}, seconds=0.04)
     counted = record_of({"images": steps(8, 8, stage="forward")}, seconds=0.04)
 
-    assert training_line(silent) == "made, float64, cpu: 1 steps, 0.0 s"
+    assert training_line(silent) == "made, float64, cpu: 1 step, 0.0 s"
     assert training_line(counted) == "made, float64, cpu: 2 steps, 0.0 s"
 
 
@@ -230,14 +230,14 @@ def test_what_a_line_calls_a_loss_is_one():
     """A training that logs none, or whose test ignores it, is told by what there is, under its name."""
     record = record_of({"epoch": steps(1.5, stage="forward")}, seconds=0.04)
 
-    assert training_line(record) == "made, float64, cpu: 1 steps, epoch 1.5000, 0.0 s"
+    assert training_line(record) == "made, float64, cpu: 1 step, epoch 1.5000, 0.0 s"
 
 
 def test_the_loss_of_a_line_is_the_loss():
     """A loop that logs something else before its loss is told by its loss, as its loss curve is."""
     record = record_of({"penalty": steps(0.25, stage="forward"), "loss": steps(1.5, stage="forward")})
 
-    assert training_line(record) == "made, float64, cpu: 1 steps, loss 1.5000, 0.0 s"
+    assert training_line(record) == "made, float64, cpu: 1 step, loss 1.5000, 0.0 s"
 
 
 def test_a_training_under_way_is_one_line():

@@ -22,6 +22,14 @@ NAMES = {
     "optimizer/a/b.weight/step": ("optimizer", "a/b.weight", "step", False, "optimizer/step"),
     "batch/images[1]": ("batch", "images[1]", "", False, "batch/images[1]"),
     "learning_rate/conv.weight": ("learning_rate", "conv.weight", "", False, "learning_rate/conv.weight"),
+    "config/warmup": ("config", "warmup", "", False, "config/warmup"),
+    "module/block1.norm": ("module", "block1.norm", "", False, "module/block1.norm"),
+    "setting/conv.weight/momentum": ("setting", "conv.weight", "momentum", False, "setting/conv.weight/momentum"),
+    "loader/1": ("loader", "1", "", False, "loader/1"),
+    "random/torch": ("random", "torch", "", False, "random/torch"),
+    "mode/model": ("mode", "model", "", False, "mode/model"),
+    "output/block1.norm": ("output", "block1.norm", "", False, "output"),
+    "output_gradient/block1.norm": ("output_gradient", "block1.norm", "", False, "output_gradient"),
     "evaluation/accuracy": ("evaluation", "accuracy", "", False, "evaluation/accuracy"),
     "optimizer_steps": ("optimizer_steps", "optimizer_steps", "", False, "optimizer_steps"),
     "loss": ("logged", "loss", "", False, "loss"),
@@ -78,10 +86,12 @@ tensors = st.text(min_size=1)
 entries = st.text(st.characters(exclude_characters="/"), min_size=1)
 parts_of_keys = st.one_of(
     st.tuples(
-        st.sampled_from([kind for kind in KINDS if kind not in ("optimizer", "logged", "optimizer_steps", "distance")]),
+        st.sampled_from(
+            [kind for kind in KINDS if kind not in ("optimizer", "setting", "logged", "optimizer_steps", "distance")]
+        ),
         tensors,
     ),
-    st.tuples(st.just("optimizer"), tensors, entries),
+    st.tuples(st.sampled_from(["optimizer", "setting"]), tensors, entries),
     st.tuples(st.just("logged"), entries.filter(lambda text: text != "optimizer_steps")),
     st.just(("optimizer_steps", "optimizer_steps")),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from harness.comparing.deviations import Deviation, Divergence, exact, stream_deviations
+from harness.comparing.deviations import Deviation, Divergence, clue_deviations, exact, stream_deviations
 from harness.comparing.notebook import place, table
 from harness.inert import inert_line
 from harness.record import STAGES, Baseline, Record, StreamKey
@@ -20,6 +20,8 @@ Verdict = Literal["same", "drift", "not judged", "different"]
 """same: nothing moved beyond the threshold; drift: low precision moved as rounding explains, or only values of trained
 weights moved while losses, gradients, updates and evaluations did not; not judged: numbers moved further than rounding
 is known to, and nothing says that they are different; different: anything else."""
+_SWITCHES = ("fused", "foreach", "capturable", "differentiable")
+"""Settings that choose an implementation: named where nothing else is."""
 _FUNCTIONAL = ("forward", "backward", "update", "evaluation")
 """Stages that what matters of a training shows in."""
 
@@ -146,10 +148,30 @@ class Comparison:
         shown = any(deviation.stage == "init" and not deviation.step for deviation in self.deviations)  # no resume's
         return len(digests) > 1 and not (self.environment or shown)
 
+    @cached_property
+    def cause(self) -> Deviation | None:
+        """What names the cause of the first deviation better than that does: a setting, a mode, a module; or None.
+
+        It stands before the deviation, in the same step or the one before, since what is set up acts at once; what a
+        recipe or a configuration says may act at any later step.
+        """
+        effect = next(iter(self._found), None)
+        if effect is None:
+            return None
+        config = (exact("structure", StreamKey.of("config", name), 0, old, new) for name, old, new in self.recipe)
+        clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration)
+        causes = (clue for clue in (*config, *clues) if clue.is_beyond and _may_cause(clue, effect))
+        return min(causes, key=lambda clue: (clue.stream.entry in _SWITCHES, clue.causal_order), default=None)
+
+    @property
+    def first(self) -> Deviation | None:
+        """What is told first: the cause, or else the first value that differs or could not be judged."""
+        return self.cause or next(iter(self._found), None)
+
     @property
     def first_divergence(self) -> Divergence | None:
         """Step, stage and stream where the record first leaves its baseline, or None."""
-        return self.deviations[0].divergence if self.deviations else None
+        return self.first.divergence if self.first and self.deviations else None
 
     @property
     def unchanged(self) -> tuple[str, ...]:
@@ -160,6 +182,7 @@ class Comparison:
         first = next(iter((*self.deviations, *self.undecided)), None)
         before = STAGES[: STAGES.index(first.stage)] if first else STAGES
         known = {stream.stage for stream in self.record.streams.values()} | {"structure"}
+        known -= {self.cause.stage} if self.cause else set()
         return tuple(stage for stage in before if stage in known or (stage == "data" and self.record.data))
 
 
@@ -200,6 +223,11 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
         renamed=tuple(renamed.items()),
         unknown=tuple(key for key, stream in streams.items() if stream.steps and key not in compared),
     )
+
+
+def _may_cause(clue: Deviation, effect: Deviation) -> bool:
+    before = clue.causal_order < effect.causal_order
+    return before and (clue.stream.kind == "config" or clue.step >= effect.step - 1)
 
 
 def _shifted_weights(deviations: Iterable[Deviation], record: Record) -> set[str]:

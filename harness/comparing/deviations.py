@@ -2,14 +2,15 @@
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
 from harness.comparing.thresholds import LOGGED, Limit, limit
-from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Value
+from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
+from harness.record.streams import CAUSES, FIRST_STEP
 
 
 _LEAST_LOGGED = 1e-4
@@ -17,6 +18,9 @@ _LEAST_LOGGED = 1e-4
 _FAMILY_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
+
+
+_FindLimit = Callable[..., Limit]
 
 
 class Divergence(NamedTuple):
@@ -72,10 +76,11 @@ class Deviation:
         return explained is not None and explained < self.size <= self.limit.size
 
     @property
-    def causal_order(self) -> tuple[int, int]:
+    def causal_order(self) -> tuple[int, int, bool]:
         """What sorts causes before effects: step, then stage; structure is settled before any step."""
         # so is the data set; later entries of init belong to their step
-        return (-1 if self.stage == "structure" else self.step), STAGES.index(self.stage)
+        step = FIRST_STEP - 1 if self.stage == "structure" else self.step
+        return step, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
     def divergence(self) -> Divergence:
@@ -98,30 +103,49 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
     Streams of a kind that only one of the two recorders knew are left out. A calibration with stored states counts if
     the training was put back on them.
     """
-    scales = _scales(baseline)
-    elsewhere = bool(differences(baseline.environment, record.environment))
-    if calibration and calibration.states and not any(key.distance for key in record.streams):
-        calibration = None
-    find_limit = functools.cache(
-        functools.partial(limit, record=record, elsewhere=elsewhere, calibration=calibration)
-    )  # the tensors of a family have the same
+    scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.distance and before is None and now is not None:
             before = Stream(now.stage, now.steps, (0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        stage = (before or now or Stream("forward", (), ())).stage
-        scale = 1.0 if key.distance else scales.get(key, 0.0)
-        typical = scale if stage in LOGGED else 1.0
-        for step, old, new in _aligned(before, now):
-            if isinstance(old, float) and isinstance(new, float):
-                size = _size(old, new, scale)
-                yield Deviation(step, stage, key, old, new, size, find_limit(key.family, stage, step, typical=typical))
-            else:
-                yield exact(
-                    stage, key, step, old, new, find_limit(key.family, stage, step, typical=typical).of_the_rest
-                )
+        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit)
+
+
+def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+    """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
+    scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
+    for key in {**baseline.clues, **record.clues}:
+        before, now = baseline.clues.get(key), record.clues.get(key)
+        if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
+            stage = (before or now or Stream("data", (), ())).stage
+            yield from (exact(stage, key, step, old, new) for step, old, new in _aligned(before, now))
+        elif before and now:
+            found = _of_stream(key, before, now, scales[key], find_limit)
+            yield from (point for point in found if None not in (point.baseline, point.value))
+
+
+def _limits(baseline: Record, record: Record, calibration: Calibration | None) -> _FindLimit:
+    elsewhere = bool(differences(baseline.environment, record.environment))
+    if calibration and calibration.states and not any(key.distance for key in record.streams):
+        calibration = None
+    return functools.cache(  # the tensors of a family have the same
+        functools.partial(limit, record=record, elsewhere=elsewhere, calibration=calibration)
+    )
+
+
+def _of_stream(
+    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit
+) -> Iterator[Deviation]:
+    stage = (before or now or Stream("forward", (), ())).stage
+    typical = scale if stage in LOGGED else 1.0
+    for step, old, new in _aligned(before, now):
+        allowed = find_limit(key.family, stage, step, typical=typical)
+        if isinstance(old, float) and isinstance(new, float):
+            yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed)
+        else:
+            yield exact(stage, key, step, old, new, allowed.of_the_rest)
 
 
 def _knows(record: Record, key: StreamKey) -> bool:
@@ -152,13 +176,13 @@ def _size(old: float, new: float, scale: float) -> float:
     return abs(new - old) / typical if typical else math.inf
 
 
-def _scales(baseline: Record) -> dict[StreamKey, float]:
+def _scales(streams: Streams) -> dict[StreamKey, float]:
     """Return each stream's typical size: its median, or a small share of the largest of its family if that is more."""
-    own = {key: _typical(stream.values) for key, stream in baseline.streams.items()}
+    own = {key: _typical(stream.values) for key, stream in streams.items()}
     families: dict[str, float] = {}
     for key, size in own.items():
         families[key.family] = max(families.get(key.family, 0.0), size)
-    logged = {key for key, stream in baseline.streams.items() if stream.stage in ("forward", "evaluation")}
+    logged = {key for key, stream in streams.items() if stream.stage in LOGGED and not key.is_clue}
     return {
         key: max(size, _LEAST_LOGGED if key in logged else 0.0, _FAMILY_SHARE * families[key.family])
         for key, size in own.items()

@@ -61,7 +61,8 @@ def _of_how(calibration: Calibration, record: Record) -> Iterator[str]:
 
 def _of_family(family: str, sizes: Sequence[float], calibration: Calibration, record: Record) -> Iterator[str]:
     """Doubt the sizes of a family of streams."""
-    stages = {stream.stage for key, stream in record.streams.items() if key.family == family}
+    numbers = (*record.streams.items(), *record.clues.items())
+    stages = {stream.stage for key, stream in numbers if key.family == family}
     distance, _, kind = family.partition("/")
     distant = calibration.states and distance == "distance" and kind.partition("/")[0] in TENSOR_KINDS
     if not (stages or distant):

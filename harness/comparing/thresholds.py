@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from harness.record import Calibration, Record
 from harness.record.calibration import place_of
+from harness.record.streams import CALLS
 
 
 THRESHOLD = 1e-10
@@ -133,6 +134,7 @@ def dull(calibration: Calibration, precision: str) -> dict[str, int]:
     places = {
         family: next((place for place, size in enumerate(sizes) if calibration.margin * size > bound), None)
         for family, sizes in calibration.largest.items()
+        if family not in CALLS
     }
     return {family: place for family, place in places.items() if place is not None}
 

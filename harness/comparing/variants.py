@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypedDict
 
-from harness.comparing.deviations import Deviation, stream_deviations
+from harness.comparing.deviations import Deviation, clue_deviations, stream_deviations
 from harness.comparing.thresholds import MARGINS
 from harness.errors import UnseededError
 from harness.record import STAGES, Calibration, Record
 from harness.record.calibration import place_of
-from harness.record.streams import LONGEST_RUN
+from harness.record.streams import CAUSES, LONGEST_RUN
 from harness.recording.perturbation import Perturbation, Reran, Rerun, Rerunner
 
 
@@ -163,9 +163,9 @@ def measured(baseline: Record, states: "States | None", replays: Mapping[str, Re
     """
     largest: dict[str, dict[int, float]] = {}
     starts = states.steps if states else (0,)
-    families = {key.family for key in baseline.streams}
+    families = {key.family for key in (*baseline.streams, *baseline.clues) if key.kind not in CAUSES}
     for replay in replays.values():
-        for point in stream_deviations(baseline, replay):
+        for point in (*stream_deviations(baseline, replay), *clue_deviations(baseline, replay)):
             known = point.stream.distance or point.stream.family in families
             if known and _counts(point, baseline):
                 place = place_of(point.step, starts)

@@ -40,5 +40,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def place_of(step: int, starts: Sequence[int]) -> int:
-    """Return how many steps after the last stored state a step is; states stand at ascending steps from 0."""
-    return step - max(start for start in starts if start <= step)
+    """Return how many steps after the last stored state a step is; states stand at ascending steps from 0.
+
+    What happens before the first step has place 0.
+    """
+    return step - max((start for start in starts if start <= step), default=step)

@@ -22,7 +22,8 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     labels = _relabelled(structure, record.structure)
     structure = {name: _regrouped(entry, labels) for name, entry in structure.items()}
     streams = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.streams.items())
-    return dataclasses.replace(baseline, structure=structure, streams=streams), names
+    clues = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.clues.items())
+    return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names
 
 
 def matched(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
@@ -60,5 +61,5 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
 
 def _renamed(key: StreamKey, names: Mapping[str, str], labels: Mapping[str, str]) -> StreamKey:
     """Return the present key of a baseline's stream."""
-    known = labels if key.kind == "learning_rate" else names if key.kind in TENSOR_KINDS else {}
+    known = labels if key.kind in ("learning_rate", "setting") else names if key.kind in TENSOR_KINDS else {}
     return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key

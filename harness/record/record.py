@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from harness.atomic_files import read, write
-from harness.errors import ArgumentError, RecordError
+from harness.errors import ArgumentError, RecordError, number
 from harness.inert import inert_line
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
@@ -46,6 +46,8 @@ class Record:
         environment: versions and hardware, name to text.
         structure: tensor name to shape, dtype, requires_grad and parameter group.
         streams: of any mapping, names are taken apart here.
+        clues: streams that say how the training was set up and what each module did: they name causes, and nothing is
+            judged by them.
         kinds: kinds of streams that the recorder knew, whether this training has any of them or not.
         initial: digests of the exact weights that the models began with, one after another; a note, not compared: their
             last digits show in no norm, but are another CPU's right.
@@ -70,6 +72,7 @@ class Record:
     environment: Mapping[str, str]
     structure: Mapping[str, Mapping[str, Any]]
     streams: Streams
+    clues: Streams = field(default_factory=Streams)
     kinds: tuple[str, ...] = KINDS
     initial: str = ""
     pictures: Mapping[str, Picture]
@@ -82,8 +85,9 @@ class Record:
     replaced: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        if type(self.streams) is not Streams:
-            object.__setattr__(self, "streams", Streams(self.streams))  # frozen to everybody else
+        for name in ("streams", "clues"):
+            if type(getattr(self, name)) is not Streams:
+                object.__setattr__(self, name, Streams(getattr(self, name)))  # frozen to everybody else
 
     def __repr__(self) -> str:
         losses = [key for key, stream in self.streams.items() if stream.stage == "forward" and "loss" in key.lower()]
@@ -91,7 +95,7 @@ class Record:
         ends = "".join(
             f", {key} {_short(series[0])} -> {_short(series[-1])}" for key, series in [*values.items()][:2] if series
         )
-        streams = f"{self.num_steps} steps, {len(self.streams)} streams"
+        streams = f"{number(self.num_steps, 'step')}, {number(len(self.streams), 'stream')}"
         return inert_line(f"<Record {self.name}: {self.format_text}, {self.device}, {streams}{ends}>")
 
     @property

@@ -15,9 +15,20 @@ Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
 TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """Kinds of streams that belong to a tensor."""
-KINDS = (*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance")
+CAUSES = ("config", "module", "setting", "loader", "random", "mode")
+"""Kinds of streams that say how a training was set up; they are compared exactly, and name causes."""
+CALLS = ("output", "output_gradient")
+"""Kinds of streams that have a number for each call of a module; they name the first module that leaves."""
+KINDS = (
+    *(*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance"),
+    *(*CAUSES, *CALLS),
+)
 """Kinds of streams that a recorder of this version knows: a baseline says which its own knew."""
-_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation")
+_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation", *CAUSES, *CALLS)
+_WITH_ENTRY = ("optimizer", "setting")
+_FAMILIES = (*TENSOR_KINDS, *CALLS)
+FIRST_STEP = -1
+"""Of what happens before the first step."""
 
 
 class StreamKey(str):
@@ -25,8 +36,8 @@ class StreamKey(str):
 
     Attributes:
         kind: one of `KINDS`; of a distance from a stored state, that of what is distant.
-        tensor: the tensor, parameter group, part of a batch, or number that was logged.
-        entry: of an optimizer's state: `exp_avg`; empty otherwise.
+        tensor: the tensor, parameter group, part of a batch, module, or number that was logged.
+        entry: of an optimizer's state, `exp_avg`, or of its settings, `momentum`; empty otherwise.
         distance: whether the numbers are distances from a baseline's stored state, whose own are zero.
         family: what streams share a size and a limit: all gradients, one entry of all optimizer states. Others are a
             family each.
@@ -46,13 +57,13 @@ class StreamKey(str):
         key = super().__new__(cls, name)
         text = name.removeprefix("distance/")
         kind, _, rest = text.partition("/")
-        tensor, _, entry = rest.rpartition("/") if kind == "optimizer" else (rest, "", "")
+        tensor, _, entry = rest.rpartition("/") if kind in _WITH_ENTRY else (rest, "", "")
         key.distance = text != name
-        if kind in _NAMED and tensor and (entry or kind != "optimizer"):
+        if kind in _NAMED and tensor and (entry or kind not in _WITH_ENTRY):
             key.kind, key.tensor, key.entry = kind, tensor, entry
         else:
             key.kind, key.tensor, key.entry = "optimizer_steps" if text == "optimizer_steps" else "logged", text, ""
-        shared = "/".join(filter(None, (key.kind, key.entry))) if key.kind in TENSOR_KINDS else text
+        shared = "/".join(filter(None, (key.kind, key.entry))) if key.kind in _FAMILIES else text
         key.family = "distance/" * key.distance + shared
         return key
 
@@ -61,6 +72,11 @@ class StreamKey(str):
         """Return the key of a stream."""
         named = kind if kind in _NAMED else ""
         return cls("distance/" * distance + "/".join(filter(None, (named, tensor, entry))))
+
+    @property
+    def is_clue(self) -> bool:
+        """Whether its numbers name causes and never judge."""
+        return self.kind in CAUSES or self.kind in CALLS
 
     def renamed(self, tensor: str) -> Self:
         """Return the key of the same quantity of another tensor."""
@@ -73,7 +89,8 @@ class Stream:
 
     Args:
         stage: where in a step it is made; one of `STAGES`.
-        steps: step of each value, 0-based, ascending; a step may occur several times (micro-batches) or never.
+        steps: step of each value, 0-based, ascending; a step may occur several times (micro-batches) or never. What
+            happens before the first step has the step -1.
         values: one a step in `steps`; floats are exact.
     """
 

@@ -15,10 +15,10 @@ from harness.errors import RecordError
 from harness.recipe import Precision
 from harness.record.calibration import Calibration
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.streams import LONGEST_RUN, STAGES, Stream, Streams
+from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
 
 
-FORMAT = 3
+FORMAT = 4
 """Version of the text form; a reader refuses any other."""
 
 _VALUES_PER_LINE = 4
@@ -41,9 +41,10 @@ _PLAIN = (
     "undrawn",
 )
 """Fields of a record that stand in its text as they are."""
-_MAY_LACK = ("initial", "class_names", "undrawn", "confusion", "histograms")
-_Step = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
+_MAY_LACK = ("clues", "initial", "class_names", "undrawn", "confusion", "histograms")
+_Step = Annotated[int, Meta(ge=FIRST_STEP, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
+_SERIES = ("streams", "clues")
 _Texts = dict[str, str]
 
 
@@ -53,7 +54,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Stream(_Part, frozen=True):
     stage: Literal[STAGES]  # type: ignore[valid-type] # one source: a tuple of literals is one to msgspec
-    steps: _Step | list[_Step]
+    steps: Annotated[int, Meta(ge=0, lt=LONGEST_RUN)] | list[_Step]
     values: list[float | int | str]
 
 
@@ -77,6 +78,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     structure: dict[str, _Tensor]
     kinds: list[str]
     streams: dict[str, _Stream]
+    clues: dict[str, _Stream] = {}
     initial: str = ""
     class_names: tuple[str, ...] = ()
     undrawn: _Texts = {}
@@ -113,7 +115,7 @@ def _content(fields: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {
         **{name: fields[name] for name in (*_PLAIN, "structure")},
         "kinds": list(fields["kinds"]),
-        "streams": {str(key): _stream_content(stream) for key, stream in fields["streams"].items()},
+        **{part: {str(key): _stream_content(entry) for key, entry in fields[part].items()} for part in _SERIES},
         "confusion": [list(row) for row in fields["confusion"]],
         "histograms": {name: histogram_rows(entry) for name, entry in fields["histograms"].items()},
         "pictures": {name: picture_content(entry) for name, entry in fields["pictures"].items()},
@@ -184,7 +186,10 @@ def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
         **{name: getattr(checked, name) for name in _PLAIN},
         "structure": content["structure"],
         "kinds": tuple(checked.kinds),
-        "streams": Streams((name, _stream(name, entry)) for name, entry in checked.streams.items()),
+        **{
+            part: Streams((name, _stream(name, entry)) for name, entry in getattr(checked, part).items())
+            for part in _SERIES
+        },
         "pictures": {name: picture(entry) for name, entry in checked.pictures.items()},
         "histograms": {name: histogram(rows) for name, rows in checked.histograms.items()},
         "confusion": confusion(checked.confusion),

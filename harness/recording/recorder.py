@@ -300,6 +300,7 @@ class Recorder:
         device = next((parameter.device.type for parameter in parameters), "cpu")
         pictures = (filter_picture(watched.parameters().values()) for watched in state.trained())
         filters = next(filter(None, pictures), None)
+        streams, clues = state.builder.streams()
         return Record(
             name=self.name,
             precision=self.precision,
@@ -309,7 +310,8 @@ class Recorder:
             data={},
             environment=describe(device),
             structure=state.structure,
-            streams=state.builder.streams(),
+            streams=streams,
+            clues=clues,
             initial=state.initial,
             pictures=state.pictures
             | activation_pictures(state.activations.maps)

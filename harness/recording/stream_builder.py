@@ -1,8 +1,8 @@
 """Collect values step by step; hand them out as streams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from harness.record import STAGES, Stream, Streams, Value
+from harness.record import STAGES, Stream, StreamKey, Streams, Value
 
 
 class StreamBuilder:
@@ -20,14 +20,18 @@ class StreamBuilder:
         """Tell whether anything was added in a stage."""
         return any(recorded == stage for recorded, _ in self._rows)
 
-    def streams(self) -> Streams:
-        """Return all streams, by stage in causal order, then as they first came."""
+    def streams(self) -> tuple[Streams, Streams]:
+        """Return the streams that judge and those that name causes, by stage in causal order, then as they came."""
+        found = [*self._streams()]
+        return Streams(one for one in found if not one[0].is_clue), Streams(one for one in found if one[0].is_clue)
+
+    def _streams(self) -> Iterator[tuple[StreamKey, Stream]]:
         points: dict[str, tuple[str, list[tuple[int, Value]]]] = {}
         for (stage, names), rows in sorted(self._rows.items(), key=lambda item: STAGES.index(item[0][0])):
             for column, name in enumerate(names):
                 _, series = points.setdefault(name, (stage, []))
                 series.extend((step, values[column]) for step, values in rows)
-        return Streams((name, _stream(stage, series)) for name, (stage, series) in points.items())
+        return ((StreamKey(name), _stream(stage, series)) for name, (stage, series) in points.items())
 
 
 def _stream(stage: str, series: list[tuple[int, Value]]) -> Stream:

@@ -62,7 +62,7 @@ class Check:
             precision=record.format_text,
             device=record.device,
             steps=record.num_steps,
-            first=_first(comparison.deviations[0]) if comparison.deviations else None,
+            first=_first(comparison.first) if comparison.first and comparison.deviations else None,
             largest=plain(comparison.largest),
             loosest=comparison.loosest,
             num_deviations=len(comparison.deviations),

@@ -53,12 +53,16 @@ def failure(
         origin: of the present record, if it is known.
         trained: id of the earlier test whose training this is; empty if it is this test's own.
     """
-    first = next(iter(_found(comparison)), None)
+    first, moved = comparison.first, next(iter(_found(comparison)), None)
     rows = [
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
         ("first", _numbers(first) if first else ""),
-        ("threshold", _threshold(first, comparison) if first else ""),
+        (
+            "moves",
+            f"{moved.stage}, {stream_text(moved.stream)}, {_numbers(moved)}" if moved and comparison.cause else "",
+        ),
+        ("threshold", _threshold(moved, comparison) if moved else ""),
         ("then", _then(comparison) if first else ""),
         ("grows", _grows(comparison.growth)),
         ("baseline", chosen),
@@ -168,9 +172,9 @@ def _made(origin: Mapping[str, str]) -> str:
 
 def difference(comparison: Comparison) -> str:
     """Word in a line how a record differs from its baseline, for a table."""
-    if not (found := _found(comparison)):
+    if not (first := comparison.first):
         return note(comparison)
-    return f"{_headline(found[0], comparison).removeprefix(_DIFFERS)}; {_numbers(found[0])}; {_then(comparison)}"
+    return f"{_headline(first, comparison).removeprefix(_DIFFERS)}; {_numbers(first)}; {_then(comparison)}"
 
 
 def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:

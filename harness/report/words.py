@@ -16,6 +16,14 @@ _WORDED = {
     "learning_rate": "learning rate of the group of {0}",
     "batch": "{0} of the batch",
     "evaluation": "{0} of the evaluation",
+    "config": "{0} of the configuration",
+    "module": "settings of module {0}",
+    "setting": "{1} of the group of {0}",
+    "loader": "data loader {0}",
+    "random": "random numbers of {0}",
+    "mode": "mode of {0}",
+    "output": "output of {0}",
+    "output_gradient": "gradient of the output of {0}",
     "optimizer": "{1} of {0}",
 }
 
@@ -63,7 +71,7 @@ def training_line(record: Record) -> str:
     values = logged.get(key, ())
     name = "loss" if "loss" in key.lower() else stream_text(key)
     last = f", {name} {values[-1]:.4f}" if values and isinstance(values[-1], float) else ""
-    return f"{title(record)}: {record.num_steps} steps{last}, {record.seconds:.1f} s"
+    return f"{title(record)}: {number(record.num_steps, 'step')}{last}, {record.seconds:.1f} s"
 
 
 def rows_text(headline: str, rows: Mapping[str, str]) -> str:

@@ -232,7 +232,7 @@ def holding_nan(text):
     [
         (lambda text: text[:1000], "the baseline cannot be read: it is not JSON (*)"),
         (lambda text: "", "the baseline cannot be read: it is not JSON (*)"),
-        (lambda text: json.dumps({"format": 99}), "the baseline cannot be read: it is not of format 3"),
+        (lambda text: json.dumps({"format": 99}), "the baseline cannot be read: it is not of format 4"),
         (hand_edited, "the baseline was edited after it was written: its checksum does not fit its contents"),
         (holding_nan, "the baseline holds nan in loss at step 0 (forward)"),
         (lambda text: "<<<<<<< HEAD\n" + text, "the baseline holds the marks of a merge conflict*"),
