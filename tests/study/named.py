@@ -11,6 +11,7 @@ import io
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -58,10 +59,10 @@ CONSTANTS = {
     "O05": r"momentum.*0\.89",
     "O07": r"dampening.*0\.9|nesterov.*False",
     "O09": r"weight.decay.*0\.0005",
-    "O11": r"weight.decay.*now 0\.0",
+    "O11": r"weight.decay.*now 0(\.0)?(?![.\d])",
     "O17": r"\bfc\.bias\b",
     "O19": r"\bb1\.(weight|bias)\b",
-    "O25": r"weight.decay.*now 0\.0",
+    "O25": r"weight.decay.*now 0(\.0)?(?![.\d])",
     "M02": r"mode.*training",
 }
 """What says the constant that a fault edits: its name, then its new value; of structure, the tensor; the mode."""
@@ -176,11 +177,12 @@ def in_this_process(*options: str, plugins: Sequence[object]) -> int:
                 sys.modules.pop(name, None)
 
 
-def kept(variant: Variant) -> Path:
+def kept(variant: Variant, suffix: str = ".txt") -> Path:
     """Return the file of a failure, which is there once the fault was planted in this version of the harness."""
     parts = [edited(variant), SETTINGS, TEST]
     parts += [path.read_text(encoding="utf-8") for path in sorted((ROOT / "harness").rglob("*.py"))]
-    return FOLDER / f"named-{variant.id}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}.txt"
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+    return FOLDER / f"named-{variant.id}-{key}{suffix}"
 
 
 def main() -> int:
@@ -192,45 +194,63 @@ def main() -> int:
     options = parser.parse_args()
     here = [variant for variant in BENIGN if not variant.environment]
     variants = [v for v in (here if options.benign else FAULTS) if not options.only or v.id in options.only]
-    plant([variant for variant in variants if not kept(variant).exists()], options.jobs)
-    judged = [Named(variant, kept(variant).read_text(encoding="utf-8")) for variant in variants]
-    alarms = [f"alarms: {named.fault.id}, {named.fault.what}\n{named.text}" for named in judged if named.text]
-    print(
-        "\n".join(alarms or [f"{len(judged)} benign changes, no alarm"]) if options.benign else "\n".join(parts(judged))
-    )
-    return int(options.benign and bool(alarms))
+    found = judged(variants, options.jobs)
+    print("\n".join(alarms(found) if options.benign else parts(found)))
+    return int(options.benign and any(one.text for one in found))
 
 
-def plant(variants: Sequence[Variant], jobs: int) -> None:
-    """Keep the failures of variants, each planted in the project of one of some processes."""
-    if not variants:
-        return
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # an edit within a second would meet the old bytecode
-    with tempfile.TemporaryDirectory() as folder:
-        context, began = multiprocessing.get_context("spawn"), time.perf_counter()
-        with ProcessPoolExecutor(jobs, context, _prepare, [Path(folder)]) as pool:
-            for number, variant in enumerate(pool.map(_plant, variants), 1):
-                seconds = time.perf_counter() - began
-                print(f"[{number}/{len(variants)}] {seconds:.0f} s, {variant.id}", file=sys.stderr, flush=True)
+def judged(variants: Sequence[Variant], jobs: int) -> list[Named]:
+    """Return what is said of each variant; what is not kept yet is planted in some processes, a project each."""
+    if missing := [variant for variant in variants if not kept(variant).exists()]:
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # an edit within a second would meet the old bytecode
+        with tempfile.TemporaryDirectory() as folder:
+            _plant_all(missing, jobs, Path(folder))
+    return [Named(variant, kept(variant).read_text(encoding="utf-8")) for variant in variants]
+
+
+def _plant_all(variants: Sequence[Variant], jobs: int, folder: Path) -> None:
+    context, began = multiprocessing.get_context("spawn"), time.perf_counter()
+    if not kept(REFERENCE, "").exists():
+        with ProcessPoolExecutor(1, context, _share_reruns, [folder]) as pool:
+            pool.submit(_keep_project, folder / "first").result()
+    with ProcessPoolExecutor(jobs, context, _prepare, [folder]) as pool:
+        for number, variant in enumerate(pool.map(_plant, variants), 1):
+            seconds = time.perf_counter() - began
+            print(f"[{number}/{len(variants)}] {seconds:.0f} s, {variant.id}", file=sys.stderr, flush=True)
+
+
+def _share_reruns(folder: Path) -> None:
+    """Give this process one process for the reruns of all its sessions."""
+    shared, request = Reruns(folder, list, "pytest"), Reruns._request
+    Reruns._request = lambda self, order, chosen: request(shared, order, ())  # type: ignore[method-assign]
+
+
+def _keep_project(folder: Path) -> None:
+    """Keep the project and its baseline, which take as long as many faults."""
+    folder.mkdir()
+    make_project(folder, in_this_process)
+    shutil.copytree(folder, kept(REFERENCE, ""))
 
 
 def _prepare(folder: Path) -> None:
-    """Give this process a project of its own, and one process for all its reruns."""
     global _PROJECT
-    shared, request = Reruns(folder, list, "pytest"), Reruns._request
-    Reruns._request = lambda self, order, chosen: request(shared, order, ())  # type: ignore[method-assign]
-    _PROJECT = folder / str(os.getpid())
-    _PROJECT.mkdir()
-    make_project(_PROJECT, in_this_process)
+    _share_reruns(folder)
+    _PROJECT = Path(shutil.copytree(kept(REFERENCE, ""), folder / str(os.getpid())))
 
 
 _PROJECT = Path()
+"""Of this process."""
 
 
 def _plant(variant: Variant) -> Variant:
     kept(variant).write_text(planted(_PROJECT, variant, in_this_process), encoding="utf-8")
     return variant
+
+
+def alarms(found: Sequence[Named]) -> Iterator[str]:
+    """Yield the texts of the benign changes that alarm, and how many do."""
+    texts = [f"{one.fault.id}, {one.fault.what}, alarms:\n{one.text}" for one in found if one.text]
+    yield from [*texts, f"{len(texts)} of {len(found)} benign changes alarm."]
 
 
 def parts(found: Sequence[Named]) -> Iterator[str]:
