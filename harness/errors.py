@@ -403,7 +403,8 @@ class NonFiniteError(RecordError):
         return cls(
             f"{stream} is {value} at step {step} ({stage})",
             where=f"the record of {name}",
-            fix="find where the number is made: neither a baseline nor a figure can hold it",
+            fix="find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
+            "check(record, allow_nonfinite=['loss', ...])",
         )
 
 
@@ -484,6 +485,15 @@ class BaselineError(HarnessError):
             where=str(path),
             fix=f"store one for this environment, too: {command} --training-generate=add",
         )
+
+    @classmethod
+    def other_gate(cls, *, path: Place, now: str, then: str, command: str) -> Self:
+        what = (
+            "the test loosens its gate otherwise than when its baseline was made: "
+            f"it {now or 'loosens nothing'}, the baseline {then or 'loosens nothing'}"
+        )
+        fix = f'undo that, or write the baseline anew with a reason: {command} --training-reason="..."'
+        return cls(what, where=str(path), fix=fix)
 
     @classmethod
     def loose(
@@ -598,6 +608,11 @@ class AcceptError(HarnessError):
     def no_reason(cls, *, option: str) -> Self:
         fix = f'{option} "...", in words that a reviewer will understand'
         return cls("a baseline does not change without a reason", where=option, fix=fix)
+
+    @classmethod
+    def loosened(cls, *, nodeid: str, gate: str) -> Self:
+        fix = 'say why, in words that a reviewer will understand: --training-reason="..."'
+        return cls(f"a gate is not loosened without a reason: the test {gate}", where=nodeid, fix=fix)
 
     @classmethod
     def note(cls, *, path: Place, reason: Reason) -> Self:
@@ -956,6 +971,16 @@ class SuiteError(HarnessError):
     def checked_twice(cls, *, nodeid: str, name: str) -> Self:
         what = f"this test checks a second record under the name {name!r}"
         return cls(what, where=nodeid, fix="name it: training_regression.check(record, name='...')")
+
+    @classmethod
+    def idle_pattern(cls, *, nodeid: str, argument: str, pattern: str, near: Sequence[str]) -> Self:
+        fix = f"take it out, or name a stream that there is: {_some(near)}"
+        return cls(f"{argument}=[{pattern!r}] fits no stream of the record", where=nodeid, fix=fix)
+
+    @classmethod
+    def nothing_judged(cls, *, nodeid: str) -> Self:
+        fix = "name what is no property of the training, and nothing else: ignore=['evaluation/*']"
+        return cls("the test ignores all that its training did", where=nodeid, fix=fix)
 
     @classmethod
     def no_source(cls, *, name: str, root: Place) -> Self:

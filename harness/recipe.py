@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -168,6 +168,36 @@ class Recipe:
         """Twelve hex digits that stay the same on every machine as long as the fields do."""
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def configuration(config: object) -> dict[str, Any]:
+    """Return what a recorder is told of a configuration: plain values, those of nested mappings by dotted name.
+
+    Raises:
+        ArgumentError: it is no mapping, or holds what JSON does not.
+    """
+    fields = dict(_flat("", config))
+    for name, value in fields.items():
+        if not name or not _is_json(value):
+            rule = (
+                "a mapping of names to numbers, texts, True, False, None, lists of these, or mappings of the same kind"
+            )
+            raise ArgumentError.of("Recorder", "config", {name: value} if name else value, rule)
+    return {name: json.loads(json.dumps(value)) for name, value in fields.items()}  # a tuple is read back as a list
+
+
+def _flat(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        yield path, value
+    else:
+        for key, part in value.items():
+            yield from _flat(f"{path}.{key}" if path else str(key), part)
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, str | bool) or _number(value)
 
 
 _RULES = {known.name: known.metadata for known in dataclasses.fields(Recipe)}

@@ -1,6 +1,5 @@
 """The workflows `accept` and `propose`: their shell steps, with a stand-in for gh and a real repository to push to."""
 
-import hashlib
 import itertools
 import os
 import shutil
@@ -13,6 +12,7 @@ import msgspec
 import pytest
 
 from harness.baselines.failed import Candidate, digest, offer
+from harness.baselines.origin import content_name
 from harness.baselines.store import save_baseline
 from harness.record import Baseline, Stream
 from tests.test_ci import ROOT, load, needs_bash
@@ -134,7 +134,7 @@ def leave(runner, name, **changes):
         compared=digest((runner.folder / "ours" / "baselines" / "a.json").read_bytes()),
         result="",
         difference="from step 1 on: forward, loss",
-        sources={"train.py": hashlib.sha256(SOURCE).hexdigest()},
+        sources={"train.py": content_name(runner.folder / "ours", "train.py")},
         obstacle="",
         origin={"commit": "1b53ba4"},
     )

@@ -197,7 +197,7 @@ def test_no_text_of_an_artifact_does_anything(root, capsys):
 
     assert is_inert(table + message)
     row = table.splitlines()[4]
-    assert row.count("|") == 4
+    assert row.count("|") == 5
     assert not re.search(r"@|\]\(|<(?!/?code>)|//", row.replace("http&#58;//", ""))
     assert "fix    pytest 't'\"'\"'; [click]" in message
 

@@ -568,7 +568,6 @@ def with_clues(losses, **clues):
 CLUES = {
     "module__norm": ("structure", 0, "BatchNorm2d(8, eps=1e-05)", "BatchNorm2d(8, eps=0.001)"),
     "setting__w__momentum": ("schedule", 0, 0.9, 0.89),
-    "loader__1": ("data", 1, "shuffled", "in order"),
     "random__torch": ("data", 1, "0f", "1e"),
     "mode__model": ("evaluation", 0, "evaluation", "training"),
     "output__act": ("forward", 1, 1.0, 1.5),

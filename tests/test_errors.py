@@ -255,7 +255,8 @@ MESSAGES = [
         errors.NonFiniteError.at(name="loss", step=5, stage="forward", stream="loss", value="nan"),
         "loss is nan at step 5 (forward)\n"
         "  where  the record of loss\n"
-        "  fix    find where the number is made: neither a baseline nor a figure can hold it",
+        "  fix    find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
+        "check(record, allow_nonfinite=['loss', ...])",
     ),
     (
         errors.NotRecordedError.missing(
@@ -312,6 +313,13 @@ MESSAGES = [
         "no baseline of this environment is stored, and --training-strict takes no other; there is one of another CPU\n"
         "  where  a/b\n"
         "  fix    store one for this environment, too: pytest x --training-generate=add",
+    ),
+    (
+        errors.BaselineError.other_gate(path="a/b", now="", then="ignores loss: 'so'", command="pytest x"),
+        "the test loosens its gate otherwise than when its baseline was made: it loosens nothing, the baseline ignores "
+        "loss: 'so'\n"
+        "  where  a/b\n"
+        '  fix    undo that, or write the baseline anew with a reason: pytest x --training-reason="..."',
     ),
     (
         errors.BaselineMissingError.of(path="a/b", command="pytest x", accept="harness accept b"),
@@ -404,6 +412,12 @@ MESSAGES = [
         "a baseline does not change without a reason\n"
         "  where  --reason\n"
         '  fix    --reason "...", in words that a reviewer will understand',
+    ),
+    (
+        errors.AcceptError.loosened(nodeid="test_a.py::test_b", gate="ignores loss"),
+        "a gate is not loosened without a reason: the test ignores loss\n"
+        "  where  test_a.py::test_b\n"
+        '  fix    say why, in words that a reviewer will understand: --training-reason="..."',
     ),
     (
         errors.AcceptError.note(path="a/b", reason="it is cut off"),
@@ -748,6 +762,18 @@ MESSAGES = [
         "this test checks a second record under the name 'loss'\n"
         "  where  test_a.py::test_b\n"
         "  fix    name it: training_regression.check(record, name='...')",
+    ),
+    (
+        errors.SuiteError.idle_pattern(nodeid="test_a.py::test_b", argument="ignore", pattern="los", near=["loss"]),
+        "ignore=['los'] fits no stream of the record\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    take it out, or name a stream that there is: loss",
+    ),
+    (
+        errors.SuiteError.nothing_judged(nodeid="test_a.py::test_b"),
+        "the test ignores all that its training did\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    name what is no property of the training, and nothing else: ignore=['evaluation/*']",
     ),
     (
         errors.SuiteError.not_generating(option="--reason"),

@@ -14,21 +14,21 @@ EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 
 FAULTS = {
     ("plain", "train.py"): [
-        ("lr=0.05", "lr=0.0505", f"step 0 on: {RATE} 0.weight"),
-        ("shuffle=True", "shuffle=False", "step 0 on: data, labels of the batch"),
-        ("        model.train()\n", "", "step 6 on: forward, loss"),
+        ("lr=0.05", "lr=0.0505", "step 0 on: schedule, initial_lr of the group of 0.weight"),
+        ("shuffle=True", "shuffle=False", "step 0 on: data, sampler of data loader 0"),
+        ("        model.train()\n", "", "step 6 on: forward, mode of the model"),
         ("            optimizer.zero_grad()\n", "", "step 1 on: backward, gradient of 0.weight"),
     ],
     ("lightning", "lit_stripes.py"): [
-        ("accumulate_grad_batches=2", "accumulate_grad_batches=3", "step 0 on: data, labels of the batch"),
+        ("accumulate_grad_batches=2", "accumulate_grad_batches=3", "step 0 on: data, size of the batch"),
         ("gradient_clip_val=1.0", "gradient_clip_val=0.999", "step 0 on: backward, gradient of net.0.weight"),
-        ("weight_decay=0.01", "weight_decay=0.0101", "step 0 on: update, update of net.0.weight"),
+        ("weight_decay=0.01", "weight_decay=0.0101", "step 0 on: schedule, weight_decay of the group of net.0.weight"),
         (".argmax(1) == labels", ".argmin(1) == labels", "step 2 on: evaluation, val_accuracy of the evaluation"),
     ],
     ("transformers", "finetune.py"): [
-        ("else -1", "else 1", "step 0 on: data, images of the batch"),
+        ("else -1", "else 1", "step 0 on: data, input_ids of the batch"),
         ('"cosine"', '"linear"', f"step 3 on: {RATE} {EMBEDDINGS}"),
-        ("weight_decay=0.01", "weight_decay=0.0101", f"step 1 on: update, update of {EMBEDDINGS}"),
+        ("weight_decay=0.01", "weight_decay=0.0101", f"step 0 on: schedule, weight_decay of the group of {EMBEDDINGS}"),
     ],
 }
 """Of each example: edits of its source, and where the headline of the gate says that the runs part."""

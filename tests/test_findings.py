@@ -149,10 +149,12 @@ def test_the_json_follows_its_schema(tmp_path):
 
 
 def test_the_summary_is_a_table_and_what_each_failure_says():
-    """Headline, failures with their place, the text pytest prints folded, and margins of the rest."""
+    """Headline, the first failure's own, failures with their place, what pytest prints folded, margins of the rest."""
     text = markdown([training((2.0, 1.6, 1.0), text="it differs\n  first  1"), training((2.0, 1.5, 1.0))])
 
-    assert text.startswith("### Training regression: 1 of 2 checks failed: 1 different\n\n| verdict | check |")
+    assert text.startswith(
+        "### Training regression: 1 of 2 checks failed: 1 different\n\n```\nit differs\n```\n\n| verdict |"
+    )
     assert "| **different** | <code>cifar&#95;cnn, synthetic, float64, cpu</code> |" in text
     assert "| 6.7e+08 times the threshold | <code>step 1, forward, loss&#58; baseline 1.5, now 1.6" in text
     assert "```\nit differs\n  first  1\n```\n" in text
@@ -211,7 +213,7 @@ def test_a_long_summary_is_cut_between_its_parts():
 
     assert len(text) < 65_536
     assert text.count("```") == 4
-    assert text.endswith("Too long for GitHub: 3 more in the report.\n")
+    assert text.endswith("Too long for GitHub: 4 more in the report.\n")
 
 
 @given(hostile, hostile)

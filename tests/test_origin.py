@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.comparing.comparison import compare
 from harness.errors import RecordError, SuiteError
 from harness.record import Baseline, Record
-from harness.recording.imported import listening, tell, told
+from harness.recording.imported import imported, listening, tell, told
 from harness.report.comparison_text import failure
 from tests.test_record import baseline_of, record_of
 
@@ -97,6 +98,14 @@ def test_sources_are_the_projects_imported_files(tmp_path, monkeypatch):
     assert changed_sources(tmp_path, found) == ["imported_source.py"]
     (tmp_path / "imported_source.py").unlink()
     assert changed_sources(tmp_path, found) == ["imported_source.py"]
+
+
+def test_an_environment_within_the_project_is_none_of_its_sources():
+    """Neither the standard library nor what is installed."""
+    root = Path(os.__file__).parent
+
+    assert os.__file__ in [str(getattr(module, "__file__", "")) for module in [*sys.modules.values()]]
+    assert imported(root) == []
 
 
 def test_sources_that_a_test_names_count_whatever_they_are(tmp_path):

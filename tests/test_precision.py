@@ -118,7 +118,7 @@ def test_float64_is_checked_in_the_first_step_only():
             optimizer.step()
             recorder.log(loss=1.0)
 
-    assert (watched, left) == ([2, 1, 1], [1, 0, 0])  # the recorder has one of its own on the model
+    assert (watched, left) == ([2, 2, 2], [1, 1, 1])  # the recorder has one of its own on each
 
 
 def test_a_run_that_fails_leaves_nothing_behind():

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -120,8 +121,8 @@ def nudge_buffer(model, step):
     ],
 )
 def test_a_fault_is_named_by_step_stage_and_stream(baseline, changes, divergence):
-    """A change of one part in a million of one thing at one step is found there."""
-    assert compare(baseline, run(**changes)).first_divergence == divergence
+    """A change of one part in a million of one thing at one step moves numbers there first."""
+    assert compare(baseline, run(**changes)).deviations[0].divergence == divergence
 
 
 def test_two_optimizer_steps_a_batch_are_seen(baseline):
@@ -160,7 +161,8 @@ def watched_batches(order=(0, 1, 2, 3), labels=(0, 1, 2, 3), change=0):
 @pytest.mark.parametrize(
     ("changes", "stream"),
     [
-        ({"order": (1, 0, 2, 3)}, "batch/order"),
+        ({"order": (1, 0, 2, 3)}, "batch/order order"),
+        ({"labels": (1, 0, 2, 3)}, "batch/labels order"),
         ({"labels": (0, 1, 2, 2)}, "batch/labels"),
         ({"change": 1}, "batch/images"),
     ],
@@ -170,16 +172,6 @@ def test_one_pixel_label_or_place_is_named(changes, stream):
     divergence = compare(watched_batches(), watched_batches(**changes)).first_divergence
 
     assert divergence == (0, "data", stream)
-
-
-def test_float_images_are_told_apart_by_place_too():
-    """Two images that change places keep the norm; the projection moves."""
-    images = torch.arange(12.0, dtype=torch.float64).reshape(2, 6)
-
-    norm, projection = fingerprint(images)
-    other_norm, other_projection = fingerprint(images.flip(0))
-    assert norm == pytest.approx(other_norm, rel=1e-15)
-    assert projection != pytest.approx(other_projection, rel=1e-3)
 
 
 def test_memory_format_is_no_difference():
@@ -343,7 +335,10 @@ def test_a_copy_of_a_watched_model_is_not_watched():
 
 
 def test_a_compiled_model_is_recorded_like_a_plain_one():
-    """torch.compile neither loses a step nor compiles the recorder: the numbers are the plain loop's."""
+    """torch.compile neither loses a step nor compiles the recorder: the numbers are the plain loop's.
+
+    Of modules none are seen, since nothing calls them.
+    """
 
     def record(compiled):
         with Recorder() as recorder:
@@ -358,7 +353,10 @@ def test_a_compiled_model_is_recorded_like_a_plain_one():
                 recorder.log(loss=loss)
         return recorder.record
 
-    assert record(compiled=True).to_text() == record(compiled=False).to_text()
+    compiled, plain = record(compiled=True), record(compiled=False)
+
+    assert not any(compiled.clues.of("output"))
+    assert dataclasses.replace(compiled, clues=plain.clues).to_text() == plain.to_text()
 
 
 def test_nan_is_recorded_and_found():

@@ -111,6 +111,6 @@ class TransformersRecorder(TrainerCallback):  # type: ignore[misc] # mypy does n
     def _batch(self, model: nn.Module, args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
         """Fingerprint the tensors of a training batch; single numbers say how the loss is scaled."""
         if model.training and torch.is_grad_enabled():
-            given = (*self._prepared.items(), *((str(i), value) for i, value in enumerate(args)), *kwargs.items())
+            given = (*self._prepared.items(), *((f"args[{i}]", value) for i, value in enumerate(args)), *kwargs.items())
             images, labels = images_and_labels({n: v for n, v in given if any(part.ndim for part in tensors_in(v))})
             self._recorder.batch(images, labels)

@@ -22,6 +22,7 @@ from harness.baselines.origin import changed_sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
 from harness.errors import AcceptError, Reason, RecordError
 from harness.record import Baseline, Calibration, Record
+from harness.record.gate import STRICT
 from harness.record.text import loads
 
 
@@ -39,6 +40,8 @@ FIRST = "it is the first one"
 """How a result differs from a baseline that there is not yet."""
 WITH_STATES = "its states and thresholds are made while it trains"
 """What no result of a comparison has, and the baseline of some trainings needs."""
+LOOSENED = "its test loosens its gate, which only a training writes, with --training-reason"
+"""Likewise."""
 
 _OURS = re.compile(r"--(mpl-generate-path|training-[a-z0-9-]+)=.*|--(root|baselines|output)")
 """Options of the command lines that accept a result."""
@@ -52,7 +55,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     compared: str  # SHA-256 of the baseline that it was compared with; empty if there was none
     result: str  # SHA-256 of the result
     difference: str  # from the baseline, in words
-    sources: Mapping[str, str]  # the project's Python files that were imported, path to SHA-256
+    sources: Mapping[str, str]  # the project's Python files that were imported, path to content
     obstacle: str  # what the result lacks to be a whole baseline; empty if nothing
     options: Sequence[_Option] = ()  # that making the baseline by training again takes
     origin: Mapping[str, str]  # of the result
@@ -220,14 +223,16 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
     _check_fresh(candidate, project.root, path, data)
     about, lost = {**candidate.origin, "reason": reason}, False
     if path.suffix == ".json":
-        record = _record(folder, candidate, data, command)
+        result = _baseline(folder, candidate, data, command)
+        record = result.record
         former = load_baseline(path, command, Path(path.name)) if path.exists() else None
         if obstacle := (made_by_training(former) if former else "") or _foreign(path, record):
             raise AcceptError.needs_training(name=candidate.name, obstacle=obstacle, command=command)
-        calibration = _inherited(former, record) if former else None
+        calibration, gate = (_inherited(former, record), former.gate) if former else (None, STRICT)
         measurable = former.calibration is not None if former else record.source != "event files"
         lost = measurable and calibration is None
-        save_baseline(path, Baseline(record, about, calibration))
+        kept = Baseline(record, about, calibration, gate=gate, trace=result.trace, sources=candidate.sources)
+        save_baseline(path, kept)
     else:
         save_figure(path, data, about)
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
@@ -282,14 +287,15 @@ def _is_fresh(path: Path, compared: str, data: bytes) -> bool:
     if digest(stored) == compared or png.plain(stored) == png.plain(data):
         return True
     try:
-        return Record.from_text(stored.decode("utf-8")).to_text().encode() == data
+        accepted = Baseline.from_text(stored.decode("utf-8"))
+        return Baseline(accepted.record, trace=accepted.trace).to_text().encode() == data
     except (UnicodeDecodeError, RecordError):
         return False
 
 
-def _record(folder: Path, candidate: Candidate, data: bytes, command: str) -> Record:
+def _baseline(folder: Path, candidate: Candidate, data: bytes, command: str) -> Baseline:
     try:
-        return Record.from_text(data.decode("utf-8"))
+        return Baseline.from_text(data.decode("utf-8"))
     except (UnicodeDecodeError, RecordError) as error:
         reason = error.reason if isinstance(error, RecordError) else error
         path = folder / candidate.file

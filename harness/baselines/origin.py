@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from harness.atomic_files import LARGEST_FILE
+from harness.atomic_files import read
 from harness.baselines.folder import spelt_out
 from harness.errors import SuiteError
 from harness.recording.imported import imported
@@ -20,7 +20,9 @@ ABOUT = ("made", "command", "reason")
 """Entries that say when, how and why; the others say with what, and are worth naming when they have changed."""
 DRAWING = ("matplotlib", "freetype")
 """Entries that say what drew a figure."""
-_GIT_SECONDS = 10
+CONTENT_DIGITS = 16
+"""Of git's name of a content: enough to tell what a file was."""
+_GIT_SECONDS = 10.0
 
 
 def origin(root: Path, command: str, reason: str = "") -> dict[str, str]:
@@ -59,12 +61,16 @@ def _git(root: Path, *words: str) -> str | None:
     return None if output is None else output.decode(errors="replace").strip()
 
 
-def git_output(folder: Path, *words: str) -> bytes | None:
-    """Return what a git command writes in a folder, or None where it fails, or there is no git."""
-    command = ["git", "-C", str(folder), *words]
+def git_output(folder: Path, *words: str, seconds: float = _GIT_SECONDS) -> bytes | None:
+    """Return what a git command writes in a folder, or None where it fails, takes too long, or there is no git.
+
+    Words that are paths are meant as they are. It asks no server, and what else works in the repository goes on.
+    """
+    command = ["git", "--no-optional-locks", "--literal-pathspecs", "-C", str(folder), *words]
+    offline = os.environ | {"GIT_NO_LAZY_FETCH": "1"}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=offline)
+    except (OSError, ValueError, subprocess.TimeoutExpired):  # a word that no command line can hold is a ValueError
         return None
     return done.stdout if done.returncode == 0 else None
 
@@ -101,9 +107,9 @@ def _shortened(argument: str, here: Path) -> str:
 
 
 def sources(root: Path, started: float, others: Iterable[Path] = ()) -> dict[str, str]:
-    """Return the files that a result depends on, as far as they are the project's: path from the root to SHA-256.
+    """Return the files that a result depends on, as far as they are the project's: path from the root to content.
 
-    A file that was written after the process started is not what was imported.
+    The content of a file that was written after the process started is not what was imported; it is not given.
 
     Args:
         root: of the project.
@@ -111,9 +117,8 @@ def sources(root: Path, started: float, others: Iterable[Path] = ()) -> dict[str
         others: files beside the Python files that this process has imported; outside the project they do not count.
     """
     ours = sorted({*imported(root), *(file for file in others if file.is_relative_to(root))})
-    edited = "edited while the tests ran"
-    states = ((file, edited if file.stat().st_mtime > started else _digest(file)) for file in ours if file.is_file())
-    return {file.relative_to(root).as_posix(): state for file, state in states}
+    names = {file.relative_to(root).as_posix(): file.stat().st_mtime > started for file in ours if file.is_file()}
+    return {name: "" if edited else content_name(root, name) for name, edited in names.items()}
 
 
 def named_sources(root: Path, names: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -142,22 +147,25 @@ def _matching(root: Path, pattern: str) -> list[str]:
 
 
 def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
-    """Return the files, of those that `sources` returned, that are not what they were, or are gone.
+    """Return the files, of those that `sources` returned, that are not what they were, or are gone."""
+    return [name for name, content in before.items() if not content or content_name(root, name) != content]
 
-    What an artifact names is read within the project, and no further than a source goes.
+
+def is_inside(root: Path, name: str) -> bool:
+    """Tell whether a path, which may be anybody's, is one below the root of a project."""
+    return spelt_out(root) in spelt_out(root / name).parents
+
+
+def content_name(root: Path, name: str) -> str:
+    """Return what git calls the content of a project's file, shortened; empty if it is gone, or none of the project's.
+
+    So git finds what a file was (it takes SHA-1 of a header and the content), and a checkout with other line ends has
+    the same. What an artifact names is read within the project, and no further than a source goes.
     """
-    return [name for name, digest in before.items() if _digest_or_none(root, name) != digest]
-
-
-def _digest_or_none(root: Path, name: str) -> str | None:
-    file = root / name
     try:
-        inside = spelt_out(file).is_relative_to(spelt_out(root))
-        return _digest(file) if inside and file.is_file() and file.stat().st_size <= LARGEST_FILE else None
-    except (OSError, ValueError):  # a name that no file can have
-        return None
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        if not (is_inside(root, name) and (root / name).is_file()):
+            return ""
+        content = read(root / name).replace(b"\r\n", b"\n")
+    except (OSError, ValueError):  # too large for a source, or a name that no file can have
+        return ""
+    return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()[:CONTENT_DIGITS]

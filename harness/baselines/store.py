@@ -85,7 +85,8 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
 
     Raises:
         BaselineMissingError: there is no such file.
-        BaselineCorruptError: it is no plain file or no record, its checksum does not fit, or it holds NaN or infinity.
+        BaselineCorruptError: it is no plain file or no record, its checksum does not fit, or it holds NaN or infinity
+            that its gate does not allow.
         BaselineImplausibleError: it holds what its training cannot have shown.
     """
     facts: dict[str, Any] = {"path": shown or path, "command": command}
@@ -103,7 +104,7 @@ def load_baseline(path: Path, command: str, shown: Path | None = None) -> Baseli
         if reason == "checksum":
             raise BaselineCorruptError.edited(**facts) from error
         raise BaselineCorruptError.unreadable(**facts, reason=reason) from error
-    if found := baseline.record.non_finite():
+    if found := baseline.record.non_finite(baseline.gate.allow_nonfinite):
         raise BaselineCorruptError.not_finite(**facts, **found._asdict())
     if reason := implausible(baseline):
         raise BaselineImplausibleError.of(**facts, reason=reason)
@@ -194,13 +195,13 @@ def _states_path(path: Path, sha256: str) -> Path:
 def save_baseline(path: Path, baseline: Baseline, states: "States | None" = None) -> None:
     """Write a baseline, and its states: wholly or not at all. A file takes the place of a link, not of what is behind.
 
-    A stored baseline that differs in its origin only stays as it is: it was made when it says it was.
+    A stored baseline that differs in its origin and sources only stays as it is: it was made when it says it was.
 
     Raises:
-        NonFiniteError: the record holds NaN or infinity.
+        NonFiniteError: the record holds NaN or infinity that the gate does not allow.
         BaselineWriteError: the file cannot be written; what stood there still stands.
     """
-    if found := baseline.record.non_finite():
+    if found := baseline.record.non_finite(baseline.gate.allow_nonfinite):
         raise NonFiniteError.at(name=baseline.record.name, **found._asdict())
     data = states.to_bytes() if states else b""
     kept = _states_path(path, states.sha256) if states else None
@@ -235,7 +236,7 @@ def _stands(path: Path, baseline: Baseline) -> bool:
         return False
     if stored.record != baseline.record or not stored.origin:  # most differ here, before pictures are packed again
         return False
-    plain = (dataclasses.replace(either, origin={}).to_text() for either in (stored, baseline))
+    plain = (dataclasses.replace(either, origin={}, sources={}).to_text() for either in (stored, baseline))
     return next(plain) == next(plain)
 
 

@@ -17,7 +17,7 @@ from harness.commands.verify import verify
 from harness.errors import AcceptError, HarnessError
 from harness.record.environment import DEVICES
 from harness.report.markdown import code
-from harness.report.words import commit_text
+from harness.report.words import commit_text, sources_text
 
 
 _LATER = "have to be measured: harness doctor --verify"
@@ -103,7 +103,10 @@ def _chosen(folder: Path, names: Sequence[str], root: Path) -> list[Candidate]:
 def accepted_table(where: Project, accepted: Sequence[Candidate], reason: str) -> str:
     """Return Markdown: the reason, and a row a baseline, by its path from the root."""
     folder = Path(os.path.relpath(where.baselines, where.root))
-    rows = [(str(folder / each.file), each.difference, commit_text(each.origin)) for each in accepted]
-    head = ["| baseline | how it differs from the former one | measured at commit |", "|---|---|---|"]
+    rows = [
+        (str(folder / each.file), each.difference, commit_text(each.origin), sources_text(each.sources))
+        for each in accepted
+    ]
+    head = ["| baseline | how it differs from the former one | measured at commit | made from |", "|---|---|---|---|"]
     lines = [f"| {' | '.join(code(cell) if cell else '' for cell in row)} |" for row in rows]
     return "\n".join([f"Baselines accepted: {' '.join(reason.split())}", "", *head, *lines])

@@ -12,7 +12,7 @@ from harness.comparing.thresholds import dull
 from harness.inert import inert_line
 from harness.record import Baseline, Calibration
 from harness.report.comparison_text import draws_text, unjudged_text
-from harness.report.words import commit_text, count, number, rows_text, title
+from harness.report.words import commit_text, count, gate_text, number, rows_text, sources_text, title
 
 
 def add(subparsers: Any) -> None:
@@ -76,7 +76,9 @@ def _with(entry: Stored) -> str:
     about = entry.baseline.record.environment if entry.baseline else entry.origin
     versions = [f"{name} {about[name]}" for name in ("torch", "matplotlib") if about.get(name)]
     made_on = [about[name] for name in ("device", "instructions") if entry.baseline and name in about]
-    return ", ".join([*versions, *made_on, *filter(None, [entry.origin.get("reason")])]) or "says nothing of itself"
+    loosened = gate_text(entry.baseline.gate) if entry.baseline else ""
+    said = [*versions, *made_on, entry.origin.get("reason"), loosened and f"its test {loosened}"]
+    return ", ".join(filter(None, said)) or "says nothing of itself"
 
 
 def _size(size: int) -> str:
@@ -88,7 +90,8 @@ def stored_text(entry: Stored) -> str:
     about = {name: text for name, text in entry.origin.items() if name not in ("commit", "dirty")}
     rows = {"kind": entry.kind, "size": _size(entry.size), "problem": entry.problem}
     rows |= _baseline_rows(entry.baseline) if entry.baseline else {}
-    rows |= {**about, "made": entry.made, "commit": commit_text(entry.origin)}
+    sources = entry.baseline.sources if entry.baseline else {}
+    rows |= {**about, "made": entry.made, "commit": commit_text(entry.origin), "made from": sources_text(sources)}
     return rows_text(str(entry.path), rows)
 
 
@@ -102,6 +105,7 @@ def _baseline_rows(baseline: Baseline) -> dict[str, str]:
         "tensors": count(len(record.structure)),
         "seed": str(record.seed),
         "seeds": ", ".join(map(str, baseline.seeds)),
+        "gate": gate_text(baseline.gate),
         "recipe": ", ".join(f"{name} {value}" for name, value in record.recipe.items()),
         "data": ", ".join(f"{name} {text}" for name, text in record.data.items()),
         **record.environment,

@@ -153,7 +153,7 @@ class Comparison:
         """What names the cause of the first deviation better than that does: a setting, a mode, a module; or None.
 
         It stands before the deviation, in the same step or the one before, since what is set up acts at once; what a
-        recipe or a configuration says may act at any later step.
+        recipe or a configuration says may act at any later step, and a data loader at any on what it loads.
         """
         effect = next(iter(self._found), None)
         if effect is None:
@@ -179,11 +179,14 @@ class Comparison:
 
         Of a stage that nothing was recorded of, nothing can be said.
         """
-        first = next(iter((*self.deviations, *self.undecided)), None)
+        found = (*self.deviations, *self.undecided)
+        first = next(iter(found), None)
         before = STAGES[: STAGES.index(first.stage)] if first else STAGES
         known = {stream.stage for stream in self.record.streams.values()} | {"structure"}
+        known |= {"data"} if self.record.data else set()
         known -= {self.cause.stage} if self.cause else set()
-        return tuple(stage for stage in before if stage in known or (stage == "data" and self.record.data))
+        known -= {other.stage for other in found if first and other.step <= first.step}
+        return tuple(stage for stage in before if stage in known)
 
 
 def compare(baseline: Baseline | Record, record: Record) -> Comparison:
@@ -196,7 +199,8 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     thresholds if the training was put back on its states (`recording.states.States`); without states they must be equal
     in the same environment, and in another losses and early gradients may part as the measured envelope allows. Numbers
     that moved where nothing could have failed them make the verdict "not judged". A shift of trained weights that moves
-    nothing else is drift, too. Renamed tensors are matched by shape and order.
+    nothing else is drift, too. Renamed tensors are matched by shape and order. What the baseline's
+    gate lets go is not held against the record.
 
     Args:
         baseline: the committed one, or a record alone.
@@ -208,8 +212,9 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     baseline = baseline if isinstance(baseline, Baseline) else Baseline(baseline)
     for each in (baseline.record, record):
         require_record(each, "compare")
-    before, renamed = in_names_of(record, baseline.record)
-    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration))
+    record = record.without(baseline.gate.ignore)
+    before, renamed = in_names_of(record, baseline.judged)
+    points = (*_structure(before, record), *stream_deviations(before, record, baseline.calibration, baseline.gate))
     compared = {point.stream for point in points}
     streams = {**before.streams, **record.streams}
     fields = {**before.recipe, **record.recipe}
@@ -226,8 +231,14 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
 
 
 def _may_cause(clue: Deviation, effect: Deviation) -> bool:
-    before = clue.causal_order < effect.causal_order
-    return before and (clue.stream.kind == "config" or clue.step >= effect.step - 1)
+    unseen = clue.stream.kind in ("mode", "random") and None in (clue.baseline, clue.value)
+    if unseen or clue.causal_order >= effect.causal_order:
+        return False
+    if effect.stream.kind == "learning_rate" and clue.stream.kind == "setting":  # a schedule may move others beside it
+        return "lr" in clue.stream.entry
+    if clue.stream.kind == "loader":  # what workers draw shows in the second epoch
+        return effect.stage == "data"
+    return clue.stream.kind == "config" or clue.step >= effect.step - 1
 
 
 def _shifted_weights(deviations: Iterable[Deviation], record: Record) -> set[str]:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
-from harness.record.streams import CAUSES, FIRST_STEP
+from harness.record.gate import STRICT, Gate, fits
+from harness.record.streams import CAUSES, DIGITS, FIRST_STEP
 
 
 _LEAST_LOGGED = 1e-4
@@ -18,6 +19,8 @@ _LEAST_LOGGED = 1e-4
 _FAMILY_SHARE = 1e-3
 """A tensor's gradient counts as zero-like below this share of the typical largest gradient (of its family): a bias in
 front of BatchNorm has a gradient of pure rounding noise, whose own size means nothing."""
+_ROUNDED = 2 * 10.0 ** (1 - DIGITS)
+"""What rounding to so many digits makes of equal numbers, at most."""
 
 
 _FindLimit = Callable[..., Limit]
@@ -76,10 +79,18 @@ class Deviation:
         return explained is not None and explained < self.size <= self.limit.size
 
     @property
+    def is_other(self) -> bool:
+        """Whether a bit of it is another; NaN is NaN."""
+        return self.size > 0 and repr(self.baseline) != repr(self.value)
+
+    @property
     def causal_order(self) -> tuple[int, int, bool]:
-        """What sorts causes before effects: step, then stage; structure is settled before any step."""
-        # so is the data set; later entries of init belong to their step
+        """What sorts causes before effects: step, then stage; structure is settled before any step.
+
+        So are the first initial weights: whatever is drawn for a batch is drawn after them.
+        """
         step = FIRST_STEP - 1 if self.stage == "structure" else self.step
+        step = FIRST_STEP if self.stage == "init" and not self.step else step
         return step, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
@@ -97,11 +108,13 @@ def exact(stage: str, stream: StreamKey, step: int, before: object, now: object,
     return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit)
 
 
-def stream_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
+def stream_deviations(
+    baseline: Record, record: Record, calibration: Calibration | None = None, gate: Gate = STRICT
+) -> Iterator[Deviation]:
     """Yield every value of both records with its deviation, within the threshold or not, stream by stream.
 
     Streams of a kind that only one of the two recorders knew are left out. A calibration with stored states counts if
-    the training was put back on them.
+    the training was put back on them. A gate loosens thresholds, and lets NaN equal NaN.
     """
     scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
     for key in {**baseline.streams, **record.streams}:
@@ -110,20 +123,30 @@ def stream_deviations(baseline: Record, record: Record, calibration: Calibration
             before = Stream(now.stage, now.steps, (0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit)
+        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit, gate)
 
 
 def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
-    """Yield likewise what names causes: of modules, the calls that both records have numbers of."""
+    """Yield likewise what names causes: of modules, the calls that both records have numbers of.
+
+    Of a module that both call, a gradient may be missing: something cuts it off.
+    """
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
             stage = (before or now or Stream("data", (), ())).stage
-            yield from (exact(stage, key, step, old, new) for step, old, new in _aligned(before, now))
-        elif before and now:
-            found = _of_stream(key, before, now, scales[key], find_limit)
-            yield from (point for point in found if None not in (point.baseline, point.value))
+            yield from (exact(stage, key, step, old, new) for step, old, new in _held(before, now))
+        elif {key, StreamKey.of("output", key.tensor)} & baseline.clues.keys() & record.clues.keys():
+            points = _of_stream(key, before, now, scales.get(key, 0.0), find_limit, STRICT)
+            yield from (point for point in points if _tells(point))
+
+
+def _tells(point: Deviation) -> bool:
+    """Tell whether a number of a module's call is another, or a gradient on one side only."""
+    if None in (point.baseline, point.value):
+        return point.stream.kind == "output_gradient"
+    return point.size > _ROUNDED and repr(point.baseline) != repr(point.value)  # NaN is NaN
 
 
 def _limits(baseline: Record, record: Record, calibration: Calibration | None) -> _FindLimit:
@@ -136,14 +159,16 @@ def _limits(baseline: Record, record: Record, calibration: Calibration | None) -
 
 
 def _of_stream(
-    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit
+    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit, gate: Gate
 ) -> Iterator[Deviation]:
     stage = (before or now or Stream("forward", (), ())).stage
     typical = scale if stage in LOGGED else 1.0
+    given, may_repeat = gate.allowed(key), fits(key, gate.allow_nonfinite)
     for step, old, new in _aligned(before, now):
         allowed = find_limit(key.family, stage, step, typical=typical)
         if isinstance(old, float) and isinstance(new, float):
-            yield Deviation(step, stage, key, old, new, _size(old, new, scale), allowed)
+            size = 0.0 if may_repeat and repr(old) == repr(new) else _size(old, new, scale)
+            yield Deviation(step, stage, key, old, new, size, allowed.loosened(given))
         else:
             yield exact(stage, key, step, old, new, allowed.of_the_rest)
 
@@ -156,6 +181,16 @@ def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, V
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
     old, new = _by_step(before), _by_step(now)
     return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
+
+
+def _held(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
+    """Pair likewise values that hold until they change; numbers that only rounding parts are equal."""
+    old: Value | None = None
+    new: Value | None = None
+    for step, former, present in _aligned(before, now):
+        old, new = old if former is None else former, new if present is None else present
+        rounded = isinstance(old, float) and isinstance(new, float) and math.isclose(old, new)
+        yield step, old, old if rounded else new
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

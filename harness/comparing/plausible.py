@@ -33,13 +33,15 @@ def implausible(baseline: Baseline) -> str:
 
 def _doubts(baseline: Baseline) -> Iterator[str]:
     record = baseline.record
+    if baseline.gate.needs_reason and not baseline.gate.reason:
+        yield "a gate that its test loosens, and no reason"
     if baseline.calibration:
         yield from _of_how(baseline.calibration, record)
         for family, sizes in baseline.calibration.largest.items():
             yield from _of_family(family, sizes, baseline.calibration, record)
         yield from _of_first_steps(baseline.calibration, record)
     if baseline.seeds:
-        yield from _of_seeds(baseline.seeds, record)
+        yield from _of_seeds(baseline.seeds, baseline.judged)
 
 
 def _of_how(calibration: Calibration, record: Record) -> Iterator[str]:
@@ -104,6 +106,9 @@ def _of_seeds(seeds: Mapping[int, Mapping[str, float]], record: Record) -> Itera
     """Doubt the summaries of several seeds: the first is the record's own."""
     if sorted(seeds) != [record.seed + shift for shift in range(len(seeds))]:
         yield f"summaries of other seeds than {record.seed} and those that follow"
+        return
+    if record.non_finite():
+        yield "summaries of seeds, and NaN or infinity"
         return
     own, stored = summary(record), seeds[record.seed]
     for name in own.keys() | stored.keys():

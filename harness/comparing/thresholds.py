@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from harness.record import Calibration, Record
 from harness.record.calibration import place_of
+from harness.record.gate import LOOSEST
 from harness.record.streams import CALLS
 
 
@@ -25,9 +26,6 @@ LOOSE = 1e-9
 """Few trainings need thresholds above this; whoever reviews a gate wants to know how many have them."""
 FAR = 100.0
 """Two calibrations of one training lie within this factor: of 20,460 pairs, of 52 programs, at most within 42."""
-LOOSEST = 0.1
-"""Rounding explains nothing beyond this where another training showed it, or where nothing is judged: a tolerance of
-half as much on losses, which Megatron-LM has, catches 6 of 65 one-line faults."""
 _UNBOUNDED = sys.float_info.max
 """The threshold of dull numbers: no finite one is different."""
 
@@ -74,11 +72,20 @@ class Limit:
     measured: float | None = None  # the largest that a calibrating variant showed at this place, if there was any
     place: int = 0  # steps since the stored state that the training was put back on
     explained: float | None = None  # the largest that is known to be rounding, where that is less than `size`
+    given: float = 0.0  # what the test allows, where that is more
 
     @property
     def judges(self) -> bool:
         """Whether whatever is within it is explained by rounding."""
         return self.explained is None
+
+    def loosened(self, given: float) -> "Limit":
+        """Return the limit of a number that its test gives a threshold: nothing else if that is not larger."""
+        own = self.size if self.explained is None else self.explained
+        if given <= own:
+            return self
+        explained = None if self.explained is None else given
+        return replace(self, size=max(self.size, given), explained=explained, given=given)
 
     @property
     def of_the_rest(self) -> "Limit":

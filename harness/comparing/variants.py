@@ -115,7 +115,7 @@ def calibrate(record: Record, states: "States | None", rerun: Rerunner) -> Calib
     for reran in draws:
         if first := _parting(record, reran.record, _BESIDE_WEIGHTS, steps=1):
             raise UnseededError.of(**first, draws=reran.outcome[1])
-    if not states and all(reran.record.streams == record.streams for reran in draws):
+    if not states and all(is_repeated(record, reran.record) for reran in draws):
         return None
     kernels = KERNELS if record.is_low_precision else ()
     replays = {kernel.text: rerun(dataclasses.replace(kernel, states=states)).record for kernel in kernels}
@@ -146,12 +146,16 @@ def _settled(record: Record, again: Record) -> _Place | None:
     return None if record.initial == again.initial else _Place(step=0, stage="init", stream="initial weights")
 
 
+def is_repeated(record: Record, again: Record) -> bool:
+    """Tell whether every number of a training is the one of another, bit for bit."""
+    return _parting(record, again, STAGES) is None
+
+
 def _parting(record: Record, again: Record, stages: Collection[str], steps: int = LONGEST_RUN) -> _Place | None:
     """Return where some stages of two trainings part first, bit for bit; None if they do not."""
-    points = (point for point in stream_deviations(record, again) if point.size > 0)
+    points = (point for point in stream_deviations(record, again) if point.is_other)
     parted = (point for point in points if point.stage in stages and point.step < steps)
-    others = (point for point in parted if repr(point.baseline) != repr(point.value))  # NaN is NaN
-    first = min(others, key=lambda point: point.causal_order, default=None)
+    first = min(parted, key=lambda point: point.causal_order, default=None)
     return None if first is None else _Place(step=first.step, stage=first.stage, stream=first.stream)
 
 
@@ -188,7 +192,7 @@ def _counts(point: Deviation, baseline: Record) -> bool:
     """
     if baseline.is_low_precision:
         return point.stage != "schedule" and 0 < point.size < math.inf
-    return point.size > 0
+    return point.is_other
 
 
 def _growing(sizes: Mapping[int, float]) -> tuple[float, ...]:

@@ -14,13 +14,17 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from harness.errors import FaultError, RecordError, RerunError
+from harness.explaining.traced import Traced
 from harness.record import Record
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
 from harness.recording.unseeded import watched
 
 
 if TYPE_CHECKING:
+    from harness.explaining.tracing import Tracing
     from harness.faults import Planting
     from harness.recording.states import States
 
@@ -39,10 +43,12 @@ class Effect:
     Args:
         planting: of the fault; None for none.
         draws: what drew random numbers without a seed, if that was looked for.
+        tracing: their trace, if one is taken.
     """
 
     planting: "Planting | None" = None
     draws: Sequence[str] = ()
+    tracing: "Tracing | None" = None
 
     def outcome(self, record: Record) -> tuple[bool, str]:
         """Return whether the fault took effect in a record's training, and if not, why; without one, the draws.
@@ -52,18 +58,23 @@ class Effect:
         """
         return self.planting.outcome(record) if self.planting else (False, ", ".join(self.draws))
 
+    def traced(self, record: Record) -> Traced | None:
+        """Return the trace of a record's training, if one was taken."""
+        return self.tracing.of(record) if self.tracing else None
+
     def failure(self, error: BaseException) -> FaultError | None:
         """Return what it means for the fault that a training ended with an exception; None without a fault."""
         return self.planting.failure(error) if self.planting else None
 
 
 @contextlib.contextmanager
-def in_force(perturbation: Perturbation, fault: str) -> Iterator[Effect]:
-    """Perturb the trainings of a block, and plant a fault in them.
+def in_force(perturbation: Perturbation, fault: str, tracing: "Tracing | None" = None) -> Iterator[Effect]:
+    """Perturb the trainings of a block, and plant a fault in them or trace them.
 
     Args:
         perturbation: what recorders change.
         fault: name of a standard fault; empty for none.
+        tracing: takes their trace; None for none.
 
     Yields:
         What becomes of it.
@@ -75,8 +86,9 @@ def in_force(perturbation: Perturbation, fault: str) -> Iterator[Effect]:
 
     planting = Planting(fault) if fault else None
     with contextlib.ExitStack() as stack:
-        stack.enter_context(perturbed(dataclasses.replace(perturbation, plant=planting)))
-        effect = Effect(planting, stack.enter_context(watched()) if perturbation.watches_draws else ())
+        stack.enter_context(perturbed(dataclasses.replace(perturbation, plant=planting or tracing)))
+        draws = stack.enter_context(watched()) if perturbation.watches_draws else ()
+        effect = Effect(planting, draws, tracing)
         try:
             yield effect
         except Exception as error:
@@ -95,6 +107,7 @@ class Assignment:
         perturbation: what recorders change.
         fault: what is planted; empty for nothing.
         folder: where the record goes, and where the states to put back are, if there are any.
+        traces: whether a trace is wanted.
     """
 
     test: str
@@ -102,6 +115,7 @@ class Assignment:
     perturbation: Perturbation
     fault: str
     folder: Path
+    traces: bool = False
 
     @classmethod
     def from_environment(cls) -> Self | None:
@@ -126,8 +140,14 @@ class Assignment:
     def _outcome(self) -> Path:
         return self.folder / "outcome.json"
 
-    def hand_in(self, record: Record, outcome: tuple[bool, str]) -> None:
-        """Leave the record, and what became of the fault, for the session that asked."""
+    @property
+    def _trace(self) -> Path:
+        return self.folder / "trace.json"
+
+    def hand_in(self, record: Record, outcome: tuple[bool, str], traced: Traced | None = None) -> None:
+        """Leave the record, what became of the fault, and the trace for the session that asked."""
+        if traced:
+            self._trace.write_bytes(msgspec.json.encode(traced))
         judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
         self._record.write_text(judged.to_text(), encoding="utf-8")
         self._outcome.write_text(json.dumps(outcome), encoding="utf-8")
@@ -152,7 +172,8 @@ class Assignment:
             raise FaultError(**json.loads(self._failure.read_text(encoding="utf-8")))
         record = Record.from_text(self._record.read_text(encoding="utf-8"))
         planted, reason = json.loads(self._outcome.read_text(encoding="utf-8"))
-        return Reran(record, (planted, reason))
+        traced = msgspec.json.decode(self._trace.read_bytes(), type=Traced) if self._trace.exists() else None
+        return Reran(record, (planted, reason), traced)
 
     def states(self) -> "States | None":
         """Return the states to put back, if there are any."""
@@ -192,7 +213,7 @@ class Reruns:
         try:
             if how.states:
                 (folder / "states").write_bytes(how.states.to_bytes())
-            assignment = Assignment(test, name, how.perturbation, how.fault, folder)
+            assignment = Assignment(test, name, how.perturbation, how.fault, folder, how.traces)
             variables = {**how.environment, _VARIABLE: str(assignment.write())}
             output = self.start(folder, variables, tuple(sorted(how.environment.items())))
             try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from harness.comparing.comparison import compare
 from harness.comparing.deviations import Divergence
+from harness.comparing.variants import is_repeated
 from harness.errors import FaultError, RerunError
 from harness.faults import FAULTS
 from harness.record import Baseline, Record
@@ -76,14 +77,14 @@ def measure(
     """
     control = rerun(Rerun("no fault", states=states)).record
     twin = rerun(Rerun("no fault, once more", states=states)).record if states else record
-    if control.streams != twin.streams or compare(baseline, control).verdict == "different":
+    if not is_repeated(twin, control) or compare(baseline, control).verdict == "different":
         return None
     return Power(record, [_mutant(fault, baseline, states, rerun, strict) for fault in FAULTS])
 
 
 def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:
     try:
-        record, (planted, reason) = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
+        record, (planted, reason), _ = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
     except RerunError as error:  # one that the fault broke is caught: nobody overlooks it
         broken = isinstance(error, FaultError) and error.planted
         return Mutant(fault, planted=broken, reason=error.what, caught=broken, failed=not broken)

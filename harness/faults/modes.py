@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from harness.faults.base import Fault
 from harness.faults.patching import Function
+from harness.recording.calls import unfollowed
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import around_forward
 
@@ -117,7 +118,7 @@ def _trial(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> l
     """Return what a model computes, None if it raises; random states and buffers are as before afterwards."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())), warnings.catch_warnings():
+        with unfollowed(), torch.random.fork_rng(range(torch.cuda.device_count())), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what gradients would be needed for
             return [tensor.clone() for tensor in tensors_in(model.forward(*args, **kwargs))]
     except Exception:  # whatever the model raises, it does so again when it is not on trial

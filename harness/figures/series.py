@@ -98,10 +98,10 @@ def decades(values: Values) -> tuple[float, float]:
 def loss_limits(record: Record, losses: Iterable[Sequence[float]]) -> tuple[float, float]:
     """Return the limits of a loss axis, the same for a record and its baseline.
 
-    A recipe's cross-entropy starts near ln(classes), so 1.5 times that. Of a watched loop nothing is known: the next
-    power of two above 1.25 times its (largest) first loss. The axis begins at zero unless losses fall well below it.
+    A shipped recipe's cross-entropy starts near ln(classes), so 1.5 times that. Of a watched loop nothing is known: the
+    next power of two above 1.25 times its (largest) first loss. The axis begins at zero unless losses fall well below.
     """
-    if record.recipe:
+    if record.data:
         return 0.0, 1.5 * math.log(CLASSES)
     losses = [values for values in losses if values]
     first = max(abs(values[0]) for values in losses)

@@ -21,7 +21,7 @@ def calibrated(checked: RecordCheck) -> tuple[Calibration | None, States | None]
         UnseededError: run again as it is, the training is another.
         RerunError: it has states, but cannot be run again.
     """
-    record, states = checked.record, checked.kept_states()
+    record, states = checked.judged, checked.kept_states()
     calibration = _calibration(checked, states)
     if calibration and dull(calibration, record.precision) and checked.is_recipes and not states:
         states = States()
@@ -43,7 +43,8 @@ def verified(checked: RecordCheck, baseline: Baseline) -> str:
     stored, states = baseline.calibration, checked.stored_states(baseline)
     found = _calibration(checked, states)
     if found and (stored is None or stored.inherited):
-        save_baseline(checked.path, dataclasses.replace(baseline, calibration=found), states)
+        trace = baseline.trace or checked.traced.kept
+        save_baseline(checked.path, dataclasses.replace(baseline, calibration=found, trace=trace), states)
     elif found and stored:
         require_tight(checked, stored, found)
     return f"verified: {calibration_note(checked.record, found, checked.test.id)}"
@@ -68,10 +69,10 @@ def _calibration(checked: RecordCheck, states: States | None) -> Calibration | N
     if checked.record.source == "event files":
         return None
     if checked.is_recipes:  # its variants are trained in this process, too
-        require_same(checked.record, checked.rerun)
+        require_same(checked.judged, checked.rerun)
     try:
-        require_repeatable(checked.record, checked.rerun)
-        return calibrate(checked.record, states, checked.rerun)
+        require_repeatable(checked.judged, checked.rerun)
+        return calibrate(checked.judged, states, checked.rerun)
     except RerunError as error:
         if states or isinstance(error, UnseededError):
             raise

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from harness.recording.imported import told
 
 
 if TYPE_CHECKING:
+    from harness.explaining.blame import Changed
+    from harness.record import Baseline
     from harness.report.check import Check
 
 
@@ -144,25 +146,50 @@ class GatedTest:
         written = self.device in (None, devices.writer(self.item.config))
         return [] if written else [f"--training-device={self.device}"]
 
-    def check(self, baseline: str, accept: str, name: str = "") -> "Check":
+    def check(self, baseline: str, accept: str, name: str = "", where: str = "") -> "Check":
         """Return what is the same in every finding of a check.
 
         Args:
             baseline: name of the baseline's file.
             accept: the command that makes the present run the baseline.
             name: tells several checks of the test apart.
+            where: file and line that a divergence comes from, as `models/net.py:42`; empty if that is not known.
         """
         from harness.report.check import Check
 
-        _, line, _ = self.item.location
-        return Check(self.id, name, baseline, self._file, 1 + (line or 0), accept)
+        file, _, line = where.rpartition(":")
+        path = self.item.config.rootpath / file if file else self.item.path
+        return Check(self.id, name, baseline, self._shown(path), int(line or 1 + (self.item.location[1] or 0)), accept)
 
-    @property
-    def _file(self) -> str:
-        """The test's file as annotations name it: relative to the checkout, or to pytest's root."""
-        checkout = Path(os.environ.get("GITHUB_WORKSPACE") or self.item.config.rootpath)
-        place = self.item.path if self.item.path.is_relative_to(checkout) else Path(self.item.location[0])
-        return (place.relative_to(checkout) if place.is_relative_to(checkout) else place).as_posix()
+    def _shown(self, path: Path) -> str:
+        """Return a file as annotations name it: relative to the checkout, or to pytest's root."""
+        root = self.item.config.rootpath
+        checkout = Path(os.environ.get("GITHUB_WORKSPACE") or root)
+        return path.relative_to(checkout).as_posix() if path.is_relative_to(checkout) else _from_root(path, root)
+
+    def sources(self, named: Iterable[Path] = ()) -> dict[str, str]:
+        """Return the project's files that the test's results come from (`baselines.origin.sources`).
+
+        Args:
+            named: those that the test says they depend on.
+        """
+        session = self.session
+        return sources(session.config.rootpath, session.started, [*named, *told(session.imported)])
+
+    def blame(self, baseline: "Baseline", file: Path, present: Iterable[str], where: str = "") -> "list[Changed]":
+        """Return the files that are not what a baseline was made from, the likeliest cause first, tests last.
+
+        Args:
+            baseline: with its sources.
+            file: of the baseline.
+            present: sources of the present result.
+            where: as for `check`.
+        """
+        from harness.explaining.blame import blame
+
+        root, tests = self.item.config.rootpath, self.item.session.items
+        last = {_from_root(each.path, root) for each in tests if isinstance(each, pytest.Function)}
+        return blame(self.session.git, baseline, file, [*present], last=last, where=where)
 
     def skip_unless_writer(self) -> None:
         """Skip the test if it would write the same baselines from a second device."""
@@ -205,7 +232,7 @@ class GatedTest:
             compared=digest(baseline.read_bytes()) if baseline.exists() else "",
             result="",
             difference=difference,
-            sources=sources(root, session.started, [*named, *told(session.imported)]),
+            sources=self.sources(named),
             obstacle=obstacle,
             options=[*self._device_option, *options],
             origin=session.origin,

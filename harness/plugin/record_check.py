@@ -1,19 +1,28 @@
 """One record that a test checks: which file its baseline is, and how its training is run again."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from harness.baselines.environments import Choice, beside, nearest
 from harness.baselines.store import load_with_states, to_states
+from harness.errors import AcceptError, BaselineError, HarnessError
+from harness.explaining.traced import Traced
+from harness.explaining.where import is_same_start
 from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
+from harness.record.gate import STRICT, Gate
 from harness.recording.perturbation import Reran, Rerun
+from harness.report.words import gate_text
 
 
 if TYPE_CHECKING:
+    from harness.explaining.blame import Changed
     from harness.record import Record
     from harness.recording.states import States
     from harness.report.check import Check
@@ -30,6 +39,7 @@ class RecordCheck:
         filled: states that a watched loop's recorder was given.
         chosen: the baseline that they are of, if it has been chosen.
         sources: files that the test says the record depends on.
+        gate: what the test lets go.
     """
 
     test: GatedTest
@@ -38,6 +48,12 @@ class RecordCheck:
     filled: "States | None" = None
     chosen: Choice | None = None
     sources: Sequence[Path] = ()
+    gate: Gate = STRICT
+
+    @cached_property
+    def judged(self) -> "Record":
+        """The record, without what is not compared."""
+        return self.record.without(self.gate.ignore)
 
     @property
     def shared_path(self) -> Path:
@@ -98,17 +114,49 @@ class RecordCheck:
         """Folder of the pictures that are drawn if the record differs from its baseline."""
         return self.test.session.output / "pictures" / self.run
 
-    def check(self, accept: str = "") -> "Check":
-        """Return what is the same in every finding of this check."""
-        return self.test.check(self.shared_path.name, accept or self.test.regenerate_command, self.name)
+    def check(self, accept: str = "", where: str = "") -> "Check":
+        """Return what is the same in every finding of this check (`GatedTest.check`)."""
+        return self.test.check(self.shared_path.name, accept or self.test.regenerate_command, self.name, where)
+
+    def blame(self, baseline: Baseline, where: str = "") -> "list[Changed] | None":
+        """Return the files that have changed since a baseline was made (`GatedTest.blame`); None if it names none."""
+        if not baseline.sources:
+            return None
+        return self.test.blame(baseline, self.path, self.test.sources(self.sources), where)
 
     def baseline(self) -> Baseline:
         """Read the baseline.
 
         Raises:
-            BaselineError: it is missing or broken.
+            BaselineError: it is missing or broken, or its gate is not the test's.
         """
-        return self._stored[0]
+        baseline = self._stored[0]
+        if not self.gate.asks_for(baseline.gate):
+            raise BaselineError.other_gate(
+                path=self.shown_path,
+                now=gate_text(self.gate),
+                then=gate_text(baseline.gate),
+                command=self.test.regenerate_command,
+            )
+        return baseline
+
+    def reasoned(self, reason: str) -> Gate:
+        """Return the gate with its reason: the one that it was first written with.
+
+        Args:
+            reason: of the baseline that is written now.
+
+        Raises:
+            AcceptError: there is none.
+        """
+        if not self.gate:
+            return self.gate
+        with contextlib.suppress(BaselineError):
+            if self.gate.asks_for(stored := self._stored[0].gate):
+                return stored
+        if self.gate.needs_reason and not reason:
+            raise AcceptError.loosened(nodeid=self.test.id, gate=gate_text(self.gate))
+        return msgspec.structs.replace(self.gate, reason=reason)
 
     @cached_property
     def _stored(self) -> tuple[Baseline, bytes]:
@@ -147,8 +195,21 @@ class RecordCheck:
         """Whether that test is in another file: within one, a fixture that several tests share is the rule."""
         return self.trained_by.partition("::")[0] not in ("", self.test.id.partition("::")[0])
 
+    @cached_property
+    def traced(self) -> Traced:
+        """The trace of the training, which is run again for it."""
+        try:
+            reran = self.rerun(Rerun("its operations traced", traces=True))
+        except Exception as error:  # whatever a training or a version of torch makes of it: the check goes on
+            return Traced.failed(error.what if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}")
+        if reran.traced and is_same_start(self.record, reran.record):
+            return reran.traced
+        return Traced.failed("this training was run again with its operations traced, and is another then")
+
     def rerun(self, how: Rerun) -> Reran:
         """Run the training again: a recipe in this process if that will do, a watched loop in another.
+
+        Its record is without what is not compared.
 
         Raises:
             RerunError: it came to no end.
@@ -157,8 +218,10 @@ class RecordCheck:
         training = session.trainings.of(self.record)
         with session.workers.room(self.record.device):
             if training and not how.environment:
-                return session.retrain(training, how)
-            return session.reruns.run(self.test.id, self.name, how)
+                reran = session.retrain(training, how)
+            else:
+                reran = session.reruns.run(self.test.id, self.name, how)
+        return reran._replace(record=reran.record.without(self.gate.ignore))
 
 
 def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice | None:

@@ -1,13 +1,13 @@
 """The `training_regression` fixture: a record against its baseline."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.baselines.environments import Choice, others
-from harness.baselines.failed import FIRST, WITH_STATES, made_by_training
+from harness.baselines.failed import FIRST, LOOSENED, WITH_STATES, made_by_training
 from harness.baselines.origin import named_sources
 from harness.baselines.store import save_baseline
 from harness.comparing.comparison import compare
@@ -23,6 +23,7 @@ from harness.errors import (
     RerunError,
     SuiteError,
 )
+from harness.explaining.where import where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.gated_test import GatedTest
@@ -32,24 +33,40 @@ from harness.plugin.session import Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
+from harness.record.gate import asked, require_at_work
 from harness.record.record import require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
+from harness.report.blame_text import blame_lines
 from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
-from harness.tensorboard.reading import MEASURED_TIMES, read_events
+from harness.report.session_text import loosened_text
+from harness.report.where_text import untraced_text, where_text
+from harness.report.words import gate_text, title
+from harness.tensorboard.reading import read_events
 
 
 if TYPE_CHECKING:
     from harness.baselines.environments import Choice
     from harness.comparing.comparison import Comparison
+    from harness.explaining.blame import Changed
     from harness.record import Calibration
     from harness.record.record import Record
     from harness.recording.states import States
 
 
-def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, drawn: bytes) -> tuple[str, str]:
+_NOTHING: Mapping[str, float] = {}
+
+
+def failure(
+    comparison: "Comparison",
+    checked: RecordCheck,
+    baseline: Baseline,
+    drawn: bytes,
+    changed: "list[Changed] | None",
+    where: str,
+) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
     Args:
@@ -57,11 +74,14 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
         checked: the record and its test.
         baseline: as it is stored.
         drawn: the deviations, as a PNG file.
+        changed: files that have changed since; None if that is not known.
+        where: the line that differs first, in words.
     """
     test, session = checked.test, checked.test.session
+    whole = checked.record if checked.gate.ignore else comparison.record
     kept, accept = test.keep_failed(
         checked.path,
-        comparison.record.to_text().encode(),
+        Baseline(whole, trace=baseline.trace and checked.traced.kept).to_text().encode(),
         difference=difference(comparison),
         obstacle=_obstacle(checked, baseline),
         options=["--training-generate=add"] if checked.is_others else [],
@@ -76,13 +96,23 @@ def failure(comparison: "Comparison", checked: RecordCheck, baseline: Baseline, 
     text = failure_text(
         comparison,
         test=test.id,
+        blame=[] if changed is None else blame_lines(changed),
         look=look,
         accept=accept,
         chosen=chosen,
         origin=origin,
         trained=checked.trained_by,
+        where=where,
     )
     return text, accept
+
+
+def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
+    """Return where a training differs first, in words, and that line alone; empty if it is not known."""
+    if comparison.baseline.trace is None:
+        return "", ""
+    found = where(comparison, checked.traced)
+    return (where_text(found), found.line) if found else (untraced_text(checked.traced), "")
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
@@ -148,38 +178,65 @@ class TrainingRegression:
         self._chosen[name] = chosen
         return states_of(self._test, chosen.path, chosen.baseline, chosen.states)
 
-    def check(self, record: "Record", *, name: str = "", sources: Sequence[str | os.PathLike[str]] = ()) -> None:
+    def check(
+        self,
+        record: "Record",
+        *,
+        name: str = "",
+        ignore: Collection[str] = (),
+        thresholds: Mapping[str, float] = _NOTHING,
+        allow_nonfinite: Collection[str] | bool = False,
+        sources: Sequence[str | os.PathLike[str]] = (),
+    ) -> None:
         """Compare a record with this test's baseline, or write it under --mpl-generate-path.
+
+        What a test lets go is stored in the baseline, with the reason that --training-reason gives when it is written,
+        and said in every summary. Patterns are as in file names: `["evaluation/*"]`.
 
         Args:
             record: of `training(recipe)` or of a `Recorder`.
             name: tells several records of one test apart.
+            ignore: names or patterns of streams that are not compared.
+            thresholds: likewise, to how far they may part where rounding explains less; 0.1 at most.
+            allow_nonfinite: likewise, or True for all, where NaN and infinity equal those of the baseline.
             sources: files that the record depends on and that this process has not imported: of a training in another
                 process, configurations, data. Paths or patterns, relative to pytest's root: `["train.py",
                 "configs/*.yaml"]`. Once one has changed, `harness accept` refuses the result. What a process imports in
                 which a `Recorder` records is known without. A file that the test itself writes is none.
 
         Raises:
-            SuiteError: the test has checked a record of this name; a source is not a file of the project.
-            BaselineError: the baseline is missing, broken, or cannot be written.
-            NonFiniteError: the record to be written holds NaN or infinity.
+            SuiteError: the test has checked a record of this name; a source is not a file of the project; a pattern
+                fits no stream, or those to ignore fit all that the training did.
+            AcceptError: a loosened gate is to be written, and no reason is given.
+            BaselineError: the baseline is missing, broken, of another gate, or cannot be written.
+            NonFiniteError: the record to be written holds NaN or infinity that is not allowed.
             RerunError: the training could not be run again where that is needed.
             EquivalenceError: the seeds of --training-equivalence cannot be judged.
         """
         __tracebackhide__ = True
         require_record(record, "training_regression.check")
+        self._take(name)
+        if assignment := self._session.assignment:
+            if name == assignment.name:
+                effect = self._session.effect
+                assignment.hand_in(record, effect.outcome(record), effect.traced(record))
+            return
+        gate = asked(ignore, thresholds, allow_nonfinite)
+        require_at_work(gate, record, self._test.id)
+        named = named_sources(self._session.config.rootpath, sources)
+        self._decide(RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named, gate))
+
+    def _take(self, name: str) -> None:
+        """Refuse a second record of a name."""
         if name in self._names:
             error = SuiteError.checked_twice(name=name, nodeid=self._test.id)
             self._session.counts.add_problem(error)
             raise error
         self._names.add(name)
-        if assignment := self._session.assignment:
-            if name == assignment.name:
-                assignment.hand_in(record, self._session.effect.outcome(record))
-            return
-        named = named_sources(self._session.config.rootpath, sources)
-        checked = RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named)
-        self._session.publish(record, checked.run)
+
+    def _decide(self, checked: RecordCheck) -> None:
+        __tracebackhide__ = True
+        self._session.publish(checked.record, checked.run)
         if self._session.generate_path:
             self._generate(checked)
         elif self._session.seeds:
@@ -193,18 +250,24 @@ class TrainingRegression:
         *,
         precision: Precision = "float64",
         name: str = "",
-        ignore: Sequence[str] = MEASURED_TIMES,
+        ignore: Collection[str] = (),
+        thresholds: Mapping[str, float] = _NOTHING,
+        allow_nonfinite: Collection[str] | bool = False,
         old: bool = False,
         sources: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         """Compare the scalars of a training that leaves only TensorBoard event files with this test's baseline.
+
+        Measured times are left out (`tensorboard.reading.MEASURED_TIMES`), and named.
 
         Args:
             logdir: the folder, with all runs below it (`harness.events` says how they become one record).
             precision: in which the training computed. In float64 its numbers must agree to 1e-6, since event files
                 keep float32; otherwise they must be equal in the same environment, and may part in another.
             name: as for `check`.
-            ignore: patterns of scalars that are no property of the training; what they leave out is named.
+            ignore: as for `check`, of scalars.
+            thresholds: likewise.
+            allow_nonfinite: likewise.
             old: whether the files are kept on purpose. Otherwise all of them must have been begun and changed since
                 this session started: by a run of this test, or by a fixture that trained for several.
             sources: as for `check`.
@@ -217,8 +280,15 @@ class TrainingRegression:
         __tracebackhide__ = True
         session, device = self._session, self._test.device or "cpu"
         since = None if old or session.assignment else session.started  # a rerun may read what its session made
-        record = read_events(logdir, precision=precision, device=device, ignore=ignore, since=since)
-        self.check(record, name=name, sources=sources)
+        record = read_events(logdir, precision=precision, device=device, since=since)
+        self.check(
+            record,
+            name=name,
+            ignore=ignore,
+            thresholds=thresholds,
+            allow_nonfinite=allow_nonfinite,
+            sources=sources,
+        )
 
     def _generate(self, checked: RecordCheck) -> None:
         self._test.skip_unless_writer()
@@ -226,12 +296,18 @@ class TrainingRegression:
             self._session.counts.did(checked.shared_path.name, self._test.id, "kept")
             return
         record, counts, seeds = checked.record, self._session.counts, {}
+        gate = checked.reasoned(self._session.origin.get("reason", ""))
         calibration, states = calibrated(checked)
-        counts.notes.append(calibration_note(record, calibration, self._test.id))
+        counts.notes.append(calibration_note(checked.judged, calibration, self._test.id))
+        counts.notes += loosened_text([(self._test.id, gate_text(gate))])
         self._look_back(checked, calibration)
         if self._session.seeds:
-            seeds = dict(of_seeds(record, self._session.seeds, checked.rerun))
-        baseline = Baseline(record, self._session.origin, calibration, seeds)
+            seeds = dict(of_seeds(checked.judged, self._session.seeds, checked.rerun))
+        sources = {name: content for name, content in self._test.sources(checked.sources).items() if content}
+        trace = checked.traced.kept if calibration else None
+        if calibration and not trace:
+            counts.notes.append(f"{title(record)}: no operations are kept: {checked.traced.error}   {self._test.id}")
+        baseline = Baseline(record, self._session.origin, calibration, seeds, gate, trace, sources)
         if reason := implausible(baseline):
             raise BaselineImplausibleError.unjudgeable(nodeid=self._test.id, reason=reason)
         save_baseline(checked.path, baseline, states)
@@ -264,7 +340,7 @@ class TrainingRegression:
             if (found := len(baseline.seeds)) != seeds:  # more of them would widen the margins
                 refuse = EquivalenceError.no_seeds if found < seeds else EquivalenceError.more_seeds
                 raise refuse(path=checked.shown_path, found=found, seeds=seeds, command=command)
-            result = judged(baseline.seeds, checked.record, seeds, checked.rerun)
+            result = judged(baseline.seeds, checked.judged, seeds, checked.rerun)
         text = equivalence_text(result, *self._with_more_seeds(seeds))
         check = checked.check(accept=command)
         self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}")
@@ -294,12 +370,15 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept = self._test.regenerate_command
+            accept, changed, line = self._test.regenerate_command, None, ""
         else:
-            text, accept = failure(comparison, checked, baseline, drawn)
-        check = checked.check(accept=accept)
+            place, line = _where(comparison, checked)
+            changed = checked.blame(baseline, line)
+            text, accept = failure(comparison, checked, baseline, drawn, changed, place)
+        check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
-        self._conclude(check.training(comparison, passed=passed, text=text, notable=notable), text)
+        finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
+        self._conclude(finding, text)
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))
@@ -312,11 +391,12 @@ class TrainingRegression:
             return checked.baseline()
         except BaselineMissingError:
             stateful = checked.name in self._states or (checked.is_recipes and checked.record.is_low_precision)
+            obstacle = WITH_STATES if stateful else LOOSENED if checked.gate else ""
             _, accept = self._test.keep_failed(
                 checked.path,
                 checked.record.to_text().encode(),
                 difference=FIRST,
-                obstacle=WITH_STATES if stateful else "",
+                obstacle=obstacle,
                 named=checked.sources,
             )
             command = self._test.regenerate_command
@@ -344,14 +424,14 @@ class TrainingRegression:
         states = checked.stored_states(baseline) if checked.is_recipes and comparison.verdict != "same" else None
         if states is None:
             return comparison
-        return compare(baseline, put_back(checked.record, states, checked.rerun))
+        return compare(baseline, put_back(checked.judged, states, checked.rerun))
 
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             states = checked.stored_states(baseline)
-            power = measure(checked.record, baseline, states, checked.rerun, strict=self._session.strict)
+            power = measure(checked.judged, baseline, states, checked.rerun, strict=self._session.strict)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._test.id)
         least = self._session.least_power

@@ -29,6 +29,7 @@ from harness.tensorboard.runs import Runs
 
 
 if TYPE_CHECKING:
+    from harness.explaining.tracing import Tracing
     from harness.recipe import Recipe
     from harness.record.record import Record
     from harness.recording.perturbation import Reran, Rerun
@@ -126,7 +127,9 @@ class Session(Settings):
         """Perturb every training of this process as it was assigned."""
         if self.assignment:
             stack = ExitStack()
-            self.effect = stack.enter_context(in_force(self.assignment.perturbation, self.assignment.fault))
+            assigned = self.assignment
+            tracing = self._tracing() if assigned.traces else None
+            self.effect = stack.enter_context(in_force(assigned.perturbation, assigned.fault, tracing))
             self.config.add_cleanup(stack.close)
 
     @contextlib.contextmanager
@@ -141,16 +144,25 @@ class Session(Settings):
             raise
 
     def retrain(self, training: Training, how: "Rerun") -> "Reran":
-        """Train a recipe again in this process; return its record, and what became of a fault."""
+        """Train a recipe again in this process; return its record, and what became of a fault, or its trace."""
         from harness.plugin.progress import Progress
-        from harness.recording.perturbation import Reran
+        from harness.recording.perturbation import Enough, Reran
         from harness.shipped.loop import train
 
         recipe, device = training.recipe, training.device
         progress = Progress(self.config, f"{recipe.title}, {how.text}", recipe.num_steps)
-        with in_force(how.perturbation, how.fault) as effect, progress:
-            record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
-        return Reran(record, effect.outcome(record))
+        tracing = self._tracing(early=True) if how.traces else None
+        with in_force(how.perturbation, how.fault, tracing) as effect, progress:
+            try:
+                record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
+            except Enough as enough:
+                record = enough.record
+        return Reran(record, effect.outcome(record), effect.traced(record))
+
+    def _tracing(self, *, early: bool = False) -> "Tracing":
+        from harness.explaining.tracing import Tracing
+
+        return Tracing(self.config.rootpath, early=early)
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -18,6 +19,10 @@ from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.sharing import own_folder
 from harness.errors import NotFoundError, OutputError, SuiteError
 from harness.plugin.command_line import command_line
+
+
+if TYPE_CHECKING:
+    from harness.explaining.git import Git
 
 
 def _share(text: str) -> float:
@@ -235,6 +240,13 @@ class Settings:
         arguments, here = command_line(self.config)
         reason = str(self.config.getoption("--training-reason") or "")
         return origin(self.config.rootpath, command_text("pytest", arguments, Path(here)), reason)
+
+    @cached_property
+    def git(self) -> "Git":
+        """What git knows of the project."""
+        from harness.explaining.git import Git
+
+        return Git(self.config.rootpath)
 
     @cached_property
     def tensorboard(self) -> Path:

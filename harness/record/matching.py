@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.record.record import Record
-from harness.record.streams import TENSOR_KINDS, StreamKey, Streams
+from harness.record.streams import CALLS, TENSOR_KINDS, StreamKey, Streams
 
 
 _Structure = Mapping[str, Mapping[str, Any]]
@@ -62,4 +62,22 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
 def _renamed(key: StreamKey, names: Mapping[str, str], labels: Mapping[str, str]) -> StreamKey:
     """Return the present key of a baseline's stream."""
     known = labels if key.kind in ("learning_rate", "setting") else names if key.kind in TENSOR_KINDS else {}
+    if key.kind in ("module", *CALLS):
+        known = {key.tensor: _moved(key.tensor, _modules(names))}
     return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key
+
+
+def _modules(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the modules that renamed tensors are in, former to present, as far up as their tensors' names tell."""
+    found: dict[str, str] = {}
+    for former, present in names.items():
+        old, new = former.split("."), present.split(".")
+        while len(old) > 1 < len(new) and old.pop() == new.pop():
+            found.setdefault(".".join(old), ".".join(new))
+    return found
+
+
+def _moved(module: str, modules: Mapping[str, str]) -> str:
+    """Return the present name of a module: what is within one that was renamed goes with it."""
+    parent, _, own = module.rpartition(".")
+    return modules.get(module) or (f"{_moved(parent, modules)}.{own}" if parent else module)

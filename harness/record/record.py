@@ -1,14 +1,16 @@
 """A record: what a training did."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from harness.atomic_files import read, write
 from harness.errors import ArgumentError, RecordError, number
 from harness.inert import inert_line
+from harness.record.gate import fits
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
 from harness.record.text import read_baseline, write_record
@@ -27,6 +29,17 @@ class NonFinite(NamedTuple):
     value: float
 
 
+def _non_finite(streams: Streams) -> Iterator[NonFinite]:
+    """Yield the first NaN or infinity of each stream that has one."""
+    for key, stream in streams.items():
+        for step, value in islice(stream.non_finite(), 1):
+            yield NonFinite(step, stream.stage, key, value)
+
+
+def _order(found: NonFinite) -> tuple[int, int]:
+    return found.step, STAGES.index(found.stage)
+
+
 def _short(value: Value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -41,7 +54,7 @@ class Record:
         source: where the numbers were taken.
         seed: the seed that all randomness came from.
         device: cpu, cuda or mps.
-        recipe: the recipe's fields; empty for a watched loop.
+        recipe: the recipe's fields, or the configuration that a watched loop gave.
         data: name and SHA-256 of the images in use; empty for a watched loop.
         environment: versions and hardware, name to text.
         structure: tensor name to shape, dtype, requires_grad and parameter group.
@@ -58,7 +71,7 @@ class Record:
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
-        ignored: of event files, pattern to the streams that it left out; not part of the text form either.
+        ignored: pattern to the streams that it left out; not part of the text form either.
         replaced: of event files, stream to the number of values that a later file took the place of; likewise.
     """
 
@@ -113,14 +126,29 @@ class Record:
         """The number format in words: where numbers come from event files, that is said."""
         return self.precision if self.source == "recorder" else f"{self.precision} in {self.source}"
 
-    def non_finite(self) -> NonFinite | None:
-        """Return the first NaN or infinity in causal order, or None."""
-        found = (
-            NonFinite(step, stream.stage, key, value)
-            for key, stream in self.streams.items()
-            for step, value in stream.non_finite()
-        )
-        return min(found, key=lambda item: (item.step, STAGES.index(item.stage), item.stream), default=None)
+    def without(self, patterns: Iterable[str]) -> Self:
+        """Return it without the streams that fit a pattern; `ignored` names them."""
+        names = (*self.streams, *self.clues)
+        found = {pattern: tuple(name for name in names if fits(name, [pattern])) for pattern in patterns}
+        found = {pattern: fitting for pattern, fitting in found.items() if fitting}
+        if not found:
+            return self
+        gone = {*chain.from_iterable(found.values())}
+        left = (Streams(item for item in part.items() if item[0] not in gone) for part in (self.streams, self.clues))
+        streams, clues = left
+        return replace(self, streams=streams, clues=clues, ignored={**self.ignored, **found})
+
+    def non_finite(self, allowed: Collection[str] = ()) -> NonFinite | None:
+        """Return the first NaN or infinity in causal order, or None; that of the first module that made it, if known.
+
+        Outputs of modules alone count for nothing: nobody may use them. Streams that fit a pattern may hold some.
+        """
+        found = (each for each in _non_finite(self.streams) if not fits(each.stream, allowed))
+        first = min(found, key=_order, default=None)
+        if first is None:
+            return None
+        made = (each for each in _non_finite(self.clues) if each.step >= first.step - 1)
+        return min((*made, first), key=_order)
 
     def to_text(self, **beside: Any) -> str:
         """Return the record as JSON: a stream's values a few a line, floats by repr, a checksum on top.

@@ -17,15 +17,18 @@ TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """Kinds of streams that belong to a tensor."""
 CAUSES = ("config", "module", "setting", "loader", "random", "mode")
 """Kinds of streams that say how a training was set up; they are compared exactly, and name causes."""
-CALLS = ("output", "output_gradient")
-"""Kinds of streams that have a number for each call of a module; they name the first module that leaves."""
+CALLS = ("output", "output_gradient", "evaluation_output")
+"""Kinds of streams that have a number for each call of a module; they name the first module that leaves. An output in
+an evaluation is of a kind of its own: a stream has one stage."""
+DIGITS = 10
+"""Of those numbers, that are kept: they never judge, and a record is to be small."""
 KINDS = (
     *(*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance"),
     *(*CAUSES, *CALLS),
 )
 """Kinds of streams that a recorder of this version knows: a baseline says which its own knew."""
 _NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation", *CAUSES, *CALLS)
-_WITH_ENTRY = ("optimizer", "setting")
+_WITH_ENTRY = ("optimizer", "setting", "loader")
 _FAMILIES = (*TENSOR_KINDS, *CALLS)
 FIRST_STEP = -1
 """Of what happens before the first step."""
@@ -37,7 +40,7 @@ class StreamKey(str):
     Attributes:
         kind: one of `KINDS`; of a distance from a stored state, that of what is distant.
         tensor: the tensor, parameter group, part of a batch, module, or number that was logged.
-        entry: of an optimizer's state, `exp_avg`, or of its settings, `momentum`; empty otherwise.
+        entry: of an optimizer's state, `exp_avg`, or of what was set up, `momentum`, `batch_size`; empty otherwise.
         distance: whether the numbers are distances from a baseline's stored state, whose own are zero.
         family: what streams share a size and a limit: all gradients, one entry of all optimizer states. Others are a
             family each.

@@ -14,8 +14,10 @@ from msgspec import UNSET, Meta, UnsetType
 from harness.errors import RecordError
 from harness.recipe import Precision
 from harness.record.calibration import Calibration
+from harness.record.gate import STRICT, Gate
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
+from harness.record.trace import TraceText, trace
 
 
 FORMAT = 4
@@ -26,7 +28,7 @@ _LARGEST_NUMBER = 2**1000
 """Above any seed and count; a float holds it, which figures make of it."""
 _MOST_PICTURES = 16
 """Of one record: each may unpack to far more than it takes."""
-_NON_FINITE = ("nan", "inf", "-inf")
+_NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # one NaN: it equals itself in a tuple
 _PLAIN = (
     "name",
     "precision",
@@ -86,8 +88,11 @@ class _Content(_Part, frozen=True, kw_only=True):
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
     origin: _Texts = {}
+    sources: _Texts = {}
     calibration: Calibration | UnsetType = UNSET  # missing, but not null
     seeds: dict[int, dict[str, float]] = {}
+    gate: Gate = STRICT
+    trace: TraceText | None = None
 
 
 def write_record(fields: Mapping[str, Any], **beside: Any) -> str:
@@ -106,7 +111,9 @@ def read_baseline(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             raise RecordError.of("checksum")
         checked = msgspec.convert(content, _Content, str_keys=True)  # of a seed, too
         calibration = None if checked.calibration is UNSET else checked.calibration
-        return _record(checked, content), {"origin": checked.origin, "calibration": calibration, "seeds": checked.seeds}
+        beside = {name: getattr(checked, name) for name in ("origin", "sources", "seeds", "gate")}
+        kept = trace(checked.trace) if checked.trace else None
+        return _record(checked, content), {**beside, "calibration": calibration, "trace": kept}
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError.of(f"a part is missing or of a wrong kind ({error})") from error
 
@@ -197,7 +204,7 @@ def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stream(name: str, entry: _Stream) -> Stream:
-    values = tuple(float(value) if value in _NON_FINITE else value for value in entry.values)
+    values = tuple(_NON_FINITE.get(value, value) if isinstance(value, str) else value for value in entry.values)
     steps: Any = entry.steps
     if isinstance(steps, int):  # a count: of the values there are, not of those that a hostile file promises
         steps = range(len(values)) if steps == len(values) else ()

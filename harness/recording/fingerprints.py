@@ -1,9 +1,8 @@
-"""Fingerprints of what goes into a model: exact for integers, norm and projection for floats."""
+"""Fingerprints of what goes into a model: of its samples, which add up, and of their order; exact for integers."""
 
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from typing import Any
 
@@ -15,12 +14,20 @@ from harness.errors import RecorderError
 from harness.record.streams import Value
 
 
-def fingerprint(batch: object) -> tuple[Value, ...]:
-    """Return numbers that tell a batch from any other.
+_Hashes = np.ndarray[Any, np.dtype[np.uint64]]
+_FACTORS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
+"""Of SplitMix64."""
 
-    Integers (pixels, labels, indices) are exact on every machine: one SHA-256 prefix. Floats are not: their norm
-    and their projection on a fixed pseudo-random direction, which moves when elements change places. Texts count where
-    there are no numbers: beside those most are paths, which are others on every machine.
+
+def fingerprint(batch: object) -> dict[str, Value]:
+    """Return what tells a batch from any other, by what the names of its streams end in.
+
+    "" is a sum over samples (the first axis of a tensor), so that those of two halves add up to that of the whole;
+    "order" tells where each sample stands: one that changed places moves it alone, and labels that were exchanged move
+    that of the labels. Integers (pixels, labels, indices) are exact on every machine: hashes of samples, added modulo
+    2^64. Floats are not: their squares, and their projection on a fixed pseudo-random direction; beside integers they
+    have names of their own. Texts count where there are no numbers: beside those most are paths, which are others on
+    every machine.
 
     Raises:
         RecorderError: it is no tensor, array or number, and no container.
@@ -31,10 +38,13 @@ def fingerprint(batch: object) -> tuple[Value, ...]:
         texts = isinstance(batch, str | bytes) or batch is None
         for foreign in [batch] if texts else _foreign(batch):
             raise RecorderError.not_a_batch(found=type(foreign).__name__, method="batch")
-        return (hashlib.sha256(json.dumps([*_texts(batch)]).encode()).hexdigest()[:16],)
-    exact = [tensor for tensor in tensors if not tensor.is_floating_point()]
-    digest = (_digest(exact),) if exact else ()
-    return digest + tuple(value for tensor in tensors if tensor.is_floating_point() for value in _project(tensor))
+        return _exact([np.array([_of_bytes(text.encode()) for text in _texts(batch)], np.uint64)])
+    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
+    exact = [_hashes(tensor) for tensor in tensors if not tensor.is_floating_point()]
+    inexact = _inexact(floats) if floats else {}
+    if not exact:
+        return inexact
+    return _exact(exact) | {f"floats {name}".strip(): value for name, value in inexact.items()}
 
 
 def _dense(tensor: Tensor) -> Iterator[Tensor]:
@@ -56,13 +66,27 @@ def tensors_in(batch: object) -> Iterator[Tensor]:
         yield batch
     elif isinstance(batch, int | float | complex):
         yield torch.tensor(batch)
-    elif hasattr(batch, "__array__") or hasattr(batch, "__array_interface__"):  # the latter of Pillow's images
+    elif is_array(batch):
         yield from _of_array(np.array(batch))  # a copy: torch takes neither negative strides nor read-only memory
     elif isinstance(batch, Sequence) and batch and all(isinstance(item, int | float) for item in batch):
         yield torch.tensor(list(batch))
     else:
         for part in _parts(batch):
             yield from tensors_in(part)
+
+
+def is_array(batch: object) -> bool:
+    """Tell whether something is a tensor, or can be made an array of."""
+    return isinstance(batch, Tensor) or hasattr(batch, "__array__") or hasattr(batch, "__array_interface__")  # Pillow's
+
+
+def fields(batch: Any) -> dict[Any, object]:
+    """Return what a mapping, a dataclass or a named tuple holds, by name; nothing of anything else."""
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    batch = batch._asdict() if callable(getattr(batch, "_asdict", None)) else batch
+    known = callable(getattr(batch, "keys", None))  # graphs and batches of many libraries are mappings but in name
+    return {key: batch[key] for key in batch.keys()} if known else {}  # noqa: SIM118 # likewise
 
 
 def _of_array(array: "np.ndarray[Any, Any]") -> Iterator[Tensor]:
@@ -79,10 +103,8 @@ def _of_array(array: "np.ndarray[Any, Any]") -> Iterator[Tensor]:
 
 def _parts(batch: Any) -> Iterable[object]:
     """Return what a container holds; texts and other things hold nothing."""
-    if dataclasses.is_dataclass(batch):
-        batch = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    if callable(getattr(batch, "keys", None)):  # graphs and batches of many libraries are mappings but in name
-        return [batch[key] for key in batch.keys()]  # noqa: SIM118 # likewise
+    if held := fields(batch):
+        return held.values()
     return batch if isinstance(batch, Collection) and not isinstance(batch, Set | str | bytes) else ()
 
 
@@ -113,13 +135,48 @@ def exact_digest(tensors: Iterable[Tensor]) -> str:
     return sha.hexdigest()[:16]
 
 
-def _digest(tensors: Sequence[Tensor]) -> str:
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        sha.update(f"{tuple(tensor.shape)}".encode())
-        pixels = tensor.dtype == torch.uint8
-        sha.update(_copied(tensor if pixels else tensor.long()).contiguous().numpy().data)
-    return sha.hexdigest()[:16]
+def _exact(hashes: Sequence[_Hashes]) -> dict[str, Value]:
+    """Return the sum of the hashes of samples, and one in which each counts by its place."""
+    samples = np.concatenate(hashes)
+    placed = samples * _odd(len(samples))
+    return {name: f"{int(sums.sum(dtype=np.uint64)):016x}" for name, sums in (("", samples), ("order", placed))}
+
+
+def _hashes(tensor: Tensor) -> _Hashes:
+    """Return a number of 64 bits for each sample: of its shape, and its integers, eight pixels as one.
+
+    Mixed once more at the end: sums of sums would not tell the labels 1 and 3 from 2 and 2.
+    """
+    rows = _rows(_copied(tensor if tensor.dtype == torch.uint8 else tensor.long())).numpy()
+    if rows.dtype == np.uint8:
+        rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
+    lanes = rows.view("<u8") * _FACTORS[0]
+    lanes ^= lanes >> np.uint64(32)  # a product keeps what its high bits know from the low ones
+    lanes *= _odd(lanes.shape[1])
+    return _mixed(lanes.sum(axis=1, dtype=np.uint64) + np.uint64(_of_bytes(f"{tuple(tensor.shape[1:])}".encode())))
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Return a matrix with a row a sample."""
+    samples = len(tensor) if tensor.ndim else 1
+    return tensor.reshape(samples, tensor.numel() // max(samples, 1)).contiguous()
+
+
+def _of_bytes(data: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "little")
+
+
+def _mixed(values: _Hashes) -> _Hashes:
+    """Return numbers each bit of which depends on all of the given ones': the finalizer of SplitMix64."""
+    for shift, factor in zip((30, 27), _FACTORS, strict=True):
+        values = (values ^ (values >> np.uint64(shift))) * factor
+    return values ^ (values >> np.uint64(31))
+
+
+@functools.lru_cache(maxsize=16)
+def _odd(size: int) -> _Hashes:
+    """Pseudo-random odd numbers of 64 bits, of integers alone: a product with one loses nothing."""
+    return _mixed(np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
 
 
 def _copied(tensor: Tensor) -> Tensor:
@@ -127,12 +184,15 @@ def _copied(tensor: Tensor) -> Tensor:
     return tensor.to("cpu", copy=True)
 
 
-def _project(tensor: Tensor) -> tuple[float, float]:
-    flat = tensor.cpu().double().flatten()
-    return float(torch.linalg.vector_norm(flat)), float(flat @ _direction(flat.numel()))
+def _inexact(tensors: Iterable[Tensor]) -> dict[str, Value]:
+    """Return the sum of squares, each weighted by its place in its sample, and a projection by place and sample."""
+    rows = [_rows(tensor.cpu().double()) for tensor in tensors]
+    squares = sum(float((row.square() @ (1 + _direction(row.shape[1]) / 2)).sum()) for row in rows)
+    projected = torch.cat([row @ _direction(row.shape[1]) for row in rows])
+    return {"": squares, "order": float(projected @ _direction(len(projected)))}
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def _direction(size: int) -> Tensor:
-    """Numbers in [-1, 1) from Knuth's multiplicative hash (TAOCP vol. 3, 6.4): integers, so exact everywhere."""
-    return ((torch.arange(size) * 2654435761) % 2**32).double() / 2**31 - 1
+    """Pseudo-random numbers in [-1, 1), exact everywhere."""
+    return torch.from_numpy((_odd(size) >> np.uint64(11)).astype(np.float64)) / 2**52 - 1

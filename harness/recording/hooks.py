@@ -116,11 +116,11 @@ def around_forward(
 def on_output(module: nn.Module, notify: Callable[[tuple[Any, ...], Any], None]) -> Hung:
     """Call `notify(inputs, output)` after every forward pass of a module; return what removes the hook.
 
-    Compiled code is the same with and without it: there, it is never called.
+    Compiled code is the same with and without it: there, it is never called. Nor is it by replicas of the module.
     """
 
-    def eager(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not torch.compiler.is_compiling():
+    def eager(called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not torch.compiler.is_compiling() and called is module:
             notify(inputs, output)
 
     return Hung(module.register_forward_hook(Hook(eager)))

@@ -9,11 +9,14 @@ import contextlib
 import json
 import os
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 
+_STANDARD = sysconfig.get_path("stdlib")
+"""Folder of the standard library, which may be in an environment within the project."""
 _VARIABLE = "HARNESS_IMPORTED"
 _ran: set[str] = set()
 
@@ -27,15 +30,15 @@ def note_running() -> None:
 
 
 def imported(root: Path) -> list[Path]:
-    """Return the files below a folder that this process has imported or run; installed packages do not count."""
+    """Return the files below a folder that this process has imported or run; what is installed does not count."""
     names = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
     names = {name for name in names if name.endswith(".py")} | _ran
     below = (Path(name) for name in sorted(names) if name.startswith(str(root)))
-    return [
-        file
-        for file in below
-        if file.is_relative_to(root) and "site-packages" not in file.parts and file.name[:1] != "<"  # code from a text
-    ]
+    return [file for file in below if file.is_relative_to(root) and not _is_installed(file) and file.name[:1] != "<"]
+
+
+def _is_installed(file: Path) -> bool:
+    return "site-packages" in file.parts or file.is_relative_to(_STANDARD)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The Euclidean norms of tensors: what a record keeps of gradients, updates, weights and states."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -13,16 +13,20 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
     From an accelerator they come with one transfer. Sums run in float64 (float32 on MPS, which has no other).
     """
     tensors = list(tensors)
-    devices = {tensor.device for tensor in tensors}  # several: a divided model; an average, whose counter is on the CPU
-    wide = torch.float32 if any(device.type == "mps" for device in devices) else torch.float64
-    found = torch._foreach_norm([real(tensor, wide) for tensor in tensors], 2, dtype=wide) if tensors else []
+    wide = torch.float32 if any(tensor.is_mps for tensor in tensors) else torch.float64
+    return read(torch._foreach_norm([real(tensor, wide) for tensor in tensors], 2, dtype=wide) if tensors else [])
+
+
+def read(scalars: Sequence[Tensor]) -> list[float]:
+    """Return the numbers in tensors of one element, with one transfer from each accelerator."""
+    devices = {scalar.device for scalar in scalars}  # several: a divided model; an average, whose counter is on the CPU
     if devices == {torch.device("cpu")}:  # one by one, in a third of the time
-        return [norm.item() for norm in found]
+        return [scalar.item() for scalar in scalars]
     values: dict[int, float] = {}
     for device in devices:
-        places = [place for place, tensor in enumerate(tensors) if tensor.device == device]
-        values |= zip(places, torch.stack([found[place] for place in places]).tolist(), strict=True)
-    return [values[place] for place in range(len(tensors))]
+        places = [place for place, scalar in enumerate(scalars) if scalar.device == device]
+        values |= zip(places, torch.stack([scalars[place] for place in places]).tolist(), strict=True)
+    return [values[place] for place in range(len(scalars))]
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
+    from harness.explaining.traced import Traced
     from harness.recording.states import States
 
 
@@ -27,6 +28,12 @@ class Planted(Protocol):
 
     def end(self, record: Record) -> None:
         """Called with what the training did."""
+
+
+class Enough(BaseException):
+    """Raised by what is planted once it has seen all that it wants; the recorder's block puts in its record so far."""
+
+    record: Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +81,15 @@ class Rerun:
     """Variables that choose other kernels; torch reads them when imported, so the rerun needs a process of its own."""
     states: "States | None" = None  # to put back into the training
     fault: str = ""  # name of the standard fault that is planted (`faults.FAULTS`); empty for none
+    traces: bool = False  # whether its operations are traced; a recipe's training ends once they are
 
 
 class Reran(NamedTuple):
-    """What a training that was run again did, and whether a fault took effect in it, or why not."""
+    """What a training that was run again did, whether a fault took effect in it, or why not, and its trace."""
 
     record: Record
     outcome: tuple[bool, str]
+    traced: "Traced | None" = None
 
 
 Rerunner = Callable[[Rerun], Reran]

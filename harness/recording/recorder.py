@@ -11,18 +11,19 @@ from torch.optim import Optimizer
 
 from harness.errors import ArgumentError, HarnessError, RecorderError
 from harness.inert import inert_line
-from harness.recipe import Precision, check_fields
+from harness.recipe import Precision, check_fields, configuration
 from harness.record.environment import describe
 from harness.record.record import Record
 from harness.record.streams import StreamKey
+from harness.recording.batches import fingerprints, named_parts, shapes
 from harness.recording.by_hand import ByHand
 from harness.recording.determinism import deterministic
-from harness.recording.fingerprints import fingerprint, tensors_in
+from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recording.imported import note_running, tell
 from harness.recording.one_thread import Block
-from harness.recording.perturbation import current
+from harness.recording.perturbation import Enough, current
 from harness.recording.precision import named_mixture, refuse_low_loss
 from harness.recording.states import States
 from harness.recording.steps import Recording
@@ -68,6 +69,7 @@ class Recorder:
         precision: float64, float32 or bfloat16.
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
+        config: how the training is configured: plain values by name, nested as you like. A failure names what changed.
         class_names: of the classes, in the order of their labels, for figures.
         states: `training_regression.states()`, for a sharp comparison in low precision, or where float64 amplifies
             rounding too much: states that are filled when a baseline is written, and that later trainings are put back
@@ -77,7 +79,8 @@ class Recorder:
     caught it: a record is whole, or there is none.
 
     Raises:
-        ArgumentError: precision, seed or name is none that a recipe could have, or class_names are no names.
+        ArgumentError: precision, seed or name is none that a recipe could have, class_names are no names, or config
+            holds what JSON does not.
         RecorderError: as the block begins: another thread is in a block of its own. As it ends: the record is not
             whole.
     """
@@ -88,6 +91,7 @@ class Recorder:
         precision: Precision = "float64",
         seed: int = 0,
         name: str = "training",
+        config: Mapping[str, object] | None = None,
         class_names: Sequence[str] = (),
         states: States | None = None,
     ) -> None:
@@ -96,6 +100,7 @@ class Recorder:
             rule = "a list of texts: the name of each class, in the order of their labels"
             raise ArgumentError.of("Recorder", "class_names", class_names, rule)
         self.precision, self.name, self.states = precision, name, states
+        self.config = configuration({} if config is None else config)
         self.class_names = tuple(class_names)
         self.seed = seed + current().seed_shift
         self._state: Recording | None = None
@@ -115,8 +120,8 @@ class Recorder:
             plant = current().plant
             self._planted = plant(block.undo) if plant else None
             block.undo.enter_context(deterministic(self.precision, self.seed))
-            block.undo.enter_context(workers_inherit())
             self._state = Recording(self.precision, block.undo, self.states)
+            block.undo.enter_context(workers_inherit(self._state.iterate))
             failed.pop_all()
         self._block, self._record, self._missed = block, None, None
         self._started = time.perf_counter()
@@ -126,11 +131,13 @@ class Recorder:
         state, self._state = self._state, None
         assert state is not None, "unreachable because __enter__ set it"
         with contextlib.closing(self._block), state.whole("the end of the block"):
-            if kind is None:
+            if kind is None or isinstance(error, Enough):
                 self._record = self._finish(state)
                 tell()
                 if self._planted:
                     self._planted.end(self._record)
+                if isinstance(error, Enough):
+                    error.record = self._record
             elif mixture := named_mixture(error, state.module_names(), self.precision):
                 raise mixture
         if kind is None:
@@ -182,6 +189,8 @@ class Recorder:
     def batch(self, images: object, labels: object = None, *, order: object = None) -> None:
         """Fingerprint what goes into the model; call it before the forward pass.
 
+        Parts are called what a mapping, a dataclass or a named tuple calls them, or else images, labels and order.
+
         Args:
             images: tensor, array or number, or any nest of sequences and mappings of them, beside which texts and
                 other things don't count; uint8 pixels are compared exactly.
@@ -196,12 +205,12 @@ class Recorder:
             if self._planted:
                 self._planted.batch(images, labels)
             state.begin_batch()
-            for name, part in (("order", order), ("labels", labels), ("images", images)):
-                if part is not None or name == "images":
-                    values = fingerprint(part)
-                    indexed = [f"batch/{name}[{i}]" for i in range(len(values))]
-                    state.add("data", indexed if len(values) > 1 else [f"batch/{name}"], values)
+            given = {"order": order, "labels": labels, "images": images}
+            parts = named_parts({name: part for name, part in given.items() if part is not None or name == "images"})
             state.add("data", ["batch/size"], [next((len(part) for part in tensors_in(images) if part.ndim), 1)])
+            state.note("data", shapes(parts))
+            prints = fingerprints(parts)
+            state.add("data", list(prints), list(prints.values()))
             if "batch" not in state.pictures:
                 state.keep("batch", picture(images, class_labels(labels)))
 
@@ -306,7 +315,7 @@ class Recorder:
             precision=self.precision,
             seed=self.seed,
             device=device,
-            recipe={},
+            recipe=self.config,
             data={},
             environment=describe(device),
             structure=state.structure,

@@ -11,10 +11,13 @@ from typing import Any, ParamSpec, Self
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import DataLoader
 
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
+from harness.recording.calls import Calls, Found, record
+from harness.recording.causes import Causes
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
@@ -46,8 +49,11 @@ class Recording:
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.builder, self.distributions = StreamBuilder(), Distributions()
+        self._causes = Causes(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
+        self._calls: dict[WatchedModel, Calls] = {}
+        self._found: Found = []
         self.structure: dict[str, dict[str, Any]] = {}
         self.pictures: dict[str, Picture] = {}
         self.undrawn: dict[str, str] = {}
@@ -98,11 +104,19 @@ class Recording:
         self._begin_step()
         self._unwatched.begin_batch()
 
+    def iterate(self, loader: DataLoader[Any]) -> None:
+        """Note how a data loader samples that is iterated: for the step that follows."""
+        self._causes.iterate(loader, self._step + bool(self._optimizer_steps))
+
     def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
         """Record values of the present step; an evaluation's come after what the step left behind."""
         if stage == "evaluation":
             self._settle()
         self.builder.add(stage, names, self._step, values)
+
+    def note(self, stage: str, values: Mapping[str, Value]) -> None:
+        """Record those of some values that have changed since they were noted last."""
+        self.builder.note(stage, values, self._step)
 
     def keep(self, name: str, found: Picture | str) -> None:
         """Keep a picture, or why there is none, in place of what was kept before."""
@@ -131,6 +145,7 @@ class Recording:
         for watched in self._present():
             watched.record_end(self.builder, self._step)
         self._open()
+        record(self._found, self.builder, self._step)
         if self._states is not None:
             self._states.collects = False  # from now on they are put back
         if not self.watched:
@@ -191,8 +206,11 @@ class Recording:
     def _whole(self, doing: str, notify: Callable[P, None]) -> Callable[P, None]:
         @functools.wraps(notify)
         def notified(*args: P.args, **kwargs: P.kwargs) -> None:
-            with self.whole(doing):
+            try:  # a context costs more than most calls
                 notify(*args, **kwargs)
+            except Exception:
+                with self.whole(doing):
+                    raise
 
         return notified
 
@@ -210,7 +228,10 @@ class Recording:
             on_output(model, self._whole(doing, passed)),
             on_load(model, self._whole(doing, self._unwatched.forget)),
         )
-        for undo in (hung, after, loaded, stays_behind(model)):
+        calls = Calls(model, watched.prefix, self._found, functools.partial(self._whole, doing))
+        self._calls[watched] = calls
+        calls.begin_step(self._step)
+        for undo in (hung, after, loaded, calls.end, stays_behind(model)):
             self.stack.callback(undo)
 
     def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:
@@ -225,10 +246,13 @@ class Recording:
             if self._settled and not self._has_batches:  # no training pass was seen: of a model in evaluation mode, say
                 self._begin_step()
             self._open()
+            self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
             watched.record_rates(self.builder, self._step, optimizer)
+            self._causes.set_rates(optimizer, watched.groups([optimizer]), self._step)
 
         def gradients() -> None:
             watched.record_gradients(self.builder, self._step, optimizer)
+            record(self._found, self.builder, self._step)
             self.distributions.add_first("gradient", watched.last_gradients(), self._step)
 
         def after() -> None:
@@ -248,6 +272,9 @@ class Recording:
             self._begin_step()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
+        place = (self._step, self._optimizer_steps) if self.evaluating else None
+        self._calls[watched].begin_pass(self._step, place)
+        self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
         if self.evaluating and not watched.is_borrowed:
             self._settle()
             self._look(watched.model)
@@ -267,16 +294,21 @@ class Recording:
         if self._optimizer_steps:
             self._unwatched.forget()
             self._settle()
+            record(self._found, self.builder, self._step)
             self._step += 1
+            for calls in self._calls.values():
+                calls.begin_step(self._step)
             self._optimizer_steps, self._settled = 0, False
             self._first_step.close()
             for watched in self.watched:
                 watched.forget_gradients()
             self._jitter([watched for watched in self._present() if watched.opened])
         self._open()
-        if self._states is not None and self._met != self._step:
+        if self._met != self._step:
             self._met = self._step
-            self._meet(self._states)
+            self._causes.begin_step(self._step)
+            if self._states is not None:
+                self._meet(self._states)
 
     def _check_hooks(self) -> None:
         """Refuse to go on without hooks: what they would have recorded is missing."""
@@ -294,6 +326,7 @@ class Recording:
         for watched in self.watched:
             if not (watched.opened or watched.is_borrowed or watched.lazy):
                 self.structure |= watched.structure()
+                self._causes.open(watched.model, watched.prefix, self._step)
                 self._jitter([watched])
                 watched.record_init(self.builder, self._step)
                 if not self._step:

@@ -1,6 +1,6 @@
 """Collect values step by step; hand them out as streams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from harness.record import STAGES, Stream, StreamKey, Streams, Value
 
@@ -10,11 +10,19 @@ class StreamBuilder:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, tuple[str, ...]], list[tuple[int, Sequence[Value]]]] = {}
+        self._noted: dict[str, Value] = {}
 
     def add(self, stage: str, names: Sequence[str], step: int, values: Sequence[Value]) -> None:
         """Append one value each to the streams `names` of a stage."""
         if names:
             self._rows.setdefault((stage, tuple(names)), []).append((step, values))
+
+    def note(self, stage: str, values: Mapping[str, Value], step: int) -> None:
+        """Append those of some values, by stream, that have changed since they were noted last."""
+        changed = {name: value for name, value in values.items() if self._noted.get(name) != value}
+        self._noted |= changed
+        for name, value in changed.items():
+            self.add(stage, (name,), step, (value,))
 
     def has(self, stage: str) -> bool:
         """Tell whether anything was added in a stage."""

@@ -72,7 +72,7 @@ class WatchedModel:
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
         self._known = self.parameters()
-        groups = self._groups(self.optimizers)
+        groups = self.groups(self.optimizers)
         labels = {name: label for label, group in groups for name in self._names(group["params"])}
         return {
             name: {
@@ -138,7 +138,7 @@ class WatchedModel:
     def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group."""
         self._known = self.parameters()  # some may have joined since the last step
-        found = {label: group.get("lr") for label, group in self._groups([optimizer])}
+        found = {label: group.get("lr") for label, group in self.groups([optimizer])}
         rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
@@ -230,7 +230,7 @@ class WatchedModel:
                     if isinstance(value, Tensor) and key != "step":
                         yield f"optimizer/{name}/{key}", value
 
-    def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
         for optimizer in optimizers:
             for group in optimizer.param_groups:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
+from harness.explaining.blame import Changed
 from harness.inert import inert
 from harness.record import Stream, StreamKey
 from harness.report.finding import (
     LONGEST_CURVE,
+    MOST_BLAMED,
     MOST_CURVES,
     Change,
     Curve,
@@ -30,7 +32,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
-from harness.report.words import value_text
+from harness.report.words import gate_text, value_text
 
 
 if TYPE_CHECKING:
@@ -51,7 +53,15 @@ class Check:
     line: int
     accept: str
 
-    def training(self, comparison: Comparison, *, passed: bool, text: str, notable: bool = False) -> Finding:
+    def training(
+        self,
+        comparison: Comparison,
+        *,
+        passed: bool,
+        text: str,
+        notable: bool = False,
+        blame: Sequence[Changed] = (),
+    ) -> Finding:
         """Return what was found of a training; a notable one is said although its test passed."""
         steps = profile(comparison)
         shares = [share(float(size), limit) for size, limit in zip(steps.sizes, steps.thresholds, strict=True)]
@@ -73,6 +83,8 @@ class Check:
             renamed=_changes((former, former, present) for former, present in comparison.renamed),
             environment=_changes(comparison.environment),
             recipe=_changes(comparison.recipe),
+            loosened=gate_text(comparison.baseline.gate),
+            blame=list(blame[:MOST_BLAMED]),
             curves=curves(comparison),
             profile=steps,
         )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,18 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
-from harness.report.words import caught_text, commit_text, count, number, stream_text, title, value_text
+from harness.report.words import (
+    caught_text,
+    commit_text,
+    count,
+    drawn_text,
+    gate_text,
+    number,
+    parts_apart,
+    stream_text,
+    title,
+    value_text,
+)
 
 
 if TYPE_CHECKING:
@@ -28,17 +39,21 @@ _LATER = 2
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
+_COMPUTED = ("forward", "backward", "evaluation")
+_COMPILED = "none was seen at work: torch.compile hides what it compiles"
 
 
 def failure(
     comparison: Comparison,
     *,
     test: str = "",
+    blame: Sequence[str] = (),
     look: Sequence[str] = (),
     accept: str = "",
     chosen: str = "",
     origin: Mapping[str, str] | None = None,
     trained: str = "",
+    where: str = "",
 ) -> str:
     """Word a comparison that fails: a headline that names the place, and labelled lines below it.
 
@@ -47,38 +62,61 @@ def failure(
     Args:
         comparison: with its baseline.
         test: pytest's id of the test.
+        blame: a line a file that has changed since.
         look: files and folders worth opening.
         accept: the one command that makes the present run the baseline.
         chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
         origin: of the present record, if it is known.
         trained: id of the earlier test whose training this is; empty if it is this test's own.
+        where: the line and the operation that differ first (`where_text`), if they are known.
     """
-    first, moved = comparison.first, next(iter(_found(comparison)), None)
     rows = [
+        ("where", where),
+        *(("blame", line) for line in blame),
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
-        ("first", _numbers(first) if first else ""),
-        (
-            "moves",
-            f"{moved.stage}, {stream_text(moved.stream)}, {_numbers(moved)}" if moved and comparison.cause else "",
-        ),
-        ("threshold", _threshold(moved, comparison) if moved else ""),
-        ("then", _then(comparison) if first else ""),
-        ("grows", _grows(comparison.growth)),
+        *_numbers_rows(comparison),
         ("baseline", chosen),
-        ("unchanged", ", ".join(comparison.unchanged)),
-        ("changed", _changed(comparison, origin or {})),
-        ("made", _made(comparison.baseline.origin)),
-        ("renamed", _renamed(comparison)),
-        ("unknown", _unknown(comparison)),
-        ("unjudged", _unjudged(comparison)),
-        ("left out", _left_out(comparison.record)),
-        ("initial", _initial(comparison)),
+        *_rows_around(comparison, origin or {}),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
-    headline = _headline(first, comparison) if first else note(comparison)
+    headline = _headline(comparison.first, comparison) if comparison.first else note(comparison)
     return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
+
+
+def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield what is said of the numbers that differ."""
+    first, moved = comparison.first, next(iter(_found(comparison)), None)
+    if first and moved:
+        yield "first", _numbers(first)
+        yield "moves", f"{moved.stage}, {stream_text(moved.stream)}, {_numbers(moved)}" if comparison.cause else ""
+        yield "threshold", _threshold(moved, comparison)
+        yield "then", _then(comparison)
+    yield "grows", _grows(comparison.growth)
+
+
+def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what else is known: what did not move, what is not as it was, what was not judged."""
+    yield "unchanged", ", ".join(comparison.unchanged)
+    yield "changed", _changed(comparison, origin)
+    yield "made", _made(comparison.baseline.origin)
+    yield "renamed", _renamed(comparison)
+    yield "unknown", _unknown(comparison)
+    yield "unjudged", _unjudged(comparison)
+    yield "modules", _unseen(comparison)
+    yield "gate", gate_text(comparison.baseline.gate)
+    yield "left out", _left_out(comparison.record)
+    yield "initial", _initial(comparison)
+    yield "hint", _hint(comparison)
+
+
+def _unseen(comparison: Comparison) -> str:
+    """Say that no module was seen at work, where one could have been named."""
+    first, record = comparison.first, comparison.record
+    has_modules = record.source == "recorder" and any("." in name for name in record.structure)
+    seen = any(record.clues.of("output")) or not (first and first.stage in _COMPUTED)
+    return _COMPILED if has_modules and not seen else ""
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -99,7 +137,12 @@ def _headline(first: Deviation, comparison: Comparison) -> str:
 
 
 def _numbers(first: Deviation) -> str:
-    text = f"step {first.step}   baseline {_value(first.baseline)}   now {_value(first.value)}"
+    if first.stream.kind == "random":
+        return drawn_text(first.step)
+    before, now = _value(first.baseline), _value(first.value)
+    if first.stream.kind == "module":
+        before, now = parts_apart(before, now)
+    text = f"step {first.step}   baseline {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
@@ -108,9 +151,11 @@ def _numbers(first: Deviation) -> str:
 
 def _threshold(first: Deviation, comparison: Comparison) -> str:
     """Say where a threshold comes from that is not the usual one."""
+    calibration, limit = comparison.baseline.calibration, first.limit
+    if limit.given:
+        return f"{limit.given:g}, which the test gives it: {comparison.baseline.gate.reason!r}"
     if comparison.record.source == "event files" and not comparison.record.is_low_precision:
         return "event files keep float32, which rounds by up to 1.2e-07"
-    calibration, limit = comparison.baseline.calibration, first.limit
     if calibration is None or limit.measured is None or first.is_undecided:
         return ""
     place = f"{number(limit.place, 'step')} after a stored state" if calibration.states else "up to this step"
@@ -189,7 +234,8 @@ def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
     rest = [allowed, renamed, _unknown(comparison), _unjudged(comparison), _initial(comparison)]
     rest += [f"baseline {chosen}"] if chosen else []
-    rest += [_left_out(comparison.record), trained and f"trained by {trained}"]
+    loosened = gate_text(comparison.baseline.gate)
+    rest += [_left_out(comparison.record), loosened and f"the test {loosened}", trained and f"trained by {trained}"]
     verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
     return inert_line("; ".join(filter(None, [verdict, *rest])))
 
@@ -215,14 +261,13 @@ def _unknown(comparison: Comparison) -> str:
 
 
 def _left_out(record: Record) -> str:
-    """Name what a test leaves out of event files, its patterns that leave out nothing, and what went on elsewhere."""
+    """Name what a test leaves out, and what of event files went on elsewhere."""
     names = list(dict.fromkeys(name for left_out in record.ignored.values() for name in left_out))
-    total = number(len(names) + len(record.streams), "scalar")
-    idle = ", ".join(pattern for pattern, left_out in record.ignored.items() if not left_out)
+    kind = "scalar" if record.source == "event files" else "stream"
+    total = number(len(names) + len(record.streams), kind)
     values = number(sum(record.replaced.values()), "value")
     texts = [
         names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
-        idle and f"no scalar fits {idle}, which it ignores",
         record.replaced and f"a later file takes the place of {values}: {_listed([*record.replaced])}",
     ]
     return "; ".join(text for text in texts if text)
@@ -236,6 +281,14 @@ def _listed(names: Sequence[str]) -> str:
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
+
+
+def _hint(comparison: Comparison) -> str:
+    """Say what judges data that other workers have drawn."""
+    cause = comparison.cause
+    if cause is None or cause.stream.entry not in ("workers", "start_method", "persistent_workers"):
+        return ""
+    return "other workers may draw other numbers: --training-equivalence judges by several seeds whether that matters"
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
+from harness.explaining.blame import Changed
+
 
 Number = float | Literal["nan", "inf", "-inf"]
 """A finite number, or a name of what JSON has no number for. `float()` reads both."""
@@ -24,6 +26,8 @@ LONGEST_CURVE = 400
 """Points of a curve: more than a chart has pixels in width."""
 MOST_CURVES = 6
 """Of one training."""
+MOST_BLAMED = 20
+"""Files that have changed since the baseline of one training was made."""
 LONGEST_HISTORY = 50
 """Runs whose margins are known of a check."""
 _Steps = Annotated[list[Count], Meta(max_length=LONGEST_CURVE)]
@@ -81,7 +85,7 @@ class Profile(_Part, frozen=True, kw_only=True):
 
 
 class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
-    """A training held against its baseline."""
+    """A training held against its baseline; `loosened` says what its test lets go."""
 
     name: str
     data: str
@@ -99,6 +103,8 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     renamed: list[Change]
     environment: list[Change]
     recipe: list[Change]
+    loosened: str = ""
+    blame: Annotated[list[Changed], Meta(max_length=MOST_BLAMED)]
     curves: Annotated[list[Curve], Meta(max_length=MOST_CURVES)]
     profile: Profile
 
@@ -138,8 +144,8 @@ class Finding(_Part, frozen=True, kw_only=True):
         test: pytest's id of the test.
         name: tells several checks of one test apart.
         baseline: name of the baseline's file; one name stands for those of all environments.
-        file: of the test, relative to the repository.
-        line: of the test, 1-based.
+        file: that an annotation stands in, relative to the repository: of the line that diverged first, or of the test.
+        line: likewise, 1-based.
         verdict: what was found.
         passed: whether the test went on, which also depends on --training-strict and training_gate_power_min.
         margin: share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where

@@ -9,9 +9,11 @@ from harness.report.finding import Finding
 from harness.report.ledger import EMPTY, Ledger, ledger_lines
 from harness.report.session_text import (
     finding_headline,
+    finding_lead,
     finding_place,
     finding_title,
     first_text,
+    loosened_lines,
     session_text,
     size_text,
     trends,
@@ -25,14 +27,15 @@ _ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
 
 
 def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
-    """Return headline, ledger, table of checks, and what failures, seeds and faults say; cut to what GitHub takes.
+    """Return headline, the first failure's own, ledger, table of checks, and what failures, seeds and faults say.
 
-    What is not judged stands beside the failures, whether it passed or not.
+    It is cut to what GitHub takes. What is not judged stands beside the failures, whether it passed or not.
     """
     shown = [finding for finding in findings if not (finding.passed and finding.is_judged)]
     passed = [finding for finding in findings if finding.passed and finding.is_judged]
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    if lines := [*ledger_lines(ledger), *trends(findings)]:
+    parts += [_fenced(finding_lead(finding)) for finding in findings if not finding.passed and finding.training][:1]
+    if lines := [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]:
         parts.append(_fenced("\n".join(lines)))
     parts += [_table(shown), *map(_said, shown)] if shown else []
     if passed:

@@ -84,6 +84,12 @@ def finding_headline(finding: Finding) -> str:
     return finding.text.partition("\n")[0]
 
 
+def finding_lead(finding: Finding) -> str:
+    """Return the lines that a failure begins with: what differs, where that comes from, and who is to blame."""
+    rows = finding.text.split("\n")[1:]
+    return "\n".join([finding_headline(finding), *(row for row in rows if row.startswith(("  where ", "  blame ")))])
+
+
 def share_text(share: float | None) -> str:
     """Word the share of its threshold that a deviation takes."""
     if share is None:
@@ -112,6 +118,21 @@ def trends(findings: Iterable[Finding]) -> Iterator[str]:
             shares = ", ".join(f"{100 * share:.2g} %" for share in margins[-_RUNS:])
             runs = f"{shares} of the threshold in the last runs"
             yield f"margin shrinks: {finding_title(finding)}: {runs}   {finding.test}"
+
+
+def loosened_text(gates: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line on the gates that their tests loosen, of pairs of test and what it lets go; none without any."""
+    loosened = [f"{test} {gate}" for test, gate in gates if gate]
+    if not loosened:
+        return []
+    what = "gate is loosened by its test" if len(loosened) == 1 else "gates are loosened by their tests"
+    return [f"{len(loosened)} {what}: {'; '.join(loosened)}"]
+
+
+def loosened_lines(findings: Iterable[Finding]) -> list[str]:
+    """Return likewise what findings say of it."""
+    trainings = ((finding_place(finding), finding.training) for finding in findings)
+    return loosened_text((place, training.loosened) for place, training in trainings if training)
 
 
 def comparison_lines(
@@ -158,6 +179,7 @@ def comparison_lines(
             sum(counts) for counts in zip(*((each.planted, each.caught) for each in faults), strict=True)
         )
         yield f"gate power: {caught_text(caught, planted)}"
+    yield from loosened_lines(findings)
     yield from _margins(findings)
     trainings = [finding.training for finding in findings if finding.training]
     if strict and trainings:

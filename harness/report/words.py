@@ -1,10 +1,11 @@
 """Trainings, streams and stored baselines in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
 from harness.record import Record, StreamKey
+from harness.record.gate import Gate
 
 
 _WORDED = {
@@ -19,11 +20,12 @@ _WORDED = {
     "config": "{0} of the configuration",
     "module": "settings of module {0}",
     "setting": "{1} of the group of {0}",
-    "loader": "data loader {0}",
+    "loader": "{1} of data loader {0}",
     "random": "random numbers of {0}",
     "mode": "mode of {0}",
     "output": "output of {0}",
     "output_gradient": "gradient of the output of {0}",
+    "evaluation_output": "output of {0}",
     "optimizer": "{1} of {0}",
 }
 
@@ -45,9 +47,26 @@ def commit_text(about: Mapping[str, str]) -> str:
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
 
 
+def sources_text(sources: Collection[str]) -> str:
+    """Count the files that a result was made from; empty if they are not known."""
+    return f"{number(len(sources), 'file')} of the project" if sources else ""
+
+
 def count(number: int) -> str:
     """Return a number with its thousands apart."""
     return f"{number:,}".replace(",", " ")
+
+
+def gate_text(gate: Gate) -> str:
+    """Say what a test lets go, and why; empty if nothing."""
+    allowed = ", ".join(f"{pattern} part by {size:g}" for pattern, size in gate.thresholds.items())
+    texts = [
+        gate.ignore and f"ignores {', '.join(gate.ignore)}",
+        allowed and f"lets {allowed}",
+        gate.allow_nonfinite and f"allows NaN and infinity in {', '.join(gate.allow_nonfinite)}",
+    ]
+    reason = f": {gate.reason!r}" if gate.reason else ""
+    return " and ".join(text for text in texts if text) + reason
 
 
 def value_text(value: object) -> str:
@@ -55,6 +74,22 @@ def value_text(value: object) -> str:
     if value is None:
         return "nothing"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def parts_apart(before: str, now: str) -> tuple[str, str]:
+    """Return two texts of one kind of module, `Linear(in_features=2, out_features=3)`, without what they share."""
+    (kind, _, former), (other, _, present) = before.partition("("), now.partition("(")
+    pairs = [*zip(former.removesuffix(")").split(", "), present.removesuffix(")").split(", "), strict=False)]
+    apart = [pair for pair in pairs if pair[0] != pair[1]]
+    if kind != other or former.count(", ") != present.count(", ") or not apart:
+        return before, now
+    return ", ".join(pair[0] for pair in apart), ", ".join(pair[1] for pair in apart)
+
+
+def drawn_text(step: int) -> str:
+    """Say when other random numbers were drawn, if a generator's state is another one at the start of a step."""
+    since = f"between the starts of steps {step - 1} and {step}" if step > 0 else "before step 0"
+    return f"other random numbers were drawn {since}"
 
 
 def caught_text(caught: int, planted: int) -> str:

@@ -56,10 +56,13 @@ def train(
     """
     require_device(device, recipe.precision)
     dataset = load_dataset(recipe.data, cifar10).first(recipe.train_images, recipe.test_images)
-    with Recorder(precision=recipe.precision, seed=recipe.seed, name=recipe.title, states=states) as recorder:
+    recorder = Recorder(
+        precision=recipe.precision, seed=recipe.seed, name=recipe.title, config=recipe.to_dict(), states=states
+    )
+    with recorder:
         _Run(recipe, dataset, device, recorder).train(progress)
     data = {"name": dataset.name, "sha256": dataset.sha256}
-    return dataclasses.replace(recorder.record, recipe=recipe.to_dict(), data=data)
+    return dataclasses.replace(recorder.record, data=data)
 
 
 class _Run:

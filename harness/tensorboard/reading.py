@@ -17,9 +17,8 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import chain, combinations
 from pathlib import Path
 
@@ -73,11 +72,7 @@ def read_events(
     check_fields("read_events", precision=precision)
     runs = _files(Path(folder), since)
     curves = _by_stream(runs)
-    ignored = _ignored([name for name, curve in curves.items() if curve.series], ignore)
-    streams = _streams(curves, {*chain.from_iterable(ignored.values())})
-    if not streams:
-        raise EventsError.no_scalar(path=Path(folder))
-    return Record(
+    record = Record(
         name="training",
         precision=precision,
         source="event files",
@@ -87,12 +82,14 @@ def read_events(
         data={},
         environment=describe(device) | _engines(),
         structure={},
-        streams=streams,
+        streams=_streams(curves),
         pictures={},
         seconds=_seconds(file for files in runs.values() for file in files),
-        ignored=ignored,
         replaced={name: curve.replaced for name, curve in curves.items() if curve.replaced},
-    )
+    ).without(ignore)
+    if not record.streams:
+        raise EventsError.no_scalar(path=Path(folder))
+    return record
 
 
 def _files(folder: Path, since: float | None) -> dict[str, list[EventFile]]:
@@ -166,12 +163,6 @@ def _by_stream(runs: Mapping[str, Sequence[EventFile]]) -> dict[str, _Curve]:
     return dict(sorted(found.items(), key=lambda item: ("loss" not in item[1].tag.lower(), item[0])))
 
 
-def _ignored(names: Sequence[str], patterns: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return what each pattern leaves out; of the usual ones, those that leave out anything."""
-    found = {pattern: tuple(name for name in names if fnmatchcase(name, pattern)) for pattern in patterns}
-    return {pattern: fitting for pattern, fitting in found.items() if fitting or pattern not in MEASURED_TIMES}
-
-
 def _merged(files: Sequence[EventFile]) -> Iterator[_Curve]:
     """Yield each tag's points in a run, without those that a later file takes the place of."""
     ordered = sorted(files, key=lambda file: (file.began, _natural(file.path.name)))
@@ -198,9 +189,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(number or 0), text) for text, number in re.findall(r"(\D*)(\d*)", name)]
 
 
-def _streams(curves: Mapping[str, _Curve], left_out: Collection[str]) -> Streams:
-    chosen = ((name, curve) for name, curve in curves.items() if curve.series and name not in left_out)
-    return Streams((name, _stream(curve)) for name, curve in chosen)
+def _streams(curves: Mapping[str, _Curve]) -> Streams:
+    return Streams((name, _stream(curve)) for name, curve in curves.items() if curve.series)
 
 
 def _stream(curve: _Curve) -> Stream:
@@ -231,4 +221,4 @@ def _engines() -> dict[str, str]:
 def _seconds(files: Iterable[EventFile]) -> float:
     """Return the time from the first event to the last."""
     times = [(file.began, file.ended) for file in files if file.began < math.inf]
-    return max(ended for _, ended in times) - min(began for began, _ in times)
+    return max((ended for _, ended in times), default=0.0) - min((began for began, _ in times), default=0.0)

@@ -119,7 +119,7 @@ def test_outputs_of_many_forms_have_a_loss(output, transform, name):
     streams = recorder.record.streams
     assert [key for key in streams if streams[key].stage == "forward"] == [name]
     assert len(streams[name].values) == 4
-    assert {"batch/images[0]", "batch/labels"} <= streams.keys()
+    assert {"batch/image", "batch/labels"} <= streams.keys()
 
 
 def test_an_engine_without_data_is_recorded():

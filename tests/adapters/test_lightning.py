@@ -162,7 +162,9 @@ def test_several_loaders_are_recorded():
         trainer(recorder, epochs=1).fit(Both(), {"a": images(), "b": images(16)}, [images(8), images(16)])
     streams = recorder.record.streams
 
-    assert {f"batch/images[{i}]" for i in range(5)} <= streams.keys()  # floats of both, and the digest of the labels
+    assert {
+        f"batch/{loader}[{i}]{end}" for loader in "ab" for i in range(2) for end in ("", " order")
+    } <= streams.keys()
     assert {f"evaluation/val_loss/dataloader_idx_{i}" for i in range(2)} <= streams.keys()
 
 

@@ -97,7 +97,7 @@ def by_hand(folder):
         for pair in zip(batches[::2], batches[1::2], strict=True):
             total = 0.0
             for batch in pair:
-                recorder.batch(batch["pixel_values"], batch["labels"])
+                recorder.batch({"pixel_values": batch["pixel_values"]}, batch["labels"])
                 loss = functional.cross_entropy(model(batch["pixel_values"]).logits, batch["labels"], reduction="sum")
                 loss = loss / sum(len(each["labels"]) for each in pair)
                 loss.backward()
@@ -237,7 +237,7 @@ def test_a_language_model_in_float32_is_named_and_helped(tmp_path):
         fit(tmp_path, **options)
 
     record = fit(tmp_path, loss=next_token_loss, **options)
-    assert {"batch/labels", "batch/images"} <= record.streams.keys()
+    assert {"batch/labels", "batch/input_ids"} <= record.streams.keys()
 
 
 class OwnLoss(transformers.Trainer):
@@ -284,7 +284,12 @@ def test_labels_of_a_detector_are_recorded():
         recorder.log(loss=0.0)
 
     found = [key for key in recorder.record.streams if key.kind == "batch"]
-    assert found == [*(f"batch/labels[{i}]" for i in range(3)), "batch/images[0]", "batch/images[1]", "batch/size"]
+    names = ("boxes", "classes", "args[0]")
+    assert found == [
+        "batch/size",
+        "batch/args[0] shape",
+        *(f"batch/{name}{end}" for name in names for end in ("", " order")),
+    ]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

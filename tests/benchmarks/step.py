@@ -9,7 +9,8 @@ each pair trains on batches of one size.
 2. The recorded step of the article's recipe, in float32, against the article's own loop.
 3. A whole training, evaluations included, against the same one bare: recorded, with the TensorBoard run that the gate
    writes of every training (curves, histograms, image grids), and with the labelled figures that it draws of those that
-   differ. There is no limit for these.
+   differ; and traced, as it is run again for a baseline and for one that differs, against the recorded one. There is
+   no limit for these.
 
 The data are the embedded set, or CIFAR-10 where the environment variable HARNESS_CIFAR10 says.
 """

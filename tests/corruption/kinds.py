@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.baselines import png
 from harness.baselines.failed import Candidate, digest, offer
+from harness.baselines.origin import content_name
 from harness.record import Baseline
 from harness.record.text import FORMAT, _checksum
 from harness.report.history import remember
@@ -25,6 +26,7 @@ from tests.test_page import figure, training
 REAL = Path(__file__).parents[2] / "baselines"
 NAME = "a"
 GOOD = "good"
+GATE = {"ignore": ["evaluation/*"], "thresholds": {"loss": 1e-6}, "allow_nonfinite": ["loss"], "reason": "so"}
 DRAWN = 200
 """Values that Hypothesis draws, which takes it a few seconds; each is used in many places."""
 
@@ -57,9 +59,9 @@ def states() -> bytes:
 
 @cache
 def _contents() -> list[dict[str, Any]]:
-    """Return what the two records hold, with one picture each: those take most of the time to read."""
+    """Return what the two records hold, a gate beside it, and one picture each: those take most of the time to read."""
     found = [json.loads(data) for data in records()]
-    return [{**content, "pictures": dict([*content["pictures"].items()][:1])} for content in found]
+    return [{**content, "pictures": dict([*content["pictures"].items()][:1]), "gate": GATE} for content in found]
 
 
 @cache
@@ -244,17 +246,17 @@ def _red() -> tuple[bytes, bytes]:
 
 
 def _offered(folder: Path, file: str, compared: bytes, result: bytes) -> Path:
+    (folder / "test_a.py").touch()
     candidate = Candidate(
         test="test_a.py::test_a",
         baseline=f"baselines/{file}",
         compared=digest(compared),
         result="",
         difference="all of it",
-        sources={"test_a.py": digest(b"")},
+        sources={"test_a.py": content_name(folder, "test_a.py")},
         obstacle="",
         origin={"made": "now"},
     )
-    (folder / "test_a.py").touch()
     _put(folder, file, compared)
     failed = folder / "build" / "harness" / "failed"
     offer(failed, candidate, result)
@@ -297,7 +299,7 @@ def note_values(folder: Path, random_: random.Random) -> None:
             content["baseline"] = random_.choice(PLACES)
         case 1:
             place = random_.choice((*PLACES, "/dev/zero", "baselines"))
-            content["sources"] = {place: random_.choice(("", digest(b""), "x"))}
+            content["sources"] = {place: random_.choice(("", *content["sources"].values(), "x"))}
         case _:
             content = changed(content, random_)
     note.write_text(_text(content), encoding="utf-8", errors="surrogatepass")

@@ -52,14 +52,15 @@ def test_from_red_to_green_in_one_command_without_training(red, capsys):
     assert lines[:4] == [
         "Baselines accepted: a larger rate learns faster",
         "",
-        "| baseline | how it differs from the former one | measured at commit |",
-        "|---|---|---|",
+        "| baseline | how it differs from the former one | measured at commit | made from |",
+        "|---|---|---|---|",
     ]
     figure, record = (
         f"| <code>baselines/{file.replace('_', '&#95;').replace('-', '&#45;')}" for file in (FIGURE, RECORD)
     )
     assert lines[4].startswith(f"{figure}</code> | <code>the figure differs, RMS ")
-    assert lines[5].startswith(f"{record}</code> | <code>from step 0 on&#58; schedule, learning rate of the group of ")
+    assert lines[5].startswith(f"{record}</code> | <code>from ")
+    assert lines[5].endswith(" |  | <code>1 file of the project</code> |")
     red.run("--mpl").assert_outcomes(passed=2)
     assert accept() == 2
     assert capsys.readouterr().err.startswith("no result of a failed comparison is kept here\n")

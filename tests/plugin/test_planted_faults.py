@@ -67,12 +67,24 @@ FAULTS = [
     ("lr x 1.001", "lr=0.1,", "lr=0.1001,", "step 0 on: schedule, learning rate of the group of conv.weight", True),
     ("one label", "_labels_N.clone()", "_labels_N.clone(); labels_N[7] = 0", "step * on: data, labels of *", True),
     ("no flip", "crop_and_flip(images, augmentation)", "images", "step 0 on: data, images of the batch", True),
-    ("BN momentum", "momentum=0.1)", "momentum=0.11)", "step 0 on: state, norm of buffer norm.running_mean", False),
-    ("momentum 0.899", "momentum=0.9,", "momentum=0.899,", "step 1 on: update, update of conv.weight", True),
-    ("no train()", "model.train()", "pass", "step 3 on: forward, loss", True),
-    ("no eval()", "model.eval()", "pass", "step 2 on: evaluation, test_loss of the evaluation", False),
+    ("BN momentum", "momentum=0.1)", "momentum=0.11)", "the start: structure, settings of module norm", False),
+    (
+        "momentum 0.899",
+        "momentum=0.9,",
+        "momentum=0.899,",
+        "step 0 on: schedule, momentum of the group of conv.weight",
+        True,
+    ),
+    ("no train()", "model.train()", "pass", "step 3 on: forward, mode of the model", True),
+    ("no eval()", "model.eval()", "pass", "step 2 on: evaluation, mode of the model in evaluation", False),
     ("no zero_grad", "optimizer.zero_grad()", "pass", "step 1 on: backward, gradient of conv.weight", True),
-    ("decay 1 % off", "weight_decay=5e-4", "weight_decay=5.05e-4", "step 0 on: update, update of *", True),
+    (
+        "decay 1 % off",
+        "weight_decay=5e-4",
+        "weight_decay=5.05e-4",
+        "step 0 on: schedule, weight_decay of the group of conv.weight",
+        True,
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ import torch
 from harness import errors
 from harness.elsewhere import rerun
 from harness.elsewhere.rerun import Assignment, Rerun, Reruns
+from harness.explaining.traced import Operation, Part, Place, Traced
 from harness.plugin.regression import TrainingRegression
 from harness.record.pictures import Picture
 from harness.record.streams import Stream
@@ -21,6 +22,8 @@ from tests.test_record import record_of
 
 
 RECORD = record_of({"loss": Stream("forward", (0, 1), (0.1, float("nan")))})
+PLACE = Place("net.py", 4, "Net.forward", True, ("net.py:STD",))
+TRACED = Traced("2.14", {"start": Part(0, [Operation("aten.relu", 0.25, (), (PLACE,), PLACE, False)])}, {})
 KEPT = States({0: {"weight/w": torch.tensor([1.0, 2.0])}})
 
 
@@ -44,14 +47,14 @@ def test_an_assignment_arrives_as_it_was_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("outcome", [(False, ""), (True, ""), (False, "no dropout")])
 def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch, outcome):
-    """Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
+    """And with its trace. Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
     wanted, found = assigned(tmp_path, monkeypatch)
     drawn = dataclasses.replace(RECORD, pictures={"batch": Picture(bytes(12), (1, 2, 2))})
-    found.hand_in(drawn, outcome)
+    found.hand_in(drawn, outcome, TRACED)
     collected = wanted.collect()
 
     assert collected.record.to_text() == RECORD.to_text()
-    assert collected.outcome == outcome
+    assert (collected.outcome, collected.traced) == (outcome, TRACED)
 
 
 @pytest.mark.parametrize("planted", [False, True])
@@ -127,8 +130,8 @@ def test_one_prepared_process_serves_all_reruns(reruns, tmp_path):
     made = reruns(HANDS_IN.format(text=RECORD.to_text()).strip())
     reran = [made.run("t::t", "", Rerun("no change")) for _ in range(3)]
 
-    assert {record.to_text() for record, _ in reran} == {RECORD.to_text()}
-    assert {outcome for _, outcome in reran} == {(True, "")}
+    assert {record.to_text() for record, *_ in reran} == {RECORD.to_text()}
+    assert {outcome for _, outcome, _ in reran} == {(True, "")}
     assert started(tmp_path) == 1
     made.close()
     made.close()  # once is enough, twice is no harm

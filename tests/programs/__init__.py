@@ -33,8 +33,8 @@ class Fault(NamedTuple):
 
 PROGRAMS = {
     "trainer": [
-        Fault("shuffle=True", "shuffle=False", (0, "data", "batch/labels")),
-        Fault("        self.model.train()\n", "", (3, "forward", "loss")),
+        Fault("shuffle=True", "shuffle=False", (0, "data", "loader/0/sampler")),
+        Fault("        self.model.train()\n", "", (3, "forward", "mode/the model")),
         Fault("gamma=0.1", "gamma=0.11", (6, "schedule", "learning_rate/conv.weight")),
     ],
     "script": [
@@ -45,7 +45,7 @@ PROGRAMS = {
     "gan": [
         Fault("bce(discriminator(real), 0.9)", "bce(discriminator(real), 1.0)", (0, "forward", "discriminator")),
         Fault("    discriminator_optimizer.zero_grad()\n", "", (1, "forward", "generator")),  # see below
-        Fault("lr=2e-3, betas=(0.5,", "lr=2e-3, betas=(0.9,", (0, "state", "optimizer/generator.0.weight/exp_avg")),
+        Fault("lr=2e-3, betas=(0.5,", "lr=2e-3, betas=(0.9,", (0, "schedule", "setting/generator.0.weight/betas")),
     ],
     "ema": [
         Fault("decay=0.9", "decay=0.99", (0, "state", "weight/model2.0.weight")),
@@ -53,18 +53,18 @@ PROGRAMS = {
         Fault("- self.decay)", "- self.decay**2)", (0, "state", "weight/model2.0.weight")),
     ],
     "mixup": [
-        Fault("labels[order], lam", "labels, lam", (0, "data", "batch/labels")),
+        Fault("labels[order], lam", "labels, lam", (0, "data", "batch/labels[1] order")),
         Fault("loss + (1 - lam) *", "loss + lam *", (0, "forward", "loss")),
-        Fault('"weight_decay": 0.0}', '"weight_decay": 0.05}', (0, "update", "update/0.bias")),
+        Fault('"weight_decay": 0.0}', '"weight_decay": 0.05}', (0, "schedule", "setting/0.bias/weight_decay")),
     ],
     "scaler": [
         Fault("                scaler.unscale_(optimizer)\n", "", (0, "backward", "gradient/0.weight")),
-        Fault("(i + 1) % ACCUMULATE", "i % ACCUMULATE", (0, "data", "batch/labels")),
-        Fault(", nesterov=True", "", (0, "update", "update/0.weight")),
+        Fault("(i + 1) % ACCUMULATE", "i % ACCUMULATE", (0, "data", "batch/size")),
+        Fault(", nesterov=True", "", (0, "schedule", "setting/0.weight/nesterov")),
     ],
     "workers": [
         Fault("np.random.seed(seed)", "np.random.seed(0)", (0, "data", "batch/images")),
-        Fault("shuffle=True", "shuffle=False", (0, "data", "batch/labels")),
+        Fault("shuffle=True", "shuffle=False", (0, "data", "loader/0/sampler")),
         Fault("images / 255", "images / 256", (0, "forward", "loss")),
     ],
     "detection": [
@@ -78,9 +78,9 @@ PROGRAMS = {
         Fault("if t > 0:", "if t > 1:", (9, "evaluation", "evaluation/spread")),
     ],
     "ppo": [
-        Fault("last[None]]", "values[-1:]]", (0, "data", "batch/images[3]")),
+        Fault("last[None]]", "values[-1:]]", (0, "data", "batch/images[1] order")),
         Fault("clipped * advantages", "ratio * advantages", (3, "forward", "policy")),
-        Fault(", eps=1e-5", "", (0, "update", "update/actor.0.weight")),
+        Fault(", eps=1e-5", "", (0, "schedule", "setting/actor.0.weight/eps")),
     ],
     "lora": [
         Fault("self.scale * F.linear", "F.linear", (0, "backward", "gradient/blocks.0.q.b")),
@@ -88,9 +88,9 @@ PROGRAMS = {
         Fault("is_causal=True", "is_causal=False", (0, "forward", "loss")),
     ],
     "graph": [
-        Fault("edges.flip(0)", "edges", (0, "data", "batch/images[0]")),
+        Fault("edges.flip(0)", "edges", (0, "data", "batch/images[1]")),
         Fault("out[train_mask], y[train_mask]", "out, y", (0, "forward", "loss")),
-        Fault("        model.train()\n", "", (1, "forward", "loss")),
+        Fault("        model.train()\n", "", (1, "forward", "mode/the model")),
     ],
     "with_fabric": [
         Fault("max_norm=0.5", "max_norm=0.51", (0, "backward", "gradient/_forward_module.0.weight")),
@@ -98,7 +98,7 @@ PROGRAMS = {
         Fault("            optimizer.zero_grad()\n", "", (1, "backward", "gradient/_forward_module.0.weight")),
     ],
     "with_accelerate": [
-        Fault("accumulation_steps=2", "accumulation_steps=3", (0, "data", "batch/labels[0]")),
+        Fault("accumulation_steps=2", "accumulation_steps=3", (0, "data", "batch/size")),
         Fault(
             "if accelerator.sync_gradients", "if not accelerator.sync_gradients", (0, "backward", "gradient/0.weight")
         ),

@@ -1,0 +1,1 @@
+"""From a divergence to its cause: operations, source lines, commits."""

@@ -1,0 +1,107 @@
+"""What git knows of files: their contents in a commit, the lines that changed since, and who changed them last."""
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta, Struct
+
+from harness.baselines.origin import CONTENT_DIGITS, git_output
+
+
+_SECONDS = 20.0
+"""That git may take in a session, all failures together: it tells who is to blame, and decides nothing."""
+_COMMIT = re.compile("[0-9a-f]{7,64}")
+"""No option, and no name of anything else."""
+_HEADER = "//"
+"""What no path begins with."""
+
+
+class Commit(Struct, frozen=True, forbid_unknown_fields=True):
+    """A commit, as far as a person needs to know."""
+
+    id: str
+    author: str
+    when: Annotated[datetime, Meta(tz=True)]
+    subject: str
+
+
+class Lines(NamedTuple):
+    """What became of a file: the path that it had if it was renamed, and lines added and removed, if it is text."""
+
+    former: str
+    added: int | None
+    removed: int | None
+
+
+@dataclass
+class Git:
+    """Asks the repository of a project, each question once; what git cannot answer has an empty answer.
+
+    Args:
+        root: of the project, which may be a folder of the repository; paths count from there.
+        seconds: that it may take.
+    """
+
+    root: Path
+    seconds: float = _SECONDS
+    _answers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+
+    def _ask(self, *words: str) -> list[str]:
+        """Return the parts of an answer, which zero bytes separate."""
+        if words not in self._answers:
+            began = time.monotonic()
+            output = git_output(self.root, *words, seconds=self.seconds) if self.seconds > 0 else None
+            self.seconds -= time.monotonic() - began
+            self._answers[words] = (output or b"").decode("utf-8", "surrogateescape").split("\0")[:-1]
+        return self._answers[words]
+
+    def bringing(self, file: Path) -> str:
+        """Return the last commit that changed a file; empty if there is none."""
+        return next(iter(self._ask("log", "-1", "-z", "--format=%H", "--", str(file))), "")
+
+    def contents(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """Return what of these files a commit has, path to content (`content_name`)."""
+        if not (paths and (commit == "HEAD" or _COMMIT.fullmatch(commit))):
+            return {}
+        entries = (entry.partition("\t") for entry in self._ask("ls-tree", "-z", commit, "--", *paths))
+        return {path: about.split()[2][:CONTENT_DIGITS] for about, _, path in entries}
+
+    def lines(self, base: str, paths: Sequence[str]) -> dict[str, Lines]:
+        """Return what changed between a commit and now, by present path."""
+        if not (paths and base):
+            return {}
+        found = {}
+        parts = iter(self._ask("diff", "--numstat", "-z", "-M", "--relative", base, "--", *paths))
+        for added, removed, path in (part.split("\t", 2) for part in parts):
+            former, present = ("", path) if path else (next(parts), next(parts))
+            found[present] = Lines(former, *(int(number) if number != "-" else None for number in (added, removed)))
+        return found
+
+    def commits(self, base: str, paths: Sequence[str]) -> dict[str, Commit]:
+        """Return the last commit since another that changed each of these files."""
+        if not (paths and base):
+            return {}
+        form = f"--format={_HEADER}%h%x00%an%x00%cI%x00%s"
+        options = ("-z", "--name-only", "--relative", "--no-show-signature", form)
+        found: dict[str, Commit] = {}
+        with contextlib.suppress(ValueError):  # a year that is none
+            for commit, path in _of_each(self._ask("log", *options, f"{base}..HEAD", "--", *paths)):
+                found.setdefault(path, commit)
+        return found
+
+
+def _of_each(parts: Iterable[str]) -> Iterator[tuple[Commit, str]]:
+    """Yield each commit of a log with each file that it changed."""
+    rest, commit = iter(parts), None
+    for part in rest:
+        if part.startswith(_HEADER):
+            author, when, subject = (next(rest) for _ in range(3))
+            commit = Commit(part.removeprefix(_HEADER), author, datetime.fromisoformat(when), subject)
+        elif commit and part:
+            yield commit, part.removeprefix("\n")

@@ -1,0 +1,112 @@
+"""Lines of the project: whose code runs, and the plain values of modules that a line names."""
+
+import ast
+import functools
+import linecache
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+from harness.explaining.traced import Place
+from harness.recording.lines import is_librarys
+
+
+_HOUSE = Path(__file__).parents[1]
+_OURS = tuple(str(_HOUSE / room) for room in ("recording", "adapters", "faults", "elsewhere", "plugin", "explaining"))
+_SHIPPED = str(_HOUSE / "shipped")
+_LONGEST = 200
+"""Characters of a value that is kept."""
+
+
+@functools.cache
+def owner(file: str) -> str:
+    """Return whose code a file holds: "ours", which records, a "library", or the "project".
+
+    What trains shipped recipes is a project like another.
+    """
+    if file.startswith(_OURS):
+        return "ours"
+    return "library" if is_librarys(file) and not file.startswith(_SHIPPED) else "project"
+
+
+class Lines:
+    """Makes places of frames.
+
+    Args:
+        root: of the project.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.constants: dict[str, str] = {}
+        self._known: dict[tuple[CodeType, int, bool], Place] = {}
+
+    def place(self, frame: FrameType, direct: bool = False) -> Place:
+        """Return the line that a frame is at; what its statement names is kept in `constants`."""
+        known = frame.f_code, frame.f_lineno, direct
+        if known not in self._known:
+            self._known[known] = self._place(frame, direct)
+        return self._known[known]
+
+    def _place(self, frame: FrameType, direct: bool) -> Place:
+        code, line = frame.f_code, frame.f_lineno
+        file = self._shown(code.co_filename)
+        found = dict(_plain(frame.f_globals, _names(code.co_filename, line)))
+        named = {f"{file}:{name}": text for name, text in found.items()}
+        self.constants |= named
+        return Place(file, line, code.co_qualname, direct, tuple(named))
+
+    def _shown(self, file: str) -> str:
+        path = Path(file)
+        root = self._root if path.is_relative_to(self._root) else _HOUSE.parent
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
+
+
+def _plain(module: Mapping[str, Any], names: frozenset[str]) -> Iterator[tuple[str, str]]:
+    for name in sorted(names):
+        value = _value(module, name)
+        if _is_plain(value) and len(text := repr(value)) <= _LONGEST:
+            yield name, text
+
+
+def _value(module: Mapping[str, Any], name: str) -> object:
+    """Return what stands in a module under `STD`, `settings.STD` or `SETTINGS['std']`; None where nothing does."""
+    found = re.fullmatch(r"(\w+)(?:\.(\w+)|\['(\w+)'\])?", name)
+    first, attribute, key = found.groups() if found else ("", None, None)
+    value = module.get(first)
+    if attribute:
+        inner = isinstance(value, ModuleType) and owner(value.__file__ or "") == "project"
+        return vars(value).get(attribute) if inner else None
+    return value.get(key) if key and isinstance(value, dict) else value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, [*value, *value.values()]))
+    return isinstance(value, bool | int | float | str)
+
+
+@functools.cache
+def _names(file: str, line: int) -> frozenset[str]:
+    """Return the names that the statement at a line of a file uses; of one with a body, those of its head."""
+    statements = [node for node in _statements(file) if node.lineno <= line <= (node.end_lineno or line)]
+    if not statements:
+        return frozenset()
+    statement = max(statements, key=lambda node: node.lineno)
+    body = getattr(statement, "body", None)
+    end = body[0].lineno - 1 if isinstance(body, list) else statement.end_lineno or line
+    uses = (node for node in ast.walk(statement) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript))
+    return frozenset(ast.unparse(node) for node in uses if node.lineno <= max(end, statement.lineno))
+
+
+@functools.cache
+def _statements(file: str) -> list[ast.stmt]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError):
+        return []
+    return [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]

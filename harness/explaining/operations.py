@@ -1,0 +1,283 @@
+"""The operations that run in a block, what each made of what, and which lines asked for it.
+
+This is the one module that knows how PyTorch tells of its operations: a dispatch mode sees each, the number of an
+autograd node leads from a backward operation to its forward one.
+"""
+
+import contextlib
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
+from torch.utils._pytree import tree_leaves
+
+from harness.explaining.lines import Lines, owner
+from harness.explaining.traced import Operation, Place
+
+
+_TRIVIAL = frozenset(
+    (
+        "aten._local_scalar_dense",
+        "aten._reshape_alias",
+        "aten._unsafe_view",
+        "aten.alias",
+        "aten.detach",
+        "aten.empty",
+        "aten.empty_like",
+        "aten.empty_strided",
+        "aten.equal",
+        "aten.expand",
+        "aten.is_same_size",
+        "aten.lift_fresh",
+        "aten.new_empty",
+        "aten.new_empty_strided",
+        "aten.permute",
+        "aten.record_stream",
+        "aten.resize_",
+        "aten.set_",
+        "aten.squeeze",
+        "aten.t",
+        "aten.transpose",
+        "aten.unsqueeze",
+        "aten.view",
+    )
+)
+"""What computes nothing: another look at the same numbers, or memory that holds none yet."""
+GIVEN = "input, weights and mode"
+"""Stands for an operation: what a model is given, with which weights, and whether it trains."""
+_MOST = 5000
+"""Operations of a part: of a longer one the first."""
+_MOST_PLACES = 3
+_WIDE = 4096
+_GOLDEN, _ROOT = (5**0.5 - 1) / 2, 2**0.5
+_BUILT = "_training_regression_built"
+"""Attribute of modules and optimizers: the line that built them. It goes along with a copy."""
+_Tensors = list[Tensor]
+
+
+class Tracer(TorchDispatchMode):
+    """Lists the operations that run while it is on.
+
+    Args:
+        root: of the project.
+        stack: takes what ends it.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, root: Path, stack: contextlib.ExitStack) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.lines = Lines(root)
+        self.operations: list[Operation] = []
+        self.error: Exception | None = None
+        self.on = False
+        self._entered = False
+        self._writers: dict[int, dict[Any, int]] = {}
+        self._forward: dict[int, tuple[tuple[Place, ...], Place | None]] = {}
+        stack.callback(self.stop)
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code would show none of its operations
+        for kind in (nn.Module, Optimizer):
+            stack.callback(setattr, kind, "__init__", kind.__init__)
+            kind.__init__ = self._built(kind.__init__)  # type: ignore[method-assign]
+
+    def start(self) -> None:
+        """List operations from now on, in a list of its own."""
+        self.operations, self._writers = [], {}
+        if not self._entered:
+            self.__enter__()  # type: ignore[no-untyped-call]
+            self._entered = True
+        self.on = self.error is None
+
+    def stop(self) -> None:
+        """List no more; where somebody else's mode has been entered since, this one stays behind it, idle."""
+        self.on = False
+        if self._entered and _get_current_dispatch_mode() is self:
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self._entered = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation, and list it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self.on:
+            try:
+                with torch._C.DisableTorchFunction():
+                    self._list(func, args, kwargs, result)
+            except Exception as error:  # the training goes on, without a trace
+                self.error, self.on = error, False
+        return result
+
+    def enter(self, inputs: Any, model: nn.Module) -> None:
+        """List what a model is given, with which weights and modes, as if it were made here: it is from anywhere."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame and owner(frame.f_code.co_filename) != "project":
+            frame = frame.f_back
+        if self.on:
+            given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
+            places, _, _ = self._asked(frame, None)
+            modes = torch.tensor([float(module.training) for module in model.modules()])
+            size = number([*given, modes])
+            self.operations.append(Operation(GIVEN, size, self._inputs(given), places or (), None, False))
+
+    def _inputs(self, given: _Tensors) -> tuple[int, ...]:
+        """Return the operations that made what goes into one."""
+        return tuple(sorted({writer for tensor in given if (writer := self._writer(tensor)) is not None}))
+
+    def _list(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        name = str(getattr(func, "overloadpacket", func))
+        if name in _TRIVIAL or name.startswith(("profiler.", "prim.")) or len(self.operations) >= _MOST:
+            return
+        node = torch._C._current_autograd_node()
+        places, built, backward = self._asked(sys._getframe(2), node)
+        if places is None:
+            return
+        given, made, written = _tensors((args, kwargs)), _tensors(result), _tensors(_written(func, args, kwargs))
+        inputs = self._inputs(given)
+        for results in _rows(name, made, written):
+            self.operations.append(Operation(name, number(results), inputs, places, built, backward))
+            self._wrote(results, written, given)
+
+    def _asked(self, frame: FrameType | None, node: Any) -> tuple[tuple[Place, ...] | None, Place | None, bool]:
+        """Return the lines that asked for an operation, None if we did; what it ran in; whether it goes backward."""
+        found: list[tuple[FrameType, bool]] = []
+        built: Place | None = None
+        between = False
+        while frame and len(found) < _MOST_PLACES:
+            whose, name = owner(frame.f_code.co_filename), frame.f_code.co_name
+            if node is not None and not found and name == "_engine_run_backward":
+                break
+            if whose == "ours" and name != "__torch_function__" and not found:
+                return None, None, False
+            if whose == "project":
+                found.append((frame, not between))
+                between = False
+            elif name != "decorate_context":  # no_grad around a function
+                between = True
+                if not found and built is None:
+                    built = vars(frame.f_locals.get("self")).get(_BUILT) if _has_vars(frame) else None
+            frame = frame.f_back
+        if not found and node is not None:
+            known = self._forward.get(node._sequence_nr())
+            places, built = known or (self._around(frame), None)
+            return places, built, True
+        direct = [called for _, called in found[1:]] + [False]
+        places = tuple(self.lines.place(each, called) for (each, _), called in zip(found, direct, strict=True))
+        self._forward.setdefault(torch._C._autograd._get_sequence_nr() - 1, (places, built))
+        return places, built, node is not None
+
+    def _around(self, frame: FrameType | None) -> tuple[Place, ...]:
+        """Return the line that called for a backward pass."""
+        while frame and owner(frame.f_code.co_filename) != "project":
+            frame = frame.f_back
+        return (self.lines.place(frame),) if frame else ()
+
+    def _writer(self, tensor: Tensor) -> int | None:
+        views = self._writers.get(_memory(tensor), {})
+        return views.get(_view(tensor), views.get(None))
+
+    def _wrote(self, results: _Tensors, written: _Tensors, given: _Tensors) -> None:
+        """Note that the last operation wrote memory, or looked at a part of what it was given."""
+        last = len(self.operations) - 1
+        looked = {_memory(tensor) for tensor in given} - {_memory(tensor) for tensor in written}
+        for tensor in results:
+            if _memory(tensor) in looked:
+                self._writers.setdefault(_memory(tensor), {})[_view(tensor)] = last
+            else:
+                self._writers[_memory(tensor)] = {None: last}
+
+    def _built(self, initialise: Callable[..., None]) -> Callable[..., None]:
+        """Return an `__init__` that notes the line which builds an object of a library."""
+
+        @functools.wraps(initialise)
+        def __init__(instance: Any, *args: Any, **kwargs: Any) -> None:
+            initialise(instance, *args, **kwargs)
+            frame: FrameType | None = sys._getframe(1)
+            while frame and (owner(frame.f_code.co_filename) != "project" or frame.f_locals.get("self") is instance):
+                frame = frame.f_back
+            if frame:
+                vars(instance)[_BUILT] = self.lines.place(frame)
+
+        return __init__
+
+
+def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:
+    """Yield what an operation has made or written, a row each, or in one what it makes of lists.
+
+    Of several results the real ones are told: others may be memory that holds nothing.
+    """
+    results = made + [tensor for tensor in written if all(tensor is not each for each in made)]
+    if name.startswith(("aten._foreach", "aten._fused")) or len(results) == 1:
+        yield results
+    else:
+        yield from ([tensor] for tensor in results if tensor.is_floating_point() and tensor.numel())
+
+
+def _has_vars(frame: FrameType) -> bool:
+    return isinstance(frame.f_locals.get("self"), nn.Module | Optimizer)
+
+
+def _written(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[Any]:
+    """Yield the arguments that an operation writes to."""
+    schema = getattr(func, "_schema", None)
+    for index, argument in enumerate(schema.arguments if schema else ()):
+        noted = argument.alias_info is not None and argument.alias_info.is_write
+        if noted or argument.name in ("running_mean", "running_var"):  # which are written in training without a note
+            yield args[index] if index < len(args) else kwargs.get(argument.name)
+
+
+def _tensors(values: Any) -> _Tensors:
+    """Return the tensors of a nest of values that hold numbers."""
+    leaves = tree_leaves(list(values) if isinstance(values, Iterator) else values)
+    plain = (leaf for leaf in leaves if type(leaf) in (Tensor, nn.Parameter))
+    return [leaf for leaf in plain if leaf.device.type != "meta" and leaf.layout is torch.strided]
+
+
+def _memory(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _view(tensor: Tensor) -> tuple[int, int]:
+    return int(tensor.storage_offset()), tensor.numel()
+
+
+def number(tensors: Sequence[Tensor]) -> float:
+    """Return a number that tells tensors from others: near the mean size of their elements, by sign and order too."""
+    sizes = [(1 + index % 7 / 8, tensor.numel(), _size(tensor)) for index, tensor in enumerate(tensors)]
+    if len(sizes) == 1:
+        return sizes[0][2]
+    return sum(weight * size * count for weight, count, size in sizes) / max(1, sum(count for _, count, _ in sizes))
+
+
+def _size(tensor: Tensor) -> float:
+    if not tensor.numel():
+        return 0.0
+    tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    tensor = tensor.detach()
+    flat = (tensor.cpu() if tensor.device.type == "mps" else tensor).reshape(-1).double()
+    size = _weighted(flat)
+    return size if math.isfinite(size) else _weighted(torch.nan_to_num(flat, nan=3.0, posinf=5.0, neginf=-7.0))
+
+
+def _weighted(flat: Tensor) -> float:
+    """Return the mean size of numbers plus an eighth of a weighted mean of them, which signs and order change."""
+    if flat.numel() == 1:
+        return float(flat)
+    rows, weights = len(flat) // _WIDE, _weights(flat.device)
+    total = flat[rows * _WIDE :] @ weights[: len(flat) - rows * _WIDE]
+    if rows:
+        of_rows = torch.arange(1, rows + 1, dtype=torch.float64, device=flat.device) * _ROOT % 1
+        total = total + (flat[: rows * _WIDE].view(rows, _WIDE) @ weights) @ of_rows
+    return float(torch.linalg.vector_norm(flat, 1) + total / 8) / len(flat)
+
+
+@functools.cache
+def _weights(device: torch.device) -> Tensor:
+    return torch.arange(1, _WIDE + 1, dtype=torch.float64, device=device) * _GOLDEN % 1

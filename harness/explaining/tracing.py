@@ -1,0 +1,113 @@
+"""Traces of trainings: of the first step, from the start of the recorder's block, and of the first evaluation after."""
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from harness.explaining.operations import Tracer
+from harness.explaining.traced import Part, Traced
+from harness.record import Record
+from harness.recording.hooks import around_forward, on_step
+from harness.recording.perturbation import Enough
+
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from harness.recording.perturbation import Planted
+
+
+class Tracing:
+    """Traces every training of a block.
+
+    Args:
+        root: of the project.
+        early: whether a training ends once all is traced.
+    """
+
+    def __init__(self, root: Path, *, early: bool = False) -> None:
+        self._root, self._early = root, early
+        self._trainings: list[_Training] = []
+
+    def __call__(self, stack: contextlib.ExitStack) -> "Planted":
+        """Begin to trace a training, until a stack closes."""
+        self._trainings.append(_Training(Tracer(self._root, stack), stack, self._early))
+        return self._trainings[-1]
+
+    def of(self, record: Record) -> Traced | None:
+        """Return the trace of a record's training, if there is one."""
+        found = (training for training in self._trainings if training.is_of(record))
+        return next((training.traced for training in found), None)
+
+
+class _Training:
+    """A training that is traced: whether it trains or evaluates, and in which step."""
+
+    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool) -> None:
+        self._tracer, self._stack, self._early = tracer, stack, early
+        self._parts: dict[str, Part] = {}
+        self._step = 0
+        self._stepped = self._evaluated = self._done = self._has_batches = False
+        self.record: Record | None = None
+        tracer.start()
+
+    def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
+        """Follow passes and steps."""
+        self._stack.callback(around_forward(model, self._pass))
+        if optimizer is not None:
+            self._stack.callback(on_step(optimizer, _nothing, _nothing, self._after_step))
+
+    def batch(self, images: object, labels: object) -> None:
+        """Note that a batch begins."""
+        self._has_batches = True
+        self._train()
+        if self._early and self._done:
+            raise Enough
+
+    def end(self, record: Record) -> None:
+        """Keep what the training did."""
+        self._train()
+        self.record = record
+
+    def is_of(self, record: Record) -> bool:
+        """Tell whether a record is this training's."""
+        return self.record is not None and record.streams is self.record.streams
+
+    @property
+    def traced(self) -> Traced:
+        """What was traced."""
+        error = self._tracer.error
+        text = f"{type(error).__name__}: {error}" if error else ""
+        return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text)
+
+    def _pass(self, model: "nn.Module", *inputs: object) -> None:
+        self._tracer.enter(inputs, model)
+        if model.training and torch.is_grad_enabled():
+            if not self._has_batches:
+                self._train()
+        elif self._stepped:
+            self._evaluated = True
+
+    def _after_step(self) -> None:
+        self._stepped = True
+        if self._step and not self._done:  # an evaluation may follow, of what is made ready for it now
+            self._tracer.start()
+
+    def _train(self) -> None:
+        """Begin a step, if one has ended."""
+        if not self._stepped:
+            return
+        self._tracer.stop()
+        if not self._done and (self._evaluated or not self._step):
+            name = "evaluation" if self._step else "start"
+            self._parts[name] = Part(self._step, self._tracer.operations)
+        self._done = self._done or self._evaluated
+        self._evaluated = self._stepped = False
+        self._step += 1
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,76 @@
+"""A batch by its parts: what they are called, their shapes and their fingerprints."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.record import Value
+from harness.recording.fingerprints import fields, fingerprint, is_array, tensors_in
+
+
+_MOST_NUMBERED = 8
+"""Parts of a sequence that are told apart; there are more in lists of samples."""
+_OWN = "size"
+"""What no part is called."""
+
+
+def named_parts(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the parts of a batch that hold numbers, or texts if none does, by name.
+
+    Mappings, dataclasses and named tuples name their parts, and so do samples of equal names in a list; those of a
+    short sequence are numbered. What is given without such names is called what it is given as.
+    """
+    found: dict[str, object] = {}
+    for name, batch in given.items():
+        parts = dict(_parts(name, batch))
+        numeric = {path: part for path, part in parts.items() if next(tensors_in(part), None) is not None}
+        for path, part in (numeric or {name: batch}).items():
+            short = path.removeprefix(f"{name}.")
+            found[path if short in found or short == _OWN else short] = part
+    return found
+
+
+def _parts(name: str, batch: Any) -> Iterator[tuple[str, object]]:
+    held = {} if is_array(batch) else fields(batch)
+    if held:
+        for key, part in held.items():
+            yield from _parts(f"{name}.{key}", part)
+    elif _are_samples(batch):
+        yield from ((f"{name}.{key}", [fields(sample)[key] for sample in batch]) for key in fields(batch[0]))
+    elif isinstance(batch, list | tuple) and len(batch) <= _MOST_NUMBERED and not all(map(_is_plain, batch)):
+        for i, part in enumerate(batch):
+            yield from _parts(f"{name}[{i}]" if len(batch) > 1 else name, part)
+    else:
+        yield name, batch
+
+
+def _are_samples(batch: object) -> bool:
+    if not isinstance(batch, list | tuple) or any(map(is_array, batch)):
+        return False
+    names = [list(fields(sample)) for sample in batch]
+    return any(names) and all(each == names[0] for each in names)
+
+
+def _is_plain(item: object) -> bool:
+    return isinstance(item, int | float | complex | str | bytes | None)
+
+
+def shapes(parts: Mapping[str, object]) -> dict[str, Value]:
+    """Return the shape of each part that is a tensor or an array, by stream name."""
+    known = {name: part for name, part in parts.items() if not getattr(part, "is_nested", False)}
+    found = {name: getattr(part, "shape", None) for name, part in known.items()}
+    return {
+        f"batch/{name} shape": "x".join(map(str, shape)) or "one number"
+        for name, shape in found.items()
+        if isinstance(shape, tuple)
+    }
+
+
+def fingerprints(parts: Mapping[str, object]) -> dict[str, Value]:
+    """Return the fingerprints of parts, by stream name.
+
+    Raises:
+        RecorderError: one is nothing that can be compared.
+    """
+    return {
+        f"batch/{name} {end}".strip(): value for name, part in parts.items() for end, value in fingerprint(part).items()
+    }

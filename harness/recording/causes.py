@@ -1,0 +1,151 @@
+"""What a training is set up with, in words and numbers: the causes of what else moves."""
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import BatchSampler, DataLoader
+
+from harness.record import Value
+from harness.recording import generators
+from harness.recording.stream_builder import StreamBuilder
+
+
+_NO_SETTINGS = ("params", "lr")
+"""Of a parameter group: the rate in effect has a stream of its own; `initial_lr` is what a schedule starts from."""
+_MODES = {True: "training", False: "evaluation"}
+_MOST_OTHERS = 3
+"""Modules that are named as in another mode than their model."""
+_LONGEST = 200
+"""Characters of what a module says of itself."""
+_ADDRESS = re.compile(r"( at)? ?0x[0-9a-fA-F]+")
+
+
+class Causes:
+    """Notes how a training is set up, as it changes; what cannot be had of somebody's objects is left out.
+
+    Args:
+        builder: what the notes go to.
+    """
+
+    def __init__(self, builder: StreamBuilder) -> None:
+        self._builder = builder
+        self._generators: dict[str, torch.Generator] = {}
+        self._loaders: dict[tuple[object, ...], str] = {}
+        self._passed: dict[str, tuple[int, int]] = {}
+
+    def open(self, model: nn.Module, prefix: str, step: int) -> None:
+        """Note what the modules of a model are, and from now on the states of the generators that it draws from."""
+        self._note("structure", step, lambda: modules(model, prefix))
+        with contextlib.suppress(Exception):
+            self._generators |= generators.of_model(model)
+
+    def iterate(self, loader: DataLoader[Any], step: int) -> None:
+        """Note how a data loader samples; loaders that sample alike are one."""
+        self._note("data", step, lambda: self._sampling(loader))
+
+    def begin_step(self, step: int) -> None:
+        """Note the states of the generators."""
+        self._note("data", step, lambda: generators.digests(self._generators))
+
+    def set_rates(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]], step: int) -> None:
+        """Note the settings of an optimizer, by named group."""
+        self._note("schedule", step, lambda: settings(optimizer, groups))
+
+    def run(self, model: nn.Module, prefix: str, step: int, optimizer_steps: int) -> None:
+        """Note the mode of a model in its first pass of a step, and in the first after an optimizer's step."""
+        name, stage = f"mode/{prefix.rstrip('.') or 'the model'}", "forward"
+        if optimizer_steps:
+            name, stage = f"{name} in evaluation", "evaluation"
+        if self._passed.get(prefix) != (step, optimizer_steps):
+            self._passed[prefix] = step, optimizer_steps
+            self._note(stage, step, lambda: {name: mode(model)})
+
+    def _note(self, stage: str, step: int, find: Callable[[], Mapping[str, Value]]) -> None:
+        with contextlib.suppress(Exception):
+            self._builder.note(stage, find(), step)
+
+    def _sampling(self, loader: DataLoader[Any]) -> dict[str, Value]:
+        found = sampling(loader)
+        name = self._loaders.setdefault(tuple(found.items()), str(len(self._loaders)))
+        self._generators |= generators.of_loader(name, loader)
+        return {f"loader/{name}/{entry}": value for entry, value in found.items()}
+
+
+def settings(optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
+    """Return the class of an optimizer and every plain value of its named groups, but the rate, by stream name."""
+    kind = type(optimizer).__name__
+    return {
+        f"setting/{label}/{name}": value
+        for label, group in groups
+        for name, value in (("optimizer", kind), *_constants(group))
+    }
+
+
+def _constants(group: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    plain = ((name, _plain(value)) for name, value in group.items() if name not in _NO_SETTINGS)
+    return ((name, value) for name, value in plain if value is not None)
+
+
+def _plain(value: object) -> Value | None:
+    """Return a number, or another plain value or a sequence of them as text; None for anything else."""
+    if isinstance(value, list | tuple):
+        parts = [_plain(part) for part in value]
+        return None if None in parts else f"({', '.join(map(str, parts))})"
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return value
+    return str(value) if value is None or isinstance(value, bool | str | float) else None
+
+
+def modules(model: nn.Module, prefix: str) -> dict[str, Value]:
+    """Return what each module of a model is, by stream name: its class, and what it says of itself."""
+    paths = ((f"{prefix}{name}".rstrip(".") or "model", module) for name, module in model.named_modules())
+    return {f"module/{path}": _text(module) for path, module in paths}
+
+
+def _text(module: nn.Module) -> str:
+    try:
+        said = _ADDRESS.sub("", module.extra_repr())
+    except Exception:  # it is anybody's code, and may want what is not there yet
+        said = ""
+    return f"{type(module).__name__}({said})"[:_LONGEST]
+
+
+def mode(model: nn.Module) -> str:
+    """Return in which mode a model is, which of its modules are in the other one, and whether gradients are on."""
+    others = sorted(_others(model, model.training), key=lambda name: name.count("."))
+    more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
+    but = f" but {', '.join(others[:_MOST_OTHERS])}{more} {_MODES[not model.training]}" if others else ""
+    return f"{_MODES[model.training]}{but}, gradients {'on' if torch.is_grad_enabled() else 'off'}"
+
+
+def _others(model: nn.Module, training: bool, prefix: str = "") -> Iterator[str]:
+    """Yield the modules that are in another mode, without what is below them: they are looked at in every pass."""
+    for name, module in model._modules.items():
+        if module is not None and module.training is not training:
+            yield prefix + name
+        elif module is not None and module._modules:
+            yield from _others(module, training, f"{prefix}{name}.")
+
+
+def sampling(loader: DataLoader[Any]) -> dict[str, Value]:
+    """Return how a data loader draws samples, and with which workers."""
+    own = type(loader.batch_sampler) not in (BatchSampler, type(None))
+    context = loader.multiprocessing_context or torch.multiprocessing
+    workers = loader.num_workers
+    found = {
+        "sampler": type(loader.batch_sampler if own else loader.sampler).__name__,
+        "batch_size": loader.batch_size,
+        "drop_last": loader.drop_last,
+        "workers": workers,
+        "start_method": context.get_start_method() if workers else None,
+        "persistent_workers": loader.persistent_workers,
+    }
+    return {name: value for name, each in found.items() if (value := _plain(each)) is not None}

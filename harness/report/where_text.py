@@ -1,0 +1,50 @@
+"""Where a training leaves its baseline, in words: the line and the operation."""
+
+from collections.abc import Iterator, Sequence
+
+from harness.explaining.traced import Place, Traced
+from harness.explaining.where import Where
+
+
+_GAP = " " * 6
+
+
+def untraced_text(traced: Traced) -> str:
+    """Say why nothing is known of a training's lines; empty if it was traced."""
+    return f"no line is known: {traced.error}" if traced.error else ""
+
+
+def where_text(found: Where) -> str:
+    """Return the line, who calls it, what differs there, and the constants that are others now."""
+    operation = found.operation
+    line, *around = operation.places
+    texts = [f"{line.file}:{line.line} in {line.function}", *_around(line, around), *_built(operation.built, line)]
+    constants = [f"{name} {before} -> {now}" for name, before, now in found.constants]
+    return _GAP.join([", ".join(texts), *constants, _difference(found)])
+
+
+def _around(line: Place, around: Sequence[Place]) -> Iterator[str]:
+    """Say who calls the function, unless that is a test or nobody."""
+    for outer in around[:1] if line.direct else []:
+        own = (outer.file, outer.line) == (line.file, line.line)  # of a comprehension, say
+        if not (own or outer.function.rpartition(".")[2].startswith(("test_", "<module>"))):
+            yield f"called at {outer.file}:{outer.line}"
+
+
+def _built(built: Place | None, line: Place) -> list[str]:
+    return [f"built at {built.file}:{built.line}"] if built and built.line != line.line else []
+
+
+def _difference(found: Where) -> str:
+    operation, number = found.operation, found.number
+    named = operation.backward and "backward" not in operation.name
+    name = operation.name + " of the backward pass" * named
+    if number is not None:
+        return f"{name} gives {{}}, baseline {{}}".format(*_apart(operation.number, number))
+    return f"now {name}{_GAP}baseline {found.baseline}" if found.baseline else f"{name}, which the baseline has not"
+
+
+def _apart(one: float, other: float) -> tuple[str, str]:
+    """Return two numbers with as many digits as tell them apart."""
+    texts = ((f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in range(3, 18))
+    return next(pair for pair in texts if pair[0] != pair[1])

@@ -1,0 +1,45 @@
+"""Promises of blame in a session: the baseline knows its files, a failure and every form of it name what changed."""
+
+import json
+from types import SimpleNamespace
+
+from harness.commands import main
+from harness.plugin.gated_test import GatedTest
+from harness.record import Baseline
+from tests.test_origin import git
+
+
+RECORD = "test_gate-test_training.json"
+
+
+def test_a_failure_names_the_file_and_the_commit(project, capsys):
+    """Directly below the headline; in results.json as data; of a baseline that was committed with its code."""
+    project.generate()
+    assert [*Baseline.from_text((project.baselines / RECORD).read_text()).sources] == ["test_gate.py"]
+    for words in (["init", "--quiet"], ["add", "baselines", "test_gate.py"], ["commit", "--quiet", "-m", "start"]):
+        git(project.path, *words)
+    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
+    git(project.path, "commit", "--quiet", "--all", "-m", "Faster")
+    result = project.run("-k", "test_training")
+
+    lines = result.stdout.lines
+    place = next(index for index, line in enumerate(lines) if line.startswith("training differs from its baseline "))
+    assert lines[place + 1].startswith("  blame      test_gate.py  (+1 -1)  ")
+    assert lines[place + 1].endswith(' "Faster", today')
+    (finding,) = json.loads((project.path / "build" / "harness" / "results.json").read_text())["results"]
+    (changed,) = finding["subject"]["blame"]
+    assert (changed["path"], changed["added"], changed["commit"]["subject"]) == ("test_gate.py", 1, "Faster")
+    main(["show", str(project.baselines / RECORD)])
+    assert "  made from     1 file of the project\n" in capsys.readouterr().out
+
+
+def test_an_annotation_stands_where_the_divergence_comes_from(pytester, monkeypatch):
+    """At the line of the code, below the checkout, or else at the test."""
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(pytester.path.parent))
+    item = pytester.getitem("import os\ndef test_func(): ...\n")
+    test = GatedTest(item, SimpleNamespace())
+    found = [test.check("a.json", "", where=where) for where in ("models/net.py:42", "")]
+    folder = pytester.path.name
+
+    assert (found[0].file, found[0].line) == (f"{folder}/models/net.py", 42)
+    assert (found[1].file, found[1].line) == (f"{folder}/{item.path.name}", 2)

@@ -1,0 +1,326 @@
+"""Promises of a trace: the operation and the line where a training leaves its baseline, and nothing that is benign."""
+
+import dataclasses
+import importlib.util
+import linecache
+import random
+
+import pytest
+import torch
+
+from harness.comparing.comparison import compare
+from harness.errors import RecordError
+from harness.explaining.operations import number
+from harness.explaining.traced import Operation, Part, Traced
+from harness.explaining.tracing import Tracing
+from harness.explaining.where import is_same_start, where
+from harness.record import Baseline
+from harness.record.trace import trace_content
+from harness.recording.perturbation import Enough, Perturbation, perturbed
+from harness.report.where_text import untraced_text, where_text
+
+
+PROGRAM = """
+import copy
+import torch
+import torch.nn.functional as F
+from torch import nn
+from harness import Recorder
+
+STD = (0.25, 0.24, 0.26)
+SETTINGS = {"eps": 1e-5, "average": 0.9}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4, eps=SETTINGS["eps"])
+        self.head = nn.Linear(4, 5)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
+
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        y = F.relu(y + x.mean())
+        y = F.dropout(y, 0.2, self.training)
+        return self.head(y.mean((2, 3)))
+
+def prepare(x):
+    return x / torch.tensor(STD).view(3, 1, 1)
+
+def criterion(output, labels):
+    return F.cross_entropy(output, labels, label_smoothing=0.1)
+
+@torch.no_grad()
+def update(average, model):
+    for a, b in zip(average.parameters(), model.parameters()):
+        a.mul_(SETTINGS["average"]).add_(b, alpha=1 - SETTINGS["average"])
+
+@torch.no_grad()
+def evaluate(model, x, labels):
+    model.eval()
+    output = model(x)
+    return criterion(output, labels).item()
+
+def train():
+    with Recorder() as recorder:
+        x, labels = prepare(torch.rand(12, 3, 5, 5)), torch.arange(12) % 5
+        rest, others = prepare(torch.rand(4, 3, 5, 5)), torch.arange(4) % 5
+        model = Net()
+        average = copy.deepcopy(model)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+        recorder.watch(model, optimizer)
+        recorder.watch(average, name="average")
+        for step in range(3):
+            batch = slice(4 * step, 4 * step + 4)
+            recorder.batch(x[batch], labels[batch])
+            model.train()
+            optimizer.zero_grad()
+            output = model(x[batch])
+            loss = criterion(output, labels[batch])
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+            update(average, model)
+            recorder.log(loss=loss)
+            if step == 1:
+                recorder.evaluation(loss=evaluate(model, rest, others))
+                recorder.evaluation(average=evaluate(average, rest, others))
+    return recorder.record
+"""
+
+
+def run(folder, text=PROGRAM, *, early=False):
+    """Record and trace of the program."""
+    path = folder / "program.py"
+    path.write_text(text)
+    linecache.clearcache()
+    spec = importlib.util.spec_from_file_location("program", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tracing = Tracing(folder, early=early)
+    with perturbed(Perturbation(plant=tracing)):
+        try:
+            record = module.train()
+        except Enough as enough:
+            record = enough.record
+    return record, tracing.of(record)
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    """The baseline of the program."""
+    record, traced = run(tmp_path_factory.mktemp("baseline"))
+    return Baseline(record, trace=traced.kept)
+
+
+def edited(*edits):
+    """The program with other texts."""
+    text = PROGRAM
+    for old, new in zip(edits[::2], edits[1::2], strict=True):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return text
+
+
+def row_of(comparison, traced):
+    """What is told, if anything is."""
+    found = where(comparison, traced)
+    return where_text(found) if found else ""
+
+
+def told(baseline, folder, *edits):
+    """What is told of the edited program: the text of its row, and of the line that it names first."""
+    text = edited(*edits)
+    record, traced = run(folder, text)
+    assert not traced.error
+    row = row_of(compare(baseline, record), traced)
+    return row, text.splitlines()[int(row.partition(" ")[0].partition(":")[2]) - 1].strip() if row else ""
+
+
+CASES = [
+    ("F.relu(y + x.mean())", "F.gelu(y + x.mean())", "now aten.gelu      baseline aten.relu"),
+    ("F.relu(y + x.mean())", "x.mean() + F.relu(y)", "aten.relu"),
+    ("y = F.dropout(y, 0.2, self.training)", "pass", "baseline aten.bernoulli"),
+    ("output = model(x[batch])", "output = model(x[batch]).softmax(1)", "aten._softmax, which the baseline has not"),
+    (", label_smoothing=0.1", "", "in criterion, called at program.py:"),
+    ('mode="fan_out"', 'mode="fan_in"', "in Net.__init__, called at program.py:"),
+    ("loss.backward()", "(2 * loss).backward()", "aten.mul"),
+    (
+        "            optimizer.step()",
+        "            [p.grad.add_(p) for p in model.parameters()]; optimizer.step()",
+        "aten.add_",
+    ),
+    (
+        "nn.utils.clip_grad_norm_(model.parameters(), 0.1)",
+        "[nn.utils.clip_grad_norm_([p], 0.1) for p in model.parameters()]",
+        "aten.",
+    ),
+    ("F.dropout(y, 0.2, self.training)", "F.dropout(y, 0.2)", "aten.bernoulli_, which the baseline has not"),
+    ("    model.eval()\n    output = model(x)", "    output = model(x)", "input, weights and mode gives "),
+    ("return criterion(output, labels).item()", "return criterion(2 * output, labels).item()", "aten.mul"),
+]
+"""An edit, and what is told of it."""
+
+
+@pytest.mark.parametrize(("old", "new", "part"), CASES)
+@pytest.mark.filterwarnings("ignore")
+def test_an_edited_line_is_named(baseline, tmp_path, old, new, part):
+    """With its operation and what was there before; of one that is gone, the next line."""
+    row, line = told(baseline, tmp_path, old, new)
+
+    assert line in new or new in line or (new == "pass" and line == "return self.head(y.mean((2, 3)))")
+    assert part in row
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("STD = (0.25,", "STD = (0.5,", "STD (0.25, 0.24, 0.26) -> (0.5, 0.24, 0.26)"),
+        ('"eps": 1e-5', '"eps": 1e-3', "SETTINGS['eps'] 1e-05 -> 0.001"),
+        ('"average": 0.9', '"average": 0.8', "SETTINGS['average'] 0.9 -> 0.8"),
+    ],
+)
+def test_a_constant_is_named_with_its_values(baseline, tmp_path, old, new, part):
+    """The line named uses it, or the line that built the module which the operation runs in."""
+    assert part in told(baseline, tmp_path, old, new)[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("loss=evaluate(model, rest, others)", "loss=evaluate(model, x, labels)"),
+        ("average=evaluate(average,", "average=evaluate(model,"),
+    ],
+)
+def test_another_argument_of_an_evaluation_is_named(baseline, tmp_path, old, new):
+    """By the line that calls the function, beside that in which the model is called."""
+    row, line = told(baseline, tmp_path, old, new)
+
+    called = next(at for at, text in enumerate(PROGRAM.splitlines(), 1) if old in text)
+    assert f"called at program.py:{called}" in row
+    assert line == "output = model(x)"
+
+
+def test_the_line_that_built_an_optimizer_is_named(baseline, tmp_path):
+    """Beside that of its step, where what it does has changed."""
+    row, line = told(baseline, tmp_path, "weight_decay=0.01", "weight_decay=0.02")
+
+    assert line == "optimizer.step()"
+    assert "built at program.py:" in row
+
+
+BENIGN = (
+    "y = self.norm(self.conv(x))",
+    """y = by_hand(self.norm, self.conv(x).clone())""",
+    "class Net",
+    """def by_hand(norm, x):
+    if not norm.training:
+        return norm(x)
+    count = x.numel() // x.shape[1]
+    var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+    with torch.no_grad():
+        norm.running_mean.mul_(0.9).add_(0.1 * mean)
+        norm.running_var.mul_(0.9).add_(0.1 * var * (count / (count - 1)))
+        norm.num_batches_tracked += 1
+    x = (x - mean[:, None, None]) / (var + norm.eps).sqrt()[:, None, None]
+    return x * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+class Net""",
+)
+
+
+def test_what_computes_the_same_is_passed_over(baseline, tmp_path):
+    """A normalisation by hand, a copy: the fault behind it is named."""
+    row, line = told(baseline, tmp_path, *BENIGN, "F.relu(y + x.mean())", "F.gelu(y + x.mean())")
+
+    assert (line, "now aten.gelu" in row) == ("y = F.gelu(y + x.mean())", True)
+
+
+def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
+    """Of an evaluation that is left out, say, where nothing new is computed."""
+    row, line = told(
+        baseline, tmp_path, "                recorder.evaluation(average=evaluate(average, rest, others))\n", ""
+    )
+
+    assert row.endswith("baseline input, weights and mode")
+    assert line == "recorder.batch(x[batch], labels[batch])"
+
+
+def test_nothing_is_told_where_the_trace_does_not_reach(baseline, tmp_path):
+    """Of what begins at a later step; of another version of torch, whose operations may be others."""
+    later = ("loss = criterion(output, labels[batch])", "loss = criterion(output, labels[batch]) * (1 + (step == 1))")
+    assert told(baseline, tmp_path, *later)[0] == ""
+    old = dataclasses.replace(baseline, trace=dataclasses.replace(baseline.trace, torch="2.10.0"))
+    assert told(old, tmp_path, "F.relu(", "F.gelu(")[0] == ""
+    assert untraced_text(Traced.failed("no record")) == "no line is known: no record"
+
+
+def test_a_trace_ends_early_with_the_record_so_far(baseline, tmp_path):
+    """As soon as the first evaluation is over; what was recorded is what the whole training records."""
+    record, traced = run(tmp_path, early=True)
+
+    assert record.num_steps == 2
+    assert traced.kept == baseline.trace
+    assert is_same_start(baseline.record, record)
+    other = dataclasses.replace(
+        record, streams=baseline.record.streams | {"loss": record.streams["gradient/head.bias"]}
+    )
+    assert not is_same_start(other, record)
+
+
+def test_a_trace_costs_nothing_once_it_has_ended(tmp_path):
+    """No mode, no hook, no constructor stays behind."""
+    before = torch.nn.Module.__init__, torch.optim.Optimizer.__init__
+    run(tmp_path)
+
+    assert (torch.nn.Module.__init__, torch.optim.Optimizer.__init__) == before
+    assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
+
+
+def test_a_tracer_that_fails_leaves_the_training_alone(tmp_path, monkeypatch):
+    """The trace says why there is none."""
+    monkeypatch.setattr("harness.explaining.operations.number", lambda tensors: 1 / 0)
+    record, traced = run(tmp_path)
+
+    assert record.num_steps == 3
+    assert (traced.error, traced.kept) == ("ZeroDivisionError: division by zero", None)
+
+
+def test_a_trace_comes_back_from_its_text(baseline):
+    """Names as they were, numbers to nine digits; in a baseline it takes at most 8 KB, beside a table of constants."""
+    read = Baseline.from_text(baseline.to_text()).trace
+    kept = baseline.trace.parts["start"]
+
+    assert read.parts["start"].names == list(kept.names)
+    assert read.parts["start"].numbers == pytest.approx(kept.numbers, rel=1e-8)
+    assert read.constants == baseline.trace.constants
+    assert sum(len(part["packed"]) for part in trace_content(read)["parts"].values()) < 8192
+
+
+def test_a_long_trace_is_kept_without_its_backward_operations_and_then_cut():
+    """So that it takes at most 8 KB."""
+    rows = [Operation("aten.a", random.random(), (), (), None, index % 2 == 0) for index in range(4000)]
+    several, many = (Traced("2", {"start": Part(0, rows[:size])}, {}).kept.parts["start"] for size in (2000, 4000))
+
+    assert (several.backward, several.cut) == (False, False)
+    assert (len(many.names), many.cut) == (600, True)
+
+
+@pytest.mark.parametrize("part", ["", "c-qZ", "{}"])
+def test_a_trace_that_somebody_broke_is_refused(baseline, part):
+    """As any other part of a baseline."""
+    content = trace_content(baseline.trace)
+    content["parts"]["start"]["packed"] = part
+    with pytest.raises(RecordError):
+        Baseline.from_text(baseline.record.to_text(trace=content))
+
+
+@pytest.mark.parametrize("size", [3, 5000])
+def test_a_number_tells_tensors_apart(size):
+    """By size, sign and order; NaN and infinity are numbers too; of one element it is that itself."""
+    values = torch.linspace(-1, 2, size, dtype=torch.float64)
+    others = [values * 1.001, -values, values.flip(0), values.clone().index_fill_(0, torch.tensor([1]), torch.nan)]
+
+    assert len({number([each]) for each in (values, *others)}) == 5
+    assert number([torch.tensor(-0.25)]) == -0.25
+    assert number([]) == 0
