@@ -517,6 +517,11 @@ class BaselineMissingError(BaselineError):
         error.accept = accept
         return error
 
+    @classmethod
+    def figure(cls, *, path: Place, command: str, accept: str = "") -> Self:
+        fix = f"{command}; or, with the picture of this run: {accept}" if accept else command
+        return cls("there is no baseline for this figure yet", where=str(path), fix=fix)
+
 
 class BaselineCorruptError(BaselineError):
     """A baseline that is broken, edited or not finite."""

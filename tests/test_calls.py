@@ -191,16 +191,52 @@ def test_an_output_may_hold_several_tensors_of_any_kind(monkeypatch):
     assert clue(record, "output/several")[1][1:] == (3.0, 1.414213562, 5.0)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors", "ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize(
-    "made",
-    [torch.empty(0), torch.ones(3).to_sparse(), torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged)],
+    "make",
+    [
+        lambda: torch.empty(0),
+        lambda: torch.ones(3).to_sparse(),
+        lambda: torch.nested.nested_tensor([torch.ones(2)]),
+        lambda: torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged),
+        lambda: torch.ones(2, device="meta"),
+        lambda: torch.quantize_per_tensor(torch.ones(2).float(), 0.1, 0, torch.qint8),
+    ],
+    ids=["empty", "sparse", "nested", "jagged", "meta", "quantised"],
 )
-def test_what_has_no_numbers_in_memory_is_passed_over(made):
-    """Empty, sparse and nested outputs leave the training alone."""
+def test_what_has_no_numbers_in_memory_is_passed_over(make):
+    """Outputs of other kinds leave the training alone."""
     edit = lambda model: model.add_module("odd", nn.Identity())  # noqa: E731
-    record = run(edit=edit, steps=1, call=lambda model, x: (model.odd(made), model(x).mean())[1])
+    record = run(edit=edit, steps=1, call=lambda model, x: (model.odd(make()), model(x).mean())[1])
 
     assert clue(record, "output/head")[0] == (0,)
+
+
+def test_replicas_of_a_module_are_others():
+    """Those of DataParallel run in threads, in any order."""
+    record = run(call=lambda model, x: (model.drop._replicate_for_data_parallel()(x), model(x).mean())[1])
+
+    assert clue(record, "output/drop")[0] == (0, 1)
+
+
+class InPlace(nn.Module):
+    """Doubles what a part of it returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.Linear(6, 6)
+
+    def forward(self, x):
+        """Return the tensor of the part."""
+        return self.part(x).mul_(2)
+
+
+def test_an_output_that_was_changed_in_place_is_another():
+    """A module that returns the tensor of a part of it, with other numbers, has a number of its own."""
+    record = run(lambda: nn.Sequential(InPlace()), steps=1)
+    [part], [whole] = (clue(record, f"output/{name}")[1] for name in ("0.part", "0"))
+
+    assert whole == pytest.approx(2 * part, rel=1e-9)
 
 
 def test_the_memory_format_is_no_matter(baseline):
@@ -372,7 +408,7 @@ def test_no_output_is_kept_alive():
         alive.append(sum(output() is not None for output in outputs))
 
     alive = []
-    run(edit=lambda model: model.block1.conv.register_forward_hook(keep), look=look)
+    run(edit=lambda model: [part.register_forward_hook(keep) for part in (model.block1.conv, model.head)], look=look)
 
     assert alive == [0, 0]
 
@@ -435,7 +471,7 @@ def test_copies_and_pickles_are_made_without_hooks(baseline):
             assert not any(module._forward_hooks for module in other.modules())
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            pickle.loads(pickle.dumps(model.head(torch.ones(1, 4)).detach()))
+            pickle.loads(pickle.dumps(model.head(torch.ones(1, 4))))
 
     assert run(look=look).clues.keys() == baseline.clues.keys()
 

@@ -134,11 +134,11 @@ def reshaped(self, images, labels):
 CAUSES = {
     "momentum": (
         {"options": {"lr": 0.1, "momentum": 0.8}},
-        "schedule, momentum of the group of 0.weight",
+        "schedule, momentum of all parameters",
         "0.9",
         "0.8",
     ),
-    "class": ({"optimizer": torch.optim.RMSprop}, "schedule, optimizer of the group of 0.weight", "SGD", "RMSprop"),
+    "class": ({"optimizer": torch.optim.RMSprop}, "schedule, optimizer of all parameters", "SGD", "RMSprop"),
     "eps": ({"eps": 1e-3}, "structure, settings of module 1", "eps=1e-05", "eps=0.001"),
     "eval": (
         {"evaluate": eval_forgotten},

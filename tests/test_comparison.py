@@ -634,7 +634,7 @@ def test_a_failure_tells_the_cause_and_what_it_moves():
     )
     lines = failure(compare(former, present)).splitlines()
 
-    assert lines[0] == "training differs from its baseline from step 0 on: schedule, momentum of the group of w"
+    assert lines[0] == "training differs from its baseline from step 0 on: schedule, momentum of w"
     assert "  first      step 0   baseline 0.9   now 0.8" in lines
     assert "  moves      forward, loss, step 0   baseline 1   now 2   (1.0e+00, threshold 1e-10)" in lines
 

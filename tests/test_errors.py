@@ -328,6 +328,12 @@ MESSAGES = [
         "  fix    pytest x; or, with the numbers of this run: harness accept b",
     ),
     (
+        errors.BaselineMissingError.figure(path="a/b", command="pytest x", accept="harness accept b"),
+        "there is no baseline for this figure yet\n"
+        "  where  a/b\n"
+        "  fix    pytest x; or, with the picture of this run: harness accept b",
+    ),
+    (
         errors.BaselineCorruptError.unreadable(path="a/b", reason="it is cut off", command="pytest x"),
         "the baseline cannot be read: it is cut off\n"
         "  where  a/b\n"

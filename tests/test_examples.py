@@ -9,7 +9,7 @@ from tests.plugin.conftest import project  # noqa: F401 - a fixture
 
 
 EXAMPLES = Path(__file__).parent / "examples"
-RATE = "schedule, learning rate of the group of"
+RATE = "schedule, learning rate of"
 EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
 
 FAULTS = {

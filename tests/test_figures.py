@@ -443,7 +443,7 @@ def test_groups_of_one_schedule_share_a_curve():
     one = figures.learning_rate_curve(changed("streams", "learning_rate/conv1.bias", rates), labelled=True)
     two = figures.learning_rate_curve(a_record(), labelled=True)
 
-    assert [line.get_label() for line in one.axes[0].lines] == ["group of conv1.weight, conv1.bias"]
+    assert [line.get_label() for line in one.axes[0].lines] == ["conv1.weight and 2 more, conv1.bias"]
     assert len(two.axes[0].lines) == 2
 
 

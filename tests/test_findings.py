@@ -299,9 +299,9 @@ def wider():
 @pytest.mark.parametrize(
     ("result", "rms", "difference", "text"),
     [
-        (picture(7), 0.0, "the figure differs, RMS 0.00", "RMS 0.00, tolerance 2 grey levels"),
-        (picture(10), 3.0, "the figure differs, RMS 3.00", "RMS 3.00, tolerance 2 grey levels"),
-        (wider(), None, "the figure has another size", "the sizes differ, tolerance 2 grey levels"),
+        (picture(7), 0.0, "the figure differs, RMS 0.00", "RMS 0.00, tolerance 2"),
+        (picture(10), 3.0, "the figure differs, RMS 3.00", "RMS 3.00, tolerance 2"),
+        (wider(), None, "the figure has another size", "the sizes differ, tolerance 2"),
     ],
     ids=["equal", "darker", "wider"],
 )
@@ -312,7 +312,7 @@ def test_a_figure_is_told_by_its_distance_in_grey_levels(tmp_path, result, rms, 
 
     assert figure_rms(folder) == rms
     assert figure_difference(figure_rms(folder)) == difference
-    assert figure_text(found.figure) == text
+    assert figure_text(found.figure.rms, found.figure.tolerance) == text
     assert (found.verdict, found.figure.baseline, found.figure.result) == ("different", "baseline.png", "result.png")
     assert found.share == (math.inf if rms is None else rms / 2)
 

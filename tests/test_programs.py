@@ -117,7 +117,7 @@ def test_training_is_unchanged(training_regression, monkeypatch):
 """,
 }
 HEADLINES = {
-    "script": "from step 0 on: schedule, learning rate of the group of embed.weight",
+    "script": "from step 0 on: schedule, learning rate of all parameters",
     "trainer": "from step 0 on: data, sampler of data loader 0",
 }
 

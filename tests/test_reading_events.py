@@ -549,7 +549,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, content):
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (scalar("loss", -1, 1.0), "loss is at step -1"),
+        (scalar("loss", -2, 1.0), "loss is at step -2"),
         (scalar("loss", 10**9, 1.0), "loss is at step 1000000000"),
         (tensor("loss", 0, TensorProto(dtype="DT_STRING", string_val=[b"a"])), "loss is no number"),
         (

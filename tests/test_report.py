@@ -14,7 +14,15 @@ from harness.comparing.equivalence import judge
 from harness.faults.gate_power import Mutant, Power
 from harness.plugin.progress import progress_line
 from harness.record import Baseline, Calibration, Stream
-from harness.report.comparison_text import calibration_note, equivalence_text, failure, note, power_text
+from harness.report.comparison_text import (
+    calibration_note,
+    cause,
+    equivalence_text,
+    failure,
+    note,
+    power_text,
+    unjudged_text,
+)
 from harness.report.words import stream_text, training_line
 from tests.test_record import record_of
 
@@ -156,7 +164,7 @@ def test_a_failure_never_counts_more_streams_than_it_says_there_are():
         ("weight/conv3.weight", "norm of conv3.weight"),
         ("buffer/norm.running_mean", "norm of buffer norm.running_mean"),
         ("init/conv3.weight", "initial conv3.weight"),
-        ("learning_rate/conv1.bias", "learning rate of the group of conv1.bias"),
+        ("learning_rate/conv1.bias", "learning rate of conv1.bias"),
         ("batch/labels", "labels of the batch"),
         ("evaluation/class_accuracy[3]", "class_accuracy[3] of the evaluation"),
         ("optimizer/conv3.weight/momentum_buffer", "momentum_buffer of conv3.weight"),
@@ -174,6 +182,120 @@ def test_a_failure_never_counts_more_streams_than_it_says_there_are():
 def test_a_stream_has_words(stream, text):
     """Every kind of stream is named as a person would."""
     assert stream_text(stream) == text
+
+
+GROUPED = {
+    name: {"requires_grad": group is not None or name.startswith("free"), "group": group}
+    for name, group in {
+        "features.0.weight": "features.0.weight",
+        "features.0.bias": "features.0.weight",
+        "features.1.mean": None,  # a buffer is no parameter that a group could leave out
+        "head.0.weight": "head.0.weight",
+        "head.0.bias": "head.0.bias",
+        "head.1.weight": "head.0.weight",
+        "head.1.bias": "head.0.bias",
+        "scale": "scale",
+    }.items()
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("features.0.weight", "features.0.*"),
+        ("head.0.weight", "head.0.weight and 1 more"),
+        ("scale", "scale"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_group_is_named_after_what_it_trains(label, words):
+    """A prefix if it is shared and no other group's, or else the first tensor and how many more there are."""
+    assert stream_text(f"learning_rate/{label}", GROUPED) == f"learning rate of {words}"
+    assert stream_text(f"setting/{label}/momentum", GROUPED) == f"momentum of {words}"
+
+
+def test_a_group_of_everything_is_that_of_all_parameters():
+    """Beside frozen tensors that no optimizer holds; of a tensor that is trained by hand, it is not all."""
+    held = {name: {"requires_grad": True, "group": "a.w"} for name in ("a.w", "b.w")}
+    frozen, by_hand = ({"free.w": {"requires_grad": trained, "group": None}} for trained in (False, True))
+
+    assert stream_text("learning_rate/a.w", held | frozen) == "learning rate of all parameters"
+    assert stream_text("learning_rate/a.w", held | by_hand) == "learning rate of a.w and 1 more"
+
+
+def test_names_keep_their_underscores():
+    """As they stand in the code: of a module, of what a loop logs, of a number that rounding moves too far."""
+    former, present = (record_of({}, structure={"double_conv.bias": {"shape": [size]}}) for size in (2, 3))
+
+    assert words(former, present).splitlines()[0].endswith(" structure, double_conv.bias")
+    assert stream_text("my_loss") == "my_loss"
+    assert unjudged_text({"optimizer/exp_avg": 3}).startswith("from step 3 on rounding alone moves optimizer exp_avg ")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "record", "text"),
+    [
+        ({"gradients": (2.0, 2.0)}, {"gradients": (2.0, 0.0)}, "step 1, gradient of conv3.weight: 2 -> 0"),
+        ({}, {"losses": (1.0001, 1.0)}, "step 0, loss: 1 -> 1.0001"),
+        ({}, {"losses": (1.0,)}, "step 1, loss: 1 -> nothing"),
+        ({}, {"precision": "float32"}, "precision: float64 -> float32"),
+        (
+            {"data": {"name": "a", "sha256": "0f"}},
+            {"data": {"name": "a", "sha256": "1f"}},
+            "step 0, dataset: sha256 0f -> 1f",
+        ),
+        ({"structure": {"w": {"shape": [2]}}}, {"structure": {"w": {"shape": [3]}}}, "w: shape [2] -> [3]"),
+    ],
+)
+def test_a_cause_is_a_line(baseline, record, text):
+    """Step, what is first to differ, both values in as few digits as tell them apart."""
+    assert cause(compare(a_record(**baseline), a_record(**record))) == text
+
+
+def test_a_digest_is_no_cause():
+    """Two of them tell nobody anything: that there are other labels does. A count is told."""
+    sizes, labels = (
+        [record_of({name: Stream("data", (3,), (value,))}) for value in values]
+        for name, values in {"batch/size": (8, 7), "batch/labels": ("0f", "f0")}.items()
+    )
+
+    assert cause(compare(*labels)) == "step 3, labels of the batch changed"
+    assert cause(compare(*sizes)) == "step 3, size of the batch: 8 -> 7"
+
+
+@pytest.mark.parametrize("name", ["block1.conv.weight", 20 * "module." + "weight"])
+def test_a_cause_has_at_most_sixty_characters(name):
+    """A long name loses its middle, neither what is said of it nor the values."""
+    former, present = (
+        record_of({f"optimizer/{name}/exp_avg": Stream("state", (12345,), (value,))}) for value in (0.123456789, 0.5)
+    )
+    text = cause(compare(former, present))
+
+    assert len(text) <= 60
+    assert text.startswith(f"step 12345, exp_avg of {name[:8]}")
+    assert text.endswith("eight: 0.123 -> 0.5")
+
+
+def test_drift_that_fails_has_a_line_too():
+    """Under --training-strict it has no place to name."""
+    former, present = (
+        a_record(losses=(loss, 1.0), precision="float32", environment={"cpu": str(loss)}) for loss in (1, 1)
+    )
+
+    assert cause(compare(former, present)) == "training drifts, largest deviation 0.0e+00"
+
+
+@pytest.mark.parametrize(("step", "since"), [(-1, "before step 0"), (0, "from step 0 on"), (12, "from step 12 on")])
+def test_what_comes_before_the_first_step_is_said_so(step, since):
+    """In the headline, in its row, and in the summary."""
+    former, present = (
+        record_of({"evaluation/accuracy": Stream("evaluation", (step,), (value,))}) for value in (0.5, 0.25)
+    )
+    lines, place = words(former, present).splitlines(), "before step 0" if step < 0 else f"step {step}"
+
+    assert lines[0] == f"training differs from its baseline {since}: evaluation, accuracy of the evaluation"
+    assert lines[2].startswith(f"  first      {place}   baseline 0.5   now 0.25")
+    assert cause(compare(former, present)) == f"{place}, accuracy of the evaluation: 0.5 -> 0.25"
 
 
 @given(st.one_of(st.text(), st.sampled_from(["optimizer/lr", "optimizer/", "gradient/", "batch/a/b", "evaluation"])))
@@ -271,12 +393,12 @@ def test_seeds_are_worded_as_headline_table_and_test():
     )
 
     assert equivalence_text(judge(FORMER, present, 3)) == (
-        "worse after 3 of 3 paired seeds: worse in loss; different in gradient norm; "
+        "worse after 3 of 3 paired seeds: worse in loss; different in gradient_norm; "
         "better in accuracy of the evaluation; inconclusive in penalty\n"
         "  metric                      former  present  difference   interval  corrected  margin  verdict\n"
         "  loss                             2    2.507       +0.51   +-0.0097    +-0.029     0.2  worse\n"
         "  accuracy of the evaluation    0.25   0.3507        +0.1  +-0.00097   +-0.0029    0.04  better\n"
-        "  gradient norm                  0.9    9.133        +8.2     +-0.19     +-0.58     0.2  different\n"
+        "  gradient_norm                  0.9    9.133        +8.2     +-0.19     +-0.58     0.2  different\n"
         "  penalty                          1        1          +0     +-0.84      +-2.5    0.01  inconclusive\n"
         "  test    paired t at each seed from the third, error spent over 3: "
         "interval, TOST at 5 %; corrected, 5 % over 4 metrics\n"

@@ -173,7 +173,7 @@ def edited(**changes):
         (edited(passed=None), "Expected `bool`, got `null` - at `$.results[0].passed`"),
         (edited(margin="much"), "Invalid enum value 'much' - at `$.results[0].margin`"),
         (edited(more=1), "Object contains unknown field `more` - at `$.results[0]`"),
-        (edited(subject={**SUBJECT, "first": {"step": 1}}), "Object missing required field `stage`"),
+        (edited(subject={**SUBJECT, "first": {"step": 1}}), "Object missing required field `when`"),
         (edited(subject={**SUBJECT, "largest": float("nan")}), "JSON is malformed"),
         (
             edited(subject={**SUBJECT, "profile": {"steps": [1], "sizes": [], "thresholds": []}}),
@@ -271,7 +271,7 @@ def test_what_a_session_wrote_is_read_as_it_was(place):
     """Every kind of result."""
     leave(place, *WHOLE)
 
-    assert read(place / "results.json") == Results(3, WHOLE, EMPTY)
+    assert read(place / "results.json") == Results(4, WHOLE, EMPTY)
 
 
 def paths(value, here=()):

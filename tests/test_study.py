@@ -218,7 +218,7 @@ def test_what_float64_misses_is_named_by_the_replay(reference):
 
     assert judged.found
     assert judged.named_right
-    assert "| replay: step 0, update, update/c1.weight | yes |" in table.faults_table([judged])
+    assert "| replay: step 0, schedule, setting/c1.weight/momentum | yes |" in table.faults_table([judged])
 
 
 def test_a_share_is_of_the_number_s_own_threshold(reference):

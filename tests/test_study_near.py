@@ -102,11 +102,12 @@ def test_every_fault_near_the_limit_has_its_right_stages():
 
 
 def test_the_other_architecture_is_trained():
-    """AdamW's eps, which the first program does not have, is caught there, in the first update."""
+    """AdamW's eps, which the first program does not have, is caught there, in the first update, and named."""
     comparison = compare(short(SECOND.reference), short(SECOND.planted(fault("N12"))))
 
     assert comparison.verdict == "different"
-    assert comparison.first_divergence[:2] == (0, "update")
+    assert comparison.deviations[0].divergence[:2] == (0, "update")
+    assert comparison.first.stream.entry == "eps"
 
 
 def test_what_is_printed_is_counted_from_the_verdicts(baseline, smoothed):

@@ -2,17 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-from harness.comparing.deviations import Deviation, Divergence, clue_deviations, exact, stream_deviations
+from harness.comparing.deviations import DATASET, Deviation, Divergence, clue_deviations, exact, stream_deviations
 from harness.comparing.notebook import place, table
 from harness.inert import inert_line
 from harness.record import STAGES, Baseline, Record, StreamKey
 from harness.record.environment import differences
-from harness.record.matching import in_names_of
+from harness.record.matching import in_names_of, is_frozen
 from harness.record.record import require_record
 
 
@@ -169,6 +169,23 @@ class Comparison:
         return self.cause or next(iter(self._found), None)
 
     @property
+    def structure(self) -> dict[str, Mapping[str, Any]]:
+        """Every tensor of either, the present one where both have it."""
+        return {**self.baseline.record.structure, **self.record.structure}
+
+    @property
+    def frozen(self) -> dict[str, bool]:
+        """Frozen tensors that an optimizer holds now, and did not, or the other way round; it changes nothing."""
+        before, now = self.baseline.record.structure, self.record.structure
+        both = {name: (before[name], now[name]) for name in before if name in now}
+        held = {
+            name: [entry.get("group") is not None for entry in entries]
+            for name, entries in both.items()
+            if all(map(is_frozen, entries))
+        }
+        return {name: now for name, (before, now) in held.items() if before != now}
+
+    @property
     def first_divergence(self) -> Divergence | None:
         """Step, stage and stream where the record first leaves its baseline, or None."""
         return self.first.divergence if self.first and self.deviations else None
@@ -182,8 +199,8 @@ class Comparison:
         found = (*self.deviations, *self.undecided)
         first = next(iter(found), None)
         before = STAGES[: STAGES.index(first.stage)] if first else STAGES
-        known = {stream.stage for stream in self.record.streams.values()} | {"structure"}
-        known |= {"data"} if self.record.data else set()
+        points = (point for point in self.points if point.stream != DATASET or self.record.data)
+        known = {point.stage for point in points if not first or point.causal_order < first.causal_order}
         known -= {self.cause.stage} if self.cause else set()
         known -= {other.stage for other in found if first and other.step <= first.step}
         return tuple(stage for stage in before if stage in known)
@@ -266,5 +283,8 @@ def _is_value(key: StreamKey) -> bool:
 def _structure(baseline: Record, record: Record) -> Iterator[Deviation]:
     yield exact("structure", StreamKey("precision"), 0, baseline.format_text, record.format_text)
     for name in {**baseline.structure, **record.structure}:
-        yield exact("structure", StreamKey(name), 0, baseline.structure.get(name), record.structure.get(name))
-    yield exact("data", StreamKey("dataset"), 0, baseline.data, record.data)
+        before, now = baseline.structure.get(name), record.structure.get(name)
+        if before and now and is_frozen(before) and is_frozen(now):
+            before, now = ({**entry, "group": None} for entry in (before, now))
+        yield exact("structure", StreamKey(name), 0, before, now)
+    yield exact("data", DATASET, 0, baseline.data, record.data)

@@ -1,12 +1,14 @@
 """How far each value of a record is from its baseline's, and how far it may be."""
 
+import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from harness.comparing.moments import ONCE, Moment, micro_batches, moment
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
@@ -24,6 +26,8 @@ _ROUNDED = 2 * 10.0 ** (1 - DIGITS)
 
 
 _FindLimit = Callable[..., Limit]
+_Pair = tuple[int, Moment, Value | None, Value | None]
+"""Step, moment, former and present value."""
 
 
 class Divergence(NamedTuple):
@@ -47,6 +51,7 @@ class Deviation:
         size: |value - baseline| over max(|baseline|, typical size of the stream); infinite for what is not a
             finite number or stands on one side only.
         limit: what `size` had to stay within, and where that comes from.
+        moment: when in the step it came.
     """
 
     step: int
@@ -56,6 +61,7 @@ class Deviation:
     value: object
     size: float
     limit: Limit
+    moment: Moment = ONCE
 
     @property
     def threshold(self) -> float:
@@ -84,14 +90,14 @@ class Deviation:
         return self.size > 0 and repr(self.baseline) != repr(self.value)
 
     @property
-    def causal_order(self) -> tuple[int, int, bool]:
-        """What sorts causes before effects: step, then stage; structure is settled before any step.
+    def causal_order(self) -> tuple[int, int, int, int, bool]:
+        """What sorts causes before effects: step, moment, stage; structure is settled before any step.
 
-        So are the first initial weights: whatever is drawn for a batch is drawn after them.
+        So are the data set and the first initial weights: whatever is drawn for a batch is drawn after them.
         """
         step = FIRST_STEP - 1 if self.stage == "structure" else self.step
-        step = FIRST_STEP if self.stage == "init" and not self.step else step
-        return step, STAGES.index(self.stage), not self.stream.is_clue
+        step = FIRST_STEP if (self.stage == "init" or self.stream == DATASET) and not self.step else step
+        return step, self.moment.phase, self.moment.batch, STAGES.index(self.stage), not self.stream.is_clue
 
     @property
     def divergence(self) -> Divergence:
@@ -100,12 +106,23 @@ class Deviation:
 
 
 _NONE = Limit(0.0)
+DATASET = StreamKey("dataset")
+"""The data set of a record, as if it were a stream."""
 
 
-def exact(stage: str, stream: StreamKey, step: int, before: object, now: object, limit: Limit = _NONE) -> Deviation:
+def exact(
+    stage: str,
+    stream: StreamKey,
+    step: int,
+    before: object,
+    now: object,
+    *,
+    limit: Limit = _NONE,
+    moment: Moment = ONCE,
+) -> Deviation:
     """Return the deviation of something that has no size: none or infinite; 1, as in calibrations, if not judged."""
     other = math.inf if limit.judges else 1.0
-    return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit)
+    return Deviation(step, stage, stream, before, now, 0.0 if before == now else other, limit, moment)
 
 
 def stream_deviations(
@@ -117,13 +134,15 @@ def stream_deviations(
     the training was put back on them. A gate loosens thresholds, and lets NaN equal NaN.
     """
     scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
+    batches = micro_batches(baseline, record)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.distance and before is None and now is not None:
-            before = Stream(now.stage, now.steps, (0.0,) * len(now.steps))
+            before = dataclasses.replace(now, values=(0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        yield from _of_stream(key, before, now, 1.0 if key.distance else scales.get(key, 0.0), find_limit, gate)
+        scale, pairs = 1.0 if key.distance else scales.get(key, 0.0), _aligned(key, before, now, batches)
+        yield from _of_stream(key, _either(before, now).stage, pairs, scale, find_limit, gate)
 
 
 def clue_deviations(baseline: Record, record: Record, calibration: Calibration | None = None) -> Iterator[Deviation]:
@@ -132,13 +151,16 @@ def clue_deviations(baseline: Record, record: Record, calibration: Calibration |
     Of a module that both call, a gradient may be missing: something cuts it off.
     """
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
+    batches = micro_batches(baseline, record)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
-            stage = (before or now or Stream("data", (), ())).stage
-            yield from (exact(stage, key, step, old, new) for step, old, new in _held(before, now))
+            stage = _either(before, now).stage
+            pairs = _held(key, before, now, batches)
+            yield from (exact(stage, key, step, old, new, moment=when) for step, when, old, new in pairs)
         elif {key, StreamKey.of("output", key.tensor)} & baseline.clues.keys() & record.clues.keys():
-            points = _of_stream(key, before, now, scales.get(key, 0.0), find_limit, STRICT)
+            pairs = _aligned(key, before, now, batches)
+            points = _of_stream(key, _either(before, now).stage, pairs, scales.get(key, 0.0), find_limit, STRICT)
             yield from (point for point in points if _tells(point))
 
 
@@ -159,38 +181,47 @@ def _limits(baseline: Record, record: Record, calibration: Calibration | None) -
 
 
 def _of_stream(
-    key: StreamKey, before: Stream | None, now: Stream | None, scale: float, find_limit: _FindLimit, gate: Gate
+    key: StreamKey, stage: str, pairs: Iterable[_Pair], scale: float, find_limit: _FindLimit, gate: Gate
 ) -> Iterator[Deviation]:
-    stage = (before or now or Stream("forward", (), ())).stage
     typical = scale if stage in LOGGED else 1.0
     given, may_repeat = gate.allowed(key), fits(key, gate.allow_nonfinite)
-    for step, old, new in _aligned(before, now):
+    for step, when, old, new in pairs:
         allowed = find_limit(key.family, stage, step, typical=typical)
         if isinstance(old, float) and isinstance(new, float):
             size = 0.0 if may_repeat and repr(old) == repr(new) else _size(old, new, scale)
-            yield Deviation(step, stage, key, old, new, size, allowed.loosened(given))
+            yield Deviation(step, stage, key, old, new, size, allowed.loosened(given), when)
         else:
-            yield exact(stage, key, step, old, new, allowed.of_the_rest)
+            yield exact(stage, key, step, old, new, limit=allowed.of_the_rest, moment=when)
+
+
+def _either(before: Stream | None, now: Stream | None) -> Stream:
+    return now or before or Stream("forward", (), ())
 
 
 def _knows(record: Record, key: StreamKey) -> bool:
     return key in record.streams or key.kind in record.kinds
 
 
-def _aligned(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
+def _aligned(key: StreamKey, before: Stream | None, now: Stream | None, batches: Mapping[int, int]) -> Iterator[_Pair]:
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
-    old, new = _by_step(before), _by_step(now)
-    return ((place[0], old.get(place), new.get(place)) for place in sorted(old.keys() | new.keys()))
+    old, new, stream = _by_step(before), _by_step(now), _either(before, now)
+    places = sorted(old.keys() | new.keys())
+    counts = dict(places)  # last place of each step
+    for step, place in places:
+        pair = old.get((step, place)), new.get((step, place))
+        is_other = stream.stage == "data" and None in pair  # another number of batches: the whole step is another
+        when = ONCE if is_other else moment(key, stream, place, counts[step] + 1, batches.get(step, 1))
+        yield step, when, *pair
 
 
-def _held(before: Stream | None, now: Stream | None) -> Iterator[tuple[int, Value | None, Value | None]]:
+def _held(key: StreamKey, before: Stream | None, now: Stream | None, batches: Mapping[int, int]) -> Iterator[_Pair]:
     """Pair likewise values that hold until they change; numbers that only rounding parts are equal."""
     old: Value | None = None
     new: Value | None = None
-    for step, former, present in _aligned(before, now):
+    for step, when, former, present in _aligned(key, before, now, batches):
         old, new = old if former is None else former, new if present is None else present
         rounded = isinstance(old, float) and isinstance(new, float) and math.isclose(old, new)
-        yield step, old, old if rounded else new
+        yield step, when, old, old if rounded else new
 
 
 def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:

@@ -16,7 +16,8 @@ _LONGEST = 60
 def place(deviation: Deviation) -> str:
     """Return where a value stands and how far it moved, in words."""
     size = f"{deviation.size:.1e}, threshold {deviation.threshold:.1e}"
-    return f"step {deviation.step}, {deviation.stage}, {deviation.stream} ({size})"
+    step = f"step {deviation.step}" if deviation.step >= 0 else "before step 0"
+    return f"{step}, {deviation.stage}, {deviation.stream} ({size})"
 
 
 def table(caption: str, found: Sequence[Deviation]) -> str:

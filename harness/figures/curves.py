@@ -14,6 +14,7 @@ from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
 from harness.figures.series import WATCH, finite_series, loss_limits, spread, training_losses
 from harness.record import Record, StreamKey
+from harness.record.matching import group_text
 
 
 DIGITS = 9
@@ -50,7 +51,8 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         evaluated = record.streams.find("evaluation/loss")
         if evaluated:
             values = [float(value) for value in evaluated.values]
-            axes.plot(evaluated.steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
+            steps = [max(step, -0.5) for step in evaluated.steps]  # one from before step 0 stands on the axis
+            axes.plot(steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
         if evaluated or len(shown) > 1:
             axes.legend(loc="best", fontsize=9)
     return figure
@@ -80,8 +82,8 @@ def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: a rate is NaN or infinite; names the first such step.
     """
     keys = [key for key, _ in record.streams.of("learning_rate")] or [StreamKey("learning rate")]
-    rates = {key.tensor: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys}
-    curves = {f"group of {groups}": points for groups, points in _shared(rates).items()}
+    named = {key: group_text(key.tensor, record.structure) for key in keys}
+    curves = _shared({named[key]: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys})
     largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
     figure, axes = _curves(record, curves, (0.0, _round_above(largest)), labelled)
     if labelled:
@@ -166,7 +168,7 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     classes = [key for key, _ in record.streams.of("evaluation") if labelled and key.tensor.startswith(_CLASS)]
     figure = blank(640, 720 if classes else 480)
     place = (0.1, 0.55, 0.85, 0.4) if classes else (0.1, 0.1, 0.85, 0.85 - 0.05 * labelled)
-    axes = curve_axes(figure, place, (-0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
+    axes = curve_axes(figure, place, (min(0, *steps) - 0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
     axes.plot(steps, accuracies, color=BLUE, linewidth=2, marker="o", label="model")
     if "evaluation/average_accuracy" in record.streams:
         average = finite_series(record, "evaluation/average_accuracy", "accuracy_curve", _REMEDY)
@@ -187,7 +189,8 @@ def _add_classes(figure: Figure, record: Record, names: list[StreamKey]) -> None
     axes = figure.add_axes((0.22, 0.08, 0.73, 0.36))
     labels = [name.tensor.removeprefix(_CLASS).removesuffix("]") for name in names]
     labels = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
-    ticks: dict[str, object] = {"xticklabels": rows[0][0], "yticklabels": labels}
+    steps = [step if step >= 0 else "before" for step in rows[0][0]]
+    ticks: dict[str, object] = {"xticklabels": steps, "yticklabels": labels}
     shares = [values for _, values in rows]
     seaborn.heatmap(shares, ax=axes, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", **ticks)
     axes.set(xlabel="step", title="Accuracy of each class")

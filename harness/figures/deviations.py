@@ -33,10 +33,12 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     640x480 pixels for all streams. The labelled form, 900 wide and as high as its rows, shows up to 40, what was logged
     and those that leave the baseline first, and above them the largest deviation of each stage against step.
 
+    What was evaluated before the first step is left out.
+
     Raises:
         NotRecordedError: the runs have more than a million steps.
     """
-    points = [point for point in comparison.points if point.stream in comparison.streams]
+    points = [point for point in comparison.points if point.stream in comparison.streams and point.step >= 0]
     steps = 1 + max((point.step for point in points), default=0)
     check_length(comparison.record, steps, "deviations")
     points = [point for point in points if point.is_judged]

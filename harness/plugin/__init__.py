@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options, whole_project
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
-from harness.plugin.messages import messages
+from harness.plugin.messages import messages, put_cause_first
 from harness.plugin.ownership import uses
 from harness.plugin.session import SESSION, Session
 from harness.plugin.verdict import Status
@@ -103,6 +103,16 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     """Show our errors as messages, without a traceback through the harness."""
     with messages():
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have the line that sums up a failure of ours begin with its cause."""
+    report = yield
+    put_cause_first(report, call.excinfo)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

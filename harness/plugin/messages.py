@@ -5,7 +5,7 @@ from types import TracebackType
 import pytest
 
 from harness.errors import HarnessError
-from harness.inert import inert
+from harness.inert import inert, inert_line
 
 
 class messages:
@@ -17,12 +17,30 @@ class messages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, HarnessError):
-            raise failed(str(error)) from None
+            raise failed(str(error), error.what) from None
 
 
-def failed(text: str) -> BaseException:
-    """Return what fails a test with a text alone: one that a baseline had a word in does nothing to a terminal."""
-    return pytest.fail.Exception(inert(text), pytrace=False)
+def failed(text: str, cause: str = "") -> BaseException:
+    """Return what fails a test with a text alone: one that a baseline had a word in does nothing to a terminal.
+
+    Args:
+        text: the whole message.
+        cause: what pytest's summary of a session says of it in a line; empty for the first line of the text.
+    """
+    error = pytest.fail.Exception(inert(text), pytrace=False)
+    vars(error)[_CAUSE] = inert_line(cause or text.partition("\n")[0])
+    return error
+
+
+_CAUSE = "training_regression_cause"
+
+
+def put_cause_first(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[BaseException] | None) -> None:
+    """Have the lines that sum up a failure of ours (pytest's own, JUnit's message) say its cause, and no more."""
+    cause = getattr(excinfo.value, _CAUSE, "") if excinfo else ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash and cause:
+        crash.message = cause
 
 
 def refuse(config: pytest.Config, error: HarnessError) -> None:
@@ -42,4 +60,4 @@ class _Refusal:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
-        raise failed(str(self._error))
+        raise failed(str(self._error), self._error.what)

@@ -20,7 +20,7 @@ from harness.baselines import png
 from harness.baselines.failed import FIRST
 from harness.baselines.origin import drawing_versions
 from harness.baselines.store import baseline_name, check_figure, save_figure
-from harness.errors import BaselineWriteError, HarnessError, OutputError, SuiteError
+from harness.errors import BaselineMissingError, BaselineWriteError, HarnessError, OutputError, SuiteError
 from harness.inert import inert_line
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
@@ -109,11 +109,10 @@ class FigureGate:
             refuse(config, error)
 
     def _prepare(self, item: pytest.Item) -> None:
-        marker = item.get_closest_marker(MARKER)
-        assert marker is not None, "the caller's condition"
+        marker = _marker(item)
         for option in marker.kwargs.keys() - {*_MARKER_OPTIONS}:
             raise SuiteError.marker_option(option=option, nodeid=id_of(item), known=_MARKER_OPTIONS)
-        if not math.isfinite(tolerance := float(_setting(item.config, marker, "tolerance"))):
+        if not math.isfinite(tolerance := _tolerance(item)):
             raise SuiteError.tolerance(nodeid=id_of(item), value=tolerance)
         name, folder = self._test(item).name, self._session.baselines  # which refuses a URL
         own = {"filename": f"{name}.{_format(marker)}", "baseline_dir": str(folder), **marker.kwargs}
@@ -195,11 +194,9 @@ class FigureGate:
 
     def _check_baseline(self, item: pytest.Item) -> None:
         path, command = _baseline_of(item), self._test(item).regenerate_command
-        marker = item.get_closest_marker(MARKER)
-        assert marker is not None, "the caller's condition"
         try:
             self._session.require_own_place(path.parent)
-            check_figure(path, command, self._session.shown(path), form=_format(marker))
+            check_figure(path, command, self._session.shown(path), form=_format(_marker(item)))
         except HarnessError as error:
             self._keep(item, passed=False, text=str(error), accept=command)
             raise
@@ -228,18 +225,43 @@ class FigureGate:
         return self._differs(item, error) if isinstance(error, pytest.fail.Exception) else error
 
     def _differs(self, item: pytest.Item, error: BaseException) -> BaseException:
-        """Add to pytest-mpl's words what has changed, where to look, and what accepts the figure."""
+        """Say how far a figure is from its baseline, and what to do; of a red training's, only whose it is."""
+        from harness.report.figure_text import drawn, figure_rms, figure_text
+
+        if not (baseline := _baseline_of(item)).exists():
+            return self._missing(item, baseline)
+        accept, folder = self._accept(item), self._folder(item)
+        far = figure_text(figure_rms(folder), _tolerance(item)) if drawn(folder) else ""
+        test = self._followed(item) if far else ""
+        headline = f"the figure differs from its baseline: {far}" if far else str(error)
+        text = f"follows from {test}: {far}" if test else self._told(item, headline, accept)
+        self._keep(item, passed=False, text=text, accept=accept)
+        return failed(text, "" if test else far)
+
+    def _missing(self, item: pytest.Item, baseline: Path) -> BaseException:
+        """Keep a figure that has no baseline yet."""
+        accept, command = self._accept(item), self._test(item).regenerate_command
+        path, kept = self._session.shown(baseline), accept if accept != command else ""
+        error = BaselineMissingError.figure(path=path, command=command, accept=kept)
+        self._keep(item, passed=False, text=str(error), accept=accept)
+        return error
+
+    def _told(self, item: pytest.Item, headline: str, accept: str) -> str:
+        """Say what has changed around a figure, where to look, and what accepts it."""
         from harness.report.figure_text import draw_sheet
 
         look = [self._session.outcome.page]
         with self._session.outcome.noted():
             look += draw_sheet(self._folder(item))
-        accept = self._accept(item)
         versions = changed_versions(_baseline_of(item))
         rows = [("changed", versions), *(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
-        text = "\n".join([str(error), *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
-        self._keep(item, passed=False, text=text, accept=accept)
-        return failed(text)
+        return "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
+
+    def _followed(self, item: pytest.Item) -> str:
+        """Return the test of this session that has found a record to differ which this one asks for; empty if none."""
+        given = getattr(item, "funcargs", {}).values()
+        test = next((test for record, test in self._session.differing if any(record is one for one in given)), "")
+        return test.removeprefix(f"{id_of(item).partition('::')[0]}::")
 
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline, or has none yet; return the command line that accepts it."""
@@ -266,10 +288,8 @@ class FigureGate:
         """Refuse what pytest-mpl let pass without looking: by a hash, or where another runner called the test."""
         from harness.report.figure_text import drawn, figure_rms
 
-        marker = item.get_closest_marker(MARKER)
-        assert marker is not None, "the caller's condition"
-        looked = returned and (_format(marker) != "png" or drawn(self._folder(item)))
-        rms, tolerance = figure_rms(self._folder(item)), float(_setting(item.config, marker, "tolerance"))
+        looked = returned and (_format(_marker(item)) != "png" or drawn(self._folder(item)))
+        rms, tolerance = figure_rms(self._folder(item)), _tolerance(item)
         if looked and rms is not None and rms <= tolerance:
             return
         error = SuiteError.let_pass(nodeid=id_of(item), rms=rms if looked else None, tolerance=tolerance)
@@ -288,12 +308,9 @@ class FigureGate:
         """Keep what became of a figure for the report."""
         from harness.report.figure_text import compared_figure
 
-        marker = item.get_closest_marker(MARKER)
-        assert marker is not None, "the caller's condition"
-        tolerance = float(_setting(item.config, marker, "tolerance"))
         check = self._test(item).check(_baseline_of(item).name, accept)
         folder, output = self._folder(item), self._session.output
-        self._session.outcome.add(item, compared_figure(check, folder, output, tolerance, passed, text))
+        self._session.outcome.add(item, compared_figure(check, folder, output, _tolerance(item), passed, text))
 
 
 @contextlib.contextmanager
@@ -339,10 +356,19 @@ def _format(marker: pytest.Mark) -> str:
 
 def _baseline_of(item: pytest.Item) -> Path:
     """Return the file of a figure's baseline; a marker's own folder is relative to the test's file."""
-    marker = item.get_closest_marker(MARKER)
-    assert marker is not None, "the caller's condition"
+    marker = _marker(item)
     folder: str = marker.kwargs["baseline_dir"]
     return item.path.parent / folder / str(marker.kwargs["filename"])
+
+
+def _tolerance(item: pytest.Item) -> float:
+    return float(_setting(item.config, _marker(item), "tolerance"))
+
+
+def _marker(item: pytest.Item) -> pytest.Mark:
+    marker = item.get_closest_marker(MARKER)
+    assert marker is not None, "the callers' condition"
+    return marker
 
 
 def changed_versions(path: Path) -> str:

@@ -38,7 +38,7 @@ from harness.record.record import require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.blame_text import blame_lines
-from harness.report.comparison_text import calibration_note, difference, equivalence_text, note, power_text
+from harness.report.comparison_text import calibration_note, cause, difference, equivalence_text, note, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
 from harness.report.session_text import loosened_text
@@ -124,7 +124,7 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
 
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
-    around = comparison.renamed or comparison.unknown or checked.is_elsewhere
+    around = comparison.renamed or comparison.frozen or comparison.unknown or checked.is_elsewhere
     around = around or checked.is_served
     unusual = around or comparison.unjudged or comparison.starts_elsewhere
     return comparison.verdict in ("drift", "not judged") or bool(unusual) or checked.record.source == "event files"
@@ -343,19 +343,19 @@ class TrainingRegression:
             result = judged(baseline.seeds, checked.judged, seeds, checked.rerun)
         text = equivalence_text(result, *self._with_more_seeds(seeds))
         check = checked.check(accept=command)
-        self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}")
+        self._conclude(check.seeds(result, text=text), f"{self._test.id}\n{text}", text.partition("\n")[0])
 
     def _with_more_seeds(self, seeds: int) -> tuple[str, str]:
         """Return the command lines that decide what these seeds leave open: on the former version, and on this one."""
         more = f"--training-equivalence={2 * seeds}"
         return f"{self._test.regenerate_command} {more}", f"{self._test.compare_command} {more}"
 
-    def _conclude(self, finding: Finding, text: str) -> None:
-        """Keep what was found; fail with a text if it does not pass."""
+    def _conclude(self, finding: Finding, text: str, cause: str = "") -> None:
+        """Keep what was found; fail with a text, and the cause in a line, if it does not pass."""
         __tracebackhide__ = True
         self._session.outcome.add(self._test.item, finding)
         if not finding.passed:
-            raise failed(text)
+            raise failed(text, cause)
 
     def _compare(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True
@@ -375,10 +375,11 @@ class TrainingRegression:
             place, line = _where(comparison, checked)
             changed = checked.blame(baseline, line)
             text, accept = failure(comparison, checked, baseline, drawn, changed, place)
+            self._session.differing.append((checked.record, self._test.id))
         check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
-        self._conclude(finding, text)
+        self._conclude(finding, text, "" if passed else cause(comparison))
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))

@@ -54,6 +54,9 @@ class Session(Settings):
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
+        self.differing: list[
+            tuple[Record, str]
+        ] = []  # records that are not their baselines', and the test that said so
         self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
 
     @property

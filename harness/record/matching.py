@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from harness.record.record import Record
@@ -15,7 +16,7 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     """Return a baseline with its tensors named as in a record, and which names that changed, former to present.
 
     Tensors that only one side knows are matched by shape, dtype, requires_grad and order, if all of them match; if
-    one does not, nothing is renamed. Parameter groups are named after a tensor; groups of the same tensors are one.
+    one does not, nothing is renamed. Parameter groups are named after a tensor; groups that train the same are one.
     """
     names = matched(_forms(baseline.structure), _forms(record.structure))
     structure = {names.get(name, name): entry for name, entry in baseline.structure.items()}
@@ -41,17 +42,46 @@ def _forms(structure: _Structure) -> dict[str, list[Any]]:
     return {name: [entry.get(key) for key in ("shape", "dtype", "requires_grad")] for name, entry in structure.items()}
 
 
+def group_text(label: str, structure: _Structure) -> str:
+    """Name a parameter group after what it trains: all parameters, those of a prefix, or its first and how many more.
+
+    Args:
+        label: first tensor of the group, which its streams are named after.
+        structure: of the record.
+    """
+    groups = {name: entry.get("group") for name, entry in structure.items() if _is_parameter(entry)}
+    members = [name for name, group in groups.items() if group == label]
+    if len(members) < 2:
+        return label
+    if len(members) == len(groups):
+        return "all parameters"
+    columns = zip(*(name.split(".")[:-1] for name in members), strict=False)
+    prefix = "".join(f"{parts[0]}." for parts in takewhile(lambda parts: len({*parts}) == 1, columns))
+    if prefix and not any(name.startswith(prefix) for name, group in groups.items() if group != label):
+        return f"{prefix}*"
+    return f"{label} and {len(members) - 1} more"
+
+
+def _is_parameter(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a tensor is trained, or held by an optimizer."""
+    return bool(entry.get("requires_grad") or entry.get("group") is not None)
+
+
+def is_frozen(entry: Mapping[str, Any]) -> bool:
+    """Tell whether nothing trains a tensor, so that it does not matter whether an optimizer holds it."""
+    return not entry.get("requires_grad", True)
+
+
 def _relabelled(before: _Structure, now: _Structure) -> dict[str, str]:
-    labels = {members: label for label, members in _groups(now).items()}
+    labels = {members: label for label, members in _groups(now).items() if members}
     return {label: labels.get(members, label) for label, members in _groups(before).items()}
 
 
 def _groups(structure: _Structure) -> dict[str, frozenset[str]]:
+    """Return what each group trains."""
+    trained = {name: entry.get("group") for name, entry in structure.items() if not is_frozen(entry)}
     labels = {entry.get("group") for entry in structure.values()} - {None}
-    return {
-        str(label): frozenset(name for name, entry in structure.items() if entry.get("group") == label)
-        for label in labels
-    }
+    return {str(label): frozenset(name for name, group in trained.items() if group == label) for label in labels}
 
 
 def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[str, Any]:

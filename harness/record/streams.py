@@ -95,11 +95,14 @@ class Stream:
         steps: step of each value, 0-based, ascending; a step may occur several times (micro-batches) or never. What
             happens before the first step has the step -1.
         values: one a step in `steps`; floats are exact.
+        phases: of the values in a step, in their order, how many optimizers had stepped in it before the models ran
+            for them; the last one holds for more. Empty in a training with one optimizer.
     """
 
     stage: str
     steps: tuple[int, ...]
     values: tuple[Value, ...]
+    phases: tuple[int, ...] = ()
 
     def numbers(self) -> Iterator[tuple[int, float]]:
         """Yield step and value of each number; fingerprints are none."""

@@ -45,6 +45,7 @@ _PLAIN = (
 """Fields of a record that stand in its text as they are."""
 _MAY_LACK = ("clues", "initial", "class_names", "undrawn", "confusion", "histograms")
 _Step = Annotated[int, Meta(ge=FIRST_STEP, lt=LONGEST_RUN)]
+_Place = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
 _SERIES = ("streams", "clues")
 _Texts = dict[str, str]
@@ -56,8 +57,9 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Stream(_Part, frozen=True):
     stage: Literal[STAGES]  # type: ignore[valid-type] # one source: a tuple of literals is one to msgspec
-    steps: Annotated[int, Meta(ge=0, lt=LONGEST_RUN)] | list[_Step]
+    steps: _Place | list[_Step]
     values: list[float | int | str]
+    phases: list[_Place] = []
 
 
 class _Tensor(msgspec.Struct, frozen=True):
@@ -134,7 +136,8 @@ def _stream_content(stream: Stream) -> dict[str, Any]:
     dense = stream.steps == tuple(range(len(stream.steps)))
     steps = len(stream.steps) if dense else list(stream.steps)
     words = [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in stream.values]
-    return {"stage": stream.stage, "steps": steps, "values": words}  # JSON has no NaN: words stand for it
+    phases = {"phases": list(stream.phases)} if stream.phases else {}
+    return {"stage": stream.stage, "steps": steps, "values": words, **phases}  # JSON has no NaN: words stand for it
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -212,4 +215,4 @@ def _stream(name: str, entry: _Stream) -> Stream:
         raise ValueError(f"stream {name}")
     if not all(abs(value) < _LARGEST_NUMBER for value in values if isinstance(value, int)):
         raise ValueError(f"stream {name}")
-    return Stream(entry.stage, tuple(steps), values)
+    return Stream(entry.stage, tuple(steps), values, tuple(entry.phases))

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.utils.data import BatchSampler, DataLoader
 
 from harness.record import Value
+from harness.record.streams import FIRST_STEP
 from harness.recording import generators
 from harness.recording.stream_builder import StreamBuilder
 
@@ -58,9 +59,9 @@ class Causes:
         self._note("schedule", step, lambda: settings(optimizer, groups))
 
     def run(self, model: nn.Module, prefix: str, step: int, optimizer_steps: int) -> None:
-        """Note the mode of a model in its first pass of a step, and in the first after an optimizer's step."""
+        """Note the mode of a model in its first pass of a step, and in the first before all steps or after one."""
         name, stage = f"mode/{prefix.rstrip('.') or 'the model'}", "forward"
-        if optimizer_steps:
+        if optimizer_steps or step == FIRST_STEP:
             name, stage = f"{name} in evaluation", "evaluation"
         if self._passed.get(prefix) != (step, optimizer_steps):
             self._passed[prefix] = step, optimizer_steps

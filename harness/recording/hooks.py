@@ -2,11 +2,13 @@
 
 import contextlib
 import copyreg
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.amp import GradScaler
 from torch.fx._symbolic_trace import is_fx_symbolic_tracing
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -175,6 +177,23 @@ def on_every_step(before: Callable[[Optimizer], None], after: Callable[[Optimize
         register_optimizer_step_pre_hook(lambda optimizer, *_: before(optimizer)),
         register_optimizer_step_post_hook(lambda optimizer, *_: after(optimizer)),
     )
+
+
+def around_scaled_steps(around: Callable[[Optimizer], contextlib.AbstractContextManager[None]]) -> Callable[[], None]:
+    """Have every step that a gradient scaler takes, or leaves out, run in a context; return what ends it."""
+    original = GradScaler.step
+
+    @functools.wraps(original)
+    def step(scaler: GradScaler, optimizer: Optimizer, *args: Any, **kwargs: Any) -> float | None:
+        with around(optimizer):
+            return original(scaler, optimizer, *args, **kwargs)
+
+    GradScaler.step = step  # type: ignore[assignment, method-assign]
+
+    def undo() -> None:
+        GradScaler.step = original  # type: ignore[method-assign]
+
+    return undo
 
 
 def _followed(closure: Callable[[], Any], gradients: Callable[[], None]) -> Callable[[], Any]:

@@ -347,5 +347,6 @@ def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -
         if key.kind != "logged" or key.distance:
             raise RecorderError.reserved(name=key, method=method)
     prefix = "evaluation/" if stage == "evaluation" else ""
-    pairs = [pair for name, value in values.items() for pair in numbers(prefix + name, value, method)]
-    state.add(stage, [name for name, _ in pairs], [value for _, value in pairs])
+    named = {name: numbers(prefix + name, value, method) for name, value in values.items()}
+    for name, pairs in named.items():
+        state.add(stage, [each for each, _ in pairs], [value for _, value in pairs], values[name])

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import traceback
+from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ParamSpec, Self
@@ -16,12 +17,21 @@ from torch.utils.data import DataLoader
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
+from harness.record.streams import FIRST_STEP
 from harness.recording.calls import Calls, Found, record
 from harness.recording.causes import Causes
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
-from harness.recording.hooks import on_every_step, on_forward, on_load, on_output, on_step, stays_behind
+from harness.recording.hooks import (
+    around_scaled_steps,
+    on_every_step,
+    on_forward,
+    on_load,
+    on_output,
+    on_step,
+    stays_behind,
+)
 from harness.recording.images import ActivationMaps
 from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
@@ -63,16 +73,21 @@ class Recording:
         stack.callback(self.activations.release)
         self._precision, self._states, self._perturbation = precision, states, current()
         self.broken: HarnessError | None = None
-        self._failed = False  # whether something failed that is no mistake of the loop
+        self._has_stepped = self._failed = False  # whether something failed that is no mistake of the loop
         self._met = -1
         self._left: Set[str] = set()
         self._looked = (-1, 0)
         self._first_step = stack.enter_context(contextlib.ExitStack())
         self._step = self._optimizer_steps = 0
+        self._begun = False  # whether the first step has
+        self._over = False  # whether the step is: an optimizer has stepped, or was to
+        self._passes = [0]  # numbers of the first operations of the passes that a step's optimizers part
+        self._parted = False
         self._settled = self._midway = self._has_batches = False
         self._unwatched = Unwatched(self._present)
         begin, end = (self._whole("a step", call) for call in (self._unwatched.begin, self._unwatched.end))
         stack.callback(on_every_step(begin, lambda optimizer: end(optimizer, self._step)))
+        stack.callback(around_scaled_steps(self._scaled))
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
@@ -106,13 +121,22 @@ class Recording:
 
     def iterate(self, loader: DataLoader[Any]) -> None:
         """Note how a data loader samples that is iterated: for the step that follows."""
-        self._causes.iterate(loader, self._step + bool(self._optimizer_steps))
+        self._causes.iterate(loader, self._step + self._over)
 
-    def add(self, stage: str, names: Sequence[str], values: Sequence[Value]) -> None:
-        """Record values of the present step; an evaluation's come after what the step left behind."""
-        if stage == "evaluation":
+    def add(self, stage: str, names: Sequence[str], values: Sequence[Value], made: object = None) -> None:
+        """Record values of the present step; an evaluation's come after what the step left behind.
+
+        Args:
+            stage: of the values.
+            names: of their streams.
+            values: one each.
+            made: what they are taken from: a tensor with a gradient tells which of a step's passes it was made in.
+        """
+        evaluates = stage == "evaluation"
+        if evaluates:
             self._settle()
-        self.builder.add(stage, names, self._step, values)
+        step = self._now if evaluates else self._step
+        self.builder.add(stage, names, step, values, phase=bisect(self._passes, _number(made)) - 1)
 
     def note(self, stage: str, values: Mapping[str, Value]) -> None:
         """Record those of some values that have changed since they were noted last."""
@@ -150,7 +174,7 @@ class Recording:
             self._states.collects = False  # from now on they are put back
         if not self.watched:
             raise RecorderError.nothing_watched()
-        if not self.builder.has("update"):
+        if not self._has_stepped:
             raise RecorderError.never_stepped()
         if not self.logs:
             raise RecorderError.no_loss(steps=self._step + 1)
@@ -219,7 +243,7 @@ class Recording:
         model, doing = watched.model, f"a forward pass of {type(watched.model).__name__}"
 
         def passed(*_: object) -> None:
-            if torch.is_grad_enabled() and not self._optimizer_steps:
+            if torch.is_grad_enabled() and not self._over:
                 self._unwatched.end_pass(watched)
 
         hung = on_forward(model, self._whole(doing, lambda _: self._on_forward(watched)))
@@ -243,6 +267,7 @@ class Recording:
                 raise RecorderError.same_names(step=self._step)
             watched.took_part = True
             self.evaluating = False  # whoever steps is training, in whatever mode
+            self._begun = True
             if self._settled and not self._has_batches:  # no training pass was seen: of a model in evaluation mode, say
                 self._begin_step()
             self._open()
@@ -258,27 +283,57 @@ class Recording:
         def after() -> None:
             watched.stepping.discard(id(optimizer))
             self._optimizer_steps += 1
-            self._unwatched.end_step()
-            self._midway = False
+            self._end()
 
         hung = on_step(optimizer, *(self._whole(doing, call) for call in (before, gradients, after)))
         watched.hung.append((type(optimizer).__name__, hung))
         self.stack.callback(hung)
+
+    @property
+    def _now(self) -> int:
+        """The present step, or what stands for the time before the first one."""
+        return self._step if self._begun else FIRST_STEP
+
+    def _end(self) -> None:
+        """Note that an optimizer has stepped, or was to."""
+        self._over = self._parted = True
+        self._unwatched.end_step()
+        self._midway = False
+
+    @contextlib.contextmanager
+    def _scaled(self, optimizer: Optimizer) -> Iterator[None]:
+        """Take the step that a gradient scaler leaves out, since gradients overflowed, for one that moves nothing."""
+        steps = self._optimizer_steps
+        yield
+        watched = next((watched for watched in self._present() if optimizer in watched.optimizers), None)
+        if watched and steps == self._optimizer_steps:
+            with self.whole("a step of a gradient scaler"):
+                watched.record_rates(self.builder, self._step, optimizer)
+                self._end()
+
+    def _part(self) -> None:
+        """Begin another pass of the step if one of its optimizers has stepped since the last one began."""
+        if self._parted:
+            self._parted = False
+            self._passes.append(torch._C._autograd._get_sequence_nr())
+            self.builder.phase += 1
 
     def _on_forward(self, watched: WatchedModel) -> None:
         watched.took_part = True
         trains = watched.model.training and torch.is_grad_enabled()
         if trains and not self._has_batches:
             self._begin_step()
+        if trains:
+            self._part()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
-        place = (self._step, self._optimizer_steps) if self.evaluating else None
+        place = (self._now, self._optimizer_steps) if self.evaluating else None
         self._calls[watched].begin_pass(self._step, place)
-        self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
+        self._causes.run(watched.model, watched.prefix, self._now, self._optimizer_steps)
         if self.evaluating and not watched.is_borrowed:
             self._settle()
             self._look(watched.model)
-        if not self._optimizer_steps:  # a model that is watched between two steps starts with the next one
+        if not self._over:  # a model that is watched between two steps starts with the next one
             self._open()
 
     def _look(self, model: nn.Module) -> None:
@@ -291,14 +346,18 @@ class Recording:
 
     def _begin_step(self) -> None:
         self._check_hooks()
-        if self._optimizer_steps:
+        if not self._begun:
+            record(self._found, self.builder, FIRST_STEP)
+            self._begun = True
+        if self._over:
             self._unwatched.forget()
             self._settle()
             record(self._found, self.builder, self._step)
             self._step += 1
+            self._optimizer_steps, self._passes, self.builder.phase = 0, [0], 0
+            self._settled = self._over = self._parted = False
             for calls in self._calls.values():
                 calls.begin_step(self._step)
-            self._optimizer_steps, self._settled = 0, False
             self._first_step.close()
             for watched in self.watched:
                 watched.forget_gradients()
@@ -318,7 +377,7 @@ class Recording:
 
     def _check_weights(self) -> None:
         """Refuse weights that have moved since the last batch began, if no watched optimizer has stepped."""
-        if not self._optimizer_steps:
+        if not self._over:
             self._unwatched.check_weights(self._step)
 
     def _open(self) -> None:
@@ -373,8 +432,9 @@ class Recording:
 
     def _settle(self) -> None:
         """Record what the step left behind, once, as soon as something else begins."""
-        if self._optimizer_steps and not self._settled:
+        if self._over and not self._settled:
             self._settled = True
+            self._has_stepped = self._has_stepped or self._optimizer_steps > 0
             self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
             for watched in self._present():
                 watched.record_state(self.builder, self._step)
@@ -387,6 +447,12 @@ def _apart(models: Sequence[WatchedModel]) -> Iterator[None]:
     yield
     for watched, weights in zip(models, before, strict=True):
         watched.shift(weights)
+
+
+def _number(made: object) -> float:
+    """Return the number of the operation that made a tensor, in the order of operations with gradients."""
+    node = getattr(made, "grad_fn", None)
+    return math.inf if node is None else node._sequence_nr()
 
 
 def _place(error: BaseException) -> str:

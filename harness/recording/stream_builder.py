@@ -1,21 +1,34 @@
 """Collect values step by step; hand them out as streams."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
 from harness.record import STAGES, Stream, StreamKey, Streams, Value
 
 
+_Point = tuple[int, int, Value]
+"""Step, phase, value."""
+
+
 class StreamBuilder:
-    """Rows of values as a run produces them: one row holds several streams' values of one step."""
+    """Rows of values as a run produces them: one row holds several streams' values of one step.
+
+    Attributes:
+        phase: of the step that is under way; see `Stream`.
+    """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, tuple[str, ...]], list[tuple[int, Sequence[Value]]]] = {}
+        self._rows: dict[tuple[str, tuple[str, ...]], list[tuple[int, int, Sequence[Value]]]] = {}
         self._noted: dict[str, Value] = {}
+        self.phase = 0
 
-    def add(self, stage: str, names: Sequence[str], step: int, values: Sequence[Value]) -> None:
-        """Append one value each to the streams `names` of a stage."""
+    def add(
+        self, stage: str, names: Sequence[str], step: int, values: Sequence[Value], *, phase: int | None = None
+    ) -> None:
+        """Append one value each to the streams `names` of a stage; of the present phase, unless one is given."""
         if names:
-            self._rows.setdefault((stage, tuple(names)), []).append((step, values))
+            row = step, self.phase if phase is None else phase, values
+            self._rows.setdefault((stage, tuple(names)), []).append(row)
 
     def note(self, stage: str, values: Mapping[str, Value], step: int) -> None:
         """Append those of some values, by stream, that have changed since they were noted last."""
@@ -24,24 +37,30 @@ class StreamBuilder:
         for name, value in changed.items():
             self.add(stage, (name,), step, (value,))
 
-    def has(self, stage: str) -> bool:
-        """Tell whether anything was added in a stage."""
-        return any(recorded == stage for recorded, _ in self._rows)
-
     def streams(self) -> tuple[Streams, Streams]:
         """Return the streams that judge and those that name causes, by stage in causal order, then as they came."""
         found = [*self._streams()]
         return Streams(one for one in found if not one[0].is_clue), Streams(one for one in found if one[0].is_clue)
 
     def _streams(self) -> Iterator[tuple[StreamKey, Stream]]:
-        points: dict[str, tuple[str, list[tuple[int, Value]]]] = {}
+        points: dict[str, tuple[str, list[_Point]]] = {}
         for (stage, names), rows in sorted(self._rows.items(), key=lambda item: STAGES.index(item[0][0])):
             for column, name in enumerate(names):
                 _, series = points.setdefault(name, (stage, []))
-                series.extend((step, values[column]) for step, values in rows)
+                series.extend((step, phase, values[column]) for step, phase, values in rows)
         return ((StreamKey(name), _stream(stage, series)) for name, (stage, series) in points.items())
 
 
-def _stream(stage: str, series: list[tuple[int, Value]]) -> Stream:
+def _stream(stage: str, series: list[_Point]) -> Stream:
     ordered = sorted(series, key=lambda point: point[0])
-    return Stream(stage, tuple(step for step, _ in ordered), tuple(value for _, value in ordered))
+    steps, values = tuple(step for step, _, _ in ordered), tuple(value for _, _, value in ordered)
+    return Stream(stage, steps, values, _phases(ordered))
+
+
+def _phases(ordered: list[_Point]) -> tuple[int, ...]:
+    """Return the phases of the values of a step, as far as they were ever seen; none where all are 0."""
+    phases: dict[int, int] = {}
+    for _, points in groupby(ordered, lambda point: point[0]):
+        for place, (_, phase, _) in enumerate(points):
+            phases.setdefault(place, phase)
+    return tuple(phases.values()) if any(phases.values()) else ()

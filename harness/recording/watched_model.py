@@ -31,6 +31,7 @@ class WatchedModel:
         self._previous: dict[str, Tensor] = {}
         self._left: dict[str, float] = {}  # norms that the last step left behind
         self._largest = (-1, 0.0)
+        self._phase = 0  # of its last step
         self._gradients: dict[str, tuple[Tensor, int]] = {}
         self.hung: list[tuple[str, Hung]] = []  # on whom, and what
         self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
@@ -114,6 +115,7 @@ class WatchedModel:
 
         Of a closure that is called several times in a step, the first gradients are recorded.
         """
+        self._phase = builder.phase
         names = self._names(p for group in optimizer.param_groups for p in group["params"])
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
@@ -136,9 +138,9 @@ class WatchedModel:
         self._gradients.clear()
 
     def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
-        """Record the learning rate in effect of each parameter group."""
+        """Record the learning rate in effect of each parameter group that is not frozen."""
         self._known = self.parameters()  # some may have joined since the last step
-        found = {label: group.get("lr") for label, group in self.groups([optimizer])}
+        found = {label: group.get("lr") for label, group in self.groups([optimizer]) if _trains(group)}
         rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
@@ -161,7 +163,8 @@ class WatchedModel:
         values = self._by_design.norms(state, found[len(updates) :])
         self._left = dict(zip(state, values, strict=True))
         if updates:
-            builder.add("update", [f"update/{name}" for name in self._known], step, found[: len(updates)])
+            names = [f"update/{name}" for name in self._known]
+            builder.add("update", names, step, found[: len(updates)], phase=self._phase)
             torch._foreach_copy_(updates, list(self._numbers().values()))
         builder.add("state", list(state), step, values)
 
@@ -240,6 +243,10 @@ class WatchedModel:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
+
+
+def _trains(group: Mapping[str, Any]) -> bool:
+    return any(parameter.requires_grad or parameter.grad is not None for parameter in group["params"])
 
 
 def _is_number(rate: object) -> TypeGuard[SupportsFloat]:

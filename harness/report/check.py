@@ -32,7 +32,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
-from harness.report.words import gate_text, value_text
+from harness.report.words import gate_text, step_text, stream_text, value_text
 
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Check:
             precision=record.format_text,
             device=record.device,
             steps=record.num_steps,
-            first=_first(comparison.first) if comparison.first and comparison.deviations else None,
+            first=_first(comparison.first, comparison) if comparison.first and comparison.deviations else None,
             largest=plain(comparison.largest),
             loosest=comparison.loosest,
             num_deviations=len(comparison.deviations),
@@ -144,11 +144,13 @@ class Check:
         )
 
 
-def _first(deviation: Deviation) -> First:
+def _first(deviation: Deviation, comparison: Comparison) -> First:
     return First(
         step=deviation.step,
         stage=deviation.stage,
         stream=str(deviation.stream),
+        text=stream_text(deviation.stream, comparison.structure),
+        when=step_text(deviation.step, deviation.moment),
         baseline=value_text(deviation.baseline),
         value=value_text(deviation.value),
         size=plain(deviation.size),
@@ -167,7 +169,7 @@ def curves(comparison: Comparison) -> list[Curve]:
     """
     names = list(dict.fromkeys(_worth_a_look(comparison)))[:MOST_CURVES]
     before, now = comparison.baseline.record.streams, comparison.record.streams
-    return [_curve(name, before.get(name), now.get(name)) for name in names]
+    return [_curve(name, stream_text(name, comparison.structure), before.get(name), now.get(name)) for name in names]
 
 
 def _worth_a_look(comparison: Comparison) -> Iterator[StreamKey]:
@@ -180,12 +182,13 @@ def _worth_a_look(comparison: Comparison) -> Iterator[StreamKey]:
         yield from (name for name, stream in streams.items() if name in shown and stream.stage == stage)
 
 
-def _curve(name: str, before: Stream | None, now: Stream | None) -> Curve:
+def _curve(name: str, text: str, before: Stream | None, now: Stream | None) -> Curve:
     (baseline_steps, baseline), (steps, values) = _thinned(before), _thinned(now)
     stream = now or before
     assert stream is not None, "the name came from one of them"
     return Curve(
         stream=str(name),
+        text=text,
         stage=stream.stage,
         baseline_steps=baseline_steps,
         baseline=baseline,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.baselines import png
-from harness.report.finding import Figure, Finding
+from harness.report.finding import Finding, Number
 
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def figure_difference(rms: float | None) -> str:
     return "the figure has another size" if rms is None else f"the figure differs, RMS {rms:.2f}"
 
 
-def figure_text(figure: Figure) -> str:
-    """Word how far a figure is from its baseline."""
-    return f"{rms_text(figure)}, tolerance {figure.tolerance:g} grey levels"
+def figure_text(rms: Number | None, tolerance: float) -> str:
+    """Word how far a figure is from its baseline, by what `figure_rms` returned, and how far it may be."""
+    return f"{rms_text(rms)}, tolerance {tolerance:g}"
 
 
-def rms_text(figure: Figure) -> str:
+def rms_text(rms: Number | None) -> str:
     """Word a figure's RMS."""
-    return "the sizes differ" if figure.rms is None else f"RMS {float(figure.rms):.2f}"
+    return "the sizes differ" if rms is None else f"RMS {float(rms):.2f}"

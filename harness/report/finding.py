@@ -10,6 +10,7 @@ from typing import Annotated, Literal, cast
 from msgspec import Meta, Struct
 
 from harness.explaining.blame import Changed
+from harness.record.streams import FIRST_STEP
 
 
 Number = float | Literal["nan", "inf", "-inf"]
@@ -30,7 +31,8 @@ MOST_BLAMED = 20
 """Files that have changed since the baseline of one training was made."""
 LONGEST_HISTORY = 50
 """Runs whose margins are known of a check."""
-_Steps = Annotated[list[Count], Meta(max_length=LONGEST_CURVE)]
+Step = Annotated[int, Meta(ge=FIRST_STEP, lt=2**53)]
+_Steps = Annotated[list[Step], Meta(max_length=LONGEST_CURVE)]
 _Numbers = Annotated[list[Number], Meta(max_length=LONGEST_CURVE)]
 
 
@@ -47,11 +49,13 @@ class Change(_Part, frozen=True, kw_only=True):
 
 
 class First(_Part, frozen=True, kw_only=True):
-    """Where a training first leaves its baseline."""
+    """Where a training first leaves its baseline; -1 is before its first step. `when` and `text` say it in words."""
 
-    step: Count
+    step: Step
+    when: str
     stage: str
     stream: str
+    text: str
     baseline: str
     value: str
     size: Number
@@ -62,6 +66,7 @@ class Curve(_Part, frozen=True, kw_only=True):
     """One stream of a training and of its baseline; long ones are thinned, extremes stay."""
 
     stream: str
+    text: str
     stage: str
     baseline_steps: _Steps
     baseline: _Numbers

@@ -27,7 +27,7 @@ _MOST_FINDINGS = 50_000
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `results.json` holds: what a session found, and its ledger, in a form of this version."""
 
-    format: Literal[3]
+    format: Literal[4]
     results: Annotated[list[Finding], msgspec.Meta(max_length=_MOST_FINDINGS)]
     ledger: Ledger
 
@@ -39,7 +39,7 @@ def schema() -> dict[str, Any]:
 
 def to_text(findings: Iterable[Finding], ledger: Ledger = EMPTY) -> str:
     """Return findings and ledger as JSON."""
-    return json.dumps(msgspec.to_builtins(Results(3, list(findings), ledger)), indent=1) + "\n"
+    return json.dumps(msgspec.to_builtins(Results(4, list(findings), ledger)), indent=1) + "\n"
 
 
 def read(file: Path) -> Results:

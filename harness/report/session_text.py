@@ -8,7 +8,7 @@ from harness.inert import inert_line
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
-from harness.report.words import caught_text, number, stream_text
+from harness.report.words import caught_text, number
 
 
 _RUNS = 6
@@ -18,7 +18,7 @@ _RUNS = 6
 def junit_properties(finding: Finding) -> dict[str, str]:
     """Return what a JUnit report carries of a finding, name to text; a check's own name stands behind each."""
     if figure := finding.figure:
-        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure).removeprefix("RMS ")}
+        return {"figure_verdict": finding.verdict, "figure_rms": rms_text(figure.rms).removeprefix("RMS ")}
     found: dict[str, str] = {"training_verdict": finding.verdict}
     if faults := finding.faults:
         found = {"gate_power": caught_text(faults.caught, faults.planted)}
@@ -63,7 +63,7 @@ def first_text(first: First) -> str:
     """Word where a training first leaves its baseline, and by how much."""
     size = float(first.size)
     sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
-    place = f"step {first.step}, {first.stage}, {stream_text(first.stream)}"
+    place = f"{first.when}, {first.stage}, {first.text}"
     return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
 
 

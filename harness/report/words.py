@@ -1,11 +1,14 @@
 """Trainings, streams and stored baselines in words."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
+from harness.comparing.moments import ONCE, Moment
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
 from harness.record import Record, StreamKey
 from harness.record.gate import Gate
+from harness.record.matching import group_text
 
 
 _WORDED = {
@@ -14,12 +17,12 @@ _WORDED = {
     "weight": "norm of {0}",
     "buffer": "norm of buffer {0}",
     "init": "initial {0}",
-    "learning_rate": "learning rate of the group of {0}",
+    "learning_rate": "learning rate of {0}",
     "batch": "{0} of the batch",
     "evaluation": "{0} of the evaluation",
     "config": "{0} of the configuration",
     "module": "settings of module {0}",
-    "setting": "{1} of the group of {0}",
+    "setting": "{1} of {0}",
     "loader": "{1} of data loader {0}",
     "random": "random numbers of {0}",
     "mode": "mode of {0}",
@@ -27,14 +30,36 @@ _WORDED = {
     "output_gradient": "gradient of the output of {0}",
     "evaluation_output": "output of {0}",
     "optimizer": "{1} of {0}",
+    "optimizer_steps": "optimizer steps",
 }
 
+_OF_GROUPS = ("learning_rate", "setting")
 
-def stream_text(stream: str) -> str:
-    """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight"."""
+
+def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None = None, room: int = 0) -> str:
+    """Return a stream's name in words: `gradient/conv3.weight` is "gradient of conv3.weight".
+
+    Args:
+        stream: its key.
+        structure: of its record, which says what a parameter group trains.
+        room: characters that there are; if the words need more, what is named is shortened. 0 is as many as it takes.
+    """
     key = StreamKey(stream)
-    worded = _WORDED[key.kind].format(key.tensor, key.entry) if key.kind in _WORDED else stream.replace("_", " ")
-    return f"{worded} against the stored state" if key.distance else worded
+    named = group_text(key.tensor, structure or {}) if key.kind in _OF_GROUPS else key.tensor
+    words = _WORDED.get(key.kind, "{0}") + " against the stored state" * key.distance
+    text = words.format(named, key.entry)
+    return words.format(shortened(named, len(named) - len(text) + room), key.entry) if room else text
+
+
+def step_text(step: int, moment: Moment = ONCE) -> str:
+    """Name a step, and which of its micro-batches: "step 3, micro-batch 2 of 4"; what comes before all is so called."""
+    part = f", micro-batch {moment.batch + 1} of {moment.batches}" if moment.batches > 1 else ""
+    return f"step {step}{part}" if step >= 0 else "before step 0"
+
+
+def at_step(step: int) -> str:
+    """Return the same for the end of a phrase: "loss at step 3", "loss before step 0"."""
+    return f"at step {step}" if step >= 0 else "before step 0"
 
 
 def title(record: Record) -> str:
@@ -74,6 +99,35 @@ def value_text(value: object) -> str:
     if value is None:
         return "nothing"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def change_text(before: object, now: object) -> str:
+    """Return a former and a present value, as short as they can be told apart."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        return ", ".join(f"{name} {change_text(before.get(name), now.get(name))}" for name in changed[:1])
+    if isinstance(before, str) and isinstance(now, str):
+        before, now = parts_apart(before, now)
+    for digits in range(3, 18):
+        texts = [f"{value:.{digits}g}" if isinstance(value, float) else value_text(value) for value in (before, now)]
+        if texts[0] != texts[1]:
+            break
+    return " -> ".join(shortened(text, _LONGEST_VALUE) for text in texts)
+
+
+_LONGEST_VALUE = 12
+
+
+def shortened(text: str, room: int) -> str:
+    """Return a text without its middle if it is longer than there is room for."""
+    if len(text) <= max(room, _LEAST_NAME):
+        return text
+    kept = max(room, _LEAST_NAME) - 3
+    return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
+
+
+_LEAST_NAME = 9
+"""Characters below which a text tells nothing."""
 
 
 def parts_apart(before: str, now: str) -> tuple[str, str]:

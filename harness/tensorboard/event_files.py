@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import EventsCutOffError, EventsError
-from harness.record.streams import LONGEST_RUN
+from harness.record.streams import FIRST_STEP, LONGEST_RUN
 
 
 # a record is the length of its content, a checksum of that length, the content, and its checksum (the TFRecord format)
@@ -102,7 +102,7 @@ def _events(path: Path) -> Iterator[tuple[float, list[_Point]]]:
             points.append(_Point(None, event.step, 0.0))
         if (points or len(content) < _LARGE) and masked_crc32c(content) != checksum:
             raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is damaged")
-        if points and not 0 <= event.step < LONGEST_RUN:
+        if points and not FIRST_STEP <= event.step < LONGEST_RUN:
             raise EventsError.corrupt(path=path, reason=f"{points[0].tag} is at step {event.step}")
         if not math.isfinite(event.wall_time):
             raise EventsError.corrupt(path=path, reason=f"the event at byte {start} is of no time")

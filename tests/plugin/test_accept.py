@@ -59,7 +59,7 @@ def test_from_red_to_green_in_one_command_without_training(red, capsys):
         f"| <code>baselines/{file.replace('_', '&#95;').replace('-', '&#45;')}" for file in (FIGURE, RECORD)
     )
     assert lines[4].startswith(f"{figure}</code> | <code>the figure differs, RMS ")
-    assert lines[5].startswith(f"{record}</code> | <code>from ")
+    assert lines[5].startswith(f"{record}</code> | <code>from the start&#58; structure, learning&#95;rate of ")
     assert lines[5].endswith(" |  | <code>1 file of the project</code> |")
     red.run("--mpl").assert_outcomes(passed=2)
     assert accept() == 2
@@ -77,7 +77,7 @@ def test_a_first_run_without_baselines_can_be_accepted(project, capsys):
     result.stdout.fnmatch_lines(
         [
             f"  fix    pytest * --mpl-generate-path=baselines; or, with the numbers of this run: {record}",
-            f"  accept    {figure}",
+            f"  fix    pytest * --mpl-generate-path=baselines; or, with the picture of this run: {figure}",
             'accept all 2: harness accept --reason "..."',
         ]
     )

@@ -68,8 +68,8 @@ def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
             "1 compared (1 record, 0 figures), 0 generated, 0 not compared",
             "gate power 1.00: 2 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   "
             "test_gate.py::test_training[[]cpu[]]",
-            "  label-swapped   caught at step 1, data, labels of the batch",
-            "  rate-scaled     caught at step 0, schedule, learning rate of the group of conv1.weight",
+            "  label-swapped   caught at step 1, data, labels order of the batch",
+            "  rate-scaled     caught at step 0, schedule, learning rate of conv1.weight and 3 more",
             "  eval-forgotten  not planted: no watched model computes otherwise in evaluation mode",
             "gate power: 2 of 2 planted faults caught",
             "margins of what passed: deviation 0.0e+00, at most 0 % of a threshold; figure RMS 0.00",
@@ -92,7 +92,7 @@ def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch, leas
     lines = [
         "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_gate.py::*",
         "  whispered    ESCAPED: it moved nothing beyond the threshold",
-        "  rate-scaled  caught at step 0, schedule, learning rate of the group of conv1.weight",
+        "  rate-scaled  caught at step 0, schedule, learning rate of conv1.weight and 3 more",
     ]
     result.stdout.fnmatch_lines(lines if passes else [*lines, "  below training_gate_power_min = 0.51"])
     result.stdout.fnmatch_lines(["gate power: 1 of 2 planted faults caught"])
@@ -148,7 +148,7 @@ def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(projec
         [
             "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float32, cpu   *",
             "  overlooked        ESCAPED: it moved nothing beyond the threshold",
-            "  momentum-changed  caught at step *, update, update of *",
+            "  momentum-changed  caught at step 1, schedule, momentum of the group of conv1.weight",
         ]
     )
 

@@ -197,11 +197,12 @@ def test_a_fault_in_a_watched_loop_is_red_and_says_whence_the_threshold(low):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "training differs from its baseline from step 1 on: update, update of *",
-            "  first      step 1   baseline * now * (*, threshold *)",
+            "training differs from its baseline from step 0 on: schedule, momentum of the group of *",
+            "  first      step 0   baseline 0.9   now 0.899",
+            "  moves      update, update of *, step 1   baseline * now * (*, threshold *)",
             f"  threshold  3 x {measured:.1e}, the largest 0 steps after a stored state with 1 draw of rounding",
             "  then       norm of *.weight at step 1; * values in * streams",
-            "  unchanged  structure, data, init, schedule, forward, backward",
+            "  unchanged  structure, data, init, forward, backward",
         ]
     )
 
@@ -214,7 +215,8 @@ def test_a_fault_in_a_recipe_is_red_in_every_precision(low):
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         [
-            "training differs from its baseline from step * on: update, update of *",
+            "training differs from its baseline from the start: structure, momentum of the configuration",
+            "  moves      update, update of *",
             "  threshold  *1 draw of rounding*",
             "  changed    recipe: momentum 0.9 -> 0.7 since the baseline was made",
         ]

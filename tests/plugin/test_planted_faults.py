@@ -64,7 +64,7 @@ def test_loss_curve(record):
 
 FAULTS = [
     # what, old, new, headline, whether the loss moves
-    ("lr x 1.001", "lr=0.1,", "lr=0.1001,", "step 0 on: schedule, learning rate of the group of conv.weight", True),
+    ("lr x 1.001", "lr=0.1,", "lr=0.1001,", "step 0 on: schedule, learning rate of all parameters", True),
     ("one label", "_labels_N.clone()", "_labels_N.clone(); labels_N[7] = 0", "step * on: data, labels of *", True),
     ("no flip", "crop_and_flip(images, augmentation)", "images", "step 0 on: data, images of the batch", True),
     ("BN momentum", "momentum=0.1)", "momentum=0.11)", "the start: structure, settings of module norm", False),

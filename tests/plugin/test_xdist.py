@@ -65,7 +65,7 @@ def test_workers_come_to_the_verdicts_of_one_process(project):
 
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["2 trainings in *", "4 compared (2 records, 2 figures), *", "accept all 2: *"])
-    first = "training differs from its baseline from step 0 on: schedule, learning rate of the group of conv1.weight"
+    first = "training differs from its baseline from the start: structure, learning_rate of the configuration"
     assert sum(line.startswith(first) for line in result.outlines) == 1
     assert not [line for line in result.outlines if line.startswith("training cifar")]
 

@@ -44,7 +44,7 @@ PROGRAMS = {
     ],
     "gan": [
         Fault("bce(discriminator(real), 0.9)", "bce(discriminator(real), 1.0)", (0, "forward", "discriminator")),
-        Fault("    discriminator_optimizer.zero_grad()\n", "", (1, "forward", "generator")),  # see below
+        Fault("    discriminator_optimizer.zero_grad()\n", "", (1, "backward", "gradient/discriminator.0.weight")),
         Fault("lr=2e-3, betas=(0.5,", "lr=2e-3, betas=(0.9,", (0, "schedule", "setting/generator.0.weight/betas")),
     ],
     "ema": [
@@ -65,7 +65,7 @@ PROGRAMS = {
     "workers": [
         Fault("np.random.seed(seed)", "np.random.seed(0)", (0, "data", "batch/images")),
         Fault("shuffle=True", "shuffle=False", (0, "data", "loader/0/sampler")),
-        Fault("images / 255", "images / 256", (0, "forward", "loss")),
+        Fault("images / 255", "images / 256", (0, "forward", "output/0")),
     ],
     "detection": [
         Fault("= label + 1", "= label", (0, "forward", "class")),
@@ -79,13 +79,13 @@ PROGRAMS = {
     ],
     "ppo": [
         Fault("last[None]]", "values[-1:]]", (0, "data", "batch/images[1] order")),
-        Fault("clipped * advantages", "ratio * advantages", (3, "forward", "policy")),
+        Fault("clipped * advantages", "ratio * advantages", (3, "forward", "output/actor.0")),
         Fault(", eps=1e-5", "", (0, "schedule", "setting/actor.0.weight/eps")),
     ],
     "lora": [
         Fault("self.scale * F.linear", "F.linear", (0, "backward", "gradient/blocks.0.q.b")),
         Fault("    model.requires_grad_(False)\n", "", (0, "structure", "tokens.weight")),
-        Fault("is_causal=True", "is_causal=False", (0, "forward", "loss")),
+        Fault("is_causal=True", "is_causal=False", (0, "forward", "output/blocks.0.o")),
     ],
     "graph": [
         Fault("edges.flip(0)", "edges", (0, "data", "batch/images[1]")),
@@ -106,9 +106,6 @@ PROGRAMS = {
     ],
 }
 """Name of each program to its faults.
-
-One is not named where it is: the discriminator's gradients are wrong before the generator's loss is computed, but a
-record does not tell which of two optimizers in one step a loss comes after, and puts all losses first.
 """
 
 

@@ -28,7 +28,7 @@ USUAL_STAGES = {
     "L": ("forward",),
     "A": ("structure", "forward"),
     "I": ("init",),
-    "O": ("update",),
+    "O": ("schedule", "update"),
     "S": ("schedule",),
     "M": ("evaluation",),
     "E": ("state",),

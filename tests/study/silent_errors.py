@@ -92,7 +92,7 @@ SILENT_ERRORS = (
         "a frozen stage is undone after an evaluation",
         "open-mmlab/mmpretrain, issue 702; here it is undone later",
         programs.frozen_stages_undone,
-        (2, "forward", "loss"),
+        (2, "forward", "mode/the model"),
     ),
     SilentError(
         "pytorch-forum-84911",
@@ -106,7 +106,7 @@ SILENT_ERRORS = (
         "BatchNorm's statistics move in a frozen backbone",
         "PyTorch's forum, topic 84911; here the head trains",
         programs.statistics_move,
-        (0, "forward", "loss"),
+        (0, "forward", "mode/the model"),
     ),
     SilentError(
         "AC-2665",
@@ -145,14 +145,14 @@ SILENT_ERRORS = (
         "a processor merges the samples of a batch into one",
         "huggingface/transformers, issue 34204",
         programs.merged_samples,
-        (0, "data", "batch/labels"),
+        (0, "data", "batch/size"),
     ),
     SilentError(
         "transformers-34204",
         "a reshape inside the model mixes the samples of a batch",
         "huggingface/transformers, issue 34204; here inside the model",
         programs.mixed_samples,
-        (0, "forward", "loss"),
+        (0, "forward", "output/recurrent"),
     ),
     SilentError(
         "transformers-17877",
@@ -167,8 +167,6 @@ SILENT_ERRORS = (
         "huggingface/transformers, pull request 17877",
         programs.initialised_again_before_data,
         (0, "init", "init/layers.0.weight"),
-        named=(0, "data", "batch/labels"),
-        why="it draws random numbers, so that the data differ, too, and come first",
     ),
     SilentError(
         "pytorch-51800",
@@ -176,7 +174,7 @@ SILENT_ERRORS = (
         "pytorch/pytorch, issue 51800",
         programs.evaluated_early,
         (0, "init", "init/0.weight_u"),
-        named=(0, "forward", "loss"),
+        named=(0, "forward", "output/0"),
         why="vectors u and v start elsewhere, but a record keeps norms, and theirs are 1",
     ),
     SilentError(
@@ -184,7 +182,7 @@ SILENT_ERRORS = (
         "autocast leaves out a layer",
         "Lightning-AI/lightning-thunder, issue 725",
         programs.autocast_scope,
-        (0, "forward", "loss"),
+        (0, "forward", "output/body"),
         precision="float32",
     ),
     SilentError(
@@ -213,7 +211,7 @@ SILENT_ERRORS = (
         "attention drops in evaluation, too",
         "huggingface/transformers, pull request 33844",
         programs.dropout_in_evaluation,
-        (1, "evaluation", "evaluation/loss"),
+        (1, "evaluation", "evaluation_output/head"),
     ),
 )
 

@@ -88,7 +88,8 @@ def _history(finding: Finding) -> Chart:
 
 def _charts(training: Training) -> Iterator[Chart]:
     """Yield a chart of a training's deviations, and one of each stream with its baseline."""
-    steps = linear([0, max(1, training.steps - 1)])
+    first = min([0, *(step for curve in training.curves for step in curve.steps[:1] + curve.baseline_steps[:1])])
+    steps = linear([first, max(1, training.steps - 1)])
     mark = training.first.step if training.first else None
     yield _deviations(training.profile, steps, mark)
     for curve in training.curves:
@@ -109,7 +110,7 @@ def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
 
 
 def _overlaid(curve: Curve, steps: Scale, mark: int | None) -> Chart:
-    title = words.stream_text(curve.stream)
+    title = curve.text
     before, now = _points(curve.baseline_steps, curve.baseline), _points(curve.steps, curve.values)
     lines = [Line("baseline", before), Line("run", now)]
     ends = [f"{line.style} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}" for line in lines if line.points]
