@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.plugin.conftest import project  # noqa: F401 - a fixture
+from harness.comparing import variants
+from tests.plugin.conftest import measured_thresholds, project  # noqa: F401 - fixtures
 from tests.study import named, table
 from tests.study.faults import FAULTS
 from tests.study.named import Named
@@ -58,8 +59,11 @@ def test_every_constant_is_a_fault_s():
     assert named.CONSTANTS.keys() <= {fault.id for fault in FAULTS}
 
 
-def test_two_faults_are_named(project, pytester):  # noqa: F811
+def test_two_faults_are_named(project, measured_thresholds, pytester, monkeypatch):  # noqa: F811
     """A constant and an activation, in a project with a decoy edit."""
+    monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
+    for name in ("require_repeatable", "require_same"):
+        monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda record, rerun, states=None: None)
 
     def main(*options, plugins):
         return pytester.inline_run(*options, plugins=plugins).ret
