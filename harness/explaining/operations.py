@@ -8,6 +8,7 @@ import contextlib
 import functools
 import math
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -131,19 +132,29 @@ class Tracer(TorchDispatchMode):
         if self.on:
             given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
             places, _, _ = self._asked(frame, None)
-            modes = torch.tensor([float(module.training) for module in model.modules()])
+            training = {module.training for module in model.modules()}
+            modes = torch.tensor([float(min(training)), float(max(training))])  # of however many modules
             size = number([*given, modes])
             self.operations.append(Operation(GIVEN, size, self._inputs(given), places or (), None, False))
 
     def _returned(self, frame: FrameType, event: str, value: object) -> None:
-        """List the floats and arrays that a function of the project returns: no operation shows what made them."""
-        kind, file = type(value), frame.f_code.co_filename
-        if event != "return" or not self.on or kind not in _RETURNED or owner(file) != "project" or file[:1] == "<":
+        """List the floats and arrays that a function of the project is given and returns.
+
+        No operation shows what made them. Of a function that is given others, what it returns is an effect.
+        """
+        code = frame.f_code
+        if not self.on or event not in ("call", "return") or owner(code.co_filename) != "project":
+            return
+        if code.co_filename[:1] == "<" or (event == "return" and type(value) not in _RETURNED):
             return
         self.on = False  # for what follows is ours
         with contextlib.suppress(Exception), torch._C.DisableTorchFunction():
-            name = frame.f_code.co_qualname + "()"
-            for size in map(_value, value if isinstance(value, tuple) else [value]):
+            if event == "call":
+                values: Iterable[object] = map(frame.f_locals.get, code.co_varnames[: code.co_argcount])
+            else:
+                values = value if isinstance(value, tuple) else [value]
+            name = code.co_qualname + ("(...)" if event == "call" else "()")
+            for size in map(_value, values):
                 if size is not None and self._left > 0:
                     self._left -= 1
                     self.operations.append(Operation(name, size, (), (self.lines.place(frame),), None, False))
@@ -243,6 +254,11 @@ def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:
         yield from ([tensor] for tensor in results if tensor.is_floating_point() and tensor.numel())
 
 
+def built_at(optimizer: Optimizer) -> Place | None:
+    """Return the line that built an optimizer, if it was built while its training was traced."""
+    return vars(optimizer).get(_BUILT)
+
+
 def _has_vars(frame: FrameType) -> bool:
     return isinstance(frame.f_locals.get("self"), nn.Module | Optimizer)
 
@@ -267,7 +283,9 @@ _RETURNED = (float, np.ndarray, tuple)
 
 
 def _value(value: object) -> float | None:
-    """Return a number that tells a value from others; None of what is no finite float and no array of numbers."""
+    """Return a number that tells a value from others: a finite float, an array of numbers, a generator; else None."""
+    if isinstance(value, np.random.Generator):
+        return float(zlib.crc32(repr(value.bit_generator.state).encode()))
     if type(value) is float:
         return value if math.isfinite(value) else None
     if type(value) is not np.ndarray or value.dtype.kind not in "biuf":

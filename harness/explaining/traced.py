@@ -9,6 +9,8 @@ from harness.record.trace import Operations, Trace, packed
 
 GIVEN = "call of the model"
 """Stands for an operation: what a model is given, with which weights, and whether it trains."""
+BUILT = "building of the optimizer"
+"""Stands for one, too: where settings of an optimizer are others, the line that built it."""
 _LARGEST = 8192
 """Characters of a baseline's trace."""
 _FORMS = ((True, 5000), (False, 5000), (False, 600), (False, 200))
@@ -37,7 +39,7 @@ class Operation(Struct, frozen=True, array_like=True):
     """An operation that ran.
 
     Args:
-        name: `aten.relu`; `rate()` stands for what a function of the project returned.
+        name: `aten.relu`; `rate()` and `rate(...)` stand for what a function of the project returned, was given.
         number: which tells its results from others: of a scalar itself, of a tensor near the mean of its sizes.
         inputs: the operations, by place in their list, whose results went into it.
         places: the lines that asked for it, the innermost first; of an operation of a backward pass, those that asked
@@ -57,8 +59,8 @@ class Operation(Struct, frozen=True, array_like=True):
 
 
 def is_returned(name: str) -> bool:
-    """Tell whether a name stands for what a function of the project returned."""
-    return name.endswith("()")
+    """Tell whether a name stands for what a function of the project returned, or was given."""
+    return name.endswith(")")
 
 
 class Part(Struct, frozen=True):
@@ -82,12 +84,14 @@ class Traced(Struct, frozen=True):
         parts: "start" and "evaluation".
         constants: as of a `Trace`.
         error: why it is none, or no whole one; empty if it is.
+        built: the line that built the optimizer; None if that is not known, or there are several.
     """
 
     torch: str
     parts: dict[str, Part]
     constants: dict[str, str]
     error: str = ""
+    built: Place | None = None
 
     @classmethod
     def failed(cls, reason: str) -> Self:

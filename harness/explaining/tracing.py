@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from harness.explaining.operations import Tracer
-from harness.explaining.traced import Part, Traced
+from harness.explaining.operations import Tracer, built_at
+from harness.explaining.traced import Part, Place, Traced
 from harness.record import Record
 from harness.recording.hooks import around_forward, on_step
 from harness.recording.perturbation import Enough
@@ -49,6 +49,7 @@ class _Training:
     def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool) -> None:
         self._tracer, self._stack, self._early = tracer, stack, early
         self._parts: dict[str, Part] = {}
+        self._built: set[Place | None] = set()
         self._step = 0
         self._stepped = self._evaluated = self._done = self._has_batches = False
         self.record: Record | None = None
@@ -58,6 +59,7 @@ class _Training:
         """Follow passes and steps."""
         self._stack.callback(around_forward(model, self._pass))
         if optimizer is not None:
+            self._built.add(built_at(optimizer))
             self._stack.callback(on_step(optimizer, _nothing, _nothing, self._after_step))
 
     def batch(self, images: object, labels: object) -> None:
@@ -81,7 +83,8 @@ class _Training:
         """What was traced."""
         error = self._tracer.error
         text = f"{type(error).__name__}: {error}" if error else ""
-        return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text)
+        built = next(iter(self._built)) if len(self._built) == 1 else None
+        return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text, built)
 
     def _pass(self, model: "nn.Module", *inputs: object) -> None:
         self._tracer.enter(inputs, model)

@@ -2,10 +2,10 @@
 
 Rows of two traces are matched by the names of their operations. A result is known if the baseline has the same number
 in the matched row, or in one that matches none: so code that computes the same by other operations ends in what is
-known. A new
-result that is made of known ones alone is where something differs; it counts if results of the baseline are gone
-for it, and if not all that is made of it is known again. A new draw of random numbers always counts: whatever is
-drawn after it is another number, even if it is used for nothing itself.
+known. A new result that is made of known ones alone is where something differs; it counts if results of the baseline
+are gone for it, and if not all that is made of it is known again: then the first is told of what does not come back.
+No place is told that comes later than what differs first: of data, say, none behind the call of the model. A new draw
+of random numbers always counts: whatever is drawn after it is another number, even if it is used for nothing itself.
 """
 
 import math
@@ -20,7 +20,7 @@ from msgspec import structs
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.explaining.traced import Operation, Traced, is_returned
+from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned
 from harness.record import Record
 from harness.record.trace import Operations, Trace
 
@@ -68,18 +68,58 @@ def where(comparison: Comparison, traced: Traced) -> Where | None:
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
-    close = _CLOSE[comparison.record.precision]
-    matches = [
-        _Match(kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name]), close) for name in names
-    ]
-    calls = (*(match.first for match in matches), *(match.gone for match in matches[-1:]))
-    found = next((place for call in calls if (place := call())), None)
+    found = _built(comparison, traced) or _found(comparison, effect, kept, traced)
     if found is None or not found.operation.places:
         return None
     if comparison.recipe and found.line.startswith(_SHIPPED):  # our loop does what another recipe says
         return None
     return replace(found, constants=tuple(_changed(found.operation, kept.constants, traced.constants)))
+
+
+def unknown(comparison: Comparison, traced: Traced) -> str:
+    """Say why no line is told, if that is plain."""
+    kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
+    if not (kept and effect) or comparison.recipe or _release(kept.torch) != _release(traced.torch):
+        return traced.error
+    if not traced.error and not [*_parts(effect, kept)]:
+        return "operations are kept of the first step and the first evaluation"
+    return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
+
+
+def _is_early(effect: Deviation) -> bool:
+    """Tell whether something differs before the first step runs a model."""
+    return effect.step <= 0 and effect.stage in ("structure", "data", "init", "schedule")
+
+
+def _built(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built the optimizer whose settings are others from the start."""
+    first = comparison.first
+    if traced.built is None or first is None or first.stream.kind != "setting" or first.step > 0:
+        return None
+    return Where(Operation(BUILT, 0.0, (), (traced.built,), None, False), "", False, None, (), None)
+
+
+def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
+    """Return the first operation that differs, or else the first value that a function returned, if that is early."""
+    names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
+    matches = []
+    for name in names:
+        old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
+        if _is_early(effect) and effect.stage != "schedule":
+            calls = effect.moment.batch if effect.stage == "data" else 0
+            end = _call(old.names, calls)
+            old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
+            rows = rows[: _call([row.name for row in rows], calls)]
+        matches.append(_Match(old, rows, _CLOSE[comparison.record.precision]))
+    tries = [match.first for match in matches] * (effect.stage != "schedule")
+    tries += [match.returned for match in matches] if _is_early(effect) else [match.gone for match in matches[-1:]]
+    return next((place for call in tries if (place := call())), None)
+
+
+def _call(names: Sequence[str], index: int) -> int:
+    """Return where a model is called the next time after so many calls; the end if it is not."""
+    calls = [at for at, name in enumerate(names) if name == GIVEN]
+    return calls[index] if index < len(calls) else len(names)
 
 
 def _release(torch: str) -> str:
@@ -169,9 +209,9 @@ class _Match:
         sources: dict[int, int] = {}  # of results that did not matter
         for now, row in enumerate(self._rows):
             if now in self._new and not self._new.intersection(row.inputs):
-                made, matters = self._made_of(now)
-                source = next((sources[each] for each in row.inputs if each in sources), now)
-                if matters or row.draws:
+                made, lost = self._made_of(now)
+                source = next((sources[each] for each in row.inputs if each in sources), now if lost is None else lost)
+                if row.draws or lost is not None:
                     return self._differs(source)
                 self._new -= made
                 sources |= dict.fromkeys(made, source)
@@ -191,33 +231,67 @@ class _Match:
                     return Where(beside, self._before.names[gone], True, None, (), None)
         return None
 
+    def returned(self) -> Where | None:
+        """Return the first value that is new of a function."""
+        found = self._returned(None)
+        return Where(found[0], "", False, found[1], (), None) if found else None
+
     def _differs(self, now: int) -> Where:
         other, number = self._other(now)
+        if number is None and self._is_behind_gap(now):
+            beside = self._beside_gap(now, other)
+            return Where(self._rows[beside], other, beside != now, None, (), None)
         returned = None if number is None else self._returned(self._rows[now])
         return Where(self._rows[now], other, False, number, (), returned)
 
-    def _returned(self, operation: Operation) -> tuple[Operation, float] | None:
+    def _is_behind_gap(self, now: int) -> bool:
+        """Tell whether operations of the baseline are gone before a matched one."""
+        return any(tag == "delete" and start == now and now in self._pairs for tag, _, _, start, _ in self._blocks)
+
+    def _beside_gap(self, now: int, gone: str) -> int:
+        """Return what is nearest to the line that a gone operation stood in.
+
+        It is where that operation is called now, or the one behind the gap, or, if it is a function's first and so the
+        gone one more likely the last of another function, the one before.
+        """
+        moved = [at for at, row in enumerate(self._rows) if row.name == gone and at not in self._pairs]
+        if moved:
+            return min(moved, key=lambda at: abs(at - now))
+        before = max(0, now - 1)
+        return now if self._function(before) in ((), self._function(now)) else before
+
+    def _function(self, now: int) -> tuple[str, ...]:
+        """Return file and function of the line of a row."""
+        return next(((place.file, place.function) for place in self._rows[now].places), ())
+
+    def _returned(self, operation: Operation | None) -> tuple[Operation, float] | None:
         """Return the first value before an operation that is new of its function, and what the baseline has of that.
 
         A function may be called more or less often, since what it returns may be kept; then any of its values is known.
+        One that was given something new is passed over: what it returns is an effect.
         """
+        fed = set[str]()
         former: dict[str, list[float]] = defaultdict(list)
         for name, number in zip(self._kept.names, self._kept.numbers, strict=True):
             former[name] += [number] * is_returned(name)
         calls, all_calls = Counter[str](), Counter(row.name for row in self._shown)
-        until = (operation.name, operation.number)
+        until = operation and (operation.name, operation.number)
         for row in takewhile(lambda row: (row.name, row.number) != until, self._shown):
             numbers, call = former[row.name], calls[row.name]
             known = numbers[call:][:1] if len(numbers) == all_calls[row.name] else numbers
             if known and not any(_are_close(number, row.number, self._close) for number in known):
-                return row, numbers[min(call, len(numbers) - 1)]
+                function = row.name.rpartition("(")[0]
+                if row.name.endswith("()") and function not in fed:
+                    return row, numbers[min(call, len(numbers) - 1)]
+                fed.add(function)
             calls[row.name] += 1
         return None
 
-    def _made_of(self, start: int) -> tuple[set[int], bool]:
-        """Return the new results that are made of one in its pass, forward or backward, and whether they matter.
+    def _made_of(self, start: int) -> tuple[set[int], int | None]:
+        """Return the new results that are made of one in its pass, forward or backward, and the first that matters.
 
-        They do if they stand in the place of others and not all of them end in what is known.
+        None does if they stand in the place of no others, or all end in what is known. If some do, of code that is
+        written otherwise in one function, the first is told of those that don't.
         """
         made, used, rejoined = {start}, set[int](), set[int]()
         for now in takewhile(
@@ -231,7 +305,14 @@ class _Match:
                     self._rows[now].number
                 ):  # not `ones_like`, say, which is the same of whatever it is of
                     rejoined |= sources
-        return made, any(map(self._replaces, made)) and not made - used <= rejoined
+        if not any(map(self._replaces, made)) or made - used <= rejoined:
+            return made, None
+        for now in sorted(made, reverse=True):
+            if now in rejoined:
+                rejoined |= made.intersection(self._rows[now].inputs)
+        lost = min(made - rejoined)
+        by_hand = start not in self._pairs and self._function(lost) == self._function(start)
+        return made, lost if by_hand else start
 
     def _replaces(self, now: int) -> bool:
         """Tell whether a new result stands in the place of one of the baseline."""

@@ -23,7 +23,7 @@ from harness.errors import (
     RerunError,
     SuiteError,
 )
-from harness.explaining.where import where
+from harness.explaining.where import unknown, where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
 from harness.plugin.gated_test import GatedTest
@@ -42,7 +42,7 @@ from harness.report.comparison_text import calibration_note, cause, difference, 
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
 from harness.report.session_text import loosened_text
-from harness.report.where_text import untraced_text, where_text
+from harness.report.where_text import unknown_text, where_text
 from harness.report.words import gate_text, title
 from harness.tensorboard.reading import read_events
 
@@ -112,7 +112,7 @@ def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
     if comparison.baseline.trace is None:
         return "", ""
     found = where(comparison, checked.traced)
-    return (where_text(found), found.line) if found else (untraced_text(checked.traced), "")
+    return (where_text(found), found.line) if found else (unknown_text(unknown(comparison, checked.traced)), "")
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.explaining.traced import GIVEN, Place, Traced
+from harness.explaining.traced import BUILT, GIVEN, Place
 from harness.explaining.where import Where
 
 
 _GAP = " " * 6
 
 
-def untraced_text(traced: Traced) -> str:
-    """Say why nothing is known of a training's lines; empty if it was traced."""
-    return f"no line is known: {traced.error}" if traced.error else ""
+def unknown_text(reason: str) -> str:
+    """Say why no line is known; empty if that is not known either."""
+    return f"no line is known: {reason}" if reason else ""
 
 
 def where_text(found: Where) -> str:
@@ -45,6 +45,8 @@ def _returned(found: Where) -> Iterator[str]:
 
 def _difference(found: Where) -> str:
     operation, number = found.operation, found.number
+    if operation.name == BUILT:
+        return "builds the optimizer whose settings are others"
     if found.gone:
         return f"missing here: the baseline's {found.baseline}"
     if operation.name == GIVEN and number is not None:
