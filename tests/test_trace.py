@@ -15,7 +15,7 @@ from harness.errors import RecordError
 from harness.explaining.operations import number
 from harness.explaining.traced import Operation, Part, Traced
 from harness.explaining.tracing import Tracing
-from harness.explaining.where import is_same_start, where
+from harness.explaining.where import is_same_start, unknown, where
 from harness.record import Baseline
 from harness.record.streams import Stream
 from harness.record.trace import trace_content
@@ -260,6 +260,54 @@ def test_rows_that_are_missing_are_told(tmp_path):
     assert line == "output = model(part)"
 
 
+DATA = (
+    "def load():",
+    "def moved(x):\n    return x + 1\n\ndef load():",
+    "            recorder.batch(x[batch],",
+    """            images = torch.from_numpy(moved(np.arange(300.0).reshape(4, 3, 5, 5) / 300))
+            recorder.batch(images,""",
+    "model(x[batch])",
+    "model(images)",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("return x + 1", "return x + 2.5", " in moved      moved() gives "),
+        ("np.arange(300.0)", "-np.arange(300.0)", ""),
+    ],
+)
+def test_of_a_batch_no_effect_is_told(tmp_path, old, new, part):
+    """Not the call of the model, nor what a function makes of others: it is said why no line is known."""
+    record, traced = run(tmp_path, edited(*DATA))
+    baseline = Baseline(record, trace=traced.kept)
+    record, traced = run(tmp_path, edited(*DATA).replace(old, new))
+    comparison = compare(baseline, record)
+
+    assert part in row_of(comparison, traced)
+    assert bool(row_of(comparison, traced)) == bool(part)
+    assert unknown(comparison, traced) == "no operation of torch differs before the batch"
+
+
+def test_a_last_operation_that_is_gone_is_told_in_its_function(tmp_path):
+    """Not at the next one, of the function that called it."""
+    block = ("class Net", "def block(y, x):\n    y = y + x.mean()\n    return F.relu(y)\n\nclass Net",
+             "F.relu(y + x.mean())", "block(y, x)")  # fmt: skip
+    record, traced = run(tmp_path, edited(*block))
+    without = (block[0], block[1].replace("F.relu(y)", "y"), *block[2:])
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, *without)
+
+    assert (line, row.endswith("missing here: the baseline's aten.relu")) == ("y = y + x.mean()", True)
+
+
+def test_a_module_that_does_nothing_changes_no_call(baseline, tmp_path):
+    """The fault beside it is named."""
+    spare = ("self.head = nn.Linear(4, 5)", "self.head = nn.Linear(4, 5); self.spare = nn.Identity()")
+
+    assert "now aten.gelu" in told(baseline, tmp_path, *spare, "F.relu(y", "F.gelu(y")[0]
+
+
 def test_somebody_elses_profiler_stays(tmp_path):
     """What functions return is then not known; ours is gone after a step."""
 
@@ -313,6 +361,13 @@ def test_what_computes_the_same_is_passed_over(baseline, tmp_path):
     assert (line, "now aten.gelu" in row) == ("y = F.gelu(y + x.mean())", True)
 
 
+def test_what_does_not_come_back_of_code_by_hand_is_told(baseline, tmp_path):
+    """Not where that code begins."""
+    wrong = (BENIGN[0], BENIGN[1], BENIGN[2], BENIGN[3].replace("add_(0.1 * mean)", "add_(0.2 * mean)"))
+
+    assert "0.2 * mean" in told(baseline, tmp_path, *wrong)[1]
+
+
 def test_what_is_made_ready_for_later_is_told(baseline, tmp_path):
     """Labels of which the first batch has none, images of the evaluation."""
     line = told(baseline, tmp_path, "torch.arange(12) % 5", "torch.arange(12) % 5; labels[7] = 4")[1]
@@ -335,6 +390,9 @@ def test_nothing_is_told_where_the_trace_does_not_reach(baseline, tmp_path):
     """Of what begins at a later step; of another version of torch, whose operations may be others."""
     later = ("loss = criterion(output, labels[batch])", "loss = criterion(output, labels[batch]) * (1 + (step == 1))")
     assert told(baseline, tmp_path, *later)[0] == ""
+    record, traced = run(tmp_path, edited(*later))
+    reason = "operations are kept of the first step and the first evaluation"
+    assert unknown(compare(baseline, record), traced) == reason
     old = dataclasses.replace(baseline, trace=dataclasses.replace(baseline.trace, torch="2.10.0"))
     assert told(old, tmp_path, "F.relu(", "F.gelu(")[0] == ""
     assert unknown_text(Traced.failed("no record").error) == "no line is known: no record"

@@ -254,11 +254,14 @@ class _Match:
         It is where that operation is called now, or the one behind the gap, or, if it is a function's first and so the
         gone one more likely the last of another function, the one before.
         """
-        moved = [at for at, row in enumerate(self._rows) if row.name == gone and at not in self._pairs]
+        before = max(0, now - 1)
+        around = {self._function(before), self._function(now)}
+        others = (at for at, row in enumerate(self._rows) if row.name == gone and at not in self._pairs)
+        moved = [at for at in others if self._function(at) in around]
         if moved:
             return min(moved, key=lambda at: abs(at - now))
-        before = max(0, now - 1)
-        return now if self._function(before) in ((), self._function(now)) else before
+        is_told = self._rows[now].backward or self._function(before) in ((), self._function(now))
+        return now if is_told else before
 
     def _function(self, now: int) -> tuple[str, ...]:
         """Return file and function of the line of a row."""

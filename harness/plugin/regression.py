@@ -370,7 +370,7 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept, changed, line = self._test.regenerate_command, None, ""
+            accept, changed, place, line = self._test.regenerate_command, None, "", ""
         else:
             place, line = _where(comparison, checked)
             changed = checked.blame(baseline, line)
@@ -378,7 +378,9 @@ class TrainingRegression:
             self._session.differing.append((checked.record, self._test.id))
         check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
-        finding = check.training(comparison, passed=passed, text=text, notable=notable, blame=changed or ())
+        finding = check.training(
+            comparison, passed=passed, text=text, notable=notable, where=place, blame=changed or ()
+        )
         self._conclude(finding, text, "" if passed else cause(comparison))
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):

@@ -60,6 +60,7 @@ class Check:
         passed: bool,
         text: str,
         notable: bool = False,
+        where: str = "",
         blame: Sequence[Changed] = (),
     ) -> Finding:
         """Return what was found of a training; a notable one is said although its test passed."""
@@ -84,6 +85,7 @@ class Check:
             environment=_changes(comparison.environment),
             recipe=_changes(comparison.recipe),
             loosened=gate_text(comparison.baseline.gate),
+            where=where,
             blame=list(blame[:MOST_BLAMED]),
             curves=curves(comparison),
             profile=steps,

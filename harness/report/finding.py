@@ -90,7 +90,7 @@ class Profile(_Part, frozen=True, kw_only=True):
 
 
 class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
-    """A training held against its baseline; `loosened` says what its test lets go."""
+    """A training held against its baseline; `loosened` says what its test lets go, `where` names the line."""
 
     name: str
     data: str
@@ -109,6 +109,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     environment: list[Change]
     recipe: list[Change]
     loosened: str = ""
+    where: str = ""
     blame: Annotated[list[Changed], Meta(max_length=MOST_BLAMED)]
     curves: Annotated[list[Curve], Meta(max_length=MOST_CURVES)]
     profile: Profile

@@ -74,7 +74,7 @@ def written(project, monkeypatch, measured_thresholds):
 
 @pytest.mark.parametrize("text", [RECIPE, pytest.param(LOOP, marks=pytest.mark.long)])
 def test_a_red_training_names_the_line_and_what_stands_there_now(written, monkeypatch, text):
-    """Directly below the headline, of a recipe and of a loop; in the results, too, and for an annotation."""
+    """Directly below the headline, of a recipe and of a loop; in results, page and, for an annotation, the check."""
     project = written(text)
     monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path))
     assert Baseline.from_text((project.baselines / FILE).read_text()).trace.parts["start"].step == 0
@@ -87,6 +87,9 @@ def test_a_red_training_names_the_line_and_what_stands_there_now(written, monkey
     (finding,) = json.loads((project.path / "build" / "harness" / "results.json").read_text())["results"]
     assert ROW in finding["text"]
     assert (finding["file"], finding["line"]) == ("net.py", 11)
+    page = (project.path / "build" / "harness" / "report.html").read_text()
+    row = ROW.removeprefix("  where      ")
+    assert f"<dt>where</dt>\n    <dd>{row}</dd>\n    <dt>blame</dt>" in page
 
 
 def test_an_accepted_record_has_the_trace_of_its_failure(written):
