@@ -7,6 +7,7 @@ result that is made of known ones alone is where something differs; it counts if
 for it, and if not all that is made of it is known again.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -209,7 +210,7 @@ class _Match:
 
 
 def _are_close(one: float, other: float, close: float) -> bool:
-    return abs(one - other) <= close * max(abs(one), abs(other))
+    return math.isclose(one, other, rel_tol=close) or (math.isnan(one) and math.isnan(other))
 
 
 def _holds(numbers: Sequence[float], number: float, close: float) -> bool:
