@@ -137,7 +137,7 @@ def exact_digest(tensors: Iterable[Tensor]) -> str:
 
 def _exact(hashes: Sequence[_Hashes]) -> dict[str, Value]:
     """Return the sum of the hashes of samples, and one in which each counts by its place."""
-    samples = np.concatenate(hashes)
+    samples = hashes[0] if len(hashes) == 1 else np.concatenate(hashes)
     placed = samples * _odd(len(samples))
     return {name: f"{int(sums.sum(dtype=np.uint64)):016x}" for name, sums in (("", samples), ("order", placed))}
 
@@ -148,18 +148,22 @@ def _hashes(tensor: Tensor) -> _Hashes:
     Mixed once more at the end: sums of sums would not tell the labels 1 and 3 from 2 and 2.
     """
     rows = _rows(_copied(tensor if tensor.dtype == torch.uint8 else tensor.long())).numpy()
-    if rows.dtype == np.uint8:
+    if rows.dtype == np.uint8 and rows.shape[1] % 8:
         rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
     lanes = rows.view("<u8") * _FACTORS[0]
     lanes ^= lanes >> np.uint64(32)  # a product keeps what its high bits know from the low ones
-    lanes *= _odd(lanes.shape[1])
-    return _mixed(lanes.sum(axis=1, dtype=np.uint64) + np.uint64(_of_bytes(f"{tuple(tensor.shape[1:])}".encode())))
+    return _mixed(lanes @ _odd(lanes.shape[1]) + _of_shape(tensor.shape[1:]))
 
 
 def _rows(tensor: Tensor) -> Tensor:
     """Return a matrix with a row a sample."""
     samples = len(tensor) if tensor.ndim else 1
     return tensor.reshape(samples, tensor.numel() // max(samples, 1)).contiguous()
+
+
+@functools.lru_cache(maxsize=16)
+def _of_shape(shape: Sequence[int]) -> np.uint64:
+    return np.uint64(_of_bytes(f"{tuple(shape)}".encode()))
 
 
 def _of_bytes(data: bytes) -> int:

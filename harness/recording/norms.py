@@ -14,7 +14,7 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
     """
     tensors = list(tensors)
     wide = torch.float32 if any(tensor.is_mps for tensor in tensors) else torch.float64
-    return read(torch._foreach_norm([real(tensor, wide) for tensor in tensors], 2, dtype=wide) if tensors else [])
+    return read(torch._foreach_norm([_plain(tensor, wide) for tensor in tensors], 2, dtype=wide) if tensors else [])
 
 
 def read(scalars: Sequence[Tensor]) -> list[float]:
@@ -27,6 +27,11 @@ def read(scalars: Sequence[Tensor]) -> list[float]:
         places = [place for place, scalar in enumerate(scalars) if scalar.device == device]
         values |= zip(places, torch.stack([scalars[place] for place in places]).tolist(), strict=True)
     return [values[place] for place in range(len(scalars))]
+
+
+def _plain(tensor: Tensor, wide: torch.dtype) -> Tensor:
+    """Return `real`, of most tensors at a glance."""
+    return tensor if tensor.dtype is wide and tensor.layout is torch.strided else real(tensor, wide)
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:

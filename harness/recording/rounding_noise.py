@@ -21,11 +21,10 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
     are left alone.
     """
     if math.isfinite(largest):
-        for gradient in gradients:
-            if gradient.layout is torch.strided and not gradient.is_complex():
-                stored = _stored(gradient)
-                with _unsafe_preserve_version_counter((gradient,)):  # a graph may need it again
-                    stored.copy_(torch.nn.functional.hardshrink(stored, _NOISE * largest))
+        plain = tuple(each for each in gradients if each.layout is torch.strided and not each.is_complex())
+        with _unsafe_preserve_version_counter(plain):  # a graph may need them again
+            for stored in map(_stored, plain):
+                stored.copy_(torch.nn.functional.hardshrink(stored, _NOISE * largest))
 
 
 def _stored(gradient: Tensor) -> Tensor:

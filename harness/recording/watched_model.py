@@ -139,7 +139,9 @@ class WatchedModel:
 
     def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the learning rate in effect of each parameter group that is not frozen."""
-        self._known = self.parameters()  # some may have joined since the last step
+        known = {id(parameter) for parameter in self._known.values()}
+        if any(id(parameter) not in known for group in optimizer.param_groups for parameter in group["params"]):
+            self._known = self.parameters()  # some may have joined since the last step
         found = {label: group.get("lr") for label, group in self.groups([optimizer]) if _trains(group)}
         rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
