@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import linecache
+import math
 import random
 import sys
 
@@ -16,6 +17,7 @@ from harness.explaining.traced import Operation, Part, Traced
 from harness.explaining.tracing import Tracing
 from harness.explaining.where import is_same_start, where
 from harness.record import Baseline
+from harness.record.streams import Stream
 from harness.record.trace import trace_content
 from harness.recording.perturbation import Enough, Perturbation, perturbed
 from harness.report.where_text import untraced_text, where_text
@@ -351,6 +353,10 @@ def test_a_trace_ends_early_with_the_record_so_far(baseline, tmp_path):
         record, streams=baseline.record.streams | {"loss": record.streams["gradient/head.bias"]}
     )
     assert not is_same_start(other, record)
+    never = {"never": Stream("forward", (0, 1), (math.nan, math.inf))}  # of a gate that allows it
+    both = [dataclasses.replace(each, streams=each.streams | never) for each in (baseline.record, record)]
+    assert is_same_start(*both)
+    assert not is_same_start(baseline.record, both[1])
 
 
 def test_a_trace_costs_nothing_once_it_has_ended(tmp_path):

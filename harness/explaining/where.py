@@ -8,6 +8,7 @@ for it, and if not all that is made of it is known again. A new draw of random n
 drawn after it is another number, even if it is used for nothing itself.
 """
 
+import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -256,7 +257,7 @@ class _Match:
 
 
 def _are_close(one: float, other: float, close: float) -> bool:
-    return abs(one - other) <= close * max(abs(one), abs(other))
+    return math.isclose(one, other, rel_tol=close) or (math.isnan(one) and math.isnan(other))
 
 
 def _holds(numbers: Sequence[float], number: float, close: float) -> bool:
