@@ -85,14 +85,13 @@ def test_a_name_is_put_together_again_from_what_it_says(name):
 
 tensors = st.text(min_size=1)
 entries = st.text(st.characters(exclude_characters="/"), min_size=1)
+WITH_ENTRY = ("optimizer", "setting", "loader")
 parts_of_keys = st.one_of(
     st.tuples(
-        st.sampled_from(
-            [kind for kind in KINDS if kind not in ("optimizer", "setting", "logged", "optimizer_steps", "distance")]
-        ),
+        st.sampled_from([kind for kind in KINDS if kind not in (*WITH_ENTRY, "logged", "optimizer_steps", "distance")]),
         tensors,
     ),
-    st.tuples(st.sampled_from(["optimizer", "setting"]), tensors, entries),
+    st.tuples(st.sampled_from(WITH_ENTRY), tensors, entries),
     st.tuples(st.just("logged"), entries.filter(lambda text: text != "optimizer_steps")),
     st.just(("optimizer_steps", "optimizer_steps")),
 )
