@@ -168,7 +168,7 @@ POST = "gh <api> <--silent> <--method> <POST> <repos/us/ours/issues/7/comments> 
 
 @needs_jq
 def test_the_comment_is_what_the_report_says_as_text(job):
-    """The headline and what failures say: nothing of it is Markdown."""
+    """The headline, the first failure's own, and what failures say: nothing of it is Markdown."""
     red = training((2.0, 1.6, 1.0), text="it differs\n```\n  @octocat")
     status, calls, body = comment(job, markdown([red, training((2.0, 1.5, 1.0))]))
 
@@ -178,6 +178,9 @@ def test_the_comment_is_what_the_report_says_as_text(job):
         MARKER,
         "",
         "    ### Training regression: 1 of 2 checks failed: 1 different",
+        "",
+        "    it differs",
+        "",
         "",
         "    it differs",
         "    ```",

@@ -23,6 +23,7 @@ from harness.record.streams import CALLS
 from harness.recording import calls
 from harness.recording.perturbation import Perturbation, perturbed
 from harness.report.comparison_text import failure
+from tests.test_record import record_of
 
 
 class Block(nn.Module):
@@ -423,15 +424,23 @@ def test_a_checkpoint_runs_a_module_once(reentrant):
     assert clue(record, "output/block1.conv")[0] == (0, 1)
 
 
-def test_a_failure_says_why_no_module_is_named(baseline):
-    """Compiled code calls none: the loss is named, and the reason."""
-    former, present = (with_output(1.0, loss=loss, name="mode/net") for loss in (1.0, 2.0))
-    former, present = (dataclasses.replace(each, structure=baseline.structure) for each in (former, present))
+@pytest.mark.parametrize("text", ["OptimizedModule()", "Sequential() compiled"])
+def test_a_failure_says_which_modules_are_not_seen(text):
+    """Compiled code calls none of those within."""
+    clues = {"module/net.block": Stream("structure", (0,), (text,))}
+    former, present = (record_of({"loss": Stream("forward", (0,), (loss,))}, clues=clues) for loss in (1.0, 2.0))
 
     assert (
-        "  modules    none was seen at work: torch.compile hides what it compiles"
+        "  modules    what is within net.block was not seen at work: torch.compile hides what it compiles"
         in failure(compare(former, present)).splitlines()
     )
+
+
+def test_a_model_that_trains_in_evaluation_mode_is_followed():
+    """Its passes with gradients, between a batch and a step, are those of a training."""
+    record = run(edit=lambda model: model.eval())
+
+    assert clue(record, "output/block1.conv")[0]
 
 
 @pytest.mark.long

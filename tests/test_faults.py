@@ -825,7 +825,14 @@ def test_faults_reach_several_optimizers(name):
     assert compare(unfaulted(rivals), record).verdict == ("different" if expected else "same")
 
 
-@pytest.mark.parametrize("name", ["dropout-changed", "batchnorm-evaluating", "autocast-on", "eval-forgotten"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dropout-changed",
+        "autocast-on",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("batchnorm-evaluating", "eval-forgotten")),
+    ],
+)
 def test_faults_reach_compiled_models(name):
     """torch.compile neither hides a function from a fault nor keeps the fault."""
     options = {"compiled": True, "precision": "float32"}

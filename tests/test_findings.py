@@ -10,7 +10,7 @@ from html import unescape
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -49,6 +49,7 @@ def test_the_margin_is_the_share_of_the_threshold():
     assert check().trouble("no").share is None
 
 
+@settings(max_examples=15)
 @given(st.lists(st.floats(), min_size=401, max_size=1500), st.integers(0, 400))
 def test_thinned_curves_keep_their_extremes(losses, step):
     """However long a training, its largest and smallest loss and its worst step are still seen."""

@@ -385,7 +385,7 @@ def test_an_evaluation_in_inference_mode_may_come_first():
             optimizer.step()
             recorder.log(loss=1.0)
 
-    assert recorder.record.streams["evaluation/before"].steps == (0,)
+    assert recorder.record.streams["evaluation/before"].steps == (-1,)
     assert min(recorder.record.streams["update/weight"].values) > 0
 
 

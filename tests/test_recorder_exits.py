@@ -89,7 +89,7 @@ def test_hundreds_of_blocks_leave_everything_as_it_was():
 
 
 def test_a_grad_scaler_is_followed():
-    """A step that the scaler leaves out, for an infinite gradient, is no step; the others are recorded unscaled."""
+    """A step that the scaler leaves out, for an infinite gradient, counts and moves nothing; others are unscaled."""
     with Recorder(precision="float32") as recorder:
         model = nn.Linear(3, 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -106,9 +106,10 @@ def test_a_grad_scaler_is_followed():
             scaler.update()
             recorder.log(loss=loss.nan_to_num())
 
-    gradients = recorder.record.streams["gradient/weight"]
-    assert gradients.steps == (0, 1)
-    assert gradients.values == pytest.approx([3**0.5] * 2)
+    streams = recorder.record.streams
+    assert streams["gradient/weight"].steps == (0, 2)
+    assert streams["update/weight"].values == pytest.approx([0.1 * 3**0.5, 0, 0.1 * 3**0.5])
+    assert streams["gradient/weight"].values == pytest.approx([3**0.5] * 2)
 
 
 def test_a_part_that_is_frozen_later_stops_moving():

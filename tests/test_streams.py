@@ -83,6 +83,7 @@ def test_a_name_is_put_together_again_from_what_it_says(name):
     assert said(again) == said(key)
 
 
+WITH_ENTRY = ("optimizer", "setting", "loader")
 tensors = st.text(min_size=1)
 entries = st.text(st.characters(exclude_characters="/"), min_size=1)
 WITH_ENTRY = ("optimizer", "setting", "loader")

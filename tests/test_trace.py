@@ -3,7 +3,9 @@
 import dataclasses
 import importlib.util
 import linecache
+import math
 import random
+import sys
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from harness.explaining.traced import Operation, Part, Traced
 from harness.explaining.tracing import Tracing
 from harness.explaining.where import is_same_start, where
 from harness.record import Baseline
+from harness.record.streams import Stream
 from harness.record.trace import trace_content
 from harness.recording.perturbation import Enough, Perturbation, perturbed
 from harness.report.where_text import untraced_text, where_text
@@ -24,6 +27,7 @@ PROGRAM = """
 import copy
 import torch
 import torch.nn.functional as F
+import numpy as np
 from torch import nn
 from harness import Recorder
 
@@ -47,6 +51,12 @@ class Net(nn.Module):
 def prepare(x):
     return x / torch.tensor(STD).view(3, 1, 1)
 
+def load():
+    return np.arange(75.0).reshape(1, 3, 5, 5), np.uint8(0)
+
+def rate(step):
+    return 1 / (1 + step)
+
 def criterion(output, labels):
     return F.cross_entropy(output, labels, label_smoothing=0.1)
 
@@ -65,9 +75,11 @@ def train():
     with Recorder() as recorder:
         x, labels = prepare(torch.rand(12, 3, 5, 5)), torch.arange(12) % 5
         rest, others = prepare(torch.rand(4, 3, 5, 5)), torch.arange(4) % 5
+        x = x + torch.from_numpy(load()[0]) / 75
         model = Net()
         average = copy.deepcopy(model)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         recorder.watch(model, optimizer)
         recorder.watch(average, name="average")
         for step in range(3):
@@ -80,6 +92,7 @@ def train():
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 0.1)
             optimizer.step()
+            schedule.step()
             update(average, model)
             recorder.log(loss=loss)
             if step == 1:
@@ -156,7 +169,11 @@ CASES = [
         "aten.",
     ),
     ("F.dropout(y, 0.2, self.training)", "F.dropout(y, 0.2)", "aten.bernoulli_, which the baseline has not"),
-    ("    model.eval()\n    output = model(x)", "    output = model(x)", "input, weights and mode gives "),
+    (
+        "    model.eval()\n    output = model(x)",
+        "    output = model(x)",
+        "the model is called with other input, weights or mode",
+    ),
     ("return criterion(output, labels).item()", "return criterion(2 * output, labels).item()", "aten.mul"),
 ]
 """An edit, and what is told of it."""
@@ -199,6 +216,68 @@ def test_another_argument_of_an_evaluation_is_named(baseline, tmp_path, old, new
     called = next(at for at, text in enumerate(PROGRAM.splitlines(), 1) if old in text)
     assert f"called at program.py:{called}" in row
     assert line == "output = model(x)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("np.arange(75.0)", "2 * np.arange(75.0)", "after load() at program.py:{} gave "),
+        ("1 / (1 + step)", "1 / (2 + step)", "after rate() at program.py:{} gave "),
+    ],
+)
+def test_what_a_function_returned_is_told(baseline, tmp_path, old, new, part):
+    """Beside the operation that gives another number: none shows what NumPy and plain Python compute."""
+    line = next(at for at, text in enumerate(PROGRAM.splitlines(), 1) if old in text)
+    assert told(baseline, tmp_path, old, new)[0].count(part.format(line)) == 1
+
+
+def test_a_value_of_a_function_is_not_told_of_another_operation(baseline, tmp_path):
+    """Nor is one that the baseline has, too, of a function that is called more often."""
+    edits = ("    return 1 / (1 + step)", "    return 1 / (2 + step)", "F.relu(", "F.gelu(")
+    assert "rate()" not in told(baseline, tmp_path, *edits)[0]
+    edits = ("        x = x + torch", "        load()\n        x = x + 2 * torch")
+    assert "load()" not in told(baseline, tmp_path, *edits)[0]
+
+
+def test_a_draw_that_is_used_for_nothing_is_named(baseline, tmp_path):
+    """Whatever is drawn after it is another number."""
+    row, line = told(baseline, tmp_path, "    y = F.dropout(", "    torch.rand(1)\n        y = F.dropout(")
+
+    assert (line, row.endswith("aten.rand, which the baseline has not")) == ("torch.rand(1)", True)
+
+
+def test_rows_that_are_missing_are_told(tmp_path):
+    """By the line that makes such rows: an evaluation without its last batch, say."""
+    once = "    output = model(x)\n    return criterion(output, labels).item()"
+    parts = """    total = 0.0
+    for part, own in zip(x.split(2), labels.split(2)):
+        output = model(part)
+        total += criterion(output, own).item()
+    return total"""
+    record, traced = run(tmp_path, edited(once, parts))
+    shorter = parts.replace("x.split(2), labels.split(2)", "x.split(2)[:1], labels.split(2)")
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, once, shorter)
+
+    assert "missing here: the baseline's " in row
+    assert line == "output = model(part)"
+
+
+def test_somebody_elses_profiler_stays(tmp_path):
+    """What functions return is then not known; ours is gone after a step."""
+
+    def profiler(*_):
+        pass
+
+    sys.setprofile(profiler)
+    try:
+        _, traced = run(tmp_path)
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    rows = {row.name for row in run(tmp_path)[1].parts["start"].operations}
+    assert {"load()", "rate()"} <= rows
+    assert sys.getprofile() is None
+    assert not {"load()", "rate()"} & {row.name for row in traced.parts["start"].operations}
 
 
 def test_the_line_that_built_an_optimizer_is_named(baseline, tmp_path):
@@ -250,7 +329,7 @@ def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
         baseline, tmp_path, "                recorder.evaluation(average=evaluate(average, rest, others))\n", ""
     )
 
-    assert row.endswith("baseline input, weights and mode")
+    assert row.endswith("missing here: the baseline's call of the model")
     assert line == "recorder.batch(x[batch], labels[batch])"
 
 
@@ -274,6 +353,10 @@ def test_a_trace_ends_early_with_the_record_so_far(baseline, tmp_path):
         record, streams=baseline.record.streams | {"loss": record.streams["gradient/head.bias"]}
     )
     assert not is_same_start(other, record)
+    never = {"never": Stream("forward", (0, 1), (math.nan, math.inf))}  # of a gate that allows it
+    both = [dataclasses.replace(each, streams=each.streams | never) for each in (baseline.record, record)]
+    assert is_same_start(*both)
+    assert not is_same_start(baseline.record, both[1])
 
 
 def test_a_trace_costs_nothing_once_it_has_ended(tmp_path):

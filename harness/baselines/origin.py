@@ -64,9 +64,9 @@ def _git(root: Path, *words: str) -> str | None:
 def git_output(folder: Path, *words: str, seconds: float = _GIT_SECONDS) -> bytes | None:
     """Return what a git command writes in a folder, or None where it fails, takes too long, or there is no git.
 
-    Words that are paths are meant as they are. It asks no server, and what else works in the repository goes on.
+    It asks no server, and what else works in the repository goes on.
     """
-    command = ["git", "--no-optional-locks", "--literal-pathspecs", "-C", str(folder), *words]
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
     offline = os.environ | {"GIT_NO_LAZY_FETCH": "1"}
     try:
         done = subprocess.run(command, capture_output=True, timeout=seconds, check=False, env=offline)

@@ -56,7 +56,8 @@ class Git:
         """Return the parts of an answer, which zero bytes separate."""
         if words not in self._answers:
             began = time.monotonic()
-            output = git_output(self.root, *words, seconds=self.seconds) if self.seconds > 0 else None
+            asked = ("--literal-pathspecs", *words)  # a path is meant as it is
+            output = git_output(self.root, *asked, seconds=self.seconds) if self.seconds > 0 else None
             self.seconds -= time.monotonic() - began
             self._answers[words] = (output or b"").decode("utf-8", "surrogateescape").split("\0")[:-1]
         return self._answers[words]

@@ -8,11 +8,12 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -20,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from torch.utils._pytree import tree_leaves
 
 from harness.explaining.lines import Lines, owner
-from harness.explaining.traced import Operation, Place
+from harness.explaining.traced import GIVEN, Operation, Place
 
 
 _TRIVIAL = frozenset(
@@ -51,11 +52,13 @@ _TRIVIAL = frozenset(
     )
 )
 """What computes nothing: another look at the same numbers, or memory that holds none yet."""
-GIVEN = "input, weights and mode"
-"""Stands for an operation: what a model is given, with which weights, and whether it trains."""
 _MOST = 5000
 """Operations of a part: of a longer one the first."""
+_MOST_RETURNED = 200
+"""Values that functions of the project return, in a part."""
 _MOST_PLACES = 3
+_PIECE = 2**20
+"""Elements of an array that are looked at together."""
 _WIDE = 4096
 _GOLDEN, _ROOT = (5**0.5 - 1) / 2, 2**0.5
 _BUILT = "_training_regression_built"
@@ -80,6 +83,7 @@ class Tracer(TorchDispatchMode):
         self.error: Exception | None = None
         self.on = False
         self._entered = False
+        self._left = 0
         self._writers: dict[int, dict[Any, int]] = {}
         self._forward: dict[int, tuple[tuple[Place, ...], Place | None]] = {}
         stack.callback(self.stop)
@@ -90,7 +94,9 @@ class Tracer(TorchDispatchMode):
 
     def start(self) -> None:
         """List operations from now on, in a list of its own."""
-        self.operations, self._writers = [], {}
+        self.operations, self._writers, self._left = [], {}, _MOST_RETURNED
+        if sys.getprofile() is None:
+            sys.setprofile(self._returned)
         if not self._entered:
             self.__enter__()  # type: ignore[no-untyped-call]
             self._entered = True
@@ -99,6 +105,8 @@ class Tracer(TorchDispatchMode):
     def stop(self) -> None:
         """List no more; where somebody else's mode has been entered since, this one stays behind it, idle."""
         self.on = False
+        if sys.getprofile() == self._returned:
+            sys.setprofile(None)
         if self._entered and _get_current_dispatch_mode() is self:
             self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
             self._entered = False
@@ -127,6 +135,20 @@ class Tracer(TorchDispatchMode):
             size = number([*given, modes])
             self.operations.append(Operation(GIVEN, size, self._inputs(given), places or (), None, False))
 
+    def _returned(self, frame: FrameType, event: str, value: object) -> None:
+        """List the floats and arrays that a function of the project returns: no operation shows what made them."""
+        kind, file = type(value), frame.f_code.co_filename
+        if event != "return" or not self.on or kind not in _RETURNED or owner(file) != "project" or file[:1] == "<":
+            return
+        self.on = False  # for what follows is ours
+        with contextlib.suppress(Exception), torch._C.DisableTorchFunction():
+            name = frame.f_code.co_qualname + "()"
+            for size in map(_value, value if isinstance(value, tuple) else [value]):
+                if size is not None and self._left > 0:
+                    self._left -= 1
+                    self.operations.append(Operation(name, size, (), (self.lines.place(frame),), None, False))
+        self.on = True
+
     def _inputs(self, given: _Tensors) -> tuple[int, ...]:
         """Return the operations that made what goes into one."""
         return tuple(sorted({writer for tensor in given if (writer := self._writer(tensor)) is not None}))
@@ -141,8 +163,9 @@ class Tracer(TorchDispatchMode):
             return
         given, made, written = _tensors((args, kwargs)), _tensors(result), _tensors(_written(func, args, kwargs))
         inputs = self._inputs(given)
+        draws = torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
         for results in _rows(name, made, written):
-            self.operations.append(Operation(name, number(results), inputs, places, built, backward))
+            self.operations.append(Operation(name, number(results), inputs, places, built, backward, draws))
             self._wrote(results, written, given)
 
     def _asked(self, frame: FrameType | None, node: Any) -> tuple[tuple[Place, ...] | None, Place | None, bool]:
@@ -240,6 +263,19 @@ def _tensors(values: Any) -> _Tensors:
     return [leaf for leaf in plain if leaf.device.type != "meta" and leaf.layout is torch.strided]
 
 
+_RETURNED = (float, np.ndarray, tuple)
+
+
+def _value(value: object) -> float | None:
+    """Return a number that tells a value from others; None of what is no finite float and no array of numbers."""
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    if type(value) is not np.ndarray or value.dtype.kind not in "biuf":
+        return None
+    flat = value.reshape(-1)
+    return number(torch.from_numpy(flat[at : at + _PIECE].astype(float)) for at in range(0, len(flat), _PIECE))
+
+
 def _memory(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
@@ -248,7 +284,7 @@ def _view(tensor: Tensor) -> tuple[int, int]:
     return int(tensor.storage_offset()), tensor.numel()
 
 
-def number(tensors: Sequence[Tensor]) -> float:
+def number(tensors: Iterable[Tensor]) -> float:
     """Return a number that tells tensors from others: near the mean size of their elements, by sign and order too."""
     sizes = [(1 + index % 7 / 8, tensor.numel(), _size(tensor)) for index, tensor in enumerate(tensors)]
     if len(sizes) == 1:

@@ -7,6 +7,8 @@ from msgspec import Struct
 from harness.record.trace import Operations, Trace, packed
 
 
+GIVEN = "call of the model"
+"""Stands for an operation: what a model is given, with which weights, and whether it trains."""
 _LARGEST = 8192
 """Characters of a baseline's trace."""
 _FORMS = ((True, 5000), (False, 5000), (False, 600), (False, 200))
@@ -35,13 +37,14 @@ class Operation(Struct, frozen=True, array_like=True):
     """An operation that ran.
 
     Args:
-        name: `aten.relu`.
+        name: `aten.relu`; `rate()` stands for what a function of the project returned.
         number: which tells its results from others: of a scalar itself, of a tensor near the mean of its sizes.
         inputs: the operations, by place in their list, whose results went into it.
         places: the lines that asked for it, the innermost first; of an operation of a backward pass, those that asked
             for its forward one.
         built: the line that built the module or optimizer of a library that it ran in, if it did in one.
         backward: whether it belongs to a backward pass.
+        draws: whether it draws random numbers.
     """
 
     name: str
@@ -50,6 +53,12 @@ class Operation(Struct, frozen=True, array_like=True):
     places: tuple[Place, ...]
     built: Place | None
     backward: bool
+    draws: bool = False
+
+
+def is_returned(name: str) -> bool:
+    """Tell whether a name stands for what a function of the project returned."""
+    return name.endswith("()")
 
 
 class Part(Struct, frozen=True):

@@ -4,18 +4,23 @@ Rows of two traces are matched by the names of their operations. A result is kno
 in the matched row, or in one that matches none: so code that computes the same by other operations ends in what is
 known. A new
 result that is made of known ones alone is where something differs; it counts if results of the baseline are gone
-for it, and if not all that is made of it is known again.
+for it, and if not all that is made of it is known again. A new draw of random numbers always counts: whatever is
+drawn after it is another number, even if it is used for nothing itself.
 """
 
+import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import takewhile
 
+from msgspec import structs
+
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.explaining.traced import Operation, Traced
+from harness.explaining.traced import Operation, Traced, is_returned
 from harness.record import Record
 from harness.record.trace import Operations, Trace
 
@@ -32,14 +37,19 @@ class Where:
     Args:
         operation: the present one.
         baseline: name of the one in its place; empty if there is none.
+        gone: whether it is the baseline's that is missing, beside the present one, which is as it was.
         number: that of the baseline's, if the operation is the same.
         constants: (name, former, present) of plain values of modules that its lines name, and that are others now.
+        returned: the first value that a function of the project returned before, and that is another now, and its
+            former number: it may be why the operation gives another number.
     """
 
     operation: Operation
     baseline: str
+    gone: bool
     number: float | None
     constants: tuple[tuple[str, str, str], ...]
+    returned: tuple[Operation, float] | None
 
     @property
     def line(self) -> str:
@@ -59,16 +69,17 @@ def where(comparison: Comparison, traced: Traced) -> Where | None:
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
     names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
-    rows = {name: _shown(traced.parts[name].operations, kept.parts[name]) for name in names}
-    matches = [_Match(kept.parts[name], rows[name], _CLOSE[comparison.record.precision]) for name in names]
+    close = _CLOSE[comparison.record.precision]
+    matches = [
+        _Match(kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name]), close) for name in names
+    ]
     calls = (*(match.first for match in matches), *(match.gone for match in matches[-1:]))
     found = next((place for call in calls if (place := call())), None)
-    if found is None or not found[0].places:
+    if found is None or not found.operation.places:
         return None
-    operation, other, number = found
-    if comparison.recipe and operation.places[0].file.startswith(_SHIPPED):  # our loop does what another recipe says
+    if comparison.recipe and found.line.startswith(_SHIPPED):  # our loop does what another recipe says
         return None
-    return Where(operation, other, number, tuple(_changed(operation, kept.constants, traced.constants)))
+    return replace(found, constants=tuple(_changed(found.operation, kept.constants, traced.constants)))
 
 
 def _release(torch: str) -> str:
@@ -108,24 +119,34 @@ def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, 
 
 
 def _shown(rows: Sequence[Operation], kept: Operations) -> list[Operation]:
-    """Return what a baseline would have kept of operations; what went into others that are left out goes on."""
+    """Return what a baseline would have kept of operations."""
+    shown = _without(rows, lambda row: row.backward and not kept.backward)
+    return shown[: len(kept.names)] if kept.cut else shown
+
+
+def _without(rows: Sequence[Operation], is_out: Callable[[Operation], bool]) -> list[Operation]:
+    """Return operations without some; what went into others that are left out goes on."""
     place: dict[int, int] = {}
     inputs: list[set[int]] = []
     shown: list[Operation] = []
     for index, row in enumerate(rows):
         inputs.append({place[one] for one in row.inputs if one in place})
         inputs[-1] |= {each for one in row.inputs if one not in place for each in inputs[one]}
-        if kept.backward or not row.backward:
+        if not is_out(row):
             place[index] = len(shown)
-            shown.append(Operation(row.name, row.number, tuple(inputs[-1]), row.places, row.built, row.backward))
-    return shown[: len(kept.names)] if kept.cut else shown
+            shown.append(structs.replace(row, inputs=tuple(inputs[-1])))
+    return shown
 
 
 class _Match:
     """Rows of two traces, matched."""
 
-    def __init__(self, before: Operations, rows: Sequence[Operation], close: float) -> None:
-        self._before, self._rows, self._close = before, rows, close
+    def __init__(self, kept: Operations, shown: Sequence[Operation], close: float) -> None:
+        self._kept, self._shown, self._close = kept, shown, close
+        old = [row for row in zip(kept.names, kept.numbers, strict=True) if not is_returned(row[0])]
+        before = replace(kept, names=[name for name, _ in old], numbers=[number for _, number in old])
+        rows = _without(shown, lambda row: is_returned(row.name))
+        self._before, self._rows = before, rows
         names = [row.name for row in rows]
         self._blocks = SequenceMatcher(None, before.names, names, autojunk=False).get_opcodes()
         self._pairs = {
@@ -140,8 +161,8 @@ class _Match:
         self._others = {pair for pair in left if not _is_telling(pair[1])}
         self._new = {now for now, row in enumerate(rows) if now not in self._equal and not self._is_known(row)}
 
-    def first(self) -> tuple[Operation, str, float | None] | None:
-        """Return the first new result of known ones that matters, and the baseline's operation and number there.
+    def first(self) -> Where | None:
+        """Return the first new result of known ones that matters.
 
         One that did not in its pass does if something that does is made of it later: of other parts of it, say.
         """
@@ -150,20 +171,47 @@ class _Match:
             if now in self._new and not self._new.intersection(row.inputs):
                 made, matters = self._made_of(now)
                 source = next((sources[each] for each in row.inputs if each in sources), now)
-                if matters:
-                    return self._rows[source], *self._other(source)
+                if matters or row.draws:
+                    return self._differs(source)
                 self._new -= made
                 sources |= dict.fromkeys(made, source)
         return None
 
-    def gone(self) -> tuple[Operation, str, float | None] | None:
-        """Return the operation behind the first of the baseline's whose result is nowhere any more."""
+    def gone(self) -> Where | None:
+        """Return the operation beside the first of the baseline's whose result is nowhere any more.
+
+        It is the one in its place, if that is the same operation, of what came later; or the one behind the gap.
+        """
         present = sorted(row.number for row in self._rows)
-        for tag, old, stop, start, _ in self._blocks:
-            for gone in range(old, stop if tag == "delete" else old):
+        for tag, old, stop, start, end in self._blocks:
+            for gone in range(old, stop if self._rows and tag != "replace" else old):
                 number = self._before.numbers[gone]
-                if self._rows and _is_telling(number) and not _holds(present, number, self._close):
-                    return self._rows[min(start, len(self._rows) - 1)], self._before.names[gone], None
+                if _is_telling(number) and not _holds(present, number, self._close):
+                    beside = self._rows[min(start + gone - old, max(start, end - 1), len(self._rows) - 1)]
+                    return Where(beside, self._before.names[gone], True, None, (), None)
+        return None
+
+    def _differs(self, now: int) -> Where:
+        other, number = self._other(now)
+        returned = None if number is None else self._returned(self._rows[now])
+        return Where(self._rows[now], other, False, number, (), returned)
+
+    def _returned(self, operation: Operation) -> tuple[Operation, float] | None:
+        """Return the first value before an operation that is new of its function, and what the baseline has of that.
+
+        A function may be called more or less often, since what it returns may be kept; then any of its values is known.
+        """
+        former: dict[str, list[float]] = defaultdict(list)
+        for name, number in zip(self._kept.names, self._kept.numbers, strict=True):
+            former[name] += [number] * is_returned(name)
+        calls, all_calls = Counter[str](), Counter(row.name for row in self._shown)
+        until = (operation.name, operation.number)
+        for row in takewhile(lambda row: (row.name, row.number) != until, self._shown):
+            numbers, call = former[row.name], calls[row.name]
+            known = numbers[call:][:1] if len(numbers) == all_calls[row.name] else numbers
+            if known and not any(_are_close(number, row.number, self._close) for number in known):
+                return row, numbers[min(call, len(numbers) - 1)]
+            calls[row.name] += 1
         return None
 
     def _made_of(self, start: int) -> tuple[set[int], bool]:
@@ -209,7 +257,7 @@ class _Match:
 
 
 def _are_close(one: float, other: float, close: float) -> bool:
-    return abs(one - other) <= close * max(abs(one), abs(other))
+    return math.isclose(one, other, rel_tol=close) or (math.isnan(one) and math.isnan(other))
 
 
 def _holds(numbers: Sequence[float], number: float, close: float) -> bool:

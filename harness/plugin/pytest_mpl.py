@@ -81,7 +81,7 @@ class FigureGate:
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Find pytest-mpl's plugin of this session: one that compares, or one that only closes figures."""
-        plugins = session.config.pluginmanager.get_plugins()
+        plugins = [plugin for _, plugin in session.config.pluginmanager.list_name_plugin()]  # not all can be hashed
         self._mpl = next(plugin for plugin in plugins if type(plugin).__name__ in ("ImageComparison", "FigureCloser"))
         self._draws = type(self._mpl).__name__ == "ImageComparison"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.explaining.traced import Place, Traced
+from harness.explaining.traced import GIVEN, Place, Traced
 from harness.explaining.where import Where
 
 
@@ -15,12 +15,12 @@ def untraced_text(traced: Traced) -> str:
 
 
 def where_text(found: Where) -> str:
-    """Return the line, who calls it, what differs there, and the constants that are others now."""
+    """Return the line, who calls it, what differs there, and the constants and returned values that are others now."""
     operation = found.operation
     line, *around = operation.places
     texts = [f"{line.file}:{line.line} in {line.function}", *_around(line, around), *_built(operation.built, line)]
     constants = [f"{name} {before} -> {now}" for name, before, now in found.constants]
-    return _GAP.join([", ".join(texts), *constants, _difference(found)])
+    return _GAP.join([", ".join(texts), *constants, _difference(found), *_returned(found)])
 
 
 def _around(line: Place, around: Sequence[Place]) -> Iterator[str]:
@@ -35,8 +35,20 @@ def _built(built: Place | None, line: Place) -> list[str]:
     return [f"built at {built.file}:{built.line}"] if built and built.line != line.line else []
 
 
+def _returned(found: Where) -> Iterator[str]:
+    if found.returned:
+        value, former = found.returned
+        line = value.places[0]
+        numbers = "{}, baseline {}".format(*_apart(value.number, former))
+        yield f"after {value.name} at {line.file}:{line.line} gave {numbers}"
+
+
 def _difference(found: Where) -> str:
     operation, number = found.operation, found.number
+    if found.gone:
+        return f"missing here: the baseline's {found.baseline}"
+    if operation.name == GIVEN and number is not None:
+        return "the model is called with other input, weights or mode"
     named = operation.backward and "backward" not in operation.name
     name = operation.name + " of the backward pass" * named
     if number is not None:

@@ -256,9 +256,9 @@ def scaled_gradients(recorder, rate):
     return model
 
 
-@loop(steps=3)
+@loop()
 def scaler_leaves_a_step_out(recorder, rate):
-    """`GradScaler` meets an infinite gradient in the second batch, and leaves that step out."""
+    """`GradScaler` meets an infinite gradient in the second batch, and takes a step there that moves nothing."""
     model = mlp()
     optimizer = sgd(model, rate)
     scaler = torch.amp.GradScaler("cpu")

@@ -100,6 +100,25 @@ def test_our_training_does_not_go_by_their_device(guest):
     guest.run("--training-device=cpu").assert_outcomes(passed=1)
 
 
+def test_a_plugin_that_cannot_be_hashed_is_no_trouble(guest):
+    """A dataclass, say."""
+    guest.pytester.makeconftest(
+        """
+        from dataclasses import dataclass
+
+        @dataclass
+        class Plugin:
+            name: str
+
+        def pytest_configure(config):
+            config.pluginmanager.register(Plugin("theirs"))
+        """
+    )
+    guest.write(test_a="def test_a(): ...")
+
+    guest.run().assert_outcomes(passed=1)
+
+
 def test_a_marker_of_the_projects_own_named_device_means_what_it_means(guest):
     """Where a test uses no fixture of ours; elsewhere an unknown name is refused (tests/plugin/test_devices.py)."""
     guest.pytester.makeconftest(

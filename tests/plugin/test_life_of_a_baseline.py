@@ -180,7 +180,7 @@ def test_nan_never_becomes_a_baseline(project):
         [
             "loss is nan at step 2 (forward)",
             "  where  the record of test_gate.Poisoned",
-            "  fix    find where the number is made: neither a baseline nor a figure can hold it",
+            "  fix    find where the number is made; a figure cannot hold it, a baseline can if its test expects it: *",
         ]
     )
     assert project.files() == {}

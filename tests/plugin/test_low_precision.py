@@ -135,6 +135,7 @@ def test_an_unchanged_training_is_the_same(low):
     )
 
 
+@pytest.mark.long
 def test_another_environment_is_drift(low, monkeypatch):
     """Other instructions: every number of a watched loop is within what rounding explains, and it is said."""
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")

@@ -52,6 +52,7 @@ def test_workers_write_the_baselines_of_one_process(project):
     assert len({(file, worker) for worker, file, _ in ran}) == 2
 
 
+@pytest.mark.long
 def test_workers_come_to_the_verdicts_of_one_process(project):
     """Every test of a changed training is red with its first divergence, whoever trained; the others stay green.
 
