@@ -86,7 +86,6 @@ def test_a_name_is_put_together_again_from_what_it_says(name):
 WITH_ENTRY = ("optimizer", "setting", "loader")
 tensors = st.text(min_size=1)
 entries = st.text(st.characters(exclude_characters="/"), min_size=1)
-WITH_ENTRY = ("optimizer", "setting", "loader")
 parts_of_keys = st.one_of(
     st.tuples(
         st.sampled_from([kind for kind in KINDS if kind not in (*WITH_ENTRY, "logged", "optimizer_steps", "distance")]),
