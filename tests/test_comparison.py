@@ -660,3 +660,17 @@ def test_deviations_are_computed_once(monkeypatch, losses):
             worded(comparison)
     assert comparison.deviations is comparison.deviations
     assert len(calls) == 1
+
+
+def test_renamed_parts_of_a_batch_are_a_note():
+    """The same numbers under another key are the same; other numbers are not."""
+    parts = {"": ("ab",), " order": ("cd",), " shape": ("8x6",)}
+    former, present, moved = (
+        record_of(
+            {f"batch/{name}{end}": Stream("data", (0,), (*text[:-1], text[-1] + more)) for end, text in parts.items()}
+        )
+        for name, more in (("x", ""), ("inputs", ""), ("inputs", "x"))
+    )
+
+    assert (compare(former, present).verdict, compare(former, present).renamed[0]) == ("same", ("x", "inputs"))
+    assert compare(former, moved).verdict == "different"

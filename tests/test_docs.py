@@ -30,6 +30,8 @@ THEIRS = [ROOT / "tests" / "examples" / name for name in ("lightning/lit_stripes
 """Its user's modules."""
 LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-numbers", "gate-power")]
 """Guides that train many times."""
+TRACED = [README, ROOT / "docs" / "red-gate.md"]
+"""Pages that quote the line of a fault, which a baseline knows that measured its thresholds."""
 QUICK = [README, *(page for page in GUIDES if page not in LONG and page.stem != "reference")]
 
 
@@ -39,7 +41,7 @@ def name_of(path):
 
 
 @pytest.fixture
-def story(project, monkeypatch):  # noqa: F811 - the fixture
+def story(project, monkeypatch, request):  # noqa: F811 - the fixture
     """What runs pages in a reader's project: a git repository with pytest's settings."""
     (project.path / "test_gate.py").unlink()
     (project.path / "pyproject.toml").write_text(SETTINGS)
@@ -48,13 +50,13 @@ def story(project, monkeypatch):  # noqa: F811 - the fixture
     for role in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{role}_NAME", "You")
         monkeypatch.setenv(f"GIT_{role}_EMAIL", "you@example.org")
-    return Story(project)
+    return Story(project, traces="measured_thresholds" in request.fixturenames)
 
 
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning's own calls of torch
 @pytest.mark.parametrize("page", QUICK, ids=name_of)
 def test_a_page_tells_what_happens(page, story):
-    """Every file, command and output of it, from the loop of the README on; thresholds are spared."""
+    """Every file, command and output of it, from the loop of the README on; thresholds and lines are spared."""
     if page.stem == "adapters":
         for library in LIBRARIES:
             pytest.importorskip(library, reason=f"{library} is not installed")
@@ -64,9 +66,9 @@ def test_a_page_tells_what_happens(page, story):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("page", [README, *LONG], ids=name_of)
+@pytest.mark.parametrize("page", [*TRACED, *LONG], ids=name_of)
 def test_a_page_tells_what_happens_where_thresholds_are_measured(page, story, measured_thresholds):  # noqa: F811 - the fixture
-    """As for its reader; of the guides those that train many times."""
+    """As for its reader; of the guides those that train many times, or quote a line."""
     story.tell(page)
 
 

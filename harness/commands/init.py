@@ -151,6 +151,7 @@ jobs:
       - uses: actions/checkout@v6
         with:
           persist-credentials: false
+          fetch-depth: 0 # all commits: a failure names the one to blame
       - uses: actions/setup-python@v6
         with:
           python-version: "3.13"

@@ -1,4 +1,4 @@
-"""Renamed tensors and relabelled groups: a note on the structure, not a wall of red."""
+"""Renamed tensors and parts of a batch, relabelled groups: a note on the structure, not a wall of red."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,15 +16,18 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     """Return a baseline with its tensors named as in a record, and which names that changed, former to present.
 
     Tensors that only one side knows are matched by shape, dtype, requires_grad and order, if all of them match; if
-    one does not, nothing is renamed. Parameter groups are named after a tensor; groups that train the same are one.
+    one does not, nothing is renamed; so are the parts of a batch, by shape. Parameter groups are named after a tensor;
+    groups that train the same are one.
     """
     names = matched(_forms(baseline.structure), _forms(record.structure))
+    parts = matched(_parts_of_batch(baseline.streams), _parts_of_batch(record.streams))
     structure = {names.get(name, name): entry for name, entry in baseline.structure.items()}
     labels = _relabelled(structure, record.structure)
     structure = {name: _regrouped(entry, labels) for name, entry in structure.items()}
-    streams = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.streams.items())
+    pairs = ((key, parts if key.kind == "batch" else names, stream) for key, stream in baseline.streams.items())
+    streams = Streams((_renamed(key, known, labels), stream) for key, known, stream in pairs)
     clues = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.clues.items())
-    return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names
+    return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names | parts
 
 
 def matched(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str, str]:
@@ -36,6 +39,17 @@ def matched(before: Mapping[str, object], now: Mapping[str, object]) -> dict[str
     new = [name for name in now if name not in before]
     same = [before[name] for name in gone] == [now[name] for name in new]
     return dict(zip(gone, new, strict=True)) if same else {}
+
+
+def _parts_of_batch(streams: Streams) -> dict[str, object]:
+    """Return the streams of a batch's parts with their shapes: a part may have another name, in the same place."""
+    keys = [key for key in streams if key.kind == "batch" and key.tensor != "size"]
+    return {key.tensor: _shape(streams, key.tensor) for key in keys}
+
+
+def _shape(streams: Streams, part: str) -> object:
+    shape = streams.find(f"batch/{part.partition(' ')[0]} shape")
+    return part.partition(" ")[2], shape
 
 
 def _forms(structure: _Structure) -> dict[str, list[Any]]:
@@ -91,7 +105,9 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
 
 def _renamed(key: StreamKey, names: Mapping[str, str], labels: Mapping[str, str]) -> StreamKey:
     """Return the present key of a baseline's stream."""
-    known = labels if key.kind in ("learning_rate", "setting") else names if key.kind in TENSOR_KINDS else {}
+    known = (
+        labels if key.kind in ("learning_rate", "setting") else names if key.kind in (*TENSOR_KINDS, "batch") else {}
+    )
     if key.kind in ("module", *CALLS):
         known = {key.tensor: _moved(key.tensor, _modules(names))}
     return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key

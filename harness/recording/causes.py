@@ -113,10 +113,12 @@ def modules(model: nn.Module, prefix: str) -> dict[str, Value]:
 
 def _text(module: nn.Module) -> str:
     try:
-        said = _ADDRESS.sub("", module.extra_repr())
+        with torch.random.fork_rng(devices=[]):  # whatever it draws is no draw of the training
+            said = _ADDRESS.sub("", module.extra_repr())
     except Exception:  # it is anybody's code, and may want what is not there yet
         said = ""
-    return f"{type(module).__name__}({said})"[:_LONGEST]
+    text = f"{type(module).__name__}({said})"[:_LONGEST]
+    return f"{text} compiled" if module._compiled_call_impl is not None else text
 
 
 def mode(model: nn.Module) -> str:

@@ -327,8 +327,9 @@ class Recording:
             self._part()
         self._midway = self._midway or trains  # a teacher that runs beside a student does not evaluate
         self.evaluating = not self._midway
-        place = (self._now, self._optimizer_steps) if self.evaluating else None
-        self._calls[watched].begin_pass(self._step, place)
+        learns = torch.is_grad_enabled() and self._has_batches and not self._over  # in evaluation mode, too
+        evaluated = None if learns or not self.evaluating else (self._now, self._optimizer_steps)
+        self._calls[watched].begin_pass(self._step, evaluated)
         self._causes.run(watched.model, watched.prefix, self._now, self._optimizer_steps)
         if self.evaluating and not watched.is_borrowed:
             self._settle()

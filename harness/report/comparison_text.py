@@ -1,6 +1,7 @@
 """What a check found of a training, in words: a comparison, several seeds, planted faults."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from its baseline "
 _COMPUTED = ("forward", "backward", "evaluation")
-_COMPILED = "none was seen at work: torch.compile hides what it compiles"
+_COMPILED = re.compile(r"OptimizedModule\(| compiled$")
+"""In the text of a module that torch.compile compiles."""
 
 
 def failure(
@@ -119,11 +121,13 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[
 
 
 def _unseen(comparison: Comparison) -> str:
-    """Say that no module was seen at work, where one could have been named."""
-    first, record = comparison.first, comparison.record
-    has_modules = record.source == "recorder" and any("." in name for name in record.structure)
-    seen = any(record.clues.of("output")) or not (first and first.stage in _COMPUTED)
-    return _COMPILED if has_modules and not seen else ""
+    """Say which modules were not seen at work, where one within them might have been named."""
+    clues = comparison.record.clues
+    texts = {key.tensor: str(stream.values[-1]) for key, stream in clues.of("module") if stream.values}
+    compiled = [name for name, text in texts.items() if _COMPILED.search(text)]
+    if not compiled or comparison.first is None or comparison.first.stage not in _COMPUTED:
+        return ""
+    return f"what is within {', '.join(compiled[:_LATER])} was not seen at work: torch.compile hides what it compiles"
 
 
 def _grows(growth: Mapping[int, float]) -> str:
@@ -154,8 +158,10 @@ def cause(comparison: Comparison) -> str:
     if first is None:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
     place = "" if first.stage == "structure" else f"{step_text(first.step, first.moment)}, "
-    digests = first.stream.kind in _DIGESTS and not any(isinstance(one, int) for one in (first.baseline, first.value))
-    change = " changed" if digests else f": {change_text(first.baseline, first.value)}"
+    tells = first.stream.is_shape or any(isinstance(one, int) for one in (first.baseline, first.value))
+    change = (
+        " changed" if first.stream.kind in _DIGESTS and not tells else f": {change_text(first.baseline, first.value)}"
+    )
     return f"{place}{_named(first, comparison, _ROOM - len(place) - len(change))}{change}"
 
 

@@ -38,6 +38,9 @@ _PATH = re.compile(r"# ([\w./-]+\.\w+)\n")
 _ELSEWHERE = ("pip", "python3 -m venv", "gh", "tensorboard")
 """What needs the network, or does not end."""
 
+_WHERE = f"  {'where':<9}  "
+"""Begins the line of a fault."""
+
 _VARYING = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "DATE"),
     (r"\b[0-9a-f]{7,40}\b", "COMMIT"),
@@ -77,10 +80,11 @@ class Story:
 
     Args:
         project: of tests/plugin/conftest.py; its folder is the present one.
+        traces: whether baselines measure their thresholds and keep operations; else no line of a fault is printed.
     """
 
-    def __init__(self, project):
-        self._project = project
+    def __init__(self, project, *, traces=False):
+        self._project, self._traces = project, traces
 
     def tell(self, page):
         """Run every block of a page; a guide begins with the files of the README."""
@@ -117,6 +121,7 @@ class Story:
     def _console(self, text):
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             line, *quotation = part.rstrip("\n").split("\n")
+            quotation = [text for text in quotation if self._traces or not text.startswith(_WHERE)]
             _, printed = self._run(line)
             assert shows(printed, quotation), f"{line}\n" + "\n".join(printed)
 

@@ -51,6 +51,9 @@ def red_run(folder):
     Story(SimpleNamespace(path=folder)).write_files(README)
     (folder / "pyproject.toml").write_text(SETTINGS)
     pytest(folder, "--mpl-generate-path=baselines")
+    identity = ("-c", "user.name=You", "-c", "user.email=you@example.org")
+    for command in ("init", "add .", "commit -m Gate"):
+        subprocess.run(["git", *identity, *command.split()], cwd=folder, capture_output=True, check=True)
     loop = folder / "mylib" / "train.py"
     loop.write_text(loop.read_text().replace("lr=0.1,", "lr=0.1001,"))
     printed = pytest(folder, "--mpl")
