@@ -17,7 +17,7 @@ from harness import Recorder, compare, errors
 from harness.record import Stream, StreamKey
 from harness.record.matching import in_names_of
 from harness.recording import causes, generators
-from harness.recording.batches import named_parts, shapes
+from harness.recording.batches import named_parts, shapes, size
 from harness.recording.determinism import deterministic
 from harness.recording.stream_builder import StreamBuilder
 from harness.report.comparison_text import failure
@@ -415,6 +415,36 @@ def test_a_part_of_a_batch_has_a_name(name):
     images, names = PARTS[name]
 
     assert [*named_parts({"labels": TWO, "images": images})] == ["labels", *names]
+
+
+SIZES = {
+    "samples of names": [{"x": torch.zeros(4)} for _ in range(8)],
+    "texts": ["a"] * 8,
+    "samples": [torch.zeros(6) for _ in range(8)],
+    "images": [torch.zeros(3, 4, 4) for _ in range(8)],
+    "pairs": [(torch.zeros(6), 1) for _ in range(8)],
+    "beside a number of the step": {"step": torch.tensor([1]), "x": torch.zeros(8, 2)},
+    "images and labels": [torch.zeros(8, 2), torch.zeros(8)],
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_size_of_a_batch_counts_samples(name):
+    """Eight, however they are given."""
+    assert size(SIZES[name]) == 8
+
+
+def test_data_loaders_that_sample_alike_are_one():
+    """A loader that is iterated before the others takes their numbers, and is no cause of what they load."""
+
+    def record(print_, *samplers):
+        clues = {f"loader/{i}/sampler": Stream("data", (0,), (name,)) for i, name in enumerate(samplers)}
+        return record_of({"batch/images": Stream("data", (0, 1, 2, 3), ("a", "a", "a", print_))}, clues=clues)
+
+    divergence = compare(record("a", "Random"), record("b", "Sequential", "Random")).first_divergence
+    assert [*divergence] == [3, "data", "batch/images"]
+    replaced = compare(record("a", "Random", "Own"), record("b", "Own", "Sequential")).first_divergence
+    assert [*replaced] == [0, "data", "loader/1/sampler"]
 
 
 def test_shapes_are_told_as_they_change():

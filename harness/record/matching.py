@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections.abc import Mapping
-from itertools import takewhile
+from itertools import chain, takewhile
+from types import MappingProxyType
 from typing import Any
 
 from harness.record.record import Record
@@ -26,7 +27,8 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     structure = {name: _regrouped(entry, labels) for name, entry in structure.items()}
     pairs = ((key, parts if key.kind == "batch" else names, stream) for key, stream in baseline.streams.items())
     streams = Streams((_renamed(key, known, labels), stream) for key, known, stream in pairs)
-    clues = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.clues.items())
+    loaders = _loaders(baseline.clues, record.clues)
+    clues = Streams((_renamed(key, names, labels, loaders), stream) for key, stream in baseline.clues.items())
     return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names | parts
 
 
@@ -103,8 +105,38 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
     return {**entry, "group": labels.get(label, label)} if label is not None else entry
 
 
-def _renamed(key: StreamKey, names: Mapping[str, str], labels: Mapping[str, str]) -> StreamKey:
+def _loaders(before: Streams, now: Streams) -> dict[str, str]:
+    """Return the present numbers of data loaders: those that sample alike are one, whichever came first."""
+    forms, present = _samplings(before), _samplings(now)
+    names = {name: alike for name, form in forms.items() if (alike := _first(present, form))}
+    rest = [name for name in present if name not in names.values()]
+    further = (str(len(present) + i) for i in range(len(forms)))
+    return names | dict(zip((name for name in forms if name not in names), chain(rest, further), strict=False))
+
+
+def _samplings(clues: Streams) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for key, stream in clues.of("loader"):
+        found.setdefault(key.tensor, {})[key.entry] = stream.values
+    return found
+
+
+def _first(forms: Mapping[str, object], form: object) -> str:
+    return next((name for name, other in forms.items() if other == form), "")
+
+
+def _renamed(
+    key: StreamKey,
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
+    loaders: Mapping[str, str] = MappingProxyType({}),
+) -> StreamKey:
     """Return the present key of a baseline's stream."""
+    if key.kind == "loader":
+        return key.renamed(loaders[key.tensor])
+    if key.kind == "random" and key.tensor.startswith("loader "):
+        number = key.tensor.removeprefix("loader ")
+        return key.renamed(f"loader {loaders.get(number, number)}")
     known = (
         labels if key.kind in ("learning_rate", "setting") else names if key.kind in (*TENSOR_KINDS, "batch") else {}
     )
