@@ -476,3 +476,23 @@ def test_a_renamed_module_is_the_same():
     former, _ = in_names_of(named("stage1", "norm"), named("net.block1", "norm"))
 
     assert former.clues == named("stage1", "norm").clues
+
+
+@pytest.mark.parametrize(
+    ("now", "key", "values"),
+    [
+        (("L", "R", "Dropout", "L", "R", "L"), "module/2", (None, "Dropout")),
+        (("L", "L", "R", "L"), "module/1 of the baseline", ("R", None)),
+    ],
+)
+def test_a_module_put_in_or_taken_out_is_named(now, key, values):
+    """Those behind it are the same, under another number."""
+
+    def record(loss, texts):
+        clues = {f"module/{i}": Stream("structure", (0,), (text,)) for i, text in enumerate(texts)}
+        structure = {f"{i}.weight": {"shape": [2]} for i, text in enumerate(texts) if text == "L"}
+        return record_of({"loss": dataclasses.replace(LOSS, values=(loss,) * 3)}, clues=clues, structure=structure)
+
+    cause = compare(record(1.0, ("L", "R", "L", "R", "L")), record(2.0, now)).cause
+
+    assert (cause.stream, (cause.baseline, cause.value)) == (key, values)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from itertools import chain, takewhile
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +29,8 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     pairs = ((key, parts if key.kind == "batch" else names, stream) for key, stream in baseline.streams.items())
     streams = Streams((_renamed(key, known, labels), stream) for key, known, stream in pairs)
     loaders = _loaders(baseline.clues, record.clues)
-    clues = Streams((_renamed(key, names, labels, loaders), stream) for key, stream in baseline.clues.items())
+    modules = _shifted(_modules(names), baseline.clues, record.clues)
+    clues = Streams((_renamed(key, modules, labels, loaders), stream) for key, stream in baseline.clues.items())
     return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names | parts
 
 
@@ -131,7 +133,7 @@ def _renamed(
     labels: Mapping[str, str],
     loaders: Mapping[str, str] = MappingProxyType({}),
 ) -> StreamKey:
-    """Return the present key of a baseline's stream."""
+    """Return the present key of a baseline's stream; of a clue, the names are those of modules."""
     if key.kind == "loader":
         return key.renamed(loaders[key.tensor])
     if key.kind == "random" and key.tensor.startswith("loader "):
@@ -141,7 +143,7 @@ def _renamed(
         labels if key.kind in ("learning_rate", "setting") else names if key.kind in (*TENSOR_KINDS, "batch") else {}
     )
     if key.kind in ("module", *CALLS):
-        known = {key.tensor: _moved(key.tensor, _modules(names))}
+        known = {key.tensor: _moved(key.tensor, names)}
     return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key
 
 
@@ -153,6 +155,28 @@ def _modules(names: Mapping[str, str]) -> dict[str, str]:
         while len(old) > 1 < len(new) and old.pop() == new.pop():
             found.setdefault(".".join(old), ".".join(new))
     return found
+
+
+def _shifted(modules: dict[str, str], before: Streams, now: Streams) -> dict[str, str]:
+    """Return renamed modules with those beside them: where one was put in, or taken out, all that follow it moved."""
+    pairs = ((former.rpartition(".")[0], present.rpartition(".")[0]) for former, present in modules.items())
+    found = dict(modules)
+    for parent in dict.fromkeys(old for old, new in pairs if old == new):
+        old, new = _children(before, parent), _children(now, parent)
+        texts = [modules.get(name, text) for name, text in old.items()]
+        others = [name if name in modules.values() else text for name, text in new.items()]
+        blocks = SequenceMatcher(None, texts, others, autojunk=False).get_matching_blocks()
+        alike = {[*old][a + i]: [*new][b + i] for a, b, size in blocks for i in range(size)}
+        if all(alike.get(former, present) == present for former, present in modules.items()):
+            gone = {name: f"{name} of the baseline" for name in old if name not in alike and name in alike.values()}
+            found |= alike | gone
+    return found
+
+
+def _children(clues: Streams, parent: str) -> dict[str, object]:
+    """Return what the modules right below one say of themselves."""
+    modules = {key.tensor: stream.values for key, stream in clues.of("module")}
+    return {name: values for name, values in modules.items() if name.rpartition(".")[0] == parent and name != "model"}
 
 
 def _moved(module: str, modules: Mapping[str, str]) -> str:
