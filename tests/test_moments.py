@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from harness import Record, Recorder, compare, figures
-from harness.report.comparison_text import failure, note
+from harness.report.comparison_text import cause, failure, note
 
 
 def trained(
@@ -182,3 +182,82 @@ def test_a_number_without_a_gradient_is_of_the_pass_in_which_it_is_logged():
     numbers, forgetful = (adversarial(logs_numbers=True, forgets=forgets) for forgets in (False, True))
 
     assert headline(numbers, forgetful) == "from step 1 on: backward, gradient of one.weight"
+
+
+def accumulated(*, batches=lambda step: 2, factor=lambda step, batch: 1.0, nudged=False, width=lambda step: 3):
+    """The record of a loop that evaluates after each step of some micro-batches; one moves weights after step 1."""
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for step in range(4):
+            model.train()
+            for batch in range(batches(step)):
+                images = torch.ones(4, width(step)) * factor(step, batch)
+                recorder.batch(images)
+                loss = model(images[:, :2]).square().mean()
+                loss.backward()
+                recorder.log(loss=loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            with torch.no_grad():
+                model[0].weight *= 1.1 if nudged and step == 1 else 1.0
+                recorder.evaluation(value=model.eval()(torch.ones(1, 2)).sum())
+    return recorder.record
+
+
+def test_an_evaluation_after_a_step_comes_after_all_its_micro_batches():
+    """It is blamed for nothing that its weights went through, and is no micro-batch."""
+    former = accumulated()
+    later = accumulated(factor=lambda step, batch: 2.0 if (step, batch) == (1, 1) else 1.0)
+
+    assert headline(former, later) == "from step 1, micro-batch 2 of 2 on: data, images of the batch"
+    assert headline(former, accumulated(nudged=True)) == "from step 1 on: update, update of 0.weight"
+
+
+def test_micro_batches_are_counted():
+    """Another number of them is told as such, and not as a batch that nobody had."""
+    former, present = accumulated(), accumulated(batches=lambda step: 2 + (step == 2))
+
+    assert cause(compare(former, present)) == "step 2, batches of the step: 2 -> 3"
+    assert cause(compare(present, former)) == "step 2, batches of the step: 3 -> 2"
+
+
+def test_a_shape_holds_until_it_changes():
+    """It is recorded as it changes, and told as the two that were there."""
+    former, present = accumulated(), accumulated(width=lambda step: 3 + (step == 2))
+
+    assert cause(compare(former, present)) == "step 2, images shape of the batch: 4x3 -> 4x4"
+    assert cause(compare(present, former)) == "step 2, images shape of the batch: 4x4 -> 4x3"
+    assert compare(former, accumulated()).deviations == ()
+
+
+def resting(*, factors=(1.0, 1.0)):
+    """The record of two models of which one steps in odd steps alone, before the other; factors of losses in step 3."""
+    with Recorder() as recorder:
+        models = rare, steady = [nn.Linear(2, 2) for _ in range(2)]
+        optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in models]
+        for name, model, optimizer in zip(("rare", "steady"), models, optimizers, strict=True):
+            recorder.watch(model, optimizer, name=name)
+        for step in range(5):
+            images = torch.rand(4, 2)
+            recorder.batch(images)
+            for optimizer, factor in [*zip(optimizers, factors, strict=True)][1 - step % 2 :]:
+                optimizer.zero_grad()
+                loss = rare(steady(images)).square().mean() * (factor if step == 3 else 1.0)
+                loss.backward()
+                optimizer.step()
+                recorder.log(**{"rare_loss" if optimizer is optimizers[0] else "steady_loss": loss})
+    return recorder.record
+
+
+def test_an_optimizer_may_rest_in_some_steps():
+    """What it moves, and what others move after it, comes after its cause: the phases are those of each step."""
+    former = resting()
+
+    assert former.streams["steady_loss"].phases == (0, 1, 0, 1, 0)
+    assert former.streams["update/steady.weight"].phases == (0, 1, 0, 1, 0)
+    assert former.streams["rare_loss"].phases == former.streams["update/rare.weight"].phases == ()
+    assert headline(former, resting(factors=(1.1, 1.0))) == "from step 3 on: forward, rare_loss"
+    assert headline(former, resting(factors=(1.0, 1.1))) == "from step 3 on: forward, steady_loss"
+    assert Record.from_text(former.to_text()) == former

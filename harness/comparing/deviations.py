@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from harness.comparing.moments import ONCE, Moment, micro_batches, moment
+from harness.comparing.moments import ONCE, Moment, micro_batches, moment, phases
 from harness.comparing.thresholds import LOGGED, Limit, limit
 from harness.record import STAGES, Calibration, Record, Stream, StreamKey, Streams, Value
 from harness.record.environment import differences
@@ -108,6 +108,8 @@ class Deviation:
 _NONE = Limit(0.0)
 DATASET = StreamKey("dataset")
 """The data set of a record, as if it were a stream."""
+_BATCHES = StreamKey("batches of the step")
+"""The number of micro-batches, likewise."""
 
 
 def exact(
@@ -134,14 +136,18 @@ def stream_deviations(
     the training was put back on them. A gate loosens thresholds, and lets NaN equal NaN.
     """
     scales, find_limit = _scales(baseline.streams), _limits(baseline, record, calibration)
-    batches = micro_batches(baseline, record)
+    former, present = micro_batches(baseline), micro_batches(record)
+    batches = former | present
+    others = [step for step in former if present[step] not in (0, former[step])]
+    yield from (exact("data", _BATCHES, step, former[step], present[step]) for step in others)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.distance and before is None and now is not None:
             before = dataclasses.replace(now, values=(0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
             continue
-        scale, pairs = 1.0 if key.distance else scales.get(key, 0.0), _aligned(key, before, now, batches)
+        pairs = (_held if key.is_shape else _aligned)(key, before, now, batches)
+        scale = 1.0 if key.distance else scales.get(key, 0.0)
         yield from _of_stream(key, _either(before, now).stage, pairs, scale, find_limit, gate)
 
 
@@ -151,7 +157,7 @@ def clue_deviations(baseline: Record, record: Record, calibration: Calibration |
     Of a module that both call, a gradient may be missing: something cuts it off.
     """
     scales, find_limit = _scales(baseline.clues), _limits(baseline, record, calibration)
-    batches = micro_batches(baseline, record)
+    batches = micro_batches(baseline) | micro_batches(record)
     for key in {**baseline.clues, **record.clues}:
         before, now = baseline.clues.get(key), record.clues.get(key)
         if key.kind in CAUSES and _knows(baseline, key) and _knows(record, key):
@@ -204,13 +210,14 @@ def _knows(record: Record, key: StreamKey) -> bool:
 
 def _aligned(key: StreamKey, before: Stream | None, now: Stream | None, batches: Mapping[int, int]) -> Iterator[_Pair]:
     """Pair values by step and, within a step, by order; what has no partner is paired with None."""
-    old, new, stream = _by_step(before), _by_step(now), _either(before, now)
+    old, new, stage, known = _by_place(before), _by_place(now), _either(before, now).stage, phases(before, now)
     places = sorted(old.keys() | new.keys())
     counts = dict(places)  # last place of each step
     for step, place in places:
         pair = old.get((step, place)), new.get((step, place))
-        is_other = stream.stage == "data" and None in pair  # another number of batches: the whole step is another
-        when = ONCE if is_other else moment(key, stream, place, counts[step] + 1, batches.get(step, 1))
+        is_other = stage == "data" and None in pair  # another number of batches: the whole step is another
+        phase, several = known.get((step, place), 0), batches.get(step, 1)
+        when = ONCE if is_other else moment(key, stage, phase, place, counts[step] + 1, several)
         yield step, when, *pair
 
 
@@ -224,13 +231,8 @@ def _held(key: StreamKey, before: Stream | None, now: Stream | None, batches: Ma
         yield step, when, old, old if rounded else new
 
 
-def _by_step(stream: Stream | None) -> dict[tuple[int, int], Value]:
-    paired: dict[tuple[int, int], Value] = {}
-    last, count = -1, 0
-    for step, value in zip(stream.steps, stream.values, strict=True) if stream else ():
-        last, count = step, count + 1 if step == last else 0
-        paired[step, count] = value
-    return paired
+def _by_place(stream: Stream | None) -> dict[tuple[int, int], Value]:
+    return dict(zip(stream.places(), stream.values, strict=True)) if stream else {}
 
 
 def _size(old: float, new: float, scale: float) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from harness.record import Record, Stream, StreamKey
+from harness.record.streams import CAUSES
 
 
 class Moment(NamedTuple):
@@ -28,30 +29,37 @@ _REPEATED = ("data", "forward", "backward")
 """Stages that each micro-batch goes through."""
 
 
-def moment(key: StreamKey, stream: Stream, place: int, count: int, batches: int) -> Moment:
+def moment(key: StreamKey, stage: str, phase: int, place: int, count: int, batches: int) -> Moment:
     """Return when in its step a value came.
 
     Args:
         key: of its stream.
-        stream: that it is of.
+        stage: of the value.
+        phase: of the value.
         place: its own among the stream's values of the step.
         count: of these values.
         batches: micro-batches of the step.
     """
-    if stream.stage in _BEFORE or (batches < 2 and not stream.phases):
+    if stage in _BEFORE:
         return ONCE
-    phase = stream.phases[min(place, len(stream.phases) - 1)] if stream.phases else 0
-    if stream.stage in _REPEATED and count % batches == 0:
+    if stage not in _REPEATED:
+        return Moment(phase, batches - 1)
+    if count % batches == 0:
         return Moment(phase, place * batches // count, batches)
-    if key.is_clue:  # of what is noted as it changes, or only of the first calls
+    if stage == "data":  # noted as it changes, in any of the micro-batches
+        return Moment(phase)
+    if key.kind in CAUSES or (key.is_clue and count > 1):  # noted in the first pass, or of the first calls
         return Moment(phase, min(place, batches - 1), batches)
     return Moment(phase, batches - 1)
 
 
-def micro_batches(*records: Record) -> Mapping[int, int]:
-    """Return step to the number of its micro-batches, of steps that have several, the larger one of some records."""
-    counts: Counter[int] = Counter()
-    for record in records:
-        sizes = record.streams.find("batch/size")
-        counts |= Counter(sizes.steps if sizes else ())
-    return {step: count for step, count in counts.items() if count > 1}
+def phases(*streams: Stream | None) -> Mapping[tuple[int, int], int]:
+    """Return step and place of the values of some streams to their phases, the last stream's where several have one."""
+    known = (stream for stream in streams if stream and stream.phases)
+    return {place: phase for stream in known for place, phase in zip(stream.places(), stream.spread(), strict=True)}
+
+
+def micro_batches(record: Record) -> Counter[int]:
+    """Return step to the number of its micro-batches."""
+    sizes = record.streams.find("batch/size")
+    return Counter(sizes.steps if sizes else ())

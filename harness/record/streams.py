@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Self
 
 
@@ -81,6 +82,11 @@ class StreamKey(str):
         """Whether its numbers name causes and never judge."""
         return self.kind in CAUSES or self.kind in CALLS
 
+    @property
+    def is_shape(self) -> bool:
+        """Whether its values are shapes, which are recorded only as they change, and hold until then."""
+        return self.kind == "batch" and self.tensor.endswith(" shape")
+
     def renamed(self, tensor: str) -> Self:
         """Return the key of the same quantity of another tensor."""
         return self.of(self.kind, tensor, self.entry, distance=self.distance)
@@ -95,8 +101,8 @@ class Stream:
         steps: step of each value, 0-based, ascending; a step may occur several times (micro-batches) or never. What
             happens before the first step has the step -1.
         values: one a step in `steps`; floats are exact.
-        phases: of the values in a step, in their order, how many optimizers had stepped in it before the models ran
-            for them; the last one holds for more. Empty in a training with one optimizer.
+        phases: of each value, how many optimizers had stepped in its step before the models ran for it; of the values
+            of one step alone if every step has the same. Empty in a training with one optimizer.
     """
 
     stage: str
@@ -108,6 +114,17 @@ class Stream:
         """Yield step and value of each number; fingerprints are none."""
         pairs = zip(self.steps, self.values, strict=True)
         return ((step, float(value)) for step, value in pairs if not isinstance(value, str))
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield of each value its step and its place among the step's values."""
+        for step, values in groupby(self.steps):
+            yield from ((step, place) for place, _ in enumerate(values))
+
+    def spread(self) -> Iterator[int]:
+        """Yield the phase of each value."""
+        if len(self.phases) == len(self.values):
+            return iter(self.phases)
+        return (self.phases[min(place, len(self.phases) - 1)] for _, place in self.places())
 
     def non_finite(self) -> Iterator[tuple[int, float]]:
         """Yield step and value of each NaN or infinity."""

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import math
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 
@@ -23,10 +22,8 @@ from harness.recording.stream_builder import StreamBuilder
 
 _ELEMENTS = 1000
 """Of a tensor that are looked at, spread evenly over it: what a step can afford."""
-_MOST = 2
-"""Numbers of a module in a step: of its calls, and of the outputs of each."""
-_DENSE = 4
-"""The first 2**4 steps are recorded, then every second of as many, every fourth of twice as many, and so on."""
+_DENSE = 3
+"""The first 2**3 steps are recorded, then every second of as many, every fourth of twice as many, and so on."""
 _STAGES = dict(zip(CALLS, ("forward", "backward", "evaluation"), strict=True))
 
 _on_trial = ContextVar("on_trial", default=False)
@@ -56,13 +53,13 @@ class Calls:
         followed = (pair for pair in named if not isinstance(pair[0], torch.jit.ScriptModule))  # which takes no hooks
         self._hung = [self._hang(module, name) for module, name in followed]
         self._kind = ""  # of what is followed now; empty: nothing is
-        self._counts: Counter[StreamKey] = Counter()
+        self._noted = set[StreamKey]()
         self._last: tuple[Callable[[], Tensor | None], int, Tensor] = lambda: None, 0, torch.empty(0)
         self._evaluations, self._evaluated = 0, (-2, 0)  # no place
 
     def begin_step(self, step: int) -> None:
-        """Count calls anew; they belong to the training until an evaluation begins."""
-        self._counts.clear()
+        """Begin anew; calls belong to the training until an evaluation begins. The first one of a module tells."""
+        self._noted.clear()
         self.begin_pass(step)
 
     def begin_pass(self, step: int, evaluated: tuple[int, int] | None = None) -> None:
@@ -72,7 +69,7 @@ class Calls:
         elif evaluated == self._evaluated:
             self._kind = ""
         else:
-            self._counts.clear()
+            self._noted.clear()
             self._kind = "evaluation_output" if _is_kept(self._evaluations) else ""
             self._evaluations, self._evaluated = self._evaluations + 1, evaluated
 
@@ -94,10 +91,11 @@ class Calls:
         """Note what a module returned, and what will come back to it; once where it returns what its last one did."""
         if not self._kind or _on_trial.get() or torch._C._current_graph_task_id() != -1:
             return
+        key = keys[self._kind]
         for tensor in (output,) if isinstance(output, Tensor) else tensors_in(output):
             if holds and self._is_last(tensor):
-                self._found.append((keys[self._kind], self._last[2]))
-            elif self._note(keys[self._kind], tensor):
+                self._take(key, self._last[2])
+            elif self._note(key, tensor):
                 self._last = weakref.ref(tensor), _version(tensor), self._found[-1][1]
                 if self._kind == "output" and tensor.requires_grad and not tensor.is_leaf:
                     tensor.register_hook(back)
@@ -107,11 +105,14 @@ class Calls:
             self._note(key, gradient)
 
     def _note(self, key: StreamKey, tensor: Tensor) -> bool:
-        self._counts[key] += 1
-        noted = self._counts[key] <= _MOST and _is_plain(tensor)
-        if noted:
-            self._found.append((key, _number(tensor)))
-        return noted
+        return key not in self._noted and _is_plain(tensor) and self._take(key, _number(tensor))
+
+    def _take(self, key: StreamKey, number: Tensor) -> bool:
+        new = key not in self._noted
+        if new:
+            self._noted.add(key)
+            self._found.append((key, number))
+        return new
 
     def _is_last(self, tensor: Tensor) -> bool:
         last, version, _ = self._last

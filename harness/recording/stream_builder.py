@@ -1,7 +1,7 @@
 """Collect values step by step; hand them out as streams."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from dataclasses import replace
 
 from harness.record import STAGES, Stream, StreamKey, Streams, Value
 
@@ -54,13 +54,14 @@ class StreamBuilder:
 def _stream(stage: str, series: list[_Point]) -> Stream:
     ordered = sorted(series, key=lambda point: point[0])
     steps, values = tuple(step for step, _, _ in ordered), tuple(value for _, _, value in ordered)
-    return Stream(stage, steps, values, _phases(ordered))
+    return _shortened(Stream(stage, steps, values, tuple(phase for _, phase, _ in ordered)))
 
 
-def _phases(ordered: list[_Point]) -> tuple[int, ...]:
-    """Return the phases of the values of a step, as far as they were ever seen; none where all are 0."""
+def _shortened(stream: Stream) -> Stream:
+    """Return a stream with the phases of one step if every step has the same, with none if all are 0."""
+    if not any(stream.phases):
+        return replace(stream, phases=())
     phases: dict[int, int] = {}
-    for _, points in groupby(ordered, lambda point: point[0]):
-        for place, (_, phase, _) in enumerate(points):
-            phases.setdefault(place, phase)
-    return tuple(phases.values()) if any(phases.values()) else ()
+    pairs = zip(stream.places(), stream.phases, strict=True)
+    same = all(phases.setdefault(place, phase) == phase for (_, place), phase in pairs)
+    return replace(stream, phases=tuple(phases.values())) if same else stream

@@ -31,7 +31,7 @@ class WatchedModel:
         self._previous: dict[str, Tensor] = {}
         self._left: dict[str, float] = {}  # norms that the last step left behind
         self._largest = (-1, 0.0)
-        self._phase = 0  # of its last step
+        self._stepped = (-1, 0)  # in which step last, and in which of its phases
         self._gradients: dict[str, tuple[Tensor, int]] = {}
         self.hung: list[tuple[str, Hung]] = []  # on whom, and what
         self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
@@ -115,7 +115,7 @@ class WatchedModel:
 
         Of a closure that is called several times in a step, the first gradients are recorded.
         """
-        self._phase = builder.phase
+        self._stepped = step, builder.phase
         names = self._names(p for group in optimizer.param_groups for p in group["params"])
         gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
         if self._precision == "float64":
@@ -166,7 +166,8 @@ class WatchedModel:
         self._left = dict(zip(state, values, strict=True))
         if updates:
             names = [f"update/{name}" for name in self._known]
-            builder.add("update", names, step, found[: len(updates)], phase=self._phase)
+            phase = self._stepped[1] if self._stepped[0] == step else builder.phase
+            builder.add("update", names, step, found[: len(updates)], phase=phase)
             torch._foreach_copy_(updates, list(self._numbers().values()))
         builder.add("state", list(state), step, values)
 

@@ -159,8 +159,8 @@ def cause(comparison: Comparison) -> str:
     if first is None:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
     place = "" if first.stage == "structure" else f"{step_text(first.step, first.moment)}, "
-    digests = first.stream.kind in _DIGESTS and not any(isinstance(one, int) for one in (first.baseline, first.value))
-    change = " changed" if digests else f": {_change(first)}"
+    tells = first.stream.is_shape or any(isinstance(one, int) for one in (first.baseline, first.value))
+    change = " changed" if first.stream.kind in _DIGESTS and not tells else f": {_change(first)}"
     return f"{place}{_named(first, comparison, _ROOM - len(place) - len(change))}{change}"
 
 
