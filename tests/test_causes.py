@@ -17,7 +17,7 @@ from harness import Recorder, compare, errors
 from harness.record import Stream, StreamKey
 from harness.record.matching import in_names_of
 from harness.recording import causes, generators
-from harness.recording.batches import named_parts, shapes
+from harness.recording.batches import named_parts, shapes, size
 from harness.recording.determinism import deterministic
 from harness.recording.stream_builder import StreamBuilder
 from harness.report.comparison_text import failure
@@ -417,6 +417,36 @@ def test_a_part_of_a_batch_has_a_name(name):
     assert [*named_parts({"labels": TWO, "images": images})] == ["labels", *names]
 
 
+SIZES = {
+    "samples of names": [{"x": torch.zeros(4)} for _ in range(8)],
+    "texts": ["a"] * 8,
+    "samples": [torch.zeros(6) for _ in range(8)],
+    "images": [torch.zeros(3, 4, 4) for _ in range(8)],
+    "pairs": [(torch.zeros(6), 1) for _ in range(8)],
+    "beside a number of the step": {"step": torch.tensor([1]), "x": torch.zeros(8, 2)},
+    "images and labels": [torch.zeros(8, 2), torch.zeros(8)],
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_size_of_a_batch_counts_samples(name):
+    """Eight, however they are given."""
+    assert size(SIZES[name]) == 8
+
+
+def test_data_loaders_that_sample_alike_are_one():
+    """A loader that is iterated before the others takes their numbers, and is no cause of what they load."""
+
+    def record(print_, *samplers):
+        clues = {f"loader/{i}/sampler": Stream("data", (0,), (name,)) for i, name in enumerate(samplers)}
+        return record_of({"batch/images": Stream("data", (0, 1, 2, 3), ("a", "a", "a", print_))}, clues=clues)
+
+    divergence = compare(record("a", "Random"), record("b", "Sequential", "Random")).first_divergence
+    assert [*divergence] == [3, "data", "batch/images"]
+    replaced = compare(record("a", "Random", "Own"), record("b", "Own", "Sequential")).first_divergence
+    assert [*replaced] == [0, "data", "loader/1/sampler"]
+
+
 def test_shapes_are_told_as_they_change():
     """Of tensors and arrays; a value where the shape is another than in the last batch."""
     parts = named_parts({"images": (ONE, np.zeros(3), 2.0, [1, 2])})
@@ -446,3 +476,23 @@ def test_a_renamed_module_is_the_same():
     former, _ = in_names_of(named("stage1", "norm"), named("net.block1", "norm"))
 
     assert former.clues == named("stage1", "norm").clues
+
+
+@pytest.mark.parametrize(
+    ("now", "key", "values"),
+    [
+        (("L", "R", "Dropout", "L", "R", "L"), "module/2", (None, "Dropout")),
+        (("L", "L", "R", "L"), "module/1 of the baseline", ("R", None)),
+    ],
+)
+def test_a_module_put_in_or_taken_out_is_named(now, key, values):
+    """Those behind it are the same, under another number."""
+
+    def record(loss, texts):
+        clues = {f"module/{i}": Stream("structure", (0,), (text,)) for i, text in enumerate(texts)}
+        structure = {f"{i}.weight": {"shape": [2]} for i, text in enumerate(texts) if text == "L"}
+        return record_of({"loss": dataclasses.replace(LOSS, values=(loss,) * 3)}, clues=clues, structure=structure)
+
+    cause = compare(record(1.0, ("L", "R", "L", "R", "L")), record(2.0, now)).cause
+
+    assert (cause.stream, (cause.baseline, cause.value)) == (key, values)

@@ -12,7 +12,7 @@ from harness import compare
 from harness.comparing.deviations import stream_deviations
 from harness.comparing.thresholds import THRESHOLD
 from harness.record import KINDS, STAGES, Calibration, Stream
-from harness.report.comparison_text import difference, failure, note
+from harness.report.comparison_text import cause, difference, failure, note
 from tests.test_record import baseline_of, finite, record_of, streams
 
 
@@ -614,6 +614,57 @@ def test_a_configuration_is_a_cause_at_any_step():
     )
 
     assert compare(former, present).first_divergence == (0, "structure", "config/warmup")
+
+
+def test_a_module_that_left_earlier_without_effect_is_no_cause():
+    """It was written in another way; what moves the loss is elsewhere."""
+
+    def record(loss, output):
+        clues = {"output/act": Stream("forward", (0, 1, 2), (output,) * 3)}
+        return record_of({"loss": series(1.0, 1.0, loss)}, clues=clues)
+
+    assert compare(record(1.0, 1.0), record(2.0, 3.0)).first_divergence == (2, "forward", "loss")
+
+
+def test_a_key_of_a_configuration_that_is_only_new_stands_back():
+    """What was added, or dropped, is told where nothing else is."""
+    clue = {"setting__w__momentum": (0.9, 0.8)}
+    former, present = (
+        dataclasses.replace(
+            with_clues((loss,), **{name: ("schedule", 0, values[now]) for name, values in clue.items()}), recipe=recipe
+        )
+        for now, loss, recipe in ((0, 1.0, {}), (1, 2.0, {"extra": 1}))
+    )
+
+    assert compare(former, present).first_divergence.stream == "setting/w/momentum"
+
+
+def test_the_largest_rate_of_a_schedule_is_told_before_what_follows_from_it():
+    """`initial_lr` is computed from `max_lr`."""
+    former, present = (
+        with_clues((loss,), setting__w__initial_lr=("schedule", 0, rate), setting__w__max_lr=("schedule", 0, rate))
+        for loss, rate in ((1.0, 0.1), (2.0, 0.12))
+    )
+
+    assert compare(former, present).first_divergence.stream == "setting/w/max_lr"
+
+
+@pytest.mark.parametrize(
+    ("now", "change"),
+    [
+        ("evaluation, gradients on", "training -> evaluation"),
+        ("training but bn evaluation, gradients on", "bn evaluation"),
+        ("training, gradients off", "gradients on -> gradients off"),
+    ],
+)
+def test_the_short_line_of_a_mode_holds_what_differs(now, change):
+    """Of sixty characters none is spent on what is equal."""
+    former, present = (
+        with_clues((loss,), mode__model=("data", 0, mode))
+        for loss, mode in ((1.0, "training, gradients on"), (2.0, now))
+    )
+
+    assert cause(compare(former, present)) == f"step 0, mode of model: {change}"
 
 
 def test_a_switch_of_the_implementation_is_the_last_cause():

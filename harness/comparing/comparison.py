@@ -14,6 +14,7 @@ from harness.record import STAGES, Baseline, Record, StreamKey
 from harness.record.environment import differences
 from harness.record.matching import in_names_of, is_frozen
 from harness.record.record import require_record
+from harness.record.streams import CALLS
 
 
 Verdict = Literal["same", "drift", "not judged", "different"]
@@ -22,6 +23,8 @@ weights moved while losses, gradients, updates and evaluations did not; not judg
 is known to, and nothing says that they are different; different: anything else."""
 _SWITCHES = ("fused", "foreach", "capturable", "differentiable")
 """Settings that choose an implementation: named where nothing else is."""
+_RATES = {"max_lr": -1, "initial_lr": 1}
+"""Of the settings that a schedule writes: what a user gave stands before what follows from it."""
 _FUNCTIONAL = ("forward", "backward", "update", "evaluation")
 """Stages that what matters of a training shows in."""
 
@@ -153,15 +156,18 @@ class Comparison:
         """What names the cause of the first deviation better than that does: a setting, a mode, a module; or None.
 
         It stands before the deviation, in the same step or the one before, since what is set up acts at once; what a
-        recipe or a configuration says may act at any later step, and a data loader at any on what it loads.
+        recipe or a configuration says may act at any later step, and a data loader at any on what it loads. A module
+        whose numbers left earlier and moved nothing is no cause: it was written in another way.
         """
         effect = next(iter(self._found), None)
         if effect is None:
             return None
         config = (exact("structure", StreamKey.of("config", name), 0, old, new) for name, old, new in self.recipe)
         clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration)
-        causes = (clue for clue in (*config, *clues) if clue.is_beyond and _may_cause(clue, effect))
-        return min(causes, key=lambda clue: (clue.stream.entry in _SWITCHES, clue.causal_order), default=None)
+        beyond = [clue for clue in (*config, *clues) if clue.is_beyond]
+        idle = {clue.stream for clue in beyond if clue.stream.kind in CALLS and clue.step < effect.step - 1}
+        causes = (clue for clue in beyond if clue.stream not in idle and _may_cause(clue, effect))
+        return min(causes, key=_rank, default=None)
 
     @property
     def first(self) -> Deviation | None:
@@ -247,13 +253,22 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     )
 
 
+def _rank(clue: Deviation) -> tuple[bool, tuple[Any, ...], int]:
+    """Order causes: last a switch, and a key of a configuration that was only added or dropped."""
+    one_sided = clue.stream.kind == "config" and None in (clue.baseline, clue.value)
+    return one_sided or clue.stream.entry in _SWITCHES, clue.causal_order, _RATES.get(clue.stream.entry, 0)
+
+
 def _may_cause(clue: Deviation, effect: Deviation) -> bool:
     unseen = clue.stream.kind in ("mode", "random") and None in (clue.baseline, clue.value)
     if unseen or clue.causal_order >= effect.causal_order:
         return False
     if effect.stream.kind == "learning_rate" and clue.stream.kind == "setting":  # a schedule may move others beside it
         return "lr" in clue.stream.entry
-    if clue.stream.kind == "loader":  # what workers draw shows in the second epoch
+    if clue.stream.kind == "loader" and None not in (
+        clue.baseline,
+        clue.value,
+    ):  # what workers draw shows in the second epoch
         return effect.stage == "data"
     return clue.stream.kind == "config" or clue.step >= effect.step - 1
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping
-from itertools import takewhile
+from difflib import SequenceMatcher
+from itertools import chain, takewhile
+from types import MappingProxyType
 from typing import Any
 
 from harness.record.record import Record
@@ -26,7 +28,9 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     structure = {name: _regrouped(entry, labels) for name, entry in structure.items()}
     pairs = ((key, parts if key.kind == "batch" else names, stream) for key, stream in baseline.streams.items())
     streams = Streams((_renamed(key, known, labels), stream) for key, known, stream in pairs)
-    clues = Streams((_renamed(key, names, labels), stream) for key, stream in baseline.clues.items())
+    loaders = _loaders(baseline.clues, record.clues)
+    modules = _shifted(_modules(names), baseline.clues, record.clues)
+    clues = Streams((_renamed(key, modules, labels, loaders), stream) for key, stream in baseline.clues.items())
     return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names | parts
 
 
@@ -103,13 +107,43 @@ def _regrouped(entry: Mapping[str, Any], labels: Mapping[str, str]) -> Mapping[s
     return {**entry, "group": labels.get(label, label)} if label is not None else entry
 
 
-def _renamed(key: StreamKey, names: Mapping[str, str], labels: Mapping[str, str]) -> StreamKey:
-    """Return the present key of a baseline's stream."""
+def _loaders(before: Streams, now: Streams) -> dict[str, str]:
+    """Return the present numbers of data loaders: those that sample alike are one, whichever came first."""
+    forms, present = _samplings(before), _samplings(now)
+    names = {name: alike for name, form in forms.items() if (alike := _first(present, form))}
+    rest = [name for name in present if name not in names.values()]
+    further = (str(len(present) + i) for i in range(len(forms)))
+    return names | dict(zip((name for name in forms if name not in names), chain(rest, further), strict=False))
+
+
+def _samplings(clues: Streams) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for key, stream in clues.of("loader"):
+        found.setdefault(key.tensor, {})[key.entry] = stream.values
+    return found
+
+
+def _first(forms: Mapping[str, object], form: object) -> str:
+    return next((name for name, other in forms.items() if other == form), "")
+
+
+def _renamed(
+    key: StreamKey,
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
+    loaders: Mapping[str, str] = MappingProxyType({}),
+) -> StreamKey:
+    """Return the present key of a baseline's stream; of a clue, the names are those of modules."""
+    if key.kind == "loader":
+        return key.renamed(loaders[key.tensor])
+    if key.kind == "random" and key.tensor.startswith("loader "):
+        number = key.tensor.removeprefix("loader ")
+        return key.renamed(f"loader {loaders.get(number, number)}")
     known = (
         labels if key.kind in ("learning_rate", "setting") else names if key.kind in (*TENSOR_KINDS, "batch") else {}
     )
     if key.kind in ("module", *CALLS):
-        known = {key.tensor: _moved(key.tensor, _modules(names))}
+        known = {key.tensor: _moved(key.tensor, names)}
     return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key
 
 
@@ -121,6 +155,28 @@ def _modules(names: Mapping[str, str]) -> dict[str, str]:
         while len(old) > 1 < len(new) and old.pop() == new.pop():
             found.setdefault(".".join(old), ".".join(new))
     return found
+
+
+def _shifted(modules: dict[str, str], before: Streams, now: Streams) -> dict[str, str]:
+    """Return renamed modules with those beside them: where one was put in, or taken out, all that follow it moved."""
+    pairs = ((former.rpartition(".")[0], present.rpartition(".")[0]) for former, present in modules.items())
+    found = dict(modules)
+    for parent in dict.fromkeys(old for old, new in pairs if old == new):
+        old, new = _children(before, parent), _children(now, parent)
+        texts = [modules.get(name, text) for name, text in old.items()]
+        others = [name if name in modules.values() else text for name, text in new.items()]
+        blocks = SequenceMatcher(None, texts, others, autojunk=False).get_matching_blocks()
+        alike = {[*old][a + i]: [*new][b + i] for a, b, size in blocks for i in range(size)}
+        if all(alike.get(former, present) == present for former, present in modules.items()):
+            gone = {name: f"{name} of the baseline" for name in old if name not in alike and name in alike.values()}
+            found |= alike | gone
+    return found
+
+
+def _children(clues: Streams, parent: str) -> dict[str, object]:
+    """Return what the modules right below one say of themselves."""
+    modules = {key.tensor: stream.values for key, stream in clues.of("module")}
+    return {name: values for name, values in modules.items() if name.rpartition(".")[0] == parent and name != "model"}
 
 
 def _moved(module: str, modules: Mapping[str, str]) -> str:

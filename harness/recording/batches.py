@@ -1,6 +1,7 @@
 """A batch by its parts: what they are called, their shapes and their fingerprints."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.record import Value
@@ -9,6 +10,8 @@ from harness.recording.fingerprints import fields, fingerprint, is_array, tensor
 
 _MOST_NUMBERED = 8
 """Parts of a sequence that are told apart; there are more in lists of samples."""
+_PAIR = 2
+"""Tensors in a list that may be images and labels, each of all samples."""
 _OWN = "size"
 """What no part is called."""
 
@@ -52,6 +55,24 @@ def _are_samples(batch: object) -> bool:
 
 def _is_plain(item: object) -> bool:
     return isinstance(item, int | float | complex | str | bytes | None)
+
+
+def size(batch: object) -> int:
+    """Return the number of samples: a list's own length if it holds samples, or else the commonest first axis."""
+    if isinstance(batch, list | tuple) and _holds_samples(batch):
+        return len(batch)
+    axes = Counter(len(part) for part in tensors_in(batch) if part.ndim)
+    return max(axes, key=lambda axis: (axes[axis], axis), default=1)
+
+
+def _holds_samples(batch: Sequence[Any]) -> bool:
+    """Tell whether each item is a sample: a plain value, a pair, an image, or one of several fields or vectors."""
+    if _are_samples(batch) or all(map(_is_plain, batch)):
+        return True
+    if not isinstance(batch, list):
+        return False
+    ranks = {getattr(item, "ndim", None) for item in batch}
+    return (ranks in ({1}, {3}) and len(batch) > _PAIR) or all(type(item) is tuple for item in batch)
 
 
 def shapes(parts: Mapping[str, object]) -> dict[str, Value]:

@@ -15,7 +15,7 @@ from harness.recipe import Precision, check_fields, configuration
 from harness.record.environment import describe
 from harness.record.record import Record
 from harness.record.streams import StreamKey
-from harness.recording.batches import fingerprints, named_parts, shapes
+from harness.recording.batches import fingerprints, named_parts, shapes, size
 from harness.recording.by_hand import ByHand
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import tensors_in
@@ -207,7 +207,7 @@ class Recorder:
             state.begin_batch()
             given = {"order": order, "labels": labels, "images": images}
             parts = named_parts({name: part for name, part in given.items() if part is not None or name == "images"})
-            state.add("data", ["batch/size"], [next((len(part) for part in tensors_in(images) if part.ndim), 1)])
+            state.add("data", ["batch/size"], [size(images)])
             state.note("data", shapes(parts))
             prints = fingerprints(parts)
             state.add("data", list(prints), list(prints.values()))

@@ -22,6 +22,7 @@ from harness.report.words import (
     count,
     drawn_text,
     gate_text,
+    mode_change,
     number,
     parts_apart,
     step_text,
@@ -159,10 +160,14 @@ def cause(comparison: Comparison) -> str:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
     place = "" if first.stage == "structure" else f"{step_text(first.step, first.moment)}, "
     tells = first.stream.is_shape or any(isinstance(one, int) for one in (first.baseline, first.value))
-    change = (
-        " changed" if first.stream.kind in _DIGESTS and not tells else f": {change_text(first.baseline, first.value)}"
-    )
+    change = " changed" if first.stream.kind in _DIGESTS and not tells else f": {_change(first)}"
     return f"{place}{_named(first, comparison, _ROOM - len(place) - len(change))}{change}"
+
+
+def _change(first: Deviation) -> str:
+    if first.stream.kind == "mode" and isinstance(first.baseline, str) and isinstance(first.value, str):
+        return mode_change(first.baseline, first.value)
+    return change_text(first.baseline, first.value)
 
 
 def _numbers(first: Deviation) -> str:

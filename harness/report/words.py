@@ -116,6 +116,7 @@ def change_text(before: object, now: object) -> str:
 
 
 _LONGEST_VALUE = 12
+_LONGEST_MODE = 20
 
 
 def shortened(text: str, room: int) -> str:
@@ -138,6 +139,15 @@ def parts_apart(before: str, now: str) -> tuple[str, str]:
     if kind != other or former.count(", ") != present.count(", ") or not apart:
         return before, now
     return ", ".join(pair[0] for pair in apart), ", ".join(pair[1] for pair in apart)
+
+
+def mode_change(before: str, now: str) -> str:
+    """Return what differs of two modes: "training -> evaluation", "bn evaluation" for a module that left its model."""
+    former, present = (text.replace(" but ", ", ").split(", ") for text in (before, now))
+    apart = (
+        ", ".join(part for part in own if part not in other) for own, other in ((former, present), (present, former))
+    )
+    return " -> ".join(shortened(text, _LONGEST_MODE) for text in apart if text)
 
 
 def drawn_text(step: int) -> str:
