@@ -713,6 +713,17 @@ def test_deviations_are_computed_once(monkeypatch, losses):
     assert len(calls) == 1
 
 
+def test_a_class_of_another_name_is_the_last_cause():
+    """A refactoring may rename it; what a module computes tells more."""
+    clues = {"module__block": ("structure", ("Block()", "Residual()")), "output__block.act": ("forward", (1.0, 2.0))}
+    former, present = (
+        with_clues((loss,), **{name: (stage, 0, values[now]) for name, (stage, values) in clues.items()})
+        for now, loss in ((0, 1.0), (1, 2.0))
+    )
+
+    assert compare(former, present).first_divergence.stream == "output/block.act"
+
+
 def test_renamed_parts_of_a_batch_are_a_note():
     """The same numbers under another key are the same; other numbers are not."""
     parts = {"": ("ab",), " order": ("cd",), " shape": ("8x6",)}

@@ -254,9 +254,16 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
 
 
 def _rank(clue: Deviation) -> tuple[bool, tuple[Any, ...], int]:
-    """Order causes: last a switch, and a key of a configuration that was only added or dropped."""
+    """Order causes: last a switch, a class of another name, a key of a configuration that was only added or dropped."""
     one_sided = clue.stream.kind == "config" and None in (clue.baseline, clue.value)
-    return one_sided or clue.stream.entry in _SWITCHES, clue.causal_order, _RATES.get(clue.stream.entry, 0)
+    last = one_sided or clue.stream.entry in _SWITCHES or _is_renamed_class(clue)
+    return last, clue.causal_order, _RATES.get(clue.stream.entry, 0)
+
+
+def _is_renamed_class(clue: Deviation) -> bool:
+    """Tell whether a module says the same of itself, but for the name of its class."""
+    before, now = (str(value).partition("(")[2] for value in (clue.baseline, clue.value))
+    return clue.stream.kind == "module" and None not in (clue.baseline, clue.value) and before == now
 
 
 def _may_cause(clue: Deviation, effect: Deviation) -> bool:
@@ -265,11 +272,8 @@ def _may_cause(clue: Deviation, effect: Deviation) -> bool:
         return False
     if effect.stream.kind == "learning_rate" and clue.stream.kind == "setting":  # a schedule may move others beside it
         return "lr" in clue.stream.entry
-    if clue.stream.kind == "loader" and None not in (
-        clue.baseline,
-        clue.value,
-    ):  # what workers draw shows in the second epoch
-        return effect.stage == "data"
+    if clue.stream.kind == "loader" and None not in (clue.baseline, clue.value):
+        return effect.stage == "data"  # what workers draw shows in the second epoch
     return clue.stream.kind == "config" or clue.step >= effect.step - 1
 
 

@@ -61,7 +61,7 @@ def size(batch: object) -> int:
     """Return the number of samples: a list's own length if it holds samples, or else the commonest first axis."""
     if isinstance(batch, list | tuple) and _holds_samples(batch):
         return len(batch)
-    axes = Counter(len(part) for part in tensors_in(batch) if part.ndim)
+    axes = Counter(part.size(0) for part in tensors_in(batch) if part.ndim)
     return max(axes, key=lambda axis: (axes[axis], axis), default=1)
 
 
