@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("harness", "pyproject.toml", "README.md", "LICENSE")
 """All that the wheel is built from."""
 
-HEADLINE = "training differs from its baseline from step 0 on: schedule, learning rate"
+HEADLINE = "training differs from its baseline from the start: structure, learning_rate of the configuration"
 
 PROBE = """
 from importlib.metadata import distribution
