@@ -281,13 +281,13 @@ def test_any_nest_is_a_batch_and_each_number_in_it_counts(nest, number, first):
         (torch.tensor(0.5), 1),
         ({"time": torch.tensor(0.5), "ids": torch.zeros(3, 2, dtype=torch.long)}, 3),
         ({"scale": 2, "text": ["a", "b"], "mask": None, "ids": torch.zeros(5, 2)}, 5),
-        (["only", "texts"], 1),
+        (["only", "texts"], 2),
         (torch.zeros(0, 3, 8, 8), 0),
     ],
     ids=["number", "number first", "odds and ends", "texts", "empty"],
 )
 def test_odd_batches_are_recorded(batch, size):
-    """Their size is that of the first tensor that has one."""
+    """Their size is that of most of their parts, of a list of texts its length."""
     with Recorder() as recorder:
         recorder.batch(batch, ["cat", "dog"], order=[])
         train(nn.Linear(4, 2), None, recorder=recorder, by_hand=0.1)

@@ -59,6 +59,7 @@ def test_every_constant_is_a_fault_s():
     assert named.CONSTANTS.keys() <= {fault.id for fault in FAULTS}
 
 
+@pytest.mark.long  # tests/plugin/test_where.py has one of them
 def test_two_faults_are_named(project, measured_thresholds, pytester, monkeypatch):  # noqa: F811
     """A constant and an activation, in a project with a decoy edit."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])

@@ -120,6 +120,7 @@ def test_measuring_again_shows_the_same(loop):
     assert loop.files() == before
 
 
+@pytest.mark.long
 def test_rounding_elsewhere_is_no_alarm_and_the_margin_is_said(loop):
     """Other kernels and a draw that was not measured: far below thresholds that are a hundred times below 1e-10."""
     loop.generate()

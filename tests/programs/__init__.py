@@ -59,7 +59,7 @@ PROGRAMS = {
     ],
     "scaler": [
         Fault("                scaler.unscale_(optimizer)\n", "", (0, "backward", "gradient/0.weight")),
-        Fault("(i + 1) % ACCUMULATE", "i % ACCUMULATE", (0, "data", "batch/size")),
+        Fault("(i + 1) % ACCUMULATE", "i % ACCUMULATE", (0, "data", "batches of the step")),
         Fault(", nesterov=True", "", (0, "schedule", "setting/0.weight/nesterov")),
     ],
     "workers": [
@@ -79,7 +79,7 @@ PROGRAMS = {
     ],
     "ppo": [
         Fault("last[None]]", "values[-1:]]", (0, "data", "batch/images[1] order")),
-        Fault("clipped * advantages", "ratio * advantages", (3, "forward", "output/actor.0")),
+        Fault("clipped * advantages", "ratio * advantages", (3, "forward", "policy")),
         Fault(", eps=1e-5", "", (0, "schedule", "setting/actor.0.weight/eps")),
     ],
     "lora": [
@@ -98,7 +98,7 @@ PROGRAMS = {
         Fault("            optimizer.zero_grad()\n", "", (1, "backward", "gradient/_forward_module.0.weight")),
     ],
     "with_accelerate": [
-        Fault("accumulation_steps=2", "accumulation_steps=3", (0, "data", "batch/size")),
+        Fault("accumulation_steps=2", "accumulation_steps=3", (0, "data", "batches of the step")),
         Fault(
             "if accelerator.sync_gradients", "if not accelerator.sync_gradients", (0, "backward", "gradient/0.weight")
         ),
