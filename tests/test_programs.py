@@ -47,6 +47,8 @@ def trained(train):
 @functools.cache
 def baseline(name):
     """The record of a program as it stands, and its weights."""
+    if name in programs.NEEDED:  # a library may draw as it is first used in a process, which would be told as a cause
+        programs.record(name, programs.text(name))
     return trained(lambda: programs.record(name, programs.text(name)))
 
 

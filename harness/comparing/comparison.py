@@ -274,6 +274,8 @@ def _may_cause(clue: Deviation, effect: Deviation) -> bool:
         return "lr" in clue.stream.entry
     if clue.stream.kind == "loader" and None not in (clue.baseline, clue.value):
         return effect.stage == "data"  # what workers draw shows in the second epoch
+    if clue.stream.kind == "random":  # other numbers act at once, and on no rate
+        return clue.step >= effect.step and effect.stage != "schedule"
     return clue.stream.kind == "config" or clue.step >= effect.step - 1
 
 
