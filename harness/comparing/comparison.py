@@ -222,8 +222,8 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
     thresholds if the training was put back on its states (`recording.states.States`); without states they must be equal
     in the same environment, and in another losses and early gradients may part as the measured envelope allows. Numbers
     that moved where nothing could have failed them make the verdict "not judged". A shift of trained weights that moves
-    nothing else is drift, too. Renamed tensors are matched by shape and order. What the baseline's
-    gate lets go is not held against the record.
+    nothing else is drift, too. Renamed tensors are matched by shape and order. What the baseline's gate lets go is not
+    held against the record.
 
     Args:
         baseline: the committed one, or a record alone.

@@ -126,12 +126,9 @@ class Tracer(TorchDispatchMode):
 
     def enter(self, inputs: Any, model: nn.Module) -> None:
         """List what a model is given, with which weights and modes, as if it were made here: it is from anywhere."""
-        frame: FrameType | None = sys._getframe(1)
-        while frame and owner(frame.f_code.co_filename) != "project":
-            frame = frame.f_back
         if self.on:
             given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
-            places, _, _ = self._asked(frame, None)
+            places, _, _ = self._asked(_projects(sys._getframe(1)), None)
             training = {module.training for module in model.modules()}
             modes = torch.tensor([float(min(training)), float(max(training))])  # of however many modules
             size = number([*given, modes])
@@ -200,18 +197,13 @@ class Tracer(TorchDispatchMode):
             frame = frame.f_back
         if not found and node is not None:
             known = self._forward.get(node._sequence_nr())
-            places, built = known or (self._around(frame), None)
+            around = _projects(frame)  # the line that called for the backward pass
+            places, built = known or ((self.lines.place(around),) if around else (), None)
             return places, built, True
         direct = [called for _, called in found[1:]] + [False]
         places = tuple(self.lines.place(each, called) for (each, _), called in zip(found, direct, strict=True))
         self._forward.setdefault(torch._C._autograd._get_sequence_nr() - 1, (places, built))
         return places, built, node is not None
-
-    def _around(self, frame: FrameType | None) -> tuple[Place, ...]:
-        """Return the line that called for a backward pass."""
-        while frame and owner(frame.f_code.co_filename) != "project":
-            frame = frame.f_back
-        return (self.lines.place(frame),) if frame else ()
 
     def _writer(self, tensor: Tensor) -> int | None:
         views = self._writers.get(_memory(tensor), {})
@@ -233,13 +225,20 @@ class Tracer(TorchDispatchMode):
         @functools.wraps(initialise)
         def __init__(instance: Any, *args: Any, **kwargs: Any) -> None:
             initialise(instance, *args, **kwargs)
-            frame: FrameType | None = sys._getframe(1)
-            while frame and (owner(frame.f_code.co_filename) != "project" or frame.f_locals.get("self") is instance):
-                frame = frame.f_back
+            frame = _projects(sys._getframe(1))
+            while frame and frame.f_locals.get("self") is instance:  # an `__init__` of the project's own
+                frame = _projects(frame.f_back)
             if frame:
                 vars(instance)[_BUILT] = self.lines.place(frame)
 
         return __init__
+
+
+def _projects(frame: FrameType | None) -> FrameType | None:
+    """Return the innermost frame, from one on, whose code is the project's."""
+    while frame and owner(frame.f_code.co_filename) != "project":
+        frame = frame.f_back
+    return frame
 
 
 def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:

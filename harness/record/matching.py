@@ -134,17 +134,19 @@ def _renamed(
     loaders: Mapping[str, str] = MappingProxyType({}),
 ) -> StreamKey:
     """Return the present key of a baseline's stream; of a clue, the names are those of modules."""
-    if key.kind == "loader":
-        return key.renamed(loaders[key.tensor])
-    if key.kind == "random" and key.tensor.startswith("loader "):
-        number = key.tensor.removeprefix("loader ")
-        return key.renamed(f"loader {loaders.get(number, number)}")
-    known = (
-        labels if key.kind in ("learning_rate", "setting") else names if key.kind in (*TENSOR_KINDS, "batch") else {}
-    )
+    present = former = key.tensor
     if key.kind in ("module", *CALLS):
-        known = {key.tensor: _moved(key.tensor, names)}
-    return key.renamed(known[key.tensor]) if known.get(key.tensor, key.tensor) != key.tensor else key
+        present = _moved(former, names)
+    elif key.kind in (*TENSOR_KINDS, "batch"):
+        present = names.get(former, former)
+    elif key.kind in ("learning_rate", "setting"):
+        present = labels.get(former, former)
+    elif key.kind == "loader":
+        present = loaders[former]
+    elif key.kind == "random" and former.startswith("loader "):
+        number = former.removeprefix("loader ")
+        present = f"loader {loaders.get(number, number)}"
+    return key if present == former else key.renamed(present)
 
 
 def _modules(names: Mapping[str, str]) -> dict[str, str]:

@@ -108,13 +108,13 @@ def _plain(value: object) -> Value | None:
 def modules(model: nn.Module, prefix: str) -> dict[str, Value]:
     """Return what each module of a model is, by stream name: its class, and what it says of itself."""
     paths = ((f"{prefix}{name}".rstrip(".") or "model", module) for name, module in model.named_modules())
-    return {f"module/{path}": _text(module) for path, module in paths}
+    with torch.random.fork_rng(devices=[]):  # whatever they draw is no draw of the training
+        return {f"module/{path}": _text(module) for path, module in paths}
 
 
 def _text(module: nn.Module) -> str:
     try:
-        with torch.random.fork_rng(devices=[]):  # whatever it draws is no draw of the training
-            said = _ADDRESS.sub("", module.extra_repr())
+        said = _ADDRESS.sub("", module.extra_repr())
     except Exception:  # it is anybody's code, and may want what is not there yet
         said = ""
     text = f"{type(module).__name__}({said})"[:_LONGEST]

@@ -272,8 +272,9 @@ class Recording:
                 self._begin_step()
             self._open()
             self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
-            watched.record_rates(self.builder, self._step, optimizer)
-            self._causes.set_rates(optimizer, watched.groups([optimizer]), self._step)
+            groups = watched.groups(optimizer)
+            watched.record_rates(self.builder, self._step, groups)
+            self._causes.set_rates(optimizer, groups, self._step)
 
         def gradients() -> None:
             watched.record_gradients(self.builder, self._step, optimizer)
@@ -308,7 +309,7 @@ class Recording:
         watched = next((watched for watched in self._present() if optimizer in watched.optimizers), None)
         if watched and steps == self._optimizer_steps:
             with self.whole("a step of a gradient scaler"):
-                watched.record_rates(self.builder, self._step, optimizer)
+                watched.record_rates(self.builder, self._step, watched.groups(optimizer))
                 self._end()
 
     def _part(self) -> None:

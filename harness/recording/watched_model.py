@@ -73,7 +73,7 @@ class WatchedModel:
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
         self._known = self.parameters()
-        groups = self.groups(self.optimizers)
+        groups = self._groups(self.optimizers)
         labels = {name: label for label, group in groups for name in self._names(group["params"])}
         return {
             name: {
@@ -137,12 +137,16 @@ class WatchedModel:
         """Free the gradients of the step that is over: they are the largest thing that is held on to."""
         self._gradients.clear()
 
-    def record_rates(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
-        """Record the learning rate in effect of each parameter group that is not frozen."""
+    def groups(self, optimizer: Optimizer) -> list[tuple[str, dict[str, Any]]]:
+        """Return an optimizer's parameter groups as they are now, by the name of each."""
         known = {id(parameter) for parameter in self._known.values()}
         if any(id(parameter) not in known for group in optimizer.param_groups for parameter in group["params"]):
             self._known = self.parameters()  # some may have joined since the last step
-        found = {label: group.get("lr") for label, group in self.groups([optimizer]) if _trains(group)}
+        return [*self._groups([optimizer])]
+
+    def record_rates(self, builder: StreamBuilder, step: int, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Record the learning rate in effect of each parameter group (`groups`) that is not frozen."""
+        found = {label: group.get("lr") for label, group in groups if _trains(group)}
         rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
         self._add_once(builder, "schedule", [f"learning_rate/{label}" for label in rates], step, list(rates.values()))
 
@@ -236,7 +240,7 @@ class WatchedModel:
                     if isinstance(value, Tensor) and key != "step":
                         yield f"optimizer/{name}/{key}", value
 
-    def groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
         for optimizer in optimizers:
             for group in optimizer.param_groups:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.explaining.traced import BUILT, GIVEN, Place
 from harness.explaining.where import Where
+from harness.report.words import told_apart
 
 
 _GAP = " " * 6
@@ -39,8 +40,7 @@ def _returned(found: Where) -> Iterator[str]:
     if found.returned:
         value, former = found.returned
         line = value.places[0]
-        numbers = "{}, baseline {}".format(*_apart(value.number, former))
-        yield f"after {value.name} at {line.file}:{line.line} gave {numbers}"
+        yield f"after {value.name} at {line.file}:{line.line} gave {_numbers(value.number, former)}"
 
 
 def _difference(found: Where) -> str:
@@ -54,11 +54,9 @@ def _difference(found: Where) -> str:
     named = operation.backward and "backward" not in operation.name
     name = operation.name + " of the backward pass" * named
     if number is not None:
-        return f"{name} gives {{}}, baseline {{}}".format(*_apart(operation.number, number))
+        return f"{name} gives {_numbers(operation.number, number)}"
     return f"now {name}{_GAP}baseline {found.baseline}" if found.baseline else f"{name}, which the baseline has not"
 
 
-def _apart(one: float, other: float) -> tuple[str, str]:
-    """Return two numbers with as many digits as tell them apart."""
-    texts = ((f"{one:.{digits}g}", f"{other:.{digits}g}") for digits in range(3, 18))
-    return next(pair for pair in texts if pair[0] != pair[1])
+def _numbers(now: float, former: float) -> str:
+    return "{}, baseline {}".format(*told_apart(now, former))

@@ -34,6 +34,10 @@ _WORDED = {
 }
 
 _OF_GROUPS = ("learning_rate", "setting")
+_LONGEST_VALUE, _LONGEST_MODE = 12, 20
+"""Characters of a value, and of a mode, in a line that sums up."""
+_LEAST_NAME = 9
+"""Characters below which a text tells nothing."""
 
 
 def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None = None, room: int = 0) -> str:
@@ -108,15 +112,16 @@ def change_text(before: object, now: object) -> str:
         return ", ".join(f"{name} {change_text(before.get(name), now.get(name))}" for name in changed[:1])
     if isinstance(before, str) and isinstance(now, str):
         before, now = parts_apart(before, now)
+    return " -> ".join(shortened(text, _LONGEST_VALUE) for text in told_apart(before, now))
+
+
+def told_apart(one: object, other: object) -> tuple[str, str]:
+    """Return two values as texts, numbers with as many digits as tell them apart."""
     for digits in range(3, 18):
-        texts = [f"{value:.{digits}g}" if isinstance(value, float) else value_text(value) for value in (before, now)]
+        texts = [f"{value:.{digits}g}" if isinstance(value, float) else value_text(value) for value in (one, other)]
         if texts[0] != texts[1]:
             break
-    return " -> ".join(shortened(text, _LONGEST_VALUE) for text in texts)
-
-
-_LONGEST_VALUE = 12
-_LONGEST_MODE = 20
+    return texts[0], texts[1]
 
 
 def shortened(text: str, room: int) -> str:
@@ -125,10 +130,6 @@ def shortened(text: str, room: int) -> str:
         return text
     kept = max(room, _LEAST_NAME) - 3
     return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
-
-
-_LEAST_NAME = 9
-"""Characters below which a text tells nothing."""
 
 
 def parts_apart(before: str, now: str) -> tuple[str, str]:
