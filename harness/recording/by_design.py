@@ -28,16 +28,15 @@ class ByDesign:
             tensors: by stream name.
             found: the norm of each, in their order.
         """
-        named = zip(tensors.items(), found, strict=True)
-        return [self._norm(name, tensor, norm) if _is_buffer(name, tensor) else norm for (name, tensor), norm in named]
+        values = [*found]
+        for place, name in enumerate(tensors):
+            if name.startswith("buffer/") and tensors[name].numel():
+                values[place] = self._norm(name, tensors[name], values[place])
+        return values
 
     def _norm(self, name: str, buffer: Tensor, norm: float) -> float:
         kinds, finite = (set[int](), norm) if math.isfinite(norm) else _counted(buffer)
         return finite if kinds <= self._kinds.setdefault(name, kinds) else norm
-
-
-def _is_buffer(name: str, tensor: Tensor) -> bool:
-    return name.startswith("buffer/") and tensor.numel() > 0
 
 
 @torch.no_grad()

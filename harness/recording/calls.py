@@ -50,8 +50,12 @@ class Calls:
     def __init__(self, model: nn.Module, prefix: str, found: Found, guard: Guard) -> None:
         self._found, self._guard = found, guard
         named = ((module, prefix + name) for name, module in model.named_modules() if name)
-        followed = (pair for pair in named if not isinstance(pair[0], torch.jit.ScriptModule))  # which takes no hooks
-        self._hung = [self._hang(module, name) for module, name in followed]
+        self._calls = [  # a script takes no hooks
+            (module, self._call(module, name))
+            for module, name in named
+            if not isinstance(module, torch.jit.ScriptModule)
+        ]
+        self._hung = list[Hung]()
         self._kind = ""  # of what is followed now; empty: nothing is
         self._noted = set[StreamKey]()
         self._last: tuple[Callable[[], Tensor | None], int, Tensor] = lambda: None, 0, torch.empty(0)
@@ -65,25 +69,31 @@ class Calls:
     def begin_pass(self, step: int, evaluated: tuple[int, int] | None = None) -> None:
         """Follow a pass of the model: of those that evaluate it at one place in the training, the first."""
         if evaluated is None:
-            self._kind = "output" if _is_kept(step) else ""
+            self._follow("output" if _is_kept(step) else "")
         elif evaluated == self._evaluated:
-            self._kind = ""
+            self._follow("")
         else:
             self._noted.clear()
-            self._kind = "evaluation_output" if _is_kept(self._evaluations) else ""
+            self._follow("evaluation_output" if _is_kept(self._evaluations) else "")
             self._evaluations, self._evaluated = self._evaluations + 1, evaluated
 
     def end(self) -> None:
         """Follow nothing any more: a graph that the loop keeps has hooks still."""
-        self._kind = ""
-        for hung in self._hung:
-            hung()
+        self._follow("")
 
-    def _hang(self, module: nn.Module, name: str) -> Hung:
+    def _follow(self, kind: str) -> None:
+        """Have hooks while something is followed: a module without any is called in half the time."""
+        self._kind = kind
+        if not kind:
+            while self._hung:
+                self._hung.pop()()
+        elif not self._hung:
+            self._hung = [on_output(module, called) for module, called in self._calls]
+
+    def _call(self, module: nn.Module, name: str) -> Callable[..., None]:
         keys = {kind: StreamKey.of(kind, name) for kind in CALLS}
         back = unserializable_hook(self._guard(functools.partial(self._came_back, keys["output_gradient"])))
-        called = functools.partial(self._called, keys, back, any(True for _ in module.children()))
-        return on_output(module, self._guard(called))
+        return self._guard(functools.partial(self._called, keys, back, any(True for _ in module.children())))
 
     def _called(
         self, keys: Mapping[str, StreamKey], back: Callable[..., None], holds: bool, _: object, output: object

@@ -29,4 +29,5 @@ def drop_noise(gradients: Iterable[Tensor], largest: float) -> None:
 
 def _stored(gradient: Tensor) -> Tensor:
     """Return a view of what is there in memory: of an expanded gradient, as of a sum, one number stands for many."""
-    return gradient[tuple(slice(None if stride else 1) for stride in gradient.stride())]
+    strides = gradient.stride()
+    return gradient[tuple(slice(None if stride else 1) for stride in strides)] if 0 in strides else gradient

@@ -1,6 +1,6 @@
 """Notice what trains a watched model unseen: an optimizer that nobody watches, weights that are moved by hand."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class Unwatched:
     Weights are compared from the end of the first pass that a batch takes through their model to the next batch: a
     model may bound its own weights when it runs (max-norm), and what moves them for a while within a batch (SAM,
     adversarial training) puts them back. Where passes are not seen (of a compiled model, or one that is called by its
-    parts), from batch to batch. By their norms, because the values take a copy.
+    parts), from batch to batch. By their norms, because the values take a copy; and until weights are seen to move, by
+    those that the last step has left: one of the two then moved them, the model or somebody else.
 
     Args:
         present: returns the watched models that no other one has replaced.
@@ -34,6 +35,7 @@ class Unwatched:
         self._running: list[tuple[Optimizer, int]] = []  # optimizers in their step, with the number of steps before it
         self._steps = self._batches = self._most_batches = self._moving = 0
         self._stranger = ""
+        self._suspects = False  # whether weights have moved since a step
 
     def begin_batch(self) -> None:
         """Count a batch, and mark the weights of models whose passes are not seen."""
@@ -47,7 +49,8 @@ class Unwatched:
         if watched not in self._seen:
             self._seen.add(watched)
             self._marks.pop(watched, None)  # from before the pass
-        self._mark(watched)
+        if self._suspects:
+            self._mark(watched)
 
     def end_step(self) -> None:
         """Count the step of a watched optimizer."""
@@ -68,15 +71,21 @@ class Unwatched:
         Raises:
             RecorderError: more have.
         """
-        name = self._moved()
+        name = self._moved(self._marks)
+        suspect = name or self._moved({watched: watched.left_weights() for watched in self._unmarked()})
         self.forget()
-        self._moving = self._moving + 1 if name else 0
-        if self._steps and self._moving > self._most_batches:
+        self._moving = self._moving + 1 if suspect else 0
+        self._suspects = self._suspects or bool(suspect)
+        if name and self._steps and self._moving > self._most_batches:
             raise RecorderError.moved_unwatched(tensor=name, step=step)
 
-    def _moved(self) -> str:
-        """Return the name of a weight that has moved since it was marked; empty if none has."""
-        for watched, marks in self._marks.items():
+    def _unmarked(self) -> list[WatchedModel]:
+        return [] if self._suspects else [watched for watched in self._present() if watched in self._seen]
+
+    @staticmethod
+    def _moved(marked: Mapping[WatchedModel, Mapping[Tensor, float]]) -> str:
+        """Return the name of a weight whose norm is another one now; empty if none is."""
+        for watched, marks in marked.items():
             weights = {name: weight for name, weight in watched.trained_weights().items() if weight in marks}
             for (name, weight), norm in zip(weights.items(), norms(weights.values()), strict=True):
                 before, epsilon = marks[weight], torch.finfo(weight.dtype).eps

@@ -16,6 +16,7 @@ from harness.record import StreamKey
 from harness.recording.by_design import ByDesign
 from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
+from harness.recording.named_tensors import NamedTensors
 from harness.recording.norms import norms, real
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
@@ -26,6 +27,7 @@ class WatchedModel:
 
     def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
         self.model, self.prefix, self._precision = model, prefix, precision
+        self._named = NamedTensors(model)
         self.optimizers: list[Optimizer] = []
         self.replaced = self.opened = self.took_part = False
         self._previous: dict[str, Tensor] = {}
@@ -58,7 +60,7 @@ class WatchedModel:
 
     def parameters(self) -> dict[str, Tensor]:
         """Return the parameters by prefixed name."""
-        return {self.prefix + name: parameter for name, parameter in self.model.named_parameters()}
+        return self._named.now(self.prefix)[0]
 
     def trained_weights(self) -> dict[str, Tensor]:
         """Return those of the parameters, known from the last step, that its optimizers hold, by prefixed name."""
@@ -66,9 +68,14 @@ class WatchedModel:
             p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]
         )
 
+    def left_weights(self) -> dict[Tensor, float]:
+        """Return the norms that the last step left behind, by weight."""
+        left = {name: self._left.get(f"weight/{name}") for name in self._known}
+        return {self._known[name]: norm for name, norm in left.items() if norm is not None}
+
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
-        return {self.prefix + name: buffer for name, buffer in self.model.named_buffers()}
+        return self._named.now(self.prefix)[1]
 
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
