@@ -25,6 +25,7 @@ HarnessError
 ├── RerunError             a training that could not be run again as a rerun has to be
 │   ├── UnseededError      run again as it is, it is another
 │   └── FaultError         it ended with an exception while a standard fault was to be planted in it
+├── TreeError              a commit whose tree cannot be trained in
 ├── EventsError            TensorBoard's event files that cannot be compared or written
 │   └── EventsCutOffError  one that ends within an event
 ├── OutputError            what a session leaves beside its baselines could not be written
@@ -723,6 +724,27 @@ class FaultError(RerunError):
     def untouched(cls, *, fault: str, error: BaseException) -> Self:
         what = f"the training ended with {_headline(error)}, which tells nothing of the fault"
         return cls(what, where=f"fault {fault}", fix="run the test alone and look at its output; then measure again")
+
+
+class TreeError(HarnessError):
+    """A commit whose tree cannot be trained in."""
+
+    @classmethod
+    def no_git(cls, *, reason: Reason) -> Self:
+        return cls(f"git cannot be started: {_said(reason)}", fix="install git: other commits are known to it alone")
+
+    @classmethod
+    def unknown(cls, *, revision: str, root: Place, reason: Reason) -> Self:
+        return cls(
+            f"{revision} is no commit that can be checked out: {_said(reason)}",
+            where=str(root),
+            fix="name a commit, branch or tag that is here; a shallow clone has few: git fetch --unshallow",
+        )
+
+    @classmethod
+    def cache(cls, *, path: Place, reason: Reason) -> Self:
+        fix = "name a folder that can be written to: XDG_CACHE_HOME=DIR"
+        return cls(f"the trees of other commits cannot be kept in {path}: {_said(reason)}", fix=fix)
 
 
 class EventsError(HarnessError):

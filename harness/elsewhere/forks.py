@@ -1,18 +1,21 @@
-"""Script, never imported: runs pytest again and again, each time in a fresh copy of a process that holds torch already.
+"""Script, never imported: runs pytest with the harness that it belongs to, in whatever tree.
 
-Importing torch and its compiler takes seconds, copying a process milliseconds. Started by path, because pytest has to
-be the first to import the harness. It reads a request a line (JSON: what `_run` takes) and answers with the line
-"ended" when that run has ended; other lines are modules' own, and warnings.
+Given a module alone, it runs that again and again, each time in a fresh copy of a process that holds torch already:
+importing torch and its compiler takes seconds, copying a process milliseconds. It reads a request a line (JSON: what
+`_run` takes) and answers with the line "ended" when that run has ended; other lines are modules' own, and warnings.
+Given arguments, too, it runs the module with them, once.
 """
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import runpy
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 _SLOW_TO_IMPORT = ("torch._dynamo", "matplotlib.pyplot", "hypothesis")
@@ -31,6 +34,16 @@ def serve(module: str) -> None:
         os.waitpid(process, 0)
         sys.stdout.write("ended\n")
         sys.stdout.flush()
+
+
+def _bring_harness() -> None:
+    """Import the harness that this file belongs to: another commit's tree, first on the path, may hold one, too."""
+    home = Path(__file__).parents[1] / "__init__.py"
+    spec = importlib.util.spec_from_file_location("harness", home, submodule_search_locations=[str(home.parent)])
+    assert spec is not None, "it is a Python file"
+    assert spec.loader is not None, "it is a Python file"
+    sys.modules["harness"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
 
 
 def _run(module: str, arguments: Sequence[str], directory: str, variables: Mapping[str, str], output: str) -> None:
@@ -54,4 +67,10 @@ def _run(module: str, arguments: Sequence[str], directory: str, variables: Mappi
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    _bring_harness()
+    if len(sys.argv) > 2:
+        sys.argv = sys.argv[1:]
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        serve(sys.argv[1])

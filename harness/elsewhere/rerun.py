@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from harness.faults import Planting
     from harness.recording.states import States
 
+FORKS = str(Path(__file__).with_name("forks.py"))
+"""The script that runs pytest with this harness."""
 _VARIABLE = "HARNESS_RERUN"
 _OUTPUT_LINES = 15
 _PIPES: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": STDOUT, "errors": "replace"}
 """A debugger that --pdb would start must not wait for input."""
+_NOTHING: Mapping[str, str] = {}
 _ENDED = "ended\n"
 """What the prepared process (forks.py) says when a run has ended."""
 
@@ -187,15 +190,23 @@ class Reruns:
     """Runs tests again, in processes of their own.
 
     Args:
-        directory: where the runner is started.
+        directory: where the runner is started; of another commit's tree, if the test is to run there.
         arguments: returns the runner's arguments for a run whose own files go to a folder.
         module: the runner, which `python -m` starts.
+        variables: what its processes need beside those of this one (`Tree.variables`).
     """
 
-    def __init__(self, directory: Path, arguments: Callable[[Path], Sequence[str]], module: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        arguments: Callable[[Path], Sequence[str]],
+        module: str,
+        variables: Mapping[str, str] = _NOTHING,
+    ) -> None:
         self._directory = directory
         self._arguments = arguments
         self._module = module
+        self._variables = variables
         self._prepared: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = {}
 
     def run(self, test: str, name: str, how: Rerun) -> Reran:
@@ -237,12 +248,12 @@ class Reruns:
             variables: of its own.
             chosen: those of them that Python or torch read when they start.
         """
-        arguments, environment = [*self._arguments(folder)], {**_inherited(), **variables}
+        arguments, environment = [*self._arguments(folder)], {**inherited(), **self._variables, **variables}
         rare = any(
             name != "PYTHONHASHSEED" for name, _ in chosen
         )  # few trainings ask for it, and each process takes room
         if rare or not hasattr(os, "fork"):
-            command = [sys.executable, "-m", self._module, *arguments]
+            command = [sys.executable, "-P", FORKS, self._module, *arguments]
             run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
@@ -256,8 +267,8 @@ class Reruns:
         There is one for each choice of variables that Python or torch read when they start.
         """
         if chosen not in self._prepared:
-            command = [sys.executable, "-P", str(Path(__file__).with_name("forks.py")), self._module]
-            environment, pipes = {**_inherited(), **dict(chosen)}, {**_PIPES, "stdin": PIPE}
+            command = [sys.executable, "-P", FORKS, self._module]
+            environment, pipes = {**inherited(), **self._variables, **dict(chosen)}, {**_PIPES, "stdin": PIPE}
             self._prepared[chosen] = subprocess.Popen(command, cwd=self._directory, env=environment, **pipes)
         process = self._prepared[chosen]
         assert process.stdin is not None, "it is a pipe"
@@ -274,6 +285,6 @@ class Reruns:
         return "".join(printed)
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """Return this process's variables but for xdist's: a worker's own would make another process believe it is one."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
