@@ -4,7 +4,7 @@
 - what chooses other kernels behind the recorder's back: TF32, cuDNN's autotuning, atomics; benign or a fault;
 - float32, bfloat16 and float16 trainings twice, bit for bit, and from stored states;
 - a recorded step against the bare one, the transfers of a step, peak memory;
-- the trace of a step; two ranks with NCCL where there are two GPUs.
+- the trace of a step.
 
 On a machine without a GPU it says so, and ends well.
 """
@@ -207,10 +207,8 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("skipped: this machine has no CUDA device (torch.cuda.is_available() is False)")
         return 0
-    found = describe("cuda")
-    print(
-        f"torch {torch.__version__}, {torch.cuda.get_device_name()}, {found.get('driver', '')}\n\n| what | found |\n| --- | --- |"
-    )
+    print(f"torch {torch.__version__}, {torch.cuda.get_device_name()}, {describe('cuda')['system']}\n")
+    print("| what | found |\n| --- | --- |", flush=True)
     for measure in (committed, switches, low_precision, cost, trace):
         began = time.perf_counter()
         try:
@@ -219,8 +217,6 @@ def main() -> int:
             row(measure.__name__, f"failed: {type(error).__name__}: {error}".replace("\n", " "))
             traceback.print_exc()
         print(f"{measure.__name__}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    ranks = torch.cuda.device_count()
-    row("two ranks with NCCL", f"{ranks} GPU: not run" if ranks < 2 else "not written yet")
     return 0
 
 
