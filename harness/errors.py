@@ -794,8 +794,16 @@ class TreeError(HarnessError):
     def foreign(cls, *, commit: str, modules: Sequence[str]) -> Self:
         return cls(
             f"a training at commit {commit[:12]} ran code that is not that commit's: {_some(modules)}",
-            fix="import it by name, from where Python finds it; or install that commit's own in a .venv: "
+            fix="name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
             "--training-setup=COMMAND",
+        )
+
+    @classmethod
+    def absent(cls, *, module: str, file: Place, commit: str) -> Self:
+        return cls(
+            f"commit {commit[:12]} has no module {module}; that of your own checkout is not taken",
+            where=str(file),
+            fix="if it is built or generated, have it made there: --training-setup=COMMAND",
         )
 
     @classmethod

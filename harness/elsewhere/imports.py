@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader, SourcelessFileLoader
 from importlib.metadata import distributions
 from importlib.util import spec_from_file_location
@@ -47,7 +47,7 @@ def foreign_code() -> TreeError | None:
 
 
 class _InTree:
-    """A finder that moves what the others find in the user's checkout to the tree; what is not there is not found.
+    """A finder that moves what the others find in the user's checkout to the tree.
 
     Args:
         tree: that this process runs in.
@@ -66,22 +66,36 @@ class _InTree:
                 return self._moved(spec)
         return None
 
-    def _moved(self, spec: ModuleSpec) -> ModuleSpec | None:
+    def _moved(self, spec: ModuleSpec) -> ModuleSpec:
         folders = spec.submodule_search_locations
+        inside = None if folders is None else self._places(folders)
         if not spec.has_location:  # a namespace of several folders, or Python's own
-            if any(_is_users(self._tree, folder) for folder in folders or ()):
-                spec.submodule_search_locations = self._places(folders or ())
-            return spec if folders is None or spec.submodule_search_locations else None
-        if not _is_users(self._tree, spec.origin or ""):
+            if folders and not inside:
+                raise self._absent(spec.name, folders[0])
+            if inside != folders:
+                spec.submodule_search_locations = inside
             return spec
-        file, inside = self._tree.place(Path(spec.origin or "")), None if folders is None else self._places(folders)
+        file = self._place(spec.origin or "")
+        if file == spec.origin:
+            return spec
+        if not Path(file).exists():
+            raise self._absent(spec.name, spec.origin or "")
         loader = None if isinstance(spec.loader, _PYTHONS) else spec.loader
         moved = spec_from_file_location(spec.name, file, loader=loader, submodule_search_locations=inside)
-        return moved if file.exists() else None
+        assert moved is not None, "it is a file of the same name"
+        return moved
 
-    def _places(self, folders: Sequence[str]) -> list[str]:
-        there = [str(self._tree.place(Path(folder))) if _is_users(self._tree, folder) else folder for folder in folders]
-        return [folder for folder in dict.fromkeys(there) if Path(folder).is_dir()]
+    def _place(self, file: str) -> str:
+        return str(self._tree.place(Path(file))) if _is_users(self._tree, file) else file
+
+    def _places(self, folders: Iterable[str]) -> list[str]:
+        """Return where a package's parts are; the folder of a finder's own (setuptools') need not exist."""
+        there = {self._place(folder): folder for folder in folders}
+        return [place for place, folder in there.items() if place == folder or Path(place).is_dir()]
+
+    def _absent(self, name: str, file: str) -> ModuleNotFoundError:
+        """Return what `import` says; the finders after this one must not be asked again."""
+        return ModuleNotFoundError(str(TreeError.absent(module=name, file=file, commit=self._tree.commit)), name=name)
 
 
 def _is_users(tree: Tree, file: str) -> bool:
