@@ -1,7 +1,6 @@
 """A whole pytest session in the tree of another commit, judged by this harness."""
 
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import PIPE, STDOUT, CompletedProcess
@@ -24,7 +23,7 @@ def pytest_in(
         here: folder of the user's checkout whose place in the tree pytest is started in.
         variables: beside those of this process.
     """
-    command = [sys.executable, "-P", FORKS, "pytest", *arguments]
+    command = [tree.python, "-P", FORKS, "pytest", *arguments]
     environment = {**inherited(), **tree.variables, **variables}
     return subprocess.run(
         command,
