@@ -14,8 +14,8 @@ import pytest
 
 from harness.report.markdown import markdown
 from tests.plugin.conftest import QUICK
-from tests.test_origin import git
 from tests.test_ci import ROOT, load, needs_bash, syntax_error
+from tests.test_origin import git
 from tests.test_page import training
 
 
@@ -162,7 +162,9 @@ def test_the_gate_is_held_against_a_commit_that_a_shallow_checkout_lacks(job, tm
     for name, shown in ((first, first), ("HEAD", "HEAD")):
         status, calls = job("Gate", ARGUMENTS="", AGAINST=name)
         assert status == 0, job.log
-        assert calls[0] == f"pytest <--mpl> <--training-against={shown}> <-o> <training_history=.training-history.jsonl>"
+        assert (
+            calls[0] == f"pytest <--mpl> <--training-against={shown}> <-o> <training_history=.training-history.jsonl>"
+        )
         shutil.move(server, tmp_path / "gone") if server.exists() else None
     assert job("Gate", ARGUMENTS="", AGAINST="--upload-pack=touch hacked")[0] != 0
     assert [path.name for path in job.place.iterdir()] == [".git"]

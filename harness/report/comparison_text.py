@@ -28,6 +28,7 @@ from harness.report.words import (
     step_text,
     stream_text,
     title,
+    told_apart,
     value_text,
 )
 
@@ -89,7 +90,7 @@ def failure(
         *(("blame", line) for line in blame),
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
-        ("bits", bits_text(bits, comparison)),
+        ("bits", "" if bits in comparison.deviations[:1] else bits_text(bits, comparison)),
         *_numbers_rows(comparison),
         ("baseline", chosen),
         *_rows_around(comparison, origin or {}, against),
@@ -115,12 +116,16 @@ def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
 
 def bits_text(bits: Deviation | None, comparison: Comparison) -> str:
     """Say from where on the bits of a training are others; empty if none is."""
-    return f"differ {_since(bits)}: {bits.stage}, {_named(bits, comparison)}, {_numbers(bits)}" if bits else ""
+    if bits is None:
+        return ""
+    size = f" ({bits.size:.1e})" if bits.size < math.inf else ""
+    values = " -> ".join(told_apart(bits.baseline, bits.value))
+    return f"differ {_since(bits)}: {bits.stage}, {_named(bits, comparison)}, {values}{size}"
 
 
 def _rows_around(comparison: Comparison, origin: Mapping[str, str], against: str) -> Iterator[tuple[str, str]]:
     """Yield what else is known: what did not move, what is not as it was, what was not judged."""
-    yield "unchanged", ", ".join(comparison.unchanged)
+    yield "unchanged", ", ".join(comparison.unchanged) if comparison.first or not against else ""
     yield "changed", _changed(comparison, origin, against)
     yield "made", "" if against else _made(comparison.baseline.origin)
     yield "renamed", _renamed(comparison)
