@@ -102,6 +102,8 @@ class Git:
 
     def changed_lines(self, base: str) -> dict[str, list[int]]:
         """Return the present lines of Python files that a commit does not have; all lines of a file that is new."""
+        if not base:
+            return {}
         names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
         changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
         patch = self._output("-c", "core.quotePath=false", "diff", *_PATCH, base, "--", *changed) if changed else ""

@@ -1,10 +1,9 @@
 """Lines that have changed and that no training ran: statements of Python files, and which lines tell that one ran."""
 
 import ast
-import contextlib
 import itertools
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from inspect import CO_OPTIMIZED
 from types import CodeType
 from typing import Annotated, NamedTuple
@@ -44,32 +43,38 @@ class Statement(NamedTuple):
     last: int
     proof: frozenset[int]
 
-    def touches(self, lines: Collection[int]) -> bool:
+    def touches(self, lines: Set[int]) -> bool:
         """Tell whether some lines are among its own."""
-        return any(line in lines for line in range(self.first, self.last + 1))
+        return not lines.isdisjoint(range(self.first, self.last + 1))
 
 
-def statements(source: bytes) -> list[Statement]:
-    """Return the statements of a Python file that do something, in order; none of what is no Python."""
+class Module(NamedTuple):
+    """A Python file.
+
+    Args:
+        statements: those that do something, in order.
+        heads: lines that may run when it is imported.
+    """
+
+    statements: list[Statement]
+    heads: frozenset[int]
+
+
+def module(source: bytes) -> Module:
+    """Take a Python file apart; there is nothing in what is no Python."""
     try:
         with warnings.catch_warnings(action="ignore"):
             tree, code = ast.parse(source), compile(source, "", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError):
-        return []
-    executable = frozenset(line for each in _codes(code) for line in _lines(each))
+        return Module([], frozenset())
+    codes = [*_codes(code)]
+    executable = _lines(codes)
     found = (_statement(node, executable) for node in _walk(tree.body))
-    return sorted(statement for statement in found if statement.proof)
+    heads = _lines(each for each in codes if not each.co_flags & CO_OPTIMIZED)  # of no function
+    return Module(sorted(statement for statement in found if statement.proof), heads)
 
 
-def heads(source: bytes) -> frozenset[int]:
-    """Return the lines of a Python file that may run when it is imported; none of what is no Python."""
-    with contextlib.suppress(SyntaxError, ValueError, RecursionError), warnings.catch_warnings(action="ignore"):
-        code = compile(source, "", "exec", dont_inherit=True)
-        return frozenset(line for each in _codes(code) if not each.co_flags & CO_OPTIMIZED for line in _lines(each))
-    return frozenset()
-
-
-def never_run(found: Sequence[Statement], changed: Collection[int], ran: Collection[int]) -> list[tuple[int, int]]:
+def never_run(found: Sequence[Statement], changed: Set[int], ran: Set[int]) -> list[tuple[int, int]]:
     """Return the changed statements that did not run, first and last line; neighbours are one.
 
     Args:
@@ -90,8 +95,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(inner)
 
 
-def _lines(code: CodeType) -> Iterator[int]:
-    return (line for *_, line in code.co_lines() if line)
+def _lines(codes: Iterable[CodeType]) -> frozenset[int]:
+    return frozenset(line for code in codes for *_, line in code.co_lines() if line)
 
 
 def _walk(block: Sequence[ast.stmt]) -> Iterator[ast.stmt]:

@@ -4,19 +4,24 @@ import contextlib
 import fnmatch
 import inspect
 import sys
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Set
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from harness.explaining.never_run import NeverRun, heads, never_run, statements
+from harness.errors import HarnessError
 from harness.plugin import whole_project
 from harness.plugin.session import Session
-from harness.recording.imported import told
+from harness.recording.imported import is_installed, told
 from harness.recording.running import Running, noted
-from harness.report.ledger import Ledger
+
+
+if TYPE_CHECKING:
+    from harness.explaining.never_run import Module, NeverRun
+    from harness.report.ledger import Ledger
 
 
 _ELSEWHERE = "another process ran it"
@@ -34,20 +39,38 @@ class ChangedLines:
         self._session = session
 
     @cached_property
-    def changed(self) -> Mapping[str, list[int]]:
+    def changed(self) -> Mapping[str, frozenset[int]]:
         """Path from the root to the lines that the commit of the last baselines does not have.
 
         Nothing in a session that runs a part of the tests: it does not know what the others run.
         """
-        session, config = self._session, self._session.config
+        config = self._session.config
         if hasattr(config, "workerinput"):
-            given: dict[str, list[int]] = config.workerinput["training_regression_changed"]
-            return given
-        is_part = session.shard or config.option.collectonly or whole_project.is_narrowed(config)
-        if is_part or session.generate_path or not session.read_baselines.is_dir():
+            given = config.workerinput["training_regression_changed"]
+            return {name: frozenset(lines) for name, lines in given.items()}
+        if self._session.shard or config.option.collectonly or whole_project.is_narrowed(config):
             return {}
-        base = session.git.bringing(session.read_baselines)
-        return session.git.changed_lines(base) if base else {}
+        with contextlib.suppress(HarnessError):  # said where it is in the way
+            found = self._session.git.changed_lines(self._base())
+            return {name: frozenset(lines) for name, lines in found.items() if _is_module(Path(name))}
+        return {}
+
+    def _base(self) -> str:
+        """Return the commit whose code the baselines are of; empty if git knows none, or none is compared."""
+        session = self._session
+        if against := session.config.getoption("--training-against", None):
+            from harness.elsewhere.trees import commit_of
+
+            return commit_of(session.config.rootpath, against)
+        compares = not session.generate_path and any(session.read_baselines.glob("*.json"))
+        return session.git.bringing(session.read_baselines) if compares else ""
+
+    @cached_property
+    def _modules(self) -> "dict[str, Module]":
+        from harness.explaining.never_run import module
+
+        files = {name: self._session.config.rootpath / name for name in sorted(self.changed)}
+        return {name: module(file.read_bytes()) for name, file in files.items() if file.is_file()}
 
     @property
     def _log(self) -> Path:
@@ -59,58 +82,60 @@ class ChangedLines:
         Args:
             is_gated: tells whether a test's trainings are.
         """
-        plugins, root = self._session.config.pluginmanager, self._session.config.rootpath
+        plugins = self._session.config.pluginmanager
         if self.changed and not plugins.hasplugin("dsession"):
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            sources = {name: self._source(name) for name in self.changed}
-            at_import = {name: heads(source) for name, source in sources.items()}
-            wanted = {name: at_import[name].union(*self._proofs(name, source)) for name, source in sources.items()}
-            plugins.register(_Watch(self._session, Running(root, self._log, wanted, at_import), wanted, is_gated))
+            heads = {name: found.heads for name, found in self._modules.items()}
+            wanted = {name: heads[name].union(*self._proofs(name)) for name in heads}
+            running = Running(self._session.config.rootpath, self._log, wanted, heads)
+            plugins.register(_Watch(self._session, running, wanted, is_gated))
 
-    def _source(self, name: str) -> bytes:
-        try:
-            return (self._session.config.rootpath / name).read_bytes()
-        except OSError:  # a link to nowhere
-            return b""
+    def _proofs(self, name: str) -> list[frozenset[int]]:
+        return [each.proof for each in self._modules[name].statements if each.touches(self.changed[name])]
 
-    def _proofs(self, name: str, source: bytes) -> Iterator[frozenset[int]]:
-        return (each.proof for each in statements(source) if each.touches(self.changed[name]))
-
-    def judged(self, ledger: Ledger, tests: Collection[str]) -> Ledger:
+    def judged(self, ledger: "Ledger", tests: Collection[str]) -> "Ledger":
         """Return a ledger with what changed and never ran, if every baseline of it was reached.
 
         Args:
             ledger: of the session.
             tests: files with gated tests.
         """
-        if not self.changed or any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines):
+        if any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines) or not self._log.exists():
             return ledger
         seen = noted(self._log)
         if why := seen.get(""):
             return msgspec.structs.replace(ledger, unwatched=", ".join(sorted(why)))
-        found = [
-            self._judged(name, seen.get(name, set())) for name in sorted(self.changed) if self._counts(name, tests)
-        ]
+        names = (name for name in self._modules if name in tests or not self._is_of_tests(name))
+        found = [self._judged(name, seen.get(name, set())) for name in names]
         return msgspec.structs.replace(ledger, never_run=[each for each in found if each])
 
-    def _counts(self, name: str, tests: Collection[str]) -> bool:
-        """Tell whether a file can be imported, and is none of tests that train nothing."""
-        path = Path(name)
+    def _is_of_tests(self, name: str) -> bool:
         patterns = self._session.config.getini("python_files")
-        is_of_tests = any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)
-        return (name in tests or not is_of_tests) and all(map(str.isidentifier, path.with_suffix("").parts))
+        return any(fnmatch.fnmatch(Path(name).name, pattern) for pattern in patterns)
 
-    def _judged(self, name: str, noted: Collection[str]) -> NeverRun | None:
+    def _judged(self, name: str, seen: Set[str]) -> "NeverRun | None":
         """Return what of a file never ran; None if all of it did, or nothing in it does anything."""
-        everything = statements(self._source(name))
-        ran = {int(line) for line in noted if line.isdigit()}
-        doubt = " or ".join(sorted(each for each in noted if not each.isdigit()))
-        parts = never_run(everything, self.changed[name], ran)
-        return NeverRun(path=name, lines=parts if noted else [], doubt=doubt) if parts else None
+        from harness.explaining.never_run import NeverRun, never_run
+
+        ran = {int(line) for line in seen if line.isdigit()}
+        doubt = " or ".join(sorted(each for each in seen if not each.isdigit()))
+        parts = never_run(self._modules[name].statements, self.changed[name], ran)
+        return NeverRun(path=name, lines=parts if seen else [], doubt=doubt) if parts else None
+
+
+def _is_module(file: Path) -> bool:
+    return file.stem.isidentifier() and not is_installed(file)
 
 
 class _Watch:
-    """Hooks that tell when what runs counts: while files are imported, shared fixtures are built, gated tests run."""
+    """Hooks that tell what counts of what runs: while files are imported, shared fixtures built, gated tests run.
+
+    Args:
+        session: the session's state.
+        running: what notes the lines.
+        names: of the files that have changed.
+        is_gated: tells whether a test's trainings are.
+    """
 
     def __init__(
         self, session: Session, running: Running, names: Collection[str], is_gated: Callable[[pytest.Item], bool]
@@ -119,10 +144,10 @@ class _Watch:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Count what a gated test runs; one that is not is no training code itself."""
+        """Count what a gated test runs; any other is no training code itself."""
         gated = self._is_gated(item)
-        if not gated and (function := getattr(item, "function", None)):
-            self._running.take(inspect.unwrap(function).__code__)
+        if not gated and isinstance(item, pytest.Function):
+            self._running.take(inspect.unwrap(item.function).__code__)
         with self._running.counting(gated):
             return (yield)
 
@@ -134,13 +159,11 @@ class _Watch:
 
     def pytest_sessionfinish(self) -> None:
         """Note what cannot be seen from here."""
-        root = self._session.config.rootpath
-        elsewhere = {
-            file.relative_to(root).as_posix() for file in told(self._session.imported) if file.is_relative_to(root)
-        }
-        for name in elsewhere.intersection(self._names):
-            self._running.note(name, _ELSEWHERE)
-        if getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames"):
-            for name in self._names:
+        elsewhere = {str(file) for file in told(self._session.imported)}
+        compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
+        for name in self._names:
+            if str(self._session.config.rootpath / name) in elsewhere:
+                self._running.note(name, _ELSEWHERE)
+            if compiled:
                 self._running.note(name, _COMPILED)
         self._running.close()

@@ -180,7 +180,7 @@ class Workers:
         node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)
         changed = node.config.stash[CLAIMS].changes.changed
-        node.workerinput["training_regression_changed"] = {name: [*lines] for name, lines in changed.items()}
+        node.workerinput["training_regression_changed"] = {name: sorted(lines) for name, lines in changed.items()}
         if session.cifar10 == "download":
             from harness.shipped.load import load_dataset
 

@@ -132,7 +132,7 @@ if sys.version_info >= (3, 12):
             events = sys.monitoring.events
             self._lines, self._ran = lines, ran
             self._tool = next(tool for tool in _TOOLS if not sys.monitoring.get_tool(tool))
-            self._codes: set[CodeType] = set()
+            self._codes: list[CodeType] = []
             self._wanted = events.NO_EVENTS
             sys.monitoring.use_tool_id(self._tool, "pytest-training-regression")
             sys.monitoring.register_callback(self._tool, events.PY_START, self._start)
@@ -141,7 +141,7 @@ if sys.version_info >= (3, 12):
 
         def _start(self, code: CodeType, _: int) -> object:
             if self._lines(code):
-                self._codes.add(code)
+                self._codes.append(code)
                 sys.monitoring.set_local_events(self._tool, code, self._wanted)
             return sys.monitoring.DISABLE
 
