@@ -29,9 +29,9 @@ _PATCH = (
     "--no-color",
     "--no-ext-diff",
     "--no-textconv",
+    "--output-indicator-new=>",  # so that no line of a file looks like one of the patch
+    "--output-indicator-old=<",
 )
-_SIDES = ("--output-indicator-new=>", "--output-indicator-old=<")
-"""So that no line of a file looks like one of the patch."""
 _FILE_OR_HUNK = re.compile(r"\+\+\+ b/(?P<path>[^\t]*)|@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
 
