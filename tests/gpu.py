@@ -39,7 +39,7 @@ def loop(recorder: Recorder | None, dtype: torch.dtype, *, scaler: bool = False)
     """A small training of one's own on the GPU, step by step; each gives its loss."""
     model = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(4),
+        nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AvgPool2d(4),
         nn.Flatten(), nn.Linear(1024, 10),
     ).to("cuda")  # fmt: skip
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
