@@ -86,6 +86,14 @@ def _listed(known: Iterable[str]) -> str:
     return ", ".join(known)
 
 
+def _made(made: str, place: str) -> str:
+    """Return where something was made, and where it is used, if that is elsewhere."""
+    if made in ("", place):
+        return place
+    (file, _, line), (maker, _, _) = place.rpartition(":"), made.rpartition(":")
+    return f"{made}, used in line {line}" if file == maker else f"{made}, used at {place}"
+
+
 _SOME = 10
 """Names that a message gives of many."""
 
@@ -337,23 +345,24 @@ class PrecisionError(RecorderError):
     """A training that computes in another precision than it says."""
 
     @classmethod
-    def dtype(cls, *, tensor: str, found: str, precision: str) -> Self:
+    def dtype(cls, *, tensor: str, found: str, precision: str, made: str = "") -> Self:
         return cls(
             f"{tensor} is {found}, but this run is in {precision}",
-            where="Recorder.watch",
+            where=_made(made, "Recorder.watch"),
             fix=f"build the model inside `with Recorder(...)`, or convert it with model.to(torch.{precision})",
         )
 
     @classmethod
-    def low(cls, *, module: str, found: str, place: str) -> Self:
+    def low(cls, *, module: str, found: str, place: str, made: str = "") -> Self:
         fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
-        return cls(f"{module} computes in {found}, but this run is in float64", where=place, fix=fix)
+        where = _made(made, place)
+        return cls(f"{module} computes in {found}, but this run is in float64", where=where, fix=fix)
 
     @classmethod
-    def mixed(cls, *, module: str, found: str, precision: str, place: str) -> Self:
+    def mixed(cls, *, module: str, found: str, precision: str, place: str, made: str = "") -> Self:
         return cls(
             f"{module} met {found} at once, but this run is in {precision}",
-            where=place,
+            where=_made(made, place),
             fix=f"give what is not {precision} the dtype of the model, as in inputs.to(weight.dtype); if the model "
             "insists on another precision, record the training in that: Recorder(precision=...)",
         )

@@ -220,15 +220,17 @@ MESSAGES = [
         "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
     ),
     (
-        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12"),
+        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12", made="model.py:7"),
         "norm (LlamaRMSNorm) computes in x, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  model.py:7, used in line 12\n"
         "  fix    compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')",
     ),
     (
-        errors.PrecisionError.mixed(module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12"),
+        errors.PrecisionError.mixed(
+            module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12", made="data.py:7"
+        ),
         "norm (LlamaRMSNorm) met x at once, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  data.py:7, used at model.py:12\n"
         "  fix    give what is not float64 the dtype of the model, as in inputs.to(weight.dtype); if the model insists on another precision, record the training in that: Recorder(precision=...)",
     ),
     (
