@@ -746,6 +746,27 @@ class TreeError(HarnessError):
         fix = "name a folder that can be written to: XDG_CACHE_HOME=DIR"
         return cls(f"the trees of other commits cannot be kept in {path}: {_said(reason)}", fix=fix)
 
+    @classmethod
+    def untrained(cls, *, commit: str, reason: Reason) -> Self:
+        fix = "name another commit, or the test: its file is lent to commits that lack it"
+        return cls(f"no training could be recorded at {commit}", where=str(reason), fix=fix)
+
+    @classmethod
+    def unrelated(cls, *, good: str, bad: str) -> Self:
+        fix = "name two commits of one history; a shallow clone has little of it: git fetch --unshallow"
+        return cls(f"{good} and {bad} have no common ancestor", fix=fix)
+
+    @classmethod
+    def changed_aside(cls, *, good: str, bad: str, fork: str) -> Self:
+        what = f"{good} is no ancestor of {bad}, and where they parted the training is not that of {good}, either"
+        older = f"harness bisect {bad} {good}" if fork == bad else f"harness bisect {fork} {bad}"
+        return cls(what, where=fork, fix=f"begin with the older one: {older}")
+
+    @classmethod
+    def undecided(cls, *, commit: str, reason: Reason) -> Self:
+        what = f"it cannot be said whether the training at {commit} differs"
+        return cls(what, where=str(reason), fix="name another commit, or a test that runs at both")
+
 
 class EventsError(HarnessError):
     """TensorBoard's event files that cannot be compared or written."""
@@ -882,6 +903,16 @@ class NotFoundError(HarnessError):
     def folder(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the project does not say where its baselines are: {_said(reason)}"
         return cls(what, where=str(path), fix="mend this file, or give the folder: --baselines DIR")
+
+    @classmethod
+    def neither(cls, *, word: str, root: Place) -> Self:
+        fix = "give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)"
+        return cls(f"{word!r} names neither a commit nor a test", where=str(root), fix=fix)
+
+    @classmethod
+    def ambiguous(cls, *, word: str) -> Self:
+        fix = f"write ./{word} for the path, or the commit's own name"
+        return cls(f"{word!r} names a commit and a path", fix=fix)
 
     @classmethod
     def revision(cls, *, text: str, place: Place, remedy: str) -> Self:
