@@ -108,7 +108,13 @@ class Steps:
             headline = "the first commit whose training differs is one of these; all but the last cannot be judged"
             return "\n".join([headline, *(_line(self.history, each, "", None) for each in (first, *others))])
         is_older = differed_before(self.history, self.good, first, self.differs)
-        return found_text(self.history, self.good, first, self.judged(first), is_older=is_older)
+        return found_text(self.history, self.good, first, self._explained(first), is_older=is_older)
+
+    def _explained(self, commit: str) -> Judged:
+        """Run the training of a commit that differs once more, and again for the line that this comes from."""
+        measure = replace(self.measure, traced=True)
+        found = measure.known(commit) or measure.judge(commit)
+        return found if found.verdict == "different" else self.judged(commit)
 
 
 def _line(history: History, commit: str, verdict: str, took: float | None, *notes: str) -> str:

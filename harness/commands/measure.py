@@ -14,6 +14,7 @@ from typing import Literal, Self
 import msgspec
 
 from harness.atomic_files import read, write
+from harness.baselines.store import load_baseline
 from harness.elsewhere.sessions import pytest_in
 from harness.elsewhere.trees import Tree, cache, tree_of
 from harness.errors import ReportError, TreeError
@@ -59,6 +60,7 @@ class Measure:
         tests: pytest's ids or files, from the root; without any, all of the project.
         names: files of the baselines that count.
         is_new: whether it was trained just now.
+        traced: whether a training that differs is run again, for the line that it comes from.
     """
 
     root: Path
@@ -66,6 +68,7 @@ class Measure:
     tests: Sequence[str]
     names: frozenset[str]
     is_new: bool = False
+    traced: bool = False
 
     @classmethod
     def of(cls, root: Path, commit: str, tests: Sequence[str]) -> Self:
@@ -80,18 +83,16 @@ class Measure:
             TreeError: it cannot be trained.
         """
         folder = cache(root) / "bisect" / commit / _digest([_situation(), *_contents(root, tests)])
-        known = folder / "names.json"
-        if known.exists():
-            return cls(root, folder, tests, frozenset(json.loads(read(known))))
-        with tree_of(root, commit) as tree:
-            _lend(tree, root, tests)
-            results, output = _session(tree, root, [f"--mpl-generate-path={folder / 'baselines'}", *tests])
-        made = [each.baseline for each in results.ledger.entries if each.fate == "generated"] if results else []
-        names = sorted({name for name in made if name.endswith(".json")})
-        if not names:
-            raise TreeError.untrained(commit=commit, reason=_reason(output))
-        write(known, json.dumps(names).encode())
-        return cls(root, folder, tests, frozenset(names), is_new=True)
+        place = folder / "made.json"
+        if is_new := not place.exists():
+            write(place, json.dumps(_made(root, commit, tests, folder)).encode())
+        owners = json.loads(read(place))
+        files = sorted({test.partition("::")[0] for test in owners.values()})
+        return cls(root, folder, tests or files, frozenset(owners), is_new)
+
+    @property
+    def _baselines(self) -> Path:
+        return self.folder / ("traced" if self.traced else "baselines")
 
     def narrowed(self, judged: Judged) -> Self:
         """Return the part of it that a commit differs in: the only tests that others have to run."""
@@ -99,7 +100,7 @@ class Measure:
         return replace(self, tests=sorted(set(tests)), names=frozenset(names))
 
     def known(self, commit: str) -> Judged | None:
-        """Return what was found of a commit before; what could not run is tried again."""
+        """Return what was found of a commit before; nothing of one that could not run, which may be able to now."""
         place = self._place(commit)
         return msgspec.json.decode(read(place), type=Judged) if place.exists() else None
 
@@ -108,7 +109,7 @@ class Measure:
         try:
             with tree_of(self.root, commit) as tree:
                 lent = _lend(tree, self.root, self.tests)
-                arguments = [f"--mpl-baseline-path={self.folder / 'baselines'}", *self.tests]
+                arguments = [f"--mpl-baseline-path={self._baselines}", *self.tests]
                 results, output = _session(tree, self.root, arguments)
         except TreeError as error:
             return Judged("not run", [], [], error.what)
@@ -118,7 +119,39 @@ class Measure:
         return judged
 
     def _place(self, commit: str) -> Path:
-        return self.folder / f"{commit}-{_digest(_contents(self.root, self.tests))}.json"
+        return self.folder / f"{commit}-{_digest([str(self.traced), *_contents(self.root, self.tests)])}.json"
+
+
+def _made(root: Path, commit: str, tests: Sequence[str], folder: Path) -> dict[str, str]:
+    """Write the baselines of a commit, with the operations of its trainings and without them.
+
+    Returns:
+        The names of their files, each with the id of its test.
+
+    Raises:
+        TreeError: there are none.
+    """
+    traced = folder / "traced"
+    with tree_of(root, commit) as tree:
+        _lend(tree, root, tests)
+        writing = [f"--mpl-generate-path={traced}", "--training-generate=missing"]  # which leaves other tests out
+        results, output = _session(tree, root, [*writing, *tests])
+    entries = results.ledger.entries if results else []
+    made = {each.baseline: each.test for each in entries if (traced / each.baseline).exists()}
+    owners = {name: test for name, test in made.items() if name.endswith(".json")}
+    if not owners:
+        raise TreeError.untrained(commit=commit, reason=_reason(output))
+    (folder / "baselines").mkdir(exist_ok=True)
+    for file in traced.iterdir():
+        (folder / "baselines" / file.name).write_bytes(_untraced(file))
+    return owners
+
+
+def _untraced(file: Path) -> bytes:
+    """Return what a file of a baseline holds beside operations."""
+    if file.suffix != ".json":
+        return file.read_bytes()
+    return replace(load_baseline(file, ""), trace=None).to_text().encode()
 
 
 def judge(results: Results | None, names: frozenset[str], lent: list[str], reason: str) -> Judged:
