@@ -749,23 +749,23 @@ class TreeError(HarnessError):
     @classmethod
     def untrained(cls, *, commit: str, reason: Reason) -> Self:
         fix = "name another commit, or the test: its file is lent to commits that lack it"
-        return cls(f"no training could be recorded at {commit}", where=str(reason), fix=fix)
+        return cls(f"no training could be recorded at commit {commit[:12]}", where=str(reason), fix=fix)
+
+    @classmethod
+    def undecided(cls, *, commit: str, reason: Reason) -> Self:
+        what = f"it cannot be said whether the training at commit {commit[:12]} differs"
+        return cls(what, where=str(reason), fix="name another commit, or a test that runs at both")
 
     @classmethod
     def unrelated(cls, *, good: str, bad: str) -> Self:
         fix = "name two commits of one history; a shallow clone has little of it: git fetch --unshallow"
-        return cls(f"{good} and {bad} have no common ancestor", fix=fix)
+        return cls(f"commits {good[:12]} and {bad[:12]} have no common ancestor", fix=fix)
 
     @classmethod
     def changed_aside(cls, *, good: str, bad: str, fork: str) -> Self:
-        what = f"{good} is no ancestor of {bad}, and where they parted the training is not that of {good}, either"
-        older = f"harness bisect {bad} {good}" if fork == bad else f"harness bisect {fork} {bad}"
-        return cls(what, where=fork, fix=f"begin with the older one: {older}")
-
-    @classmethod
-    def undecided(cls, *, commit: str, reason: Reason) -> Self:
-        what = f"it cannot be said whether the training at {commit} differs"
-        return cls(what, where=str(reason), fix="name another commit, or a test that runs at both")
+        what = f"commit {good[:12]} is no ancestor of {bad[:12]}, and where they parted the training was another, too"
+        older, newer = (bad, good) if fork == bad else (fork, bad)
+        return cls(what, where=fork, fix=f"begin with the older one: harness bisect {older[:12]} {newer[:12]}")
 
 
 class EventsError(HarnessError):

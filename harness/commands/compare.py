@@ -9,7 +9,7 @@ from typing import Any
 from harness.commands.measure import ARGUMENTS
 from harness.commands.project import add_root, project_root
 from harness.commands.revisions import named
-from harness.elsewhere.sessions import pytest_in
+from harness.elsewhere import sessions
 from harness.elsewhere.trees import tree_of
 from harness.errors import ReportError
 from harness.report import json_form
@@ -53,7 +53,7 @@ def _here(root: Path, _: str, arguments: list[str]) -> int:
 
 def _there(root: Path, commit: str, arguments: list[str]) -> int:
     with tree_of(root, commit) as tree:
-        done = pytest_in(tree, arguments, root)
+        done = sessions.pytest_in(tree, arguments, root)
     print(done.stdout, end="")
     return done.returncode
 

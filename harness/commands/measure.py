@@ -15,7 +15,7 @@ import msgspec
 
 from harness.atomic_files import read, write
 from harness.baselines.store import load_baseline
-from harness.elsewhere.sessions import pytest_in
+from harness.elsewhere import sessions
 from harness.elsewhere.trees import Tree, cache, tree_of
 from harness.errors import ReportError, TreeError
 from harness.report import json_form
@@ -176,7 +176,7 @@ def judge(results: Results | None, names: frozenset[str], lent: list[str], reaso
 def _session(tree: Tree, root: Path, arguments: Sequence[str]) -> tuple[Results | None, str]:
     """Run pytest in a tree; return the results that it left, if any, and what it printed."""
     output = tree.top / _OUTPUT
-    done = pytest_in(tree, [*ARGUMENTS, f"--training-output={output}", *arguments], root)
+    done = sessions.pytest_in(tree, [*ARGUMENTS, f"--training-output={output}", *arguments], root)
     try:
         return json_form.read(output / "results.json"), done.stdout
     except ReportError:
