@@ -30,6 +30,7 @@ from harness.tensorboard.runs import Runs
 
 if TYPE_CHECKING:
     from harness.explaining.tracing import Tracing
+    from harness.plugin.cost import Against
     from harness.recipe import Recipe
     from harness.record.record import Record
     from harness.recording.perturbation import Reran, Rerun
@@ -54,6 +55,7 @@ class Session(Settings):
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
+        self.against: Against | None = None
         self.differing: list[
             tuple[Record, str]
         ] = []  # records that are not their baselines', and the test that said so
