@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 class Session(Settings):
     """What one pytest session was asked for, and what it did."""
 
+    against: "Against | None" = None
+    """The commit that it is held against; None for stored baselines."""
+
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
         self.counts = Counts()
@@ -55,7 +58,6 @@ class Session(Settings):
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
-        self.against: Against | None = None
         self.differing: list[
             tuple[Record, str]
         ] = []  # records that are not their baselines', and the test that said so
