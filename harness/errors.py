@@ -497,6 +497,14 @@ class BaselineError(HarnessError):
         return cls(what, where=str(path), fix=fix)
 
     @classmethod
+    def gate_there(cls, *, nodeid: str, name: str, now: str, then: str) -> Self:
+        what = (
+            f"the test loosens its gate otherwise than at {name}: it {now or 'loosens nothing'}, there it "
+            f"{then or 'loosens nothing'}"
+        )
+        return cls(what, where=nodeid, fix="undo that, or bring it in alone: the commits after it are held against it")
+
+    @classmethod
     def loose(
         cls, *, path: Place, family: str, step: int, stored: float, measured: float, draws: str, command: str
     ) -> Self:
@@ -746,6 +754,18 @@ class TreeError(HarnessError):
         fix = "name a folder that can be written to: XDG_CACHE_HOME=DIR"
         return cls(f"the trees of other commits cannot be kept in {path}: {_said(reason)}", fix=fix)
 
+    @classmethod
+    def no_end(cls, *, name: str, output: str) -> Self:
+        fix = f"run its tests there and look at their output; the last lines were:\n{output}"
+        return cls(f"the tests of {name} came to no end, so nothing can be held against them", fix=fix)
+
+    @classmethod
+    def not_run(cls, *, nodeid: str, name: str, reason: str) -> Self:
+        fix = (
+            "name a commit in which it runs (where CI or --training-strict is set, all must be held against something)"
+        )
+        return cls(f"this test made no baseline at {name}: {reason}", where=nodeid, fix=fix)
+
 
 class EventsError(HarnessError):
     """TensorBoard's event files that cannot be compared or written."""
@@ -947,6 +967,11 @@ class SuiteError(HarnessError):
     def strictly_generating(cls) -> Self:
         fix = "leave one of them out: what is written anew proves nothing"
         return cls("baselines are written, and --training-strict compares", where="the command line", fix=fix)
+
+    @classmethod
+    def two_sources(cls, *, option: str) -> Self:
+        what = f"--training-against has another commit make the baselines, and {option} is about stored ones"
+        return cls(what, where="the command line", fix="leave one of them out")
 
     @classmethod
     def name_taken(cls, *, name: str, place: Place) -> Self:

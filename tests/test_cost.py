@@ -105,7 +105,7 @@ def test_pairs_that_disagree_are_followed_by_more():
     found, fewer, spent = in_turns((1.0,) * 9, wild, seconds=7.0, known=7.0)
 
     assert len(ran) == 18
-    assert (len(fewer), spent) == (8, 56)
+    assert (len(fewer), spent) == (10, 70)
     assert (found.ratio, found.largest) == (1.0, 1.5)
 
 
@@ -115,7 +115,7 @@ def test_a_training_that_takes_too_long_is_not_run_at_all():
     late, runs, _ = in_turns((1.0,) * 3, (1.0,) * 3, seconds=31.0)
 
     assert (found, ran) == (UNKNOWN, [])
-    assert (late.unknown, runs) == ("6 trainings take more than 60 s, one 31 s", ["there", "here"])
+    assert (late.unknown, len(runs)) == ("6 trainings take more than 60 s, one 31 s", 4)
 
 
 def test_a_training_that_cannot_be_run_again_has_no_cost():

@@ -322,6 +322,12 @@ MESSAGES = [
         '  fix    undo that, or write the baseline anew with a reason: pytest x --training-reason="..."',
     ),
     (
+        errors.BaselineError.gate_there(nodeid="test_a.py::test_b", name="main (9f8e7d2)", now="ignores loss", then=""),
+        "the test loosens its gate otherwise than at main (9f8e7d2): it ignores loss, there it loosens nothing\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    undo that, or bring it in alone: the commits after it are held against it",
+    ),
+    (
         errors.BaselineMissingError.of(path="a/b", command="pytest x", accept="harness accept b"),
         "there is no baseline for this training yet\n"
         "  where  a/b\n"
@@ -694,6 +700,23 @@ MESSAGES = [
         "baselines are written, and --training-strict compares\n"
         "  where  the command line\n"
         "  fix    leave one of them out: what is written anew proves nothing",
+    ),
+    (
+        errors.SuiteError.two_sources(option="--training-verify"),
+        "--training-against has another commit make the baselines, and --training-verify is about stored ones\n"
+        "  where  the command line\n"
+        "  fix    leave one of them out",
+    ),
+    (
+        errors.TreeError.no_end(name="main (9f8e7d2)", output="Killed"),
+        "the tests of main (9f8e7d2) came to no end, so nothing can be held against them\n"
+        "  fix    run its tests there and look at their output; the last lines were:\nKilled",
+    ),
+    (
+        errors.TreeError.not_run(nodeid="test_a.py::test_b", name="main (9f8e7d2)", reason="no data"),
+        "this test made no baseline at main (9f8e7d2): no data\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    name a commit in which it runs (where CI or --training-strict is set, all must be held against something)",
     ),
     (
         errors.SuiteError.name_taken(name="--training-device", place="conftest.py:2"),

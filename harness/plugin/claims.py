@@ -168,7 +168,7 @@ class Claims:
 
     def _touched(self, now: Mapping[str, list[int]]) -> list[str]:
         """Return the baselines that are not what they were when this session began, though it writes none."""
-        if self._session.generate_path or self._session.verifies:
+        if self._session.generate_path or self._session.verifies or self._session.against:
             return []
         names = [name for name in {**self._stamps, **now} if now.get(name) != self._stamps.get(name)]
         return sorted([*names, *(place for place, before in self._beside.items() if stamp(Path(place)) != before)])
@@ -188,7 +188,8 @@ class Claims:
         names |= {Path(place).name for place in self._beside}
         owned = [name for name in names if claim_of(name) in owners]
         claims = owners.keys() | {claim_of(name) for name, _ in done}
-        others = [file for file in stored if claim_of(file) not in claims]
+        against = self._session.against
+        others = [] if against else [file for file in stored if claim_of(file) not in claims]
         orphans, unknown = self._orphans(others) if others else ([], "")
         return Ledger(
             entries=entries(owned, owners, done, self._left_out, self.outcomes),
@@ -196,6 +197,8 @@ class Claims:
             orphans=orphans,
             unknown=unknown,
             shard=self._session.shard,
+            against=against.text if against else "",
+            vanished=against.vanished(self.files) if against else [],
         )
 
     def _skips(self) -> "Done":

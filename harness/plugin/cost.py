@@ -1,29 +1,16 @@
 """What a training costs beside the commit that a session is held against."""
 
 import functools
-from typing import Protocol
 
 from msgspec.structs import replace
 
 from harness.elsewhere.cost import Cost, measure
-from harness.elsewhere.rerun import Reruns
+from harness.plugin.against import Against
 from harness.plugin.record_check import RecordCheck
 from harness.record import Baseline
 from harness.report.cost_text import cost_text, slower_text
 from harness.report.finding import MOST_BLAMED, Finding
 from harness.report.words import rows_text, title
-
-
-class Against(Protocol):
-    """The commit that a session is held against."""
-
-    @property
-    def title(self) -> str:
-        """What it is called: "main (9f8e7d2)"."""
-
-    @property
-    def reruns(self) -> Reruns:
-        """Runs tests again in its tree."""
 
 
 def cost(checked: RecordCheck, against: Against) -> Cost:
@@ -33,7 +20,7 @@ def cost(checked: RecordCheck, against: Against) -> Cost:
         functools.partial(runs.run, checked.test.id, checked.name) for runs in (against.reruns, session.reruns)
     )
     with session.workers.room(record.device):
-        return measure(there, here, against.title, record.seconds)
+        return measure(there, here, against.text, record.seconds)
 
 
 def with_cost(finding: Finding, checked: RecordCheck, baseline: Baseline, found: Cost) -> Finding:

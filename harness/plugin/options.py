@@ -105,7 +105,7 @@ def check_slower(config: pytest.Config) -> None:
     Raises:
         SuiteError: it is not.
     """
-    if config.getoption("--training-slower") and not config.getoption("--training-against", None):
+    if config.getoption("--training-slower") and not config.getoption("--training-against"):
         raise SuiteError.not_against(option="--training-slower")
 
 
@@ -148,6 +148,12 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
 
 
 def _add_baselines(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--training-against",
+        metavar="REF",
+        help="hold trainings against those of another commit (main, HEAD~1), which its own tests make on this "
+        "machine in a tree of its own, instead of against stored baselines",
+    )
     group.addoption(
         "--training-generate",
         metavar="WHAT",

@@ -30,7 +30,6 @@ from harness.tensorboard.runs import Runs
 
 if TYPE_CHECKING:
     from harness.explaining.tracing import Tracing
-    from harness.plugin.cost import Against
     from harness.recipe import Recipe
     from harness.record.record import Record
     from harness.recording.perturbation import Reran, Rerun
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
 
 class Session(Settings):
     """What one pytest session was asked for, and what it did."""
-
-    against: "Against | None" = None
-    """The commit that it is held against; None for stored baselines."""
 
     def __init__(self, config: pytest.Config) -> None:
         super().__init__(config)
@@ -77,8 +73,9 @@ class Session(Settings):
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
         self.outcome.report(ledger)
-        with self.outcome.noted():
-            self._remember(ledger)
+        if not self.against:
+            with self.outcome.noted():
+                self._remember(ledger)
 
     def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
@@ -90,12 +87,15 @@ class Session(Settings):
         """Say what this session compares with what, or writes, and what data it was given."""
         data = f"; CIFAR-10 from {self.cifar10}" if self.cifar10 else ""
         if self.generate_path is None:
-            return (
-                f"comparing records {'and figures' if self.comparing_figures else 'but not figures (no --mpl)'}{data}"
-            )
+            what = "and figures" if self.comparing_figures else "but not figures (no --mpl)"
+            return f"comparing records {what}{self._doing_against()}{data}"
         place, elsewhere = self.shown(self.generate_path), self.generate_path != self.read_baselines
         to_read = f", which is read with --mpl-baseline-path={place}" if elsewhere else ""
         return f"writing baselines to {place}{to_read}{data}"
+
+    def _doing_against(self) -> str:
+        made = ", ".join(self.counts.elsewhere) or "kept from before"
+        return f" with {self.against.text}, {made}" if self.against else ""
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet, or by other code."""

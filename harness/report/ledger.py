@@ -11,7 +11,7 @@ from harness.report.finding import Finding
 from harness.report.words import number
 
 
-Fate = Literal["not reached", "not compared", "compared", "generated", "kept", "skipped", "deselected"]
+Fate = Literal["not reached", "not compared", "compared", "generated", "kept", "new", "skipped", "deselected"]
 """What became of a baseline in a test. Of several tests of one baseline the first of these counts."""
 FATES: Sequence[Fate] = Fate.__args__  # type: ignore[attr-defined] # its stub hides them
 _SAID = 10
@@ -43,6 +43,8 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         orphans: those of them that no test of the project owns.
         unknown: why it cannot be said which of the others are orphans; empty if it can.
         shard: which part of the tests ran, as "1/4"; empty for all.
+        against: the commit whose trainings are the baselines; empty where they are stored.
+        vanished: gated tests of that commit that are not there any more.
         problems: why the session must not be green, beside its findings; a line each.
     """
 
@@ -51,6 +53,8 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     orphans: list[str] = []
     unknown: str = ""
     shard: str = ""
+    against: str = ""
+    vanished: list[str] = []
     problems: list[str] = []
 
     @property
@@ -80,6 +84,8 @@ def united(ledgers: Sequence[Ledger]) -> Ledger:
         entries=[entry for ledger in ledgers for entry in ledger.entries],
         others=others,
         orphans=others,
+        against=next((ledger.against for ledger in ledgers if ledger.against), ""),
+        vanished=[*dict.fromkeys(test for ledger in ledgers for test in ledger.vanished)],
         problems=[problem for ledger in ledgers for problem in ledger.problems],
     )
 
@@ -161,13 +167,17 @@ def _implied(test: str, left_out: frozenset[str], outcomes: Mapping[str, Outcome
 
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
     """Yield how many baselines were compared, or generated, and the others by name, those of one reason together."""
+    if ledger.vanished:
+        yield f"{number(len(ledger.vanished), 'test')} of {ledger.against} not there any more:"
+        yield from _some(ledger.vanished)
     baselines = ledger.baselines
     if not baselines:
         return
     counts = Counter(entry.fate for entry in baselines)
     main: Fate = "compared" if counts["compared"] or not counts["generated"] else "generated"
     rest = [f"{counts[fate]} {fate}" for fate in FATES if counts[fate] and fate != main]
-    yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest])
+    made = f", of {ledger.against}" if ledger.against else ""
+    yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest]) + made
     groups: dict[tuple[Fate, str], list[Entry]] = {}
     for entry in baselines:
         if entry.fate != main:
@@ -179,6 +189,10 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:
     yield f"  {fate}: {reason}" if reason else f"  {fate}:"
-    yield from (f"    {entry.baseline}   {entry.test}" for entry in members[:_SAID])
-    if len(members) > _SAID:
-        yield f"    and {len(members) - _SAID} more"
+    yield from _some([f"{entry.baseline}   {entry.test}" for entry in members])
+
+
+def _some(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"    {line}" for line in lines[:_SAID])
+    if len(lines) > _SAID:
+        yield f"    and {len(lines) - _SAID} more"

@@ -24,7 +24,7 @@ def measured(project, monkeypatch):
         return SLOW
 
     there = SimpleNamespace(run=lambda test, name, how: "there")
-    monkeypatch.setattr(Session, "against", SimpleNamespace(title=AT, reruns=there))
+    monkeypatch.setattr(Session, "against", SimpleNamespace(text=AT, reruns=there))
     monkeypatch.setattr("harness.plugin.cost.measure", measure)
     monkeypatch.setattr(options, "check_slower", lambda config: None)
     project.generate()
