@@ -36,6 +36,7 @@ HarnessError
 A class is what a caller may want to catch; its constructors are the messages, each worded here and nowhere else.
 """
 
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -742,11 +743,75 @@ class TreeError(HarnessError):
         return cls(f"git cannot be started: {_said(reason)}", fix="install git: other commits are known to it alone")
 
     @classmethod
+    def no_repository(cls, *, root: Place, reason: Reason) -> Self:
+        what = f"git finds no checkout of a repository here: {_said(reason)}"
+        return cls(what, where=str(root), fix="run this in the project's git checkout")
+
+    @classmethod
     def unknown(cls, *, revision: str, root: Place, reason: Reason) -> Self:
+        what = f"{revision!r} is no commit: {_said(reason)}"
+        return cls(what, where=str(root), fix="name a commit, branch or tag that is here; git fetch brings others")
+
+    @classmethod
+    def shallow(cls, *, revision: str, root: Place, commits: int) -> Self:
         return cls(
-            f"{revision} is no commit that can be checked out: {_said(reason)}",
+            f"{revision!r} is not in this shallow clone, which has {number(commits, 'commit')}",
             where=str(root),
-            fix="name a commit, branch or tag that is here; a shallow clone has few: git fetch --unshallow",
+            fix="fetch it: git fetch --unshallow; with GitHub's action checkout, fetch-depth: 0",
+        )
+
+    @classmethod
+    def incomplete(cls, *, commit: str, path: Place, reason: Reason) -> Self:
+        return cls(
+            f"commit {commit[:12]} cannot be checked out: {_said(reason)}",
+            where=str(path),
+            fix=f"make room there, or name another folder: XDG_CACHE_HOME=DIR; in a partial clone, fetch its files: "
+            f"git archive {commit[:12]} > {os.devnull}",
+        )
+
+    @classmethod
+    def not_kept(cls, *, file: Place, commit: str) -> Self:
+        what = f"Git LFS keeps {file}, and what commit {commit[:12]} has there was not fetched"
+        return cls(what, fix=f"git lfs fetch origin {commit}")
+
+    @classmethod
+    def submodule(cls, *, path: Place, commit: str) -> Self:
+        what = f"commit {commit} of the submodule {path} is not here"
+        fix = "git fetch --recurse-submodules; if it has been removed since: git clone it to where it was"
+        return cls(what, fix=fix)
+
+    @classmethod
+    def no_folder(cls, *, revision: str, folder: Place) -> Self:
+        what = f"{revision!r} has no folder {folder}, where the project is now"
+        return cls(what, fix="name a commit that has it")
+
+    @classmethod
+    def setup(cls, *, command: str, status: int, output: str) -> Self:
+        return cls(
+            f"the command that makes a tree ready ended with status {status}; it printed last:\n{output}",
+            where=f"--training-setup={shlex.quote(command)}",
+            fix="it runs in the project's root in the tree; TRAINING_OWN_TREE names that folder of your own checkout",
+        )
+
+    @classmethod
+    def no_harness(cls, *, command: str) -> Self:
+        what = "the Python that was made for a tree, .venv, lacks pytest-training-regression"
+        return cls(what, where=f"--training-setup={shlex.quote(command)}", fix="install that there, too")
+
+    @classmethod
+    def foreign(cls, *, commit: str, modules: Sequence[str]) -> Self:
+        return cls(
+            f"a training at commit {commit[:12]} ran code that is not that commit's: {_some(modules)}",
+            fix="name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
+            "--training-setup=COMMAND",
+        )
+
+    @classmethod
+    def absent(cls, *, module: str, file: Place, commit: str) -> Self:
+        return cls(
+            f"commit {commit[:12]} has no module {module}; that of your own checkout is not taken",
+            where=str(file),
+            fix="if it is built or generated, have it made there: --training-setup=COMMAND",
         )
 
     @classmethod

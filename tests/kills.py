@@ -26,6 +26,7 @@ from harness.baselines import png
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
 from harness.record import Baseline
+from tests.tree_kills import tree_kills, tree_table
 
 
 TEST = """
@@ -253,10 +254,13 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(kills(Project(Path(folder).resolve()), options.count, options.seed))
-    print(table(found))
+        trees = list(tree_kills(Path(folder).resolve() / "trees", options.count, options.seed))
+        (project := Path(folder).resolve() / "project").mkdir()
+        found = list(kills(Project(project), options.count, options.seed))
+    print(tree_table(trees), table(found), sep="\n\n")
     print(f"\n{len(found)} kills of {FILES} baselines each, {time.monotonic() - began:.0f} s")
-    return any(kill.broken or not (kill.named and kill.finished) for kill in found)
+    broken = any(kill.broken or not (kill.named and kill.finished) for kill in found)
+    return broken or not all(kill.untouched and kill.works and not kill.left for kill in trees)
 
 
 if __name__ == "__main__":

@@ -533,6 +533,76 @@ MESSAGES = [
         "  fix    run the test alone and look at its output; then measure again",
     ),
     (
+        errors.TreeError.no_git(reason="x"),
+        "git cannot be started: x\n  fix    install git: other commits are known to it alone",
+    ),
+    (
+        errors.TreeError.no_repository(root="a/b", reason="x"),
+        "git finds no checkout of a repository here: x\n  where  a/b\n  fix    run this in the project's git checkout",
+    ),
+    (
+        errors.TreeError.unknown(revision="HEAD~9", root="a/b", reason="x"),
+        "'HEAD~9' is no commit: x\n"
+        "  where  a/b\n"
+        "  fix    name a commit, branch or tag that is here; git fetch brings others",
+    ),
+    (
+        errors.TreeError.shallow(revision="HEAD~9", root="a/b", commits=1),
+        "'HEAD~9' is not in this shallow clone, which has 1 commit\n"
+        "  where  a/b\n"
+        "  fix    fetch it: git fetch --unshallow; with GitHub's action checkout, fetch-depth: 0",
+    ),
+    (
+        errors.TreeError.incomplete(commit="0123456789abcdef", path="a/b", reason="x"),
+        "commit 0123456789ab cannot be checked out: x\n"
+        "  where  a/b\n"
+        "  fix    make room there, or name another folder: XDG_CACHE_HOME=DIR; in a partial clone, fetch its files: "
+        "git archive 0123456789ab > /dev/null",
+    ),
+    (
+        errors.TreeError.not_kept(file="a.bin", commit="0123456789abcdef"),
+        "Git LFS keeps a.bin, and what commit 0123456789ab has there was not fetched\n"
+        "  fix    git lfs fetch origin 0123456789abcdef",
+    ),
+    (
+        errors.TreeError.submodule(path="lib", commit="0123456789abcdef"),
+        "commit 0123456789abcdef of the submodule lib is not here\n"
+        "  fix    git fetch --recurse-submodules; if it has been removed since: git clone it to where it was",
+    ),
+    (
+        errors.TreeError.no_folder(revision="HEAD~9", folder="a/b"),
+        "'HEAD~9' has no folder a/b, where the project is now\n  fix    name a commit that has it",
+    ),
+    (
+        errors.TreeError.setup(command="uv sync", status=3, output="a\nb"),
+        "the command that makes a tree ready ended with status 3; it printed last:\na\nb\n"
+        "  where  --training-setup='uv sync'\n"
+        "  fix    it runs in the project's root in the tree; TRAINING_OWN_TREE names that folder of your own checkout",
+    ),
+    (
+        errors.TreeError.no_harness(command="uv sync"),
+        "the Python that was made for a tree, .venv, lacks pytest-training-regression\n"
+        "  where  --training-setup='uv sync'\n"
+        "  fix    install that there, too",
+    ),
+    (
+        errors.TreeError.foreign(commit="0123456789abcdef", modules=["a (a.py)", "b (b.py)"]),
+        "a training at commit 0123456789ab ran code that is not that commit's: a (a.py), b (b.py)\n"
+        "  fix    name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
+        "--training-setup=COMMAND",
+    ),
+    (
+        errors.TreeError.absent(module="a", file="a/b", commit="0123456789abcdef"),
+        "commit 0123456789ab has no module a; that of your own checkout is not taken\n"
+        "  where  a/b\n"
+        "  fix    if it is built or generated, have it made there: --training-setup=COMMAND",
+    ),
+    (
+        errors.TreeError.cache(path="a/b", reason="x"),
+        "the trees of other commits cannot be kept in a/b: x\n"
+        "  fix    name a folder that can be written to: XDG_CACHE_HOME=DIR",
+    ),
+    (
         errors.EventsError.missing(path="a/b", looked_for="a folder"),
         "there are no event files in a/b\n"
         "  where  looked for a folder\n"

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import PIPE, STDOUT, CompletedProcess
@@ -46,6 +45,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         place = os.environ.get(_VARIABLE)
         return msgspec.json.decode(Path(place).read_bytes(), type=cls) if place else None
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What tells another process the order, which is written for it."""
+        place = Path(self.scratch, "order.json")
+        place.write_bytes(msgspec.json.encode(self))
+        return {_VARIABLE: str(place)}
+
     def answer(self, notes: Notes) -> None:
         """Leave for the session that asked what became of the tests."""
         self._answer.write_bytes(msgspec.json.encode(notes))
@@ -66,9 +72,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Raises:
             TreeError: it came to no end.
         """
-        place = Path(self.scratch, "order.json")
-        place.write_bytes(msgspec.json.encode(self))
-        done = pytest_in(tree, arguments, here, {_VARIABLE: str(place)})
+        done = pytest_in(tree, arguments, here, self.variables)
         if not self._answer.exists():
             lines = "\n".join(done.stdout.splitlines()[-_OUTPUT_LINES:])
             raise TreeError.no_end(name=name, output=lines)
@@ -86,7 +90,7 @@ def pytest_in(
         here: folder of the user's checkout whose place in the tree pytest is started in; the root if it is not there.
         variables: beside those of this process.
     """
-    command = [sys.executable, "-P", FORKS, "pytest", *arguments]
+    command = [tree.python, "-P", FORKS, "pytest", *arguments]
     environment = {**inherited(), **tree.variables, **variables}
     place = tree.place(here)
     return subprocess.run(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.atomic_files import check_writable
+from harness.elsewhere import imports
 from harness.elsewhere.sessions import Order
 from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options, whole_project
@@ -22,7 +23,8 @@ from harness.plugin.verdict import Status
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the group "training regression"."""
+    """Add the options of the group "training regression"; from here on, import what a tree has."""
+    imports.follow()
     options.add(parser)
 
 
@@ -141,6 +143,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report, hand a worker's counts to its session; fail over what no test failed for."""
     state = session.config.stash[SESSION]
+    if foreign := imports.foreign_code():
+        state.counts.add_problem(foreign)
     if claims := session.config.stash.get(CLAIMS, None):
         claims.conclude()
     if claims and claims.is_empty_shard and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,8 +68,8 @@ class Against:
         return cls(config, name, given or commit_of(config.rootpath, name), cifar10)
 
     @property
-    def text(self) -> str:
-        """The commit in words: `main (9f8e7d2)`."""
+    def title(self) -> str:
+        """What it is called: `main (9f8e7d2)`."""
         short = self.commit[:7]
         return short if self.commit.startswith(self.name) else f"{self.name} ({short})"
 
@@ -111,7 +111,7 @@ class Against:
         tried = self.notes.tests.get(test)
         if tried is None or tried.fate not in ("failed", "skipped"):
             return None
-        return TreeError.not_run(nodeid=test, name=self.text, reason=tried.reason or "it gave no reason")
+        return TreeError.not_run(nodeid=test, name=self.title, reason=tried.reason or "it gave no reason")
 
     def vanished(self, present: Collection[str]) -> list[str]:
         """Return the gated tests of the commit that are no longer there; none where not all tests were collected."""
@@ -134,18 +134,42 @@ class Against:
             return made
 
     def _make(self, tests: Sequence[str], whole: bool) -> Notes:
-        with tempfile.TemporaryDirectory(prefix="training-regression-") as scratch:
-            order = Order(
-                tests=[*tests],
-                folder=str(self.kept.folder),
-                scratch=scratch,
-                whole=whole,
-                reason=f"as in {self.commit[:12]}",
-                cifar10=self.cifar10,
-            )
-            with tree_of(self.config.rootpath, self.commit) as tree:
-                arguments = there(self.config, tree, rerun_arguments(self.config, Path(scratch)))
-                return order.run(tree, self.text, arguments, Path(command_line(self.config)[1]))
+        with tempfile.TemporaryDirectory(prefix="training-regression-") as scratch, self._tree() as tree:
+            arguments = there(self.config, tree, rerun_arguments(self.config, Path(scratch)))
+            here = Path(command_line(self.config)[1])
+            return self._order(tests, scratch, whole=whole).run(tree, self.title, arguments, here)
+
+    def _tree(self) -> AbstractContextManager[Tree]:
+        return tree_of(self.config.rootpath, self.commit, self.config.getoption("--training-setup"))
+
+    def _order(self, tests: Sequence[str], scratch: str, *, whole: bool) -> Order:
+        return Order(
+            tests=[*tests],
+            folder=str(self.kept.folder),
+            scratch=scratch,
+            whole=whole,
+            reason=f"as in {self.commit[:12]}",
+            cifar10=self.cifar10,
+        )
+
+    @cached_property
+    def reruns(self) -> Reruns:
+        """Runs its tests again, in a tree that is there until the session ends."""
+        stack = ExitStack()
+        self.config.add_cleanup(stack.close)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="training-regression-"))
+        tree = stack.enter_context(self._tree())
+        order = self._order([*self.notes.tests], scratch, whole=False)
+        variables = {**tree.variables, **order.variables}
+        here = tree.place(Path(command_line(self.config)[1]))
+        reruns = Reruns(
+            here if here.is_dir() else tree.root,
+            lambda folder: there(self.config, tree, rerun_arguments(self.config, folder)),
+            "pytest",
+            variables,
+        )
+        stack.callback(reruns.close)
+        return reruns
 
 
 def there(config: pytest.Config, tree: Tree, arguments: Sequence[str]) -> list[str]:

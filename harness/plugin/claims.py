@@ -197,7 +197,7 @@ class Claims:
             orphans=orphans,
             unknown=unknown,
             shard=self._session.shard,
-            against=against.text if against else "",
+            against=against.title if against else "",
             vanished=against.vanished(self.files) if against else [],
         )
 

@@ -220,7 +220,7 @@ class GatedTest:
         if trouble and self.session.demands_all:
             raise trouble
         fate: Fate = "not compared" if trouble else "new"
-        reason = trouble.what if trouble else f"not in {against.text}"
+        reason = trouble.what if trouble else f"not in {against.title}"
         self.session.counts.did(baseline.name, self.id, fate, reason)
         return True
 

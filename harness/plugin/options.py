@@ -139,6 +139,13 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
         "runs; default: build/harness below the root",
     )
     group.addoption(
+        "--training-setup",
+        metavar="COMMAND",
+        default="",
+        help="shell command that makes the tree of another commit ready for its tests, in the project's root there; "
+        "TRAINING_OWN_TREE names that folder of the present checkout, and a .venv that it makes runs the tests",
+    )
+    group.addoption(
         "--training-shard",
         metavar="I/N",
         type=_shard,

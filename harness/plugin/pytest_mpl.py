@@ -239,7 +239,7 @@ class FigureGate:
         test = self._followed(item) if far else ""
         against = self._session.against
         headline = (
-            f"the figure differs from {against.text if against else 'its baseline'}: {far}" if far else str(error)
+            f"the figure differs from {against.title if against else 'its baseline'}: {far}" if far else str(error)
         )
         text = f"follows from {test}: {far}" if test else self._told(item, headline, accept)
         self._keep(item, passed=False, text=text, accept=accept)

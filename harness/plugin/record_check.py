@@ -135,7 +135,7 @@ class RecordCheck:
             return baseline
         now, then, against = gate_text(self.gate), gate_text(baseline.gate), self.test.session.against
         if against:
-            raise BaselineError.gate_there(nodeid=self.test.id, name=against.text, now=now, then=then)
+            raise BaselineError.gate_there(nodeid=self.test.id, name=against.title, now=now, then=then)
         command = self.test.regenerate_command
         raise BaselineError.other_gate(path=self.shown_path, now=now, then=then, command=command)
 

@@ -96,7 +96,7 @@ def failure(
     with session.outcome.noted():
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-    chosen, against = checked.chosen_text, session.against.text if session.against else ""
+    chosen, against = checked.chosen_text, session.against.title if session.against else ""
     text = failure_text(
         comparison,
         test=test.id,

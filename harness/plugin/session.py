@@ -95,7 +95,7 @@ class Session(Settings):
 
     def _doing_against(self) -> str:
         made = ", ".join(self.counts.elsewhere) or "kept from before"
-        return f" with {self.against.text}, {made}" if self.against else ""
+        return f" with {self.against.title}, {made}" if self.against else ""
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet, or by other code."""

@@ -81,7 +81,9 @@ class There:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Answer."""
+        """Answer, unless something is wrong that all tests have in common: another tree's code, no room."""
+        if self._session.counts.problems:
+            return
         tests = {test: self._tried.get(test) or self._untried(test) for test in self._order.tests}
         counts = self._session.counts
         gated = sorted(self._claims.files) if self._order.whole else None

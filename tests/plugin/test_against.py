@@ -14,6 +14,7 @@ from harness.elsewhere.kept import Kept, Notes, Tried
 from harness.elsewhere.sessions import Order
 from harness.elsewhere.trees import Tree
 from harness.plugin.against import there
+from harness.plugin.session import SESSION
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import QUICK
 from tests.projects import FAULT, SMALL
@@ -189,7 +190,7 @@ def test_a_revision_that_is_none_is_refused_before_any_test(committed):
     result = committed.run("--training-against=nothing")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: nothing is no commit that can be checked out: *"])
+    result.stderr.fnmatch_lines(["ERROR: 'nothing' is no commit: *"])
 
 
 @pytest.mark.long
@@ -333,20 +334,59 @@ def test_loop(training_regression):
 """
 
 
-def test_the_commits_own_code_is_trained(project, cache):
-    """In a tree of its own, by the harness of today: a constant off by 1e-7 is named, and the checkout stays."""
+@pytest.fixture
+def looped(project, cache):
+    """A project with a loop in float32 whose code is another by 1e-7 than that of `main`."""
     (project.path / "test_gate.py").write_text(LOOP)
     (project.path / "mylib.py").write_text("SCALE = 1.0\n")
     (project.path / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
     project.measures_nothing()
     commit(project.path)
     (project.path / "mylib.py").write_text(f"SCALE = {1 + 2**-23!r}\n")
-    result = project.run(*QUICK, "--training-against=main")
+    return project
+
+
+def test_the_commits_own_code_is_trained(looped):
+    """In a tree of its own, by the harness of today: a constant off by 1e-7 is named, and the checkout stays."""
+    result = looped.run(*QUICK, "--training-against=main")
 
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["training differs from main (*) from step 0 on: forward, *", "  blame      mylib.py *"]
     )
     assert "trained there: 1 training in" in result.stdout.str()
-    lines = subprocess.check_output(["git", "-C", str(project.path), "worktree", "list"], text=True).splitlines()
+    lines = subprocess.check_output(["git", "-C", str(looped.path), "worktree", "list"], text=True).splitlines()
     assert len(lines) == 1
+
+
+@pytest.mark.long
+def test_workers_share_what_one_of_them_makes(looped, monkeypatch):
+    """Also where the options come from the environment; a setup command is run in the tree before its tests."""
+    (looped.path / "mylib.py").write_text("SCALE = 1.0\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--training-against=main -n2 --training-setup='echo made > made.txt'")
+    file = looped.path / "test_gate.py"
+    result = looped.pytester.runpytest_subprocess(*QUICK, "--training-strict", str(file))
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["comparing records but not figures (no --mpl) with main (*), trained there: 1 training *"]
+    )
+    assert not (looped.path / "made.txt").exists()
+
+
+@pytest.mark.long
+def test_a_test_can_be_run_again_in_the_commits_tree(looped):
+    """Which is there until the session ends."""
+    found = []
+
+    class Asks:
+        def pytest_sessionfinish(self, session):
+            against = session.config.stash[SESSION].against
+            how = Rerun("as it was", Perturbation())
+            found.append(against.reruns.run("test_gate.py::test_loop", "", how).record.streams["loss"].values)
+
+    options = [*QUICK, "--training-against=main", "-p", "no:randomly"]
+    looped.pytester.inline_run(*options, plugins=[Asks()])
+
+    (losses,) = found
+    assert len(losses) == 3
