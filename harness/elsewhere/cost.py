@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from harness.errors import RerunError
+from harness.errors import HarnessError
 from harness.recording.perturbation import Rerun, Rerunner, Taken
 
 
@@ -77,7 +77,7 @@ def measure(
             pairs.append((there(_HOW).taken, here(_HOW).taken))
             if len(pairs) == 1:
                 began = clock()  # until now processes were prepared, which may take longer than all trainings
-    except RerunError as error:
+    except HarnessError as error:
         return Cost(at=at, unknown=error.what)
     if len(pairs) < _LEAST and _are_timed(pairs):
         one = (clock() - began) / 2 if pairs else seconds

@@ -86,26 +86,6 @@ class Against:
         """What became of its tests."""
         return self.kept.notes()
 
-    @cached_property
-    def reruns(self) -> Reruns:
-        """Runs its tests again, in its tree, which is there until the session ends.
-
-        Raises:
-            TreeError: the commit cannot be checked out.
-        """
-        stack = ExitStack()
-        self.config.add_cleanup(stack.close)
-        tree = stack.enter_context(tree_of(self.config.rootpath, self.commit))
-
-        def arguments(folder: Path) -> list[str]:
-            return there(self.config, tree, rerun_arguments(self.config, folder))
-
-        place = tree.place(Path(command_line(self.config)[1]))
-        directory = place if place.is_dir() else tree.root
-        made = Reruns(directory, arguments, "pytest", tree.variables)
-        stack.callback(made.close)
-        return made
-
     def trouble(self, test: str) -> TreeError | None:
         """Return why a test has no baseline although the commit has the test; None if it has none."""
         tried = self.notes.tests.get(test)

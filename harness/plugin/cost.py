@@ -1,13 +1,12 @@
 """What a training costs beside the commit that a session is held against."""
 
-import functools
-
 from msgspec.structs import replace
 
 from harness.elsewhere.cost import Cost, measure
 from harness.plugin.against import Against
 from harness.plugin.record_check import RecordCheck
 from harness.record import Baseline
+from harness.recording.perturbation import Reran, Rerun
 from harness.report.cost_text import cost_text, slower_text
 from harness.report.finding import MOST_BLAMED, Finding
 from harness.report.words import rows_text, title
@@ -16,11 +15,15 @@ from harness.report.words import rows_text, title
 def cost(checked: RecordCheck, against: Against) -> Cost:
     """Measure what a training costs, there and here."""
     session, record = checked.test.session, checked.record
-    there, here = (
-        functools.partial(runs.run, checked.test.id, checked.name) for runs in (against.reruns, session.reruns)
-    )
+
+    def there(how: Rerun) -> Reran:
+        return against.reruns.run(checked.test.id, checked.name, how)
+
+    def here(how: Rerun) -> Reran:
+        return session.reruns.run(checked.test.id, checked.name, how)
+
     with session.workers.room(record.device):
-        return measure(there, here, against.text, record.seconds)
+        return measure(there, here, against.title, record.seconds)
 
 
 def with_cost(finding: Finding, checked: RecordCheck, baseline: Baseline, found: Cost) -> Finding:
