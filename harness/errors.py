@@ -86,6 +86,14 @@ def _listed(known: Iterable[str]) -> str:
     return ", ".join(known)
 
 
+def _made(made: str, place: str) -> str:
+    """Return where something was made, and where it is used, if that is elsewhere."""
+    if made in ("", place):
+        return place
+    (file, _, line), (maker, _, _) = place.rpartition(":"), made.rpartition(":")
+    return f"{made}, used in line {line}" if file == maker else f"{made}, used at {place}"
+
+
 _SOME = 10
 """Names that a message gives of many."""
 
@@ -337,23 +345,24 @@ class PrecisionError(RecorderError):
     """A training that computes in another precision than it says."""
 
     @classmethod
-    def dtype(cls, *, tensor: str, found: str, precision: str) -> Self:
+    def dtype(cls, *, tensor: str, found: str, precision: str, made: str = "") -> Self:
         return cls(
             f"{tensor} is {found}, but this run is in {precision}",
-            where="Recorder.watch",
+            where=_made(made, "Recorder.watch"),
             fix=f"build the model inside `with Recorder(...)`, or convert it with model.to(torch.{precision})",
         )
 
     @classmethod
-    def low(cls, *, module: str, found: str, place: str) -> Self:
+    def low(cls, *, module: str, found: str, place: str, made: str = "") -> Self:
         fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
-        return cls(f"{module} computes in {found}, but this run is in float64", where=place, fix=fix)
+        where = _made(made, place)
+        return cls(f"{module} computes in {found}, but this run is in float64", where=where, fix=fix)
 
     @classmethod
-    def mixed(cls, *, module: str, found: str, precision: str, place: str) -> Self:
+    def mixed(cls, *, module: str, found: str, precision: str, place: str, made: str = "") -> Self:
         return cls(
             f"{module} met {found} at once, but this run is in {precision}",
-            where=place,
+            where=_made(made, place),
             fix=f"give what is not {precision} the dtype of the model, as in inputs.to(weight.dtype); if the model "
             "insists on another precision, record the training in that: Recorder(precision=...)",
         )
@@ -831,6 +840,27 @@ class TreeError(HarnessError):
         )
         return cls(f"this test made no baseline at {name}: {reason}", where=nodeid, fix=fix)
 
+    @classmethod
+    def untrained(cls, *, commit: str, reason: Reason) -> Self:
+        fix = "name another commit, or the test: its file is lent to commits that lack it"
+        return cls(f"no training could be recorded at commit {commit[:12]}", where=str(reason), fix=fix)
+
+    @classmethod
+    def undecided(cls, *, commit: str, reason: Reason) -> Self:
+        what = f"it cannot be said whether the training at commit {commit[:12]} differs"
+        return cls(what, where=str(reason), fix="name another commit, or a test that runs at both")
+
+    @classmethod
+    def unrelated(cls, *, good: str, bad: str) -> Self:
+        fix = "name two commits of one history; a shallow clone has little of it: git fetch --unshallow"
+        return cls(f"commits {good[:12]} and {bad[:12]} have no common ancestor", fix=fix)
+
+    @classmethod
+    def changed_aside(cls, *, good: str, bad: str, fork: str) -> Self:
+        what = f"commit {good[:12]} is no ancestor of {bad[:12]}, and where they parted the training was another, too"
+        older, newer = (bad, good) if fork == bad else (fork, bad)
+        return cls(what, where=fork, fix=f"begin with the older one: harness bisect {older[:12]} {newer[:12]}")
+
 
 class EventsError(HarnessError):
     """TensorBoard's event files that cannot be compared or written."""
@@ -967,6 +997,16 @@ class NotFoundError(HarnessError):
     def folder(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the project does not say where its baselines are: {_said(reason)}"
         return cls(what, where=str(path), fix="mend this file, or give the folder: --baselines DIR")
+
+    @classmethod
+    def neither(cls, *, word: str, root: Place) -> Self:
+        fix = "give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)"
+        return cls(f"{word!r} names neither a commit nor a test", where=str(root), fix=fix)
+
+    @classmethod
+    def ambiguous(cls, *, word: str) -> Self:
+        fix = f"write ./{word} for the path, or the commit's own name"
+        return cls(f"{word!r} names a commit and a path", fix=fix)
 
     @classmethod
     def revision(cls, *, text: str, place: Place, remedy: str) -> Self:

@@ -1,7 +1,8 @@
 """Kill pytest while it writes baselines, and `harness accept`, at random moments: `python -m tests.kills`.
 
 After each kill every baseline has to be the old one or the new one, byte for byte but for its origin, and the next
-run has to name what was left over and to finish the work.
+run has to name what was left over and to finish the work. Processes in the trees of other commits are killed, too: all
+of the user's repository has to be as before, and the next run removes what was left.
 """
 
 import argparse

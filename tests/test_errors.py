@@ -220,15 +220,17 @@ MESSAGES = [
         "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
     ),
     (
-        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12"),
+        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12", made="model.py:7"),
         "norm (LlamaRMSNorm) computes in x, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  model.py:7, used in line 12\n"
         "  fix    compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')",
     ),
     (
-        errors.PrecisionError.mixed(module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12"),
+        errors.PrecisionError.mixed(
+            module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12", made="data.py:7"
+        ),
         "norm (LlamaRMSNorm) met x at once, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  data.py:7, used at model.py:12\n"
         "  fix    give what is not float64 the dtype of the model, as in inputs.to(weight.dtype); if the model insists on another precision, record the training in that: Recorder(precision=...)",
     ),
     (
@@ -603,6 +605,29 @@ MESSAGES = [
         "  fix    name a folder that can be written to: XDG_CACHE_HOME=DIR",
     ),
     (
+        errors.TreeError.untrained(commit="0123456789abcdef", reason="ERROR x"),
+        "no training could be recorded at commit 0123456789ab\n"
+        "  where  ERROR x\n"
+        "  fix    name another commit, or the test: its file is lent to commits that lack it",
+    ),
+    (
+        errors.TreeError.undecided(commit="0123456789abcdef", reason="ERROR x"),
+        "it cannot be said whether the training at commit 0123456789ab differs\n"
+        "  where  ERROR x\n"
+        "  fix    name another commit, or a test that runs at both",
+    ),
+    (
+        errors.TreeError.unrelated(good="0123456789abcdef", bad="b"),
+        "commits 0123456789ab and b have no common ancestor\n"
+        "  fix    name two commits of one history; a shallow clone has little of it: git fetch --unshallow",
+    ),
+    (
+        errors.TreeError.changed_aside(good="a", bad="0123456789abcdef", fork="fedcba9876543210"),
+        "commit a is no ancestor of 0123456789ab, and where they parted the training was another, too\n"
+        "  where  fedcba9876543210\n"
+        "  fix    begin with the older one: harness bisect fedcba987654 0123456789ab",
+    ),
+    (
         errors.EventsError.missing(path="a/b", looked_for="a folder"),
         "there are no event files in a/b\n"
         "  where  looked for a folder\n"
@@ -720,6 +745,16 @@ MESSAGES = [
         "the project does not say where its baselines are: line 3\n"
         "  where  tox.ini\n"
         "  fix    mend this file, or give the folder: --baselines DIR",
+    ),
+    (
+        errors.NotFoundError.neither(word="x", root="a/b"),
+        "'x' names neither a commit nor a test\n"
+        "  where  a/b\n"
+        "  fix    give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)",
+    ),
+    (
+        errors.NotFoundError.ambiguous(word="x"),
+        "'x' names a commit and a path\n  fix    write ./x for the path, or the commit's own name",
     ),
     (
         errors.NotFoundError.revision(text="HEAD~9:baselines", place="model.py:12", remedy="log it"),

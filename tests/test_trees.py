@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from harness.elsewhere import imports, repository, trees
+from harness.elsewhere.rerun import inherited
 from harness.elsewhere.trees import Tree, cache, commit_of, tree_of
 from harness.errors import TreeError
 from tests.repositories import busy, commit, contents, git
@@ -151,7 +152,7 @@ def test_in_a_hook_gits_variables_do_not_lead_astray(project, tmp_path, monkeypa
         assert (tree.top / "net.py").read_text() == "RATE = 2\n"
 
     assert contents(other) == before
-    assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"} & {*repository.environment()}
+    assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"} & {*inherited()}
 
 
 # -------------------------------------------------------------------------------------------------- names and places
@@ -250,6 +251,15 @@ def test_a_repository_may_have_any_name(tmp_path, name):
     with tree_of(project, "HEAD~1") as tree:
         assert (tree.root / "net.py").read_text() == "x"
         assert os.pathsep not in tree.top.name
+
+
+def test_a_repository_may_name_its_objects_by_sha256(tmp_path):
+    """Git may be told to."""
+    (tmp_path / "project").mkdir()
+    git(tmp_path / "project", "init", "-q", "--object-format=sha256")
+    name = commit(tmp_path / "project", {"net.py": "x"})
+    with tree_of(tmp_path / "project", name[:9]) as tree:
+        assert (tree.commit, (tree.top / "net.py").read_text()) == (name, "x")
 
 
 def test_a_project_may_be_a_folder_of_the_repository(project):

@@ -9,7 +9,6 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from harness.elsewhere.trees import Tree
 from harness.errors import TreeError
@@ -105,6 +104,8 @@ def _is_users(tree: Tree, file: str) -> bool:
 
 def _copies(tree: Tree) -> Iterator[Path]:
     """Yield the files of packages that were installed, as copies, from folders which the tree has, too."""
+    from urllib.request import url2pathname  # here: it takes a moment, and few processes run in a tree
+
     for distribution in distributions():
         about = json.loads(distribution.read_text("direct_url.json") or "{}")
         if "dir_info" in about and not about["dir_info"].get("editable"):

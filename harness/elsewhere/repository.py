@@ -63,15 +63,11 @@ class Repository:
             TreeError: there is no git, or no repository that it reads.
         """
 
-        def asked(*words: str) -> Path:
-            answer = _git(root, "rev-parse", *words, refuse=lambda why: TreeError.no_repository(root=root, reason=why))
-            return Path(answer.removesuffix("\n")).resolve()
+        def asked(option: str) -> Path:
+            answer = _git(root, "rev-parse", option, refuse=lambda why: TreeError.no_repository(root=root, reason=why))
+            return Path(root, answer.removesuffix("\n")).resolve()
 
-        return cls(
-            asked("--show-toplevel"),
-            asked("--absolute-git-dir"),
-            asked("--path-format=absolute", "--git-common-dir"),
-        )
+        return cls(asked("--show-toplevel"), asked("--absolute-git-dir"), asked("--git-common-dir"))
 
     def _ask(self, *words: str, refuse: _Refuse) -> str:
         folder = str(self.folder)  # its checkout may be gone, if it is a submodule's
@@ -235,7 +231,7 @@ def _git(folder: Path, *words: str, refuse: _Refuse) -> str:
 
 
 def _reason(stderr: str) -> str:
-    """Return what git complains of, in a line."""
+    """Return what git complains of first, and what it advises, in a line."""
     lines = [line.strip() for line in stderr.splitlines() if not line.startswith(("hint:", "warning:"))]
-    said = [re.sub("^(fatal|error): ", "", line) for line in lines if line]
-    return " ".join(line for line in said if line != "Needed a single revision")
+    said = [re.sub("^(fatal|error): ", "", line) for line in lines]
+    return " ".join([line for line in said if line not in ("", "Needed a single revision")][:3])

@@ -98,7 +98,7 @@ class Tree:
             lines = done.stdout.decode(errors="replace").splitlines()[-_OUTPUT_LINES:]
             raise TreeError.setup(command=command, status=done.returncode, output="\n".join(lines))
         if self.python != sys.executable:
-            asked = [self.python, "-c", "import pytest_training_regression"]
+            asked = [self.python, "-m", "pytest_training_regression"]
             if subprocess.run(asked, capture_output=True, check=False).returncode:
                 raise TreeError.no_harness(command=command)
 
@@ -155,12 +155,10 @@ def cache(root: Path) -> Path:
 
 @contextlib.contextmanager
 def _room(folder: Path) -> Iterator[Path]:
-    """Make a folder that is this process's alone, and remove it in the end; before, remove those that nobody holds."""
+    """Make a folder that is this process's alone, and remove it in the end, with all those that nobody holds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock"):  # nobody takes a room without a lock for one that was left
-            for left in folder.glob("*/"):
-                _remove_if_left(left)
+        with _tidied(folder):
             room = Path(tempfile.mkdtemp(dir=folder))
             lock = FileLock(room / "lock")
             lock.acquire()
@@ -170,9 +168,15 @@ def _room(folder: Path) -> Iterator[Path]:
         yield room
     finally:
         lock.release()
-        shutil.rmtree(room, ignore_errors=True)
+        with contextlib.suppress(OSError), _tidied(folder):
+            pass
 
 
-def _remove_if_left(room: Path) -> None:
-    with contextlib.suppress(Timeout, OSError), FileLock(room / "lock", blocking=False):
-        shutil.rmtree(room, ignore_errors=True)
+@contextlib.contextmanager
+def _tidied(folder: Path) -> Iterator[None]:
+    """Remove rooms that no process holds; in the block, nobody else takes one that has no lock yet for such a one."""
+    with FileLock(folder / "lock"):
+        for room in folder.glob("*/"):
+            with contextlib.suppress(Timeout, OSError), FileLock(room / "lock", blocking=False):
+                shutil.rmtree(room, ignore_errors=True)
+        yield
