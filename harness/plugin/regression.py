@@ -297,7 +297,7 @@ class TrainingRegression:
         )
 
     def _generate(self, checked: RecordCheck) -> None:
-        if not (self._session.adds_environment and checked.is_elsewhere):  # which gets one of its own
+        if not (self._session.adds_environment and checked.record.is_low_precision):  # each device has one of its own
             self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
             self._session.counts.did(checked.shared_path.name, self._test.id, "kept")
