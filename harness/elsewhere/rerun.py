@@ -20,7 +20,8 @@ from harness.elsewhere.repository import environment
 from harness.errors import FaultError, RecordError, RerunError
 from harness.explaining.traced import Traced
 from harness.record import Record
-from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
+from harness.recording.perturbation import Perturbation, Reran, Rerun, Taken, perturbed
+from harness.recording.step_times import taken
 from harness.recording.unseeded import watched
 
 
@@ -149,12 +150,13 @@ class Assignment:
         return self.folder / "trace.json"
 
     def hand_in(self, record: Record, outcome: tuple[bool, str], traced: Traced | None = None) -> None:
-        """Leave the record, what became of the fault, and the trace for the session that asked."""
+        """Leave the record, what became of the fault, the trace and the cost for the session that asked."""
+        cost = taken(record)
         if traced:
             self._trace.write_bytes(msgspec.json.encode(traced))
         judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
         self._record.write_text(judged.to_text(), encoding="utf-8")
-        self._outcome.write_text(json.dumps(outcome), encoding="utf-8")
+        self._outcome.write_text(json.dumps([*outcome, cost]), encoding="utf-8")
 
     @property
     def _failure(self) -> Path:
@@ -175,9 +177,9 @@ class Assignment:
         if self._failure.exists() and not self._outcome.exists():
             raise FaultError(**json.loads(self._failure.read_text(encoding="utf-8")))
         record = Record.from_text(self._record.read_text(encoding="utf-8"))
-        planted, reason = json.loads(self._outcome.read_text(encoding="utf-8"))
+        planted, reason, cost = json.loads(self._outcome.read_text(encoding="utf-8"))
         traced = msgspec.json.decode(self._trace.read_bytes(), type=Traced) if self._trace.exists() else None
-        return Reran(record, (planted, reason), traced)
+        return Reran(record, (planted, reason), traced, Taken(*cost))
 
     def states(self) -> "States | None":
         """Return the states to put back, if there are any."""

@@ -84,12 +84,23 @@ class Rerun:
     traces: bool = False  # whether its operations are traced; a recipe's training ends once they are
 
 
+class Taken(NamedTuple):
+    """What a training took: the median seconds of its steps, and the peak bytes of its process; 0 if unknown."""
+
+    step: float = 0.0
+    memory: int = 0
+
+
 class Reran(NamedTuple):
-    """What a training that was run again did, whether a fault took effect in it, or why not, and its trace."""
+    """What a training that was run again did, whether a fault took effect in it, or why not, its trace and its cost.
+
+    In the process of a session, which holds more than one training, the cost is not known.
+    """
 
     record: Record
     outcome: tuple[bool, str]
     traced: "Traced | None" = None
+    taken: Taken = Taken()
 
 
 Rerunner = Callable[[Rerun], Reran]

@@ -15,6 +15,7 @@ import pytest
 
 import harness
 from harness.comparing import metrics, variants
+from harness.elsewhere.cost import Cost
 from harness.elsewhere.rerun import Reruns
 from tests.projects import GATE
 
@@ -54,6 +55,11 @@ def measured_thresholds():
     """Asked for by tests of thresholds that float64 trainings measure themselves; others do without five trainings."""
 
 
+@pytest.fixture
+def measured_costs():
+    """Asked for by tests of what trainings cost beside another commit's; others run none for it."""
+
+
 def _only_with_states(record, states, rerun):
     return variants.calibrate(record, states, rerun) if states else None
 
@@ -84,6 +90,8 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
         for name in ("require_repeatable", "require_same"):
             monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
+    if "measured_costs" not in request.fixturenames:
+        monkeypatch.setattr("harness.plugin.cost.measure", lambda there, here, at, seconds: Cost(at=at, unknown="-"))
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):

@@ -47,14 +47,15 @@ def test_an_assignment_arrives_as_it_was_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("outcome", [(False, ""), (True, ""), (False, "no dropout")])
 def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch, outcome):
-    """And with its trace. Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
+    """And with its trace and its cost. Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
     wanted, found = assigned(tmp_path, monkeypatch)
-    drawn = dataclasses.replace(RECORD, pictures={"batch": Picture(bytes(12), (1, 2, 2))})
+    drawn = dataclasses.replace(RECORD, pictures={"batch": Picture(bytes(12), (1, 2, 2))}, step_seconds=(0.5, 9.0, 1.0))
     found.hand_in(drawn, outcome, TRACED)
     collected = wanted.collect()
 
     assert collected.record.to_text() == RECORD.to_text()
-    assert (collected.outcome, collected.traced) == (outcome, TRACED)
+    assert (collected.outcome, collected.traced, collected.taken.step) == (outcome, TRACED, 1.0)
+    assert collected.taken.memory > 2**20
 
 
 @pytest.mark.parametrize("planted", [False, True])
