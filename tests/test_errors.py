@@ -220,15 +220,17 @@ MESSAGES = [
         "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
     ),
     (
-        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12"),
+        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12", made="model.py:7"),
         "norm (LlamaRMSNorm) computes in x, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  model.py:7, used in line 12\n"
         "  fix    compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')",
     ),
     (
-        errors.PrecisionError.mixed(module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12"),
+        errors.PrecisionError.mixed(
+            module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12", made="data.py:7"
+        ),
         "norm (LlamaRMSNorm) met x at once, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  data.py:7, used at model.py:12\n"
         "  fix    give what is not float64 the dtype of the model, as in inputs.to(weight.dtype); if the model insists on another precision, record the training in that: Recorder(precision=...)",
     ),
     (
@@ -320,6 +322,12 @@ MESSAGES = [
         "loss: 'so'\n"
         "  where  a/b\n"
         '  fix    undo that, or write the baseline anew with a reason: pytest x --training-reason="..."',
+    ),
+    (
+        errors.BaselineError.gate_there(nodeid="test_a.py::test_b", name="main (9f8e7d2)", now="ignores loss", then=""),
+        "the test loosens its gate otherwise than at main (9f8e7d2): it ignores loss, there it loosens nothing\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    undo that, or bring it in alone: the commits after it are held against it",
     ),
     (
         errors.BaselineMissingError.of(path="a/b", command="pytest x", accept="harness accept b"),
@@ -597,6 +605,29 @@ MESSAGES = [
         "  fix    name a folder that can be written to: XDG_CACHE_HOME=DIR",
     ),
     (
+        errors.TreeError.untrained(commit="0123456789abcdef", reason="ERROR x"),
+        "no training could be recorded at commit 0123456789ab\n"
+        "  where  ERROR x\n"
+        "  fix    name another commit, or the test: its file is lent to commits that lack it",
+    ),
+    (
+        errors.TreeError.undecided(commit="0123456789abcdef", reason="ERROR x"),
+        "it cannot be said whether the training at commit 0123456789ab differs\n"
+        "  where  ERROR x\n"
+        "  fix    name another commit, or a test that runs at both",
+    ),
+    (
+        errors.TreeError.unrelated(good="0123456789abcdef", bad="b"),
+        "commits 0123456789ab and b have no common ancestor\n"
+        "  fix    name two commits of one history; a shallow clone has little of it: git fetch --unshallow",
+    ),
+    (
+        errors.TreeError.changed_aside(good="a", bad="0123456789abcdef", fork="fedcba9876543210"),
+        "commit a is no ancestor of 0123456789ab, and where they parted the training was another, too\n"
+        "  where  fedcba9876543210\n"
+        "  fix    begin with the older one: harness bisect fedcba987654 0123456789ab",
+    ),
+    (
         errors.EventsError.missing(path="a/b", looked_for="a folder"),
         "there are no event files in a/b\n"
         "  where  looked for a folder\n"
@@ -716,6 +747,16 @@ MESSAGES = [
         "  fix    mend this file, or give the folder: --baselines DIR",
     ),
     (
+        errors.NotFoundError.neither(word="x", root="a/b"),
+        "'x' names neither a commit nor a test\n"
+        "  where  a/b\n"
+        "  fix    give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)",
+    ),
+    (
+        errors.NotFoundError.ambiguous(word="x"),
+        "'x' names a commit and a path\n  fix    write ./x for the path, or the commit's own name",
+    ),
+    (
         errors.NotFoundError.revision(text="HEAD~9:baselines", place="model.py:12", remedy="log it"),
         "git has nothing under 'HEAD~9:baselines'\n  where  model.py:12\n  fix    log it",
     ),
@@ -764,6 +805,23 @@ MESSAGES = [
         "baselines are written, and --training-strict compares\n"
         "  where  the command line\n"
         "  fix    leave one of them out: what is written anew proves nothing",
+    ),
+    (
+        errors.SuiteError.two_sources(option="--training-verify"),
+        "--training-against has another commit make the baselines, and --training-verify is about stored ones\n"
+        "  where  the command line\n"
+        "  fix    leave one of them out",
+    ),
+    (
+        errors.TreeError.no_end(name="main (9f8e7d2)", output="Killed"),
+        "the tests of main (9f8e7d2) came to no end, so nothing can be held against them\n"
+        "  fix    run its tests there and look at their output; the last lines were:\nKilled",
+    ),
+    (
+        errors.TreeError.not_run(nodeid="test_a.py::test_b", name="main (9f8e7d2)", reason="no data"),
+        "this test made no baseline at main (9f8e7d2): no data\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    name a commit in which it runs (where CI or --training-strict is set, all must be held against something)",
     ),
     (
         errors.SuiteError.name_taken(name="--training-device", place="conftest.py:2"),

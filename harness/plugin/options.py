@@ -145,6 +145,12 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
 
 def _add_baselines(group: pytest.OptionGroup) -> None:
     group.addoption(
+        "--training-against",
+        metavar="REF",
+        help="hold trainings against those of another commit (main, HEAD~1), which its own tests make on this "
+        "machine in a tree of its own, instead of against stored baselines",
+    )
+    group.addoption(
         "--training-generate",
         metavar="WHAT",
         type=_generate,
