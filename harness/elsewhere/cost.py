@@ -12,8 +12,8 @@ from harness.errors import HarnessError
 from harness.recording.perturbation import Rerun, Rerunner, Taken
 
 
-_BUDGET = 60.0
-"""Seconds that the runs of one training may take, after the first pair."""
+BUDGET = 60.0
+"""Seconds that runs may take, after their first pair."""
 _LEAST, _MOST = 3, 9
 """Pairs of runs; beyond the least, as long as they say different things."""
 _APART = 1.05
@@ -56,7 +56,12 @@ class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def measure(
-    there: Rerunner, here: Rerunner, at: str, seconds: float, clock: Callable[[], float] = time.monotonic
+    there: Rerunner,
+    here: Rerunner,
+    at: str,
+    seconds: float,
+    budget: float = BUDGET,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Cost:
     """Run a training at another commit and here, in turns, until the pairs agree or time is up.
 
@@ -65,6 +70,7 @@ def measure(
         here: likewise, here.
         at: the other commit.
         seconds: that the training took when this session ran it; a process around it is not counted.
+        budget: seconds that the runs may take, after the first pair.
         clock: tells seconds.
     """
     pairs: list[Pair] = []
@@ -72,7 +78,7 @@ def measure(
     try:
         while not _suffice(pairs):
             missing = max(1, _LEAST - len(pairs))
-            if clock() - began + 2 * seconds * missing > _BUDGET:
+            if clock() - began + 2 * seconds * missing > budget:
                 break
             pairs.append((there(_HOW).taken, here(_HOW).taken))
             if len(pairs) == 1:
@@ -81,7 +87,7 @@ def measure(
         return Cost(at=at, unknown=error.what)
     if len(pairs) < _LEAST and _are_timed(pairs):
         one = (clock() - began) / 2 if pairs else seconds
-        return Cost(at=at, unknown=f"{2 * _LEAST} trainings take more than {_BUDGET:.0f} s, one {one:.0f} s")
+        return Cost(at=at, unknown=f"{2 * _LEAST} trainings take more than {max(0, budget):.0f} s, one {one:.0f} s")
     return cost_of(pairs, at)
 
 

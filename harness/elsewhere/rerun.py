@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from harness.elsewhere.imports import foreign_code
 from harness.elsewhere.repository import environment
 from harness.errors import FaultError, RecordError, RerunError
 from harness.explaining.traced import Traced
@@ -150,7 +151,13 @@ class Assignment:
         return self.folder / "trace.json"
 
     def hand_in(self, record: Record, outcome: tuple[bool, str], traced: Traced | None = None) -> None:
-        """Leave the record, what became of the fault, the trace and the cost for the session that asked."""
+        """Leave the record, what became of the fault, the trace and the cost for the session that asked.
+
+        Raises:
+            TreeError: the training ran code that is not of the tree that this process was to run in.
+        """
+        if foreign := foreign_code():
+            raise foreign
         cost = taken(record)
         if traced:
             self._trace.write_bytes(msgspec.json.encode(traced))
@@ -197,6 +204,7 @@ class Reruns:
         arguments: returns the runner's arguments for a run whose own files go to a folder.
         module: the runner, which `python -m` starts.
         variables: what its processes need beside those of this one (`Tree.variables`).
+        python: the interpreter (`Tree.python`).
     """
 
     def __init__(
@@ -205,11 +213,13 @@ class Reruns:
         arguments: Callable[[Path], Sequence[str]],
         module: str,
         variables: Mapping[str, str] = _NOTHING,
+        python: str = sys.executable,
     ) -> None:
         self._directory = directory
         self._arguments = arguments
         self._module = module
         self._variables = variables
+        self._python = python
         self._prepared: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = {}
 
     def run(self, test: str, name: str, how: Rerun) -> Reran:
@@ -256,7 +266,7 @@ class Reruns:
             name != "PYTHONHASHSEED" for name, _ in chosen
         )  # few trainings ask for it, and each process takes room
         if rare or not hasattr(os, "fork"):
-            command = [sys.executable, "-P", FORKS, self._module, *arguments]
+            command = [self._python, "-P", FORKS, self._module, *arguments]
             run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
@@ -270,7 +280,7 @@ class Reruns:
         There is one for each choice of variables that Python or torch read when they start.
         """
         if chosen not in self._prepared:
-            command = [sys.executable, "-P", FORKS, self._module]
+            command = [self._python, "-P", FORKS, self._module]
             environment, pipes = {**inherited(), **self._variables, **dict(chosen)}, {**_PIPES, "stdin": PIPE}
             self._prepared[chosen] = subprocess.Popen(command, cwd=self._directory, env=environment, **pipes)
         process = self._prepared[chosen]

@@ -1,8 +1,10 @@
 """What a training costs beside the commit that a session is held against."""
 
+import time
+
 from msgspec.structs import replace
 
-from harness.elsewhere.cost import Cost, measure
+from harness.elsewhere.cost import BUDGET, Cost, measure
 from harness.plugin.against import Against
 from harness.plugin.record_check import RecordCheck
 from harness.record import Baseline
@@ -13,7 +15,10 @@ from harness.report.words import rows_text, title
 
 
 def cost(checked: RecordCheck, against: Against) -> Cost:
-    """Measure what a training costs, there and here."""
+    """Measure what a training costs, there and here.
+
+    It is worth a minute a session, or a minute a training where a limit has to be judged.
+    """
     session, record = checked.test.session, checked.record
 
     def there(how: Rerun) -> Reran:
@@ -22,8 +27,11 @@ def cost(checked: RecordCheck, against: Against) -> Cost:
     def here(how: Rerun) -> Reran:
         return session.reruns.run(checked.test.id, checked.name, how)
 
+    began, budget = time.monotonic(), BUDGET if session.slowest else session.seconds_for_costs
     with session.workers.room(record.device):
-        return measure(there, here, against.title, record.seconds)
+        found = measure(there, here, against.title, record.seconds, budget)
+    session.seconds_for_costs -= time.monotonic() - began
+    return found
 
 
 def with_cost(finding: Finding, checked: RecordCheck, baseline: Baseline, found: Cost) -> Finding:
