@@ -80,7 +80,7 @@ def unknown(comparison: Comparison, traced: Traced) -> str:
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or comparison.recipe or _release(kept.torch) != _release(traced.torch):
         return traced.error
-    if not traced.error and not [*_parts(effect, kept)]:
+    if not traced.error and not [*_parts(comparison, effect)]:
         return "operations are kept of the first step and the first evaluation"
     return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
 
@@ -100,7 +100,7 @@ def _built(comparison: Comparison, traced: Traced) -> Where | None:
 
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
-    names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
+    names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
     searches = []
     for name in names:
         old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
@@ -141,14 +141,17 @@ def is_same_start(record: Record, traced: Record) -> bool:
     )
 
 
-def _parts(effect: Deviation, kept: Trace) -> Iterator[str]:
-    """Yield the parts of a trace that may tell where a deviation comes from.
+def _parts(comparison: Comparison, effect: Deviation) -> Iterator[str]:
+    """Yield the parts of a trace that may tell where a deviation, or its cause of the step before, comes from.
 
     What is made ready at the start may be met later: data of another batch, or of an evaluation.
     """
-    if effect.step <= 0 or effect.stage in ("data", "evaluation"):
+    told = [effect, *([comparison.cause] if comparison.cause else [])]
+    if any(each.step <= 0 or each.stage in ("data", "evaluation") for each in told):
         yield "start"
-    if "evaluation" in kept.parts and effect.stage == "evaluation" and effect.step == kept.parts["evaluation"].step:
+    kept = comparison.baseline.trace
+    evaluation = kept and kept.parts.get("evaluation")
+    if evaluation and any(each.stage == "evaluation" and each.step == evaluation.step for each in told):
         yield "evaluation"
 
 
