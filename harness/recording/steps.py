@@ -82,7 +82,8 @@ class Recording:
         self._guard = Float64Guard(functools.partial(self.whole, "a forward pass"))
         self.origin = self._guard.origin
         if precision == "float64":
-            self._first_step.callback(self._guard.leave)
+            for until in (stack, self._first_step):  # which may end in another thread
+                until.callback(self._guard.leave)
             self._guard.start()
         self._step = self._optimizer_steps = 0
         self._begun = False  # whether the first step has
