@@ -415,3 +415,46 @@ def test_compare_holds_one_tree_against_another(repository, monkeypatch):
     here, there = ([*each[:2], *each[2][-4:]] for each in asked)
     assert here == [repository, "", "--mpl", "--training-against=HEAD~1", output, "test_a.py"]
     assert there == [repository, new, "--mpl", f"--training-against={old}", output, "test_a.py::test_net"]
+
+
+TRAINING = """
+import torch
+import net
+from harness import Recorder
+
+def test_net(training_regression):
+    with Recorder(seed=0) as recorder:
+        model = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(4):
+            inputs = torch.rand(8, 4)
+            recorder.batch(inputs)
+            optimizer.zero_grad()
+            loss = net.loss_of(model(inputs))
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    training_regression.check(recorder.record)
+"""
+LOSS = "def loss_of(outputs):\n    # {0}\n    return outputs.{1}().mean()\n"
+
+
+def net_of(number, planted, broken):
+    """The module of a commit."""
+    return "import nothing" if number in broken else LOSS.format(number, "square" if number < planted else "abs")
+
+
+@pytest.mark.long
+def test_a_fault_among_64_commits_is_found_and_its_line_named(repository, capsys):
+    """By nine trainings at most, ten of the commits being none that can be imported; the whole way, in processes."""
+    planted, broken = 37, {1, 9, 16, 28, 29, 30, 31, 32, 33, 50}
+    texts = [net_of(number, planted, broken) for number in range(64)]
+    commits = numbers(repository, *texts, **{"test_a.py": TRAINING})
+    before = everything(repository)
+    lines = printed(capsys, "bisect", "HEAD~63")
+    end = lines.index(f"{commits[37][:7]} is the first commit whose training differs from that of {commits[0][:7]}")
+
+    assert sum("not run" not in line for line in lines[:end]) <= 9
+    assert any(line.startswith("where net.py:3") for line in lines[end:])
+    assert everything(repository) == before

@@ -42,18 +42,18 @@ def _run(given: argparse.Namespace) -> int:
     former, latter, tests = named(root, [given.former, *given.words])
     output = root.absolute() / _OUTPUT
     arguments = ["--mpl", f"--training-against={former if latter else given.former}", f"--training-output={output}"]
-    status = (_there if latter else _here)(root, latter, [*ARGUMENTS, *arguments, *tests])
+    status = (_there if latter else _here)(root, latter, [*arguments, *tests])
     return 2 if status == 1 and not _differs(output) else min(status % 256, 2)
 
 
 def _here(root: Path, _: str, arguments: list[str]) -> int:
     sys.stdout.flush()
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=root, check=False).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=root, check=False).returncode
 
 
 def _there(root: Path, commit: str, arguments: list[str]) -> int:
     with tree_of(root, commit) as tree:
-        done = sessions.pytest_in(tree, arguments, root)
+        done = sessions.pytest_in(tree, [*ARGUMENTS, *arguments], root)
     print(done.stdout, end="")
     return done.returncode
 
