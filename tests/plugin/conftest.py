@@ -34,7 +34,7 @@ gc.freeze()  # a million objects of torch, which no inner session needs to look 
 
 GENERATE = "--mpl-generate-path=baselines"
 QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")
-"""For a process of its own: without plugins that reorder tests, and the one that takes two seconds to import."""
+"""Without plugins that reorder tests, and the one that takes a process two seconds to import."""
 _LEFT = ("baselines", "build")
 """Folders of what a session leaves."""
 
@@ -126,7 +126,7 @@ class Project:
 
     def run(self, *options):
         """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:rerunfailures", *options)
+        return self.pytester.runpytest_inprocess(*QUICK, *options)
 
     def generate(self, *options):
         """Write the baselines; where nothing has run yet, copy those that an equal project wrote before."""

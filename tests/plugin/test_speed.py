@@ -30,6 +30,7 @@ def pytest_unconfigure(config):
 """
 
 
+@pytest.mark.long  # below, and in tests/test_layering.py, its parts
 def test_a_green_gate_imports_what_it_needs(project):
     """Not what labelled figures, CIFAR-10 and the page need; and torch is no business of garbage collection."""
     project.generate()
