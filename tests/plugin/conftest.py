@@ -16,7 +16,7 @@ import pytest
 import harness
 from harness.comparing import metrics, variants
 from harness.elsewhere.rerun import Reruns
-from tests.projects import GATE
+from tests.projects import GATE, QUICK
 
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
@@ -33,8 +33,6 @@ gc.collect()
 gc.freeze()  # a million objects of torch, which no inner session needs to look through for garbage
 
 GENERATE = "--mpl-generate-path=baselines"
-QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")
-"""Without plugins that reorder tests, and the one that takes a process two seconds to import."""
 _LEFT = ("baselines", "build")
 """Folders of what a session leaves."""
 

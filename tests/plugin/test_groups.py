@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.plugin.conftest import QUICK
+from tests.projects import QUICK
 
 
 groups = pytest.importorskip("harness.plugin.xdist", reason="pytest-xdist is not installed")

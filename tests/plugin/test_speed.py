@@ -11,7 +11,7 @@ from harness import Recipe
 from harness.comparing import deviations
 from harness.elsewhere.trainings import Training, Trainings
 from harness.plugin import fixtures as imports
-from tests.plugin.conftest import QUICK
+from tests.projects import QUICK
 from tests.test_report import a_record
 
 
