@@ -174,7 +174,7 @@ def test_a_benign_variant_that_was_not_measured_is_drift(calibrated):
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_fault_stands_above_the_thresholds(calibrated, change, stage):
-    """In float32 and, at night, in bfloat16; the stage is not after the fault's, though each segment starts from a state."""
+    """At night in bfloat16, too; the stage is not after the fault's, though each segment starts from a state."""
     recipe, baseline, kept = calibrated
     comparison = compare(baseline, train(dataclasses.replace(recipe, **change), states=kept))
 
