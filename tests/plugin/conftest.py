@@ -17,7 +17,7 @@ import harness
 from harness.comparing import metrics, variants
 from harness.elsewhere.cost import Cost
 from harness.elsewhere.rerun import Reruns
-from tests.projects import GATE
+from tests.projects import GATE, QUICK
 
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
@@ -34,8 +34,6 @@ gc.collect()
 gc.freeze()  # a million objects of torch, which no inner session needs to look through for garbage
 
 GENERATE = "--mpl-generate-path=baselines"
-QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")
-"""For a process of its own: without plugins that reorder tests, and the one that takes two seconds to import."""
 _LEFT = ("baselines", "build")
 """Folders of what a session leaves."""
 
@@ -134,7 +132,7 @@ class Project:
 
     def run(self, *options):
         """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:rerunfailures", *options)
+        return self.pytester.runpytest_inprocess(*QUICK, *options)
 
     def generate(self, *options):
         """Write the baselines; where nothing has run yet, copy those that an equal project wrote before."""
