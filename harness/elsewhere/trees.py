@@ -145,10 +145,14 @@ def tree_of(root: Path, revision: str, setup: str = "") -> Iterator[Tree]:
 def cache(root: Path) -> Path:
     """Return the folder of what is kept of other commits of a project's repository; nobody has made it yet.
 
+    A session in a tree has the user's: its own goes with the tree.
+
     Raises:
         TreeError: there is no git, or no repository.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path("~/.cache").expanduser()
+    tree = Tree.from_environment()
+    root = tree.own if tree else root
     key = hashlib.sha256(os.fsencode(Repository.of(root).common)).hexdigest()[:16]
     return Path(base, "training-regression", key).resolve()
 
