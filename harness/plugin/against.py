@@ -198,7 +198,7 @@ class Ready:
         except HarnessError as error:
             refuse(session.config, error)
             return
-        if made and made.trainings:
+        if made:
             trained = f"{number(made.trainings, 'training')} in {made.seconds:.1f} s"
             self._session.counts.elsewhere.append(f"trained there: {trained}")
 
