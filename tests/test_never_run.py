@@ -159,7 +159,7 @@ def _indented(head, block):
     return [head, *(f"    {line}" for line in block)]
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.generate, Phase.shrink])  # explaining takes a tracer
+@settings(max_examples=25, deadline=None, phases=[Phase.generate, Phase.shrink])  # explaining takes a tracer
 @given(BLOCKS, st.booleans())
 def test_a_line_is_told_exactly_if_it_did_not_run(tmp_path_factory, block, all_changed):
     """Whatever blocks stand around it; of lines that did not change nothing is said."""
