@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Generator, Mapping, Set
 from functools import cached_property
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -144,8 +145,9 @@ class _Watch:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Count what a gated test runs; any other is no training code itself."""
         gated = self._is_gated(item)
-        if not gated and isinstance(item, pytest.Function):
-            self._running.take(inspect.unwrap(item.function).__code__)
+        function = inspect.unwrap(item.function) if isinstance(item, pytest.Function) else None
+        if isinstance(function, FunctionType) and not gated:
+            self._running.take(function.__code__)
         with self._running.counting(gated):
             return (yield)
 

@@ -28,10 +28,10 @@ class Running:
     def __init__(
         self, root: Path, log: Path, wanted: Mapping[str, Collection[int]], heads: Mapping[str, Collection[int]]
     ) -> None:
-        self._root, self._heads = root, heads
+        self._root, self._log, self._heads = root, log, heads
         self._left = {name: {*lines} for name, lines in wanted.items()}
         self._names: dict[str, str] = {}
-        self._target = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        log.touch(mode=0o600)
         self._note_imported()
         self._watch = _Watch(self._lines, self._ran) if _is_free() else None
         self._counts = False
@@ -62,12 +62,15 @@ class Running:
         if self._watch:
             self._watch.close()
         self._note_imported()
-        os.close(self._target)
 
     def note(self, name: str, what: object) -> None:
         """Note something of a file: a line that ran, or a doubt; of none, why nothing is known."""
         with contextlib.suppress(OSError):  # a training is worth more than what is known of it
-            os.write(self._target, f"{what}\t{name}\n".encode("utf-8", "surrogateescape"))  # at once: others write, too
+            target = os.open(self._log, os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(target, f"{what}\t{name}\n".encode("utf-8", "surrogateescape"))  # at once: others write, too
+            finally:
+                os.close(target)
 
     def take(self, code: CodeType) -> None:
         """Look for the lines of some code no more."""
@@ -92,10 +95,11 @@ class Running:
 
     def _name(self, file: str) -> str:
         """Return the path from the root of a file whose lines are looked for; empty for any other."""
-        for path in (os.path.abspath(file), os.path.realpath(file)):  # noqa: PTH100 # normalised, link or not
-            name = Path(os.path.relpath(path, self._root)).as_posix()
-            if name in self._left:
-                return name
+        with contextlib.suppress(OSError, ValueError):  # no folder to count from, or no name of a file
+            for path in (Path(os.path.abspath(file)), Path(os.path.realpath(file))):  # noqa: PTH100 # a link, or not
+                name = path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else ""
+                if name in self._left:
+                    return name
         return ""
 
     def _ran(self, code: CodeType, line: int) -> None:
