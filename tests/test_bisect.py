@@ -15,6 +15,7 @@ from harness.commands import main
 from harness.commands.revisions import named
 from harness.comparing.comparison import compare
 from harness.elsewhere.search import History, check_related, differed_before, first_differing
+from harness.elsewhere.trees import cache, tree_of
 from harness.errors import TreeError
 from harness.record.streams import Stream
 from harness.report.check import Check
@@ -404,6 +405,16 @@ def test_a_word_that_means_nothing_or_two_things_is_refused(repository, sessions
 
     assert capsys.readouterr().err.startswith(headline)
     assert sessions.ran == []
+
+
+def test_what_is_kept_is_shared_with_sessions_in_trees(repository, monkeypatch):
+    """The trainings of A are found again when another commit is held against them in its own tree."""
+    numbers(repository, "1")
+    with tree_of(repository, "main") as tree:
+        monkeypatch.setenv("HARNESS_TREE", tree.variables["HARNESS_TREE"])
+        kept = cache(tree.root)
+
+    assert kept == cache(repository)
 
 
 @pytest.mark.parametrize(

@@ -145,15 +145,15 @@ def tree_of(root: Path, revision: str, setup: str = "") -> Iterator[Tree]:
 def cache(root: Path) -> Path:
     """Return the folder of what is kept of other commits of a project's repository; nobody has made it yet.
 
-    A session in a tree has the user's: its own goes with the tree.
+    A process that runs in a tree shares that of the user's repository.
 
     Raises:
         TreeError: there is no git, or no repository.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path("~/.cache").expanduser()
     tree = Tree.from_environment()
-    root = tree.own if tree else root
-    key = hashlib.sha256(os.fsencode(Repository.of(root).common)).hexdigest()[:16]
+    home = tree.own if tree and root.resolve().is_relative_to(tree.top) else root
+    key = hashlib.sha256(os.fsencode(Repository.of(home).common)).hexdigest()[:16]
     return Path(base, "training-regression", key).resolve()
 
 

@@ -20,7 +20,7 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
 from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned
-from harness.record import Record
+from harness.record import Record, StreamKey
 from harness.record.trace import Operations, Trace
 
 
@@ -93,9 +93,15 @@ def _is_early(effect: Deviation) -> bool:
 def _built(comparison: Comparison, traced: Traced) -> Where | None:
     """Return the line that built the optimizer whose settings are others from the start."""
     first = comparison.first
-    if traced.built is None or first is None or first.stream.kind != "setting" or first.step > 0:
+    if traced.built is None or first is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
         return None
     return Where(Operation(BUILT, 0.0, (), (traced.built,), None, False), "", False, None, (), None)
+
+
+def _is_built_in(stream: StreamKey, record: Record) -> bool:
+    """Tell whether an optimizer is built with a value: a setting, or a rate that no schedule gives."""
+    scheduled = StreamKey.of("setting", stream.tensor, "initial_lr") in record.clues
+    return stream.kind == "setting" or (stream.kind == "learning_rate" and not scheduled)
 
 
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
