@@ -51,6 +51,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is known of a result that differs from its baseline: the form of the note that is kept beside it."""
 
     test: _Test  # pytest's id
+    check: str = ""  # which of the test's checks, by the name that it gave
     baseline: str  # its file, relative to the project's root
     compared: str  # SHA-256 of the baseline that it was compared with; empty if there was none
     result: str  # SHA-256 of the result

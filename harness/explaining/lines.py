@@ -13,9 +13,11 @@ from harness.explaining.traced import Place
 from harness.recording.lines import is_librarys
 
 
-_HOUSE = Path(__file__).parents[1]
-_OURS = tuple(str(_HOUSE / room) for room in ("recording", "adapters", "faults", "elsewhere", "plugin", "explaining"))
-_SHIPPED = str(_HOUSE / "shipped")
+HOUSE = Path(__file__).parents[2]
+"""Where our files count from."""
+_ROOMS = HOUSE / "harness"
+_OURS = tuple(str(_ROOMS / room) for room in ("recording", "adapters", "faults", "elsewhere", "plugin", "explaining"))
+_SHIPPED = str(_ROOMS / "shipped")
 _LONGEST = 200
 """Characters of a value that is kept."""
 
@@ -60,7 +62,7 @@ class Lines:
 
     def _shown(self, file: str) -> str:
         path = Path(file)
-        root = self._root if path.is_relative_to(self._root) else _HOUSE.parent
+        root = self._root if path.is_relative_to(self._root) else HOUSE
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 
 

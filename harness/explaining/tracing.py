@@ -1,4 +1,8 @@
-"""Traces of trainings: of the first step, from the start of the recorder's block, and of the first evaluation after."""
+"""Traces of trainings: of the first step, from the start of the recorder's block, and of the first evaluation after.
+
+Or, where a divergence is known, of the first step, of the step that it is in, and of the one before: what is computed
+between two batches belongs to the step of the first.
+"""
 
 import contextlib
 from pathlib import Path
@@ -6,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.explaining.executed import Executed
 from harness.explaining.operations import Tracer, built_at
-from harness.explaining.traced import Part, Place, Traced
+from harness.explaining.traced import Part, Place, Traced, step_name
 from harness.record import Record
 from harness.recording.hooks import around_forward, on_step
 from harness.recording.perturbation import Enough
@@ -26,15 +31,17 @@ class Tracing:
     Args:
         root: of the project.
         early: whether a training ends once all is traced.
+        step: of a divergence; None traces the first step and the first evaluation.
     """
 
-    def __init__(self, root: Path, *, early: bool = False) -> None:
-        self._root, self._early = root, early
+    def __init__(self, root: Path, *, early: bool = False, step: int | None = None) -> None:
+        self._root, self._early, self._step = root, early, step
         self._trainings: list[_Training] = []
 
     def __call__(self, stack: contextlib.ExitStack) -> "Planted":
         """Begin to trace a training, until a stack closes."""
-        self._trainings.append(_Training(Tracer(self._root, stack), stack, self._early))
+        tracer = Tracer(self._root, stack)
+        self._trainings.append(_Training(tracer, stack, self._early, self._step))
         return self._trainings[-1]
 
     def of(self, record: Record) -> Traced | None:
@@ -46,14 +53,17 @@ class Tracing:
 class _Training:
     """A training that is traced: whether it trains or evaluates, and in which step."""
 
-    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool) -> None:
+    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int | None) -> None:
         self._tracer, self._stack, self._early = tracer, stack, early
+        self._wanted = None if step is None else {0, step - 1, step}
+        self._executed = Executed(tracer)
+        stack.callback(self._executed.stop)
         self._parts: dict[str, Part] = {}
         self._built: set[Place | None] = set()
         self._step = 0
         self._stepped = self._evaluated = self._done = self._has_batches = False
         self.record: Record | None = None
-        tracer.start()
+        self._start()
 
     def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
         """Follow passes and steps."""
@@ -94,9 +104,14 @@ class _Training:
         elif self._stepped:
             self._evaluated = True
 
+    def _start(self) -> None:
+        self._tracer.start()
+        if self._wanted is not None:
+            self._executed.start()
+
     def _after_step(self) -> None:
         self._stepped = True
-        if self._step and not self._done:  # an evaluation may follow, of what is made ready for it now
+        if self._step and not self._done and self._wanted is None:  # an evaluation may follow, of what is made now
             self._tracer.start()
 
     def _train(self) -> None:
@@ -104,12 +119,22 @@ class _Training:
         if not self._stepped:
             return
         self._tracer.stop()
-        if not self._done and (self._evaluated or not self._step):
-            name = "evaluation" if self._step else "start"
-            self._parts[name] = Part(self._step, self._tracer.operations)
-        self._done = self._done or self._evaluated
-        self._evaluated = self._stepped = False
+        self._executed.stop()
+        if name := self._name():
+            self._parts[name] = Part(self._step, self._tracer.operations, self._executed.lines)
         self._step += 1
+        self._done = self._done or (self._evaluated if self._wanted is None else self._step > max(self._wanted))
+        self._evaluated = self._stepped = False
+        if self._wanted is not None and self._step in self._wanted:
+            self._start()
+
+    def _name(self) -> str:
+        """Return what the part that has ended is called; empty if it was not to be traced."""
+        if self._wanted is not None:
+            return step_name(self._step) if self._step in self._wanted else ""
+        if not self._step:
+            return "start"
+        return "evaluation" if self._evaluated and not self._done else ""
 
 
 def _nothing() -> None:

@@ -20,12 +20,14 @@ from msgspec import structs
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned
+from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned, step_name
 from harness.record import Record
 from harness.record.trace import Operations, Trace
 
 
 _SHIPPED = "harness/shipped/"
+_BEFORE = ("structure", "data", "init", "schedule")
+"""Stages that are settled before a step runs a model."""
 _CLOSE = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 1e-2}
 """Relative difference up to which two numbers of a precision are one: far above rounding within the first step."""
 
@@ -86,9 +88,20 @@ def unknown(comparison: Comparison, traced: Traced) -> str:
     return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
 
 
+def compared_parts(comparison: Comparison, traced: Traced) -> list[str]:
+    """Return the names of the parts of a trace that may tell where a training leaves its baseline, in order."""
+    kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
+    return [name for name in _parts(effect, kept) if name in traced.parts] if kept and effect else []
+
+
 def _is_early(effect: Deviation) -> bool:
     """Tell whether something differs before the first step runs a model."""
-    return effect.step <= 0 and effect.stage in ("structure", "data", "init", "schedule")
+    return effect.step <= 0 and effect.stage in _BEFORE
+
+
+def _is_asked(effect: Deviation, kept: Trace) -> bool:
+    """Tell whether the step in which something differs was traced for it."""
+    return effect.step > 0 and step_name(effect.step) in kept.parts
 
 
 def _built(comparison: Comparison, traced: Traced) -> Where | None:
@@ -102,7 +115,7 @@ def _built(comparison: Comparison, traced: Traced) -> Where | None:
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
     names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
-    matches = []
+    close, matches = _CLOSE[comparison.record.precision], []
     for name in names:
         old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
         if _is_early(effect) and effect.stage != "schedule":
@@ -110,9 +123,10 @@ def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Trace
             end = _call(old.names, calls)
             old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
             rows = rows[: _call([row.name for row in rows], calls)]
-        matches.append(_Match(old, rows, _CLOSE[comparison.record.precision]))
+        matches.append(_Match(old, rows, close))
+    is_settled = _is_early(effect) or (_is_asked(effect, kept) and effect.stage in _BEFORE)
     tries = [match.first for match in matches] * (effect.stage != "schedule")
-    tries += [match.returned for match in matches] if _is_early(effect) else [match.gone for match in matches[-1:]]
+    tries += [match.returned for match in matches] if is_settled else [match.gone for match in matches[-1:]]
     return next((place for call in tries if (place := call())), None)
 
 
@@ -149,6 +163,10 @@ def _parts(effect: Deviation, kept: Trace) -> Iterator[str]:
         yield "start"
     if "evaluation" in kept.parts and effect.stage == "evaluation" and effect.step == kept.parts["evaluation"].step:
         yield "evaluation"
+    if _is_asked(effect, kept):
+        is_known = effect.step == 1 and effect.stage in ("data", "evaluation")
+        yield from [] if is_known else [step_name(effect.step - 1)]
+        yield from [] if effect.stage == "data" else [step_name(effect.step)]
 
 
 def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

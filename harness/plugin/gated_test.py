@@ -205,6 +205,7 @@ class GatedTest:
         obstacle: str = "",
         options: Sequence[str] = (),
         named: Sequence[Path] = (),
+        check: str = "",
     ) -> tuple[Path | None, str]:
         """Keep the result of a failed comparison, so that `harness accept` needs no other training.
 
@@ -215,6 +216,7 @@ class GatedTest:
             obstacle: what the result lacks to be a whole baseline; empty if nothing.
             options: that making the baseline by training again takes beside the usual ones.
             named: files that the test says the result depends on.
+            check: which of the test's checks it is of, by the name that it gave.
 
         Returns:
             The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
@@ -228,6 +230,7 @@ class GatedTest:
             obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
         candidate = Candidate(
             test=self.id,
+            check=check,
             baseline=place.relative_to(root).as_posix(),
             compared=digest(baseline.read_bytes()) if baseline.exists() else "",
             result="",
