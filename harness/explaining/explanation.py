@@ -58,12 +58,23 @@ def explain(baseline: Baseline, then: Side, now: Side, changes: Changes) -> Expl
     comparison = compare(as_baseline(baseline, then), now.record)
     found = where(comparison, now.traced)
     former = where(compare(as_baseline(baseline, now), then.record), then.traced)  # the same question, asked backwards
-    known = [*_before(comparison, now.traced, found)], [*_before(comparison, then.traced, former)]
-    places = {(line.file, line.line) for line in known[0]}, {(line.file, line.line) for line in known[1]}
-    ran = next((line for line in known[0] if changes.former(line.file, line.line) not in places[1]), None)
-    gone = next((line for line in known[1] if _is_gone(line, places[0], changes)), None)
+    parts = compared_parts(comparison, now.traced)
+    here, there = (_places_of(side, parts) for side in (now, then))
+    lines = _before(now.traced, parts, found)
+    ran = next((line for line in lines if changes.former(line.file, line.line) not in there), None)
+    gone = next((line for line in _before(then.traced, parts, former) if _is_gone(line, here, changes)), None)
     hunks = dict.fromkeys(_hunks(comparison, found, former, ran, gone, changes))
-    return Explanation(comparison, found, former, ran, gone, [*hunks])
+    return Explanation(comparison, found, former if _is_its(former, found, changes) else None, ran, gone, [*hunks])
+
+
+def _is_its(former: Where | None, now: Where | None, changes: Changes) -> bool:
+    """Tell whether a line of then is that of now, or one that is gone; else it is where an effect shows."""
+    if not former:
+        return False
+    then = former.operation.places[0]
+    here = now.operation.places[:1] if now else ()
+    is_same = any(changes.former(place.file, place.line) == (then.file, then.line) for place in here)
+    return is_same or changes.at(then.file, then.line, then=True) is not None
 
 
 def as_baseline(baseline: Baseline, side: Side) -> Baseline:
@@ -72,10 +83,15 @@ def as_baseline(baseline: Baseline, side: Side) -> Baseline:
     return dataclasses.replace(baseline, record=side.record, trace=side.traced.whole, calibration=calibration)
 
 
-def _before(comparison: Comparison, traced: Traced, found: Where | None) -> Iterator[Ran]:
+def _places_of(side: Side, parts: Sequence[str]) -> set[tuple[str, int]]:
+    """Return the lines that ran in some parts of a training."""
+    found = (side.traced.parts.get(name) for name in parts)
+    return {(line.file, line.line) for part in found if part for line in part.lines}
+
+
+def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterator[Ran]:
     """Yield the lines that had run when the first operation that differs did; all if none is known."""
-    for name in compared_parts(comparison, traced):
-        part = traced.parts[name]
+    for part in (traced.parts[name] for name in parts if name in traced.parts):
         row = found and found.operation
         ends = (at for at, each in enumerate(part.operations) if row and _is_same(each, row))
         end = next(ends, None)

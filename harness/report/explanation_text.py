@@ -37,11 +37,15 @@ def explanation_text(found: Explanation, test: str, commit: Commit | None, says:
         ("where", where_text(found.now) if found.now else unknown_text(_unknown(found))),
         ("now", _at(found.now, root)),
         ("then", _at(found.then, then)),
-        ("ran", _ran(found.ran, root)),
-        ("gone", _ran(found.gone, then)),
+        ("runs now", _ran(found.ran, root)),
+        ("ran then", _ran(found.gone, then)),
     ]
     told = {place for place in map(_place, (found.now, found.then)) if place}
-    shown = [(label, text) for label, text in rows if text and not (label in ("ran", "gone") and _is_told(text, told))]
+    shown = [
+        (label, text)
+        for label, text in rows
+        if text and not (label in ("runs now", "ran then") and _is_told(text, told))
+    ]
     headline = failure(found.comparison).partition("\n")[0]
     lines = [headline, *(f"  {label:<9}  {inert_line(text)}" for label, text in shown)]
     return "\n".join([*lines, *_diff(found)])
