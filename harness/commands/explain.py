@@ -1,24 +1,24 @@
 """`harness explain`: why a test is red: the operation, the lines of then and now, and what changed there."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
-from harness.baselines.failed import Candidate, candidates
-from harness.baselines.origin import content_name
+from harness.baselines.failed import Candidate, Project, candidates
+from harness.baselines.origin import content_name, origin
 from harness.baselines.store import load_baseline
 from harness.commands.accept import chosen, is_by_its_test
-from harness.commands.project import add_places, failed_results, output, project
+from harness.commands.project import add_places, output, project
 from harness.comparing.comparison import Comparison, compare
 from harness.elsewhere.both import both
-from harness.elsewhere.trees import Tree, tree_of
+from harness.elsewhere.trees import tree_of
 from harness.errors import AcceptError, TreeError
-from harness.explaining.explanation import explain
+from harness.explaining.explanation import as_baseline, explain
 from harness.explaining.git import Git
 from harness.explaining.hunks import Changes
 from harness.record import Baseline
-from harness.report.comparison_text import failure
-from harness.report.explanation_text import explanation_text
+from harness.report.explanation_text import environment_text, explanation_text
 
 
 def add(subparsers: Any) -> None:
@@ -42,52 +42,53 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Explain what is red."""
-    folder = output(given) / "failed"
+    """Explain what is red.
+
+    Raises:
+        TreeError: the baseline is in no commit, or the commit cannot run the test.
+        RerunError: the test cannot be run again here.
+        HarnessError: a name means nothing, a result or a baseline cannot be read.
+    """
+    folder, where = output(given) / "failed", project(given)
     red = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
     if not red:
         print(f"nothing is red: no training that differs from its baseline is kept in {folder}")
         return 0
-    meant = [each for each in chosen(folder, given.names, project(given).root) if each in red]
-    print("\n\n".join(_explained(given, each) for each in meant))
+    for each in chosen(folder, given.names, where.root):
+        if each in red:
+            if not is_by_its_test(where, output(given), each):
+                raise AcceptError.note(path=folder, reason=f"{each.test} is not its test")
+            print(_explained(where, folder, each, given.against), flush=True)
     return 1
 
 
-def _explained(given: argparse.Namespace, candidate: Candidate) -> str:
+def _explained(where: Project, folder: Path, candidate: Candidate, against: str | None) -> str:
     """Return why a test is red, in words."""
-    where = project(given)
-    root, path = where.root.resolve(), where.place(candidate)
-    if not is_by_its_test(where, output(given), candidate):
-        raise AcceptError.note(path=failed_results(given), reason=f"{candidate.test} is not its test")
-    stored = load_baseline(path, where.command(candidate))
-    failed = load_baseline(failed_results(given) / candidate.file, where.command(candidate))
-    git = Git(root)
-    revision = given.against or _commit(git, path)
-    step = _step(compare(stored, failed.record))
-    with tree_of(root, revision) as tree, both(tree, root, candidate.test.partition("::")[0]) as runs:
-        changes = Changes(git.diff(tree.commit))
-        then, now = runs.traced(candidate.test, candidate.check, step)
-        found = explain(stored, then, now, changes)
-        if (first := _step(found.comparison)) != step:
-            then, now = runs.traced(candidate.test, candidate.check, first)
-            found = explain(stored, then, now, changes)
-        about, said = (
-            git.about(tree.commit),
-            "" if given.against else _said(git, tree, stored, compare(stored, then.record)),
-        )
-        if not found.comparison.deviations:
-            return said
-        return explanation_text(found, candidate.test, about, said, root, tree.root)
+    root, path, command = where.root.resolve(), where.place(candidate), where.command(candidate)
+    stored, failed = load_baseline(path, command), load_baseline(folder / candidate.file, command)
+    git, test = Git(root), candidate.test
+    with tree_of(root, against or _commit(git, path)) as tree, both(tree, root, test.partition("::")[0]) as runs:
+        commit, changes = git.about(tree.commit), Changes(git.diff(tree.commit))
+        step, texts = _step(compare(stored, failed.record)), []
+        then, now = runs.traced(test, candidate.check, step)
+        if (first := _step(compare(as_baseline(stored, then), now.record))) != step:
+            then, now = runs.traced(test, candidate.check, first)
+        found, own = explain(stored, then, now, changes), compare(stored, then.record)
+        if not against and own.verdict == "different":
+            others = _other_sources(git, tree.commit, stored)
+            texts.append(environment_text(own, test, commit, others, origin(root, "")))
+        if found.comparison.deviations or not texts:
+            texts.append(explanation_text(found, test, commit, root, tree.root))
+        return "\n".join(texts)
 
 
 def _commit(git: Git, path: Path) -> str:
     """Return the commit that a baseline was made at: the one that last changed its file."""
-    commit = git.bringing(path)
-    name = path.relative_to(git.root).as_posix()
+    commit, name = git.bringing(path), Path(os.path.relpath(path, git.root)).as_posix()
     if not commit:
-        raise TreeError.uncommitted(path=path, reason="no commit has it")
+        raise TreeError.uncommitted(path=path, reason="none has it")
     if git.contents(commit, [name]).get(name) != content_name(git.root, name):
-        raise TreeError.uncommitted(path=path, reason="it has changes that are in no commit")
+        raise TreeError.uncommitted(path=path, reason="it has changed since the last one that has it")
     return commit
 
 
@@ -97,8 +98,7 @@ def _step(comparison: Comparison) -> int:
     return max(0, found[0].step) if found else 0
 
 
-def _said(git: Git, tree: Tree, stored: Baseline, comparison: Comparison) -> str:
-    """Say whether a commit makes its baseline, here."""
-    if comparison.verdict != "different":
-        return "which makes the baseline here, too"
-    return failure(comparison)
+def _other_sources(git: Git, commit: str, baseline: Baseline) -> list[str]:
+    """Return the files that a baseline was made from, and that a commit has otherwise."""
+    held = git.contents(commit, [*baseline.sources])
+    return [name for name, content in baseline.sources.items() if content and held.get(name) != content]

@@ -36,6 +36,7 @@ class Explanation:
         ran: the first line that runs now, and that is new or did not run then; None if there is none.
         gone: likewise the first that ran then.
         hunks: what changed there, the likeliest cause first.
+        error: why a training could not be traced; empty if both were.
     """
 
     comparison: Comparison
@@ -44,6 +45,7 @@ class Explanation:
     ran: Ran | None
     gone: Ran | None
     hunks: Sequence[Hunk]
+    error: str
 
 
 def explain(baseline: Baseline, then: Side, now: Side, changes: Changes) -> Explanation:
@@ -64,7 +66,8 @@ def explain(baseline: Baseline, then: Side, now: Side, changes: Changes) -> Expl
     ran = next((line for line in lines if changes.former(line.file, line.line) not in there), None)
     gone = next((line for line in _before(then.traced, parts, former) if _is_gone(line, here, changes)), None)
     hunks = dict.fromkeys(_hunks(comparison, found, former, ran, gone, changes))
-    return Explanation(comparison, found, former if _is_its(former, found, changes) else None, ran, gone, [*hunks])
+    its = former if _is_its(former, found, changes) else None
+    return Explanation(comparison, found, its, ran, gone, [*hunks], now.traced.error or then.traced.error)
 
 
 def _is_its(former: Where | None, now: Where | None, changes: Changes) -> bool:

@@ -108,7 +108,7 @@ def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
 def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield what else is known: what did not move, what is not as it was, what was not judged."""
     yield "unchanged", ", ".join(comparison.unchanged)
-    yield "changed", _changed(comparison, origin)
+    yield "changed", changed_text(comparison, origin)
     yield "made", _made(comparison.baseline.origin)
     yield "renamed", _renamed(comparison)
     yield "frozen", _frozen(comparison)
@@ -239,7 +239,8 @@ def _frozen(comparison: Comparison) -> str:
     return "; ".join(f"frozen tensors {words[now]} by an optimizer: {_listed(names)}" for now, names in held.items())
 
 
-def _changed(comparison: Comparison, origin: Mapping[str, str]) -> str:
+def changed_text(comparison: Comparison, origin: Mapping[str, str]) -> str:
+    """Name what changed around a training, and in its recipe; empty if nothing is known to have."""
     recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
     around = in_words(comparison.environment + _sources(comparison.baseline.origin, origin))
     return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""

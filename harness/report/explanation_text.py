@@ -1,104 +1,94 @@
 """Why a training is another than at a commit, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.comparing.comparison import Comparison
 from harness.explaining.explanation import Explanation
 from harness.explaining.git import Commit
 from harness.explaining.hunks import Hunk
 from harness.explaining.lines import HOUSE
 from harness.explaining.traced import Place, Ran
-from harness.explaining.where import Where
 from harness.inert import inert_line
-from harness.report.comparison_text import failure
+from harness.report.comparison_text import changed_text, failure
 from harness.report.where_text import unknown_text, where_text
 from harness.report.words import ago
 
 
 _HUNKS = 3
+"""That are shown."""
 _LONGEST = 40
-"""Lines of a hunk."""
+"""Lines of one that are."""
+_GAP = " " * 6
+_NO_OPERATION = "no operation of torch differs before what differs"
 
 
-def explanation_text(found: Explanation, test: str, commit: Commit | None, says: str, root: Path, then: Path) -> str:
-    """Return what differs first, the two lines of code, and what changed there.
+def explanation_text(found: Explanation, test: str, commit: Commit | None, here: Path, there: Path) -> str:
+    """Return what differs first, the lines of code now and then, and what changed there.
 
     Args:
         found: what is told.
         test: its id.
         commit: that the training was held against.
-        says: what is known of that.
-        root: of the project here.
-        then: of the project in the commit's tree.
+        here: root of the project.
+        there: its root in the commit's tree.
     """
     rows = [
-        ("test", test),
-        ("commit", ", ".join(filter(None, [_commit(commit), says]))),
-        ("where", where_text(found.now) if found.now else unknown_text(_unknown(found))),
-        ("now", _at(found.now, root)),
-        ("then", _at(found.then, then)),
-        ("runs now", _ran(found.ran, root)),
-        ("ran then", _ran(found.gone, then)),
+        ("where", where_text(found.now) if found.now else unknown_text(found.error or _NO_OPERATION)),
+        ("now", _line(found.now.operation.places[0], here) if found.now else ""),
+        ("then", _line(found.then.operation.places[0], there) if found.then else ""),
     ]
-    told = {place for place in map(_place, (found.now, found.then)) if place}
-    shown = [
-        (label, text)
-        for label, text in rows
-        if text and not (label in ("runs now", "ran then") and _is_told(text, told))
-    ]
-    headline = failure(found.comparison).partition("\n")[0]
-    lines = [headline, *(f"  {label:<9}  {inert_line(text)}" for label, text in shown)]
-    return "\n".join([*lines, *_diff(found)])
+    told = {text for _, text in rows[1:]}
+    lines = ("runs now", found.ran, here), ("ran then", found.gone, there)
+    ran = [(label, _line(line, root)) for label, line, root in lines if line]
+    rows += [(label, text) for label, text in ran if text not in told]
+    return "\n".join([_rows(found.comparison, test, commit, "", rows), *_diff(found.hunks)])
 
 
-def _unknown(found: Explanation) -> str:
-    return "no operation of torch differs before what differs"
+def environment_text(
+    comparison: Comparison, test: str, commit: Commit | None, others: Sequence[str], origin: Mapping[str, str]
+) -> str:
+    """Say that a commit does not make its baseline here, and what is to blame.
+
+    Args:
+        comparison: of the baseline with the commit's training.
+        test: its id.
+        commit: of the baseline.
+        others: files that the baseline was made from, and that the commit has otherwise.
+        origin: of what runs here.
+    """
+    if others:
+        return _rows(comparison, test, commit, f"has other code than its baseline: {', '.join(others)}", [])
+    around = changed_text(comparison, {name: text for name, text in origin.items() if name != "commit"})
+    says = "differs from its baseline on this machine, too: what is around the code has changed"
+    return _rows(comparison, test, commit, says, [("changed", around or "nothing that the baseline knows of")])
 
 
-def _is_told(text: str, told: set[str]) -> bool:
-    return text.partition(" ")[0] in told
-
-
-def _place(found: Where | None) -> str:
-    return found.line if found else ""
-
-
-def _commit(commit: Commit | None) -> str:
-    return f'{commit.id} "{commit.subject}", {ago(commit.when)}' if commit else ""
-
-
-def _at(found: Where | None, root: Path) -> str:
-    return _line(found.operation.places[0], root) if found else ""
-
-
-def _ran(line: Ran | None, root: Path) -> str:
-    return _line(line, root) if line else ""
+def _rows(comparison: Comparison, test: str, commit: Commit | None, says: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Return the headline of a failure, and labelled lines."""
+    about = f'{commit.id} "{commit.subject}", {ago(commit.when)}' if commit else ""
+    shown = [("test", test), ("commit", ", ".join(filter(None, [about, says]))), *rows]
+    headline = failure(comparison).partition("\n")[0]
+    return "\n".join([headline, *(f"  {label:<9}  {inert_line(text)}" for label, text in shown if text)])
 
 
 def _line(place: Place | Ran, root: Path) -> str:
     """Return file, line and its text."""
-    return f"{place.file}:{place.line}      {_source(root, place.file, place.line)}".rstrip()
-
-
-def _source(root: Path, file: str, line: int) -> str:
     for folder in (root, HOUSE):
         try:
-            return (folder / file).read_text(encoding="utf-8").splitlines()[line - 1].strip()
+            text = (folder / place.file).read_text(encoding="utf-8").splitlines()[place.line - 1].strip()
         except (OSError, ValueError, IndexError):
             continue
-    return ""
+        return f"{place.file}:{place.line}{_GAP}{text}"
+    return f"{place.file}:{place.line}"
 
 
-def _diff(found: Explanation) -> Iterator[str]:
-    for hunk in found.hunks[:_HUNKS]:
-        yield f"  {'changed':<9}  {inert_line(_name(hunk))}"
+def _diff(hunks: Sequence[Hunk]) -> Iterator[str]:
+    """Yield the first hunks, each below the name of its file."""
+    for hunk in hunks[:_HUNKS]:
+        yield f"  changed    {inert_line(' -> '.join(dict.fromkeys(filter(None, (hunk.former, hunk.file)))))}"
         lines = hunk.text.splitlines()
-        yield from (f"             {inert_line(line)}".rstrip() for line in lines[:_LONGEST])
-        if len(lines) > _LONGEST:
-            yield f"             and {len(lines) - _LONGEST} lines more"
-    if len(found.hunks) > _HUNKS:
-        yield f"  {'changed':<9}  and in {len(found.hunks) - _HUNKS} places more"
-
-
-def _name(hunk: Hunk) -> str:
-    return " -> ".join(dict.fromkeys(filter(None, (hunk.former, hunk.file))))
+        cut = [f"and {len(lines) - _LONGEST} lines more"] * (len(lines) > _LONGEST)
+        yield from (f"             {inert_line(line)}".rstrip() for line in [*lines[:_LONGEST], *cut])
+    if len(hunks) > _HUNKS:
+        yield f"  changed    and {len(hunks) - _HUNKS} places more"
