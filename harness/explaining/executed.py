@@ -1,6 +1,8 @@
 """The lines of the project that run, in the order in which they first do: what happens in plain Python, too."""
 
+import functools
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,11 +15,12 @@ class Executed:
     """Lists the lines that run while it is on; where a debugger or a coverage tool watches them, none.
 
     Args:
+        root: of the project.
         tracer: lists the operations that run beside them.
     """
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, root: Path, tracer: Tracer) -> None:
+        self._root, self._tracer = root, tracer
         self._found: dict[tuple[str, int], Ran] = {}
 
     @property
@@ -33,7 +36,7 @@ class Executed:
         frame: FrameType | None = sys._getframe(1)
         around: list[FrameType] = []
         while frame:
-            if _is_projects(frame):
+            if _is_in(self._root, frame.f_code.co_filename):
                 around.append(frame)
                 frame.f_trace = self._line
             frame = frame.f_back
@@ -47,7 +50,7 @@ class Executed:
             sys.settrace(None)
 
     def _called(self, frame: FrameType, event: str, value: object) -> Any:
-        return self._line if _is_projects(frame) else None
+        return self._line if _is_in(self._root, frame.f_code.co_filename) else None
 
     def _line(self, frame: FrameType, event: str, value: object) -> Any:
         if event == "line":
@@ -61,5 +64,7 @@ class Executed:
             self._found[key] = Ran(place.file, place.line, place.function, len(self._tracer.operations))
 
 
-def _is_projects(frame: FrameType) -> bool:
-    return frame.f_code.co_filename[:1] != "<" and owner(frame.f_code.co_filename) == "project"
+@functools.cache
+def _is_in(root: Path, file: str) -> bool:
+    """Tell whether a file is one of the project's, and no library that lies in it."""
+    return file[:1] != "<" and owner(file) == "project" and Path(file).is_relative_to(root)

@@ -41,8 +41,13 @@ class Tracing:
     def __call__(self, stack: contextlib.ExitStack) -> "Planted":
         """Begin to trace a training, until a stack closes."""
         tracer = Tracer(self._root, stack)
-        self._trainings.append(_Training(tracer, stack, self._early, self._step))
-        return self._trainings[-1]
+        if self._step is None:
+            training = _Training(tracer, stack, self._early)
+        else:
+            training = _Around(tracer, stack, self._early, self._step, Executed(self._root, tracer))
+        self._trainings.append(training)
+        training.start()
+        return training
 
     def of(self, record: Record) -> Traced | None:
         """Return the trace of a record's training, if there is one."""
@@ -53,17 +58,17 @@ class Tracing:
 class _Training:
     """A training that is traced: whether it trains or evaluates, and in which step."""
 
-    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int | None) -> None:
+    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool) -> None:
         self._tracer, self._stack, self._early = tracer, stack, early
-        self._wanted = None if step is None else {0, step - 1, step}
-        self._executed = Executed(tracer)
-        stack.callback(self._executed.stop)
         self._parts: dict[str, Part] = {}
         self._built: set[Place | None] = set()
         self._step = 0
         self._stepped = self._evaluated = self._done = self._has_batches = False
         self.record: Record | None = None
-        self._start()
+
+    def start(self) -> None:
+        """Trace from now on."""
+        self._tracer.start()
 
     def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
         """Follow passes and steps."""
@@ -104,37 +109,56 @@ class _Training:
         elif self._stepped:
             self._evaluated = True
 
-    def _start(self) -> None:
-        self._tracer.start()
-        if self._wanted is not None:
-            self._executed.start()
-
     def _after_step(self) -> None:
         self._stepped = True
-        if self._step and not self._done and self._wanted is None:  # an evaluation may follow, of what is made now
-            self._tracer.start()
+        if self._step and not self._done:  # an evaluation may follow, of what is made ready for it now
+            self.start()
 
     def _train(self) -> None:
         """Begin a step, if one has ended."""
         if not self._stepped:
             return
         self._tracer.stop()
-        self._executed.stop()
-        if name := self._name():
-            self._parts[name] = Part(self._step, self._tracer.operations, self._executed.lines)
-        self._step += 1
-        self._done = self._done or (self._evaluated if self._wanted is None else self._step > max(self._wanted))
+        if not self._done and (self._evaluated or not self._step):
+            name = "evaluation" if self._step else "start"
+            self._parts[name] = Part(self._step, self._tracer.operations)
+        self._done = self._done or self._evaluated
         self._evaluated = self._stepped = False
-        if self._wanted is not None and self._step in self._wanted:
-            self._start()
+        self._step += 1
 
-    def _name(self) -> str:
-        """Return what the part that has ended is called; empty if it was not to be traced."""
-        if self._wanted is not None:
-            return step_name(self._step) if self._step in self._wanted else ""
-        if not self._step:
-            return "start"
-        return "evaluation" if self._evaluated and not self._done else ""
+
+class _Around(_Training):
+    """A training that is traced around a step, with the lines that run.
+
+    Args:
+        step: of a divergence.
+        executed: lists the lines.
+    """
+
+    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int, executed: Executed) -> None:
+        super().__init__(tracer, stack, early)
+        self._steps, self._executed = (0, step - 1, step), executed
+        stack.callback(executed.stop)
+
+    def start(self) -> None:
+        """Trace from now on."""
+        super().start()
+        self._executed.start()
+
+    def _after_step(self) -> None:
+        self._stepped = True
+
+    def _train(self) -> None:
+        if not self._stepped:
+            return
+        self._tracer.stop()
+        self._executed.stop()
+        if self._step in self._steps:
+            self._parts[step_name(self._step)] = Part(self._step, self._tracer.operations, self._executed.lines)
+        self._step += 1
+        self._stepped, self._done = False, self._step > max(self._steps)
+        if self._step in self._steps:
+            self.start()
 
 
 def _nothing() -> None:
