@@ -81,7 +81,8 @@ def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:
 def _arguments(file: str, folder: Path) -> Sequence[str]:
     """Return the arguments of pytest that leave nothing in the project."""
     places = [f"--basetemp={folder / 'tmp'}", f"--junit-xml={folder / 'junit.xml'}", "-o", f"cache_dir={folder}"]
-    return [file, "--maxfail=0", "--tb=short", "--color=no", *places, *(["-n0"] if find_spec("xdist") else [])]
+    plain = ["--maxfail=0", "--tb=short", "--color=no", "--disable-warnings"]
+    return [file, *plain, *places, *(["-n0"] if find_spec("xdist") else [])]
 
 
 def _reason(output: str) -> str:

@@ -33,14 +33,15 @@ def explanation_text(found: Explanation, test: str, commit: Commit | None, here:
         here: root of the project.
         there: its root in the commit's tree.
     """
+    lines = ("runs now", found.ran, here), ("ran then", found.gone, there)
+    ran = [(label, _line(line, root)) for label, line, root in lines if line]
+    unknown = unknown_text(found.error or _NO_OPERATION * (not ran))
     rows = [
-        ("where", where_text(found.now) if found.now else unknown_text(found.error or _NO_OPERATION)),
+        ("where", where_text(found.now) if found.now else unknown),
         ("now", _line(found.now.operation.places[0], here) if found.now else ""),
         ("then", _line(found.then.operation.places[0], there) if found.then else ""),
     ]
-    told = {text for _, text in rows[1:]}
-    lines = ("runs now", found.ran, here), ("ran then", found.gone, there)
-    ran = [(label, _line(line, root)) for label, line, root in lines if line]
+    told = {text for _, text in rows}
     rows += [(label, text) for label, text in ran if text not in told]
     return "\n".join([_rows(found.comparison, test, commit, "", rows), *_diff(found.hunks)])
 
