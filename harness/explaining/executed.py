@@ -21,17 +21,13 @@ class Executed:
 
     def __init__(self, root: Path, tracer: Tracer) -> None:
         self._root, self._tracer = root, tracer
-        self._found: dict[tuple[str, int], Ran] = {}
-
-    @property
-    def lines(self) -> list[Ran]:
-        """What ran since the last start."""
-        return [*self._found.values()]
+        self._known: set[tuple[str, int]] = set()
+        self.lines: list[Ran] = []  # that ran since the last start
 
     def start(self) -> None:
         """List lines from now on, in a list of its own, with those that are at work now."""
-        self._found = {}
-        if sys.gettrace() is not None:
+        self._known, self.lines = set(), []
+        if sys.gettrace() not in (None, self._called):
             return
         frame: FrameType | None = sys._getframe(1)
         around: list[FrameType] = []
@@ -59,9 +55,10 @@ class Executed:
 
     def _note(self, frame: FrameType) -> None:
         key = frame.f_code.co_filename, frame.f_lineno
-        if key not in self._found:
+        if key not in self._known:
+            self._known.add(key)
             place = self._tracer.lines.place(frame)
-            self._found[key] = Ran(place.file, place.line, place.function, len(self._tracer.operations))
+            self.lines.append(Ran(place.file, place.line, place.function, len(self._tracer.operations)))
 
 
 @functools.cache

@@ -60,11 +60,10 @@ def explain(baseline: Baseline, then: Side, now: Side, changes: Changes) -> Expl
     comparison = compare(as_baseline(baseline, then), now.record)
     found = where(comparison, now.traced)
     former = where(compare(as_baseline(baseline, now), then.record), then.traced)  # the same question, asked backwards
-    parts = compared_parts(comparison, now.traced)
-    here, there = (_places_of(side, parts) for side in (now, then))
-    lines = _before(now.traced, parts, found)
-    ran = next((line for line in lines if changes.former(line.file, line.line) not in there), None)
-    gone = next((line for line in _before(then.traced, parts, former) if _is_gone(line, here, changes)), None)
+    near = compared_parts(comparison, now.traced)
+    ran, gone = _lines(then, now, near, found, former, changes)
+    if not (ran or gone) and "start" not in near:  # it may be made ready long before
+        ran, gone = _lines(then, now, ["start"], None, None, changes)
     hunks = dict.fromkeys(_hunks(comparison, found, former, ran, gone, changes))
     its = former if _is_its(former, found, changes) else None
     return Explanation(comparison, found, its, ran, gone, [*hunks], now.traced.error or then.traced.error)
@@ -86,10 +85,15 @@ def as_baseline(baseline: Baseline, side: Side) -> Baseline:
     return dataclasses.replace(baseline, record=side.record, trace=side.traced.whole, calibration=calibration)
 
 
-def _places_of(side: Side, parts: Sequence[str]) -> set[tuple[str, int]]:
-    """Return the lines that ran in some parts of a training."""
-    found = (side.traced.parts.get(name) for name in parts)
-    return {(line.file, line.line) for part in found if part for line in part.lines}
+def _lines(
+    then: Side, now: Side, parts: Sequence[str], found: Where | None, former: Where | None, changes: Changes
+) -> tuple[Ran | None, Ran | None]:
+    """Return the first line that runs now and is new or did not run then, and the first that ran then likewise."""
+    lines = [*_before(now.traced, parts, found)], [*_before(then.traced, parts, former)]
+    here, there = ({(line.file, line.line) for line in _before(side.traced, parts, None)} for side in (now, then))
+    ran = (line for line in lines[0] if changes.former(line.file, line.line) not in there)
+    gone = (line for line in lines[1] if _is_gone(line, here, changes))
+    return next(ran, None), next(gone, None)
 
 
 def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterator[Ran]:

@@ -80,7 +80,8 @@ class Ran(Struct, frozen=True, array_like=True):
 class Part(Struct, frozen=True):
     """The operations of a part of a training, the step in which, or after which, they ran, and the lines that ran.
 
-    Lines are in the order in which they first ran, and known only where a step was asked for.
+    Lines are in the order in which they first ran, those up to the next traced step, and known only where a step was
+    asked for.
     """
 
     step: int

@@ -152,13 +152,14 @@ class _Around(_Training):
         if not self._stepped:
             return
         self._tracer.stop()
-        self._executed.stop()
-        if self._step in self._steps:
+        if self._step in self._steps:  # lines of the steps that follow untraced are added to these
             self._parts[step_name(self._step)] = Part(self._step, self._tracer.operations, self._executed.lines)
         self._step += 1
         self._stepped, self._done = False, self._step > max(self._steps)
         if self._step in self._steps:
             self.start()
+        elif self._done:
+            self._executed.stop()
 
 
 def _nothing() -> None:
