@@ -26,7 +26,7 @@ from harness.record.gate import STRICT
 from harness.record.text import loads
 
 
-_SUFFIX = ".candidate"
+_SUFFIX, _EXPLAINED = ".candidate", ".explained"
 _LARGEST_NOTE = 2**20
 """Bytes of a candidate's note; the result beside it may have as many as a baseline."""
 _FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
@@ -108,6 +108,7 @@ def offer(folder: Path, candidate: Candidate, data: bytes) -> Path:
     """Keep a result, and with its SHA-256 what is known of it; return the result's file."""
     candidate = msgspec.structs.replace(candidate, result=digest(data))
     note = json.dumps(msgspec.structs.asdict(candidate), indent=1).encode()
+    _explained(folder, candidate.file).unlink(missing_ok=True)
     write_all({folder / candidate.file: data, _note(folder, candidate.file): note})
     return folder / candidate.file
 
@@ -128,7 +129,25 @@ def _note(folder: Path, file: str) -> Path:
 
 def _forget(folder: Path, file: str) -> None:
     _note(folder, file).unlink(missing_ok=True)
+    _explained(folder, file).unlink(missing_ok=True)
     (folder / file).unlink(missing_ok=True)
+
+
+def _explained(folder: Path, file: str) -> Path:
+    return folder / f"{file}{_EXPLAINED}"
+
+
+def keep_explanation(folder: Path, candidate: Candidate, text: str) -> None:
+    """Keep why a result differs from its baseline, as long as the result is kept."""
+    write_all({_explained(folder, candidate.file): text.encode("utf-8", "backslashreplace")})
+
+
+def explanation(folder: Path, file: str) -> str:
+    """Return what was kept of why a result differs; empty if nothing was."""
+    try:
+        return read(_explained(folder, Path(file).name), _LARGEST_NOTE).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def candidates(folder: Path) -> list[Candidate]:

@@ -5,14 +5,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.baselines.failed import Candidate, Project, candidates
+from harness.baselines.failed import Candidate, Project, candidates, keep_explanation
 from harness.baselines.origin import content_name, origin
 from harness.baselines.store import load_baseline
 from harness.commands.accept import chosen, is_by_its_test
 from harness.commands.project import add_places, output, project
 from harness.comparing.comparison import Comparison, compare
 from harness.elsewhere.both import both
-from harness.elsewhere.trees import tree_of
+from harness.elsewhere.trees import commit_of, tree_of
 from harness.errors import AcceptError, TreeError
 from harness.explaining.explanation import as_baseline, explain
 from harness.explaining.git import Git
@@ -28,7 +28,8 @@ def add(subparsers: Any) -> None:
         help="why tests are red: the operation that differs first, its lines then and now, what changed there",
         description="Run red tests of the last session at the commit of their baselines and here, both traced around "
         "the first divergence, and print the first operation that differs, the two lines of code, and the hunk of the "
-        "diff that holds them. Exit status: 1 if something differs, 0 if nothing is red, 2 in trouble.",
+        "diff that holds them; `harness report` shows it, too. Exit status: 1 if something differs, 0 if nothing is "
+        "red, 2 in trouble.",
         epilog="example: harness explain 'tests/test_a.py::test_b[cpu]'",
     )
     parser.add_argument(
@@ -58,7 +59,9 @@ def _run(given: argparse.Namespace) -> int:
         if each in red:
             if not is_by_its_test(where, output(given), each):
                 raise AcceptError.note(path=folder, reason=f"{each.test} is not its test")
-            print(_explained(where, folder, each, given.against), flush=True)
+            text = _explained(where, folder, each, given.against)
+            keep_explanation(folder, each, text)
+            print(text, flush=True)
     return 1
 
 
@@ -86,6 +89,7 @@ def _commit(git: Git, path: Path) -> str:
     """Return the commit that a baseline was made at: the one that last changed its file."""
     commit, name = git.bringing(path), Path(os.path.relpath(path, git.root)).as_posix()
     if not commit:
+        commit_of(git.root, "HEAD")  # or says why there is none
         raise TreeError.uncommitted(path=path, reason="none has it")
     if git.contents(commit, [name]).get(name) != content_name(git.root, name):
         raise TreeError.uncommitted(path=path, reason="it has changed since the last one that has it")

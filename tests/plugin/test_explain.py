@@ -50,7 +50,7 @@ def committed(project, monkeypatch, tmp_path):
 
 
 def test_a_red_training_is_explained(committed, capsys):
-    """A fault at a later step: the operation, the line, and the hunk, with exit status 1; the tree is gone."""
+    """A fault at a later step: operation, line and hunk, with exit status 1; in the report, too. The tree is gone."""
     committed.edit("else 0.5", "else 0.25", "net.py")
     committed.commit("Softer")
     committed.run()
@@ -64,6 +64,8 @@ def test_a_red_training_is_explained(committed, capsys):
     assert "  where      test_loop.py:14 in test_training      aten.mul gives " in out
     assert "  runs now   net.py:2      return 1.0 if step < 3 else 0.25\n" in out
     assert "             -    return 1.0 if step < 3 else 0.5\n" in out
+    assert main(["report"]) == 0
+    assert "runs now   net.py:2" in (committed.path / "build" / "harness" / "report.html").read_text()
     trees = subprocess.run(["git", "worktree", "list"], cwd=committed.path, capture_output=True, text=True, check=True)
     assert len(trees.stdout.splitlines()) == 1
 
