@@ -36,6 +36,7 @@ HarnessError
 A class is what a caller may want to catch; its constructors are the messages, each worded here and nowhere else.
 """
 
+import os
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -83,6 +84,14 @@ def _headline(error: BaseException) -> str:
 
 def _listed(known: Iterable[str]) -> str:
     return ", ".join(known)
+
+
+def _made(made: str, place: str) -> str:
+    """Return where something was made, and where it is used, if that is elsewhere."""
+    if made in ("", place):
+        return place
+    (file, _, line), (maker, _, _) = place.rpartition(":"), made.rpartition(":")
+    return f"{made}, used in line {line}" if file == maker else f"{made}, used at {place}"
 
 
 _SOME = 10
@@ -336,23 +345,24 @@ class PrecisionError(RecorderError):
     """A training that computes in another precision than it says."""
 
     @classmethod
-    def dtype(cls, *, tensor: str, found: str, precision: str) -> Self:
+    def dtype(cls, *, tensor: str, found: str, precision: str, made: str = "") -> Self:
         return cls(
             f"{tensor} is {found}, but this run is in {precision}",
-            where="Recorder.watch",
+            where=_made(made, "Recorder.watch"),
             fix=f"build the model inside `with Recorder(...)`, or convert it with model.to(torch.{precision})",
         )
 
     @classmethod
-    def low(cls, *, module: str, found: str, place: str) -> Self:
+    def low(cls, *, module: str, found: str, place: str, made: str = "") -> Self:
         fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
-        return cls(f"{module} computes in {found}, but this run is in float64", where=place, fix=fix)
+        where = _made(made, place)
+        return cls(f"{module} computes in {found}, but this run is in float64", where=where, fix=fix)
 
     @classmethod
-    def mixed(cls, *, module: str, found: str, precision: str, place: str) -> Self:
+    def mixed(cls, *, module: str, found: str, precision: str, place: str, made: str = "") -> Self:
         return cls(
             f"{module} met {found} at once, but this run is in {precision}",
-            where=place,
+            where=_made(made, place),
             fix=f"give what is not {precision} the dtype of the model, as in inputs.to(weight.dtype); if the model "
             "insists on another precision, record the training in that: Recorder(precision=...)",
         )
@@ -495,6 +505,14 @@ class BaselineError(HarnessError):
         )
         fix = f'undo that, or write the baseline anew with a reason: {command} --training-reason="..."'
         return cls(what, where=str(path), fix=fix)
+
+    @classmethod
+    def gate_there(cls, *, nodeid: str, name: str, now: str, then: str) -> Self:
+        what = (
+            f"the test loosens its gate otherwise than at {name}: it {now or 'loosens nothing'}, there it "
+            f"{then or 'loosens nothing'}"
+        )
+        return cls(what, where=nodeid, fix="undo that, or bring it in alone: the commits after it are held against it")
 
     @classmethod
     def loose(
@@ -734,11 +752,75 @@ class TreeError(HarnessError):
         return cls(f"git cannot be started: {_said(reason)}", fix="install git: other commits are known to it alone")
 
     @classmethod
+    def no_repository(cls, *, root: Place, reason: Reason) -> Self:
+        what = f"git finds no checkout of a repository here: {_said(reason)}"
+        return cls(what, where=str(root), fix="run this in the project's git checkout")
+
+    @classmethod
     def unknown(cls, *, revision: str, root: Place, reason: Reason) -> Self:
+        what = f"{revision!r} is no commit: {_said(reason)}"
+        return cls(what, where=str(root), fix="name a commit, branch or tag that is here; git fetch brings others")
+
+    @classmethod
+    def shallow(cls, *, revision: str, root: Place, commits: int) -> Self:
         return cls(
-            f"{revision} is no commit that can be checked out: {_said(reason)}",
+            f"{revision!r} is not in this shallow clone, which has {number(commits, 'commit')}",
             where=str(root),
-            fix="name a commit, branch or tag that is here; a shallow clone has few: git fetch --unshallow",
+            fix="fetch it: git fetch --unshallow; with GitHub's action checkout, fetch-depth: 0",
+        )
+
+    @classmethod
+    def incomplete(cls, *, commit: str, path: Place, reason: Reason) -> Self:
+        return cls(
+            f"commit {commit[:12]} cannot be checked out: {_said(reason)}",
+            where=str(path),
+            fix=f"make room there, or name another folder: XDG_CACHE_HOME=DIR; in a partial clone, fetch its files: "
+            f"git archive {commit[:12]} > {os.devnull}",
+        )
+
+    @classmethod
+    def not_kept(cls, *, file: Place, commit: str) -> Self:
+        what = f"Git LFS keeps {file}, and what commit {commit[:12]} has there was not fetched"
+        return cls(what, fix=f"git lfs fetch origin {commit}")
+
+    @classmethod
+    def submodule(cls, *, path: Place, commit: str) -> Self:
+        what = f"commit {commit} of the submodule {path} is not here"
+        fix = "git fetch --recurse-submodules; if it has been removed since: git clone it to where it was"
+        return cls(what, fix=fix)
+
+    @classmethod
+    def no_folder(cls, *, revision: str, folder: Place) -> Self:
+        what = f"{revision!r} has no folder {folder}, where the project is now"
+        return cls(what, fix="name a commit that has it")
+
+    @classmethod
+    def setup(cls, *, command: str, status: int, output: str) -> Self:
+        return cls(
+            f"the command that makes a tree ready ended with status {status}; it printed last:\n{output}",
+            where=f"--training-setup={shlex.quote(command)}",
+            fix="it runs in the project's root in the tree; TRAINING_OWN_TREE names that folder of your own checkout",
+        )
+
+    @classmethod
+    def no_harness(cls, *, command: str) -> Self:
+        what = "the Python that was made for a tree, .venv, lacks pytest-training-regression"
+        return cls(what, where=f"--training-setup={shlex.quote(command)}", fix="install that there, too")
+
+    @classmethod
+    def foreign(cls, *, commit: str, modules: Sequence[str]) -> Self:
+        return cls(
+            f"a training at commit {commit[:12]} ran code that is not that commit's: {_some(modules)}",
+            fix="name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
+            "--training-setup=COMMAND",
+        )
+
+    @classmethod
+    def absent(cls, *, module: str, file: Place, commit: str) -> Self:
+        return cls(
+            f"commit {commit[:12]} has no module {module}; that of your own checkout is not taken",
+            where=str(file),
+            fix="if it is built or generated, have it made there: --training-setup=COMMAND",
         )
 
     @classmethod
@@ -755,6 +837,39 @@ class TreeError(HarnessError):
     def cache(cls, *, path: Place, reason: Reason) -> Self:
         fix = "name a folder that can be written to: XDG_CACHE_HOME=DIR"
         return cls(f"the trees of other commits cannot be kept in {path}: {_said(reason)}", fix=fix)
+
+    @classmethod
+    def no_end(cls, *, name: str, output: str) -> Self:
+        fix = f"run its tests there and look at their output; the last lines were:\n{output}"
+        return cls(f"the tests of {name} came to no end, so nothing can be held against them", fix=fix)
+
+    @classmethod
+    def not_run(cls, *, nodeid: str, name: str, reason: str) -> Self:
+        fix = (
+            "name a commit in which it runs (where CI or --training-strict is set, all must be held against something)"
+        )
+        return cls(f"this test made no baseline at {name}: {reason}", where=nodeid, fix=fix)
+
+    @classmethod
+    def untrained(cls, *, commit: str, reason: Reason) -> Self:
+        fix = "name another commit, or the test: its file is lent to commits that lack it"
+        return cls(f"no training could be recorded at commit {commit[:12]}", where=str(reason), fix=fix)
+
+    @classmethod
+    def undecided(cls, *, commit: str, reason: Reason) -> Self:
+        what = f"it cannot be said whether the training at commit {commit[:12]} differs"
+        return cls(what, where=str(reason), fix="name another commit, or a test that runs at both")
+
+    @classmethod
+    def unrelated(cls, *, good: str, bad: str) -> Self:
+        fix = "name two commits of one history; a shallow clone has little of it: git fetch --unshallow"
+        return cls(f"commits {good[:12]} and {bad[:12]} have no common ancestor", fix=fix)
+
+    @classmethod
+    def changed_aside(cls, *, good: str, bad: str, fork: str) -> Self:
+        what = f"commit {good[:12]} is no ancestor of {bad[:12]}, and where they parted the training was another, too"
+        older, newer = (bad, good) if fork == bad else (fork, bad)
+        return cls(what, where=fork, fix=f"begin with the older one: harness bisect {older[:12]} {newer[:12]}")
 
 
 class EventsError(HarnessError):
@@ -894,6 +1009,16 @@ class NotFoundError(HarnessError):
         return cls(what, where=str(path), fix="mend this file, or give the folder: --baselines DIR")
 
     @classmethod
+    def neither(cls, *, word: str, root: Place) -> Self:
+        fix = "give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)"
+        return cls(f"{word!r} names neither a commit nor a test", where=str(root), fix=fix)
+
+    @classmethod
+    def ambiguous(cls, *, word: str) -> Self:
+        fix = f"write ./{word} for the path, or the commit's own name"
+        return cls(f"{word!r} names a commit and a path", fix=fix)
+
+    @classmethod
     def revision(cls, *, text: str, place: Place, remedy: str) -> Self:
         return cls(f"git has nothing under {text!r}", where=str(place), fix=remedy)
 
@@ -957,6 +1082,11 @@ class SuiteError(HarnessError):
     def strictly_generating(cls) -> Self:
         fix = "leave one of them out: what is written anew proves nothing"
         return cls("baselines are written, and --training-strict compares", where="the command line", fix=fix)
+
+    @classmethod
+    def two_sources(cls, *, option: str) -> Self:
+        what = f"--training-against has another commit make the baselines, and {option} is about stored ones"
+        return cls(what, where="the command line", fix="leave one of them out")
 
     @classmethod
     def name_taken(cls, *, name: str, place: Place) -> Self:

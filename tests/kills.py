@@ -1,7 +1,8 @@
 """Kill pytest while it writes baselines, and `harness accept`, at random moments: `python -m tests.kills`.
 
 After each kill every baseline has to be the old one or the new one, byte for byte but for its origin, and the next
-run has to name what was left over and to finish the work.
+run has to name what was left over and to finish the work. Processes in the trees of other commits are killed, too: all
+of the user's repository has to be as before, and the next run removes what was left.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from harness.baselines import png
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
 from harness.record import Baseline
+from tests.tree_kills import tree_kills, tree_table
 
 
 TEST = """
@@ -253,10 +255,13 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(kills(Project(Path(folder).resolve()), options.count, options.seed))
-    print(table(found))
+        trees = list(tree_kills(Path(folder).resolve() / "trees", options.count, options.seed))
+        (project := Path(folder).resolve() / "project").mkdir()
+        found = list(kills(Project(project), options.count, options.seed))
+    print(tree_table(trees), table(found), sep="\n\n")
     print(f"\n{len(found)} kills of {FILES} baselines each, {time.monotonic() - began:.0f} s")
-    return any(kill.broken or not (kill.named and kill.finished) for kill in found)
+    broken = any(kill.broken or not (kill.named and kill.finished) for kill in found)
+    return broken or not all(kill.untouched and kill.works and not kill.left for kill in trees)
 
 
 if __name__ == "__main__":

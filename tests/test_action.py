@@ -15,6 +15,7 @@ import pytest
 from harness.report.markdown import markdown
 from tests.plugin.conftest import QUICK
 from tests.test_ci import ROOT, load, needs_bash, syntax_error
+from tests.test_origin import git
 from tests.test_page import training
 
 
@@ -145,6 +146,28 @@ def test_the_gate_passes_arguments_on_and_no_shell_reads_them(job):
     ]
     assert not list(job.place.iterdir())
     assert job("Gate", ARGUMENTS="", VERDICT="1")[0] == 1
+
+
+def test_the_gate_is_held_against_a_commit_that_a_shallow_checkout_lacks(job, tmp_path):
+    """It is fetched, by whatever name; one that is there needs no server; what looks like an option is none."""
+    server = tmp_path / "server"
+    server.mkdir()
+    git(server, "init", "--quiet", "--initial-branch=main")
+    for subject in ("one", "two"):
+        git(server, "commit", "--quiet", "--allow-empty", "-m", subject)
+    git(tmp_path, "clone", "--quiet", "--depth=1", server.as_uri(), str(job.place))
+    git(job.place, "branch", "--move", "mine")
+    first = subprocess.check_output(["git", "-C", str(server), "rev-parse", "HEAD~1"], text=True).strip()
+
+    for name, shown in ((first, first), ("HEAD", "HEAD")):
+        status, calls = job("Gate", ARGUMENTS="", AGAINST=name)
+        assert status == 0, job.log
+        assert (
+            calls[0] == f"pytest <--mpl> <--training-against={shown}> <-o> <training_history=.training-history.jsonl>"
+        )
+        shutil.move(server, tmp_path / "gone") if server.exists() else None
+    assert job("Gate", ARGUMENTS="", AGAINST="--upload-pack=touch hacked")[0] != 0
+    assert [path.name for path in job.place.iterdir()] == [".git"]
 
 
 def comment(job, report="", comments=(), **variables):

@@ -239,7 +239,7 @@ def test_what_a_session_left_elsewhere_is_found(folder, capsys):
 
 def test_every_command_has_an_example_and_the_program_a_version(capsys):
     """`--help` of each ends with one."""
-    for command in ("init", "list", "show", "diff", "report", "accept", "doctor"):
+    for command in ("init", "list", "show", "diff", "compare", "bisect", "report", "accept", "doctor"):
         with pytest.raises(SystemExit) as caught:
             main([command, "--help"])
         assert caught.value.code == 0

@@ -220,15 +220,17 @@ MESSAGES = [
         "  fix    build the model inside `with Recorder(...)`, or convert it with model.to(torch.float64)",
     ),
     (
-        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12"),
+        errors.PrecisionError.low(module="norm (LlamaRMSNorm)", found="x", place="model.py:12", made="model.py:7"),
         "norm (LlamaRMSNorm) computes in x, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  model.py:7, used in line 12\n"
         "  fix    compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')",
     ),
     (
-        errors.PrecisionError.mixed(module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12"),
+        errors.PrecisionError.mixed(
+            module="norm (LlamaRMSNorm)", found="x", precision="float64", place="model.py:12", made="data.py:7"
+        ),
         "norm (LlamaRMSNorm) met x at once, but this run is in float64\n"
-        "  where  model.py:12\n"
+        "  where  data.py:7, used at model.py:12\n"
         "  fix    give what is not float64 the dtype of the model, as in inputs.to(weight.dtype); if the model insists on another precision, record the training in that: Recorder(precision=...)",
     ),
     (
@@ -320,6 +322,12 @@ MESSAGES = [
         "loss: 'so'\n"
         "  where  a/b\n"
         '  fix    undo that, or write the baseline anew with a reason: pytest x --training-reason="..."',
+    ),
+    (
+        errors.BaselineError.gate_there(nodeid="test_a.py::test_b", name="main (9f8e7d2)", now="ignores loss", then=""),
+        "the test loosens its gate otherwise than at main (9f8e7d2): it ignores loss, there it loosens nothing\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    undo that, or bring it in alone: the commits after it are held against it",
     ),
     (
         errors.BaselineMissingError.of(path="a/b", command="pytest x", accept="harness accept b"),
@@ -539,6 +547,99 @@ MESSAGES = [
         "  fix    run the test alone and look at its output; then measure again",
     ),
     (
+        errors.TreeError.no_git(reason="x"),
+        "git cannot be started: x\n  fix    install git: other commits are known to it alone",
+    ),
+    (
+        errors.TreeError.no_repository(root="a/b", reason="x"),
+        "git finds no checkout of a repository here: x\n  where  a/b\n  fix    run this in the project's git checkout",
+    ),
+    (
+        errors.TreeError.unknown(revision="HEAD~9", root="a/b", reason="x"),
+        "'HEAD~9' is no commit: x\n"
+        "  where  a/b\n"
+        "  fix    name a commit, branch or tag that is here; git fetch brings others",
+    ),
+    (
+        errors.TreeError.shallow(revision="HEAD~9", root="a/b", commits=1),
+        "'HEAD~9' is not in this shallow clone, which has 1 commit\n"
+        "  where  a/b\n"
+        "  fix    fetch it: git fetch --unshallow; with GitHub's action checkout, fetch-depth: 0",
+    ),
+    (
+        errors.TreeError.incomplete(commit="0123456789abcdef", path="a/b", reason="x"),
+        "commit 0123456789ab cannot be checked out: x\n"
+        "  where  a/b\n"
+        "  fix    make room there, or name another folder: XDG_CACHE_HOME=DIR; in a partial clone, fetch its files: "
+        "git archive 0123456789ab > /dev/null",
+    ),
+    (
+        errors.TreeError.not_kept(file="a.bin", commit="0123456789abcdef"),
+        "Git LFS keeps a.bin, and what commit 0123456789ab has there was not fetched\n"
+        "  fix    git lfs fetch origin 0123456789abcdef",
+    ),
+    (
+        errors.TreeError.submodule(path="lib", commit="0123456789abcdef"),
+        "commit 0123456789abcdef of the submodule lib is not here\n"
+        "  fix    git fetch --recurse-submodules; if it has been removed since: git clone it to where it was",
+    ),
+    (
+        errors.TreeError.no_folder(revision="HEAD~9", folder="a/b"),
+        "'HEAD~9' has no folder a/b, where the project is now\n  fix    name a commit that has it",
+    ),
+    (
+        errors.TreeError.setup(command="uv sync", status=3, output="a\nb"),
+        "the command that makes a tree ready ended with status 3; it printed last:\na\nb\n"
+        "  where  --training-setup='uv sync'\n"
+        "  fix    it runs in the project's root in the tree; TRAINING_OWN_TREE names that folder of your own checkout",
+    ),
+    (
+        errors.TreeError.no_harness(command="uv sync"),
+        "the Python that was made for a tree, .venv, lacks pytest-training-regression\n"
+        "  where  --training-setup='uv sync'\n"
+        "  fix    install that there, too",
+    ),
+    (
+        errors.TreeError.foreign(commit="0123456789abcdef", modules=["a (a.py)", "b (b.py)"]),
+        "a training at commit 0123456789ab ran code that is not that commit's: a (a.py), b (b.py)\n"
+        "  fix    name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
+        "--training-setup=COMMAND",
+    ),
+    (
+        errors.TreeError.absent(module="a", file="a/b", commit="0123456789abcdef"),
+        "commit 0123456789ab has no module a; that of your own checkout is not taken\n"
+        "  where  a/b\n"
+        "  fix    if it is built or generated, have it made there: --training-setup=COMMAND",
+    ),
+    (
+        errors.TreeError.cache(path="a/b", reason="x"),
+        "the trees of other commits cannot be kept in a/b: x\n"
+        "  fix    name a folder that can be written to: XDG_CACHE_HOME=DIR",
+    ),
+    (
+        errors.TreeError.untrained(commit="0123456789abcdef", reason="ERROR x"),
+        "no training could be recorded at commit 0123456789ab\n"
+        "  where  ERROR x\n"
+        "  fix    name another commit, or the test: its file is lent to commits that lack it",
+    ),
+    (
+        errors.TreeError.undecided(commit="0123456789abcdef", reason="ERROR x"),
+        "it cannot be said whether the training at commit 0123456789ab differs\n"
+        "  where  ERROR x\n"
+        "  fix    name another commit, or a test that runs at both",
+    ),
+    (
+        errors.TreeError.unrelated(good="0123456789abcdef", bad="b"),
+        "commits 0123456789ab and b have no common ancestor\n"
+        "  fix    name two commits of one history; a shallow clone has little of it: git fetch --unshallow",
+    ),
+    (
+        errors.TreeError.changed_aside(good="a", bad="0123456789abcdef", fork="fedcba9876543210"),
+        "commit a is no ancestor of 0123456789ab, and where they parted the training was another, too\n"
+        "  where  fedcba9876543210\n"
+        "  fix    begin with the older one: harness bisect fedcba987654 0123456789ab",
+    ),
+    (
         errors.EventsError.missing(path="a/b", looked_for="a folder"),
         "there are no event files in a/b\n"
         "  where  looked for a folder\n"
@@ -658,6 +759,16 @@ MESSAGES = [
         "  fix    mend this file, or give the folder: --baselines DIR",
     ),
     (
+        errors.NotFoundError.neither(word="x", root="a/b"),
+        "'x' names neither a commit nor a test\n"
+        "  where  a/b\n"
+        "  fix    give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)",
+    ),
+    (
+        errors.NotFoundError.ambiguous(word="x"),
+        "'x' names a commit and a path\n  fix    write ./x for the path, or the commit's own name",
+    ),
+    (
         errors.NotFoundError.revision(text="HEAD~9:baselines", place="model.py:12", remedy="log it"),
         "git has nothing under 'HEAD~9:baselines'\n  where  model.py:12\n  fix    log it",
     ),
@@ -706,6 +817,23 @@ MESSAGES = [
         "baselines are written, and --training-strict compares\n"
         "  where  the command line\n"
         "  fix    leave one of them out: what is written anew proves nothing",
+    ),
+    (
+        errors.SuiteError.two_sources(option="--training-verify"),
+        "--training-against has another commit make the baselines, and --training-verify is about stored ones\n"
+        "  where  the command line\n"
+        "  fix    leave one of them out",
+    ),
+    (
+        errors.TreeError.no_end(name="main (9f8e7d2)", output="Killed"),
+        "the tests of main (9f8e7d2) came to no end, so nothing can be held against them\n"
+        "  fix    run its tests there and look at their output; the last lines were:\nKilled",
+    ),
+    (
+        errors.TreeError.not_run(nodeid="test_a.py::test_b", name="main (9f8e7d2)", reason="no data"),
+        "this test made no baseline at main (9f8e7d2): no data\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    name a commit in which it runs (where CI or --training-strict is set, all must be held against something)",
     ),
     (
         errors.SuiteError.name_taken(name="--training-device", place="conftest.py:2"),

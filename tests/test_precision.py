@@ -1,5 +1,6 @@
 """Promises of float64 runs: no module computes in lower precision unseen, and a mixture is explained."""
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -7,6 +8,7 @@ import operator
 import pickle
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 import torchvision
@@ -14,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import BaseTorchFunctionMode
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from harness import Recorder, errors
 from harness.recording.precision import module_names, named_mixture
@@ -59,6 +61,11 @@ def line_of(function, text):
     return f"{__file__}:{start + next(i for i, line in enumerate(lines) if text in line)}"
 
 
+def unseen(tensor):
+    """Where tensors come from that nobody has seen."""
+    return ""
+
+
 def test_a_module_that_computes_in_float32_is_named():
     """A conversion to float32 and back inside a module leaves no trace but noise: it ends the run, with its line."""
     with pytest.raises(errors.PrecisionError) as caught:
@@ -84,6 +91,129 @@ def test_a_loss_in_float32_is_named():
         record(loss=lambda outputs: functional.binary_cross_entropy_with_logits(outputs, targets))
 
     assert caught.value.where == line_of(test_a_loss_in_float32_is_named, "with_logits(outputs")
+
+
+ROWS = numpy.ones((4, 3), numpy.float32)
+
+MADE = {
+    "to": lambda: (torch.ones(4, 3) > 0).to(torch.float32),
+    "float": lambda: torch.ones(4, 3).float(),
+    "dtype": lambda: torch.ones(4, 3, dtype=torch.float32),
+    "tensor": lambda: torch.tensor(ROWS),
+    "as_tensor": lambda: torch.as_tensor(ROWS),
+    "from_numpy": lambda: torch.from_numpy(ROWS),
+    "a part of it": lambda: torch.cat([torch.from_numpy(ROWS), torch.from_numpy(ROWS)])[:4],
+}
+
+
+class Keeping(nn.Linear):
+    """Makes float32 in one function and meets float64 with it in another, in a loss or a product."""
+
+    def __init__(self, make, meet):
+        super().__init__(3, 3)
+        self.meet, self.kept = meet, make()
+
+    def forward(self, inputs):
+        """Mix."""
+        return self.meet(super().forward(inputs), self.kept)
+
+
+MET = {
+    "computes in": functional.binary_cross_entropy_with_logits,
+    "met": lambda inputs, kept: inputs @ kept.T,
+}
+
+
+@pytest.mark.parametrize("meets", MET)
+@pytest.mark.parametrize("made", MADE)
+def test_the_line_that_made_float32_is_named(made, meets):
+    """And the line that computes with it; the one is in another function than the other, and the cause."""
+    with pytest.raises(errors.PrecisionError, match=rf"^Keeping {meets} float32") as caught, Recorder() as recorder:
+        model = Keeping(MADE[made], MET[meets])
+        recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        model(torch.ones(4, 3))
+
+    where = caught.value.where
+    assert where.startswith(f"{__file__}:{MADE[made].__code__.co_firstlineno}, used in line "), where
+
+
+def test_the_line_that_made_a_loss_or_a_weight_low_is_named():
+    """Of a loss that is logged before its backward pass, and of a model that was converted before it is watched."""
+    targets = torch.ones(4, 3, dtype=torch.float32)
+    with pytest.raises(errors.PrecisionError, match=r"^loss computes") as logged, Recorder() as recorder:
+        model = nn.Linear(3, 3)
+        recorder.watch(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        recorder.log(loss=functional.binary_cross_entropy_with_logits(model(torch.ones(4, 3)), targets))
+    with pytest.raises(errors.PrecisionError, match=r"^weight is float32") as watched, Recorder() as recorder:
+        model = nn.Linear(3, 3).float()
+        recorder.watch(model)
+
+    of = functools.partial(line_of, test_the_line_that_made_a_loss_or_a_weight_low_is_named)
+    assert logged.value.where == f"{of('(loss=')}, used at Recorder.log"
+    assert watched.value.where == f"{of('.float()')}, used at Recorder.watch"
+
+
+def test_what_a_data_set_makes_in_float32_is_named():
+    """The line of the data set, not the one that collates its items; and what was seen stays known to the end."""
+
+    class Rows(Dataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return torch.from_numpy(ROWS[index % 4])
+
+    with pytest.raises(errors.PrecisionError) as caught, Recorder() as recorder:
+        model = nn.Linear(3, 3)
+        recorder.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+        batches = [*DataLoader(Rows(), 4)]
+        for rows in [batches[0].double(), batches[1]]:
+            recorder.batch(rows)
+            model(rows).mean().backward()
+            optimizer.step()
+            recorder.log(loss=1.0)
+
+    assert caught.value.where.startswith(f"{line_of(Rows.__getitem__, 'from_numpy')}, used in line ")
+
+
+def test_workers_do_not_look_where_tensors_come_from():
+    """They would never end to: they are started beside the look, which goes on here."""
+
+    class Looks(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return torch._C._len_torch_function_stack()
+
+    with contextlib.suppress(errors.RecorderError), Recorder():
+        found = [int(looks) for batch in DataLoader(Looks(), 2, num_workers=1) for looks in batch]
+        assert torch._C._len_torch_function_stack() == 1
+
+    assert found == [0, 0, 0, 0]
+
+
+@pytest.mark.long
+def test_a_compiled_model_is_compiled_once():
+    """What is compiled while somebody looks would be compiled again without."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    with Recorder() as recorder:
+        model = nn.Linear(3, 3)
+        model.compile(backend=backend)
+        recorder.watch(model, optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+        for _ in range(3):
+            recorder.batch(inputs := torch.rand(4, 3))
+            loss = model(inputs).mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+
+    assert len(graphs) == 1
 
 
 def test_float32_without_gradients_is_no_concern():
@@ -257,7 +387,9 @@ def test_a_mixture_that_torch_refuses_is_explained(part, name):
         part(inputs) if name.startswith("1") else model(inputs)
 
     assert caught.value.what == f"{name} met float32 and float64 at once, but this run is in float64"
-    assert caught.value.where == line_of(test_a_mixture_that_torch_refuses_is_explained, "part(inputs) if")
+    made = line_of(test_a_mixture_that_torch_refuses_is_explained, "inputs = torch.rand")
+    met = line_of(test_a_mixture_that_torch_refuses_is_explained, "part(inputs) if").rpartition(":")[2]
+    assert caught.value.where == f"{made}, used in line {met}"
     assert "dtype" in str(caught.value.__context__)
 
 
@@ -287,7 +419,7 @@ def test_a_batch_in_another_precision_is_explained_in_every_layer(dtype):
         batch = [each.to(dtype) if each is not None and each.is_floating_point() else each for each in inputs]
         with pytest.raises(Exception, match=r"(?i)type") as caught:
             layer(*batch)
-        found = named_mixture(caught.value, module_names(layer), "float64")
+        found = named_mixture(caught.value, module_names(layer), "float64", unseen)
         assert found is not None, f"{layer}: {caught.value}"
         both = " and ".join(sorted([str(dtype).removeprefix("torch."), "float64"]))
         assert found.what.endswith(f" met {both} at once, but this run is in float64")
@@ -318,7 +450,7 @@ def test_a_mixture_in_an_operation_is_explained(operation):
     a, b = torch.rand(3, 3, dtype=torch.float64, requires_grad=True), torch.rand(3, 3, dtype=torch.float32)
     with pytest.raises(RuntimeError) as caught:
         OPERATIONS[operation](a, b)
-    found = named_mixture(caught.value, {}, "float64")
+    found = named_mixture(caught.value, {}, "float64", unseen)
 
     assert found is not None, caught.value
     assert found.what == "the training loop met float32 and float64 at once, but this run is in float64"
@@ -348,7 +480,7 @@ def test_what_is_not_about_precision_keeps_its_words(case):
     with pytest.raises(Exception, match=r".") as caught:
         UNRELATED[case](a, b)
 
-    assert named_mixture(caught.value, {}, "float64") is None
+    assert named_mixture(caught.value, {}, "float64", unseen) is None
 
 
 def test_a_mixture_in_the_loss_is_explained():

@@ -374,7 +374,7 @@ def fail(*_, **__):
         ("harness.recording.steps.Recording.begin_batch", "Recorder.batch"),
         ("harness.recording.steps.Recording.watch", "Recorder.watch"),
         ("harness.recording.steps.Recording._on_forward", "a forward pass of Linear"),
-        ("harness.recording.precision._low", "a forward pass"),
+        ("harness.recording.precision._is_low", "a forward pass"),
         ("harness.recording.watched_model.WatchedModel.record_rates", "a step of SGD"),
         ("harness.recording.watched_model.WatchedModel.record_gradients", "a step of SGD"),
         ("harness.recording.steps.Unwatched.end_step", "a step of SGD"),

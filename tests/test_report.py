@@ -304,6 +304,33 @@ def test_any_name_that_a_loop_logs_has_words(stream):
     assert isinstance(stream_text(stream), str)
 
 
+def test_a_failure_against_another_commit_names_it():
+    """In place of a stored baseline, of which nobody needs to hear when it was made."""
+    baseline = Baseline(a_record(), origin={"made": "today", "commit": "9f8e7d2"})
+    text = failure(compare(baseline, a_record(gradients=(2.0, 2.5))), against="main (9f8e7d2)")
+
+    assert text.startswith("training differs from main (9f8e7d2) from step 1 on: backward, gradient of conv3.weight\n")
+    assert "made" not in text
+
+
+def test_other_bits_have_a_place_of_their_own():
+    """Where they only drift, it is the headline; a number has as many digits as tell it apart."""
+    low = {"precision": "float32", "environment": {"torch": "3"}}
+    former, present = a_record(**low), a_record(losses=(1.0, 1 + 2**-23), **(low | {"environment": {"torch": "4"}}))
+    comparison = compare(former, present)
+    bits = comparison.moved
+    place = "from step 1 on: forward, loss"
+
+    assert note(comparison, bits=bits).startswith(
+        "cifar_cnn, synthetic, float32, cpu: drift, largest deviation 1.2e-07 in 13 values; "
+        f"bits differ {place}, 1 -> 1.0000001 (1.2e-07); "
+    )
+    text = failure(comparison, against="main (9f8e7d2)", bits=bits)
+    assert text.startswith(f"training differs from main (9f8e7d2) in its bits {place}\n")
+    assert f"\n  bits       differ {place}, 1 -> 1.0000001 (1.2e-07)\n" in text
+    assert cause(comparison, bits) == "step 1, loss: 1 -> 1.0000001"
+
+
 def test_a_passed_comparison_is_one_line():
     """Verdict, largest deviation and how many values were held against each other."""
     comparison = compare(a_record(), a_record(losses=(1.0, 1 + 1e-12)))

@@ -1,5 +1,6 @@
 """Promises of loaders' workers: whatever starts them, they draw and compute the same numbers."""
 
+import contextlib
 import pickle
 import random
 
@@ -63,7 +64,7 @@ def test_workers_start_as_the_block_computes(monkeypatch):
     before, own = DataLoader.__iter__, [None, torch.set_num_threads]
     monkeypatch.setattr(DataLoader, "_get_iterator", lambda loader: iter([pickle.dumps(loader.worker_init_fn)]))
     loaders = [DataLoader(Drawn(), worker_init_fn=each) for each in own]
-    with deterministic("float64", 0), workers_inherit(lambda _: None):
+    with deterministic("float64", 0), workers_inherit(lambda _: contextlib.nullcontext()):
         starts = [pickle.loads(next(iter(loader))) for loader in loaders]
     assert (DataLoader.__iter__, [loader.worker_init_fn for loader in loaders]) == (before, own)
 

@@ -78,6 +78,12 @@ class Comparison:
         points = (point for point in self.points if point.is_undecided)
         return tuple(sorted(points, key=lambda deviation: deviation.causal_order))
 
+    @property
+    def moved(self) -> Deviation | None:
+        """The first value that is not the baseline's, within its threshold or not; None if all are equal."""
+        points = (point for point in self.points if point.size > 0)
+        return min(points, key=lambda point: point.causal_order, default=None)
+
     @cached_property
     def largest(self) -> float:
         """Largest deviation of any number that is judged, within its threshold or not; 0.0 for equal records."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from harness.elsewhere.repository import environment
 from harness.errors import FaultError, RecordError, RerunError
 from harness.explaining.traced import Traced
 from harness.record import Record
@@ -288,5 +289,5 @@ class Reruns:
 
 
 def inherited() -> dict[str, str]:
-    """Return this process's variables but for xdist's: a worker's own would make another process believe it is one."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    """Return this process's variables but for git's and xdist's: they would make another process believe in them."""
+    return {name: value for name, value in environment().items() if not name.startswith("PYTEST_XDIST")}

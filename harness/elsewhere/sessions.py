@@ -1,16 +1,82 @@
 """A whole pytest session in the tree of another commit, judged by this harness."""
 
+import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import PIPE, STDOUT, CompletedProcess
+from typing import Self
 
+import msgspec
+
+from harness.elsewhere.kept import Notes
 from harness.elsewhere.rerun import FORKS, inherited
 from harness.elsewhere.trees import Tree
+from harness.errors import TreeError
 
 
 _NOTHING: Mapping[str, str] = {}
+_VARIABLE = "HARNESS_ORDER"
+_OUTPUT_LINES = 15
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a session in another commit's tree has to make.
+
+    Args:
+        tests: ids of the gated tests whose baselines are wanted.
+        folder: that the baselines go to.
+        scratch: folder of all else that the session leaves.
+        whole: whether it is to collect all tests, so that the gated ones are known.
+        reason: why its baselines are written.
+        cifar10: where CIFAR-10 is; empty for nowhere.
+    """
+
+    tests: list[str]
+    folder: str
+    scratch: str
+    whole: bool
+    reason: str
+    cifar10: str
+
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """Return this process's order, or None in an ordinary session."""
+        place = os.environ.get(_VARIABLE)
+        return msgspec.json.decode(Path(place).read_bytes(), type=cls) if place else None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What tells another process the order, which is written for it."""
+        place = Path(self.scratch, "order.json")
+        place.write_bytes(msgspec.json.encode(self))
+        return {_VARIABLE: str(place)}
+
+    def answer(self, notes: Notes) -> None:
+        """Leave for the session that asked what became of the tests."""
+        self._answer.write_bytes(msgspec.json.encode(notes))
+
+    @property
+    def _answer(self) -> Path:
+        return Path(self.scratch, "answer.json")
+
+    def run(self, tree: Tree, name: str, arguments: Sequence[str], here: Path) -> Notes:
+        """Have a session in a tree do it; return what it answers.
+
+        Args:
+            tree: of the commit.
+            name: of the commit in messages.
+            arguments: as for `pytest_in`.
+            here: as for `pytest_in`.
+
+        Raises:
+            TreeError: it came to no end.
+        """
+        done = pytest_in(tree, arguments, here, self.variables)
+        if not self._answer.exists():
+            lines = "\n".join(done.stdout.splitlines()[-_OUTPUT_LINES:])
+            raise TreeError.no_end(name=name, output=lines)
+        return msgspec.json.decode(self._answer.read_bytes(), type=Notes)
 
 
 def pytest_in(
@@ -21,14 +87,15 @@ def pytest_in(
     Args:
         tree: of the commit whose code is trained.
         arguments: of pytest; relative paths count from its folder.
-        here: folder of the user's checkout whose place in the tree pytest is started in.
+        here: folder of the user's checkout whose place in the tree pytest is started in; the root if it is not there.
         variables: beside those of this process.
     """
-    command = [sys.executable, "-P", FORKS, "pytest", *arguments]
+    command = [tree.python, "-P", FORKS, "pytest", *arguments]
     environment = {**inherited(), **tree.variables, **variables}
+    place = tree.place(here)
     return subprocess.run(
         command,
-        cwd=tree.place(here),
+        cwd=place if place.is_dir() else tree.root,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=PIPE,

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -10,16 +11,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
+from harness.elsewhere.repository import Repository, environment
 from harness.errors import TreeError
 
 
-_UNTOUCHED = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
-"""No server is asked, and what else works in the repository goes on."""
-_PLAIN = ("-c", "core.hooksPath=" + os.devnull, "-c", "advice.detachedHead=false", "-c", "core.fsmonitor=false")
-_LOCK = ".lock"
+_VARIABLE = "HARNESS_TREE"
+_OUTPUT_LINES = 15
+_VENV = Path(".venv", *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,67 @@ class Tree:
     own: Path
     root: Path
 
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """Return the tree that this process was started to run in; None in an ordinary one."""
+        if _VARIABLE not in os.environ:
+            return None
+        commit, *folders = json.loads(os.environ[_VARIABLE])
+        return cls(commit, *map(Path, folders))
+
     def place(self, path: Path) -> Path:
         """Return what a path of the user's checkout is in this tree; a path from elsewhere is itself."""
-        return self.top / path.relative_to(self.own) if path.is_relative_to(self.own) else path
+        for each in (path, path.resolve()):  # a checkout may be reached by a link, and may hold some
+            if each.is_relative_to(self.own) and not each.is_relative_to(self.top):
+                return self.top / each.relative_to(self.own)
+        return path
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs this tree's tests: the one that its setup made, or else this process's."""
+        made = self.root / _VENV
+        return str(made) if made.exists() else sys.executable
 
     @property
     def variables(self) -> Mapping[str, str]:
         """What a process needs to import this tree's code and not the user's: installed, editable or neither."""
         entries = [Path(entry).absolute() for entry in sys.path if entry]
-        own = [self.place(entry) for entry in entries if entry.is_relative_to(self.own)]
+        own = [there for entry in entries if (there := self.place(entry)) != entry]
         usual = [self.root / "src", self.root]
         places = [str(each) for each in dict.fromkeys([*own, *usual]) if each.is_dir()]
-        return {"PYTHONPATH": os.pathsep.join([*places, *filter(None, [os.environ.get("PYTHONPATH")])])}
+        return {
+            "PYTHONPATH": os.pathsep.join([*places, *filter(None, [os.environ.get("PYTHONPATH")])]),
+            _VARIABLE: json.dumps([self.commit, *map(str, (self.top, self.own, self.root))]),
+        }
+
+    def set_up(self, command: str, home: Path) -> None:
+        """Run the user's command that makes a fresh tree ready for its tests.
+
+        Args:
+            command: for the shell, in the project's root.
+            home: the same folder of the user's own checkout.
+
+        Raises:
+            TreeError: it fails, or makes a Python that cannot be used.
+        """
+        variables = {name: value for name, value in environment().items() if name != "VIRTUAL_ENV"}
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.root,
+            env=variables | {"TRAINING_OWN_TREE": str(home)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if done.returncode:
+            lines = done.stdout.decode(errors="replace").splitlines()[-_OUTPUT_LINES:]
+            raise TreeError.setup(command=command, status=done.returncode, output="\n".join(lines))
+        if self.python != sys.executable:
+            asked = [self.python, "-m", "pytest_training_regression"]
+            if subprocess.run(asked, capture_output=True, check=False).returncode:
+                raise TreeError.no_harness(command=command)
 
 
 def commit_of(root: Path, revision: str) -> str:
@@ -58,40 +109,37 @@ def commit_of(root: Path, revision: str) -> str:
     Raises:
         TreeError: there is no git, no repository, or no such commit.
     """
-    name = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", asked=revision)
-    return name.strip()
+    return Repository.of(root).commit(revision)
 
 
 @contextlib.contextmanager
-def tree_of(root: Path, revision: str) -> Iterator[Tree]:
+def tree_of(root: Path, revision: str, setup: str = "") -> Iterator[Tree]:
     """Check a commit out for the length of a block.
 
-    The checkout is a worktree of the user's repository in a cache folder; that of a process which was killed is
-    removed by the next.
+    The checkout is in a cache folder; that of a process which was killed is removed by the next.
 
     Args:
         root: of the project.
         revision: any name that git knows for the commit.
+        setup: a command for the shell that makes the tree ready.
 
     Raises:
-        TreeError: there is no such commit, or it cannot be checked out.
+        TreeError: there is no such commit, or it cannot be checked out or made ready.
     """
-    commit, own = commit_of(root, revision), _own(root)
-    folder = cache(root) / "trees"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_left(own, folder)
-        top = Path(tempfile.mkdtemp(prefix=f"{commit[:12]}-", dir=folder))
-        lock = FileLock(f"{top}{_LOCK}")
-        lock.acquire(timeout=0)
-    except OSError as error:
-        raise TreeError.cache(path=folder, reason=error) from error
-    try:
-        _git(own, "worktree", "add", "--detach", "--force", str(top), commit, asked=revision)
-        yield Tree(commit, top, own, top / root.resolve().relative_to(own))
-    finally:
-        _remove(own, top)
-        lock.release()
+    repository, home = Repository.of(root), root.resolve()
+    commit = repository.commit(revision)
+    with _room(cache(root) / "trees") as room:
+        top = room / (repository.own.name.replace(os.pathsep, "_") or "tree")  # a project may be named by its folder
+        try:
+            repository.check_out(commit, top)
+        except OSError as error:
+            raise TreeError.incomplete(commit=commit, path=top, reason=error) from error
+        tree = Tree(commit, top, repository.own, top / home.relative_to(repository.own))
+        if not tree.root.is_dir():
+            raise TreeError.no_folder(revision=revision, folder=home.relative_to(repository.own))
+        if setup:
+            tree.set_up(setup, home)
+        yield tree
 
 
 def cache(root: Path) -> Path:
@@ -100,51 +148,35 @@ def cache(root: Path) -> Path:
     Raises:
         TreeError: there is no git, or no repository.
     """
-    common = _git(root, "rev-parse", "--path-format=absolute", "--git-common-dir", asked="HEAD").rstrip("\n")
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(base, "training-regression", hashlib.sha256(os.fsencode(common)).hexdigest()[:16])
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path("~/.cache").expanduser()
+    key = hashlib.sha256(os.fsencode(Repository.of(root).common)).hexdigest()[:16]
+    return Path(base, "training-regression", key).resolve()
 
 
-def _own(root: Path) -> Path:
-    return Path(_git(root, "rev-parse", "--show-toplevel", asked="HEAD").rstrip("\n")).resolve()
-
-
-def _remove_left(own: Path, folder: Path) -> None:
-    """Remove the checkouts that no process holds any more."""
-    for lock in folder.glob(f"*{_LOCK}"):
-        with contextlib.suppress(Timeout, OSError), FileLock(lock, blocking=False):
-            _remove(own, lock.with_suffix(""))
-
-
-def _remove(own: Path, top: Path) -> None:
-    """Remove a checkout, and what git knows of it."""
-    with contextlib.suppress(TreeError):
-        _git(own, "worktree", "remove", "--force", "--force", str(top), asked="")
-    shutil.rmtree(top, ignore_errors=True)
-    with contextlib.suppress(TreeError):
-        _git(own, "worktree", "prune", asked="")
-    Path(f"{top}{_LOCK}").unlink(missing_ok=True)
-
-
-def _git(folder: Path, *words: str, asked: str) -> str:
-    """Return what a git command writes; TreeError if it fails.
-
-    Args:
-        folder: to run it in.
-        words: of the command.
-        asked: the revision that it is about.
-    """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's, say
-    command = ["git", *_PLAIN, "-C", str(folder), *words]
+@contextlib.contextmanager
+def _room(folder: Path) -> Iterator[Path]:
+    """Make a folder that is this process's alone, and remove it in the end, with all those that nobody holds."""
     try:
-        done = subprocess.run(command, capture_output=True, check=False, env=kept | _UNTOUCHED)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _tidied(folder):
+            room = Path(tempfile.mkdtemp(dir=folder))
+            lock = FileLock(room / "lock")
+            lock.acquire()
     except OSError as error:
-        raise TreeError.no_git(reason=error) from error
-    except ValueError as error:  # a zero byte
-        raise TreeError.unknown(revision=asked, root=folder, reason=error) from error
-    if done.returncode:
-        reason = done.stderr.decode(errors="replace").strip().splitlines()
-        raise TreeError.unknown(
-            revision=asked, root=folder, reason=reason[-1] if reason else "git knows no such commit"
-        )
-    return os.fsdecode(done.stdout)
+        raise TreeError.cache(path=folder, reason=error) from error
+    try:
+        yield room
+    finally:
+        lock.release()
+        with contextlib.suppress(OSError), _tidied(folder):
+            pass
+
+
+@contextlib.contextmanager
+def _tidied(folder: Path) -> Iterator[None]:
+    """Remove rooms that no process holds; in the block, nobody else takes one that has no lock yet for such a one."""
+    with FileLock(folder / "lock"):
+        for room in folder.glob("*/"):
+            with contextlib.suppress(Timeout, OSError), FileLock(room / "lock", blocking=False):
+                shutil.rmtree(room, ignore_errors=True)
+        yield

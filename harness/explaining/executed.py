@@ -6,9 +6,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.explaining.lines import owner
 from harness.explaining.operations import Tracer
 from harness.explaining.traced import Ran
+from harness.recording.lines import owner
 
 
 class Executed:

@@ -20,6 +20,19 @@ _COMMIT = re.compile("[0-9a-f]{7,64}")
 """No option, and no name of anything else."""
 _HEADER = "//"
 """What no path begins with."""
+_PATCH = (
+    "-U0",
+    "-M",
+    "--relative",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--output-indicator-new=>",  # so that no line of a file looks like one of the patch
+    "--output-indicator-old=<",
+)
+_FILE_OR_HUNK = re.compile(r"\+\+\+ b/(?P<path>[^\t]*)|@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
 
 class Commit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,12 +68,15 @@ class Git:
     def _ask(self, *words: str) -> list[str]:
         """Return the parts of an answer, which zero bytes separate."""
         if words not in self._answers:
-            began = time.monotonic()
-            asked = ("--literal-pathspecs", *words)  # a path is meant as it is
-            output = git_output(self.root, *asked, seconds=self.seconds) if self.seconds > 0 else None
-            self.seconds -= time.monotonic() - began
-            self._answers[words] = (output or b"").decode("utf-8", "surrogateescape").split("\0")[:-1]
+            self._answers[words] = self._output(*words).split("\0")[:-1]
         return self._answers[words]
+
+    def _output(self, *words: str) -> str:
+        began = time.monotonic()
+        asked = ("--literal-pathspecs", *words)  # a path is meant as it is
+        output = git_output(self.root, *asked, seconds=self.seconds) if self.seconds > 0 else None
+        self.seconds -= time.monotonic() - began
+        return (output or b"").decode("utf-8", "surrogateescape")
 
     def bringing(self, file: Path) -> str:
         """Return the last commit that changed a file; empty if there is none."""
@@ -96,6 +112,21 @@ class Git:
         id_, author, when, subject = [*self._ask("log", "-1", "--no-show-signature", form, commit), "", "", "", ""][:4]
         return Commit(id_, author, datetime.fromisoformat(when), subject) if when else None
 
+    def changed_lines(self, base: str) -> dict[str, list[int]]:
+        """Return the present lines of Python files that a commit does not have; all lines of a file that is new."""
+        if not base:
+            return {}
+        names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
+        changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
+        patch = self._output("-c", "core.quotePath=false", "diff", *_PATCH, base, "--", *changed) if changed else ""
+        return {**_of_patch(patch), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
+
+    def _num_lines(self, name: str) -> int:
+        try:
+            return len((self.root / name).read_bytes().splitlines())
+        except OSError:  # a link to nowhere
+            return 0
+
     def commits(self, base: str, paths: Sequence[str]) -> dict[str, Commit]:
         """Return the last commit since another that changed each of these files."""
         if not (paths and base):
@@ -107,6 +138,25 @@ class Git:
             for commit, path in _of_each(self._ask("log", *options, f"{base}..HEAD", "--", *paths)):
                 found.setdefault(path, commit)
         return found
+
+
+def _is_python(name: str) -> bool:
+    return name.endswith(".py")
+
+
+def _of_patch(patch: str) -> dict[str, list[int]]:
+    """Return the lines that a patch adds, by path; git quotes a path that no module has."""
+    found: dict[str, list[int]] = {}
+    lines: list[int] = []
+    for line in patch.split("\n"):
+        if line.startswith("diff "):
+            lines = []  # of a file that is gone
+        elif match := _FILE_OR_HUNK.match(line):
+            if match["path"]:
+                found[match["path"]] = lines
+            else:
+                lines += range(int(match["first"]), int(match["first"]) + max(1, int(match["count"] or 1)))
+    return found
 
 
 def _of_each(parts: Iterable[str]) -> Iterator[tuple[Commit, str]]:

@@ -10,27 +10,13 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from harness.explaining.traced import Place
-from harness.recording.lines import is_librarys
+from harness.recording.lines import owner
 
 
 HOUSE = Path(__file__).parents[2]
 """Where our files count from."""
-_ROOMS = HOUSE / "harness"
-_OURS = tuple(str(_ROOMS / room) for room in ("recording", "adapters", "faults", "elsewhere", "plugin", "explaining"))
-_SHIPPED = str(_ROOMS / "shipped")
 _LONGEST = 200
 """Characters of a value that is kept."""
-
-
-@functools.cache
-def owner(file: str) -> str:
-    """Return whose code a file holds: "ours", which records, a "library", or the "project".
-
-    What trains shipped recipes is a project like another.
-    """
-    if file.startswith(_OURS):
-        return "ours"
-    return "library" if is_librarys(file) and not file.startswith(_SHIPPED) else "project"
 
 
 class Lines:

@@ -21,8 +21,9 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils._pytree import tree_leaves
 
-from harness.explaining.lines import Lines, owner
+from harness.explaining.lines import Lines
 from harness.explaining.traced import GIVEN, Operation, Place
+from harness.recording.lines import owner
 
 
 _TRIVIAL = frozenset(

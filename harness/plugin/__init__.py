@@ -8,18 +8,23 @@ from typing import Any
 import pytest
 
 from harness.atomic_files import check_writable
+from harness.elsewhere import imports
+from harness.elsewhere.sessions import Order
 from harness.errors import EventsError, HarnessError
 from harness.plugin import devices, options, whole_project
+from harness.plugin.against import Ready
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages, put_cause_first
 from harness.plugin.ownership import uses
 from harness.plugin.session import SESSION, Session
+from harness.plugin.there import There, obey
 from harness.plugin.verdict import Status
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the group "training regression"."""
+    """Add the options of the group "training regression"; from here on, import what a tree has."""
+    imports.follow()
     options.add(parser)
 
 
@@ -41,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         options.check_ini(config)
         devices.check_options(config)
+        if order := Order.from_environment():
+            obey(config, order)
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
         if config.getoption("--training-tensorboard"):
@@ -57,12 +64,21 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest_mpl.configure(config)
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
+            _register_making(config, order, claims, session)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):
         from harness.plugin.xdist import Workers
 
         config.pluginmanager.register(Workers())
+
+
+def _register_making(config: pytest.Config, order: Order | None, claims: Claims, session: Session) -> None:
+    """Register what makes baselines for another session, or has another make those of this one."""
+    if order:
+        config.pluginmanager.register(There(order, claims, session))
+    elif session.against:
+        config.pluginmanager.register(Ready(session.against, claims, session))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -126,6 +142,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report, hand a worker's counts to its session; fail over what no test failed for."""
     state = session.config.stash[SESSION]
+    if foreign := imports.foreign_code():
+        state.counts.add_problem(foreign)
     if claims := session.config.stash.get(CLAIMS, None):
         claims.conclude()
     if claims and claims.is_empty_shard and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:

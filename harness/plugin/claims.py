@@ -13,6 +13,7 @@ from harness.atomic_files import write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
 from harness.errors import HarnessError, SuiteError
 from harness.plugin import whole_project
+from harness.plugin.changed_lines import ChangedLines
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import refuse
 from harness.plugin.ownership import MARKER, is_ours, uses
@@ -41,6 +42,7 @@ class Claims:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.changes = ChangedLines(session)
         self._owners: dict[str, str] = {}
         self._outcomes: dict[str, Outcome] = {}  # by pytest's id, which several tests outside the root may share
         self._nodeids: dict[str, str] = {}  # id of a test to pytest's
@@ -58,6 +60,8 @@ class Claims:
             self._stamps = stamps(self._session.baselines)
         if self._session.demands_all and self._concludes:
             self._session.outcome.forget()
+        with self._session.outcome.noted():
+            self.changes.watch(lambda item: id_of(item) in self.files or uses(item, "training"))
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -152,6 +156,7 @@ class Claims:
             for error in objections(session, ledger, self.outcomes, self._touched(now)):
                 session.counts.add_problem(error)
             problems = [problem.partition("\n")[0] for problem in session.counts.problems]
+            ledger = self.changes.judged(ledger, {test.partition("::")[0] for test in self.files})
             session.finish(msgspec.structs.replace(ledger, problems=problems))
 
     @property
@@ -168,7 +173,7 @@ class Claims:
 
     def _touched(self, now: Mapping[str, list[int]]) -> list[str]:
         """Return the baselines that are not what they were when this session began, though it writes none."""
-        if self._session.generate_path or self._session.verifies:
+        if self._session.generate_path or self._session.verifies or self._session.against:
             return []
         names = [name for name in {**self._stamps, **now} if now.get(name) != self._stamps.get(name)]
         return sorted([*names, *(place for place, before in self._beside.items() if stamp(Path(place)) != before)])
@@ -188,7 +193,8 @@ class Claims:
         names |= {Path(place).name for place in self._beside}
         owned = [name for name in names if claim_of(name) in owners]
         claims = owners.keys() | {claim_of(name) for name, _ in done}
-        others = [file for file in stored if claim_of(file) not in claims]
+        against = self._session.against
+        others = [] if against else [file for file in stored if claim_of(file) not in claims]
         orphans, unknown = self._orphans(others) if others else ([], "")
         return Ledger(
             entries=entries(owned, owners, done, self._left_out, self.outcomes),
@@ -196,6 +202,8 @@ class Claims:
             orphans=orphans,
             unknown=unknown,
             shard=self._session.shard,
+            against=against.title if against else "",
+            vanished=against.vanished(self.files) if against else [],
         )
 
     def _skips(self) -> "Done":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.explaining.blame import Changed
     from harness.record import Baseline
     from harness.report.check import Check
+    from harness.report.ledger import Fate
 
 
 _REPEAT = "__pytest_repeat_step_number"
@@ -121,9 +122,16 @@ class GatedTest:
 
     @property
     def regenerate_command(self) -> str:
-        """The command line that makes this run of the test its baseline, from where pytest was started."""
+        """The command line that makes this run of the test its baseline, or has another commit make it again."""
+        if self.session.against:
+            return shlex.join(["rm", "-r", str(self.session.against.kept.folder)])
         folder = self.session.shown(self.session.baselines)
         return self._command(f"--mpl-generate-path={folder}", *self._device_option)
+
+    @property
+    def accept_command(self) -> str:
+        """The same for a result that differs: what another commit's tests made is not to be replaced by it."""
+        return "" if self.session.against else self.regenerate_command
 
     @property
     def compare_command(self) -> str:
@@ -196,6 +204,26 @@ class GatedTest:
         if self._is_other_device:
             pytest.skip(f"baselines are written on {devices.writer(self.item.config)}, one for all devices")
 
+    def is_apart(self, baseline: Path) -> bool:
+        """Tell whether the commit that this session is held against has no such baseline, and note why.
+
+        Args:
+            baseline: its file.
+
+        Raises:
+            TreeError: the test could not be run there, and nothing may be left out.
+        """
+        against = self.session.against
+        if against is None or os.path.lexists(baseline):
+            return False
+        trouble = against.trouble(self.id)
+        if trouble and self.session.demands_all:
+            raise trouble
+        fate: Fate = "not compared" if trouble else "new"
+        reason = trouble.what if trouble else f"not in {against.title}"
+        self.session.counts.did(baseline.name, self.id, fate, reason)
+        return True
+
     def keep_failed(
         self,
         baseline: Path,
@@ -222,8 +250,10 @@ class GatedTest:
             The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
             line that makes it the baseline.
         """
-        session, root, command = self.session, self.item.config.rootpath, " ".join([self.regenerate_command, *options])
-        place = spelt_out(baseline)
+        session, root, place = self.session, self.item.config.rootpath, spelt_out(baseline)
+        if session.against:
+            return None, ""
+        command = " ".join([self.regenerate_command, *options])
         if not place.is_relative_to(root):
             return None, command
         if self._is_other_device:
@@ -248,11 +278,13 @@ class GatedTest:
         return kept, command if obstacle else session.accept_command(candidate.name, place.parent)
 
     def withdraw(self, baseline: Path) -> None:
-        """Forget the result that an earlier session kept of this test.
+        """Forget the result that an earlier session kept of this test, when it was compared with the same baseline.
 
         Raises:
             OutputError: it cannot be removed.
         """
+        if self.session.against:
+            return
         try:
             withdraw(self.session.failed, baseline.name, self.id)
         except OSError as error:

@@ -128,6 +128,13 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
         "runs; default: build/harness below the root",
     )
     group.addoption(
+        "--training-setup",
+        metavar="COMMAND",
+        default="",
+        help="shell command that makes the tree of another commit ready for its tests, in the project's root there; "
+        "TRAINING_OWN_TREE names that folder of the present checkout, and a .venv that it makes runs the tests",
+    )
+    group.addoption(
         "--training-shard",
         metavar="I/N",
         type=_shard,
@@ -137,6 +144,12 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
 
 
 def _add_baselines(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--training-against",
+        metavar="REF",
+        help="hold trainings against those of another commit (main, HEAD~1), which its own tests make on this "
+        "machine in a tree of its own, instead of against stored baselines",
+    )
     group.addoption(
         "--training-generate",
         metavar="WHAT",

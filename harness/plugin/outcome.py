@@ -29,6 +29,9 @@ class Counts:
     done: "list[tuple[str, str, Fate, str]]" = field(default_factory=list)  # baseline, test, its fate, and why
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(
+        default_factory=list
+    )  # what was trained at the commit that the session is held against
     flaky: list[str] = field(default_factory=list)  # tests that failed a check, and passed it when they ran again
 
     def did(self, baseline: str, test: str, fate: "Fate", reason: str = "") -> None:

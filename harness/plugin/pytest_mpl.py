@@ -116,6 +116,8 @@ class FigureGate:
             raise SuiteError.tolerance(nodeid=id_of(item), value=tolerance)
         name, folder = self._test(item).name, self._session.baselines  # which refuses a URL
         own = {"filename": f"{name}.{_format(marker)}", "baseline_dir": str(folder), **marker.kwargs}
+        if self._session.against:  # whose figures are all in one folder
+            own["baseline_dir"] = str(folder)
         item.add_marker(pytest.mark.mpl_image_compare(**own), append=False)
 
     def _settle(self) -> None:
@@ -154,6 +156,8 @@ class FigureGate:
                 if not self._figure(item):  # else pytest-mpl's, which says that it has generated an image
                     raise
             except (Exception, pytest.fail.Exception) as error:
+                if self._figure(item) and self._test(item).is_apart(_baseline_of(item)):
+                    return
                 raise self._failure(item, error) from None
             self._finish(item, staging)
 
@@ -233,7 +237,10 @@ class FigureGate:
         accept, folder = self._accept(item), self._folder(item)
         far = figure_text(figure_rms(folder), _tolerance(item)) if drawn(folder) else ""
         test = self._followed(item) if far else ""
-        headline = f"the figure differs from its baseline: {far}" if far else str(error)
+        against = self._session.against
+        headline = (
+            f"the figure differs from {against.title if against else 'its baseline'}: {far}" if far else str(error)
+        )
         text = f"follows from {test}: {far}" if test else self._told(item, headline, accept)
         self._keep(item, passed=False, text=text, accept=accept)
         return failed(text, "" if test else far)
@@ -270,7 +277,7 @@ class FigureGate:
         baseline = _baseline_of(item)
         result = self._folder(item) / f"result{baseline.suffix}"
         if not result.is_file():
-            return self._test(item).regenerate_command
+            return self._test(item).accept_command
         difference = figure_difference(figure_rms(result.parent)) if baseline.is_file() else FIRST
         return self._test(item).keep_failed(baseline, result.read_bytes(), difference=difference)[1]
 
@@ -282,7 +289,7 @@ class FigureGate:
             raise SuiteError.not_a_figure(found=type(returned[0]).__name__, nodeid=id_of(item))
         if self._compares:
             self._require_compared(item, bool(returned))
-            self._keep(item, passed=True, text="", accept=self._test(item).regenerate_command)
+            self._keep(item, passed=True, text="", accept=self._test(item).accept_command)
 
     def _require_compared(self, item: pytest.Item, returned: bool) -> None:
         """Refuse what pytest-mpl let pass without looking: by a hash, or where another runner called the test."""
@@ -293,7 +300,7 @@ class FigureGate:
         if looked and rms is not None and rms <= tolerance:
             return
         error = SuiteError.let_pass(nodeid=id_of(item), rms=rms if looked else None, tolerance=tolerance)
-        self._keep(item, passed=False, text=str(error), accept=self._test(item).regenerate_command)
+        self._keep(item, passed=False, text=str(error), accept=self._test(item).accept_command)
         raise error
 
     def _save(self, item: pytest.Item, file: Path) -> None:

@@ -116,7 +116,7 @@ class RecordCheck:
 
     def check(self, accept: str = "", where: str = "") -> "Check":
         """Return what is the same in every finding of this check (`GatedTest.check`)."""
-        return self.test.check(self.shared_path.name, accept or self.test.regenerate_command, self.name, where)
+        return self.test.check(self.shared_path.name, accept or self.test.accept_command, self.name, where)
 
     def blame(self, baseline: Baseline, where: str = "") -> "list[Changed] | None":
         """Return the files that have changed since a baseline was made (`GatedTest.blame`); None if it names none."""
@@ -131,14 +131,13 @@ class RecordCheck:
             BaselineError: it is missing or broken, or its gate is not the test's.
         """
         baseline = self._stored[0]
-        if not self.gate.asks_for(baseline.gate):
-            raise BaselineError.other_gate(
-                path=self.shown_path,
-                now=gate_text(self.gate),
-                then=gate_text(baseline.gate),
-                command=self.test.regenerate_command,
-            )
-        return baseline
+        if self.gate.asks_for(baseline.gate):
+            return baseline
+        now, then, against = gate_text(self.gate), gate_text(baseline.gate), self.test.session.against
+        if against:
+            raise BaselineError.gate_there(nodeid=self.test.id, name=against.title, now=now, then=then)
+        command = self.test.regenerate_command
+        raise BaselineError.other_gate(path=self.shown_path, now=now, then=then, command=command)
 
     def reasoned(self, reason: str) -> Gate:
         """Return the gate with its reason: the one that it was first written with.

@@ -50,6 +50,7 @@ from harness.tensorboard.reading import read_events
 if TYPE_CHECKING:
     from harness.baselines.environments import Choice
     from harness.comparing.comparison import Comparison
+    from harness.comparing.deviations import Deviation
     from harness.explaining.blame import Changed
     from harness.record import Calibration
     from harness.record.record import Record
@@ -66,6 +67,7 @@ def failure(
     drawn: bytes,
     changed: "list[Changed] | None",
     where: str,
+    bits: "Deviation | None",
 ) -> tuple[str, str]:
     """Keep the record that differs; return the message, and the command in it that accepts the record.
 
@@ -76,6 +78,7 @@ def failure(
         drawn: the deviations, as a PNG file.
         changed: files that have changed since; None if that is not known.
         where: the line that differs first, in words.
+        bits: the first number of which a bit is another, where that counts.
     """
     test, session = checked.test, checked.test.session
     whole = checked.record if checked.gate.ignore else comparison.record
@@ -93,7 +96,7 @@ def failure(
     with session.outcome.noted():
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-    chosen, origin = checked.chosen_text, session.origin
+    chosen, against = checked.chosen_text, session.against.title if session.against else ""
     text = failure_text(
         comparison,
         test=test.id,
@@ -101,9 +104,11 @@ def failure(
         look=look,
         accept=accept,
         chosen=chosen,
-        origin=origin,
+        origin={} if against else session.origin,
         trained=checked.trained_by,
         where=where,
+        against=against,
+        bits=bits,
     )
     return text, accept
 
@@ -292,7 +297,8 @@ class TrainingRegression:
         )
 
     def _generate(self, checked: RecordCheck) -> None:
-        self._test.skip_unless_writer()
+        if not (self._session.adds_environment and checked.is_elsewhere):  # which gets one of its own
+            self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
             self._session.counts.did(checked.shared_path.name, self._test.id, "kept")
             return
@@ -362,27 +368,29 @@ class TrainingRegression:
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
             self._withdraw(checked)
+            if self._test.is_apart(checked.path):
+                return
             self._check_environment(checked)
             baseline = self._stored_or_offered(checked)
-            comparison = self._comparison(checked, baseline)
+            comparison, bits = self._comparison(checked, baseline)
         drawn = failed_pictures.deviations(comparison) if comparison.verdict != "same" else b""
         self._session.runs.overlay(checked.record, comparison, drawn)
         lenient = comparison.verdict in ("drift", "not judged") and not self._session.strict
         passed = comparison.verdict == "same" or lenient
         if passed:
-            text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by)
-            accept, changed, place, line = self._test.regenerate_command, None, "", ""
+            text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by, bits=bits)
+            accept, changed, place, line = self._test.accept_command, None, "", ""
         else:
             place, line = _where(comparison, checked)
             changed = checked.blame(baseline, line)
-            text, accept = failure(comparison, checked, baseline, drawn, changed, place)
+            text, accept = failure(comparison, checked, baseline, drawn, changed, place, bits)
             self._session.differing.append((checked.record, self._test.id))
         check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(
             comparison, passed=passed, text=text, notable=notable, where=place, blame=changed or ()
         )
-        self._conclude(finding, text, "" if passed else cause(comparison))
+        self._conclude(finding, text, "" if passed else cause(comparison, bits))
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))
@@ -423,13 +431,19 @@ class TrainingRegression:
             self._test.withdraw(path)
         failed_pictures.forget(checked.pictures)
 
-    def _comparison(self, checked: RecordCheck, baseline: Baseline) -> "Comparison":
-        """Compare; a recipe with stored states that is not its baseline is put back on them."""
+    def _comparison(self, checked: RecordCheck, baseline: Baseline) -> "tuple[Comparison, Deviation | None]":
+        """Compare; a recipe with stored states that is not its baseline is put back on them.
+
+        Returns:
+            The comparison; and the first number of which a bit is another, where the baseline was trained in low
+            precision on this machine.
+        """
         comparison = compare(baseline, checked.record)
+        bits = comparison.moved if self._session.against and checked.record.is_low_precision else None
         states = checked.stored_states(baseline) if checked.is_recipes and comparison.verdict != "same" else None
         if states is None:
-            return comparison
-        return compare(baseline, put_back(checked.judged, states, checked.rerun))
+            return comparison, bits
+        return compare(baseline, put_back(checked.judged, states, checked.rerun)), bits
 
     def _measure(self, checked: RecordCheck, baseline: Baseline) -> None:
         """Plant faults in the training; too many that escape are a failure."""

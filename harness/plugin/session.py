@@ -73,8 +73,9 @@ class Session(Settings):
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
         self.outcome.report(ledger)
-        with self.outcome.noted():
-            self._remember(ledger)
+        if not self.against:
+            with self.outcome.noted():
+                self._remember(ledger)
 
     def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
@@ -86,12 +87,15 @@ class Session(Settings):
         """Say what this session compares with what, or writes, and what data it was given."""
         data = f"; CIFAR-10 from {self.cifar10}" if self.cifar10 else ""
         if self.generate_path is None:
-            return (
-                f"comparing records {'and figures' if self.comparing_figures else 'but not figures (no --mpl)'}{data}"
-            )
+            what = "and figures" if self.comparing_figures else "but not figures (no --mpl)"
+            return f"comparing records {what}{self._doing_against()}{data}"
         place, elsewhere = self.shown(self.generate_path), self.generate_path != self.read_baselines
         to_read = f", which is read with --mpl-baseline-path={place}" if elsewhere else ""
         return f"writing baselines to {place}{to_read}{data}"
+
+    def _doing_against(self) -> str:
+        made = ", ".join(self.counts.elsewhere) or "kept from before"
+        return f" with {self.against.title}, {made}" if self.against else ""
 
     def train(self, recipe: "Recipe", device: str) -> "Record":
         """Return the record of a recipe on a device, training it if this session has not yet, or by other code."""

@@ -23,6 +23,7 @@ from harness.plugin.command_line import command_line
 
 if TYPE_CHECKING:
     from harness.explaining.git import Git
+    from harness.plugin.against import Against
 
 
 def _share(text: str) -> float:
@@ -199,8 +200,25 @@ class Settings:
         given = self.config.getoption("--mpl-results-path", None) or self._ini("mpl-results-path")
         return Path(given).absolute() if given else None
 
+    @cached_property
+    def against(self) -> "Against | None":
+        """The commit that this session is held against; None if baselines are stored.
+
+        Raises:
+            SuiteError: another option says where baselines come from.
+            TreeError: there is no such commit.
+        """
+        if not self.config.getoption("--training-against"):
+            return None
+        from harness.plugin.against import Against
+
+        given = self.cifar10 or ""
+        return Against.of(self.config, given if given in ("", "download") else str(self._here / given))
+
     @property
     def _baselines(self) -> Path:
+        if self.against:
+            return self.against.kept.folder
         option = self.config.getoption("--mpl-baseline-path", None)
         if option and re.match("https?://", option):
             raise SuiteError.remote_baselines(path=option)
@@ -256,9 +274,9 @@ class Settings:
 
     @property
     def history(self) -> Path | None:
-        """File with the margins of past runs, if they are kept."""
+        """File with the margins of past runs, if they are kept: those of other commits are no trend."""
         ini = self.config.getini("training_history")
-        return self.config.rootpath / ini if ini else None
+        return self.config.rootpath / ini if ini and not self.against else None
 
     @property
     def cifar10(self) -> str | None:

@@ -25,18 +25,18 @@ def asked() -> Path | None:
 
 def widen(config: pytest.Config) -> None:
     """Have this process collect the whole project, and run nothing."""
-    config.args[:] = [str(place) for place in _places(config)]
+    config.args[:] = places(config)
     config.option.collectonly = True
     for name in _NARROWING:
         if hasattr(config.option, name):
             setattr(config.option, name, None)
 
 
-def _places(config: pytest.Config) -> list[Path]:
+def places(config: pytest.Config) -> list[str]:
     """Return where a project's tests are: its testpaths, or all that is below its root."""
     root = config.rootpath.resolve()
     found = [path for pattern in config.getini("testpaths") for path in sorted(root.glob(pattern))]
-    return found or [root]
+    return [*map(str, found or [root])]
 
 
 def _given(config: pytest.Config) -> list[Path]:
@@ -48,7 +48,7 @@ def is_narrowed(config: pytest.Config) -> bool:
     """Tell whether a session collects less than the whole project."""
     if any(config.getoption(name, None) for name in _NARROWING):
         return True
-    return not all(any(map(place.is_relative_to, _given(config))) for place in _places(config))
+    return not all(any(map(Path(place).is_relative_to, _given(config))) for place in places(config))
 
 
 def lies_outside(config: pytest.Config) -> bool:

@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScheduling
 
 from harness.atomic_files import write
 from harness.errors import SuiteError
+from harness.plugin.claims import CLAIMS
 from harness.plugin.command_line import command_line
 from harness.plugin.ownership import arguments, uses
 from harness.plugin.session import SESSION
@@ -174,10 +175,13 @@ class Workers:
             raise pytest.UsageError(str(SuiteError.workers_elsewhere(folder=place.chdir or "")))
         node.workerinput["training_regression"] = command_line(node.config)
         node.workerinput["training_regression_started"] = session.started
+        node.workerinput["training_regression_against"] = session.against.commit if session.against else ""
         node.workerinput["training_regression_output"] = str(session.output)
         node.workerinput["training_regression_figures"] = str(session.figures)
         node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
         node.workerinput["training_regression_results"] = str(session.outcome.kept)
+        changed = node.config.stash[CLAIMS].changes.changed
+        node.workerinput["training_regression_changed"] = {name: sorted(lines) for name, lines in changed.items()}
         if session.cifar10 == "download":
             from harness.shipped.load import load_dataset
 

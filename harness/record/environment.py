@@ -17,6 +17,7 @@ _VARIABLES = (
     *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
 )
 """Environment variables that choose other kernels."""
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _CUDA_DRIVERS = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")
 """Device files of NVIDIA's drivers (desktop, Jetson), of WSL 2 and of AMD's ROCm."""
 
@@ -76,11 +77,21 @@ def describe(device: str) -> dict[str, str]:
     return found | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
 
 
+def machine() -> dict[str, str]:
+    """Return what of a machine and its settings can change a training on the CPU; torch's import would be slow."""
+    settings = {name: os.environ[name] for name in (*_VARIABLES, *_THREADS) if name in os.environ}
+    return {"processor": _processor(), "flags": _cpuinfo("flags") or _cpuinfo("Features")} | settings
+
+
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or "unknown"
+
+
+def _cpuinfo(field: str) -> str:
+    """Return what Linux says of the first processor; empty on other systems."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -34,10 +34,11 @@ def imported(root: Path) -> list[Path]:
     names = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
     names = {name for name in names if name.endswith(".py")} | _ran
     below = (Path(name) for name in sorted(names) if name.startswith(str(root)))
-    return [file for file in below if file.is_relative_to(root) and not _is_installed(file) and file.name[:1] != "<"]
+    return [file for file in below if file.is_relative_to(root) and not is_installed(file) and file.name[:1] != "<"]
 
 
-def _is_installed(file: Path) -> bool:
+def is_installed(file: Path) -> bool:
+    """Tell whether a file is a library's, though its environment may be in the project."""
     return "site-packages" in file.parts or file.is_relative_to(_STANDARD)
 
 

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, FunctionType
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from harness.errors import PrecisionError
 from harness.recipe import Precision
 from harness.recording.hooks import Hook, Watch
-from harness.recording.lines import is_librarys, users_line
+from harness.recording.lines import is_between, is_librarys, users_line
 
 
 _CALLED = {"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16"}
@@ -29,6 +31,8 @@ _REFUSED = re.compile(r"\b(same|equal|match|expected|mixed|promoting)\b", re.IGN
 _UNNAMED = re.compile(r"\b(same|equal|mixed)\b.*\b(d?type|datatype)\b|\bdtype.*\b(same|equal)\b", re.IGNORECASE)
 _INTEGERS = re.compile(r"\b(u?int\d*|long|short|char|byte|bool)\b", re.IGNORECASE)
 _TORCH = str(Path(torch.__file__).parent) + os.sep
+Origin = Callable[[Tensor], str]
+"""Returns the line that a tensor comes from; empty if it is not known."""
 
 
 def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
@@ -39,33 +43,16 @@ def module_names(model: nn.Module, prefix: str = "") -> dict[int, str]:
     }
 
 
-def refuse_low_precision(model: nn.Module, names: Mapping[int, str], watch: Watch) -> Callable[[], None]:
-    """Make passes fail, in a context that `watch` makes, that compute gradients in less than float64.
-
-    Return what ends it.
-
-    Conversions and back are seen, too, in a module (`x.float()`) and in the loop: they make a float64 run as noisy as a
-    float32 one, and leave no other trace. What no gradient goes through, a metric say, may be in any precision. What
-    torch.compile compiles is not looked into.
-    """
-    guard = _Float64Guard(names, watch)
-    undo = contextlib.ExitStack()
-    for module in model.modules():
-        if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-            undo.callback(module.register_forward_pre_hook(Hook(guard.begin)).remove)
-            undo.callback(module.register_forward_hook(Hook(guard.end), always_call=True).remove)
-    undo.callback(guard.leave)
-    return undo.close
-
-
-def refuse_low_loss(values: Mapping[str, object]) -> None:
+def refuse_low_loss(values: Mapping[str, object], origin: Origin) -> None:
     """Refuse a loss with gradients below float64: binary cross-entropy, say, takes on the dtype of its targets."""
     for name, value in values.items():
-        if "loss" in name and isinstance(value, Tensor) and _low(value):  # others may be metrics
-            raise PrecisionError.low(module=name, found=_dtype(value), place="Recorder.log")
+        if "loss" in name and isinstance(value, Tensor) and _has_low_gradients(value):  # others may be metrics
+            raise PrecisionError.low(module=name, found=_dtype(value), place="Recorder.log", made=origin(value))
 
 
-def named_mixture(error: object, names: Mapping[int, str], precision: Precision) -> PrecisionError | None:
+def named_mixture(
+    error: object, names: Mapping[int, str], precision: Precision, origin: Origin
+) -> PrecisionError | None:
     """Return what to say of an exception by which torch refuses to mix dtypes; None for any other exception.
 
     Torch has no class for it, and some thirty wordings. Most name two floating dtypes; where one names none, the
@@ -79,7 +66,9 @@ def named_mixture(error: object, names: Mapping[int, str], precision: Precision)
     if len(found) < 2:
         return None
     module, place = _module(calls, names), users_line(calls) or _line(calls)
-    return PrecisionError.mixed(found=" and ".join(sorted(found)), precision=precision, module=module, place=place)
+    held = (tensor for frame, _ in calls for tensor in _tensors([*frame.f_locals.values()]) if _dtype(tensor) in found)
+    made, both = next(filter(None, map(origin, held)), ""), " and ".join(sorted(found))
+    return PrecisionError.mixed(found=both, precision=precision, module=module, place=place, made=made)
 
 
 def _is_torchs(error: BaseException) -> bool:
@@ -105,8 +94,7 @@ def _named(message: str) -> set[str]:
 
 def _held(frame: FrameType) -> set[str]:
     """Return the floating dtypes of the tensors that a call has at hand."""
-    tensors = (tensor for value in [*frame.f_locals.values()] for tensor in _tensors(value))
-    return {_dtype(tensor) for tensor in tensors if tensor.is_floating_point()}
+    return {_dtype(tensor) for tensor in _tensors([*frame.f_locals.values()]) if tensor.is_floating_point()}
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
@@ -118,15 +106,60 @@ def _tensors(value: object) -> Iterator[Tensor]:
         yield from (tensor for item in value for tensor in _tensors(item))
 
 
-class _Float64Guard(TorchFunctionMode):
-    """Sees what torch makes of float64, once a module runs."""
+class Float64Guard(TorchFunctionMode):
+    """Makes passes fail that compute gradients in less than float64, and knows where what is lower comes from.
 
-    def __init__(self, names: Mapping[int, str], watch: Watch) -> None:
+    Conversions and back are seen, too, in a module (`x.float()`) and in the loop: they make a float64 run as noisy as a
+    float32 one, and leave no other trace. What no gradient goes through, a metric say, may be in any precision. What
+    torch.compile compiles is not looked into.
+
+    Args:
+        watch: makes a context that passes are looked at in.
+    """
+
+    def __init__(self, watch: Watch) -> None:
         super().__init__()
-        self._names, self._watch = names, watch
+        self._watch = watch
+        self._names: dict[int, str] = {}
         self._outermost: nn.Module | None = None
-        self._looks = self._stays = False
+        self._looks = self._stays = self._judges = False
+        self._origins = WeakTensorKeyDictionary()
         self._hooks = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Look from here on where tensors come from; not within a mode of the loop's, which may end first."""
+        if not torch._C._len_torch_function_stack():
+            self._look_on()
+            self._hooks.enter_context(mock.patch.object(torch, "from_numpy", self._noted(torch.from_numpy)))
+
+    def watch(self, model: nn.Module, names: Mapping[int, str]) -> None:
+        """Judge what torch makes of float64 once a module of this model runs."""
+        self._names |= names
+        for module in model.modules():
+            if module._compiled_call_impl is not None:
+                self._look_away()  # what is compiled while a mode is there is compiled again without it
+            if not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
+                self._hooks.callback(module.register_forward_pre_hook(Hook(self._begin)).remove)
+                self._hooks.callback(module.register_forward_hook(Hook(self._end), always_call=True).remove)
+
+    def leave(self) -> None:
+        """Look no longer, nor in the pass that is just beginning; what was seen stays known."""
+        self._names, self._outermost = {}, None
+        self._look_away()
+        self._hooks.close()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not look in a block: processes that are forked in it would never end to."""
+        looks = self._looks
+        self._look_away()
+        yield
+        if looks:
+            self._look_on()
+
+    def origin(self, tensor: Tensor) -> str:
+        """Return the line that a tensor below float64 comes from; empty if that was not seen."""
+        return str(self._origins.get(tensor, ""))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -137,23 +170,41 @@ class _Float64Guard(TorchFunctionMode):
             self._look([*args, *kwargs.values()], args[:1] if result is None else result)
         return result
 
-    def _look(self, given: object, made: object) -> None:
-        """Refuse what is low among the results of something high; an assignment to elements returns nothing."""
-        low = [value for value in _tensors(made) if _low(value)]
-        if low and any(_is_high(value) for value in _tensors(given)):
-            for value in low:
-                self._refuse(value)
+    def _noted(self, make: Callable[[object], Tensor]) -> Callable[[object], Tensor]:
+        """Have a function be looked at that no mode sees."""
 
-    def _refuse(self, value: Tensor) -> None:
+        def noted(array: object) -> Tensor:
+            made = make(array)
+            if self._looks and not torch.compiler.is_compiling():
+                with self._watch():
+                    self._look((), made)
+            return made
+
+        return noted
+
+    def _look(self, given: object, made: object) -> None:
+        """Note where low results come from, and refuse those of something high; an assignment to elements has none."""
+        low = [value for value in _tensors(made) if _is_low(value)]
+        if not low:
+            return
+        calls = [*traceback.walk_stack(sys._getframe(1))]
+        origin = next(filter(None, map(self.origin, _tensors(given))), _line(calls))
+        for value in low:
+            self._origins.setdefault(value, origin)
+        if self._judges and any(_is_high(value) for value in _tensors(given)):
+            for value in filter(_has_low_gradients, low):
+                self._refuse(value, calls)
+
+    def _refuse(self, value: Tensor, calls: Sequence["Call"]) -> None:
         """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric.
 
         What a library's trainer does around the model, nobody can mend: the training's own thresholds hold it.
         """
-        calls = [*traceback.walk_stack(sys._getframe(1))]
         place = _line(calls)
         if not self._outermost and is_librarys(place.rpartition(":")[0]):
             return
-        error = PrecisionError.low(module=_module(calls, self._names), found=_dtype(value), place=place)
+        module = _module(calls, self._names)
+        error = PrecisionError.low(module=module, found=_dtype(value), place=place, made=self.origin(value))
 
         def refuse(*_: Tensor) -> None:
             with self._watch():
@@ -163,27 +214,24 @@ class _Float64Guard(TorchFunctionMode):
             refuse()
         self._hooks.callback(value.register_hook(refuse).remove)
 
-    def begin(self, module: nn.Module, *_: object) -> None:
-        """Look from here on; within a mode of the loop's, which must end first, until the module has run."""
+    def _begin(self, module: nn.Module, *_: object) -> None:
+        """Judge from here on; within a mode of the loop's, which must end first, until the module has run."""
         if torch.compiler.is_compiling() or self._outermost or id(module) not in self._names:
             return
-        self._outermost = module
+        self._outermost, self._judges = module, True
         if not self._looks:
-            self._looks, self._stays = True, not torch._C._len_torch_function_stack()
-            self.__enter__()  # type: ignore[no-untyped-call] # torch leaves it unannotated
+            self._look_on()
 
-    def end(self, module: nn.Module, *_: object) -> None:
+    def _end(self, module: nn.Module, *_: object) -> None:
         """Note that no module runs any more, if this one was the first to."""
         if not torch.compiler.is_compiling() and module is self._outermost:
             self._outermost = None
             if not self._stays:
                 self._look_away()
 
-    def leave(self) -> None:
-        """Look no longer, nor in the pass that is just beginning."""
-        self._names, self._outermost = {}, None
-        self._look_away()
-        self._hooks.close()
+    def _look_on(self) -> None:
+        self._looks, self._stays = True, not torch._C._len_torch_function_stack()
+        self.__enter__()  # type: ignore[no-untyped-call] # torch leaves it unannotated
 
     def _look_away(self) -> None:
         """Take this mode off, and no other one that has begun since."""
@@ -207,13 +255,16 @@ def _original(func: Any) -> Any:
     return FunctionType(asked, sys._getframe(3).f_globals)
 
 
-def _low(value: Tensor) -> bool:
-    """Tell whether a tensor has gradients in less than float64."""
-    return value.requires_grad and torch.finfo(value.dtype).bits < 64
+def _is_low(value: Tensor) -> bool:
+    return (value.dtype.is_floating_point or value.dtype.is_complex) and torch.finfo(value.dtype).bits < 64
+
+
+def _has_low_gradients(value: Tensor) -> bool:
+    return value.requires_grad and _is_low(value)
 
 
 def _is_high(value: Tensor) -> bool:
-    return value.requires_grad and torch.finfo(value.dtype).bits == 64
+    return value.requires_grad and not _is_low(value)
 
 
 def _dtype(tensor: Tensor) -> str:
@@ -231,6 +282,6 @@ def _module(calls: Sequence[Call], names: Mapping[int, str]) -> str:
 
 
 def _line(calls: Sequence[Call]) -> str:
-    """Return the line that is at work outside torch and this file."""
-    places = (f"{frame.f_code.co_filename}:{line}" for frame, line in calls)
-    return next(place for place in places if not place.startswith((_TORCH, __file__)))
+    """Return the line that is at work outside torch, the recorder, and what Python puts in between."""
+    places = ((frame.f_code.co_filename, line) for frame, line in calls)
+    return next(f"{file}:{line}" for file, line in places if not (file.startswith(_TORCH) or is_between(file)))

@@ -138,7 +138,7 @@ class Recorder:
                     self._planted.end(self._record)
                 if isinstance(error, Enough):
                     error.record = self._record
-            elif mixture := named_mixture(error, state.module_names(), self.precision):
+            elif mixture := named_mixture(error, state.module_names(), self.precision, state.origin):
                 raise mixture
         if kind is None:
             self._missed = state.broken
@@ -249,7 +249,7 @@ class Recorder:
         """
         with self._recording("log") as state:
             if self.precision == "float64":
-                refuse_low_loss(values)
+                refuse_low_loss(values, state.origin)
             _log(state, "evaluation" if state.evaluating else "forward", "log", values)
 
     def evaluation(self, **values: object) -> None:

@@ -35,7 +35,7 @@ from harness.recording.hooks import (
 from harness.recording.images import ActivationMaps
 from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
-from harness.recording.precision import module_names, refuse_low_precision
+from harness.recording.precision import Float64Guard, module_names
 from harness.recording.states import States
 from harness.recording.stream_builder import StreamBuilder
 from harness.recording.unwatched import Unwatched
@@ -78,6 +78,11 @@ class Recording:
         self._left: Set[str] = set()
         self._looked = (-1, 0)
         self._first_step = stack.enter_context(contextlib.ExitStack())
+        self._guard = Float64Guard(functools.partial(self.whole, "a forward pass"))
+        self.origin = self._guard.origin
+        if precision == "float64":
+            self._first_step.callback(self._guard.leave)
+            self._guard.start()
         self._step = self._optimizer_steps = 0
         self._begun = False  # whether the first step has
         self._over = False  # whether the step is: an optimizer has stepped, or was to
@@ -98,9 +103,8 @@ class Recording:
             watched = self._add(model, optimizer, name)
             self._hang(watched)
             if self._precision == "float64":
-                names = module_names(model, watched.prefix)
-                watch = functools.partial(self.whole, "a forward pass")
-                self._first_step.callback(refuse_low_precision(model, names, watch))
+                self._first_step.callback(self._guard.leave)
+                self._guard.watch(model, module_names(model, watched.prefix))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
             self._follow(watched, optimizer)
@@ -119,9 +123,10 @@ class Recording:
         self._begin_step()
         self._unwatched.begin_batch()
 
-    def iterate(self, loader: DataLoader[Any]) -> None:
-        """Note how a data loader samples that is iterated: for the step that follows."""
+    def iterate(self, loader: DataLoader[Any]) -> contextlib.AbstractContextManager[None]:
+        """Note how a data loader samples that is iterated, for the step that follows; return what to start it in."""
         self._causes.iterate(loader, self._step + self._over)
+        return self._guard.paused()
 
     def add(self, stage: str, names: Sequence[str], values: Sequence[Value], made: object = None) -> None:
         """Record values of the present step; an evaluation's come after what the step left behind.
@@ -218,6 +223,7 @@ class Recording:
         if self._perturbation.other_layout:
             swap_layout(model)
         watched = WatchedModel(model, f"{name}." if name else "", self._precision)
+        watched.check_precision(self.origin)
         present = self._present()
         if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
             self._settle()  # what the step left behind is the former model's

@@ -18,6 +18,7 @@ from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
 from harness.recording.named_tensors import NamedTensors
 from harness.recording.norms import norms, real
+from harness.recording.precision import Origin
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
 
@@ -41,15 +42,16 @@ class WatchedModel:
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._by_design = ByDesign()
         self.by_hand: ByHand | None = None
-        self._check_precision()
 
-    def _check_precision(self) -> None:
+    def check_precision(self, origin: Origin) -> None:
+        """Refuse weights in another precision, and say where they come from."""
         if self._precision == "bfloat16":  # weights may be float32 under autocast, or bfloat16
             return
         for name, parameter in self.parameters().items():
             found = str(parameter.dtype).removeprefix("torch.")
             if found != self._precision and not is_lazy(parameter) and parameter.is_floating_point():
-                raise PrecisionError.dtype(tensor=name, found=found, precision=self._precision)
+                made = origin(parameter)
+                raise PrecisionError.dtype(tensor=name, found=found, precision=self._precision, made=made)
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
         """Take an optimizer of this model, one that holds some of its parameters."""

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
@@ -11,23 +12,23 @@ from torch.utils.data import DataLoader
 
 
 @contextlib.contextmanager
-def workers_inherit(notify: Callable[[DataLoader[Any]], None]) -> Iterator[None]:
+def workers_inherit(around: Callable[[DataLoader[Any]], AbstractContextManager[None]]) -> Iterator[None]:
     """Hand the default dtype over to the workers of loaders that are iterated in a block, as a fork does.
 
     The loaders' own `worker_init_fn` is called as ever, and no random number is drawn.
 
     Args:
-        notify: called with each loader that is iterated.
+        around: makes a context of each loader that is iterated, which its workers are started in.
     """
     original = DataLoader.__iter__
 
     @functools.wraps(original)
     def started(loader: DataLoader[Any]) -> Iterator[Any]:
-        notify(loader)
         own = loader.worker_init_fn
         loader.worker_init_fn = _Start(torch.get_default_dtype(), own)
         try:
-            return original(loader)
+            with around(loader):
+                return original(loader)
         finally:
             loader.worker_init_fn = own
 

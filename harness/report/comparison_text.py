@@ -28,6 +28,7 @@ from harness.report.words import (
     step_text,
     stream_text,
     title,
+    told_apart,
     value_text,
 )
 
@@ -46,7 +47,8 @@ _LATER = 2
 """Later divergences that a failure lists."""
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
-_DIFFERS = "training differs from its baseline "
+_DIFFERS = "training differs from "
+_BASELINE = "its baseline"
 _COMPUTED = ("forward", "backward", "evaluation")
 _COMPILED = re.compile(r"OptimizedModule\(| compiled$")
 """In the text of a module that torch.compile compiles."""
@@ -63,6 +65,8 @@ def failure(
     origin: Mapping[str, str] | None = None,
     trained: str = "",
     where: str = "",
+    against: str = "",
+    bits: Deviation | None = None,
 ) -> str:
     """Word a comparison that fails: a headline that names the place, and labelled lines below it.
 
@@ -78,19 +82,24 @@ def failure(
         origin: of the present record, if it is known.
         trained: id of the earlier test whose training this is; empty if it is this test's own.
         where: the line and the operation that differ first (`where_text`), if they are known.
+        against: the commit that made the baseline in this session; empty for a stored one.
+        bits: the first number of which a bit is another, where both were trained on one machine in low precision.
     """
     rows = [
         ("where", where),
         *(("blame", line) for line in blame),
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
+        ("bits", "" if bits in comparison.deviations[:1] else bits_text(bits, comparison)),
         *_numbers_rows(comparison),
         ("baseline", chosen),
-        *_rows_around(comparison, origin or {}),
+        *_rows_around(comparison, origin or {}, against),
         *(("look", place) for place in look),
         ("accept", accept),
     ]
-    headline = _headline(comparison.first, comparison) if comparison.first else note(comparison)
+    headline = note(comparison)
+    if told := comparison.first or bits:
+        headline = _headline(told, comparison, against, within=comparison.first is None)
     return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
 
 
@@ -105,11 +114,20 @@ def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
     yield "grows", _grows(comparison.growth)
 
 
-def _rows_around(comparison: Comparison, origin: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def bits_text(bits: Deviation | None, comparison: Comparison) -> str:
+    """Say from where on the bits of a training are others; empty if none is."""
+    if bits is None:
+        return ""
+    size = f" ({bits.size:.1e})" if bits.size < math.inf else ""
+    values = " -> ".join(told_apart(bits.baseline, bits.value))
+    return f"differ {_since(bits)}: {bits.stage}, {_named(bits, comparison)}, {values}{size}"
+
+
+def _rows_around(comparison: Comparison, origin: Mapping[str, str], against: str) -> Iterator[tuple[str, str]]:
     """Yield what else is known: what did not move, what is not as it was, what was not judged."""
-    yield "unchanged", ", ".join(comparison.unchanged)
-    yield "changed", changed_text(comparison, origin)
-    yield "made", _made(comparison.baseline.origin)
+    yield "unchanged", ", ".join(comparison.unchanged) if comparison.first or not against else ""
+    yield "changed", changed_text(comparison, origin, against)
+    yield "made", "" if against else _made(comparison.baseline.origin)
     yield "renamed", _renamed(comparison)
     yield "frozen", _frozen(comparison)
     yield "unknown", _unknown(comparison)
@@ -142,20 +160,25 @@ def _found(comparison: Comparison) -> Sequence[Deviation]:
     return comparison.undecided if comparison.verdict == "not judged" else comparison.deviations
 
 
-def _headline(first: Deviation, comparison: Comparison) -> str:
-    since = f"from {step_text(first.step, first.moment)} on" if first.step >= 0 else "before step 0"
-    since = "from the start" if first.stage == "structure" else since
-    lead = "training is not judged " if comparison.verdict == "not judged" else _DIFFERS
-    return f"{lead}{since}: {first.stage}, {_named(first, comparison)}"
+def _headline(first: Deviation, comparison: Comparison, against: str = "", *, within: bool = False) -> str:
+    lead = f"{_DIFFERS}{against or _BASELINE}{' in its bits' if within else ''}"
+    lead = "training is not judged" if comparison.verdict == "not judged" else lead
+    return f"{lead} {_since(first)}: {first.stage}, {_named(first, comparison)}"
+
+
+def _since(first: Deviation) -> str:
+    if first.stage == "structure":
+        return "from the start"
+    return f"from {step_text(first.step, first.moment)} on" if first.step >= 0 else "before step 0"
 
 
 def _named(deviation: Deviation, comparison: Comparison, room: int = 0) -> str:
     return stream_text(deviation.stream, comparison.structure, room)
 
 
-def cause(comparison: Comparison) -> str:
-    """Word in sixty characters what a comparison that fails found first; one that only drifted has no such place."""
-    first = comparison.first
+def cause(comparison: Comparison, bits: Deviation | None = None) -> str:
+    """Word in sixty characters what a comparison that fails found first; one that drifted has at most other bits."""
+    first = comparison.first or bits
     if first is None:
         return f"training drifts, largest deviation {comparison.largest:.1e}"
     place = "" if first.stage == "structure" else f"{step_text(first.step, first.moment)}, "
@@ -239,11 +262,12 @@ def _frozen(comparison: Comparison) -> str:
     return "; ".join(f"frozen tensors {words[now]} by an optimizer: {_listed(names)}" for now, names in held.items())
 
 
-def changed_text(comparison: Comparison, origin: Mapping[str, str]) -> str:
+def changed_text(comparison: Comparison, origin: Mapping[str, str], against: str = "") -> str:
     """Name what changed around a training, and in its recipe; empty if nothing is known to have."""
     recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
     around = in_words(comparison.environment + _sources(comparison.baseline.origin, origin))
-    return "; ".join(recipe + around) + " since the baseline was made" if recipe or around else ""
+    since = against or "the baseline was made"
+    return f"{'; '.join(recipe + around)} since {since}" if recipe or around else ""
 
 
 def _sources(*origins: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
@@ -263,10 +287,11 @@ def difference(comparison: Comparison) -> str:
     """Word in a line how a record differs from its baseline, for a table."""
     if not (first := comparison.first):
         return note(comparison)
-    return f"{_headline(first, comparison).removeprefix(_DIFFERS)}; {_numbers(first)}; {_then(comparison)}"
+    headline = _headline(first, comparison).removeprefix(f"{_DIFFERS}{_BASELINE} ")
+    return f"{headline}; {_numbers(first)}; {_then(comparison)}"
 
 
-def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:
+def note(comparison: Comparison, *, chosen: str = "", trained: str = "", bits: Deviation | None = None) -> str:
     """Word a comparison that passed: verdict, largest deviation, renamed tensors; the rest as for `failure`."""
     found = _found(comparison)
     moved = f", first {_named(found[0], comparison)}" if found else ""
@@ -276,7 +301,16 @@ def note(comparison: Comparison, *, chosen: str = "", trained: str = "") -> str:
         largest = f"{number(len(found), 'value')} moved by up to {size:.1e}, which nothing could have failed"
     allowed = _allowed(comparison) if comparison.verdict == "drift" else ""
     renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    rest = [allowed, renamed, _frozen(comparison), _unknown(comparison), _unjudged(comparison), _initial(comparison)]
+    others = f"bits {bits_text(bits, comparison)}" if bits else ""
+    rest = [
+        others,
+        allowed,
+        renamed,
+        _frozen(comparison),
+        _unknown(comparison),
+        _unjudged(comparison),
+        _initial(comparison),
+    ]
     rest += [f"baseline {chosen}"] if chosen else []
     loosened = gate_text(comparison.baseline.gate)
     rest += [_left_out(comparison.record), loosened and f"the test {loosened}", trained and f"trained by {trained}"]

@@ -7,11 +7,12 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from harness.baselines.store import claim_of
+from harness.explaining.never_run import NeverRun
 from harness.report.finding import Finding
 from harness.report.words import number
 
 
-Fate = Literal["not reached", "not compared", "compared", "generated", "kept", "skipped", "deselected"]
+Fate = Literal["not reached", "not compared", "compared", "generated", "kept", "new", "skipped", "deselected"]
 """What became of a baseline in a test. Of several tests of one baseline the first of these counts."""
 FATES: Sequence[Fate] = Fate.__args__  # type: ignore[attr-defined] # its stub hides them
 _SAID = 10
@@ -43,7 +44,11 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         orphans: those of them that no test of the project owns.
         unknown: why it cannot be said which of the others are orphans; empty if it can.
         shard: which part of the tests ran, as "1/4"; empty for all.
+        against: the commit whose trainings are the baselines; empty where they are stored.
+        vanished: gated tests of that commit that are not there any more.
         problems: why the session must not be green, beside its findings; a line each.
+        never_run: what has changed since the baselines, and no gated training ran.
+        unwatched: why that is not known; empty if it is, or nothing has changed.
     """
 
     entries: list[Entry] = []
@@ -51,7 +56,11 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     orphans: list[str] = []
     unknown: str = ""
     shard: str = ""
+    against: str = ""
+    vanished: list[str] = []
     problems: list[str] = []
+    never_run: list[NeverRun] = []
+    unwatched: str = ""
 
     @property
     def baselines(self) -> list[Entry]:
@@ -80,7 +89,10 @@ def united(ledgers: Sequence[Ledger]) -> Ledger:
         entries=[entry for ledger in ledgers for entry in ledger.entries],
         others=others,
         orphans=others,
+        against=next((ledger.against for ledger in ledgers if ledger.against), ""),
+        vanished=[*dict.fromkeys(test for ledger in ledgers for test in ledger.vanished)],
         problems=[problem for ledger in ledgers for problem in ledger.problems],
+        never_run=[each for each in ledgers[0].never_run if all(each in ledger.never_run for ledger in ledgers)],
     )
 
 
@@ -160,14 +172,21 @@ def _implied(test: str, left_out: frozenset[str], outcomes: Mapping[str, Outcome
 
 
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
-    """Yield how many baselines were compared, or generated, and the others by name, those of one reason together."""
+    """Yield how many baselines were compared, or generated, and the others by name, those of one reason together.
+
+    Below them stands the other half: what has changed, and is judged by none.
+    """
+    if ledger.vanished:
+        yield f"{number(len(ledger.vanished), 'test')} of {ledger.against} not there any more:"
+        yield from _some(ledger.vanished)
     baselines = ledger.baselines
     if not baselines:
         return
     counts = Counter(entry.fate for entry in baselines)
     main: Fate = "compared" if counts["compared"] or not counts["generated"] else "generated"
     rest = [f"{counts[fate]} {fate}" for fate in FATES if counts[fate] and fate != main]
-    yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest])
+    made = f", of {ledger.against}" if ledger.against else ""
+    yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest]) + made
     groups: dict[tuple[Fate, str], list[Entry]] = {}
     for entry in baselines:
         if entry.fate != main:
@@ -175,10 +194,32 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     for (fate, reason), members in groups.items():
         if not (fate == "deselected" and ledger.shard):  # other jobs run those
             yield from _group(fate, reason, members)
+    yield from _never_run_lines(ledger)
 
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:
     yield f"  {fate}: {reason}" if reason else f"  {fate}:"
-    yield from (f"    {entry.baseline}   {entry.test}" for entry in members[:_SAID])
-    if len(members) > _SAID:
-        yield f"    and {len(members) - _SAID} more"
+    yield from _some([f"{entry.baseline}   {entry.test}" for entry in members])
+
+
+def _some(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"    {line}" for line in lines[:_SAID])
+    if len(lines) > _SAID:
+        yield f"    and {len(lines) - _SAID} more"
+
+
+def _never_run_lines(ledger: Ledger) -> Iterator[str]:
+    """Yield a line on each file with changed lines that never ran, and one on all that were never imported."""
+    if ledger.unwatched:
+        yield f"changed lines that no training runs are not looked for: {ledger.unwatched}"
+    partly = [each for each in ledger.never_run if each.lines]
+    for each in partly[:_SAID]:
+        places = ", ".join(f"{first}-{last}" if first < last else f"{first}" for first, last in each.lines[:_SAID])
+        more = f" and {len(each.lines) - _SAID} more places" if len(each.lines) > _SAID else ""
+        unless = f", unless {each.doubt}" if each.doubt else ""
+        yield f"{each.path}:{places}{more} changed, run by no gated training: not judged{unless}"
+    if len(partly) > _SAID:
+        yield f"{number(len(partly) - _SAID, 'more file')} with changed lines that no gated training runs: not judged"
+    if paths := [each.path for each in ledger.never_run if not each.lines]:
+        more = f" and {len(paths) - _SAID} more" if len(paths) > _SAID else ""
+        yield f"{', '.join(paths[:_SAID])}{more} changed, imported by no gated training: not judged"

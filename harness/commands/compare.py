@@ -1,0 +1,66 @@
+"""`harness compare`: the trainings of two commits, or of one and the present tree."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.commands.measure import ARGUMENTS
+from harness.commands.project import add_root, project_root
+from harness.commands.revisions import named
+from harness.elsewhere import sessions
+from harness.elsewhere.trees import tree_of
+from harness.errors import ReportError
+from harness.report import json_form
+
+
+_OUTPUT = Path("build", "harness", "compare")
+"""What such a session leaves, below the root: results of another commit are no candidates for baselines."""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="compare the trainings of two commits, or of one and the present tree",
+        description="Train at A, and hold the trainings of B against it by the rules and in the words of the gate: "
+        "pytest --mpl --training-against=A in the tree of B. Exit status: 0 if nothing differs, 1 if a training or a "
+        "figure does, 2 in trouble.",
+        epilog="example: harness compare main 'tests/test_a.py::test_b'",
+    )
+    parser.add_argument("former", metavar="A", help="commit whose trainings are the measure")
+    what = "commit that is held against it, default: the present tree; then tests, or files of them, default: all"
+    parser.add_argument("words", metavar="B | TEST", nargs="*", help=what)
+    add_root(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    """Print what the session says; return 1 only if something was compared, and failed."""
+    root = project_root(given)
+    former, latter, tests = named(root, [given.former, *given.words])
+    output = root.absolute() / _OUTPUT
+    arguments = ["--mpl", f"--training-against={former if latter else given.former}", f"--training-output={output}"]
+    status = (_there if latter else _here)(root, latter, [*ARGUMENTS, *arguments, *tests])
+    return 2 if status == 1 and not _differs(output) else min(status % 256, 2)
+
+
+def _here(root: Path, _: str, arguments: list[str]) -> int:
+    sys.stdout.flush()
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=root, check=False).returncode
+
+
+def _there(root: Path, commit: str, arguments: list[str]) -> int:
+    with tree_of(root, commit) as tree:
+        done = sessions.pytest_in(tree, arguments, root)
+    print(done.stdout, end="")
+    return done.returncode
+
+
+def _differs(output: Path) -> bool:
+    """Tell whether a session that failed found something that differs."""
+    try:
+        return any(not found.passed for found in json_form.read(output / "results.json").results)
+    except ReportError:
+        return False

@@ -1,0 +1,137 @@
+"""What is kept of other commits: the baselines that their own tests made on this machine, and what became of each."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+from filelock import FileLock
+
+from harness.atomic_files import scraps, write
+from harness.elsewhere.trees import cache
+from harness.errors import TreeError
+from harness.record.environment import available_devices, describe, machine
+
+
+_LIBRARIES = ("torch", "numpy", "torchvision", "matplotlib")
+Fate = Literal["made", "skipped", "absent", "failed"]
+
+
+class Tried(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What became of a test at another commit, and why not more."""
+
+    fate: Fate
+    reason: str = ""
+
+
+class Notes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is known of the tests of a commit.
+
+    Args:
+        tests: id of a test to what became of it.
+        gated: ids of all gated tests of the commit; None until somebody collected all of them.
+        trainings: how many were trained when the last tests ran there.
+        seconds: that they took.
+    """
+
+    tests: dict[str, Tried] = {}
+    gated: list[str] | None = None
+    trainings: int = 0
+    seconds: float = 0.0
+
+    def untried(self, tests: Collection[str]) -> list[str]:
+        """Return those tests that nothing is known of, or that failed, which may have been the machine's fault."""
+        return [test for test in tests if self.tests.get(test, _UNTRIED).fate == "failed"]
+
+    def with_those(self, other: "Notes") -> "Notes":
+        """Return these and newer ones."""
+        gated = self.gated if other.gated is None else other.gated
+        return msgspec.structs.replace(other, tests=self.tests | other.tests, gated=gated)
+
+
+_UNTRIED = Tried("failed")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The baselines of a commit in one environment.
+
+    Args:
+        folder: that they are in, with notes and a lock.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, root: Path, commit: str, given: Sequence[str]) -> Self:
+        """Return what is kept of a commit, as its tests would run here and now.
+
+        Args:
+            root: of the project.
+            commit: its whole name.
+            given: what else the trainings depend on: options, data.
+        """
+        around = [_versions(), machine(), *(describe(device) for device in available_devices() if device != "cpu")]
+        facts = [*around, _own_digest(), *given]
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return cls(cache(root) / "kept" / commit / key)
+
+    @property
+    def _notes(self) -> Path:
+        return self.folder / ".notes.json"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from making the same baselines for a block; what a killed one left is removed.
+
+        Raises:
+            TreeError: the folder cannot be written to.
+        """
+        lock = FileLock(self.folder / ".lock")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise TreeError.cache(path=self.folder, reason=error) from error
+        try:
+            for scrap in scraps(self.folder):
+                (self.folder / scrap).unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def notes(self) -> Notes:
+        """Return what is known; nothing, where that cannot be read."""
+        try:
+            return msgspec.json.decode(self._notes.read_bytes(), type=Notes)
+        except (OSError, msgspec.DecodeError):
+            return Notes()
+
+    def note(self, notes: Notes) -> None:
+        """Keep notes."""
+        write(self._notes, msgspec.json.encode(notes))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = ""
+    return found | {"python": platform.python_version(), "system": platform.platform(), "cores": str(os.cpu_count())}
+
+
+def _own_digest() -> str:
+    """Return a digest of the sources of this harness, which makes the baselines and judges by them."""
+    home, digest = Path(__file__).parents[1], hashlib.sha256()
+    for file in sorted(home.rglob("*.py")):
+        digest.update(f"{file.relative_to(home)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()

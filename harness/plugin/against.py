@@ -1,0 +1,204 @@
+"""`--training-against=REF`: the baselines of a session are those that another commit's own tests make here and now."""
+
+import tempfile
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from harness.baselines.origin import git_output
+from harness.elsewhere.kept import Kept, Notes
+from harness.elsewhere.rerun import Reruns
+from harness.elsewhere.sessions import Order
+from harness.elsewhere.trees import Tree, commit_of, tree_of
+from harness.errors import HarnessError, SuiteError, TreeError
+from harness.plugin import whole_project
+from harness.plugin.claims import Claims
+from harness.plugin.command_line import command_line, rerun_arguments
+from harness.plugin.gated_test import id_of
+from harness.plugin.messages import refuse
+from harness.plugin.session import Session
+from harness.report.words import number
+
+
+_OTHERS = {
+    "--mpl-generate-path": "mpl_generate_path",
+    "--mpl-baseline-path": "mpl_baseline_path",
+    "--training-equivalence": "training_equivalence",
+    "--training-verify": "training_verify",
+}
+"""Options of sessions that write baselines, or need stored ones, and where pytest keeps them."""
+_FACTS = ("training_device", "training_require_device", "training_setup")
+"""Options that baselines depend on."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """The commit that a session is held against.
+
+    Args:
+        config: of the session.
+        name: that the user gave it.
+        commit: its whole name.
+        cifar10: where CIFAR-10 is; empty for nowhere.
+    """
+
+    config: pytest.Config
+    name: str
+    commit: str
+    cifar10: str
+
+    @classmethod
+    def of(cls, config: pytest.Config, cifar10: str) -> Self:
+        """Return what a session was asked to be held against.
+
+        Raises:
+            SuiteError: another option says where baselines come from.
+            TreeError: there is no such commit.
+        """
+        name = config.getoption("--training-against")
+        for option, place in _OTHERS.items():
+            if getattr(config.option, place, None):
+                raise SuiteError.two_sources(option=option)
+        given = getattr(config, "workerinput", {}).get("training_regression_against")
+        return cls(config, name, given or commit_of(config.rootpath, name), cifar10)
+
+    @property
+    def title(self) -> str:
+        """What it is called: `main (9f8e7d2)`."""
+        short = self.commit[:7]
+        return short if self.commit.startswith(self.name) else f"{self.name} ({short})"
+
+    @cached_property
+    def kept(self) -> Kept:
+        """Its baselines."""
+        option = self.config.option
+        facts = [str(getattr(option, name, "") or "") for name in _FACTS]
+        place = (git_output(self.config.rootpath, "rev-parse", "--show-prefix") or b"").hex()
+        return Kept.of(self.config.rootpath, self.commit, [place, self.cifar10, *facts])
+
+    @cached_property
+    def notes(self) -> Notes:
+        """What became of its tests."""
+        return self.kept.notes()
+
+    def trouble(self, test: str) -> TreeError | None:
+        """Return why a test has no baseline although the commit has the test; None if it has none."""
+        tried = self.notes.tests.get(test)
+        if tried is None or tried.fate not in ("failed", "skipped"):
+            return None
+        return TreeError.not_run(nodeid=test, name=self.title, reason=tried.reason or "it gave no reason")
+
+    def vanished(self, present: Collection[str]) -> list[str]:
+        """Return the gated tests of the commit that are no longer there; none where not all tests were collected."""
+        return [] if whole_project.is_narrowed(self.config) else sorted({*(self.notes.gated or ())} - {*present})
+
+    def require(self, tests: Collection[str], *, whole: bool) -> Notes | None:
+        """Have the baselines of tests made that are not kept; return what was done, None for nothing.
+
+        Raises:
+            TreeError: they cannot be made.
+        """
+        with self.kept.alone():
+            notes = self.kept.notes()
+            wanted = notes.untried(tests)
+            if not (wanted or (whole and notes.gated is None)):
+                return None
+            made = self._make(wanted, whole)
+            self.kept.note(notes.with_those(made))
+            vars(self).pop("notes", None)
+            return made
+
+    def _make(self, tests: Sequence[str], whole: bool) -> Notes:
+        with tempfile.TemporaryDirectory(prefix="training-regression-") as scratch, self._tree() as tree:
+            arguments = there(self.config, tree, rerun_arguments(self.config, Path(scratch)))
+            here = Path(command_line(self.config)[1])
+            return self._order(tests, scratch, whole=whole).run(tree, self.title, arguments, here)
+
+    def _tree(self) -> AbstractContextManager[Tree]:
+        return tree_of(self.config.rootpath, self.commit, self.config.getoption("--training-setup"))
+
+    def _order(self, tests: Sequence[str], scratch: str, *, whole: bool) -> Order:
+        return Order(
+            tests=[*tests],
+            folder=str(self.kept.folder),
+            scratch=scratch,
+            whole=whole,
+            reason=f"as in {self.commit[:12]}",
+            cifar10=self.cifar10,
+        )
+
+    @cached_property
+    def reruns(self) -> Reruns:
+        """Runs its tests again, in a tree that is there until the session ends."""
+        stack = ExitStack()
+        self.config.add_cleanup(stack.close)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="training-regression-"))
+        tree = stack.enter_context(self._tree())
+        order = self._order([*self.notes.tests], scratch, whole=False)
+        variables = {**tree.variables, **order.variables}
+        here = tree.place(Path(command_line(self.config)[1]))
+        reruns = Reruns(
+            here if here.is_dir() else tree.root,
+            lambda folder: there(self.config, tree, rerun_arguments(self.config, folder)),
+            "pytest",
+            variables,
+        )
+        stack.callback(reruns.close)
+        return reruns
+
+
+def there(config: pytest.Config, tree: Tree, arguments: Sequence[str]) -> list[str]:
+    """Return this session's arguments as they are meant in a tree: files of the user's checkout are those of the tree.
+
+    What is to be collected is said in another way.
+    """
+    placed = [_placed(argument, tree, always=argument in config.args) for argument in arguments]
+    inifile = config.inipath and tree.place(config.inipath)
+    ini = ["--config-file", str(inifile)] if inifile and inifile.is_file() else []
+    return [*placed, *ini, f"--rootdir={tree.place(config.rootpath)}", "--continue-on-collection-errors"]
+
+
+def _placed(argument: str, tree: Tree, *, always: bool) -> str:
+    """Return an argument with the tree's file in the place of the user's, if it is there, or always."""
+    option, equals, value = argument.rpartition("=")
+    path = Path(value)
+    placed = tree.place(path) if path.is_absolute() else path
+    return f"{option}{equals}{placed}" if placed != path and (always or placed.exists()) else argument
+
+
+class Ready:
+    """The hook that has the baselines ready before the first test runs.
+
+    Args:
+        against: what the session is held against.
+        claims: on baselines.
+        session: its state.
+    """
+
+    def __init__(self, against: Against, claims: Claims, session: Session) -> None:
+        self._against, self._claims, self._session = against, claims, session
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Have them made; of several workers the first does it, and the others wait."""
+        chosen = {id_of(item) for item in session.items}
+        owned = {test: files for test, files in self._claims.files.items() if self._is_compared(files)}
+        if not owned or session.config.option.collectonly:
+            return
+        whole = not (session.testsfailed or whole_project.is_narrowed(session.config))
+        try:
+            made = self._against.require([test for test in owned if test in chosen], whole=whole)
+        except HarnessError as error:
+            refuse(session.config, error)
+            return
+        if made and made.trainings:
+            trained = f"{number(made.trainings, 'training')} in {made.seconds:.1f} s"
+            self._session.counts.elsewhere.append(f"trained there: {trained}")
+
+    def _is_compared(self, files: Sequence[str]) -> bool:
+        return self._session.comparing_figures or any(file.endswith(".json") for file in files)

@@ -1,0 +1,169 @@
+"""Changed lines that no gated training runs: what has changed is asked before tests are imported."""
+
+import contextlib
+import fnmatch
+import inspect
+import sys
+from collections.abc import Callable, Collection, Generator, Mapping, Set
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from harness.errors import HarnessError
+from harness.plugin import whole_project
+from harness.plugin.session import Session
+from harness.recording.imported import is_installed, told
+from harness.recording.running import Running, noted
+
+
+if TYPE_CHECKING:
+    from harness.explaining.never_run import Module, NeverRun
+    from harness.report.ledger import Ledger
+
+
+_ELSEWHERE = "another process ran it"
+_COMPILED = "torch.compile traced it"
+
+
+class ChangedLines:
+    """What has changed in a project's Python files since its baselines, and what of it runs.
+
+    Args:
+        session: the session's state.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @cached_property
+    def changed(self) -> Mapping[str, frozenset[int]]:
+        """Path from the root to the lines that the commit of the last baselines does not have.
+
+        Nothing in a session that runs a part of the tests: it does not know what the others run.
+        """
+        config = self._session.config
+        if hasattr(config, "workerinput"):
+            given = config.workerinput["training_regression_changed"]
+            return {name: frozenset(lines) for name, lines in given.items()}
+        if self._session.shard or config.option.collectonly or whole_project.is_narrowed(config):
+            return {}
+        with contextlib.suppress(HarnessError):  # said where it is in the way
+            found = self._session.git.changed_lines(self._base())
+            return {name: frozenset(lines) for name, lines in found.items() if _is_module(Path(name))}
+        return {}
+
+    def _base(self) -> str:
+        """Return the commit whose code the baselines are of; empty if git knows none, or none is compared."""
+        session = self._session
+        if against := session.config.getoption("--training-against", None):
+            from harness.elsewhere.trees import commit_of
+
+            return commit_of(session.config.rootpath, against)
+        compares = not session.generate_path and any(session.read_baselines.glob("*.json"))
+        return session.git.bringing(session.read_baselines) if compares else ""
+
+    @cached_property
+    def _modules(self) -> "dict[str, Module]":
+        from harness.explaining.never_run import module
+
+        files = {name: self._session.config.rootpath / name for name in sorted(self.changed)}
+        return {name: module(file.read_bytes()) for name, file in files.items() if file.is_file()}
+
+    @property
+    def _log(self) -> Path:
+        return self._session.shared / "ran"
+
+    def watch(self, is_gated: Callable[[pytest.Item], bool]) -> None:
+        """Watch what runs from now on, if anything has changed; where workers run the tests, they do.
+
+        Args:
+            is_gated: tells whether a test's trainings are.
+        """
+        plugins = self._session.config.pluginmanager
+        if self.changed and not plugins.hasplugin("dsession"):
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            heads = {name: found.heads for name, found in self._modules.items()}
+            wanted = {name: heads[name].union(*self._proofs(name)) for name in heads}
+            running = Running(self._session.config.rootpath, self._log, wanted, heads)
+            plugins.register(_Watch(self._session, running, wanted, is_gated))
+
+    def _proofs(self, name: str) -> list[frozenset[int]]:
+        return [each.proof for each in self._modules[name].statements if each.touches(self.changed[name])]
+
+    def judged(self, ledger: "Ledger", tests: Collection[str]) -> "Ledger":
+        """Return a ledger with what changed and never ran, if every baseline of it was reached.
+
+        Args:
+            ledger: of the session.
+            tests: files with gated tests.
+        """
+        if any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines) or not self._log.exists():
+            return ledger
+        seen = noted(self._log)
+        if why := seen.get(""):
+            return msgspec.structs.replace(ledger, unwatched=", ".join(sorted(why)))
+        names = (name for name in self._modules if name in tests or not self._is_of_tests(name))
+        found = [self._judged(name, seen.get(name, set())) for name in names]
+        return msgspec.structs.replace(ledger, never_run=[each for each in found if each])
+
+    def _is_of_tests(self, name: str) -> bool:
+        patterns = self._session.config.getini("python_files")
+        return any(fnmatch.fnmatch(Path(name).name, pattern) for pattern in patterns)
+
+    def _judged(self, name: str, seen: Set[str]) -> "NeverRun | None":
+        """Return what of a file never ran; None if all of it did, or nothing in it does anything."""
+        from harness.explaining.never_run import NeverRun, never_run
+
+        ran = {int(line) for line in seen if line.isdigit()}
+        doubt = " or ".join(sorted(each for each in seen if not each.isdigit()))
+        parts = never_run(self._modules[name].statements, self.changed[name], ran)
+        return NeverRun(path=name, lines=parts if seen else [], doubt=doubt) if parts else None
+
+
+def _is_module(file: Path) -> bool:
+    return file.stem.isidentifier() and not is_installed(file)
+
+
+class _Watch:
+    """Hooks that tell what counts of what runs: while files are imported, shared fixtures built, gated tests run.
+
+    Args:
+        session: the session's state.
+        running: what notes the lines.
+        names: of the files that have changed.
+        is_gated: tells whether a test's trainings are.
+    """
+
+    def __init__(
+        self, session: Session, running: Running, names: Collection[str], is_gated: Callable[[pytest.Item], bool]
+    ) -> None:
+        self._session, self._running, self._names, self._is_gated = session, running, names, is_gated
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Count what a gated test runs; any other is no training code itself."""
+        gated = self._is_gated(item)
+        if not gated and isinstance(item, pytest.Function):
+            self._running.take(inspect.unwrap(item.function).__code__)
+        with self._running.counting(gated):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: "pytest.FixtureDef[object]") -> Generator[None, object, object]:
+        """Count what a fixture runs that a gated test may share with the one that asks for it first."""
+        with contextlib.nullcontext() if fixturedef.scope == "function" else self._running.counting(True):
+            return (yield)
+
+    def pytest_sessionfinish(self) -> None:
+        """Note what cannot be seen from here."""
+        elsewhere = {str(file) for file in told(self._session.imported)}
+        compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
+        for name in self._names:
+            if str(self._session.config.rootpath / name) in elsewhere:
+                self._running.note(name, _ELSEWHERE)
+            if compiled:
+                self._running.note(name, _COMPILED)
+        self._running.close()

@@ -1,0 +1,103 @@
+"""Promises of a session on code that changed: what no gated training runs is named, in all forms, and nothing else."""
+
+import json
+
+import pytest
+
+from harness.baselines.store import save_baseline
+from harness.record import Baseline
+from tests.test_origin import git
+from tests.test_record import record_of
+
+
+NET = '''
+def loss(x):
+    """Return it."""
+    if x > 100:
+        x = 100
+    return x
+
+def shared():
+    return 1
+
+def other():
+    return 2
+'''
+TEST = """
+import net
+import pytest
+from pathlib import Path
+from harness import Record
+
+@pytest.fixture(scope="module")
+def trained():
+    return net.shared()
+
+def test_before(trained):
+    assert net.other()
+
+def test_it(training_regression, trained):
+    net.loss(trained)
+    training_regression.check(Record.from_text(Path("record.txt").read_text()))
+"""
+LINES = [
+    "net.py:5-6, 13-14 changed, run by no gated training: not judged",
+    "net2.py changed, imported by no gated training: not judged",
+]
+
+
+@pytest.fixture
+def changed(project):
+    """A project whose files have changed since its baseline; it checks a record that stands in a file."""
+    project.path.joinpath("test_gate.py").unlink()
+    project.path.joinpath("conftest.py").write_text("import sys; sys.path.insert(0, '.')")
+    project.path.joinpath("record.txt").write_text(record_of({}).to_text())
+    project.write(net=NET, test_net=TEST, test_other="def test_other(): pass")
+    project.path.joinpath("net.py").write_text(NET)
+    project.baselines.mkdir()
+    save_baseline(project.baselines / "test_net-test_it.json", Baseline(record_of({})))
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "start"]):
+        git(project.path, *words)
+    project.edit("x = 100", "x = 1.0 * x\n        x = x - 1", "net.py")
+    project.edit("return x", "return x + 1", "net.py")
+    project.edit("return 1", "return 1.0", "net.py")
+    project.edit("return 2", "number = 2\n    return number", "net.py")
+    project.edit("assert net", "assert 0 < net", "test_net.py")
+    project.path.joinpath("net2.py").write_text("A = 1\n")
+    project.path.joinpath("test_other.py").write_text("def helper():\n    return 1\n\ndef test_other(): pass\n")
+    return project
+
+
+def told(result):
+    """What the summary of a session says of changed lines."""
+    return [line for line in result.stdout.lines if "not judged" in line]
+
+
+def test_what_no_gated_training_runs_is_named(changed):
+    """What it runs is not, nor what a fixture runs that it shares, nor a test of anything else; strict stays green."""
+    result = changed.run("--training-strict")
+
+    assert result.ret == pytest.ExitCode.OK
+    assert told(result) == LINES
+    build = changed.path / "build" / "harness"
+    assert "\n".join(LINES) in (build / "report.md").read_text()
+    assert json.loads((build / "results.json").read_text())["ledger"]["never_run"][0]["lines"] == [[5, 6], [13, 14]]
+
+
+def test_nothing_is_said_of_a_part_of_the_tests(changed):
+    """The others may run it; nor where nothing has changed since the commit of the baseline."""
+    assert told(changed.run("test_net.py::test_it")) == []
+    assert told(changed.run("-k", "not test_it")) == []
+    git(changed.path, "add", "--all")
+    git(changed.path, "commit", "--quiet", "--amend", "-m", "all at once")
+    assert told(changed.run()) == []
+
+
+@pytest.mark.long
+def test_workers_tell_together(changed):
+    """With pytest-xdist, what one of them runs has run."""
+    changed.write(test_net2=TEST.replace("net.loss(trained)", "net.loss(101)"))
+    save_baseline(changed.baselines / "test_net2-test_it.json", Baseline(record_of({})))
+    result = changed.pytester.runpytest_subprocess("-p", "no:randomly", "-n2")
+
+    assert told(result) == [LINES[0].replace("5-6, ", ""), LINES[1]]
