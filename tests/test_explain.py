@@ -222,9 +222,10 @@ def git(folder, *words):
     subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
-def test_a_baseline_of_no_commit_is_refused(tmp_path, capsys):
+def test_a_baseline_of_no_commit_is_refused(tmp_path):
     """And one that has changed since: nobody knows the code that it was made from."""
     git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "--allow-empty", "-qm", "none")
     (tmp_path / "a.json").write_text("1")
     with pytest.raises(command.TreeError, match="none has it"):
         command._commit(Git(tmp_path), tmp_path / "a.json")

@@ -137,9 +137,9 @@ def _explained(folder: Path, file: str) -> Path:
     return folder / f"{file}{_EXPLAINED}"
 
 
-def keep_explanation(folder: Path, candidate: Candidate, text: str) -> None:
+def keep_explanation(folder: Path, file: str, text: str) -> None:
     """Keep why a result differs from its baseline, as long as the result is kept."""
-    write_all({_explained(folder, candidate.file): text.encode("utf-8", "backslashreplace")})
+    write_all({_explained(folder, file): text.encode("utf-8", "backslashreplace")})
 
 
 def explanation(folder: Path, file: str) -> str:

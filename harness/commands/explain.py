@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,17 @@ def add(subparsers: Any) -> None:
         "names", nargs="*", help="baselines, parts or patterns ('*_b') of names, files or tests; default: all"
     )
     parser.add_argument(
-        "--against", metavar="REF", help="a commit to run; default: the one that last changed the baseline"
+        "--against",
+        metavar="REF",
+        help="a commit to run, for tests (FILE::TEST) that are not red, too; default: the one that last changed the "
+        "baseline",
     )
     add_places(parser, "as the project's ini file says")
     parser.set_defaults(run=_run)
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Explain what is red.
+    """Explain what is red; against another commit, tests that are not, too, if they are named whole.
 
     Raises:
         TreeError: the baseline is in no commit, or the commit cannot run the test.
@@ -52,37 +56,74 @@ def _run(given: argparse.Namespace) -> int:
     """
     folder, where = output(given) / "failed", project(given)
     red = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
-    if not red:
+    green = [name for name in given.names if given.against and "::" in name and all(each.test != name for each in red)]
+    names = [name for name in given.names if name not in green]
+    meant = chosen(folder, names, where.root) if red and (names or not green) else []
+    asked = [_Asked(where.root.resolve(), test) for test in green]
+    asked += [_asked(where, output(given), each) for each in meant if each in red]
+    if not asked:
         print(f"nothing is red: no training that differs from its baseline is kept in {folder}")
-        return 0
-    for each in chosen(folder, given.names, where.root):
-        if each in red:
-            if not is_by_its_test(where, output(given), each):
-                raise AcceptError.note(path=folder, reason=f"{each.test} is not its test")
-            text = _explained(where, folder, each, given.against)
-            keep_explanation(folder, each, text)
-            print(text, flush=True)
-    return 1
+    differ = [_print(each, folder, given.against) for each in asked]
+    return int(any(differ))
 
 
-def _explained(where: Project, folder: Path, candidate: Candidate, against: str | None) -> str:
-    """Return why a test is red, in words."""
-    root, path, command = where.root.resolve(), where.place(candidate), where.command(candidate)
-    stored, failed = load_baseline(path, command), load_baseline(folder / candidate.file, command)
-    git, test = Git(root), candidate.test
-    with tree_of(root, against or _commit(git, path)) as tree, both(tree, root, test.partition("::")[0]) as runs:
+def _print(asked: "_Asked", folder: Path, against: str | None) -> bool:
+    """Print what is found of a test, keep it with what is kept of that, and return whether it differs."""
+    differs, text = _explained(asked, against)
+    print(text, flush=True)
+    if asked.path:
+        keep_explanation(folder, asked.path.name, text)
+    return differs
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A test that is to be explained.
+
+    Args:
+        root: of the project.
+        test: its id.
+        check: which of its records.
+        path: of the baseline, if it is held against one.
+        stored: what that holds.
+        step: where it is known to differ.
+    """
+
+    root: Path
+    test: str
+    check: str = ""
+    path: Path | None = None
+    stored: Baseline | None = None
+    step: int = 0
+
+
+def _asked(where: Project, output: Path, candidate: Candidate) -> _Asked:
+    path, command = where.place(candidate), where.command(candidate)
+    if not is_by_its_test(where, output, candidate):
+        raise AcceptError.note(path=output / "failed", reason=f"{candidate.test} is not its test")
+    stored, failed = load_baseline(path, command), load_baseline(output / "failed" / candidate.file, command)
+    step = _step(compare(stored, failed.record))
+    return _Asked(where.root.resolve(), candidate.test, candidate.check, path, stored, step)
+
+
+def _explained(asked: _Asked, against: str | None) -> tuple[bool, str]:
+    """Return whether a test differs, and why, in words."""
+    root, test, git = asked.root, asked.test, Git(asked.root)
+    with tree_of(root, against or _commit(git, asked.path or root)) as tree, both(tree, root, test) as runs:
         commit, changes = git.about(tree.commit), Changes(git.diff(tree.commit))
-        step, texts = _step(compare(stored, failed.record)), []
-        then, now = runs.traced(test, candidate.check, step)
-        if (first := _step(compare(as_baseline(stored, then), now.record))) != step:
-            then, now = runs.traced(test, candidate.check, first)
+        then, now = runs.traced(asked.check, asked.step)
+        stored = asked.stored or Baseline(then.record)
+        if (first := _step(compare(as_baseline(stored, then), now.record))) != asked.step:
+            then, now = runs.traced(asked.check, first)
         found, own = explain(stored, then, now, changes), compare(stored, then.record)
-        if not against and own.verdict == "different":
+        differs, texts = bool(found.comparison.deviations), []
+        is_around = not against and own.verdict == "different"
+        if is_around:
             others = _other_sources(git, tree.commit, stored)
             texts.append(environment_text(own, test, commit, others, origin(root, "")))
-        if found.comparison.deviations or not texts:
+        if differs or not texts:
             texts.append(explanation_text(found, test, commit, root, tree.root))
-        return "\n".join(texts)
+        return differs or is_around, "\n".join(texts)
 
 
 def _commit(git: Git, path: Path) -> str:

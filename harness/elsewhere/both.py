@@ -23,21 +23,22 @@ _FAILURES = (
 
 
 class Both:
-    """Runs tests in two trees at once.
+    """Runs a test in two trees at once.
 
     Args:
-        tree: of the commit.
-        root: of the project here.
+        commit: of one.
+        test: its id.
+        then: runs it there.
+        now: runs it here.
     """
 
-    def __init__(self, tree: Tree, then: Reruns, now: Reruns) -> None:
-        self._tree, self._then, self._now = tree, then, now
+    def __init__(self, commit: str, test: str, then: Reruns, now: Reruns) -> None:
+        self._commit, self._test, self._then, self._now = commit, test, then, now
 
-    def traced(self, test: str, name: str, step: int) -> tuple[Side, Side]:
-        """Return a test's training at the commit and here, traced around a step.
+    def traced(self, name: str, step: int) -> tuple[Side, Side]:
+        """Return the test's training at the commit and here, traced around a step.
 
         Args:
-            test: its id.
             name: which of its records is wanted.
             step: of a divergence.
 
@@ -47,30 +48,31 @@ class Both:
         """
         how = Rerun("its operations traced", traces=True, step=step)
         with ThreadPoolExecutor(2) as pool:
-            sides = [pool.submit(_side, reruns, test, name, how) for reruns in (self._then, self._now)]
+            sides = [pool.submit(_side, reruns, self._test, name, how) for reruns in (self._then, self._now)]
         try:
             then = sides[0].result()
         except RerunError as error:
             reason = _reason(error.fix)
-            raise TreeError.cannot_run(commit=self._tree.commit[:12], test=test, reason=reason) from error
+            raise TreeError.cannot_run(commit=self._commit[:12], test=self._test, reason=reason) from error
         return then, sides[1].result()
 
 
 @contextmanager
-def both(tree: Tree, root: Path, file: str) -> Iterator[Both]:
-    """Start what runs the tests of a file, for the length of a block.
+def both(tree: Tree, root: Path, test: str) -> Iterator[Both]:
+    """Start what runs a test, for the length of a block.
 
     Args:
         tree: of the commit.
         root: of the project here.
-        file: of the tests, from the root.
+        test: its id.
     """
+    file = test.partition("::")[0]
     with ExitStack() as stack:
         then = Reruns(tree.root, lambda folder: _arguments(file, folder), "pytest", tree.variables)
         now = Reruns(root, lambda folder: _arguments(file, folder), "pytest")
         for reruns in (then, now):
             stack.enter_context(closing(reruns))
-        yield Both(tree, then, now)
+        yield Both(tree.commit, test, then, now)
 
 
 def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:

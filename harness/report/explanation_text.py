@@ -44,7 +44,7 @@ def explanation_text(found: Explanation, test: str, commit: Commit | None, here:
     told = {text for _, text in rows}
     rows += [(label, text) for label, text in ran if text not in told]
     if not found.comparison.deviations:
-        return _rows(found.comparison, test, commit, "trains as the present code does: run pytest --mpl again", [])
+        return _rows(found.comparison, test, commit, "trains as the present code does", [])
     return "\n".join([_rows(found.comparison, test, commit, "", rows), *_diff(found.hunks)])
 
 
