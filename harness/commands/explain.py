@@ -1,7 +1,9 @@
 """`harness explain`: why a test is red: the operation, the lines of then and now, and what changed there."""
 
 import argparse
+import contextlib
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ from harness.commands.project import add_places, output, project
 from harness.comparing.comparison import Comparison, compare
 from harness.elsewhere.both import both
 from harness.elsewhere.trees import commit_of, tree_of
-from harness.errors import AcceptError, TreeError
+from harness.errors import AcceptError, ReportError, TreeError
 from harness.explaining.explanation import as_baseline, explain
 from harness.explaining.git import Git
 from harness.explaining.hunks import Changes
 from harness.record import Baseline
+from harness.report import json_form
 from harness.report.explanation_text import environment_text, explanation_text
 
 
@@ -56,15 +59,28 @@ def _run(given: argparse.Namespace) -> int:
     """
     folder, where = output(given) / "failed", project(given)
     red = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
-    green = [name for name in given.names if given.against and "::" in name and all(each.test != name for each in red)]
-    names = [name for name in given.names if name not in green]
-    meant = chosen(folder, names, where.root) if red and (names or not green) else []
-    asked = [_Asked(where.root.resolve(), test) for test in green]
+    others = _others(output(given), given.names, {each.test for each in red}) if given.against else []
+    names = [name for name in given.names if name not in {test for test, _ in others}]
+    meant = chosen(folder, names, where.root) if red and (names or not given.names) else []
+    asked = [_Asked(where.root.resolve(), test, check) for test, check in others]
     asked += [_asked(where, output(given), each) for each in meant if each in red]
     if not asked:
         print(f"nothing is red: no training that differs from its baseline is kept in {folder}")
     differ = [_print(each, folder, given.against) for each in asked]
     return int(any(differ))
+
+
+def _others(output: Path, names: Sequence[str], known: Collection[str]) -> list[tuple[str, str]]:
+    """Return tests, and checks of theirs, of which no result is kept: those that are named, or else the red ones.
+
+    A session that was held against a commit keeps none.
+    """
+    with contextlib.suppress(ReportError):
+        trainings = [each for each in json_form.read(output / "results.json").results if each.kind == "training"]
+        red = [(each.test, each.name) for each in trainings if not each.passed and each.test not in known]
+        if found := [(test, check) for test, check in red if not names or test in names]:
+            return found
+    return [(name, "") for name in names if "::" in name and name not in known]
 
 
 def _print(asked: "_Asked", folder: Path, against: str | None) -> bool:

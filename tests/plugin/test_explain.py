@@ -71,6 +71,20 @@ def test_a_red_training_is_explained(committed, capsys):
 
 
 @pytest.mark.long
+def test_a_test_is_explained_against_any_commit(committed, capsys):
+    """Though no result of it is kept: one that is named, or that was red when it was held against a commit."""
+    committed.edit("else 0.5", "else 0.25", "net.py")
+    committed.commit("Softer")
+
+    assert main(["explain", "--against", "HEAD", "test_loop.py::test_training"]) == 0
+    assert "trains as the present code does" in capsys.readouterr().out
+    assert committed.run("--mpl", "--training-against=HEAD~1").ret == 1
+    capsys.readouterr()
+    assert main(["explain", "--against", "HEAD~1"]) == 1
+    assert "  runs now   net.py:2" in capsys.readouterr().out
+
+
+@pytest.mark.long
 def test_a_commit_that_lacks_what_it_needs_is_named(committed, capsys):
     """With what it needs, and exit status 2."""
     committed.edit("def scale", "import not_there\n\ndef scale", "net.py")
