@@ -1161,6 +1161,11 @@ class SuiteError(HarnessError):
         return cls(what, where="the command line", fix=fix)
 
     @classmethod
+    def not_against(cls, *, option: str) -> Self:
+        what = f"{option} is about what trainings were at another commit, and none is named"
+        return cls(what, where="the command line", fix=f"add --training-against=REF, or leave {option} out")
+
+    @classmethod
     def share(cls, *, value: str) -> Self:
         what = f"training_gate_power_min = {value} is no number from 0 to 1"
         return cls(

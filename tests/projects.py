@@ -1,5 +1,8 @@
 """Texts of a small project that uses the plugin, trained in a fraction of a second. Importing them costs nothing."""
 
+QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")
+"""Options: without plugins that reorder tests, and the one that takes a process two seconds to import."""
+
 SMALL = """
 import dataclasses
 import pytest

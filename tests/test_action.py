@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.report.markdown import markdown
-from tests.plugin.conftest import QUICK
+from tests.projects import QUICK
 from tests.test_ci import ROOT, load, needs_bash, syntax_error
 from tests.test_origin import git
 from tests.test_page import training

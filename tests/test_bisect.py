@@ -158,10 +158,12 @@ class Sessions:
 
     Args:
         ran: what sessions ran: the commit, and what of the command line names tests.
+        problems: why they must not be green.
     """
 
     def __init__(self):
         self.ran = []
+        self.problems = []
 
     def __call__(self, tree, arguments, here, variables=None):
         """Take what `pytest_in` takes."""
@@ -172,7 +174,7 @@ class Sessions:
         found, entries = self.checked(options, float((tree.root / "net.py").read_text()))
         output = Path(options["--training-output"])
         output.mkdir(parents=True)
-        (output / "results.json").write_text(to_text(found, Ledger(entries=entries)))
+        (output / "results.json").write_text(to_text(found, Ledger(entries=entries, problems=self.problems)))
         return CompletedProcess([], 0, "")
 
     def checked(self, options, number):
@@ -266,7 +268,7 @@ def test_commits_that_cannot_run_are_skipped_and_their_reason_said(repository, s
     lines = printed(capsys, "bisect", "HEAD~2")
 
     assert lines[2:] == [
-        step(commits[1], "not run SECONDS c1 (ERROR test_a.py - ImportError: no net)"),
+        step(commits[1], "not run SECONDS c1 (ImportError: no net)"),
         "the first commit whose training differs is one of these; all but the last cannot be judged",
         step(commits[1], "c1"),
         step(commits[2], "c2"),
@@ -322,8 +324,26 @@ def test_what_cannot_run_at_the_ends_is_a_message(repository, sessions, capsys, 
 
     assert lines[:2] == [
         headline.format(*(commit[:12] for commit in commits)),
-        "where ERROR test_a.py - ImportError: no net",
+        "where ImportError: no net",
     ]
+
+
+def test_a_session_that_must_not_be_green_judges_no_commit(repository, sessions, capsys):
+    """It may have trained the code of another one."""
+    commits = numbers(repository, "1", "1")
+    sessions.problems = ["it ran code that is not that commit's"]
+    lines = printed(capsys, "bisect", "HEAD~1", status=2)
+
+    assert lines[0] == f"no training could be recorded at commit {commits[0][:12]}"
+    assert lines[1] == "where it ran code that is not that commit's"
+
+
+def test_a_setup_command_makes_each_tree_ready(repository, sessions, capsys):
+    """Here one that gives all commits the same number."""
+    numbers(repository, "broken", "2")
+    lines = printed(capsys, "bisect", "HEAD~1", "--setup", "printf 1 > net.py", status=0)
+
+    assert len(lines) == 3
 
 
 def everything(folder):
@@ -412,6 +432,49 @@ def test_compare_holds_one_tree_against_another(repository, monkeypatch):
     main(["compare", "HEAD~1", "HEAD", "test_a.py::test_net"])
 
     output = f"--training-output={repository / 'build' / 'harness' / 'compare'}"
-    here, there = ([*each[:2], *each[2][-4:]] for each in asked)
-    assert here == [repository, "", "--mpl", "--training-against=HEAD~1", output, "test_a.py"]
-    assert there == [repository, new, "--mpl", f"--training-against={old}", output, "test_a.py::test_net"]
+    here, there = ([*each[:-1], *each[-1][-4:]] for each in asked)
+    assert here == [repository, "--mpl", "--training-against=HEAD~1", output, "test_a.py"]
+    assert there == [repository, new, "", "--mpl", f"--training-against={old}", output, "test_a.py::test_net"]
+
+
+TRAINING = """
+import torch
+import net
+from harness import Recorder
+
+def test_net(training_regression):
+    with Recorder(seed=0) as recorder:
+        model = torch.nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        for _ in range(4):
+            inputs = torch.rand(8, 4)
+            recorder.batch(inputs)
+            optimizer.zero_grad()
+            loss = net.loss_of(model(inputs))
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    training_regression.check(recorder.record)
+"""
+LOSS = "def loss_of(outputs):\n    # {0}\n    return outputs.{1}().mean()\n"
+
+
+def net_of(number, planted, broken):
+    """The module of a commit."""
+    return "import nothing" if number in broken else LOSS.format(number, "square" if number < planted else "abs")
+
+
+@pytest.mark.long
+def test_a_fault_among_64_commits_is_found_and_its_line_named(repository, capsys):
+    """By nine trainings at most, ten of the commits being none that can be imported; the whole way, in processes."""
+    planted, broken = 37, {1, 9, 16, 28, 29, 30, 31, 32, 33, 50}
+    texts = [net_of(number, planted, broken) for number in range(64)]
+    commits = numbers(repository, *texts, **{"test_a.py": TRAINING})
+    before = everything(repository)
+    lines = printed(capsys, "bisect", "HEAD~63")
+    end = lines.index(f"{commits[37][:7]} is the first commit whose training differs from that of {commits[0][:7]}")
+
+    assert sum("not run" not in line for line in lines[:end]) <= 9
+    assert any(line.startswith("where net.py:3") for line in lines[end:])
+    assert everything(repository) == before

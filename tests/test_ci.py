@@ -1,12 +1,10 @@
 """The workflows, `.ci`, and what else only GitHub and git's hooks read: what can be checked without them."""
 
-import importlib.util
 import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -45,9 +43,6 @@ USED_BY_WHAT_MAY_WRITE = {"actions/checkout", "actions/download-artifact", "pypa
 each_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 each_file = pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-needs_schema = pytest.mark.skipif(
-    importlib.util.find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed"
-)
 
 
 def load(path):
@@ -79,14 +74,6 @@ def schemas(tools):
     """Run `.ci/schemas` with the tools of a folder before all others."""
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run([SCHEMAS], env=environment, text=True, capture_output=True, check=False)
-
-
-@needs_bash
-@needs_schema
-def test_what_github_reads_follows_its_schemas():
-    """Workflows, actions, forms of issues and Dependabot's file are valid by those that check-jsonschema carries."""
-    done = schemas(Path(sys.executable).parent)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_bash

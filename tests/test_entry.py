@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from tests.projects import QUICK
 
 
 OURS = Path(harness.__file__).parent
@@ -20,7 +21,7 @@ def run(folder, *args, console=True):
     """Run pytest as its console script does, or as `python -m pytest`, which puts the folder on the path."""
     program = ["-c", "import pytest; raise SystemExit(pytest.console_main())"] if console else ["-m", "pytest"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ENTRY), str(OURS.parent)])}
-    command = [sys.executable, *(["-P"] if console else []), *program, "-p", "no:cacheprovider", *PLUGIN, *args]
+    command = [sys.executable, *(["-P"] if console else []), *program, "-p", "no:cacheprovider", *QUICK, *PLUGIN, *args]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -850,6 +850,12 @@ MESSAGES = [
         "  fix    from here, --mpl-generate-path=../baselines; if the root is another, run pytest there, or put pytest.ini there",
     ),
     (
+        errors.SuiteError.not_against(option="--training-slower"),
+        "--training-slower is about what trainings were at another commit, and none is named\n"
+        "  where  the command line\n"
+        "  fix    add --training-against=REF, or leave --training-slower out",
+    ),
+    (
         errors.SuiteError.share(value="2"),
         "training_gate_power_min = 2 is no number from 0 to 1\n"
         "  where  the ini file, or the command line's -o\n"

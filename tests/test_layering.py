@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from harness import errors
+from tests.projects import QUICK
 
 
 ROOT = Path(harness.__file__).parent
@@ -139,7 +140,7 @@ def test_a_session_without_training_loads_nothing_heavy(tmp_path):
     (tmp_path / "test_plain.py").write_text(
         "import sys\ndef test_plain():\n    assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:pytest_mpl", "-p", "no:randomly", "test_plain.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:pytest_mpl", *QUICK, "test_plain.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout

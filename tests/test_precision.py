@@ -6,6 +6,7 @@ import functools
 import inspect
 import operator
 import pickle
+import threading
 from pathlib import Path
 
 import numpy
@@ -191,6 +192,25 @@ def test_workers_do_not_look_where_tensors_come_from():
         assert torch._C._len_torch_function_stack() == 1
 
     assert found == [0, 0, 0, 0]
+
+
+def test_a_loop_in_a_thread_leaves_nothing_behind():
+    """The look ends where it began, though the first step ends elsewhere."""
+    with Recorder() as recorder:
+
+        def train():
+            recorder.watch(model := nn.Linear(3, 3), optimizer := torch.optim.SGD(model.parameters(), lr=0.1))
+            for _ in range(2):
+                recorder.batch(inputs := torch.rand(4, 3))
+                model(inputs).mean().backward()
+                optimizer.step()
+                recorder.log(loss=1.0)
+
+        thread = threading.Thread(target=train)
+        thread.start()
+        thread.join()
+
+    assert (recorder.record.num_steps, torch._C._len_torch_function_stack()) == (2, 0)
 
 
 @pytest.mark.long

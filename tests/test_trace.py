@@ -386,6 +386,16 @@ def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
     assert line == "recorder.batch(x[batch], labels[batch])"
 
 
+def test_an_evaluation_is_told_that_moves_no_number_of_its_own(tmp_path):
+    """A forgotten `eval()` shows in the next step alone, but its cause in the evaluation."""
+    counts = ("return criterion(output, labels).item()", "return float(len(output))")
+    record, traced = run(tmp_path, edited(*counts))
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, *counts, "    model.eval()\n", "")
+
+    assert line == "output = model(x)"
+    assert row.endswith("the model is called with other input, weights or mode")
+
+
 def test_nothing_is_told_where_the_trace_does_not_reach(baseline, tmp_path):
     """Of what begins at a later step; of another version of torch, whose operations may be others."""
     later = ("loss = criterion(output, labels[batch])", "loss = criterion(output, labels[batch]) * (1 + (step == 1))")

@@ -13,9 +13,10 @@ import pytest
 from filelock import FileLock
 
 from harness.elsewhere import imports, repository, trees
-from harness.elsewhere.rerun import inherited
+from harness.elsewhere.rerun import Assignment, inherited
 from harness.elsewhere.trees import Tree, cache, commit_of, tree_of
 from harness.errors import TreeError
+from harness.recording.perturbation import Perturbation
 from tests.repositories import busy, commit, contents, git
 from tests.repositories import repository as made
 from tests.tree_kills import tree_kills
@@ -509,6 +510,8 @@ def test_code_of_the_users_checkout_is_named(importing):
 
     assert error is not None
     assert error.what.endswith(f"ran code that is not that commit's: stolen ({importing.own}/src/ours/net.py)")
+    with pytest.raises(TreeError, match="ran code that is not that commit's: stolen"):
+        Assignment("test", "", Perturbation(), "", importing.top).hand_in(None, (True, ""))  # a rerun tells it, too
 
 
 def test_a_copy_that_was_installed_from_the_checkout_is_named(importing, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from harness.commands.measure import Judged, Measure
 from harness.commands.project import add_root, project_root
-from harness.commands.revisions import named
+from harness.commands.revisions import add_setup, named
 from harness.elsewhere.search import History, check_related, differed_before, first_differing
 from harness.elsewhere.trees import commit_of
 from harness.errors import TreeError
@@ -37,6 +37,7 @@ def add(subparsers: Any) -> None:
     what = "commit whose training differs, default: HEAD; then tests, or files of them, default: all"
     parser.add_argument("words", metavar="BAD | TEST", nargs="*", help=what)
     parser.add_argument("--first-parent", action="store_true", help="leave out what merges brought")
+    add_setup(parser)
     add_root(parser)
     parser.set_defaults(run=_run)
 
@@ -46,7 +47,7 @@ def _run(given: argparse.Namespace) -> int:
     root = project_root(given)
     good, bad, tests = named(root, [given.good, *given.words])
     bad = bad or commit_of(root, "HEAD")
-    steps = Steps.begun(History(root, given.first_parent), good, tests)
+    steps = Steps.begun(History(root, given.first_parent), good, tests, given.setup)
     found = steps.judged(bad)
     if found.verdict == "same":
         print(f"the training of {bad[:12]} does not differ from that of {good[:12]}: there is no commit to be found")
@@ -74,10 +75,10 @@ class Steps:
     known: dict[str, Judged] = field(default_factory=dict)
 
     @classmethod
-    def begun(cls, history: History, good: str, tests: Sequence[str]) -> Self:
+    def begun(cls, history: History, good: str, tests: Sequence[str], setup: str) -> Self:
         """Return a search that has a measure."""
         began = time.monotonic()
-        measure = Measure.of(history.root, good, tests)
+        measure = Measure.of(history.root, good, tests, setup)
         took = time.monotonic() - began if measure.is_new else None
         print(_line(history, good, "trained", took, number(len(measure.names), "baseline")), flush=True)
         return cls(history, good, measure)

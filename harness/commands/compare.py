@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.commands.measure import ARGUMENTS
 from harness.commands.project import add_root, project_root
-from harness.commands.revisions import named
+from harness.commands.revisions import add_setup, named
 from harness.elsewhere import sessions
 from harness.elsewhere.trees import tree_of
 from harness.errors import ReportError
@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("former", metavar="A", help="commit whose trainings are the measure")
     what = "commit that is held against it, default: the present tree; then tests, or files of them, default: all"
     parser.add_argument("words", metavar="B | TEST", nargs="*", help=what)
+    add_setup(parser)
     add_root(parser)
     parser.set_defaults(run=_run)
 
@@ -42,18 +43,20 @@ def _run(given: argparse.Namespace) -> int:
     former, latter, tests = named(root, [given.former, *given.words])
     output = root.absolute() / _OUTPUT
     arguments = ["--mpl", f"--training-against={former if latter else given.former}", f"--training-output={output}"]
-    status = (_there if latter else _here)(root, latter, [*ARGUMENTS, *arguments, *tests])
+    arguments += [f"--training-setup={given.setup}"] if given.setup else []
+    arguments += tests
+    status = _there(root, latter, given.setup, arguments) if latter else _here(root, arguments)
     return 2 if status == 1 and not _differs(output) else min(status % 256, 2)
 
 
-def _here(root: Path, _: str, arguments: list[str]) -> int:
+def _here(root: Path, arguments: list[str]) -> int:
     sys.stdout.flush()
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=root, check=False).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=root, check=False).returncode
 
 
-def _there(root: Path, commit: str, arguments: list[str]) -> int:
-    with tree_of(root, commit) as tree:
-        done = sessions.pytest_in(tree, arguments, root)
+def _there(root: Path, commit: str, setup: str, arguments: list[str]) -> int:
+    with tree_of(root, commit, setup) as tree:
+        done = sessions.pytest_in(tree, [*ARGUMENTS, *arguments], root)
     print(done.stdout, end="")
     return done.returncode
 

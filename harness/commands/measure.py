@@ -2,21 +2,21 @@
 
 import hashlib
 import json
-import platform
+import os
 import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 
 from harness.atomic_files import read, write
 from harness.baselines.store import load_baseline
 from harness.elsewhere import sessions
-from harness.elsewhere.trees import Tree, cache, tree_of
+from harness.elsewhere.kept import Kept
+from harness.elsewhere.trees import Tree, tree_of
 from harness.errors import ReportError, TreeError
 from harness.report import json_form
 from harness.report.json_form import Results
@@ -25,13 +25,29 @@ from harness.report.json_form import Results
 ARGUMENTS = (
     *("-q", "--maxfail=0", "--tb=short", "--color=no"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of the harness, under filterwarnings = error
-    *(("-n0",) if util.find_spec("xdist") else ()),
+    *("-o", "training_strict=false", *(("-n0",) if util.find_spec("xdist") else ())),
 )
 """Of pytest in another tree: what a project adds for itself is for its own sessions."""
-_TELLING = ("ERROR", "FAILED", "E  ", "FATAL")
-"""How lines of pytest's begin that say why something did not run."""
+_APART = dict.fromkeys(("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"), "")
+"""Variables of a session that only looks."""
+_TELLING = ("E  ", "ERROR", "FAILED", "")
+"""How lines of pytest's begin that say why something did not run, the best first."""
 _OUTPUT = ".training-regression-output"
 """Folder of a tree for what its session leaves."""
+
+
+class Session(NamedTuple):
+    """What a session in the tree of a commit left.
+
+    Args:
+        results: that count; None if there are none.
+        reason: what it says of itself that may tell why.
+        lent: today's test files, which the commit lacks.
+    """
+
+    results: Results | None
+    reason: str
+    lent: list[str]
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -59,6 +75,7 @@ class Measure:
         folder: in the cache, of its baselines and of what was found of other commits.
         tests: pytest's ids or files, from the root; without any, all of the project.
         names: files of the baselines that count.
+        setup: a command for the shell that makes a tree ready.
         is_new: whether it was trained just now.
         traced: whether a training that differs is run again, for the line that it comes from.
     """
@@ -67,28 +84,30 @@ class Measure:
     folder: Path
     tests: Sequence[str]
     names: frozenset[str]
+    setup: str
     is_new: bool = False
     traced: bool = False
 
     @classmethod
-    def of(cls, root: Path, commit: str, tests: Sequence[str]) -> Self:
+    def of(cls, root: Path, commit: str, tests: Sequence[str], setup: str = "") -> Self:
         """Return the measure that a commit is; it is trained unless it was before.
 
         Args:
             root: of the project.
             commit: its whole name.
             tests: ids or files, from the root.
+            setup: a command for the shell that makes a tree ready.
 
         Raises:
             TreeError: it cannot be trained.
         """
-        folder = cache(root) / "bisect" / commit / _digest([_situation(), *_contents(root, tests)])
+        folder = Kept.of(root, commit, [str(root.resolve()), setup, *_contents(root, tests)]).folder
         place = folder / "made.json"
         if is_new := not place.exists():
-            write(place, json.dumps(_made(root, commit, tests, folder)).encode())
+            write(place, json.dumps(_made(root, commit, setup, tests, folder)).encode())
         owners = json.loads(read(place))
         files = sorted({test.partition("::")[0] for test in owners.values()})
-        return cls(root, folder, tests or files, frozenset(owners), is_new)
+        return cls(root, folder, tests or files, frozenset(owners), setup, is_new)
 
     @property
     def _baselines(self) -> Path:
@@ -106,14 +125,12 @@ class Measure:
 
     def judge(self, commit: str) -> Judged:
         """Run the tests in a commit's tree, and keep what was found."""
+        arguments = [f"--mpl-baseline-path={self._baselines}"]
         try:
-            with tree_of(self.root, commit) as tree:
-                lent = _lend(tree, self.root, self.tests)
-                arguments = [f"--mpl-baseline-path={self._baselines}", *self.tests]
-                results, output = _session(tree, self.root, arguments)
+            session = _session(self.root, commit, self.setup, self.tests, arguments)
         except TreeError as error:
             return Judged("not run", [], [], error.what)
-        judged = judge(results, self.names, lent, _reason(output))
+        judged = judge(session, self.names)
         if judged.verdict != "not run":
             write(self._place(commit), msgspec.json.encode(judged))
         return judged
@@ -122,7 +139,7 @@ class Measure:
         return self.folder / f"{commit}-{_digest([str(self.traced), *_contents(self.root, self.tests)])}.json"
 
 
-def _made(root: Path, commit: str, tests: Sequence[str], folder: Path) -> dict[str, str]:
+def _made(root: Path, commit: str, setup: str, tests: Sequence[str], folder: Path) -> dict[str, str]:
     """Write the baselines of a commit, with the operations of its trainings and without them.
 
     Returns:
@@ -132,15 +149,13 @@ def _made(root: Path, commit: str, tests: Sequence[str], folder: Path) -> dict[s
         TreeError: there are none.
     """
     traced = folder / "traced"
-    with tree_of(root, commit) as tree:
-        _lend(tree, root, tests)
-        writing = [f"--mpl-generate-path={traced}", "--training-generate=missing"]  # which leaves other tests out
-        results, output = _session(tree, root, [*writing, *tests])
-    entries = results.ledger.entries if results else []
+    writing = [f"--mpl-generate-path={traced}", "--training-generate=missing"]  # which leaves other tests out
+    session = _session(root, commit, setup, tests, writing)
+    entries = session.results.ledger.entries if session.results else []
     made = {each.baseline: each.test for each in entries if (traced / each.baseline).exists()}
     owners = {name: test for name, test in made.items() if name.endswith(".json")}
     if not owners:
-        raise TreeError.untrained(commit=commit, reason=_reason(output))
+        raise TreeError.untrained(commit=commit, reason=session.reason)
     (folder / "baselines").mkdir(exist_ok=True)
     for file in traced.iterdir():
         (folder / "baselines" / file.name).write_bytes(_untraced(file))
@@ -154,33 +169,36 @@ def _untraced(file: Path) -> bytes:
     return replace(load_baseline(file, ""), trace=None).to_text().encode()
 
 
-def judge(results: Results | None, names: frozenset[str], lent: list[str], reason: str) -> Judged:
-    """Return what a session means.
-
-    Args:
-        results: that it left, if it did.
-        names: files of the baselines that it was to compare.
-        lent: test files.
-        reason: what it printed.
-    """
-    found = [each for each in (results.results if results else ()) if each.training and each.baseline in names]
+def judge(session: Session, names: frozenset[str]) -> Judged:
+    """Return what a session means for the baselines that it was to compare."""
+    results = session.results.results if session.results else []
+    found = [each for each in results if each.training and each.baseline in names]
     differing = [(each.test, each.baseline, each.text) for each in found if each.verdict == "different"]
     if differing:
-        return Judged("different", differing, lent, "")
+        return Judged("different", differing, session.lent, "")
     if {each.baseline for each in found} != names:
-        return Judged("not run", [], lent, reason)
+        return Judged("not run", [], session.lent, session.reason)
     unjudged = [each.text.partition("\n")[0] for each in found if not each.is_judged]
-    return Judged("not judged", [], lent, unjudged[0]) if unjudged else Judged("same", [], lent, "")
+    return Judged("not judged" if unjudged else "same", [], session.lent, "".join(unjudged[:1]))
 
 
-def _session(tree: Tree, root: Path, arguments: Sequence[str]) -> tuple[Results | None, str]:
-    """Run pytest in a tree; return the results that it left, if any, and what it printed."""
-    output = tree.top / _OUTPUT
-    done = sessions.pytest_in(tree, [*ARGUMENTS, f"--training-output={output}", *arguments], root)
-    try:
-        return json_form.read(output / "results.json"), done.stdout
-    except ReportError:
-        return None, done.stdout
+def _session(root: Path, commit: str, setup: str, tests: Sequence[str], arguments: Sequence[str]) -> Session:
+    """Run tests in the tree of a commit.
+
+    Raises:
+        TreeError: it cannot be checked out or made ready.
+    """
+    with tree_of(root, commit, setup) as tree:
+        lent, output = _lend(tree, root, tests), tree.top / _OUTPUT
+        given = [*ARGUMENTS, f"--training-output={output}", *arguments, *tests]
+        printed = sessions.pytest_in(tree, given, root, _APART).stdout.replace(f"{tree.root}{os.sep}", "")
+        try:
+            results = json_form.read(output / "results.json")
+        except ReportError:
+            return Session(None, _reason(printed), lent)
+    if problems := results.ledger.problems:  # what was compared may not be this commit's
+        return Session(None, problems[0], lent)
+    return Session(results, _reason(printed), lent)
 
 
 def _lend(tree: Tree, root: Path, tests: Iterable[str]) -> list[str]:
@@ -215,17 +233,12 @@ def _contents(root: Path, tests: Sequence[str]) -> list[str]:
     return [*tests, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file())]
 
 
-def _situation() -> str:
-    """Return what beside the code may change a training: versions and machine."""
-    installed = sorted(f"{each.name} {each.version}" for each in metadata.distributions())
-    return _digest([sys.version, platform.node(), *platform.uname(), *installed])
-
-
 def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _reason(output: str) -> str:
     """Return the line of a session's output that says best why something did not run."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it printed nothing"]
-    return next((line for line in reversed(lines) if line.startswith(_TELLING)), lines[-1])
+    lines = [line for line in output.splitlines() if line.strip()] or ["it printed nothing"]
+    said = [[line for line in reversed(lines) if line.startswith(start)] for start in _TELLING]
+    return next(each[0] for each in said if each).removeprefix("E  ").strip()

@@ -1,5 +1,6 @@
 """Words of a command line that name commits and tests: `GOOD [BAD] [TEST...]`."""
 
+import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,13 @@ class Named(NamedTuple):
     former: str
     latter: str
     tests: list[str]
+
+
+def add_setup(parser: argparse.ArgumentParser) -> None:
+    """Add the option --setup."""
+    parser.add_argument(
+        "--setup", metavar="COMMAND", default="", help="makes the tree of a commit ready, as pytest's --training-setup"
+    )
 
 
 def named(root: Path, words: Sequence[str]) -> Named:

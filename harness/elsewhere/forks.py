@@ -7,6 +7,7 @@ Given arguments, too, it runs the module with them, once.
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -18,8 +19,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-_SLOW_TO_IMPORT = ("torch._dynamo", "matplotlib.pyplot", "hypothesis")
-"""What a run imports sooner or later: the first optimizer torch's compiler, plugins the others."""
+_SLOW_TO_IMPORT = (
+    *("torch._dynamo", "matplotlib.pyplot", "hypothesis"),
+    *("harness.plugin.regression", "harness.shipped.loop", "harness.recording.recorder"),
+)
+"""What a run imports sooner or later: the first optimizer torch's compiler, plugins the others, tests ours."""
 
 
 def serve(module: str) -> None:
@@ -27,6 +31,7 @@ def serve(module: str) -> None:
     for name in (module, *_SLOW_TO_IMPORT):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    gc.freeze()  # a million objects, none of them garbage: looking through them would take each copy a second
     for line in sys.stdin:
         process = os.fork()
         if not process:

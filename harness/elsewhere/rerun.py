@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from harness.elsewhere.imports import foreign_code
 from harness.elsewhere.repository import environment
 from harness.errors import FaultError, RecordError, RerunError
 from harness.explaining.traced import Traced
 from harness.record import Record
-from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
+from harness.recording.perturbation import Perturbation, Reran, Rerun, Taken, perturbed
+from harness.recording.step_times import taken
 from harness.recording.unseeded import watched
 
 
@@ -151,12 +153,19 @@ class Assignment:
         return self.folder / "trace.json"
 
     def hand_in(self, record: Record, outcome: tuple[bool, str], traced: Traced | None = None) -> None:
-        """Leave the record, what became of the fault, and the trace for the session that asked."""
+        """Leave the record, what became of the fault, the trace and the cost for the session that asked.
+
+        Raises:
+            TreeError: the training ran code that is not of the tree that this process was to run in.
+        """
+        if foreign := foreign_code():
+            raise foreign
+        cost = taken(record)
         if traced:
             self._trace.write_bytes(msgspec.json.encode(traced))
         judged = dataclasses.replace(record, pictures={}, histograms={}, confusion=())  # packing pictures takes seconds
         self._record.write_text(judged.to_text(), encoding="utf-8")
-        self._outcome.write_text(json.dumps(outcome), encoding="utf-8")
+        self._outcome.write_text(json.dumps([*outcome, cost]), encoding="utf-8")
 
     @property
     def _failure(self) -> Path:
@@ -177,9 +186,9 @@ class Assignment:
         if self._failure.exists() and not self._outcome.exists():
             raise FaultError(**json.loads(self._failure.read_text(encoding="utf-8")))
         record = Record.from_text(self._record.read_text(encoding="utf-8"))
-        planted, reason = json.loads(self._outcome.read_text(encoding="utf-8"))
+        planted, reason, cost = json.loads(self._outcome.read_text(encoding="utf-8"))
         traced = msgspec.json.decode(self._trace.read_bytes(), type=Traced) if self._trace.exists() else None
-        return Reran(record, (planted, reason), traced)
+        return Reran(record, (planted, reason), traced, Taken(*cost))
 
     def states(self) -> "States | None":
         """Return the states to put back, if there are any."""
@@ -197,6 +206,7 @@ class Reruns:
         arguments: returns the runner's arguments for a run whose own files go to a folder.
         module: the runner, which `python -m` starts.
         variables: what its processes need beside those of this one (`Tree.variables`).
+        python: the interpreter (`Tree.python`).
     """
 
     def __init__(
@@ -205,11 +215,13 @@ class Reruns:
         arguments: Callable[[Path], Sequence[str]],
         module: str,
         variables: Mapping[str, str] = _NOTHING,
+        python: str = sys.executable,
     ) -> None:
         self._directory = directory
         self._arguments = arguments
         self._module = module
         self._variables = variables
+        self._python = python
         self._prepared: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = {}
 
     def run(self, test: str, name: str, how: Rerun) -> Reran:
@@ -256,7 +268,7 @@ class Reruns:
             name != "PYTHONHASHSEED" for name, _ in chosen
         )  # few trainings ask for it, and each process takes room
         if rare or not hasattr(os, "fork"):
-            command = [sys.executable, "-P", FORKS, self._module, *arguments]
+            command = [self._python, "-P", FORKS, self._module, *arguments]
             run = subprocess.run(command, cwd=self._directory, env=environment, check=False, **_PIPES)
             return str(run.stdout)
         output = folder / "output.txt"
@@ -270,7 +282,7 @@ class Reruns:
         There is one for each choice of variables that Python or torch read when they start.
         """
         if chosen not in self._prepared:
-            command = [sys.executable, "-P", FORKS, self._module]
+            command = [self._python, "-P", FORKS, self._module]
             environment, pipes = {**inherited(), **self._variables, **dict(chosen)}, {**_PIPES, "stdin": PIPE}
             self._prepared[chosen] = subprocess.Popen(command, cwd=self._directory, env=environment, **pipes)
         process = self._prepared[chosen]

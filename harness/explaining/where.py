@@ -1,25 +1,24 @@
 """Where a training leaves its baseline: the first operation whose result is new although what went into it is not.
 
-Rows of two traces are matched by the names of their operations. A result is known if the baseline has the same number
-in the matched row, or in one that matches none: so code that computes the same by other operations ends in what is
-known. A new result that is made of known ones alone is where something differs; it counts if results of the baseline
-are gone for it, and if not all that is made of it is known again: then the first is told of what does not come back.
-No place is told that comes later than what differs first: of data, say, none behind the call of the model. A new draw
-of random numbers always counts: whatever is drawn after it is another number, even if it is used for nothing itself.
+The rows of the two traces are matched (`matched.py`), which tells new results from known ones. Then the present trace
+is read from its start. A new result that is made of known ones alone is where something differs. Everything new that
+is made of it, in the same pass, is its wake: it matters if results of the baseline are gone for it, and if not all of
+it ends in what is known again; then the first is told of what does not come back. A new draw of random numbers always
+matters: whatever is drawn after it is another number, even if it is used for nothing itself. No place is told that
+comes later than what differs first: of data, say, none behind the call of the model.
+
+Where no operation tells, the first value does that a function of the project returned and that is another now, or the
+operation beside one of the baseline's whose result is nowhere any more.
 """
 
-import math
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from itertools import takewhile
-
-from msgspec import structs
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
+from harness.explaining.matched import Matched, are_close, holds, is_telling, without
 from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned, step_name
 from harness.record import Record
 from harness.record.trace import Operations, Trace
@@ -83,15 +82,15 @@ def unknown(comparison: Comparison, traced: Traced) -> str:
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or comparison.recipe or _release(kept.torch) != _release(traced.torch):
         return traced.error
-    if not traced.error and not [*_parts(effect, kept)]:
+    if not traced.error and not [*_parts(comparison, effect)]:
         return "operations are kept of the first step and the first evaluation"
     return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
 
 
 def compared_parts(comparison: Comparison, traced: Traced) -> list[str]:
     """Return the names of the parts of a trace that may tell where a training leaves its baseline, in order."""
-    kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
-    return [name for name in _parts(effect, kept) if name in traced.parts] if kept and effect else []
+    effect = next(iter(comparison.deviations), None)
+    return [name for name in _parts(comparison, effect) if name in traced.parts] if effect else []
 
 
 def _is_early(effect: Deviation) -> bool:
@@ -99,9 +98,10 @@ def _is_early(effect: Deviation) -> bool:
     return effect.step <= 0 and effect.stage in _BEFORE
 
 
-def _is_asked(effect: Deviation, kept: Trace) -> bool:
+def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
     """Tell whether the step in which something differs was traced for it."""
-    return effect.step > 0 and step_name(effect.step) in kept.parts
+    kept = comparison.baseline.trace
+    return effect.step > 0 and kept is not None and step_name(effect.step) in kept.parts
 
 
 def _built(comparison: Comparison, traced: Traced) -> Where | None:
@@ -114,8 +114,8 @@ def _built(comparison: Comparison, traced: Traced) -> Where | None:
 
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
-    names = [name for name in _parts(effect, kept) if name in kept.parts and name in traced.parts]
-    close, matches = _CLOSE[comparison.record.precision], []
+    names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
+    searches = []
     for name in names:
         old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
         if _is_early(effect) and effect.stage != "schedule":
@@ -123,10 +123,10 @@ def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Trace
             end = _call(old.names, calls)
             old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
             rows = rows[: _call([row.name for row in rows], calls)]
-        matches.append(_Match(old, rows, close))
-    is_settled = _is_early(effect) or (_is_asked(effect, kept) and effect.stage in _BEFORE)
-    tries = [match.first for match in matches] * (effect.stage != "schedule")
-    tries += [match.returned for match in matches] if is_settled else [match.gone for match in matches[-1:]]
+        searches.append(_Search(old, rows, _CLOSE[comparison.record.precision]))
+    is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
+    tries = [search.first for search in searches] * (effect.stage != "schedule")
+    tries += [search.returned for search in searches] if is_settled else [search.gone for search in searches[-1:]]
     return next((place for call in tries if (place := call())), None)
 
 
@@ -148,24 +148,27 @@ def is_same_start(record: Record, traced: Record) -> bool:
     return all(
         known
         and all(
-            _are_close(now, old, close) for (_, now), (_, old) in zip(stream.numbers(), known.numbers(), strict=False)
+            are_close(now, old, close) for (_, now), (_, old) in zip(stream.numbers(), known.numbers(), strict=False)
         )
         for known, stream in losses
     )
 
 
-def _parts(effect: Deviation, kept: Trace) -> Iterator[str]:
-    """Yield the parts of a trace that may tell where a deviation comes from.
+def _parts(comparison: Comparison, effect: Deviation) -> Iterator[str]:
+    """Yield the parts of a trace that may tell where a deviation, or its cause of the step before, comes from.
 
     What is made ready at the start may be met later: data of another batch, or of an evaluation.
     """
-    if effect.step <= 0 or effect.stage in ("data", "evaluation"):
+    told = [effect, *([comparison.cause] if comparison.cause else [])]
+    from_start = any(each.step <= 0 or each.stage in ("data", "evaluation") for each in told)
+    if from_start:
         yield "start"
-    if "evaluation" in kept.parts and effect.stage == "evaluation" and effect.step == kept.parts["evaluation"].step:
+    kept = comparison.baseline.trace
+    evaluation = kept and kept.parts.get("evaluation")
+    if evaluation and any(each.stage == "evaluation" and each.step == evaluation.step for each in told):
         yield "evaluation"
-    if _is_asked(effect, kept):
-        is_known = effect.step == 1 and effect.stage in ("data", "evaluation")
-        yield from [] if is_known else [step_name(effect.step - 1)]
+    if _is_asked(comparison, effect):
+        yield from [] if from_start and effect.step == 1 else [step_name(effect.step - 1)]
         yield from [] if effect.stage == "data" else [step_name(effect.step)]
 
 
@@ -178,61 +181,41 @@ def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, 
 
 def _shown(rows: Sequence[Operation], kept: Operations) -> list[Operation]:
     """Return what a baseline would have kept of operations."""
-    shown = _without(rows, lambda row: row.backward and not kept.backward)
+    shown = without(rows, lambda row: row.backward and not kept.backward)
     return shown[: len(kept.names)] if kept.cut else shown
 
 
-def _without(rows: Sequence[Operation], is_out: Callable[[Operation], bool]) -> list[Operation]:
-    """Return operations without some; what went into others that are left out goes on."""
-    place: dict[int, int] = {}
-    inputs: list[set[int]] = []
-    shown: list[Operation] = []
-    for index, row in enumerate(rows):
-        inputs.append({place[one] for one in row.inputs if one in place})
-        inputs[-1] |= {each for one in row.inputs if one not in place for each in inputs[one]}
-        if not is_out(row):
-            place[index] = len(shown)
-            shown.append(structs.replace(row, inputs=tuple(inputs[-1])))
-    return shown
+class _Search:
+    """Looks for where a part of a training leaves its baseline.
 
+    Args:
+        kept: the baseline's operations, and what functions returned.
+        rows: the present ones.
+        close: relative difference up to which two numbers are one.
+    """
 
-class _Match:
-    """Rows of two traces, matched."""
-
-    def __init__(self, kept: Operations, shown: Sequence[Operation], close: float) -> None:
-        self._kept, self._shown, self._close = kept, shown, close
+    def __init__(self, kept: Operations, rows: Sequence[Operation], close: float) -> None:
         old = [row for row in zip(kept.names, kept.numbers, strict=True) if not is_returned(row[0])]
         before = replace(kept, names=[name for name, _ in old], numbers=[number for _, number in old])
-        rows = _without(shown, lambda row: is_returned(row.name))
-        self._before, self._rows = before, rows
-        names = [row.name for row in rows]
-        self._blocks = SequenceMatcher(None, before.names, names, autojunk=False).get_opcodes()
-        self._pairs = {
-            now + i: old + i for tag, old, end, now, _ in self._blocks if tag == "equal" for i in range(end - old)
-        }
-        self._equal = {
-            now: old for now, old in self._pairs.items() if _are_close(before.numbers[old], rows[now].number, close)
-        }
-        matched = set(self._equal.values())
-        left = [pair for old, pair in enumerate(zip(before.names, before.numbers, strict=True)) if old not in matched]
-        self._numbers = sorted(number for _, number in left if _is_telling(number))
-        self._others = {pair for pair in left if not _is_telling(pair[1])}
-        self._new = {now for now, row in enumerate(rows) if now not in self._equal and not self._is_known(row)}
+        self._rows = without(rows, lambda row: is_returned(row.name))
+        self._matched, self._close = Matched(before, self._rows, close), close
+        self._values = _Values(kept, rows, close)
 
     def first(self) -> Where | None:
         """Return the first new result of known ones that matters.
 
         One that did not in its pass does if something that does is made of it later: of other parts of it, say.
         """
-        sources: dict[int, int] = {}  # of results that did not matter
+        new = set(self._matched.new)
+        origins: dict[int, int] = {}  # of results that did not matter
         for now, row in enumerate(self._rows):
-            if now in self._new and not self._new.intersection(row.inputs):
-                made, lost = self._made_of(now)
-                source = next((sources[each] for each in row.inputs if each in sources), now if lost is None else lost)
-                if row.draws or lost is not None:
-                    return self._differs(source)
-                self._new -= made
-                sources |= dict.fromkeys(made, source)
+            if now in new and not new.intersection(row.inputs):
+                wake = _Wake(self._matched, new, now)
+                origin = next((origins[each] for each in row.inputs if each in origins), wake.told)
+                if row.draws or wake.matters:
+                    return self._told(origin)
+                new -= wake.made
+                origins |= dict.fromkeys(wake.made, origin)
         return None
 
     def gone(self) -> Where | None:
@@ -240,31 +223,29 @@ class _Match:
 
         It is the one in its place, if that is the same operation, of what came later; or the one behind the gap.
         """
-        present = sorted(row.number for row in self._rows)
-        for tag, old, stop, start, end in self._blocks:
-            for gone in range(old, stop if self._rows and tag != "replace" else old):
-                number = self._before.numbers[gone]
-                if _is_telling(number) and not _holds(present, number, self._close):
-                    beside = self._rows[min(start + gone - old, max(start, end - 1), len(self._rows) - 1)]
-                    return Where(beside, self._before.names[gone], True, None, (), None)
+        before, present = self._matched.before, sorted(row.number for row in self._rows)
+        for block in self._matched.blocks if self._rows else ():
+            for gone in range(block.old, block.old_end if block.tag != "replace" else block.old):
+                number = before.numbers[gone]
+                if is_telling(number) and not holds(present, number, self._close):
+                    beside = block.now + (gone - block.old) * (block.tag == "equal")
+                    beside = min(beside, len(self._rows) - 1)
+                    return Where(self._rows[beside], before.names[gone], True, None, (), None)
         return None
 
     def returned(self) -> Where | None:
         """Return the first value that is new of a function."""
-        found = self._returned(None)
+        found = self._values.first_new(None)
         return Where(found[0], "", False, found[1], (), None) if found else None
 
-    def _differs(self, now: int) -> Where:
-        other, number = self._other(now)
-        if number is None and self._is_behind_gap(now):
-            beside = self._beside_gap(now, other)
-            return Where(self._rows[beside], other, beside != now, None, (), None)
-        returned = None if number is None else self._returned(self._rows[now])
+    def _told(self, now: int) -> Where:
+        """Return a row as what differs, or what is beside the gap before it."""
+        if gone := self._matched.gap(now):
+            beside = self._beside_gap(now, gone)
+            return Where(self._rows[beside], gone, beside != now, None, (), None)
+        other, number = self._matched.place(now)
+        returned = None if number is None else self._values.first_new(self._rows[now])
         return Where(self._rows[now], other, False, number, (), returned)
-
-    def _is_behind_gap(self, now: int) -> bool:
-        """Tell whether operations of the baseline are gone before a matched one."""
-        return any(tag == "delete" and start == now and now in self._pairs for tag, _, _, start, _ in self._blocks)
 
     def _beside_gap(self, now: int, gone: str) -> int:
         """Return what is nearest to the line that a gone operation stood in.
@@ -273,101 +254,102 @@ class _Match:
         gone one more likely the last of another function, the one before.
         """
         before = max(0, now - 1)
-        around = {self._function(before), self._function(now)}
-        others = (at for at, row in enumerate(self._rows) if row.name == gone and at not in self._pairs)
-        moved = [at for at in others if self._function(at) in around]
-        if moved:
+        last, first = _function(self._rows[before]), _function(self._rows[now])
+        alike = (at for at, row in enumerate(self._rows) if row.name == gone and self._matched.pair(at) is None)
+        if moved := [at for at in alike if _function(self._rows[at]) in (last, first)]:
             return min(moved, key=lambda at: abs(at - now))
-        is_told = self._rows[now].backward or self._function(before) in ((), self._function(now))
-        return now if is_told else before
+        return now if self._rows[now].backward or last in ((), first) else before
 
-    def _function(self, now: int) -> tuple[str, ...]:
-        """Return file and function of the line of a row."""
-        return next(((place.file, place.function) for place in self._rows[now].places), ())
 
-    def _returned(self, operation: Operation | None) -> tuple[Operation, float] | None:
+class _Wake:
+    """What is made of a new result in its pass, forward or backward, and whether it matters.
+
+    Args:
+        matched: the rows.
+        new: those whose results are new.
+        start: the one that is made of known results.
+    """
+
+    def __init__(self, matched: Matched, new: set[int], start: int) -> None:
+        self._matched, self._start = matched, start
+        self.made = {start}
+        self._used, self._rejoined = set[int](), set[int]()  # by what is new, by what is known
+        for now in range(start, len(matched.rows)):
+            row = matched.rows[now]
+            if row.backward != matched.rows[start].backward:
+                break
+            if sources := self.made.intersection(row.inputs):
+                self._follow(now, sources, now in new)
+
+    def _follow(self, now: int, sources: set[int], is_new: bool) -> None:
+        """Take up a row that is made of the wake."""
+        if is_new:
+            self.made.add(now)
+            self._used |= sources
+        elif is_telling(self._matched.rows[now].number):  # not `ones_like`, say, which is the same of whatever it is of
+            self._rejoined |= sources
+
+    @property
+    def matters(self) -> bool:
+        """Whether it stands in the place of something, and not all of it ends in what is known."""
+        return any(map(self._matched.replaces, self.made)) and not self.made - self._used <= self._rejoined
+
+    @property
+    def told(self) -> int:
+        """The row to tell: the start, or of code that is written otherwise in one function, what does not come back."""
+        if not self.matters or self._matched.pair(self._start) is not None:
+            return self._start
+        rows, ends = self._matched.rows, set(self._rejoined)
+        for now in sorted(self.made, reverse=True):
+            if now in ends:
+                ends |= self.made.intersection(rows[now].inputs)
+        lost = min(self.made - ends)
+        return lost if _function(rows[lost]) == _function(rows[self._start]) else self._start
+
+
+class _Values:
+    """What functions of the project returned, or were given, before and now.
+
+    Args:
+        kept: the baseline's rows.
+        rows: the present ones.
+        close: relative difference up to which two numbers are one.
+    """
+
+    def __init__(self, kept: Operations, rows: Sequence[Operation], close: float) -> None:
+        self._rows, self._close = rows, close
+        self._calls = Counter(row.name for row in rows)
+        self._former: dict[str, list[float]] = defaultdict(list)
+        for name, number in zip(kept.names, kept.numbers, strict=True):
+            self._former[name] += [number] * is_returned(name)
+
+    def first_new(self, until: Operation | None) -> tuple[Operation, float] | None:
         """Return the first value before an operation that is new of its function, and what the baseline has of that.
 
-        A function may be called more or less often, since what it returns may be kept; then any of its values is known.
-        One that was given something new is passed over: what it returns is an effect.
+        A function that was given something new is passed over: what it returns is an effect.
         """
-        fed = set[str]()
-        former: dict[str, list[float]] = defaultdict(list)
-        for name, number in zip(self._kept.names, self._kept.numbers, strict=True):
-            former[name] += [number] * is_returned(name)
-        calls, all_calls = Counter[str](), Counter(row.name for row in self._shown)
-        until = operation and (operation.name, operation.number)
-        for row in takewhile(lambda row: (row.name, row.number) != until, self._shown):
-            numbers, call = former[row.name], calls[row.name]
-            known = numbers[call:][:1] if len(numbers) == all_calls[row.name] else numbers
-            if known and not any(_are_close(number, row.number, self._close) for number in known):
-                function = row.name.rpartition("(")[0]
+        fed, calls = set[str](), Counter[str]()
+        end = until and (until.name, until.number)
+        for row in takewhile(lambda row: (row.name, row.number) != end, self._rows):
+            call, function = calls[row.name], row.name.rpartition("(")[0]
+            if self._is_new(row, call):
                 if row.name.endswith("()") and function not in fed:
-                    return row, numbers[min(call, len(numbers) - 1)]
+                    former = self._former[row.name]
+                    return row, former[min(call, len(former) - 1)]
                 fed.add(function)
             calls[row.name] += 1
         return None
 
-    def _made_of(self, start: int) -> tuple[set[int], int | None]:
-        """Return the new results that are made of one in its pass, forward or backward, and the first that matters.
+    def _is_new(self, row: Operation, call: int) -> bool:
+        """Tell whether a value is none that the baseline has of that call.
 
-        None does if they stand in the place of no others, or all end in what is known. If some do, of code that is
-        written otherwise in one function, the first is told of those that don't.
+        A function may be called more or less often, since what it returns may be kept; then any of its values is known.
         """
-        made, used, rejoined = {start}, set[int](), set[int]()
-        for now in takewhile(
-            lambda now: self._rows[now].backward == self._rows[start].backward, range(start, len(self._rows))
-        ):
-            if sources := made.intersection(self._rows[now].inputs):
-                if now in self._new:
-                    made.add(now)
-                    used |= sources
-                elif _is_telling(
-                    self._rows[now].number
-                ):  # not `ones_like`, say, which is the same of whatever it is of
-                    rejoined |= sources
-        if not any(map(self._replaces, made)) or made - used <= rejoined:
-            return made, None
-        for now in sorted(made, reverse=True):
-            if now in rejoined:
-                rejoined |= made.intersection(self._rows[now].inputs)
-        lost = min(made - rejoined)
-        by_hand = start not in self._pairs and self._function(lost) == self._function(start)
-        return made, lost if by_hand else start
-
-    def _replaces(self, now: int) -> bool:
-        """Tell whether a new result stands in the place of one of the baseline."""
-        return now in self._pairs or any(
-            tag == "replace" and start <= now < end for tag, _, _, start, end in self._blocks
-        )
-
-    def _other(self, now: int) -> tuple[str, float | None]:
-        """Return the baseline's operation in a row's place: itself, one that is no more, or one that stood there."""
-        block = next(index for index, (_, _, _, start, end) in enumerate(self._blocks) if start <= now < end)
-        tag, old, stop, start, _ = self._blocks[block]
-        if tag == "equal" and now == start and block and self._blocks[block - 1][0] == "delete":
-            return self._before.names[self._blocks[block - 1][1]], None
-        if tag == "equal":
-            return self._before.names[old + now - start], self._before.numbers[old + now - start]
-        return self._before.names[min(old + now - start, stop - 1)] if tag == "replace" else "", None
-
-    def _is_known(self, row: Operation) -> bool:
-        """Tell whether a row of the baseline that is not matched has the same number, by any operation if it tells."""
-        if not _is_telling(row.number):
-            return (row.name, row.number) in self._others
-        return _holds(self._numbers, row.number, self._close)
+        former = self._former[row.name]
+        known = former[call:][:1] if len(former) == self._calls[row.name] else former
+        return bool(known) and not any(are_close(number, row.number, self._close) for number in known)
 
 
-def _are_close(one: float, other: float, close: float) -> bool:
-    return math.isclose(one, other, rel_tol=close) or (math.isnan(one) and math.isnan(other))
-
-
-def _holds(numbers: Sequence[float], number: float, close: float) -> bool:
-    """Tell whether ascending numbers hold one."""
-    at = bisect_left(numbers, number)
-    return any(_are_close(number, each, close) for each in numbers[max(0, at - 1) : at + 1])
-
-
-def _is_telling(number: float) -> bool:
-    """Tell whether a number is one that operations don't share by chance, as they do counts, zeros and ones."""
-    return (number * 2**12) % 1 != 0
+def _function(row: Operation) -> tuple[str, ...]:
+    """Return file and function of the line of a row."""
+    return next(((place.file, place.function) for place in row.places), ())

@@ -84,11 +84,12 @@ def measure(
 
 def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:
     try:
-        record, (planted, reason), _ = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
+        reran = rerun(Rerun(f"fault {fault}", states=states, fault=fault))
     except RerunError as error:  # one that the fault broke is caught: nobody overlooks it
         broken = isinstance(error, FaultError) and error.planted
         return Mutant(fault, planted=broken, reason=error.what, caught=broken, failed=not broken)
-    return examine(fault, baseline, record, strict) if planted else Mutant(fault, planted=False, reason=reason)
+    planted, reason = reran.outcome
+    return examine(fault, baseline, reran.record, strict) if planted else Mutant(fault, planted=False, reason=reason)
 
 
 def examine(fault: str, baseline: Baseline | Record, record: Record, strict: bool = False) -> Mutant:

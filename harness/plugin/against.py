@@ -114,6 +114,8 @@ class Against:
             return made
 
     def _make(self, tests: Sequence[str], whole: bool) -> Notes:
+        if reporter := self.config.pluginmanager.getplugin("terminalreporter"):
+            reporter.write_line(f"training at {self.title}: {number(len(tests), 'test')}")
         with tempfile.TemporaryDirectory(prefix="training-regression-") as scratch, self._tree() as tree:
             arguments = there(self.config, tree, rerun_arguments(self.config, Path(scratch)))
             here = Path(command_line(self.config)[1])

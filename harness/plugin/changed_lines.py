@@ -58,10 +58,8 @@ class ChangedLines:
     def _base(self) -> str:
         """Return the commit whose code the baselines are of; empty if git knows none, or none is compared."""
         session = self._session
-        if against := session.config.getoption("--training-against", None):
-            from harness.elsewhere.trees import commit_of
-
-            return commit_of(session.config.rootpath, against)
+        if session.against:
+            return session.against.commit
         compares = not session.generate_path and any(session.read_baselines.glob("*.json"))
         return session.git.bringing(session.read_baselines) if compares else ""
 

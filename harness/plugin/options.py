@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import re
 import traceback
 from collections.abc import Iterator
@@ -98,6 +99,16 @@ def check_writing(config: pytest.Config, *, writes: bool) -> None:
         raise AcceptError.no_reason(option="--training-reason")
 
 
+def check_slower(config: pytest.Config) -> None:
+    """Check that --training-slower is given where a session is held against another commit.
+
+    Raises:
+        SuiteError: it is not.
+    """
+    if config.getoption("--training-slower") and not config.getoption("--training-against"):
+        raise SuiteError.not_against(option="--training-slower")
+
+
 def _add_trainings(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--training-device",
@@ -187,6 +198,12 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
         "store the seeds that later runs are paired with",
     )
     group.addoption(
+        "--training-slower",
+        metavar="RATIO",
+        type=_ratio,
+        help="with --training-against: fail where a step takes more than RATIO times what it took there, e.g. 1.2",
+    )
+    group.addoption(
         "--training-gate-power",
         action="store_true",
         help="plant standard faults in every training, and report which of them the gate catches",
@@ -202,6 +219,13 @@ def _seeds(text: str) -> int:
     if not text.isdecimal() or int(text) < _LEAST_SEEDS:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {_LEAST_SEEDS}")
     return int(text)
+
+
+def _ratio(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 1 < (ratio := float(text)) < math.inf:
+            return ratio
+    raise argparse.ArgumentTypeError(f"{text!r} is no number above 1, such as 1.2")
 
 
 def _shard(text: str) -> str:

@@ -26,6 +26,7 @@ from harness.errors import (
 from harness.explaining.where import unknown, where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import calibrated, require_tight, verified
+from harness.plugin.cost import cost, with_cost
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import failed
 from harness.plugin.record_check import RecordCheck, choose, states_of
@@ -297,7 +298,7 @@ class TrainingRegression:
         )
 
     def _generate(self, checked: RecordCheck) -> None:
-        if not (self._session.adds_environment and checked.is_elsewhere):  # which gets one of its own
+        if not (self._session.adds_environment and checked.record.is_low_precision):  # each device has one of its own
             self._test.skip_unless_writer()
         if self._session.only_missing and checked.path.exists():
             self._session.counts.did(checked.shared_path.name, self._test.id, "kept")
@@ -390,7 +391,9 @@ class TrainingRegression:
         finding = check.training(
             comparison, passed=passed, text=text, notable=notable, where=place, blame=changed or ()
         )
-        self._conclude(finding, text, "" if passed else cause(comparison, bits))
+        if against := self._session.against:
+            finding = with_cost(finding, checked, baseline, cost(checked, against))
+        self._conclude(finding, finding.text, "" if passed else cause(comparison, bits))
         if self._session.verifies:
             with self._session.outcome.keeping_errors(self._test.item, checked.check()):
                 self._session.counts.notes.append(verified(checked, baseline))

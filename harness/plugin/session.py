@@ -16,6 +16,7 @@ import pytest
 
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
+from harness.elsewhere.cost import BUDGET
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
@@ -57,6 +58,7 @@ class Session(Settings):
         self.differing: list[
             tuple[Record, str]
         ] = []  # records that are not their baselines', and the test that said so
+        self.seconds_for_costs = BUDGET
         self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
 
     @property

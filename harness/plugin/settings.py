@@ -79,6 +79,11 @@ class Settings:
         return int(self.config.getoption("--training-equivalence") or 0)
 
     @property
+    def slowest(self) -> float:
+        """How many times what it took at another commit a step may take; 0 for any."""
+        return float(self.config.getoption("--training-slower") or 0)
+
+    @property
     def measures_power(self) -> bool:
         """Whether standard faults are planted in every training."""
         return bool(self.config.getoption("--training-gate-power"))

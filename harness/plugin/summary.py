@@ -76,8 +76,9 @@ def _commit(session: Session) -> str:
 
 def _report(session: Session) -> Iterator[str]:
     if session.outcome.findings:
-        from harness.report.session_text import trends
+        from harness.report.session_text import cost_lines, trends
 
+        yield from cost_lines(session.outcome.findings)
         yield from trends(session.outcome.findings)
     if session.outcome.reported and session.outcome.failed:
         yield f"report: {session.shown(session.outcome.page)}"

@@ -13,7 +13,7 @@ from harness.plugin.session import Session
 _OFF = (
     *("mpl", "mpl_generate_hash_library", "mpl_results_path", "mpl_baseline_path"),
     *("training_against", "training_ci", "training_equivalence", "training_gate_power", "training_shard"),
-    *("training_strict", "training_tensorboard", "training_verify"),
+    *("training_slower", "training_strict", "training_tensorboard", "training_verify"),
     *("keyword", "markexpr", "deselect", "lf", "stepwise", "splits"),
 )
 """Options of the session that asks which are not for this one: it only writes, and the tests are chosen already."""

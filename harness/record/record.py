@@ -71,6 +71,7 @@ class Record:
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
+        step_seconds: of each step after the first (`recording.step_times`); likewise.
         ignored: pattern to the streams that it left out; not part of the text form either.
         replaced: of event files, stream to the number of values that a later file took the place of; likewise.
     """
@@ -94,6 +95,7 @@ class Record:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    step_seconds: tuple[float, ...] = field(default=(), compare=False)
     ignored: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     replaced: Mapping[str, int] = field(default_factory=dict, compare=False)
 

@@ -85,12 +85,23 @@ class Rerun:
     step: int | None = None  # of the divergence that the trace is to explain
 
 
+class Taken(NamedTuple):
+    """What a training took: the median seconds of its steps, and the peak bytes of its process; 0 if unknown."""
+
+    step: float = 0.0
+    memory: int = 0
+
+
 class Reran(NamedTuple):
-    """What a training that was run again did, whether a fault took effect in it, or why not, and its trace."""
+    """What a training that was run again did, whether a fault took effect in it, or why not, its trace and its cost.
+
+    In the process of a session, which holds more than one training, the cost is not known.
+    """
 
     record: Record
     outcome: tuple[bool, str]
     traced: "Traced | None" = None
+    taken: Taken = Taken()
 
 
 Rerunner = Callable[[Rerun], Reran]

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, FunctionType
 from typing import Any
@@ -187,19 +187,20 @@ class Float64Guard(TorchFunctionMode):
         low = [value for value in _tensors(made) if _is_low(value)]
         if not low:
             return
-        calls = [*traceback.walk_stack(sys._getframe(1))]
-        origin = next(filter(None, map(self.origin, _tensors(given))), _line(calls))
+        known = next(filter(None, map(self.origin, _tensors(given))), "")
+        origin = known or _line(traceback.walk_stack(sys._getframe(1)))
         for value in low:
             self._origins.setdefault(value, origin)
         if self._judges and any(_is_high(value) for value in _tensors(given)):
             for value in filter(_has_low_gradients, low):
-                self._refuse(value, calls)
+                self._refuse(value)
 
-    def _refuse(self, value: Tensor, calls: Sequence["Call"]) -> None:
+    def _refuse(self, value: Tensor) -> None:
         """Refuse a result at once if a module runs, and otherwise if a gradient goes through it: it may be a metric.
 
         What a library's trainer does around the model, nobody can mend: the training's own thresholds hold it.
         """
+        calls = [*traceback.walk_stack(sys._getframe(1))]
         place = _line(calls)
         if not self._outermost and is_librarys(place.rpartition(":")[0]):
             return
@@ -281,7 +282,7 @@ def _module(calls: Sequence[Call], names: Mapping[int, str]) -> str:
     return "the training loop" if module is None else names.get(id(module), type(module).__name__)
 
 
-def _line(calls: Sequence[Call]) -> str:
+def _line(calls: Iterable[Call]) -> str:
     """Return the line that is at work outside torch, the recorder, and what Python puts in between."""
     places = ((frame.f_code.co_filename, line) for frame, line in calls)
     return next(f"{file}:{line}" for file, line in places if not (file.startswith(_TORCH) or is_between(file)))

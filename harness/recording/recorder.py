@@ -330,6 +330,7 @@ class Recorder:
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
+            step_seconds=state.times.seconds(device),
         )
 
 

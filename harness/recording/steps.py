@@ -37,6 +37,7 @@ from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
 from harness.recording.precision import Float64Guard, module_names
 from harness.recording.states import States
+from harness.recording.step_times import StepTimes
 from harness.recording.stream_builder import StreamBuilder
 from harness.recording.unwatched import Unwatched
 from harness.recording.watched_model import WatchedModel
@@ -58,7 +59,7 @@ class Recording:
     """Follows models and optimizers from step to step; a stack takes what removes the hooks."""
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
-        self.builder, self.distributions = StreamBuilder(), Distributions()
+        self.builder, self.distributions, self.times = StreamBuilder(), Distributions(), StepTimes()
         self._causes = Causes(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
@@ -81,7 +82,8 @@ class Recording:
         self._guard = Float64Guard(functools.partial(self.whole, "a forward pass"))
         self.origin = self._guard.origin
         if precision == "float64":
-            self._first_step.callback(self._guard.leave)
+            for until in (stack, self._first_step):  # which may end in another thread
+                until.callback(self._guard.leave)
             self._guard.start()
         self._step = self._optimizer_steps = 0
         self._begun = False  # whether the first step has
@@ -376,6 +378,7 @@ class Recording:
             self._causes.begin_step(self._step)
             if self._states is not None:
                 self._meet(self._states)
+            self.times.begin()
 
     def _check_hooks(self) -> None:
         """Refuse to go on without hooks: what they would have recorded is missing."""
@@ -441,6 +444,7 @@ class Recording:
     def _settle(self) -> None:
         """Record what the step left behind, once, as soon as something else begins."""
         if self._over and not self._settled:
+            self.times.end()
             self._settled = True
             self._has_stepped = self._has_stepped or self._optimizer_steps > 0
             self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
+from harness.elsewhere.cost import Cost
 from harness.explaining.blame import Changed
 from harness.record.streams import FIRST_STEP
 
@@ -18,9 +19,19 @@ Number = float | Literal["nan", "inf", "-inf"]
 Count = Annotated[int, Meta(ge=0, lt=2**53)]
 """Whole numbers that are exact as floating-point numbers, too, which charts are drawn with."""
 Verdict = Literal[
-    "same", "drift", "not judged", "different", "error", "equivalent", "worse", "inconclusive", "caught", "escaped"
+    "same",
+    "drift",
+    "not judged",
+    "different",
+    "slower",
+    "error",
+    "equivalent",
+    "worse",
+    "inconclusive",
+    "caught",
+    "escaped",
 ]
-"""The comparison's, or "error"; of several seeds, theirs; of planted faults, whether any escaped."""
+"""The comparison's, "slower" where it passed, "error"; of several seeds, theirs; of faults, whether any escaped."""
 
 
 LONGEST_CURVE = 400
@@ -90,7 +101,10 @@ class Profile(_Part, frozen=True, kw_only=True):
 
 
 class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
-    """A training held against its baseline; `loosened` says what its test lets go, `where` names the line."""
+    """A training held against its baseline; `loosened` says what its test lets go, `where` names the line.
+
+    `cost` is there if it was measured beside that of another commit.
+    """
 
     name: str
     data: str
@@ -113,6 +127,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     blame: Annotated[list[Changed], Meta(max_length=MOST_BLAMED)]
     curves: Annotated[list[Curve], Meta(max_length=MOST_CURVES)]
     profile: Profile
+    cost: Cost | None = None
 
 
 class Figure(_Part, frozen=True, kw_only=True, tag_field="kind", tag="figure"):
@@ -153,7 +168,8 @@ class Finding(_Part, frozen=True, kw_only=True):
         file: that an annotation stands in, relative to the repository: of the line that diverged first, or of the test.
         line: likewise, 1-based.
         verdict: what was found.
-        passed: whether the test went on, which also depends on --training-strict and training_gate_power_min.
+        passed: whether the test went on, which also depends on --training-strict, --training-slower and
+            training_gate_power_min.
         margin: share of its threshold that the largest deviation takes: 0 is equal, above 1 is beyond; None where
             nothing was compared, or numbers moved that no threshold judges.
         text: what a person is told.

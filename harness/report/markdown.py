@@ -8,6 +8,7 @@ from harness.inert import inert
 from harness.report.finding import Finding
 from harness.report.ledger import EMPTY, Ledger, ledger_lines
 from harness.report.session_text import (
+    cost_lines,
     finding_headline,
     finding_lead,
     finding_place,
@@ -41,6 +42,8 @@ def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
     if passed:
         parts.append(_folded("passed, with margins" if shown else "margins", _table(passed)))
     parts += [_said(finding) for finding in passed if finding.kind in ("equivalence", "power")]
+    if lines := [*cost_lines(findings)]:
+        parts.append(_folded("cost", _fenced("\n".join(lines))))
     return "\n".join(_within(parts))
 
 

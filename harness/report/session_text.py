@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.comparing.thresholds import LOOSE
 from harness.inert import inert_line
+from harness.report.cost_text import cost_text
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
@@ -27,6 +28,7 @@ def junit_properties(finding: Finding) -> dict[str, str]:
         found["largest_deviation"] = f"{float(training.largest):.1e}"
         found["first_divergence"] = first_text(training.first) if training.first else "none"
         found |= {} if finding.is_judged else {"not_judged": number(training.num_undecided, "value")}
+        found |= {"cost": cost_text(training.cost)} if training.cost else {}
     suffix = f"[{finding.name}]" if finding.name else ""
     return {inert_line(f"{name}{suffix}"): inert_line(value) for name, value in found.items()}  # pytest escapes no name
 
@@ -133,6 +135,13 @@ def loosened_lines(findings: Iterable[Finding]) -> list[str]:
     """Return likewise what findings say of it."""
     trainings = ((finding_place(finding), finding.training) for finding in findings)
     return loosened_text((place, training.loosened) for place, training in trainings if training)
+
+
+def cost_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield a line on each training whose cost was measured."""
+    for finding in findings:
+        if finding.training and finding.training.cost:
+            yield f"cost   {cost_text(finding.training.cost)}   {finding_place(finding)}"
 
 
 def comparison_lines(

@@ -16,8 +16,9 @@ import pytest
 
 import harness
 from harness.comparing import metrics, variants
+from harness.elsewhere.cost import Cost
 from harness.elsewhere.rerun import Reruns
-from tests.projects import GATE
+from tests.projects import GATE, QUICK
 
 
 # pytester forgets the modules that a run in this process was first to import, and NumPy cannot be imported twice:
@@ -34,8 +35,6 @@ gc.collect()
 gc.freeze()  # a million objects of torch, which no inner session needs to look through for garbage
 
 GENERATE = "--mpl-generate-path=baselines"
-QUICK = ("-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:hypothesispytest")
-"""For a process of its own: without plugins that reorder tests, and the one that takes two seconds to import."""
 _LEFT = ("baselines", "build")
 """Folders of what a session leaves."""
 
@@ -53,6 +52,11 @@ def own_process():
 @pytest.fixture
 def measured_thresholds():
     """Asked for by tests of thresholds that float64 trainings measure themselves; others do without five trainings."""
+
+
+@pytest.fixture
+def measured_costs():
+    """Asked for by tests of what trainings cost beside another commit's; others run none for it."""
 
 
 def _only_with_states(record, states, rerun):
@@ -86,6 +90,8 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
         for name in ("require_repeatable", "require_same"):
             monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
+    if "measured_costs" not in request.fixturenames:
+        monkeypatch.setattr("harness.plugin.cost.measure", lambda there, here, at, seconds: Cost(at=at, unknown="-"))
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
@@ -128,7 +134,7 @@ class Project:
 
     def run(self, *options):
         """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:rerunfailures", *options)
+        return self.pytester.runpytest_inprocess(*QUICK, *options)
 
     def generate(self, *options):
         """Write the baselines; where nothing has run yet, copy those that an equal project wrote before."""

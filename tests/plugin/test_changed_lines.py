@@ -1,10 +1,12 @@
 """Promises of a session on code that changed: what no gated training runs is named, in all forms, and nothing else."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from harness.baselines.store import save_baseline
+from harness.plugin.changed_lines import ChangedLines
 from harness.record import Baseline
 from tests.test_origin import git
 from tests.test_record import record_of
@@ -91,6 +93,11 @@ def test_nothing_is_said_of_a_part_of_the_tests(changed):
     git(changed.path, "add", "--all")
     git(changed.path, "commit", "--quiet", "--amend", "-m", "all at once")
     assert told(changed.run()) == []
+
+
+def test_against_a_commit_lines_count_that_changed_since():
+    """Whatever brought the baselines that are stored."""
+    assert ChangedLines(SimpleNamespace(against=SimpleNamespace(commit="f00")))._base() == "f00"
 
 
 @pytest.mark.long

@@ -77,34 +77,43 @@ def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("least", "passes"), [("0", True), ("0.51", False)])
-def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch, least, passes):
+def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch):
     """Without a least share it is told, and no more; with one, that is the test's failure.
 
     The thresholds are those of the baseline, which may be less sharp than 1e-10.
     """
     only(monkeypatch, "rate-scaled", "whispered")
     monkeypatch.setattr("harness.plugin.calibrating.calibrate", loosely)
-    project.run(GENERATE)
-    result = project.run("--training-gate-power", "-k", "test_training", "-o", f"training_gate_power_min={least}")
+    project.run(GENERATE, "-k", "test_training")
+    told_of(project, "0", passes=True).stdout.no_fnmatch_line("  below *")
+    result = told_of(project, "0.51", passes=False)
+
+    result.stdout.fnmatch_lines(["  rate-scaled  caught *", "  below training_gate_power_min = 0.51"])
+    assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.html").read_text()
+
+
+def told_of(project, least, *, passes):
+    """Measure the power where at least a share is asked for; whether it is enough or not, the fault is told."""
+    options = ["--training-gate-power", "-k", "test_training", "-o", f"training_gate_power_min={least}"]
+    result = project.run(*options)
 
     result.assert_outcomes(passed=passes, failed=not passes, deselected=1)
-    lines = [
-        "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_gate.py::*",
-        "  whispered    ESCAPED: it moved nothing beyond the threshold",
-        "  rate-scaled  caught at step 0, schedule, learning rate of conv1.weight and 3 more",
-    ]
-    result.stdout.fnmatch_lines(lines if passes else [*lines, "  below training_gate_power_min = 0.51"])
-    result.stdout.fnmatch_lines(["gate power: 1 of 2 planted faults caught"])
+    result.stdout.fnmatch_lines(
+        [
+            "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_gate.py::*",
+            "  whispered    ESCAPED: it moved nothing beyond the threshold",
+            "  rate-scaled  caught at step 0, schedule, learning rate of conv1.weight and 3 more",
+            "gate power: 1 of 2 planted faults caught",
+        ]
+    )
     content = json.loads((project.path / "build/harness/results.json").read_text())
     found = {result["subject"]["kind"]: result for result in content["results"]}
     assert found.keys() == {"training", "power"}
     assert (found["power"]["verdict"], found["power"]["passed"]) == ("escaped", passes)
     told = {"kind": "power", "planted": 2, "caught": 1, "escaped": ["whispered"]}
     assert found["power"]["subject"] == told
-    if not passes:
-        assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.html").read_text()
     assert "ESCAPED: it moved nothing" in (project.path / "build/harness/report.md").read_text()
+    return result
 
 
 def test_a_red_test_has_no_power_to_measure(project, monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.projects import QUICK
+
 
 groups = pytest.importorskip("harness.plugin.xdist", reason="pytest-xdist is not installed")
 
@@ -147,7 +149,7 @@ def test_tests_of_one_name_all_run(pytester):
     pytester.makefile(".case", one="")
     pytester.makepyfile("def test_plain(): ...")
 
-    pytester.runpytest_inprocess("-p", "no:randomly", "-n", "2").assert_outcomes(passed=3, failed=1)
+    pytester.runpytest_inprocess(*QUICK, "-n", "1").assert_outcomes(passed=3, failed=1)
 
 
 def test_a_project_that_deals_out_its_tests_itself_is_left_to_it(pytester):
@@ -159,7 +161,7 @@ def test_a_project_that_deals_out_its_tests_itself_is_left_to_it(pytester):
     )
     pytester.makepyfile("def test_plain(): ...")
 
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-n", "1", "-v")
+    result = pytester.runpytest_inprocess(*QUICK, "-n", "1", "-v")
     result.stdout.fnmatch_lines(["scheduling tests via Mine"])
 
 
@@ -174,11 +176,11 @@ def test_it(n):
 """
 
 
-@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.long), "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.long)])
 def test_a_test_that_kills_its_worker_is_told_once_and_not_run_again(pytester, workers):
     """As with pytest-xdist's own `--dist load`; the others run, in a worker that takes the place of the dead one."""
     pytester.makepyfile(test_crash=CRASH)
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-n", workers)
+    result = pytester.runpytest_inprocess(*QUICK, "-n", workers)
 
     result.assert_outcomes(passed=5, failed=1)
     assert sum(line.startswith("worker 'gw") and "crashed" in line for line in result.outlines) == 1

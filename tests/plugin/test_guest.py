@@ -9,8 +9,9 @@ import pytest
 
 from harness.plugin import ownership
 from harness.plugin.ownership import is_ours, uses
-from tests.plugin.conftest import GENERATE, QUICK
+from tests.plugin.conftest import GENERATE
 from tests.plugin.test_traps_of_pytest_mpl import FIGURE
+from tests.projects import QUICK
 
 
 DRAWN = f"from harness import figures\n{FIGURE}\n@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n"

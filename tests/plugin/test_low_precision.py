@@ -11,8 +11,8 @@ import torch
 from harness.comparing import variants
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation, Rerun, perturbed
-from tests.plugin.conftest import GENERATE, QUICK
-from tests.projects import SMALL
+from tests.plugin.conftest import GENERATE
+from tests.projects import QUICK, SMALL
 
 
 RECIPES = (

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from tests.plugin.conftest import GENERATE, QUICK
+from tests.plugin.conftest import GENERATE
+from tests.projects import QUICK
 
 
 def plain(project, *options):

@@ -47,14 +47,15 @@ def test_an_assignment_arrives_as_it_was_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("outcome", [(False, ""), (True, ""), (False, "no dropout")])
 def test_a_record_comes_back_with_what_became_of_its_fault(tmp_path, monkeypatch, outcome):
-    """And with its trace. Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
+    """And with its trace and its cost. Streams bit for bit, NaN too; pictures are nothing that anybody would judge."""
     wanted, found = assigned(tmp_path, monkeypatch)
-    drawn = dataclasses.replace(RECORD, pictures={"batch": Picture(bytes(12), (1, 2, 2))})
+    drawn = dataclasses.replace(RECORD, pictures={"batch": Picture(bytes(12), (1, 2, 2))}, step_seconds=(0.5, 9.0, 1.0))
     found.hand_in(drawn, outcome, TRACED)
     collected = wanted.collect()
 
     assert collected.record.to_text() == RECORD.to_text()
-    assert (collected.outcome, collected.traced) == (outcome, TRACED)
+    assert (collected.outcome, collected.traced, collected.taken.step) == (outcome, TRACED, 1.0)
+    assert collected.taken.memory > 2**20
 
 
 @pytest.mark.parametrize("planted", [False, True])
@@ -106,7 +107,7 @@ HANDS_IN = """
 @pytest.fixture
 def reruns(tmp_path, monkeypatch):
     """Reruns whose prepared process does something simple; `started` counts how often it was started."""
-    monkeypatch.setattr(rerun, "__file__", str(tmp_path / "rerun.py"))
+    monkeypatch.setattr(rerun, "FORKS", str(tmp_path / "forks.py"))
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     made = Reruns(tmp_path, lambda folder: [f"--basetemp={folder}"], "pytest")
@@ -181,10 +182,14 @@ def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
     (tmp_path / "pytest.py").write_text(
         "import sys\nif __name__ == '__main__':\n    raise RuntimeError(f'broken by {sys.argv[1:]}')"
     )
-    (tmp_path / "forks.py").write_text(script.replace("torch._dynamo", "no_such_module"))
+    forks = tmp_path / "harness" / "elsewhere" / "forks.py"
+    forks.parent.mkdir(parents=True)
+    forks.with_name("pytest.py").symlink_to(tmp_path / "pytest.py")
+    (tmp_path / "harness" / "__init__.py").touch()
+    forks.write_text(script.replace("torch._dynamo", "no_such_module"))
     asked = {"arguments": ["a"], "directory": str(tmp_path), "variables": {}}
     request = json.dumps({**asked, "output": str(tmp_path / "output.txt")}) + "\n"
-    command = [sys.executable, str(tmp_path / "forks.py"), "pytest"]
+    command = [sys.executable, str(forks), "pytest"]
     done = subprocess.run(command, input=request * 2, capture_output=True, text=True, cwd=tmp_path)
 
     assert (done.stdout, done.returncode) == ("ended\n" * 2, 0)

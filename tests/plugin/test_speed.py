@@ -11,7 +11,7 @@ from harness import Recipe
 from harness.comparing import deviations
 from harness.elsewhere.trainings import Training, Trainings
 from harness.plugin import fixtures as imports
-from tests.plugin.conftest import QUICK
+from tests.projects import QUICK
 from tests.test_report import a_record
 
 
@@ -30,6 +30,7 @@ def pytest_unconfigure(config):
 """
 
 
+@pytest.mark.long  # below, and in tests/test_layering.py, its parts
 def test_a_green_gate_imports_what_it_needs(project):
     """Not what labelled figures, CIFAR-10 and the page need; and torch is no business of garbage collection."""
     project.generate()

@@ -9,7 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.inert import inert
-from harness.report import blame_text, figure_text, session_text, words
+from harness.report import blame_text, cost_text, figure_text, session_text, words
 from harness.report.finding import Curve, Finding, Number, Profile, Training
 from harness.report.html.chart import Chart, Line, Scale, linear
 from harness.report.ledger import EMPTY, Ledger, ledger_lines
@@ -40,6 +40,7 @@ def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = Non
             history_chart=_history,
             training_charts=_charts,
             blame_text=blame_text,
+            cost_text=cost_text,
             figure_text=figure_text,
             session_text=session_text,
             words=words,

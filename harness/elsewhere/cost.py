@@ -1,0 +1,128 @@
+"""What a change costs: the same training at another commit and here, run in turns."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from harness.errors import HarnessError
+from harness.recording.perturbation import Rerun, Rerunner, Taken
+
+
+BUDGET = 60.0
+"""Seconds that runs may take, after their first pair."""
+_LEAST, _MOST = 3, 9
+"""Pairs of runs; beyond the least, as long as they say different things."""
+_APART = 1.05
+"""Of the largest ratio to the smallest, up to which pairs say the same."""
+_HOW = Rerun("its steps timed")
+
+Pair = tuple[Taken, Taken]
+"""What a training took at the other commit, and here."""
+_Size = Annotated[float, Meta(ge=0)]
+
+
+class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a training costs here, and what it cost at another commit.
+
+    Args:
+        at: the other commit: "main (9f8e7d2)".
+        unknown: why this is not known; empty if it is.
+        step: median seconds of a step here.
+        former_step: likewise, there.
+        ratio: median over pairs of runs of a step's seconds here over those there.
+        smallest: ratio of all pairs.
+        largest: likewise.
+        memory: peak bytes of the process here, or on the GPU; 0 if unknown.
+        former_memory: likewise, there.
+    """
+
+    at: str
+    unknown: str = ""
+    step: _Size = 0.0
+    former_step: _Size = 0.0
+    ratio: _Size = 1.0
+    smallest: _Size = 1.0
+    largest: _Size = 1.0
+    memory: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+    former_memory: Annotated[int, Meta(ge=0, lt=2**53)] = 0
+
+    def exceeds(self, limit: float) -> bool:
+        """Tell whether a step takes more than a limit times what it took, in whatever pair of runs."""
+        return self.smallest > limit
+
+
+def measure(
+    there: Rerunner,
+    here: Rerunner,
+    at: str,
+    seconds: float,
+    budget: float = BUDGET,
+    clock: Callable[[], float] = time.monotonic,
+) -> Cost:
+    """Run a training at another commit and here, in turns, until the pairs agree or time is up.
+
+    Args:
+        there: runs it at the other commit, in a process of its own.
+        here: likewise, here.
+        at: the other commit.
+        seconds: that the training took when this session ran it; a process around it is not counted.
+        budget: seconds that the runs may take, after the first pair.
+        clock: tells seconds.
+    """
+    pairs: list[Pair] = []
+    began = clock()
+    try:
+        while not _suffice(pairs):
+            missing = max(1, _LEAST - len(pairs))
+            if clock() - began + 2 * seconds * missing > budget:
+                break
+            pairs.append((there(_HOW).taken, here(_HOW).taken))
+            if len(pairs) == 1:
+                began = clock()  # until now processes were prepared, which may take longer than all trainings
+    except HarnessError as error:
+        return Cost(at=at, unknown=error.what)
+    if len(pairs) < _LEAST and _are_timed(pairs):
+        one = (clock() - began) / 2 if pairs else seconds
+        return Cost(at=at, unknown=f"{2 * _LEAST} trainings take more than {max(0, budget):.0f} s, one {one:.0f} s")
+    return cost_of(pairs, at)
+
+
+def cost_of(pairs: Sequence[Pair], at: str) -> Cost:
+    """Return what pairs of runs say."""
+    if not _are_timed(pairs):
+        return Cost(at=at, unknown="it has no step after the first that a recorder has seen")
+    ratios = _ratios(pairs)
+    former, present = (
+        Taken(median(each.step for each in runs), int(median(each.memory for each in runs)))
+        for runs in zip(*pairs, strict=True)
+    )
+    return Cost(
+        at=at,
+        step=present.step,
+        former_step=former.step,
+        ratio=math.exp(median(map(math.log, ratios))),  # of two in the middle the geometric mean, which no side favours
+        smallest=min(ratios),
+        largest=max(ratios),
+        memory=present.memory,
+        former_memory=former.memory,
+    )
+
+
+def _suffice(pairs: Sequence[Pair]) -> bool:
+    """Tell whether more pairs would say nothing more."""
+    if not _are_timed(pairs):
+        return True
+    ratios = _ratios(pairs)
+    return len(pairs) >= _LEAST and (max(ratios) <= _APART * min(ratios) or len(pairs) == _MOST)
+
+
+def _are_timed(pairs: Sequence[Pair]) -> bool:
+    return all(each.step for pair in pairs for each in pair)
+
+
+def _ratios(pairs: Sequence[Pair]) -> list[float]:
+    return [here.step / there.step for there, here in pairs]
