@@ -224,6 +224,12 @@ class GatedTest:
         self.session.counts.did(baseline.name, self.id, fate, reason)
         return True
 
+    @property
+    def _obstacle(self) -> str:
+        """Why no result on this test's device becomes a baseline; empty if one does."""
+        writer = devices.writer(self.item.config)
+        return f"baselines are written on {writer}, one for all devices" if self._is_other_device else ""
+
     def keep_failed(
         self,
         baseline: Path,
@@ -256,8 +262,6 @@ class GatedTest:
         command = " ".join([self.regenerate_command, *options])
         if not place.is_relative_to(root):
             return None, command
-        if self._is_other_device:
-            obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
         candidate = Candidate(
             test=self.id,
             check=check,
@@ -266,7 +270,7 @@ class GatedTest:
             result="",
             difference=difference,
             sources=self.sources(named),
-            obstacle=obstacle,
+            obstacle=obstacle or self._obstacle,
             options=[*self._device_option, *options],
             origin=session.origin,
         )
@@ -275,7 +279,7 @@ class GatedTest:
         except OSError as error:
             session.outcome.note(error)
             return None, command
-        return kept, command if obstacle else session.accept_command(candidate.name, place.parent)
+        return kept, command if candidate.obstacle else session.accept_command(candidate.name, place.parent)
 
     def withdraw(self, baseline: Path) -> None:
         """Forget the result that an earlier session kept of this test, when it was compared with the same baseline.
