@@ -824,6 +824,16 @@ class TreeError(HarnessError):
         )
 
     @classmethod
+    def cannot_run(cls, *, commit: str, test: str, reason: str) -> Self:
+        fix = "install what it needs, or name another commit: --against REF"
+        return cls(f"commit {commit} cannot run this test: {reason}", where=test, fix=fix)
+
+    @classmethod
+    def uncommitted(cls, *, path: Place, reason: str) -> Self:
+        fix = "commit it with the code that it was made from, or name a commit to run: --against REF"
+        return cls(f"no commit is known that this baseline was made at: {reason}", where=str(path), fix=fix)
+
+    @classmethod
     def cache(cls, *, path: Place, reason: Reason) -> Self:
         fix = "name a folder that can be written to: XDG_CACHE_HOME=DIR"
         return cls(f"the trees of other commits cannot be kept in {path}: {_said(reason)}", fix=fix)

@@ -446,6 +446,18 @@ MESSAGES = [
         "  fix    run the test again, or train anew: pytest x",
     ),
     (
+        errors.TreeError.cannot_run(commit="abc123", test="test_a.py::test_b", reason="it has no such test"),
+        "commit abc123 cannot run this test: it has no such test\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    install what it needs, or name another commit: --against REF",
+    ),
+    (
+        errors.TreeError.uncommitted(path="baselines/a.json", reason="none has it"),
+        "no commit is known that this baseline was made at: none has it\n"
+        "  where  baselines/a.json\n"
+        "  fix    commit it with the code that it was made from, or name a commit to run: --against REF",
+    ),
+    (
         errors.AcceptError.elsewhere(name="loss", place="docs", folder="baselines"),
         "the result for loss was compared with a baseline in docs, and this project's are in baselines\n"
         "  fix    to have it written there, name that folder yourself: --baselines DIR",

@@ -26,7 +26,7 @@ from harness.record.gate import STRICT
 from harness.record.text import loads
 
 
-_SUFFIX = ".candidate"
+_SUFFIX, _EXPLAINED = ".candidate", ".explained"
 _LARGEST_NOTE = 2**20
 """Bytes of a candidate's note; the result beside it may have as many as a baseline."""
 _FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg", ".eps")
@@ -51,6 +51,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What is known of a result that differs from its baseline: the form of the note that is kept beside it."""
 
     test: _Test  # pytest's id
+    check: str = ""  # which of the test's checks, by the name that it gave
     baseline: str  # its file, relative to the project's root
     compared: str  # SHA-256 of the baseline that it was compared with; empty if there was none
     result: str  # SHA-256 of the result
@@ -107,6 +108,7 @@ def offer(folder: Path, candidate: Candidate, data: bytes) -> Path:
     """Keep a result, and with its SHA-256 what is known of it; return the result's file."""
     candidate = msgspec.structs.replace(candidate, result=digest(data))
     note = json.dumps(msgspec.structs.asdict(candidate), indent=1).encode()
+    _explained(folder, candidate.file).unlink(missing_ok=True)
     write_all({folder / candidate.file: data, _note(folder, candidate.file): note})
     return folder / candidate.file
 
@@ -127,7 +129,25 @@ def _note(folder: Path, file: str) -> Path:
 
 def _forget(folder: Path, file: str) -> None:
     _note(folder, file).unlink(missing_ok=True)
+    _explained(folder, file).unlink(missing_ok=True)
     (folder / file).unlink(missing_ok=True)
+
+
+def _explained(folder: Path, file: str) -> Path:
+    return folder / f"{file}{_EXPLAINED}"
+
+
+def keep_explanation(folder: Path, file: str, text: str) -> None:
+    """Keep why a result differs from its baseline, as long as the result is kept."""
+    write_all({_explained(folder, file): text.encode("utf-8", "backslashreplace")})
+
+
+def explanation(folder: Path, file: str) -> str:
+    """Return what was kept of why a result differs; empty if nothing was."""
+    try:
+        return read(_explained(folder, Path(file).name), _LARGEST_NOTE).decode(errors="replace")
+    except (OSError, ValueError):
+        return ""
 
 
 def candidates(folder: Path) -> list[Candidate]:

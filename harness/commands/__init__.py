@@ -8,7 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
 from typing import TextIO
 
-from harness.commands import accept, bisect, compare, diff, doctor, init, listing, report
+from harness.commands import accept, bisect, compare, diff, doctor, explain, init, listing, report
 from harness.errors import HarnessError
 from harness.inert import inert
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     distribution = "pytest-training-regression"
     parser.add_argument("--version", action="version", version=f"{distribution} {version(distribution)}")
     subparsers = parser.add_subparsers(required=True, metavar="command")
-    for command in (init, listing, diff, compare, bisect, report, accept, doctor):
+    for command in (init, listing, diff, compare, explain, bisect, report, accept, doctor):
         command.add(subparsers)
     given = parser.parse_args(arguments)
     with redirect_stdout(_Inert(sys.stdout)), redirect_stderr(_Inert(sys.stderr)):

@@ -52,7 +52,7 @@ def _run(given: argparse.Namespace) -> int:
     where = project(given)
     folder = failed_results(given)
     accepted, refused, unmeasured = [], [], []
-    for candidate in _chosen(folder, given.names, where.root):
+    for candidate in chosen(folder, given.names, where.root):
         try:
             if candidates.accept(folder, where, candidate, given.reason):
                 unmeasured.append(candidate)
@@ -63,7 +63,7 @@ def _run(given: argparse.Namespace) -> int:
         print(accepted_table(where, accepted, given.reason))
     for message in refused:
         print(message, file=sys.stderr)
-    own = [] if given.no_training else [each for each in unmeasured if _is_by_its_test(where, output(given), each)]
+    own = [] if given.no_training else [each for each in unmeasured if is_by_its_test(where, output(given), each)]
     measured = _measure(where, own, [each for each in unmeasured if each not in own], given.output)
     return 2 if refused else measured
 
@@ -77,7 +77,7 @@ def _measure(where: Project, now: Sequence[Candidate], later: Sequence[Candidate
     return verify(where.root, where.baselines, [candidate.test for candidate in now], output) if now else 0
 
 
-def _is_by_its_test(where: Project, output: Path, candidate: Candidate) -> bool:
+def is_by_its_test(where: Project, output: Path, candidate: Candidate) -> bool:
     """Tell whether the test that a note names is the one whose baseline this is, in a file of the project's own.
 
     A note may come from anywhere, and naming a test makes it run.
@@ -88,7 +88,7 @@ def _is_by_its_test(where: Project, output: Path, candidate: Candidate) -> bool:
     return own and candidate.name.partition(",")[0] in names
 
 
-def _chosen(folder: Path, names: Sequence[str], root: Path) -> list[Candidate]:
+def chosen(folder: Path, names: Sequence[str], root: Path) -> list[Candidate]:
     """Return the candidates that these words mean, all without any; AcceptError if one of them means none."""
     known = candidates.candidates(folder)
     chosen: list[Candidate] = []

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from harness.atomic_files import write
+from harness.baselines.failed import explanation
 from harness.commands.project import add_root, last_results
 from harness.errors import ReportError
 from harness.report.finding import Figure, Finding
@@ -98,9 +99,15 @@ def _session(file: Path, session: Results) -> tuple[list[Finding], dict[str, byt
     """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere."""
     from harness.report.failed_pictures import failed_figures
 
-    results, place = session.results, file.parent.resolve()
+    results, place = [_explained(each, file.parent / "failed") for each in session.results], file.parent.resolve()
     found = failed_figures(results, file.parent)
     return results, {name: data for name, data in found if (place / name).resolve().is_relative_to(place)}
+
+
+def _explained(found: Finding, failed: Path) -> Finding:
+    """Return a finding with what `harness explain` said of it."""
+    text = "" if found.passed else explanation(failed, found.baseline)
+    return replace(found, text=f"{found.text}\n\n{text}") if text else found
 
 
 def _merged(files: Sequence[Path], sessions: Sequence[Results]) -> tuple[list[Finding], dict[str, bytes]]:

@@ -114,6 +114,7 @@ class Assignment:
         fault: what is planted; empty for nothing.
         folder: where the record goes, and where the states to put back are, if there are any.
         traces: whether a trace is wanted.
+        step: of the divergence that the trace is to explain; None for the trace that a baseline keeps.
     """
 
     test: str
@@ -122,6 +123,7 @@ class Assignment:
     fault: str
     folder: Path
     traces: bool = False
+    step: int | None = None
 
     @classmethod
     def from_environment(cls) -> Self | None:
@@ -237,7 +239,7 @@ class Reruns:
         try:
             if how.states:
                 (folder / "states").write_bytes(how.states.to_bytes())
-            assignment = Assignment(test, name, how.perturbation, how.fault, folder, how.traces)
+            assignment = Assignment(test, name, how.perturbation, how.fault, folder, how.traces, how.step)
             variables = {**how.environment, _VARIABLE: str(assignment.write())}
             output = self.start(folder, variables, tuple(sorted(how.environment.items())))
             try:

@@ -100,6 +100,18 @@ class Git:
             found[present] = Lines(former, *(int(number) if number != "-" else None for number in (added, removed)))
         return found
 
+    def diff(self, base: str) -> str:
+        """Return what changed in texts since a commit, hunk by hunk."""
+        plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "-M")
+        output = git_output(self.root, "-c", "core.quotePath=false", "diff", *plain, "--relative", base)
+        return (output or b"").decode("utf-8", "surrogateescape")
+
+    def about(self, commit: str) -> Commit | None:
+        """Return a commit as a person needs to know it; None if there is none."""
+        form = "--format=%h%x00%an%x00%cI%x00%s%x00"
+        id_, author, when, subject = [*self._ask("log", "-1", "--no-show-signature", form, commit), "", "", "", ""][:4]
+        return Commit(id_, author, datetime.fromisoformat(when), subject) if when else None
+
     def changed_lines(self, base: str) -> dict[str, list[int]]:
         """Return the present lines of Python files that a commit does not have; all lines of a file that is new."""
         if not base:

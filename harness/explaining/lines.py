@@ -13,7 +13,8 @@ from harness.explaining.traced import Place
 from harness.recording.lines import owner
 
 
-_HOUSE = Path(__file__).parents[1]
+HOUSE = Path(__file__).parents[2]
+"""Where our files count from."""
 _LONGEST = 200
 """Characters of a value that is kept."""
 
@@ -47,7 +48,7 @@ class Lines:
 
     def _shown(self, file: str) -> str:
         path = Path(file)
-        root = self._root if path.is_relative_to(self._root) else _HOUSE.parent
+        root = self._root if path.is_relative_to(self._root) else HOUSE
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 
 

@@ -58,16 +58,35 @@ class Operation(Struct, frozen=True, array_like=True):
     draws: bool = False
 
 
+def step_name(step: int) -> str:
+    """Return what the part of a step is called; the first reaches back to the start of the training."""
+    return f"step {step}" if step > 0 else "start"
+
+
 def is_returned(name: str) -> bool:
     """Tell whether a name stands for what a function of the project returned, or was given."""
     return name.endswith(")")
 
 
+class Ran(Struct, frozen=True, array_like=True):
+    """A line of the project that ran, and how many operations of its part had run before it first did."""
+
+    file: str
+    line: int
+    function: str
+    operations: int
+
+
 class Part(Struct, frozen=True):
-    """The operations of a part of a training, and the step in which, or after which, they ran."""
+    """The operations of a part of a training, the step in which, or after which, they ran, and the lines that ran.
+
+    Lines are in the order in which they first ran, those up to the next traced step, and known only where a step was
+    asked for.
+    """
 
     step: int
     operations: list[Operation]
+    lines: list[Ran] = []
 
     def kept(self, backward: bool, most: int) -> Operations:
         """Return what a baseline keeps of it."""
@@ -81,7 +100,7 @@ class Traced(Struct, frozen=True):
 
     Args:
         torch: its version.
-        parts: "start" and "evaluation".
+        parts: "start" and "evaluation"; or "start" and `step_name` of the steps that were asked for.
         constants: as of a `Trace`.
         error: why it is none, or no whole one; empty if it is.
         built: the line that built the optimizer; None if that is not known, or there are several.
@@ -97,6 +116,12 @@ class Traced(Struct, frozen=True):
     def failed(cls, reason: str) -> Self:
         """Return the trace of a training that could not be traced."""
         return cls("", {}, {}, reason)
+
+    @property
+    def whole(self) -> Trace:
+        """All of it, as if a baseline had room for that."""
+        parts = {name: part.kept(backward=True, most=len(part.operations)) for name, part in self.parts.items()}
+        return Trace(self.torch, parts, self.constants)
 
     @property
     def kept(self) -> Trace | None:

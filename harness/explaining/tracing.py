@@ -1,4 +1,8 @@
-"""Traces of trainings: of the first step, from the start of the recorder's block, and of the first evaluation after."""
+"""Traces of trainings: of the first step, from the start of the recorder's block, and of the first evaluation after.
+
+Or, where a divergence is known, of the first step, of the step that it is in, and of the one before: what is computed
+between two batches belongs to the step of the first.
+"""
 
 import contextlib
 from pathlib import Path
@@ -6,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.explaining.executed import Executed
 from harness.explaining.operations import Tracer, built_at
-from harness.explaining.traced import Part, Place, Traced
+from harness.explaining.traced import Part, Place, Traced, step_name
 from harness.record import Record
 from harness.recording.hooks import around_forward, on_step
 from harness.recording.perturbation import Enough
@@ -26,16 +31,23 @@ class Tracing:
     Args:
         root: of the project.
         early: whether a training ends once all is traced.
+        step: of a divergence; None traces the first step and the first evaluation.
     """
 
-    def __init__(self, root: Path, *, early: bool = False) -> None:
-        self._root, self._early = root, early
+    def __init__(self, root: Path, *, early: bool = False, step: int | None = None) -> None:
+        self._root, self._early, self._step = root, early, step
         self._trainings: list[_Training] = []
 
     def __call__(self, stack: contextlib.ExitStack) -> "Planted":
         """Begin to trace a training, until a stack closes."""
-        self._trainings.append(_Training(Tracer(self._root, stack), stack, self._early))
-        return self._trainings[-1]
+        tracer = Tracer(self._root, stack)
+        if self._step is None:
+            training = _Training(tracer, stack, self._early)
+        else:
+            training = _Around(tracer, stack, self._early, self._step, Executed(self._root, tracer))
+        self._trainings.append(training)
+        training.start()
+        return training
 
     def of(self, record: Record) -> Traced | None:
         """Return the trace of a record's training, if there is one."""
@@ -53,7 +65,10 @@ class _Training:
         self._step = 0
         self._stepped = self._evaluated = self._done = self._has_batches = False
         self.record: Record | None = None
-        tracer.start()
+
+    def start(self) -> None:
+        """Trace from now on."""
+        self._tracer.start()
 
     def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
         """Follow passes and steps."""
@@ -97,7 +112,7 @@ class _Training:
     def _after_step(self) -> None:
         self._stepped = True
         if self._step and not self._done:  # an evaluation may follow, of what is made ready for it now
-            self._tracer.start()
+            self.start()
 
     def _train(self) -> None:
         """Begin a step, if one has ended."""
@@ -110,6 +125,41 @@ class _Training:
         self._done = self._done or self._evaluated
         self._evaluated = self._stepped = False
         self._step += 1
+
+
+class _Around(_Training):
+    """A training that is traced around a step, with the lines that run.
+
+    Args:
+        step: of a divergence.
+        executed: lists the lines.
+    """
+
+    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int, executed: Executed) -> None:
+        super().__init__(tracer, stack, early)
+        self._steps, self._executed = (0, step - 1, step), executed
+        stack.callback(executed.stop)
+
+    def start(self) -> None:
+        """Trace from now on."""
+        super().start()
+        self._executed.start()
+
+    def _after_step(self) -> None:
+        self._stepped = True
+
+    def _train(self) -> None:
+        if not self._stepped:
+            return
+        self._tracer.stop()
+        if self._step in self._steps:  # lines of the steps that follow untraced are added to these
+            self._parts[step_name(self._step)] = Part(self._step, self._tracer.operations, self._executed.lines)
+        self._step += 1
+        self._stepped, self._done = False, self._step > max(self._steps)
+        if self._step in self._steps:
+            self.start()
+        elif self._done:
+            self._executed.stop()
 
 
 def _nothing() -> None:

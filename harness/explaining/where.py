@@ -19,12 +19,14 @@ from itertools import takewhile
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
-from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned
+from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned, step_name
 from harness.record import Record, StreamKey
 from harness.record.trace import Operations, Trace
 
 
 _SHIPPED = "harness/shipped/"
+_BEFORE = ("structure", "data", "init", "schedule")
+"""Stages that are settled before a step runs a model."""
 _CLOSE = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 1e-2}
 """Relative difference up to which two numbers of a precision are one: far above rounding within the first step."""
 
@@ -85,9 +87,21 @@ def unknown(comparison: Comparison, traced: Traced) -> str:
     return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
 
 
+def compared_parts(comparison: Comparison, traced: Traced) -> list[str]:
+    """Return the names of the parts of a trace that may tell where a training leaves its baseline, in order."""
+    effect = next(iter(comparison.deviations), None)
+    return [name for name in _parts(comparison, effect) if name in traced.parts] if effect else []
+
+
 def _is_early(effect: Deviation) -> bool:
     """Tell whether something differs before the first step runs a model."""
-    return effect.step <= 0 and effect.stage in ("structure", "data", "init", "schedule")
+    return effect.step <= 0 and effect.stage in _BEFORE
+
+
+def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
+    """Tell whether the step in which something differs was traced for it."""
+    kept = comparison.baseline.trace
+    return effect.step > 0 and kept is not None and step_name(effect.step) in kept.parts
 
 
 def _built(comparison: Comparison, traced: Traced) -> Where | None:
@@ -116,10 +130,9 @@ def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Trace
             old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
             rows = rows[: _call([row.name for row in rows], calls)]
         searches.append(_Search(old, rows, _CLOSE[comparison.record.precision]))
+    is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
     tries = [search.first for search in searches] * (effect.stage != "schedule")
-    tries += (
-        [search.returned for search in searches] if _is_early(effect) else [search.gone for search in searches[-1:]]
-    )
+    tries += [search.returned for search in searches] if is_settled else [search.gone for search in searches[-1:]]
     return next((place for call in tries if (place := call())), None)
 
 
@@ -153,12 +166,16 @@ def _parts(comparison: Comparison, effect: Deviation) -> Iterator[str]:
     What is made ready at the start may be met later: data of another batch, or of an evaluation.
     """
     told = [effect, *([comparison.cause] if comparison.cause else [])]
-    if any(each.step <= 0 or each.stage in ("data", "evaluation") for each in told):
+    from_start = any(each.step <= 0 or each.stage in ("data", "evaluation") for each in told)
+    if from_start:
         yield "start"
     kept = comparison.baseline.trace
     evaluation = kept and kept.parts.get("evaluation")
     if evaluation and any(each.stage == "evaluation" and each.step == evaluation.step for each in told):
         yield "evaluation"
+    if _is_asked(comparison, effect):
+        yield from [] if from_start and effect.step == 1 else [step_name(effect.step - 1)]
+        yield from [] if effect.stage == "data" else [step_name(effect.step)]
 
 
 def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

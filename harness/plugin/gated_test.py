@@ -224,6 +224,12 @@ class GatedTest:
         self.session.counts.did(baseline.name, self.id, fate, reason)
         return True
 
+    @property
+    def _obstacle(self) -> str:
+        """Why no result on this test's device becomes a baseline; empty if one does."""
+        writer = devices.writer(self.item.config)
+        return f"baselines are written on {writer}, one for all devices" if self._is_other_device else ""
+
     def keep_failed(
         self,
         baseline: Path,
@@ -233,6 +239,7 @@ class GatedTest:
         obstacle: str = "",
         options: Sequence[str] = (),
         named: Sequence[Path] = (),
+        check: str = "",
     ) -> tuple[Path | None, str]:
         """Keep the result of a failed comparison, so that `harness accept` needs no other training.
 
@@ -243,6 +250,7 @@ class GatedTest:
             obstacle: what the result lacks to be a whole baseline; empty if nothing.
             options: that making the baseline by training again takes beside the usual ones.
             named: files that the test says the result depends on.
+            check: which of the test's checks it is of, by the name that it gave.
 
         Returns:
             The result's file, None if it is not kept (a baseline outside the project, a full disk); and the command
@@ -254,16 +262,15 @@ class GatedTest:
         command = " ".join([self.regenerate_command, *options])
         if not place.is_relative_to(root):
             return None, command
-        if self._is_other_device:
-            obstacle = obstacle or f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
         candidate = Candidate(
             test=self.id,
+            check=check,
             baseline=place.relative_to(root).as_posix(),
             compared=digest(baseline.read_bytes()) if baseline.exists() else "",
             result="",
             difference=difference,
             sources=self.sources(named),
-            obstacle=obstacle,
+            obstacle=obstacle or self._obstacle,
             options=[*self._device_option, *options],
             origin=session.origin,
         )
@@ -272,7 +279,7 @@ class GatedTest:
         except OSError as error:
             session.outcome.note(error)
             return None, command
-        return kept, command if obstacle else session.accept_command(candidate.name, place.parent)
+        return kept, command if candidate.obstacle else session.accept_command(candidate.name, place.parent)
 
     def withdraw(self, baseline: Path) -> None:
         """Forget the result that an earlier session kept of this test, when it was compared with the same baseline.

@@ -90,6 +90,7 @@ def failure(
         obstacle=_obstacle(checked, baseline),
         options=["--training-generate=add"] if checked.is_others else [],
         named=checked.sources,
+        check=checked.name,
     )
     look = [str(session.shown(session.outcome.page))]
     look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
@@ -412,6 +413,7 @@ class TrainingRegression:
                 difference=FIRST,
                 obstacle=obstacle,
                 named=checked.sources,
+                check=checked.name,
             )
             command = self._test.regenerate_command
             raise BaselineMissingError.of(

@@ -137,7 +137,7 @@ class Session(Settings):
         if self.assignment:
             stack = ExitStack()
             assigned = self.assignment
-            tracing = self._tracing() if assigned.traces else None
+            tracing = self._tracing(step=assigned.step) if assigned.traces else None
             self.effect = stack.enter_context(in_force(assigned.perturbation, assigned.fault, tracing))
             self.config.add_cleanup(stack.close)
 
@@ -168,10 +168,10 @@ class Session(Settings):
                 record = enough.record
         return Reran(record, effect.outcome(record), effect.traced(record))
 
-    def _tracing(self, *, early: bool = False) -> "Tracing":
+    def _tracing(self, *, early: bool = False, step: int | None = None) -> "Tracing":
         from harness.explaining.tracing import Tracing
 
-        return Tracing(self.config.rootpath, early=early)
+        return Tracing(self.config.rootpath, early=early, step=step)
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress

@@ -82,6 +82,7 @@ class Rerun:
     states: "States | None" = None  # to put back into the training
     fault: str = ""  # name of the standard fault that is planted (`faults.FAULTS`); empty for none
     traces: bool = False  # whether its operations are traced; a recipe's training ends once they are
+    step: int | None = None  # of the divergence that the trace is to explain
 
 
 class Taken(NamedTuple):

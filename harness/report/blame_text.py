@@ -1,11 +1,9 @@
 """The files that changed since a baseline was made, in words."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from harness.explaining.blame import Changed
-from harness.explaining.git import Commit
-from harness.report.words import number
+from harness.report.words import ago
 
 
 _SHOWN = 4
@@ -36,11 +34,6 @@ def _facts(changed: Changed, names_author: bool) -> Iterator[str]:
     if commit:
         yield f'{commit.id} "{commit.subject}"'
         yield from [commit.author] if names_author else []
-        yield _ago(commit)
+        yield ago(commit.when)
     if changed.uncommitted:
         yield "with changes not committed"
-
-
-def _ago(commit: Commit) -> str:
-    days = (datetime.now(UTC) - commit.when).days
-    return f"{number(days, 'day')} ago" if days > 0 else "today"

@@ -126,7 +126,7 @@ def bits_text(bits: Deviation | None, comparison: Comparison) -> str:
 def _rows_around(comparison: Comparison, origin: Mapping[str, str], against: str) -> Iterator[tuple[str, str]]:
     """Yield what else is known: what did not move, what is not as it was, what was not judged."""
     yield "unchanged", ", ".join(comparison.unchanged) if comparison.first or not against else ""
-    yield "changed", _changed(comparison, origin, against)
+    yield "changed", changed_text(comparison, origin, against)
     yield "made", "" if against else _made(comparison.baseline.origin)
     yield "renamed", _renamed(comparison)
     yield "frozen", _frozen(comparison)
@@ -262,7 +262,8 @@ def _frozen(comparison: Comparison) -> str:
     return "; ".join(f"frozen tensors {words[now]} by an optimizer: {_listed(names)}" for now, names in held.items())
 
 
-def _changed(comparison: Comparison, origin: Mapping[str, str], against: str) -> str:
+def changed_text(comparison: Comparison, origin: Mapping[str, str], against: str = "") -> str:
+    """Name what changed around a training, and in its recipe; empty if nothing is known to have."""
     recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
     around = in_words(comparison.environment + _sources(comparison.baseline.origin, origin))
     since = against or "the baseline was made"

@@ -1,6 +1,7 @@
 """Trainings, streams and stored baselines in words."""
 
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from harness.comparing.moments import ONCE, Moment
@@ -74,6 +75,12 @@ def title(record: Record) -> str:
 def commit_text(about: Mapping[str, str]) -> str:
     """Return the commit of an origin, and whether there were changes on top of it; empty if unknown."""
     return about.get("commit", "") + (" with changes" if about.get("dirty") == "yes" else "")
+
+
+def ago(when: datetime) -> str:
+    """Say how long ago something was: "2 days ago", "today"."""
+    days = (datetime.now(UTC) - when).days
+    return f"{number(days, 'day')} ago" if days > 0 else "today"
 
 
 def sources_text(sources: Collection[str]) -> str:

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,12 +68,13 @@ _SHARED = Reruns(Path.cwd(), list, "pytest")
 atexit.register(_SHARED.close)
 
 
-_START = Reruns._request
+_START, _ALONE = Reruns._request, threading.Lock()
 
 
 def _request(request, chosen):
-    """Whatever the hash seed: it is another one than this process's anyway."""
-    return _START(_SHARED, request, ())
+    """Whatever the hash seed: it is another one than this process's anyway. One at a time, whoever asks."""
+    with _ALONE:
+        return _START(_SHARED, request, ())
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Does a red test name what was edited? Every fault, planted in a project as a user has one: what pytest says of it.
 
-`python -m tests.study.named` trains the program as a module of a small project, with a decoy edit in another file.
+`python -m tests.study.named` trains the program as a module of a small project, with a decoy edit in another file;
+with `--explain` the edits are a commit, and what `harness explain` prints counts.
 """
 
 import argparse
@@ -15,15 +16,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import commands
 from harness.elsewhere.rerun import Reruns
 from tests.study import table
 from tests.study.benign import BENIGN
@@ -97,18 +101,30 @@ class Named:
     def by(self) -> str:
         """What names the edit: "line", "constant", or nothing."""
         said = "\n".join([self.headline, self.row("where"), self.row("first")])
-        lines = edited_lines(self.fault)
-        named = [int(number) for number in re.findall(r"\bprogram\.py:(\d+)", said)]
-        if any(abs(number - line) <= NEAR_ENOUGH for number in named for line in lines):
+        now, former = (
+            said + "\n".join(map(self.row, ("now", "runs now"))),
+            "\n".join(map(self.row, ("then", "ran then"))),
+        )
+        if _names(now, edited_lines(self.fault)) or _names(former, edited_lines(self.fault, former=True)):
             return "line"
         constant = CONSTANTS.get(self.fault.id)
         return "constant" if constant and re.search(constant, said, re.DOTALL) else ""
 
 
-def edited_lines(fault: Variant) -> set[int]:
-    """Return the numbers of the lines that a fault changes, in its own text; of those taken out, their neighbours."""
+def _names(text: str, lines: set[int]) -> bool:
+    """Tell whether a text names one of the lines of the program."""
+    named = [int(number) for number in re.findall(r"\bprogram\.py:(\d+)", text)]
+    return any(abs(number - line) <= NEAR_ENOUGH for number in named for line in lines)
+
+
+def edited_lines(fault: Variant, *, former: bool = False) -> set[int]:
+    """Return the numbers of the lines that a fault changes, in its own text; of those taken out, their neighbours.
+
+    Or in the former text, if wanted.
+    """
     before, after = (edited(variant).splitlines() for variant in (REFERENCE, fault))
-    blocks = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    texts = (after, before) if former else (before, after)
+    blocks = difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes()
     ranges = [
         (start, end) if end > start else (start - 1, start + 1) for tag, *_, start, end in blocks if tag != "equal"
     ]
@@ -153,6 +169,16 @@ def planted(folder: Path, variant: Variant, main: Main) -> str:
     return failure(folder, main, "--mpl")
 
 
+def explained(folder: Path, variant: Variant, main: Main) -> str:
+    """Return what is explained of a project whose program was edited in a commit."""
+    planted(folder, variant, main)
+    _commit(folder, variant.what)
+    printed = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
+        status = commands.main(["explain"])
+    return printed.getvalue() if status else ""
+
+
 def failure(folder: Path, main: Main, *options: str) -> str:
     """Run the project's test; return the text of its failure, empty if it passed."""
     report, printed = Report(), io.StringIO()
@@ -177,6 +203,9 @@ def in_this_process(*options: str, plugins: Sequence[object]) -> int:
                 sys.modules.pop(name, None)
 
 
+EXPLAINED = "-explained.txt"
+
+
 def kept(variant: Variant, suffix: str = ".txt") -> Path:
     """Return the file of a failure, which is there once the fault was planted in this version of the harness."""
     parts = [edited(variant), SETTINGS, TEST]
@@ -189,40 +218,46 @@ def main() -> int:
     """Plant what is missing and print; return 1 if a benign change alarms."""
     parser = argparse.ArgumentParser(prog="python -m tests.study.named", description=__doc__)
     parser.add_argument("--benign", action="store_true", help="the benign changes instead, which must not alarm")
+    parser.add_argument("--explain", action="store_true", help="what `harness explain` prints, instead of the failure")
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these")
     parser.add_argument("--jobs", type=int, default=2, help="projects at a time (default: 2)")
     options = parser.parse_args()
     here = [variant for variant in BENIGN if not variant.environment]
     variants = [v for v in (here if options.benign else FAULTS) if not options.only or v.id in options.only]
-    found = judged(variants, options.jobs)
+    found = judged(variants, options.jobs, EXPLAINED if options.explain else ".txt")
     print("\n".join(alarms(found) if options.benign else parts(found)))
     return int(options.benign and any(one.text for one in found))
 
 
-def judged(variants: Sequence[Variant], jobs: int) -> list[Named]:
+def judged(variants: Sequence[Variant], jobs: int, suffix: str = ".txt") -> list[Named]:
     """Return what is said of each variant; what is not kept yet is planted in some processes, a project each."""
-    if missing := [variant for variant in variants if not kept(variant).exists()]:
+    if missing := [variant for variant in variants if not kept(variant, suffix).exists()]:
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # an edit within a second would meet the old bytecode
         with tempfile.TemporaryDirectory() as folder:
-            _plant_all(missing, jobs, Path(folder))
-    return [Named(variant, kept(variant).read_text(encoding="utf-8")) for variant in variants]
+            _plant_all(missing, jobs, Path(folder), suffix)
+    return [Named(variant, kept(variant, suffix).read_text(encoding="utf-8")) for variant in variants]
 
 
-def _plant_all(variants: Sequence[Variant], jobs: int, folder: Path) -> None:
+def _plant_all(variants: Sequence[Variant], jobs: int, folder: Path, suffix: str) -> None:
     context, began = multiprocessing.get_context("spawn"), time.perf_counter()
     if not kept(REFERENCE, "").exists():
         with ProcessPoolExecutor(1, context, _share_reruns, [folder]) as pool:
             pool.submit(_keep_project, folder / "first").result()
     with ProcessPoolExecutor(jobs, context, _prepare, [folder]) as pool:
-        for number, variant in enumerate(pool.map(_plant, variants), 1):
+        for number, variant in enumerate(pool.map(partial(_plant, suffix), variants), 1):
             seconds = time.perf_counter() - began
             print(f"[{number}/{len(variants)}] {seconds:.0f} s, {variant.id}", file=sys.stderr, flush=True)
 
 
 def _share_reruns(folder: Path) -> None:
     """Give this process one process for the reruns of all its sessions."""
-    shared, request = Reruns(folder, list, "pytest"), Reruns._request
-    Reruns._request = lambda self, order, chosen: request(shared, order, ())  # type: ignore[method-assign]
+    shared, request, alone = Reruns(folder, list, "pytest"), Reruns._request, threading.Lock()
+
+    def one_by_one(self: Reruns, order: str, chosen: object) -> str:
+        with alone:
+            return request(shared, order, ())
+
+    Reruns._request = one_by_one  # type: ignore[method-assign]
 
 
 def _keep_project(folder: Path) -> None:
@@ -242,8 +277,9 @@ _PROJECT = Path()
 """Of this process."""
 
 
-def _plant(variant: Variant) -> Variant:
-    kept(variant).write_text(planted(_PROJECT, variant, in_this_process), encoding="utf-8")
+def _plant(suffix: str, variant: Variant) -> Variant:
+    say = explained if suffix == EXPLAINED else planted
+    kept(variant, suffix).write_text(say(_PROJECT, variant, in_this_process), encoding="utf-8")
     return variant
 
 

@@ -1,0 +1,126 @@
+"""What changed in the files of a project since a commit, hunk by hunk, and which line of then is which of now."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+
+
+_HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """Lines that changed, with a few around them.
+
+    Args:
+        former: path of the file then, from the project's root; empty of a new one.
+        file: path now; empty if it is gone.
+        text: as git prints it, headed by its "@@" line.
+    """
+
+    former: str
+    file: str
+    text: str
+
+    @cached_property
+    def spans(self) -> tuple[range, range]:
+        """The line numbers that it covers then and now."""
+        found = _HEAD.match(self.text)
+        assert found, "a hunk begins with its place"
+        then, thens, now, nows = (1 if number is None else int(number) for number in found.groups())
+        return range(then, then + thens), range(now, now + nows)
+
+    @cached_property
+    def rows(self) -> list[tuple[int, int, str]]:
+        """Line number then and now, 0 where it has none, and text, of each line."""
+        then, now = (span.start for span in self.spans)
+        rows = []
+        for line in self.text.split("\n")[1:]:
+            sign = line[:1]
+            if sign in "+- ":  # and no "No newline at end of file"
+                rows.append((0 if sign == "+" else then, 0 if sign == "-" else now, line[1:]))
+                then, now = then + (sign != "+"), now + (sign != "-")
+        return rows
+
+    @property
+    def added(self) -> dict[int, str]:
+        """Line number to text of what is new."""
+        return {now: text for then, now, text in self.rows if not then}
+
+    @property
+    def removed(self) -> dict[int, str]:
+        """Line number to text of what is gone."""
+        return {then: text for then, now, text in self.rows if not now}
+
+    def names(self, word: str) -> bool:
+        """Tell whether a line that changed names something."""
+        texts = [*self.added.values(), *self.removed.values()]
+        return any(re.search(rf"\b{re.escape(word)}\b", text) for text in texts)
+
+
+class Changes:
+    """All hunks since a commit.
+
+    Args:
+        text: what `git diff` printed, with prefixes `a/` and `b/`.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.hunks = [*_hunks(text)]
+        renames = re.findall(r"^rename from (.*)\nrename to (.*)$", text, re.MULTILINE)
+        self._renamed = {now: then for then, now in renames}
+
+    def at(self, file: str, line: int, *, then: bool = False) -> Hunk | None:
+        """Return the hunk in which a line of now, or of then, is one that changed."""
+        for hunk in self.hunks:
+            if file == (hunk.former if then else hunk.file) and line in (hunk.removed if then else hunk.added):
+                return hunk
+        return None
+
+    def former(self, file: str, line: int) -> tuple[str, int] | None:
+        """Return path and number that a line of now had then; None of a new one."""
+        former, shift = self._renamed.get(file, file), 0
+        for hunk in self.hunks:
+            then, now = hunk.spans
+            if hunk.file == file and line in now:
+                found = next(old for old, new, _ in hunk.rows if new == line)
+                return (former, found) if found else None
+            if hunk.file == file and line >= now.stop:
+                shift = then.stop - now.stop
+        return former, line + shift
+
+    def present(self, file: str, line: int) -> tuple[str, int]:
+        """Return path and number now of a line of then; of one that is gone, those of what stands before it."""
+        file, shift = next((new for new, old in self._renamed.items() if old == file), file), 0
+        for hunk in self.hunks:
+            then, now = hunk.spans
+            if hunk.file == file and line in then:
+                before = [new for _, new, _ in takewhile(lambda row: row[0] != line, hunk.rows) if new]
+                return file, next(new for old, new, _ in hunk.rows if old == line) or max(before, default=now.start)
+            if hunk.file == file and line >= then.stop:
+                shift = now.stop - then.stop
+        return file, line + shift
+
+
+def _hunks(text: str) -> Iterator[Hunk]:
+    former = file = ""
+    lines: list[str] = []
+    for line in [*text.split("\n"), "diff --git"]:
+        if lines and (line.startswith(("@@ ", "diff --git")) or not line):
+            yield Hunk(former, file, "\n".join(lines))
+            lines = []
+        if line.startswith("@@ "):
+            lines = [line]
+        elif lines:
+            lines.append(line)
+        elif line.startswith("--- "):
+            former = _path(line)
+        elif line.startswith("+++ "):
+            file = _path(line)
+
+
+def _path(line: str) -> str:
+    name = line[4:].rstrip("\t")
+    return "" if name == "/dev/null" else name[2:]

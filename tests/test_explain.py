@@ -1,0 +1,260 @@
+"""Promises of `harness explain`: the lines of then and now, and what changed there, at any step, in Python, too."""
+
+import dataclasses
+import difflib
+import importlib.util
+import linecache
+import subprocess
+
+import pytest
+
+from harness.commands import explain as command
+from harness.commands import main
+from harness.comparing.comparison import compare
+from harness.elsewhere.both import _reason
+from harness.explaining.explanation import Side, explain
+from harness.explaining.git import Git
+from harness.explaining.hunks import Changes
+from harness.explaining.tracing import Tracing
+from harness.record import Baseline
+from harness.record.streams import Streams
+from harness.recording.perturbation import Perturbation, perturbed
+from harness.report.explanation_text import environment_text, explanation_text
+from tests.test_trace import PROGRAM
+
+
+STEP = 2
+LATE = PROGRAM.replace(
+    "            update(average, model)\n",
+    "            update(average, model)\n            if step == 1:\n                late(model)\n",
+).replace("def rate(", "def late(model):\n    pass\n\ndef rate(")
+"""With a place for what comes late."""
+
+
+def side(folder, text, step=STEP):
+    """The training of a program in a folder, traced around a step."""
+    folder.mkdir(exist_ok=True)
+    (folder / "program.py").write_text(text)
+    linecache.clearcache()
+    spec = importlib.util.spec_from_file_location("program", folder / "program.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tracing = Tracing(folder, step=step)
+    with perturbed(Perturbation(plant=tracing)):
+        record = module.train()
+    return Side(record, tracing.of(record))
+
+
+def changes(before, after):
+    """What git would print of two versions of the program."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "a/program.py", "b/program.py", lineterm="")
+    return Changes("\n".join(["diff --git a/program.py b/program.py", *lines, ""]))
+
+
+@pytest.fixture(scope="module")
+def then(tmp_path_factory):
+    """The former program's folder and training."""
+    folder = tmp_path_factory.mktemp("then")
+    return folder, side(folder, LATE)
+
+
+def rows(then, folder, *edits, step=STEP):
+    """What is explained of an edited program: label to text of each row, and the hunks."""
+    text = LATE
+    for old, new in zip(edits[::2], edits[1::2], strict=True):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    place, former = then
+    found = explain(Baseline(former.record), former, side(folder / "now", text, step), changes(LATE, text))
+    lines = explanation_text(found, "test", None, folder / "now", place).splitlines()
+    labelled = {line[2:11].strip(): line[13:] for line in lines[1:] if line[2:11].strip()}
+    return labelled | {"diff": "\n".join(line[13:] for line in lines if not line[2:11].strip())}
+
+
+def test_the_steps_around_a_divergence_are_traced_whole(then):
+    """And the first; with backward operations and the lines that ran, of each in the order in which they first did."""
+    _, former = then
+    parts = former.traced.parts
+
+    assert {name: part.step for name, part in parts.items()} == {"start": 0, "step 1": 1, "step 2": 2}
+    assert all(any(row.backward for row in part.operations) for part in parts.values())
+    texts = [LATE.splitlines()[line.line - 1].strip() for line in parts["step 1"].lines]
+    order = [texts.index(text) for text in ("model.train()", "output = model(x[batch])", "schedule.step()", "pass")]
+    assert order == sorted(order)
+    assert former.traced.whole.parts["step 2"].cut is False
+
+
+@pytest.mark.parametrize(
+    ("new", "line"),
+    [
+        ("model.head.weight.data[0, 0] *= 2", "model.head.weight.data[0, 0] *= 2"),
+        ("torch.rand(1)", "torch.rand(1)"),
+    ],
+)
+def test_what_comes_late_is_named_with_its_line_and_its_hunk(then, tmp_path, new, line):
+    """A weight that is changed between two steps, a draw that nobody uses."""
+    found = rows(then, tmp_path, "    pass\n", f"    {new}\n")
+
+    assert found["now"].endswith(f"      {line}")
+    assert found["where"].startswith(found["now"].partition(" ")[0])
+    assert f"-    pass\n+    {new}" in found["diff"]
+
+
+def test_a_line_then_and_now_are_both_told(then, tmp_path):
+    """With the text of each."""
+    found = rows(then, tmp_path, "F.relu(y + x.mean())", "F.gelu(y + x.mean())", step=0)
+
+    assert found["where"].endswith("now aten.gelu      baseline aten.relu")
+    assert found["now"].endswith("y = F.gelu(y + x.mean())")
+    assert found["then"].endswith("y = F.relu(y + x.mean())")
+    assert "runs now" not in found
+    assert "ran then" not in found
+
+
+def test_what_happens_in_plain_python_is_followed_by_the_lines_that_ran(then, tmp_path):
+    """A schedule is called once more: no operation tells it."""
+    found = rows(then, tmp_path, "            schedule.step()", "            schedule.step(); schedule.step()", step=1)
+
+    assert found["runs now"].endswith("      schedule.step(); schedule.step()")
+    assert found["ran then"].endswith("      schedule.step()")
+    assert "+            schedule.step(); schedule.step()" in found["diff"]
+
+
+def test_a_line_that_was_taken_out_is_named_as_it_was(then, tmp_path):
+    """Gradients pile up: the operation is another line's."""
+    found = rows(then, tmp_path, "            optimizer.zero_grad()\n", "", step=1)
+
+    assert found["ran then"].endswith("      optimizer.zero_grad()")
+    assert "runs now" not in found
+    assert "-            optimizer.zero_grad()" in found["diff"]
+
+
+def test_a_branch_that_is_not_taken_any_more_is_named_though_it_is_as_it_was(then, tmp_path):
+    """Its condition is decided elsewhere: here no evaluation runs."""
+    folder, former = then
+    text = LATE.replace(
+        "if step == 1:\n                recorder", "if step == 1 and not SETTINGS:\n                recorder"
+    )
+    found = explain(Baseline(former.record), former, side(tmp_path / "now", text, 1), Changes(""))
+
+    assert found.gone is not None
+    assert (
+        (folder / "program.py").read_text().splitlines()[found.gone.line - 1].strip().startswith("recorder.evaluation")
+    )
+
+
+def test_the_hunk_of_a_constant_is_shown(then, tmp_path):
+    """Where its value is another, wherever it is used."""
+    found = rows(then, tmp_path, '"average": 0.9', '"average": 0.8', step=0)
+
+    assert "SETTINGS['average'] 0.9 -> 0.8" in found["where"]
+    assert '+SETTINGS = {"eps": 1e-5, "average": 0.8}' in found["diff"]
+
+
+DIFF = """diff --git a/old.py b/new.py
+similarity index 90%
+rename from old.py
+rename to new.py
+--- a/old.py
++++ b/new.py
+@@ -2,3 +2,4 @@ def f():
+ two
+-three
++drei
++dreieinhalb
+ four
+@@ -9,2 +10 @@
+ nine
+-ten
+diff --git a/gone.py b/gone.py
+--- a/gone.py
++++ /dev/null
+@@ -1 +0,0 @@
+-one
+\\ No newline at end of file
+"""
+
+
+def test_lines_of_then_and_now_are_known_by_the_hunks():
+    """Before, within, between and behind them, in a file that was renamed."""
+    found = Changes(DIFF)
+
+    assert [found.former("new.py", line) for line in (1, 2, 3, 4, 5, 6, 10, 11)] == [
+        *(("old.py", 1), ("old.py", 2), None, None),
+        *(("old.py", 4), ("old.py", 5), ("old.py", 9), ("old.py", 11)),
+    ]
+    assert [found.present("old.py", line)[1] for line in (1, 2, 3, 4, 5, 9, 10, 11)] == [1, 2, 2, 5, 6, 10, 10, 11]
+    assert found.former("other.py", 7) == ("other.py", 7)
+
+
+def test_a_hunk_knows_what_is_new_and_what_is_gone():
+    """With its file then and now."""
+    first, second, third = Changes(DIFF).hunks
+
+    assert (first.added, first.removed) == ({3: "drei", 4: "dreieinhalb"}, {3: "three"})
+    assert (second.added, second.removed) == ({}, {10: "ten"})
+    assert (third.former, third.file, third.removed) == ("gone.py", "", {1: "one"})
+    assert Changes(DIFF).at("new.py", 4) == first
+    assert Changes(DIFF).at("old.py", 4, then=True) is None
+    assert first.names("drei")
+    assert not first.names("two")
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("E   ModuleNotFoundError: No module named 'foo'\n1 error", "ModuleNotFoundError: No module named 'foo'"),
+        ("E   NameError: x\nE   ImportError: y\nend", "ImportError: y"),
+        ("E   assert 1 == 2\nend", "assert 1 == 2"),
+        ("ERROR: file or directory not found: test_a.py", "it has no such test"),
+        ("collected 1 item / 1 deselected", "it has no such test"),
+        ("Killed", "Killed"),
+    ],
+)
+def test_a_commit_that_cannot_run_a_test_says_what_it_needs(output, reason):
+    """In a line of what it printed."""
+    assert _reason(output) == reason
+
+
+def git(folder, *words):
+    """Run git in a folder, as somebody."""
+    identity = ["-c", "user.name=user", "-c", "user.email=user@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_a_baseline_of_no_commit_is_refused(tmp_path):
+    """And one that has changed since: nobody knows the code that it was made from."""
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "--allow-empty", "-qm", "none")
+    (tmp_path / "a.json").write_text("1")
+    with pytest.raises(command.TreeError, match="none has it"):
+        command._commit(Git(tmp_path), tmp_path / "a.json")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    assert len(command._commit(Git(tmp_path), tmp_path / "a.json")) == 40
+    (tmp_path / "a.json").write_text("2")
+    with pytest.raises(command.TreeError, match="it has changed since"):
+        command._commit(Git(tmp_path), tmp_path / "a.json")
+
+
+def test_nothing_red_is_said(tmp_path, monkeypatch, capsys):
+    """With exit status 0."""
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["explain"]) == 0
+    assert capsys.readouterr().out.startswith("nothing is red: ")
+
+
+def test_what_is_around_the_code_is_blamed_where_the_commit_differs_too(then):
+    """By what the record knows of it; or the code that the baseline was made from."""
+    record = then[1].record
+    streams = {key: dataclasses.replace(each, values=(*each.values[:-1], 7.0)) for key, each in record.streams.items()}
+    environment = {**record.environment, "torch": "1.0"}
+    comparison = compare(dataclasses.replace(record, streams=Streams(streams), environment=environment), record)
+
+    text = environment_text(comparison, "test", None, [], {})
+    assert "  commit     differs from its baseline on this machine, too: what is around the code has changed" in text
+    assert "  changed    torch 1.0 -> " in text
+    assert "  commit     has other code than its baseline: net.py" in environment_text(
+        comparison, "test", None, ["net.py"], {}
+    )
