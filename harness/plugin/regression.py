@@ -96,15 +96,14 @@ def failure(
     look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
     with session.outcome.noted():
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
-    look += [f"tensorboard --logdir {session.shown(session.tensorboard)}"]
-    chosen, against = checked.chosen_text, session.against.title if session.against else ""
+    against = session.against.title if session.against else ""
     text = failure_text(
         comparison,
         test=test.id,
         blame=[] if changed is None else blame_lines(changed),
-        look=look,
+        look=[*look, f"tensorboard --logdir {session.shown(session.tensorboard)}"],
         accept=accept,
-        chosen=chosen,
+        chosen=checked.chosen_text,
         origin={} if against else session.origin,
         trained=checked.trained_by,
         where=where,
