@@ -1,6 +1,7 @@
 """One record that a test checks: which file its baseline is, and how its training is run again."""
 
 import contextlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,6 +124,14 @@ class RecordCheck:
         if not baseline.sources:
             return None
         return self.test.blame(baseline, self.path, self.test.sources(self.sources), where)
+
+    @property
+    def explain_command(self) -> str:
+        """The command that looks for the line at the commit that made the baseline; empty where git knows none."""
+        session = self.test.session
+        if session.against:
+            return shlex.join(["harness", "explain", "--against", session.against.name, self.test.id])
+        return shlex.join(["harness", "explain", self.path.stem]) if session.git.bringing(self.path) else ""
 
     def baseline(self) -> Baseline:
         """Read the baseline.

@@ -118,7 +118,9 @@ def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
     if comparison.baseline.trace is None:
         return "", ""
     found = where(comparison, checked.traced)
-    return (where_text(found), found.line) if found else (unknown_text(unknown(comparison, checked.traced)), "")
+    if found:
+        return where_text(found), found.line
+    return unknown_text(unknown(comparison, checked.traced), checked.explain_command), ""
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:

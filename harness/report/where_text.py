@@ -10,9 +10,9 @@ from harness.report.words import told_apart
 _GAP = " " * 6
 
 
-def unknown_text(reason: str) -> str:
-    """Say why no line is known; empty if that is not known either."""
-    return f"no line is known: {reason}" if reason else ""
+def unknown_text(reason: str, command: str = "") -> str:
+    """Say why no line is known, and which command looks further; empty if there is neither."""
+    return "; ".join(filter(None, [reason and f"no line is known: {reason}", command and f"next: {command}"]))
 
 
 def where_text(found: Where) -> str:
