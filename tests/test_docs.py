@@ -28,7 +28,7 @@ LIBRARIES = (
 """What the guide of adapters imports: here, once, because pytester would import it anew in each run."""
 THEIRS = [ROOT / "tests" / "examples" / name for name in ("lightning/lit_stripes.py", "transformers/finetune.py")]
 """Its user's modules."""
-LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-numbers", "gate-power")]
+LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-numbers", "gate-power", "other-commits")]
 """Guides that train many times."""
 TRACED = [README, ROOT / "docs" / "red-gate.md"]
 """Pages that quote the line of a fault, which a baseline knows that measured its thresholds."""

@@ -91,7 +91,9 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         for name in ("require_repeatable", "require_same"):
             monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
     if "measured_costs" not in request.fixturenames:
-        monkeypatch.setattr("harness.plugin.cost.measure", lambda there, here, at, seconds: Cost(at=at, unknown="-"))
+        monkeypatch.setattr(
+            "harness.plugin.cost.measure", lambda there, here, at, seconds, budget: Cost(at=at, unknown="-")
+        )
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
     for name in ("CI", "HARNESS_CIFAR10", "PYTEST_ADDOPTS", *github):
