@@ -140,6 +140,8 @@ class _Watch:
         self, session: Session, running: Running, names: Collection[str], is_gated: Callable[[pytest.Item], bool]
     ) -> None:
         self._session, self._running, self._names, self._is_gated = session, running, names, is_gated
+        self._gated: list[str] | None = None
+        self._compiled_before = _compiled()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -152,18 +154,29 @@ class _Watch:
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: "pytest.FixtureDef[object]") -> Generator[None, object, object]:
+    def pytest_fixture_setup(
+        self, fixturedef: "pytest.FixtureDef[object]", request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
         """Count what a fixture runs that a gated test may share with the one that asks for it first."""
-        with contextlib.nullcontext() if fixturedef.scope == "function" else self._running.counting(True):
+        if self._gated is None:
+            self._gated = [item.nodeid for item in request.session.items if self._is_gated(item)]
+        shared = fixturedef.scope != "function" and any(each.startswith(fixturedef.baseid) for each in self._gated)
+        with self._running.counting(True) if shared else contextlib.nullcontext():
             return (yield)
 
     def pytest_sessionfinish(self) -> None:
         """Note what cannot be seen from here."""
         elsewhere = {str(file) for file in told(self._session.imported)}
-        compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
+        compiled = _compiled() > self._compiled_before
         for name in self._names:
             if str(self._session.config.rootpath / name) in elsewhere:
                 self._running.note(name, _ELSEWHERE)
             if compiled:
                 self._running.note(name, _COMPILED)
         self._running.close()
+
+
+def _compiled() -> int:
+    """Return how many functions torch.compile has traced in this process."""
+    counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {})
+    return sum(counters.get("frames", {}).values())
