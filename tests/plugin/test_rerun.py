@@ -100,7 +100,8 @@ for line in sys.stdin:
     print("ended", flush=True)
 """
 HANDS_IN = """
-    folder.joinpath("record.json").write_text({text!r}); folder.joinpath("outcome.json").write_text('[true, "", [0.5, 1024]]')
+    folder.joinpath("record.json").write_text({text!r})
+    folder.joinpath("outcome.json").write_text('[true, "", [0.5, 1024]]')
 """
 
 
@@ -132,7 +133,7 @@ def test_one_prepared_process_serves_all_reruns(reruns, tmp_path):
     reran = [made.run("t::t", "", Rerun("no change")) for _ in range(3)]
 
     assert {record.to_text() for record, *_ in reran} == {RECORD.to_text()}
-    assert {outcome for _, outcome, _ in reran} == {(True, "")}
+    assert {outcome for _, outcome, *_ in reran} == {(True, "")}
     assert started(tmp_path) == 1
     made.close()
     made.close()  # once is enough, twice is no harm
