@@ -87,7 +87,7 @@ def measure(
         return Cost(at=at, unknown=error.what)
     if len(pairs) < _LEAST and _are_timed(pairs):
         one = (clock() - began) / 2 if pairs else seconds
-        return Cost(at=at, unknown=f"{2 * _LEAST} trainings take more than {max(0, budget):.0f} s, one {one:.0f} s")
+        return Cost(at=at, unknown=f"{2 * _LEAST} trainings take more than {budget:.0f} s, one {one:.0f} s")
     return cost_of(pairs, at)
 
 

@@ -28,6 +28,8 @@ def cost(checked: RecordCheck, against: Against) -> Cost:
         return session.reruns.run(checked.test.id, checked.name, how)
 
     began, budget = time.monotonic(), BUDGET if session.slowest else session.seconds_for_costs
+    if budget <= 0:
+        return Cost(at=against.title, unknown=f"a session takes {BUDGET:.0f} s for this, and they are over")
     with session.workers.room(record.device):
         found = measure(there, here, against.title, record.seconds, budget)
     session.seconds_for_costs -= time.monotonic() - began

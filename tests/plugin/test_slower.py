@@ -1,9 +1,12 @@
 """Promises of --training-slower: a training that is the same, but slower than at another commit, fails."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from harness.elsewhere.cost import Cost
 from harness.elsewhere.rerun import Reruns
+from harness.plugin.cost import cost
 from harness.recording.perturbation import Rerun
 from tests.plugin.test_against import cache, committed, name_of  # noqa: F401 # fixtures
 
@@ -69,3 +72,11 @@ def test_a_limit_without_another_commit_is_refused(project):
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --training-slower is about what trainings were at another commit*"])
+
+
+def test_a_session_spends_a_minute_on_costs():
+    """Of the trainings that come later it says so, unless a limit has to be judged."""
+    session = SimpleNamespace(slowest=0.0, seconds_for_costs=-1.0)
+    checked = SimpleNamespace(test=SimpleNamespace(session=session), record=None)
+
+    assert cost(checked, SimpleNamespace(title="main")).unknown == "a session takes 60 s for this, and they are over"
