@@ -308,7 +308,7 @@ def test_where_nothing_differs_there_is_nothing_to_find(repository, sessions, ca
     lines = printed(capsys, "bisect", "HEAD~2", status=0)
 
     there_is_none = f"the training of {commits[2][:12]} does not differ from that of {commits[0][:12]}"
-    assert lines[2] == f"{there_is_none}: there is no commit to be found"
+    assert lines[2] == f"{there_is_none}: there is no commit to be found (what is not committed is left out)"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from harness.record import Baseline
 from harness.record.streams import Streams
 from harness.recording.perturbation import Perturbation, perturbed
 from harness.report.explanation_text import environment_text, explanation_text
+from tests.test_origin import git
 from tests.test_trace import PROGRAM
 
 
@@ -258,3 +259,16 @@ def test_what_is_around_the_code_is_blamed_where_the_commit_differs_too(then):
     assert "  commit     has other code than its baseline: net.py" in environment_text(
         comparison, "test", None, ["net.py"], {}
     )
+
+
+def test_a_diff_is_whole_whatever_git_is_set_to(tmp_path):
+    """An empty line of a hunk has its blank, without which it would end there."""
+    file = tmp_path / "a.py"
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "config", "diff.suppressBlankEmpty", "true")
+    file.write_text("a = 1\n\nb = 2\n\nc = 3\n")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "one")
+    file.write_text("a = 1\n\nb = 4\n\nc = 3\n")
+
+    assert Git(tmp_path).diff("HEAD").splitlines()[-6:] == [" a = 1", " ", "-b = 2", "+b = 4", " ", " c = 3"]

@@ -50,7 +50,8 @@ def _run(given: argparse.Namespace) -> int:
     steps = Steps.begun(History(root, given.first_parent), good, tests, given.setup)
     found = steps.judged(bad)
     if found.verdict == "same":
-        print(f"the training of {bad[:12]} does not differ from that of {good[:12]}: there is no commit to be found")
+        same = f"the training of {bad[:12]} does not differ from that of {good[:12]}: there is no commit to be found"
+        print(f"{same} (what is not committed is left out)")
         return 0
     if found.verdict != "different":
         raise TreeError.undecided(commit=bad, reason=found.reason)
@@ -142,7 +143,7 @@ def found_text(history: History, good: str, first: str, judged: Judged, *, is_ol
         "author": f"{about.author}, {about.when:%Y-%m-%d %H:%M}",
         "subject": about.subject,
         "beside": "its branch left before, and differs from its beginning: --first-parent" if is_older else "",
-        "explain": f"harness explain --against {parent} {tests}",
+        "explain": "" if judged.lent else f"harness explain --against {parent} {tests}",  # which lends no test
     }
     headline = f"{about.id} is the first commit whose training differs from that of {history.about(good).id}"
     messages = [_shortened(test, text) for test, _, text in judged.differing[:_MOST]]

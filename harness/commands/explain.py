@@ -58,6 +58,7 @@ def _run(given: argparse.Namespace) -> int:
         HarnessError: a name means nothing, a result or a baseline cannot be read.
     """
     folder, where = output(given) / "failed", project(given)
+    given.against = given.against or _last_against(output(given))
     red = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
     others = _others(output(given), given.names, {each.test for each in red}) if given.against else []
     names = [name for name in given.names if name not in {test for test, _ in others}]
@@ -68,6 +69,14 @@ def _run(given: argparse.Namespace) -> int:
         print(f"nothing is red: no training that differs from its baseline is kept in {folder}")
     differ = [_print(each, folder, given.against) for each in asked]
     return int(any(differ))
+
+
+def _last_against(output: Path) -> str:
+    """Return the commit that the last session was held against; empty if it was against stored baselines."""
+    with contextlib.suppress(ReportError):
+        name = json_form.read(output / "results.json").ledger.against
+        return name.rpartition("(")[2].rstrip(")")
+    return ""
 
 
 def _others(output: Path, names: Sequence[str], known: Collection[str]) -> list[tuple[str, str]]:
@@ -83,7 +92,7 @@ def _others(output: Path, names: Sequence[str], known: Collection[str]) -> list[
     return [(name, "") for name in names if "::" in name and name not in known]
 
 
-def _print(asked: "_Asked", folder: Path, against: str | None) -> bool:
+def _print(asked: "_Asked", folder: Path, against: str) -> bool:
     """Print what is found of a test, keep it with what is kept of that, and return whether it differs."""
     differs, text = _explained(asked, against)
     print(text, flush=True)
@@ -122,7 +131,7 @@ def _asked(where: Project, output: Path, candidate: Candidate) -> _Asked:
     return _Asked(where.root.resolve(), candidate.test, candidate.check, path, stored, step)
 
 
-def _explained(asked: _Asked, against: str | None) -> tuple[bool, str]:
+def _explained(asked: _Asked, against: str) -> tuple[bool, str]:
     """Return whether a test differs, and why, in words."""
     root, test, git = asked.root, asked.test, Git(asked.root)
     with tree_of(root, against or _commit(git, asked.path or root)) as tree, both(tree, root, test) as runs:

@@ -103,7 +103,8 @@ class Git:
     def diff(self, base: str) -> str:
         """Return what changed in texts since a commit, hunk by hunk."""
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "-M")
-        output = git_output(self.root, "-c", "core.quotePath=false", "diff", *plain, "--relative", base)
+        given = ("-c", "core.quotePath=false", "-c", "diff.suppressBlankEmpty=false")
+        output = git_output(self.root, *given, "diff", *plain, "--relative", base)
         return (output or b"").decode("utf-8", "surrogateescape")
 
     def about(self, commit: str) -> Commit | None:

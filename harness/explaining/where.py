@@ -113,9 +113,9 @@ def _built(comparison: Comparison, traced: Traced) -> Where | None:
 
 
 def _is_built_in(stream: StreamKey, record: Record) -> bool:
-    """Tell whether an optimizer is built with a value: a setting, or a rate that no schedule gives."""
-    scheduled = StreamKey.of("setting", stream.tensor, "initial_lr") in record.clues
-    return stream.kind == "setting" or (stream.kind == "learning_rate" and not scheduled)
+    """Tell whether an optimizer is built with a value: a setting, or a rate that stays, as no schedule's does."""
+    rates = record.streams.find(stream) if stream.kind == "learning_rate" else None
+    return stream.kind == "setting" or (rates is not None and len({*rates.values}) == 1)
 
 
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:

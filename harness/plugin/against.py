@@ -70,8 +70,12 @@ class Against:
     @property
     def title(self) -> str:
         """What it is called: `main (9f8e7d2)`."""
-        short = self.commit[:7]
-        return short if self.commit.startswith(self.name) else f"{self.name} ({short})"
+        return self.commit[:7] if self.commit.startswith(self.name) else f"{self.name} ({self.commit[:7]})"
+
+    @property
+    def short(self) -> str:
+        """What a command line calls it: a name that is part of the commit's own says nothing more."""
+        return self.commit[:12] if self.commit.startswith(self.name) else self.name
 
     @cached_property
     def kept(self) -> Kept:

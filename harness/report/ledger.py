@@ -178,7 +178,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     """
     if ledger.vanished:
         yield f"{number(len(ledger.vanished), 'test')} of {ledger.against} not there any more:"
-        yield from _some(ledger.vanished)
+        yield from _some([_perhaps_moved(test, ledger.baselines) for test in ledger.vanished])
     baselines = ledger.baselines
     if not baselines:
         return
@@ -195,6 +195,14 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
         if not (fate == "deselected" and ledger.shard):  # other jobs run those
             yield from _group(fate, reason, members)
     yield from _never_run_lines(ledger)
+
+
+def _perhaps_moved(test: str, entries: Sequence[Entry]) -> str:
+    """Return a vanished test, with a new one of its name: a file that was renamed is held against nothing."""
+    new = (
+        each.test for each in entries if each.fate == "new" and each.test.partition("::")[2] == test.partition("::")[2]
+    )
+    return f"{test}   (is it {moved} now? that is held against nothing)" if (moved := next(new, "")) else test
 
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:

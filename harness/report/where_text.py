@@ -12,7 +12,8 @@ _GAP = " " * 6
 
 def unknown_text(reason: str, command: str = "") -> str:
     """Say why no line is known, and which command looks further; empty if there is neither."""
-    return "; ".join(filter(None, [reason and f"no line is known: {reason}", command and f"next: {command}"]))
+    known = f"no line is known: {reason}" if reason else "no line is known" * bool(command)
+    return "; ".join(filter(None, [known, command and f"next: {command}"]))
 
 
 def where_text(found: Where) -> str:
