@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import importlib.util
 import linecache
-import subprocess
 
 import pytest
 
@@ -215,12 +214,6 @@ def test_a_hunk_knows_what_is_new_and_what_is_gone():
 def test_a_commit_that_cannot_run_a_test_says_what_it_needs(output, reason):
     """In a line of what it printed."""
     assert _reason(output) == reason
-
-
-def git(folder, *words):
-    """Run git in a folder, as somebody."""
-    identity = ["-c", "user.name=user", "-c", "user.email=user@example.org"]
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
 def test_a_baseline_of_no_commit_is_refused(tmp_path):
