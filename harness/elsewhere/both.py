@@ -68,7 +68,7 @@ def both(tree: Tree, root: Path, test: str) -> Iterator[Both]:
     """
     file = test.partition("::")[0]
     with ExitStack() as stack:
-        then = Reruns(tree.root, lambda folder: _arguments(file, folder), "pytest", tree.variables)
+        then = Reruns(tree.root, lambda folder: _arguments(file, folder), "pytest", tree.variables, tree.python)
         now = Reruns(root, lambda folder: _arguments(file, folder), "pytest")
         for reruns in (then, now):
             stack.enter_context(closing(reruns))

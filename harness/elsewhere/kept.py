@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import platform
+import re
+import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +22,11 @@ from harness.errors import TreeError
 from harness.record.environment import available_devices, describe, machine
 
 
-_LIBRARIES = ("torch", "numpy", "torchvision", "matplotlib")
+_NOISE = re.compile(
+    "(PYTEST_(?!ADDOPTS)|HARNESS_(TREE|ORDER|RERUN)|(OLD)?PWD$|SHLVL$|_$|TERM|COLORTERM|COLUMNS$|LINES$|WINDOWID$|SSH_|"
+    "DISPLAY$|DBUS_|XDG_|VSCODE_|TMUX|STY$|PS\\d$|GITHUB_|RUNNER_|PYTHONPATH$)"
+)
+"""Names of variables that no training reads; paths of modules are those of the tree."""
 Fate = Literal["made", "skipped", "absent", "failed"]
 
 
@@ -39,12 +45,14 @@ class Notes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         gated: ids of all gated tests of the commit; None until somebody collected all of them.
         trainings: how many were trained when the last tests ran there.
         seconds: that they took.
+        files: name of each file of the baselines to a digest of it: what is gone, or is another, is made anew.
     """
 
     tests: dict[str, Tried] = {}
     gated: list[str] | None = None
     trainings: int = 0
     seconds: float = 0.0
+    files: dict[str, str] = {}
 
     def untried(self, tests: Collection[str]) -> list[str]:
         """Return those tests that nothing is known of, or that failed, which may have been the machine's fault."""
@@ -108,25 +116,42 @@ class Kept:
             lock.release()
 
     def notes(self) -> Notes:
-        """Return what is known; nothing, where that cannot be read."""
+        """Return what is known; nothing, where that cannot be read, or a file is not what was noted."""
         try:
-            return msgspec.json.decode(self._notes.read_bytes(), type=Notes)
+            notes = msgspec.json.decode(self._notes.read_bytes(), type=Notes)
+            return notes if notes.files == self._digests() else Notes()
         except (OSError, msgspec.DecodeError):
             return Notes()
 
     def note(self, notes: Notes) -> None:
         """Keep notes."""
-        write(self._notes, msgspec.json.encode(notes))
+        write(self._notes, msgspec.json.encode(msgspec.structs.replace(notes, files=self._digests())))
+
+    def clear(self) -> None:
+        """Remove the baselines, of which nothing is known."""
+        for path in self._baselines():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _baselines(self) -> list[Path]:
+        return sorted(path for path in self.folder.iterdir() if not path.name.startswith("."))
+
+    def _digests(self) -> dict[str, str]:
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self._baselines()}
+
+
+def surroundings() -> str:
+    """Return a digest of the environment's variables, any of which a training may read, but for those of terminals."""
+    told = sorted(f"{name}={value}" for name, value in os.environ.items() if not _NOISE.match(name))
+    return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = ""
-    return found | {"python": platform.python_version(), "system": platform.platform(), "cores": str(os.cpu_count())}
+    installed = {each.name: each.version for each in metadata.distributions()}
+    return installed | {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(os.cpu_count()),
+    }
 
 
 def _own_digest() -> str:

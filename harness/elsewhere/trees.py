@@ -59,7 +59,7 @@ class Tree:
     def python(self) -> str:
         """The interpreter that runs this tree's tests: the one that its setup made, or else this process's."""
         made = self.root / _VENV
-        return str(made) if made.exists() else sys.executable
+        return str(made) if os.path.lexists(made) else sys.executable
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -70,6 +70,7 @@ class Tree:
         places = [str(each) for each in dict.fromkeys([*own, *usual]) if each.is_dir()]
         return {
             "PYTHONPATH": os.pathsep.join([*places, *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PWD": str(self.root),
             _VARIABLE: json.dumps([self.commit, *map(str, (self.top, self.own, self.root))]),
         }
 
@@ -99,8 +100,10 @@ class Tree:
             raise TreeError.setup(command=command, status=done.returncode, output="\n".join(lines))
         if self.python != sys.executable:
             asked = [self.python, "-m", "pytest_training_regression"]
-            if subprocess.run(asked, capture_output=True, check=False).returncode:
-                raise TreeError.no_harness(command=command)
+            with contextlib.suppress(OSError):  # it is no program
+                if not subprocess.run(asked, capture_output=True, check=False).returncode:
+                    return
+            raise TreeError.no_harness(command=command)
 
 
 def commit_of(root: Path, revision: str) -> str:

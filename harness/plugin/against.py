@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from harness.baselines.origin import git_output
-from harness.elsewhere.kept import Kept, Notes
+from harness.elsewhere.kept import Kept, Notes, surroundings
 from harness.elsewhere.rerun import Reruns
 from harness.elsewhere.sessions import Order
 from harness.elsewhere.trees import Tree, commit_of, tree_of
@@ -32,6 +32,28 @@ _OTHERS = {
     "--training-verify": "training_verify",
 }
 """Options of sessions that write baselines, or need stored ones, and where pytest keeps them."""
+_OF_PYTEST = tuple(
+    f"--{name}"
+    for name in (
+        *(
+            "mpl",
+            "training-",
+            "maxfail",
+            "exitfirst",
+            "lf",
+            "last-failed",
+            "ff",
+            "failed-first",
+            "nf",
+            "new-first",
+            "sw",
+        ),
+        *("stepwise", "tb", "color", "durations", "junit", "cov", "dist", "numprocesses", "tx", "deselect", "ignore"),
+        *("rootdir", "config-file", "basetemp", "cache", "capture", "show", "no-", "verbos", "quiet", "pdb", "collect"),
+        *("import-mode", "reruns", "log-", "strict", "splits", "group", "pyargs", "keep-duplicates", "setup-", "trace"),
+    )
+)
+"""How options begin that change no training, or have a place of their own."""
 _FACTS = ("training_device", "training_require_device", "training_setup")
 """Options that baselines depend on."""
 
@@ -45,12 +67,14 @@ class Against:
         name: that the user gave it.
         commit: its whole name.
         cifar10: where CIFAR-10 is; empty for nowhere.
+        around: digest of what else its trainings may read.
     """
 
     config: pytest.Config
     name: str
     commit: str
     cifar10: str
+    around: str
 
     @classmethod
     def of(cls, config: pytest.Config, cifar10: str) -> Self:
@@ -64,8 +88,10 @@ class Against:
         for option, place in _OTHERS.items():
             if getattr(config.option, place, None):
                 raise SuiteError.two_sources(option=option)
-        given = getattr(config, "workerinput", {}).get("training_regression_against")
-        return cls(config, name, given or commit_of(config.rootpath, name), cifar10)
+        if given := getattr(config, "workerinput", {}).get("training_regression_against"):
+            return cls(config, name, given[0], cifar10, given[1])
+        around = " ".join([surroundings(), *_own_options(config)])
+        return cls(config, name, commit_of(config.rootpath, name), cifar10, around)
 
     @property
     def title(self) -> str:
@@ -83,7 +109,7 @@ class Against:
         option = self.config.option
         facts = [str(getattr(option, name, "") or "") for name in _FACTS]
         place = (git_output(self.config.rootpath, "rev-parse", "--show-prefix") or b"").hex()
-        return Kept.of(self.config.rootpath, self.commit, [place, self.cifar10, *facts])
+        return Kept.of(self.config.rootpath, self.commit, [place, self.cifar10, self.around, *facts])
 
     @cached_property
     def notes(self) -> Notes:
@@ -109,6 +135,8 @@ class Against:
         """
         with self.kept.alone():
             notes = self.kept.notes()
+            if not notes.tests:
+                self.kept.clear()
             wanted = notes.untried(tests)
             if not (wanted or (whole and notes.gated is None)):
                 return None
@@ -153,9 +181,16 @@ class Against:
             lambda folder: there(self.config, tree, rerun_arguments(self.config, folder)),
             "pytest",
             variables,
+            tree.python,
         )
         stack.callback(reruns.close)
         return reruns
+
+
+def _own_options(config: pytest.Config) -> list[str]:
+    """Return the words of the command line that may be the project's own options: its conftest.py reads them."""
+    words = [word for word in command_line(config)[0] if word.startswith("--")]
+    return sorted(word for word in words if not word.startswith(_OF_PYTEST))
 
 
 def there(config: pytest.Config, tree: Tree, arguments: Sequence[str]) -> list[str]:

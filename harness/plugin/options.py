@@ -158,6 +158,7 @@ def _add_baselines(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--training-against",
         metavar="REF",
+        type=_revision,
         help="hold trainings against those of another commit (main, HEAD~1), which its own tests make on this "
         "machine in a tree of its own, instead of against stored baselines",
     )
@@ -213,6 +214,12 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
         action="store_true",
         help="measure again what the thresholds of baselines come from, and refuse those that are far above it",
     )
+
+
+def _revision(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no commit")
+    return text
 
 
 def _seeds(text: str) -> int:

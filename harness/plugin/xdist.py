@@ -175,7 +175,10 @@ class Workers:
             raise pytest.UsageError(str(SuiteError.workers_elsewhere(folder=place.chdir or "")))
         node.workerinput["training_regression"] = command_line(node.config)
         node.workerinput["training_regression_started"] = session.started
-        node.workerinput["training_regression_against"] = session.against.commit if session.against else ""
+        node.workerinput["training_regression_against"] = session.against and [
+            session.against.commit,
+            session.against.around,
+        ]
         node.workerinput["training_regression_output"] = str(session.output)
         node.workerinput["training_regression_figures"] = str(session.figures)
         node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)

@@ -10,10 +10,10 @@ import pytest
 
 from harness.comparing import variants
 from harness.elsewhere import sessions
-from harness.elsewhere.kept import Kept, Notes, Tried
+from harness.elsewhere.kept import Kept, Notes, Tried, surroundings
 from harness.elsewhere.sessions import Order
 from harness.elsewhere.trees import Tree
-from harness.plugin.against import there
+from harness.plugin.against import _own_options, there
 from harness.plugin.session import SESSION
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import QUICK
@@ -289,6 +289,13 @@ def test_what_is_kept_depends_on_all_that_makes_it(cache, tmp_path, monkeypatch)
         assert [path.name for path in sorted(kept.folder.iterdir())] == [".lock", ".notes.json"]
 
     assert kept.notes().tests == {"a": Tried("made")}
+    (kept.folder / "a.json").write_text("{}")
+    assert kept.notes() == Notes()
+    kept.note(Notes({"a": Tried("made")}))
+    assert kept.notes().tests == {"a": Tried("made")}
+    (kept.folder / "a.json").unlink()
+    assert kept.notes() == Notes()
+    kept.note(Notes({"a": Tried("made")}))
     (kept.folder / ".notes.json").write_text("{")
     assert kept.notes() == Notes()
     assert Kept.of(tmp_path, "9f8e7d2", ["cpu"]) == kept
@@ -390,3 +397,23 @@ def test_a_test_can_be_run_again_in_the_commits_tree(looped):
 
     (losses,) = found
     assert len(losses) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "matters"), [("LR", True), ("PYTEST_ADDOPTS", True), ("PYTEST_CURRENT_TEST", False), ("PWD", False)]
+)
+def test_what_a_training_may_read_is_part_of_what_is_kept(monkeypatch, name, matters):
+    """Variables of the environment; what tells terminals and processes apart is not."""
+    monkeypatch.setenv(name, "1")
+    before = surroundings()
+    monkeypatch.setenv(name, "2")
+
+    assert (surroundings() != before) is matters
+
+
+def test_options_of_the_projects_own_are_part_of_what_is_kept():
+    """Those of pytest, and ours, have their own places, or change no training."""
+    words = ["tests", "-k", "a", "--lr=0.2", "--training-strict", "--mpl", "--runslow", "--maxfail=2"]
+    config = SimpleNamespace(invocation_params=SimpleNamespace(args=words, dir="."))
+
+    assert _own_options(config) == ["--lr=0.2", "--runslow"]
