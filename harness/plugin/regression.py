@@ -116,7 +116,7 @@ def failure(
 def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
     """Return where a training differs first, in words, and that line alone; empty if it is not known."""
     if comparison.baseline.trace is None:
-        return unknown_text("", checked.explain_command), ""
+        return unknown_text("", checked.explain_command) if checked.test.session.against else "", ""
     found = where(comparison, checked.traced)
     if found:
         return where_text(found), found.line
