@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -13,6 +13,7 @@ from harness.recording.imported import imported
 
 
 TAKEN = "another tracer is active"
+_NONE = frozenset[int]()
 
 
 class Running:
@@ -31,6 +32,7 @@ class Running:
         self._root, self._log, self._heads = root, log, heads
         self._left = {name: {*lines} for name, lines in wanted.items()}
         self._names: dict[str, str] = {}
+        self._wanted: dict[int, tuple[CodeType, frozenset[int]]] = {}  # by id: its hash takes longer than a call
         log.touch(mode=0o600)
         self._note_imported()
         self._watch = _Watch(self._lines, self._ran) if _is_free() else None
@@ -86,12 +88,17 @@ class Running:
                 for line in heads:
                     self.note(name, line)
 
-    def _lines(self, code: CodeType) -> set[int]:
+    def _lines(self, code: CodeType) -> Set[int]:
         """Return the lines of some code that are still looked for."""
         name = self._names.get(code.co_filename)
         if name is None:
             self._names[code.co_filename] = name = self._name(code.co_filename)
-        return self._left[name].intersection(line for *_, line in code.co_lines()) if name else set()
+        if not name:
+            return _NONE
+        if (known := self._wanted.get(id(code))) is None:
+            lines = self._left[name].intersection(line for *_, line in code.co_lines())
+            self._wanted[id(code)] = known = code, frozenset(lines)
+        return known[1] & self._left[name]
 
     def _name(self, file: str) -> str:
         """Return the path from the root of a file whose lines are looked for; empty for any other."""
