@@ -1,7 +1,6 @@
 """`harness explain`: why a test is red: the operation, the lines of then and now, and what changed there."""
 
 import argparse
-import contextlib
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from harness.explaining.hunks import Changes
 from harness.record import Baseline
 from harness.report import json_form
 from harness.report.explanation_text import environment_text, explanation_text
+from harness.report.json_form import Results
+from harness.report.ledger import EMPTY
 
 
 def add(subparsers: Any) -> None:
@@ -58,9 +59,10 @@ def _run(given: argparse.Namespace) -> int:
         HarnessError: a name means nothing, a result or a baseline cannot be read.
     """
     folder, where = output(given) / "failed", project(given)
-    given.against = given.against or _last_against(output(given))
+    last = _last(output(given))
+    given.against = given.against or _commit_in(last.ledger.against)
     red = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
-    others = _others(output(given), given.names, {each.test for each in red}) if given.against else []
+    others = _others(last, given.names, {each.test for each in red}) if given.against else []
     names = [name for name in given.names if name not in {test for test, _ in others}]
     meant = chosen(folder, names, where.root) if red and (names or not given.names) else []
     asked = [_Asked(where.root.resolve(), test, check) for test, check in others]
@@ -71,24 +73,28 @@ def _run(given: argparse.Namespace) -> int:
     return int(any(differ))
 
 
-def _last_against(output: Path) -> str:
-    """Return the commit that the last session was held against; empty if it was against stored baselines."""
-    with contextlib.suppress(ReportError):
-        name = json_form.read(output / "results.json").ledger.against
-        return name.rpartition("(")[2].rstrip(")")
-    return ""
+def _last(output: Path) -> Results:
+    """Return what the last session found; nothing, if that is not known."""
+    try:
+        return json_form.read(output / "results.json")
+    except ReportError:
+        return Results(4, [], EMPTY)
 
 
-def _others(output: Path, names: Sequence[str], known: Collection[str]) -> list[tuple[str, str]]:
+def _commit_in(title: str) -> str:
+    """Return the commit of `main (9f8e7d2)`, which the last session was held against; empty if it was against none."""
+    return title.rpartition("(")[2].rstrip(")")
+
+
+def _others(last: Results, names: Sequence[str], known: Collection[str]) -> list[tuple[str, str]]:
     """Return tests, and checks of theirs, of which no result is kept: those that are named, or else the red ones.
 
     A session that was held against a commit keeps none.
     """
-    with contextlib.suppress(ReportError):
-        trainings = [each for each in json_form.read(output / "results.json").results if each.kind == "training"]
-        red = [(each.test, each.name) for each in trainings if not each.passed and each.test not in known]
-        if found := [(test, check) for test, check in red if not names or test in names]:
-            return found
+    trainings = [each for each in last.results if each.kind == "training"]
+    red = [(each.test, each.name) for each in trainings if not each.passed and each.test not in known]
+    if found := [(test, check) for test, check in red if not names or test in names]:
+        return found
     return [(name, "") for name in names if "::" in name and name not in known]
 
 

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib import util
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -23,9 +22,8 @@ from harness.report.json_form import Results
 
 
 ARGUMENTS = (
-    *("-q", "--maxfail=0", "--tb=short", "--color=no"),
+    *("-q", *sessions.PLAIN, "-o", "training_strict=false"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of the harness, under filterwarnings = error
-    *("-o", "training_strict=false", *(("-n0",) if util.find_spec("xdist") else ())),
 )
 """Of pytest in another tree: what a project adds for itself is for its own sessions."""
 _APART = dict.fromkeys(("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"), "")

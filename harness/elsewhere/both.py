@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from harness.elsewhere.rerun import Reruns
+from harness.elsewhere.sessions import PLAIN
 from harness.elsewhere.trees import Tree
 from harness.errors import RerunError, TreeError
 from harness.explaining.explanation import Side
@@ -83,8 +83,7 @@ def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:
 def _arguments(file: str, folder: Path) -> Sequence[str]:
     """Return the arguments of pytest that leave nothing in the project."""
     places = [f"--basetemp={folder / 'tmp'}", f"--junit-xml={folder / 'junit.xml'}", "-o", f"cache_dir={folder}"]
-    plain = ["--maxfail=0", "--tb=short", "--color=no", "--disable-warnings"]
-    return [file, *plain, *places, *(["-n0"] if find_spec("xdist") else [])]
+    return [file, *PLAIN, "--disable-warnings", *places]
 
 
 def _reason(output: str) -> str:

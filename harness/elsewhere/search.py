@@ -5,12 +5,11 @@ git keeps the state of a bisect in the user's repository, where he may be in one
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from harness.baselines.origin import git_output
 from harness.errors import TreeError
-from harness.explaining.git import Commit
+from harness.explaining.git import Commit, Git
 
 
 _SECONDS = 100.0
@@ -54,9 +53,9 @@ class History:
 
     def about(self, commit: str) -> Commit:
         """Return what a person needs to know of a commit."""
-        form = "--format=%h%x00%an%x00%cI%x00%s"
-        name, author, when, subject = self._ask("show", "--no-patch", "--no-show-signature", form, commit).split("\0")
-        return Commit(name, author, datetime.fromisoformat(when), subject.rstrip("\n"))
+        found = Git(self.root, _SECONDS).about(commit)
+        assert found, "git has named it"
+        return found
 
     def _ask(self, *words: str) -> str:
         """Return git's answer; empty where it has none."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE, STDOUT, CompletedProcess
 from typing import Self
@@ -15,6 +16,8 @@ from harness.elsewhere.trees import Tree
 from harness.errors import TreeError
 
 
+PLAIN = ("--maxfail=0", "--tb=short", "--color=no", *(("-n0",) if find_spec("xdist") else ()))
+"""Arguments of pytest where tests run for another process: all of them, in one, without colours."""
 _NOTHING: Mapping[str, str] = {}
 _VARIABLE = "HARNESS_ORDER"
 _OUTPUT_LINES = 15

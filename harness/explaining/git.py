@@ -20,18 +20,13 @@ _COMMIT = re.compile("[0-9a-f]{7,64}")
 """No option, and no name of anything else."""
 _HEADER = "//"
 """What no path begins with."""
-_PATCH = (
-    "-U0",
-    "-M",
-    "--relative",
-    "--src-prefix=a/",
-    "--dst-prefix=b/",
-    "--no-color",
-    "--no-ext-diff",
-    "--no-textconv",
-    "--output-indicator-new=>",  # so that no line of a file looks like one of the patch
-    "--output-indicator-old=<",
+_DIFF = (
+    *("-c", "core.quotePath=false", "-c", "diff.suppressBlankEmpty=false", "diff"),
+    *("-M", "--relative", "--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--no-ext-diff", "--no-textconv"),
 )
+"""A patch in the same form, whatever git is set to."""
+_APART = ("--output-indicator-new=>", "--output-indicator-old=<")
+"""So that no line of a file looks like one of the patch."""
 _FILE_OR_HUNK = re.compile(r"\+\+\+ b/(?P<path>[^\t]*)|@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
 
@@ -102,9 +97,7 @@ class Git:
 
     def diff(self, base: str) -> str:
         """Return what changed in texts since a commit, hunk by hunk."""
-        plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "-M")
-        given = ("-c", "core.quotePath=false", "-c", "diff.suppressBlankEmpty=false")
-        output = git_output(self.root, *given, "diff", *plain, "--relative", base)
+        output = git_output(self.root, *_DIFF, "-U3", base)
         return (output or b"").decode("utf-8", "surrogateescape")
 
     def about(self, commit: str) -> Commit | None:
@@ -119,7 +112,7 @@ class Git:
             return {}
         names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
         changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
-        patch = self._output("-c", "core.quotePath=false", "diff", *_PATCH, base, "--", *changed) if changed else ""
+        patch = self._output(*_DIFF, "-U0", *_APART, base, "--", *changed) if changed else ""
         return {**_of_patch(patch), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
 
     def _num_lines(self, name: str) -> int:
