@@ -825,7 +825,7 @@ class TreeError(HarnessError):
 
     @classmethod
     def cannot_run(cls, *, commit: str, test: str, reason: str) -> Self:
-        fix = "install what it needs, or name another commit: --against REF"
+        fix = "have what it needs installed there: --setup COMMAND; or name another commit: --against REF"
         return cls(f"commit {commit} cannot run this test: {reason}", where=test, fix=fix)
 
     @classmethod

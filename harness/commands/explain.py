@@ -3,25 +3,28 @@
 import argparse
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.baselines.failed import Candidate, Project, candidates, keep_explanation
 from harness.baselines.origin import content_name, origin
 from harness.baselines.store import load_baseline
-from harness.commands.accept import chosen, is_by_its_test
-from harness.commands.project import add_places, output, project
+from harness.commands.accept import is_by_its_test
+from harness.commands.names import called
+from harness.commands.project import add_places, output, project, project_root, stored
+from harness.commands.revisions import add_setup
 from harness.comparing.comparison import Comparison, compare
-from harness.elsewhere.both import both
-from harness.elsewhere.trees import commit_of, tree_of
+from harness.elsewhere.both import Both, both
+from harness.elsewhere.lending import lend
+from harness.elsewhere.trees import commit_of, title, tree_of
 from harness.errors import AcceptError, ReportError, TreeError
-from harness.explaining.explanation import as_baseline, explain
+from harness.explaining.explanation import Side, as_baseline, explain
 from harness.explaining.git import Git
 from harness.explaining.hunks import Changes
 from harness.record import Baseline
 from harness.report import json_form
-from harness.report.explanation_text import environment_text, explanation_text
+from harness.report.explanation_text import About, environment_text, explanation_text
 from harness.report.json_form import Results
 from harness.report.ledger import EMPTY
 
@@ -46,6 +49,7 @@ def add(subparsers: Any) -> None:
         help="a commit to run, for tests (FILE::TEST) that are not red, too; default: the one that last changed the "
         "baseline",
     )
+    add_setup(parser)
     add_places(parser, "as the project's ini file says")
     parser.set_defaults(run=_run)
 
@@ -58,19 +62,31 @@ def _run(given: argparse.Namespace) -> int:
         RerunError: the test cannot be run again here.
         HarnessError: a name means nothing, a result or a baseline cannot be read.
     """
-    folder, where = output(given) / "failed", project(given)
-    last = _last(output(given))
-    given.against = given.against or _commit_in(last.ledger.against)
-    red = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
-    others = _others(last, given.names, {each.test for each in red}) if given.against else []
-    names = [name for name in given.names if name not in {test for test, _ in others}]
-    meant = chosen(folder, names, where.root) if red and (names or not given.names) else []
-    asked = [_Asked(where.root.resolve(), test, check) for test, check in others]
-    asked += [_asked(where, output(given), each) for each in meant if each in red]
-    if not asked:
-        print(f"nothing is red: no training that differs from its baseline is kept in {folder}")
-    differ = [_print(each, folder, given.against) for each in asked]
+    folder, where, against = output(given) / "failed", project(given), _against(given)
+    red = [_Red(each.test, each.check, each.file, each) for each in candidates(folder) if each.compared]
+    red += _without_result(output(given), {each.test for each in red}) if against.commit else []
+    meant = _meant([each for each in red if each.file.endswith(".json")], given, named_whole=bool(against.commit))
+    if not meant:
+        said = f"not red: {', '.join(given.names)}" if given.names else "nothing is red"
+        print(f"{said}; no training that differs from its baseline is kept in {folder}")
+    differ = [_print(_asked(where, output(given), each), folder, against, given.setup) for each in meant]
     return int(any(differ))
+
+
+class _Against(NamedTuple):
+    """The commit that a training is held against, and what a user calls it; empty for that of its baseline."""
+
+    commit: str = ""
+    title: str = ""
+
+
+def _against(given: argparse.Namespace) -> _Against:
+    """Return the commit that was asked for, or that the last session was held against."""
+    if given.against:
+        commit = commit_of(project_root(given), given.against)
+        return _Against(commit, title(given.against, commit))
+    last = _last(output(given)).ledger
+    return _Against(last.commit, last.against)
 
 
 def _last(output: Path) -> Results:
@@ -81,26 +97,59 @@ def _last(output: Path) -> Results:
         return Results(4, [], EMPTY)
 
 
-def _commit_in(title: str) -> str:
-    """Return the commit of `main (9f8e7d2)`, which the last session was held against; empty if it was against none."""
-    return title.rpartition("(")[2].rstrip(")")
+@dataclass(frozen=True)
+class _Red:
+    """A training that differs, or that somebody names.
 
-
-def _others(last: Results, names: Sequence[str], known: Collection[str]) -> list[tuple[str, str]]:
-    """Return tests, and checks of theirs, of which no result is kept: those that are named, or else the red ones.
-
-    A session that was held against a commit keeps none.
+    Args:
+        test: its id.
+        check: which of its records.
+        file: of the baseline.
+        candidate: what is kept of it; None if nothing is.
     """
-    trainings = [each for each in last.results if each.kind == "training"]
-    red = [(each.test, each.name) for each in trainings if not each.passed and each.test not in known]
-    if found := [(test, check) for test, check in red if not names or test in names]:
-        return found
-    return [(name, "") for name in names if "::" in name and name not in known]
+
+    test: str
+    check: str = ""
+    file: str = ""
+    candidate: Candidate | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What its baseline is called."""
+        return Path(self.file).stem
 
 
-def _print(asked: "_Asked", folder: Path, against: str) -> bool:
+def _without_result(output: Path, known: Collection[str]) -> list[_Red]:
+    """Return what was red in the last session, and of which no result is kept: one that was held against a commit."""
+    found = [each for each in _last(output).results if each.training and not each.passed and each.test not in known]
+    return [_Red(each.test, each.name, each.baseline) for each in found]
+
+
+def _meant(red: Sequence[_Red], given: argparse.Namespace, *, named_whole: bool) -> list[_Red]:
+    """Return what the names mean, or all that is red; of a name that only a green baseline has, nothing.
+
+    Args:
+        red: what there is.
+        given: with the names.
+        named_whole: whether a test may be named that is not red.
+
+    Raises:
+        NotFoundError: a name means nothing.
+    """
+    root, found = project_root(given), list[_Red]()
+    for name in given.names:
+        meant = [each for each in red if each.test == name] or called(name, red, root)
+        if not meant and named_whole and "::" in name:
+            meant = [_Red(name)]
+        if not meant:
+            stored(given, name)
+        found += meant
+    return list(dict.fromkeys(found if given.names else red))
+
+
+def _print(asked: "_Asked", folder: Path, against: _Against, setup: str) -> bool:
     """Print what is found of a test, keep it with what is kept of that, and return whether it differs."""
-    differs, text = _explained(asked, against)
+    differs, text = _explained(asked, against, setup)
     print(text, flush=True)
     if asked.path:
         keep_explanation(folder, asked.path.name, text)
@@ -128,33 +177,43 @@ class _Asked:
     step: int = 0
 
 
-def _asked(where: Project, output: Path, candidate: Candidate) -> _Asked:
+def _asked(where: Project, output: Path, red: _Red) -> _Asked:
+    root, candidate = where.root.resolve(), red.candidate
+    if candidate is None:
+        return _Asked(root, red.test, red.check)
     path, command = where.place(candidate), where.command(candidate)
     if not is_by_its_test(where, output, candidate):
         raise AcceptError.note(path=output / "failed", reason=f"{candidate.test} is not its test")
-    stored, failed = load_baseline(path, command), load_baseline(output / "failed" / candidate.file, command)
-    step = _step(compare(stored, failed.record))
-    return _Asked(where.root.resolve(), candidate.test, candidate.check, path, stored, step)
+    baseline, failed = load_baseline(path, command), load_baseline(output / "failed" / candidate.file, command)
+    step = _step(compare(baseline, failed.record))
+    return _Asked(root, candidate.test, candidate.check, path, baseline, step)
 
 
-def _explained(asked: _Asked, against: str) -> tuple[bool, str]:
+def _explained(asked: _Asked, against: _Against, setup: str) -> tuple[bool, str]:
     """Return whether a test differs, and why, in words."""
     root, test, git = asked.root, asked.test, Git(asked.root)
-    with tree_of(root, against or _commit(git, asked.path or root)) as tree, both(tree, root, test) as runs:
-        commit, changes = git.about(tree.commit), Changes(git.diff(tree.commit))
-        then, now = runs.traced(asked.check, asked.step)
+    with tree_of(root, against.commit or _commit(git, asked.path or root), setup) as tree:
+        lent = lend(tree, root, [test])
+        about = About(test, git.about(tree.commit), against.title, lent)
+        with both(tree, root, test) as runs:
+            then, now = _traced(runs, asked)
         stored = asked.stored or Baseline(then.record)
-        if (first := _step(compare(as_baseline(stored, then), now.record))) != asked.step:
-            then, now = runs.traced(asked.check, first)
-        found, own = explain(stored, then, now, changes), compare(stored, then.record)
-        differs, texts = bool(found.comparison.deviations), []
-        is_around = not against and own.verdict == "different"
-        if is_around:
+        found = explain(stored, then, now, Changes(git.diff(tree.commit, without=lent)))
+        own, texts = compare(stored, then.record), list[str]()
+        if is_around := not against.commit and own.verdict == "different":
             others = _other_sources(git, tree.commit, stored)
-            texts.append(environment_text(own, test, commit, others, origin(root, "")))
-        if differs or not texts:
-            texts.append(explanation_text(found, test, commit, root, tree.root))
-        return differs or is_around, "\n".join(texts)
+            texts.append(environment_text(own, about, others, origin(root, "")))
+        if found.comparison.deviations or not texts:
+            texts.append(explanation_text(found, about, root, tree.root))
+        return bool(found.comparison.deviations) or is_around, "\n".join(texts)
+
+
+def _traced(runs: Both, asked: _Asked) -> tuple[Side, Side]:
+    """Return the training at the commit and here, traced around the step where they part."""
+    then, now = runs.traced(asked.check, asked.step)
+    stored = asked.stored or Baseline(then.record)
+    first = _step(compare(as_baseline(stored, then), now.record))
+    return (then, now) if first == asked.step else runs.traced(asked.check, first)
 
 
 def _commit(git: Git, path: Path) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,8 @@ from harness.atomic_files import read, write
 from harness.baselines.store import load_baseline
 from harness.elsewhere import sessions
 from harness.elsewhere.kept import Kept
-from harness.elsewhere.trees import Tree, tree_of
+from harness.elsewhere.lending import files_of, lend
+from harness.elsewhere.trees import tree_of
 from harness.errors import ReportError, TreeError
 from harness.report import json_form
 from harness.report.json_form import Results
@@ -187,7 +187,7 @@ def _session(root: Path, commit: str, setup: str, tests: Sequence[str], argument
         TreeError: it cannot be checked out or made ready.
     """
     with tree_of(root, commit, setup) as tree:
-        lent, output = _lend(tree, root, tests), tree.top / _OUTPUT
+        lent, output = lend(tree, root, tests), tree.top / _OUTPUT
         given = [*ARGUMENTS, f"--training-output={output}", *arguments, *tests]
         printed = sessions.pytest_in(tree, given, root, _APART).stdout.replace(f"{tree.root}{os.sep}", "")
         try:
@@ -199,35 +199,9 @@ def _session(root: Path, commit: str, setup: str, tests: Sequence[str], argument
     return Session(results, _reason(printed), lent)
 
 
-def _lend(tree: Tree, root: Path, tests: Iterable[str]) -> list[str]:
-    """Copy today's test files to a tree that lacks them, with each conftest.py that it lacks; return their names."""
-    lent = []
-    for file in _files(root, tests):
-        if (root / file).is_file() and not (tree.root / file).exists():
-            beside = [folder / "conftest.py" for folder in file.parents]
-            lent += [each.as_posix() for each in (file, *beside) if _copied(root / each, tree.root / each, tree.top)]
-    return lent
-
-
-def _copied(source: Path, target: Path, top: Path) -> bool:
-    """Copy a file to a tree if it is not there; not by way of a link that leads out of it."""
-    inside = target.parent.resolve().is_relative_to(top.resolve())
-    if not source.is_file() or target.exists() or not inside:
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return True
-
-
-def _files(root: Path, tests: Iterable[str]) -> list[Path]:
-    """Return the files of tests, from the root of the project, which others' are not below."""
-    files = sorted({Path(test.partition("::")[0]) for test in tests})
-    return [file for file in files if not file.is_absolute() and ".." not in file.parts]
-
-
 def _contents(root: Path, tests: Sequence[str]) -> list[str]:
     """Return tests with the contents of their files."""
-    files = [root / file for file in _files(root, tests)]
+    files = [root / file for file in files_of(tests)]
     return [*tests, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file())]
 
 

@@ -115,6 +115,11 @@ def commit_of(root: Path, revision: str) -> str:
     return Repository.of(root).commit(revision)
 
 
+def title(revision: str, commit: str) -> str:
+    """Return what a commit is called that a user named: `main (9f8e7d2)`."""
+    return commit[:7] if commit.startswith(revision) else f"{revision} ({commit[:7]})"
+
+
 @contextlib.contextmanager
 def tree_of(root: Path, revision: str, setup: str = "") -> Iterator[Tree]:
     """Check a commit out for the length of a block.

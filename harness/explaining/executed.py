@@ -58,7 +58,7 @@ class Executed:
         if key not in self._known:
             self._known.add(key)
             place = self._tracer.lines.place(frame)
-            self.lines.append(Ran(place.file, place.line, place.function, len(self._tracer.operations)))
+            self.lines.append(Ran(place.file, place.line, len(self._tracer.operations)))
 
 
 @functools.cache

@@ -1,15 +1,21 @@
-"""Why two commits train differently: the first operation that differs, the lines that ran, and what changed there."""
+"""Why two commits train differently: the first operation that differs, and the edits that had to do with it."""
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, compare
-from harness.explaining.hunks import Changes, Hunk
+from harness.explaining.hunks import At, Changes, Hunk
 from harness.explaining.traced import Place, Ran, Traced
 from harness.explaining.where import Where, compared_parts, where
 from harness.record import Baseline, Record
+
+
+_GIVEN = ("setting", "config", "learning_rate")
+"""Streams of values that may stand in a file."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,20 @@ class Side:
     traced: Traced
 
 
+class Edit(NamedTuple):
+    """A place that was edited, and that ran or was read.
+
+    Args:
+        hunk: what git says of it; None for lines that are as they were, and ran in one of the trainings only.
+        now: its first line that ran; None if there is none.
+        then: likewise of the former training.
+    """
+
+    hunk: Hunk | None
+    now: At | None
+    then: At | None
+
+
 @dataclass(frozen=True)
 class Explanation:
     """Why the training of a commit is another now.
@@ -33,18 +53,14 @@ class Explanation:
         comparison: of the two, both run on this machine.
         now: the first operation of the present training that differs; None if none is known.
         then: that of the former one.
-        ran: the first line that runs now, and that is new or did not run then; None if there is none.
-        gone: likewise the first that ran then.
-        hunks: what changed there, the likeliest cause first.
+        edits: what else differs of what ran before, the likeliest cause first.
         error: why a training could not be traced; empty if both were.
     """
 
     comparison: Comparison
     now: Where | None
     then: Where | None
-    ran: Ran | None
-    gone: Ran | None
-    hunks: Sequence[Hunk]
+    edits: Sequence[Edit]
     error: str
 
 
@@ -60,13 +76,9 @@ def explain(baseline: Baseline, then: Side, now: Side, changes: Changes) -> Expl
     comparison = compare(as_baseline(baseline, then), now.record)
     found = where(comparison, now.traced)
     former = where(compare(as_baseline(baseline, now), then.record), then.traced)  # the same question, asked backwards
-    near = compared_parts(comparison, now.traced)
-    ran, gone = _lines(then, now, near, found, former, changes)
-    if not (ran or gone) and "start" not in near:  # it may be made ready long before
-        ran, gone = _lines(then, now, ["start"], None, None, changes)
-    hunks = dict.fromkeys(_hunks(comparison, found, former, ran, gone, changes))
+    evidence = _Evidence(comparison, then.traced, now.traced, found, former, changes)
     its = former if _is_its(former, found, changes) else None
-    return Explanation(comparison, found, its, ran, gone, [*hunks], now.traced.error or then.traced.error)
+    return Explanation(comparison, found, its, _edits(evidence.clues()), now.traced.error or then.traced.error)
 
 
 def _is_its(former: Where | None, now: Where | None, changes: Changes) -> bool:
@@ -85,15 +97,115 @@ def as_baseline(baseline: Baseline, side: Side) -> Baseline:
     return dataclasses.replace(baseline, record=side.record, trace=side.traced.whole, calibration=calibration)
 
 
-def _lines(
-    then: Side, now: Side, parts: Sequence[str], found: Where | None, former: Where | None, changes: Changes
-) -> tuple[Ran | None, Ran | None]:
-    """Return the first line that runs now and is new or did not run then, and the first that ran then likewise."""
-    lines = [*_before(now.traced, parts, found)], [*_before(then.traced, parts, former)]
-    here, there = ({(line.file, line.line) for line in _before(side.traced, parts, None)} for side in (now, then))
-    ran = (line for line in lines[0] if changes.former(line.file, line.line) not in there)
-    gone = (line for line in lines[1] if _is_gone(line, here, changes))
-    return next(ran, None), next(gone, None)
+class _Clue(NamedTuple):
+    """A line, now or then, that may be to blame, and what changed there; None if it is as it was."""
+
+    hunk: Hunk | None
+    at: At
+    then: bool
+
+
+def _edits(clues: Iterable[_Clue]) -> list[Edit]:
+    """Return the places of clues; lines that are as they were count only where nothing that was edited ran before."""
+    found: dict[Hunk | None, Edit] = {}
+    for hunk, at, then in clues:
+        if hunk or not any(found):
+            edit = found.setdefault(hunk, Edit(hunk, None, None))
+            found[hunk] = edit._replace(
+                now=edit.now or (None if then else at), then=edit.then or (at if then else None)
+            )
+    return [*found.values()]
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What is known of two trainings.
+
+    Args:
+        comparison: of them.
+        then: the former one.
+        now: the present one.
+        found: the first operation of the present one that differs.
+        former: that of the former one.
+        changes: between their commits.
+    """
+
+    comparison: Comparison
+    then: Traced
+    now: Traced
+    found: Where | None
+    former: Where | None
+    changes: Changes
+
+    def clues(self) -> Iterator[_Clue]:
+        """Yield what tells most first: the lines of the operation, values, lines that ran, files that were read."""
+        near = compared_parts(self.comparison, self.now)
+        yield from self._of_places()
+        yield from self._of_values()
+        yield from self._of_lines(near, self.found, self.former)
+        yield from self._of_files()
+        if "start" not in near:  # it may be made ready long before
+            yield from self._of_lines(["start"], None, None)
+
+    def _of_places(self) -> Iterator[_Clue]:
+        for found, then in ((self.found, False), (self.former, True)):
+            for place in _places(found):
+                if hunk := self.changes.at(place.file, place.line, then=then):
+                    yield _Clue(hunk, At(place.file, place.line), then)
+
+    def _of_values(self) -> Iterator[_Clue]:
+        """Yield the changed lines that hold a value that is another now, and then those that name it."""
+        values = [*self._values()]
+        for hunk, (_, before, now) in itertools.product(self._hunks(), values):
+            if hunk.first(before, then=True) and hunk.first(now):
+                yield from _of_hunk(hunk, before, now)
+        for hunk, (name, _, _) in itertools.product(self._hunks(), values):
+            yield from _of_hunk(hunk, name, name) if name else ()
+
+    def _values(self) -> Iterator[tuple[str, str, str]]:
+        """Yield name, former and present text of constants and settings."""
+        for name, before, now in self.found.constants if self.found else ():
+            yield re.findall(r"\w+", name)[-1], before.strip("'") or "''", now.strip("'") or "''"
+        for each in (self.comparison.first, self.comparison.cause):
+            if each and each.stream.kind in _GIVEN:
+                name = "" if each.stream.kind == "learning_rate" else each.stream.entry or each.stream.tensor
+                yield name, str(each.baseline), str(each.value)
+
+    def _hunks(self) -> list[Hunk]:
+        """Return those of code and of files that were read."""
+        return [
+            hunk for hunk in self.changes.hunks if (hunk.file or hunk.former).endswith(".py") or self._was_read(hunk)
+        ]
+
+    def _was_read(self, hunk: Hunk) -> bool:
+        return hunk.file in self.now.read or hunk.former in self.then.read
+
+    def _of_files(self) -> Iterator[_Clue]:
+        for hunk in filter(self._was_read, self.changes.hunks):
+            yield from _of_hunk(hunk)
+
+    def _of_lines(self, parts: Sequence[str], found: Where | None, former: Where | None) -> Iterator[_Clue]:
+        """Yield the lines that run now and are new or did not run then, and those that ran then likewise."""
+        here, there = (
+            {(line.file, line.line) for line in _before(side, parts, None)} for side in (self.now, self.then)
+        )
+        for line in _before(self.now, parts, found):
+            if self.changes.former(line.file, line.line) not in there:
+                yield self._of_line(line, then=False)
+        for line in _before(self.then, parts, former):
+            clue = self._of_line(line, then=True)
+            if clue.hunk or self.changes.present(line.file, line.line) not in here:
+                yield clue
+
+    def _of_line(self, line: Ran, *, then: bool) -> _Clue:
+        return _Clue(self.changes.at(line.file, line.line, then=then), At(line.file, line.line), then)
+
+
+def _of_hunk(hunk: Hunk, before: str = "", now: str = "") -> Iterator[_Clue]:
+    """Yield the first line that is new and the first that is gone; of those that hold a text, if one is given."""
+    for text, then in ((now, False), (before, True)):
+        if at := hunk.first(text, then=then):
+            yield _Clue(hunk, at, then)
 
 
 def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterator[Ran]:
@@ -109,34 +221,6 @@ def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterat
 
 def _is_same(each: object, row: object) -> bool:
     return all(getattr(each, name) == getattr(row, name) for name in ("name", "number", "places"))
-
-
-def _is_gone(line: Ran, present: set[tuple[str, int]], changes: Changes) -> bool:
-    """Tell whether a line that ran then was taken out, or does not run now."""
-    if changes.at(line.file, line.line, then=True):
-        return True
-    return changes.present(line.file, line.line) not in present
-
-
-def _hunks(
-    comparison: Comparison,
-    now: Where | None,
-    then: Where | None,
-    ran: Ran | None,
-    gone: Ran | None,
-    changes: Changes,
-) -> Iterator[Hunk]:
-    """Yield what changed: where the operations are called, the constants that they take, the lines that ran."""
-    for found, former in ((now, False), (then, True)):
-        places: list[Place | Ran] = [*_places(found)]
-        yield from filter(None, (changes.at(place.file, place.line, then=former) for place in places))
-    words = [re.findall(r"\w+", name)[-1] for name, _, _ in (now.constants if now else ())]
-    cause = comparison.cause
-    words += [cause.stream.entry or cause.stream.tensor] if cause and cause.stream.kind in ("setting", "config") else []
-    yield from (hunk for word in words for hunk in changes.hunks if hunk.names(word))
-    for line, former in ((ran, False), (gone, True)):
-        if line and (hunk := changes.at(line.file, line.line, then=former)):
-            yield hunk
 
 
 def _places(found: Where | None) -> Iterator[Place]:

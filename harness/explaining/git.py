@@ -95,9 +95,10 @@ class Git:
             found[present] = Lines(former, *(int(number) if number != "-" else None for number in (added, removed)))
         return found
 
-    def diff(self, base: str) -> str:
-        """Return what changed in texts since a commit, hunk by hunk."""
-        output = git_output(self.root, *_DIFF, "-U3", base)
+    def diff(self, base: str, without: Sequence[str] = ()) -> str:
+        """Return what changed since a commit, hunk by hunk; but not in some files."""
+        out = [f":(exclude,literal){name}" for name in without]
+        output = git_output(self.root, *_DIFF, "-U3", base, "--", ".", *out)
         return (output or b"").decode("utf-8", "surrogateescape")
 
     def about(self, commit: str) -> Commit | None:

@@ -5,9 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from typing import NamedTuple
 
 
 _HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_BINARY = re.compile(r"Binary files (?:a/(.*)|/dev/null) and (?:b/(.*)|/dev/null) differ")
+_NUMBER = re.compile(r"[-+]?(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NO_LINES = "@@ -0,0 +0,0 @@ no text"
+
+
+class At(NamedTuple):
+    """A line of a file of the project; 0 is all of a file that is no text."""
+
+    file: str
+    line: int
 
 
 @dataclass(frozen=True)
@@ -54,10 +65,13 @@ class Hunk:
         """Line number to text of what is gone."""
         return {then: text for then, now, text in self.rows if not now}
 
-    def names(self, word: str) -> bool:
-        """Tell whether a line that changed names something."""
-        texts = [*self.added.values(), *self.removed.values()]
-        return any(re.search(rf"\b{re.escape(word)}\b", text) for text in texts)
+    def first(self, value: str = "", *, then: bool = False) -> At | None:
+        """Return the first line that is new, or that is gone; of those that hold a number or word, if one is given."""
+        lines = self.removed if then else self.added
+        found = (line for line, text in lines.items() if not value or _holds(text, value))
+        line = next(found, None if self.rows or value else 0)
+        file = self.former if then else self.file
+        return At(file, line) if file and line is not None else None
 
 
 class Changes:
@@ -119,6 +133,16 @@ def _hunks(text: str) -> Iterator[Hunk]:
             former = _path(line)
         elif line.startswith("+++ "):
             file = _path(line)
+        elif found := _BINARY.fullmatch(line):
+            yield Hunk(found[1] or "", found[2] or "", _NO_LINES)
+
+
+def _holds(text: str, value: str) -> bool:
+    """Tell whether a text holds a number, however it is written, or a word."""
+    try:
+        return float(value) in map(float, _NUMBER.findall(text))
+    except ValueError:
+        return bool(re.search(rf"\b{re.escape(value)}\b", text))
 
 
 def _path(line: str) -> str:

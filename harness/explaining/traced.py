@@ -73,7 +73,6 @@ class Ran(Struct, frozen=True, array_like=True):
 
     file: str
     line: int
-    function: str
     operations: int
 
 
@@ -104,6 +103,7 @@ class Traced(Struct, frozen=True):
         constants: as of a `Trace`.
         error: why it is none, or no whole one; empty if it is.
         built: the line that built the optimizer; None if that is not known, or there are several.
+        read: the project's files of data that were read until it ended, in order; known where a step was asked for.
     """
 
     torch: str
@@ -111,6 +111,7 @@ class Traced(Struct, frozen=True):
     constants: dict[str, str]
     error: str = ""
     built: Place | None = None
+    read: list[str] = []
 
     @classmethod
     def failed(cls, reason: str) -> Self:

@@ -8,9 +8,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import torch
 
 from harness.explaining.executed import Executed
+from harness.explaining.files_read import files_read, noted
 from harness.explaining.operations import Tracer, built_at
 from harness.explaining.traced import Part, Place, Traced, step_name
 from harness.record import Record
@@ -36,6 +38,8 @@ class Tracing:
 
     def __init__(self, root: Path, *, early: bool = False, step: int | None = None) -> None:
         self._root, self._early, self._step = root, early, step
+        if step is not None:
+            noted()
         self._trainings: list[_Training] = []
 
     def __call__(self, stack: contextlib.ExitStack) -> "Planted":
@@ -44,7 +48,7 @@ class Tracing:
         if self._step is None:
             training = _Training(tracer, stack, self._early)
         else:
-            training = _Around(tracer, stack, self._early, self._step, Executed(self._root, tracer))
+            training = _Around(tracer, stack, self._early, self._step, self._root)
         self._trainings.append(training)
         training.start()
         return training
@@ -128,22 +132,27 @@ class _Training:
 
 
 class _Around(_Training):
-    """A training that is traced around a step, with the lines that run.
+    """A training that is traced around a step, with the lines that run, and the files that are read.
 
     Args:
         step: of a divergence.
-        executed: lists the lines.
+        root: of the project.
     """
 
-    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int, executed: Executed) -> None:
+    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int, root: Path) -> None:
         super().__init__(tracer, stack, early)
-        self._steps, self._executed = (0, step - 1, step), executed
-        stack.callback(executed.stop)
+        self._root, self._steps, self._executed = root, (0, step - 1, step), Executed(root, tracer)
+        stack.callback(self._executed.stop)
 
     def start(self) -> None:
         """Trace from now on."""
         super().start()
         self._executed.start()
+
+    @property
+    def traced(self) -> Traced:
+        """What was traced."""
+        return msgspec.structs.replace(super().traced, read=files_read(self._root))
 
     def _after_step(self) -> None:
         self._stepped = True

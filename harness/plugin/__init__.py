@@ -9,8 +9,10 @@ import pytest
 
 from harness.atomic_files import check_writable
 from harness.elsewhere import imports
+from harness.elsewhere.rerun import Assignment
 from harness.elsewhere.sessions import Order
 from harness.errors import EventsError, HarnessError
+from harness.explaining import files_read
 from harness.plugin import devices, options, whole_project
 from harness.plugin.against import Ready
 from harness.plugin.claims import CLAIMS, Claims
@@ -23,8 +25,10 @@ from harness.plugin.verdict import Status
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the group "training regression"; from here on, import what a tree has."""
+    """Add our options; from here on, import what a tree has, and note what is read where that is asked for."""
     imports.follow()
+    if (assigned := Assignment.from_environment()) and assigned.step is not None:
+        files_read.noted()
     options.add(parser)
 
 

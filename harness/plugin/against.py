@@ -14,7 +14,7 @@ from harness.baselines.origin import git_output
 from harness.elsewhere.kept import Kept, Notes, surroundings
 from harness.elsewhere.rerun import Reruns
 from harness.elsewhere.sessions import Order
-from harness.elsewhere.trees import Tree, commit_of, tree_of
+from harness.elsewhere.trees import Tree, commit_of, title, tree_of
 from harness.errors import HarnessError, SuiteError, TreeError
 from harness.plugin import whole_project
 from harness.plugin.claims import Claims
@@ -96,7 +96,7 @@ class Against:
     @property
     def title(self) -> str:
         """What it is called: `main (9f8e7d2)`."""
-        return self.commit[:7] if self.commit.startswith(self.name) else f"{self.name} ({self.commit[:7]})"
+        return title(self.name, self.commit)
 
     @property
     def short(self) -> str:

@@ -203,6 +203,7 @@ class Claims:
             unknown=unknown,
             shard=self._session.shard,
             against=against.title if against else "",
+            commit=against.commit if against else "",
             vanished=against.vanished(self.files) if against else [],
         )
 

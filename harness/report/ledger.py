@@ -44,7 +44,8 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         orphans: those of them that no test of the project owns.
         unknown: why it cannot be said which of the others are orphans; empty if it can.
         shard: which part of the tests ran, as "1/4"; empty for all.
-        against: the commit whose trainings are the baselines; empty where they are stored.
+        against: what the commit is called whose trainings are the baselines; empty where they are stored.
+        commit: its whole name.
         vanished: gated tests of that commit that are not there any more.
         problems: why the session must not be green, beside its findings; a line each.
         never_run: what has changed since the baselines, and no gated training ran.
@@ -57,6 +58,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unknown: str = ""
     shard: str = ""
     against: str = ""
+    commit: str = ""
     vanished: list[str] = []
     problems: list[str] = []
     never_run: list[NeverRun] = []
@@ -90,6 +92,7 @@ def united(ledgers: Sequence[Ledger]) -> Ledger:
         others=others,
         orphans=others,
         against=next((ledger.against for ledger in ledgers if ledger.against), ""),
+        commit=next((ledger.commit for ledger in ledgers if ledger.commit), ""),
         vanished=[*dict.fromkeys(test for ledger in ledgers for test in ledger.vanished)],
         problems=[problem for ledger in ledgers for problem in ledger.problems],
         never_run=[each for each in ledgers[0].never_run if all(each in ledger.never_run for ledger in ledgers)],

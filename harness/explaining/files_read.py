@@ -1,0 +1,50 @@
+"""The files that the project's code reads: a training may be told by them what to do, and no line of code changes."""
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from harness.recording.imported import imported
+from harness.recording.lines import owner
+
+
+@functools.cache
+def noted() -> dict[str, None]:
+    """Return the files that the project's code has opened to read since the first call of this, in order.
+
+    They are noted as long as the process lives: Python has no way to take an audit hook away.
+    """
+    files: dict[str, None] = {}
+
+    def hear(event: str, given: tuple[Any, ...]) -> None:
+        if event == "open":
+            with contextlib.suppress(Exception):  # or nobody could open anything
+                files.update(dict.fromkeys(_read(*given)))
+
+    sys.addaudithook(hear)
+    return files
+
+
+def files_read(root: Path) -> list[str]:
+    """Return those of them below a folder, relative to it; modules are no data."""
+    code = {*map(str, imported(root))}
+    below = (Path(file) for file in [*noted()] if file not in code)
+    return [file.relative_to(root).as_posix() for file in below if file.is_relative_to(root)]
+
+
+def _read(path: object, mode: object, flags: int) -> Iterator[str]:
+    """Yield a file's absolute path, if it is opened to be read, by code of the project or by what that calls."""
+    if isinstance(path, str | bytes | os.PathLike) and not flags & os.O_WRONLY and _is_projects(sys._getframe(2)):
+        yield os.path.normpath(Path(os.fsdecode(path)).absolute())
+
+
+def _is_projects(frame: FrameType | None) -> bool:
+    """Tell whether a frame works for the project: not for an import, and not for us."""
+    while frame and owner(file := frame.f_code.co_filename) == "library" and not file.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None and owner(frame.f_code.co_filename) == "project"
