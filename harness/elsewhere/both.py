@@ -1,25 +1,17 @@
 """One test's training at another commit and here, both traced around a divergence."""
 
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from harness.elsewhere.rerun import Reruns
-from harness.elsewhere.sessions import PLAIN
+from harness.elsewhere.sessions import PLAIN, reason
 from harness.elsewhere.trees import Tree
 from harness.errors import RerunError, TreeError
 from harness.explaining.explanation import Side
 from harness.explaining.traced import Traced
 from harness.recording.perturbation import Rerun
-
-
-_NONE = re.compile("no tests ran|not found|deselected")
-_FAILURES = (
-    re.compile(r"^E +((?:ModuleNotFound|Import)Error: .*)$", re.MULTILINE),
-    re.compile(r"^E +(\w.*)$", re.MULTILINE),
-)
 
 
 class Both:
@@ -52,8 +44,8 @@ class Both:
         try:
             then = sides[0].result()
         except RerunError as error:
-            reason = _reason(error.fix)
-            raise TreeError.cannot_run(commit=self._commit[:12], test=self._test, reason=reason) from error
+            why = reason(error.fix)
+            raise TreeError.cannot_run(commit=self._commit[:12], test=self._test, reason=why) from error
         return then, sides[1].result()
 
 
@@ -84,11 +76,3 @@ def _arguments(file: str, folder: Path) -> Sequence[str]:
     """Return the arguments of pytest that leave nothing in the project."""
     places = [f"--basetemp={folder / 'tmp'}", f"--junit-xml={folder / 'junit.xml'}", "-o", f"cache_dir={folder}"]
     return [file, *PLAIN, "--disable-warnings", *places]
-
-
-def _reason(output: str) -> str:
-    """Return what the output of a run that left no record says of it."""
-    for failure in _FAILURES:
-        if found := failure.search(output):
-            return found[1]
-    return "it has no such test" if _NONE.search(output) else output.splitlines()[-1]

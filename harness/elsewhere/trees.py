@@ -55,6 +55,10 @@ class Tree:
                 return self.top / each.relative_to(self.own)
         return path
 
+    def home(self, path: Path) -> Path:
+        """Return what a path of this tree is in the user's checkout; a path from elsewhere is itself."""
+        return self.own / path.relative_to(self.top) if path.is_relative_to(self.top) else path
+
     @property
     def python(self) -> str:
         """The interpreter that runs this tree's tests: the one that its setup made, or else this process's."""
@@ -113,6 +117,11 @@ def commit_of(root: Path, revision: str) -> str:
         TreeError: there is no git, no repository, or no such commit.
     """
     return Repository.of(root).commit(revision)
+
+
+def titled(name: str, commit: str) -> str:
+    """Return what messages call a commit that a user has named: `main (9f8e7d2)`, or `9f8e7d2` alone."""
+    return commit[:7] if commit.startswith(name) else f"{name} ({commit[:7]})"
 
 
 @contextlib.contextmanager

@@ -95,6 +95,11 @@ class Git:
             found[present] = Lines(former, *(int(number) if number != "-" else None for number in (added, removed)))
         return found
 
+    def renamed(self, base: str) -> dict[str, str]:
+        """Return the files that a commit has under another name, by present path: git sees that they are alike."""
+        parts = self._ask("diff", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", base)
+        return dict(zip(parts[2::3], parts[1::3], strict=True))
+
     def diff(self, base: str) -> str:
         """Return what changed in texts since a commit, hunk by hunk."""
         output = git_output(self.root, *_DIFF, "-U3", base)

@@ -26,7 +26,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         baseline: its file's name; one name stands for those of all environments, and for the states of a record.
         test: pytest's id of the test that owns it.
         fate: what became of it.
-        reason: why it was not compared; empty where there is nothing to say.
+        reason: why it was not compared, or with a test of what name; empty where there is nothing to say.
     """
 
     baseline: str
@@ -189,7 +189,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest]) + made
     groups: dict[tuple[Fate, str], list[Entry]] = {}
     for entry in baselines:
-        if entry.fate != main:
+        if entry.fate != main or entry.reason:
             groups.setdefault((entry.fate, entry.reason), []).append(entry)
     for (fate, reason), members in groups.items():
         if not (fate == "deselected" and ledger.shard):  # other jobs run those
