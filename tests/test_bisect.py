@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from harness.elsewhere.asked import Asked
 from harness.elsewhere.search import History, check_related, differed_before, first_differing
 from harness.elsewhere.trees import cache, tree_of
 from harness.errors import TreeError
+from harness.plugin.against import Against
 from harness.record.streams import Stream
 from harness.report.check import Check
 from harness.report.comparison_text import failure, note
@@ -292,6 +294,22 @@ def test_the_present_test_is_lent_to_commits_that_lack_it(repository, sessions, 
     assert {(asked.root, *asked.lent, asked.costs) for asked in sessions.asked} == {
         (str(repository), "test_a.py", False)
     }
+
+
+def test_the_good_commit_is_lent_it_too(repository, monkeypatch):
+    """And what it made with it is kept apart."""
+    commits = [("c0", [], {"net.py": "1"}), ("c1", ["c0"], {"test_a.py": "test"})]
+    names = commit_all(repository, commits)
+    asked = Asked(against="c0", root=str(repository), lent=["test_a.py"])
+    monkeypatch.setenv(*asked.variables.popitem())
+    config = SimpleNamespace(rootpath=repository, getoption=lambda name: "", option=SimpleNamespace())
+    lacking, having = (Against(config, name, names[name], "", "") for name in names)
+    with lacking._tree() as tree:
+        assert (tree.root / "test_a.py").read_text() == "test"
+
+    assert having.kept.folder.name != lacking.kept.folder.name
+    monkeypatch.delenv("HARNESS_ASKED")
+    assert Against(config, "c1", names["c1"], "", "").kept == having.kept
 
 
 def test_a_test_is_lent_by_no_way_out_of_the_tree(repository, sessions, tmp_path, capsys):

@@ -60,6 +60,13 @@ class Tree:
         return self.own / path.relative_to(self.top) if path.is_relative_to(self.top) else path
 
     @property
+    def scratch(self) -> Path:
+        """Folder of what processes leave that work with the checkout; it is removed with that, after a kill, too."""
+        folder = self.top.with_name(f"{self.top.name}.scratch")
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
     def python(self) -> str:
         """The interpreter that runs this tree's tests: the one that its setup made, or else this process's."""
         made = self.root / _VENV

@@ -1,6 +1,5 @@
 """`--training-against=REF`: the baselines of a session are those that another commit's own tests make here and now."""
 
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -181,10 +180,10 @@ class Against:
     def _make(self, tests: Sequence[str], whole: bool) -> Notes:
         if reporter := self.config.pluginmanager.getplugin("terminalreporter"):
             reporter.write_line(f"training at {self.title}: {number(len(tests), 'test')}")
-        with tempfile.TemporaryDirectory(prefix="training-regression-") as scratch, self._tree() as tree:
-            arguments = there(self.config, tree, rerun_arguments(self.config, Path(scratch)))
+        with self._tree() as tree:
+            arguments = there(self.config, tree, rerun_arguments(self.config, tree.scratch))
             here = Path(command_line(self.config)[1])
-            return self._order(tests, scratch, whole=whole).run(tree, self.title, arguments, here)
+            return self._order(tests, tree.scratch, whole=whole).run(tree, self.title, arguments, here)
 
     @contextmanager
     def _tree(self) -> Iterator[Tree]:
@@ -193,11 +192,11 @@ class Against:
                 self.asked.lend(tree)
             yield tree
 
-    def _order(self, tests: Sequence[str], scratch: str, *, whole: bool) -> Order:
+    def _order(self, tests: Sequence[str], scratch: Path, *, whole: bool) -> Order:
         return Order(
             tests=[*tests],
             folder=str(self.kept.folder),
-            scratch=scratch,
+            scratch=str(scratch),
             whole=whole,
             reason=f"as in {self.commit[:12]}",
             cifar10=self.cifar10,
@@ -208,9 +207,8 @@ class Against:
         """Runs its tests again, in a tree that is there until the session ends."""
         stack = ExitStack()
         self.config.add_cleanup(stack.close)
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="training-regression-"))
         tree = stack.enter_context(self._tree())
-        order = self._order([*self.notes.tests], scratch, whole=False)
+        order = self._order([*self.notes.tests], tree.scratch, whole=False)
         variables = {**tree.variables, **order.variables}
         here = tree.place(Path(command_line(self.config)[1]))
         reruns = Reruns(
