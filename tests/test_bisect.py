@@ -296,6 +296,17 @@ def test_the_present_test_is_lent_to_commits_that_lack_it(repository, sessions, 
     }
 
 
+def test_a_test_whose_file_was_renamed_is_run_by_its_former_name(repository, sessions, capsys):
+    """It is the commit's own test: nothing is lent."""
+    numbers(repository, "1", "2")
+    git(repository, "mv", "test_a.py", "test_b.py")
+    printed(capsys, "bisect", "HEAD~1", "HEAD", "test_b.py::test_net")
+
+    assert [(tests, asked.lent) for (_, tests), asked in zip(sessions.ran, sessions.asked, strict=True)] == [
+        (["test_a.py::test_net"], ["test_a.py"])
+    ]
+
+
 def test_the_good_commit_is_lent_it_too(repository, monkeypatch):
     """And what it made with it is kept apart."""
     commits = [("c0", [], {"net.py": "1"}), ("c1", ["c0"], {"test_a.py": "test"})]

@@ -14,6 +14,7 @@ from harness.elsewhere.asked import Asked, contents, files_of
 from harness.elsewhere.kept import Kept, surroundings
 from harness.elsewhere.trees import tree_of
 from harness.errors import ReportError, TreeError
+from harness.explaining.git import Git
 from harness.report import json_form
 from harness.report.json_form import Results
 
@@ -82,13 +83,14 @@ class Judge:
         return judged, False
 
     def _judged(self, commit: str) -> Judged:
-        """Run the tests in the commit's tree."""
-        asked = Asked(against=self.title, root=str(self.root.absolute()), lent=files_of(self.tests), costs=False)
+        """Run the tests in the commit's tree, where their files may have other names."""
+        tests = [Git(self.root).former(commit, test) for test in self.tests]
+        asked = Asked(against=self.title, root=str(self.root.absolute()), lent=files_of(tests), costs=False)
         try:
             with tree_of(self.root, commit, self.setup) as tree:
                 lent, output = asked.lend(tree), tree.top / _OUTPUT
                 setup = [f"--training-setup={self.setup}"] if self.setup else []
-                given = [f"--training-output={output}", *setup, *self.tests]
+                given = [f"--training-output={output}", *setup, *tests]
                 done = sessions.held(tree, self.root, self.good, given, {**asked.variables, **_APART})
                 printed = done.stdout.replace(f"{tree.root}{os.sep}", "")
                 return msgspec.structs.replace(self._verdict(_results(output), printed), lent=lent)

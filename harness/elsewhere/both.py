@@ -10,6 +10,7 @@ from harness.elsewhere.sessions import PLAIN, reason
 from harness.elsewhere.trees import Tree
 from harness.errors import RerunError, TreeError
 from harness.explaining.explanation import Side
+from harness.explaining.git import Git
 from harness.explaining.traced import Traced
 from harness.recording.perturbation import Rerun
 
@@ -19,13 +20,14 @@ class Both:
 
     Args:
         commit: of one.
-        test: its id.
         then: runs it there.
+        former: its id there.
         now: runs it here.
+        test: its id here.
     """
 
-    def __init__(self, commit: str, test: str, then: Reruns, now: Reruns) -> None:
-        self._commit, self._test, self._then, self._now = commit, test, then, now
+    def __init__(self, commit: str, then: Reruns, former: str, now: Reruns, test: str) -> None:
+        self._commit, self._test, self._sides = commit, test, ((then, former), (now, test))
 
     def traced(self, name: str, step: int) -> tuple[Side, Side]:
         """Return the test's training at the commit and here, traced around a step.
@@ -40,7 +42,7 @@ class Both:
         """
         how = Rerun("its operations traced", traces=True, step=step)
         with ThreadPoolExecutor(2) as pool:
-            sides = [pool.submit(_side, reruns, self._test, name, how) for reruns in (self._then, self._now)]
+            sides = [pool.submit(_side, reruns, test, name, how) for reruns, test in self._sides]
         try:
             then = sides[0].result()
         except RerunError as error:
@@ -58,13 +60,13 @@ def both(tree: Tree, root: Path, test: str) -> Iterator[Both]:
         root: of the project here.
         test: its id.
     """
-    file = test.partition("::")[0]
+    former = Git(root).former(tree.commit, test)
     with ExitStack() as stack:
-        then = Reruns(tree.root, lambda folder: _arguments(file, folder), "pytest", tree.variables, tree.python)
-        now = Reruns(root, lambda folder: _arguments(file, folder), "pytest")
+        then = Reruns(tree.root, lambda folder: _arguments(former, folder), "pytest", tree.variables, tree.python)
+        now = Reruns(root, lambda folder: _arguments(test, folder), "pytest")
         for reruns in (then, now):
             stack.enter_context(closing(reruns))
-        yield Both(tree.commit, test, then, now)
+        yield Both(tree.commit, then, former, now, test)
 
 
 def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:
@@ -72,7 +74,7 @@ def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:
     return Side(reran.record, reran.traced or Traced.failed("nothing of it was traced"))
 
 
-def _arguments(file: str, folder: Path) -> Sequence[str]:
+def _arguments(test: str, folder: Path) -> Sequence[str]:
     """Return the arguments of pytest that leave nothing in the project."""
     places = [f"--basetemp={folder / 'tmp'}", f"--junit-xml={folder / 'junit.xml'}", "-o", f"cache_dir={folder}"]
-    return [file, *PLAIN, "--disable-warnings", *places]
+    return [test.partition("::")[0], *PLAIN, "--disable-warnings", *places]

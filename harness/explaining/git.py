@@ -100,6 +100,11 @@ class Git:
         parts = self._ask("diff", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", base)
         return dict(zip(parts[2::3], parts[1::3], strict=True))
 
+    def former(self, base: str, test: str) -> str:
+        """Return the id that a test has in a commit: its file may have another name there."""
+        file, colons, rest = test.partition("::")
+        return self.renamed(base).get(file, file) + colons + rest
+
     def diff(self, base: str) -> str:
         """Return what changed in texts since a commit, hunk by hunk."""
         output = git_output(self.root, *_DIFF, "-U3", base)

@@ -1,6 +1,6 @@
 """`--training-against=REF`: the baselines of a session are those that another commit's own tests make here and now."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -115,19 +115,14 @@ class Against:
     def _git(self) -> Git:
         return Git(self.config.rootpath)
 
-    @cached_property
-    def _renamed(self) -> Mapping[str, str]:
-        return self._git.renamed(self.commit)
-
     def former(self, test: str) -> str:
-        """Return the id that a test has there: its file may have another name."""
-        file, colons, rest = test.partition("::")
-        return self._renamed.get(file, file) + colons + rest
+        """Return the id that a test has there."""
+        return self._git.former(self.commit, test)
 
     def was(self, test: str) -> str:
         """Say which name the file of a test has there, if it is another: `tests/a.py (was tests/old.py)`."""
-        file = test.partition("::")[0]
-        return f"{file} (was {self._renamed[file]})" if file in self._renamed else ""
+        file, former = (each.partition("::")[0] for each in (test, self.former(test)))
+        return "" if file == former else f"{file} (was {former})"
 
     @cached_property
     def kept(self) -> Kept:
