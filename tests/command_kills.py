@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.repositories import busy, contents, repository
+from tests.tree_kills import rooms
 
 
 TEST = """
@@ -97,11 +98,11 @@ def command_kills(folder: Path, count: int, number: int) -> Iterator[CommandKill
                 process.wait(moments.uniform(0, whole if index % 2 else whole / 2))
             ended = process.poll() is not None
             _kill(process, with_others=index % 4 > 1)
-            untouched, rooms = _contents(root) == before, len(_rooms(cache))
+            untouched, left = _contents(root) == before, len(rooms(cache))
             works = _start(command, root, cache).wait() == status
             _kill(process, with_others=True)
             untouched = untouched and _contents(root) == before
-            yield CommandKill(name, ended, untouched, rooms, works, len(_rooms(cache)))
+            yield CommandKill(name, ended, untouched, left, works, len(rooms(cache)))
 
 
 def _start(command: Sequence[str], root: Path, cache: Path) -> "subprocess.Popen[bytes]":
@@ -121,10 +122,6 @@ def _kill(process: "subprocess.Popen[bytes]", *, with_others: bool) -> None:
 def _contents(root: Path) -> dict[str, object]:
     """Return digests of all that is not a session's result."""
     return {name: found for name, found in contents(root).items() if not name.startswith("build")}
-
-
-def _rooms(cache: Path) -> list[Path]:
-    return [path for path in cache.glob("training-regression/*/trees/*") if path.is_dir()]
 
 
 def command_table(found: Sequence[CommandKill]) -> str:
