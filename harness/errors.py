@@ -851,14 +851,13 @@ class TreeError(HarnessError):
         return cls(f"this test made no baseline at {name}: {reason}", where=nodeid, fix=fix)
 
     @classmethod
-    def untrained(cls, *, commit: str, reason: Reason) -> Self:
-        fix = "name another commit, or the test: its file is lent to commits that lack it"
-        return cls(f"no training could be recorded at commit {commit[:12]}", where=str(reason), fix=fix)
-
-    @classmethod
     def undecided(cls, *, commit: str, reason: Reason) -> Self:
         what = f"it cannot be said whether the training at commit {commit[:12]} differs"
-        return cls(what, where=str(reason), fix="name another commit, or a test that runs at both")
+        return cls(
+            what,
+            where=str(reason),
+            fix="name another commit, or a test that runs at both: its file is lent to commits that lack it",
+        )
 
     @classmethod
     def unrelated(cls, *, good: str, bad: str) -> Self:

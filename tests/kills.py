@@ -2,7 +2,8 @@
 
 After each kill every baseline has to be the old one or the new one, byte for byte but for its origin, and the next
 run has to name what was left over and to finish the work. Processes in the trees of other commits are killed, too: all
-of the user's repository has to be as before, and the next run removes what was left.
+of the user's repository has to be as before, and the next run removes what was left. So are the commands that have
+them: `python -m tests.kills --count 0 --commands 50` kills each of these fifty times, and nothing else.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from harness.baselines import png
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
 from harness.record import Baseline
+from tests.command_kills import command_kills, command_table
 from tests.tree_kills import tree_kills, tree_table
 
 
@@ -252,14 +254,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__)
     parser.add_argument("--count", type=int, default=50, help="kills (default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument("--commands", type=int, default=5, help="kills of each command (default: 5)")
     options = parser.parse_args()
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        trees = list(tree_kills(Path(folder).resolve() / "trees", options.count, options.seed))
-        (project := Path(folder).resolve() / "project").mkdir()
-        found = list(kills(Project(project), options.count, options.seed))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve()
+        broken = _kill_writers(folder, options.count, options.seed) if options.count else False
+        commands = list(command_kills(folder / "commands", options.commands, options.seed))
+    print(command_table(commands), f"{time.monotonic() - began:.0f} s", sep="\n\n")
+    return broken or not all(kill.untouched and kill.works and not kill.left for kill in commands)
+
+
+def _kill_writers(folder: Path, count: int, seed: int) -> bool:
+    """Kill what makes trees, and what writes baselines; print what is left, and return whether anything broke."""
+    trees = list(tree_kills(folder / "trees", count, seed))
+    (project := folder / "project").mkdir()
+    found = list(kills(Project(project), count, seed))
     print(tree_table(trees), table(found), sep="\n\n")
-    print(f"\n{len(found)} kills of {FILES} baselines each, {time.monotonic() - began:.0f} s")
+    print(f"\n{len(found)} kills of {FILES} baselines each\n")
     broken = any(kill.broken or not (kill.named and kill.finished) for kill in found)
     return broken or not all(kill.untouched and kill.works and not kill.left for kill in trees)
 

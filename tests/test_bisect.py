@@ -6,17 +6,21 @@ import re
 import subprocess
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
-from harness.baselines.store import load_baseline, save_baseline
+from harness.baselines.origin import git_output
 from harness.commands import compare as compare_command
 from harness.commands import main
 from harness.commands.revisions import named
 from harness.comparing.comparison import compare
+from harness.elsewhere.asked import Asked
 from harness.elsewhere.search import History, check_related, differed_before, first_differing
 from harness.elsewhere.trees import cache, tree_of
 from harness.errors import TreeError
+from harness.plugin.against import Against
 from harness.record.streams import Stream
 from harness.report.check import Check
 from harness.report.comparison_text import failure, note
@@ -165,31 +169,33 @@ class Sessions:
     def __init__(self):
         self.ran = []
         self.problems = []
+        self.asked = []
 
     def __call__(self, tree, arguments, here, variables=None):
         """Take what `pytest_in` takes."""
         options = dict(each.split("=", 1) for each in arguments if each.startswith("--") and "=" in each)
         self.ran.append((tree.commit, [each for each in arguments if each.endswith(("py", "net"))]))
+        self.asked.append(msgspec.json.decode(variables["HARNESS_ASKED"], type=Asked))
         if not (tree.root / "test_a.py").exists() or (tree.root / "net.py").read_text() == "broken":
             return CompletedProcess([], 2, "E   ImportError: no net\nERROR test_a.py - ImportError: no net\n1 error\n")
-        found, entries = self.checked(options, float((tree.root / "net.py").read_text()))
+        good = (git_output(tree.top, "show", f"{options['--training-against']}:net.py") or b"").decode()
+        found, entries = self.checked(good, (tree.root / "net.py").read_text())
         output = Path(options["--training-output"])
         output.mkdir(parents=True)
         (output / "results.json").write_text(to_text(found, Ledger(entries=entries, problems=self.problems)))
         return CompletedProcess([], 0, "")
 
-    def checked(self, options, number):
+    def checked(self, good, now):
         """What a session finds, and its ledger."""
-        present = baseline_of({"loss": Stream("forward", (0, 1), (2.5, number))})
-        entry = Entry(baseline="test_a-test_net.json", test="test_a.py::test_net", fate="generated")
-        if folder := options.get("--mpl-generate-path"):
-            save_baseline(Path(folder) / entry.baseline, present)
-            return [], [entry]
-        place = Path(options["--mpl-baseline-path"]) / entry.baseline
-        comparison = compare(load_baseline(place, ""), present.record)
-        text = failure(comparison) if comparison.verdict == "different" else note(comparison)
-        check = Check(entry.test, "", entry.baseline, "test_a.py", 1, "")
-        return [check.training(comparison, passed=False, text=text)], [entry]
+        check = Check("test_a.py::test_net", "", "test_a-test_net.json", "test_a.py", 1, "")
+        if good == "broken":
+            reason = "this test made no baseline there: ImportError: no net"
+            return [], [Entry(baseline=check.baseline, test=check.test, fate="not compared", reason=reason)]
+        former, present = (baseline_of({"loss": Stream("forward", (0, 1), (2.5, float(each)))}) for each in (good, now))
+        comparison = compare(former, present.record)
+        text = failure(comparison, against=self.asked[-1].against)
+        text = text if comparison.verdict == "different" else note(comparison)
+        return [check.training(comparison, passed=False, text=text)], []
 
 
 @pytest.fixture
@@ -225,20 +231,20 @@ def test_a_bisect_prints_its_steps_and_what_began_where(repository, sessions, ca
     commits = numbers(repository, "1", "1", "broken", "1", "2", "2", "2")
     lines = printed(capsys, "bisect", "HEAD~6")
 
-    assert lines[:5] == [
-        step(commits[0], "trained SECONDS c0 (1 baseline)"),
+    title = f"HEAD~6 ({commits[0][:7]})"
+    assert lines[:4] == [
         step(commits[6], "different SECONDS c6"),
         step(commits[3], "same SECONDS c3"),
         step(commits[5], "different SECONDS c5"),
         step(commits[4], "different SECONDS c4"),
     ]
-    assert lines[5:] == [
-        f"{commits[4][:7]} is the first commit whose training differs from that of {commits[0][:7]}",
+    assert lines[4:] == [
+        f"{commits[4][:7]} is the first commit whose training differs from that of {title}",
         f"commit {commits[4]}",
         "author A U Thor, 2023-11-14 22:13",
         "subject c4",
         f"explain harness explain --against {commits[3][:12]} test_a.py::test_net",
-        "test_a.py::test_net: training differs from its baseline from step 1 on: forward, loss",
+        f"test_a.py::test_net: training differs from {title} from step 1 on: forward, loss",
         "first step 1 baseline 1 now 2 (5.7e-01, threshold 1e-10)",
     ]
 
@@ -252,7 +258,7 @@ def test_a_second_bisect_trains_nothing(repository, sessions, capsys):
 
     assert first[-7:] == second[-7:]
     assert sessions.ran == ran
-    assert all(" kept c" in line for line in second[:5])
+    assert all(" kept c" in line for line in second[:4])
 
 
 def test_tests_that_do_not_differ_are_not_run_again(repository, sessions, capsys):
@@ -260,7 +266,7 @@ def test_tests_that_do_not_differ_are_not_run_again(repository, sessions, capsys
     numbers(repository, "1", "2", "2")
     printed(capsys, "bisect", "HEAD~2")
 
-    assert [tests for _, tests in sessions.ran] == [[], ["test_a.py"], *[["test_a.py::test_net"]] * 2]
+    assert [tests for _, tests in sessions.ran] == [[], ["test_a.py::test_net"]]
 
 
 def test_commits_that_cannot_run_are_skipped_and_their_reason_said(repository, sessions, capsys):
@@ -268,7 +274,7 @@ def test_commits_that_cannot_run_are_skipped_and_their_reason_said(repository, s
     commits = numbers(repository, "1", "broken", "2")
     lines = printed(capsys, "bisect", "HEAD~2")
 
-    assert lines[2:] == [
+    assert lines[1:] == [
         step(commits[1], "not run SECONDS c1 (ImportError: no net)"),
         "the first commit whose training differs is one of these; all but the last cannot be judged",
         step(commits[1], "c1"),
@@ -283,8 +289,38 @@ def test_the_present_test_is_lent_to_commits_that_lack_it(repository, sessions, 
     (repository / "conftest.py").touch()
     lines = printed(capsys, "bisect", names["c0"], "test_a.py::test_net")
 
-    assert lines[2] == step(names["c1"], "different SECONDS c1 (with today's test_a.py, conftest.py)")
-    assert lines[3].startswith(f"{names['c1'][:7]} is the first commit")
+    assert lines[1] == step(names["c1"], "different SECONDS c1 (with today's test_a.py, conftest.py)")
+    assert lines[2].startswith(f"{names['c1'][:7]} is the first commit")
+    assert {(asked.root, *asked.lent, asked.costs) for asked in sessions.asked} == {
+        (str(repository), "test_a.py", False)
+    }
+
+
+def test_a_test_whose_file_was_renamed_is_run_by_its_former_name(repository, sessions, capsys):
+    """It is the commit's own test: nothing is lent."""
+    numbers(repository, "1", "2")
+    git(repository, "mv", "test_a.py", "test_b.py")
+    printed(capsys, "bisect", "HEAD~1", "HEAD", "test_b.py::test_net")
+
+    assert [(tests, asked.lent) for (_, tests), asked in zip(sessions.ran, sessions.asked, strict=True)] == [
+        (["test_a.py::test_net"], ["test_a.py"])
+    ]
+
+
+def test_the_good_commit_is_lent_it_too(repository, monkeypatch):
+    """And what it made with it is kept apart."""
+    commits = [("c0", [], {"net.py": "1"}), ("c1", ["c0"], {"test_a.py": "test"})]
+    names = commit_all(repository, commits)
+    asked = Asked(against="c0", root=str(repository), lent=["test_a.py"])
+    monkeypatch.setenv(*asked.variables.popitem())
+    config = SimpleNamespace(rootpath=repository, getoption=lambda name: "", option=SimpleNamespace())
+    lacking, having = (Against(config, name, names[name], "", "") for name in names)
+    with lacking._tree() as tree:
+        assert (tree.root / "test_a.py").read_text() == "test"
+
+    assert having.kept.folder.name != lacking.kept.folder.name
+    monkeypatch.delenv("HARNESS_ASKED")
+    assert Against(config, "c1", names["c1"], "", "").kept == having.kept
 
 
 def test_a_test_is_lent_by_no_way_out_of_the_tree(repository, sessions, tmp_path, capsys):
@@ -307,25 +343,25 @@ def test_where_nothing_differs_there_is_nothing_to_find(repository, sessions, ca
     commits = numbers(repository, "1", "2", "1")
     lines = printed(capsys, "bisect", "HEAD~2", status=0)
 
-    there_is_none = f"the training of {commits[2][:12]} does not differ from that of {commits[0][:12]}"
-    assert lines[2] == f"{there_is_none}: there is no commit to be found (what is not committed is left out)"
+    there_is_none = f"the training of {commits[2][:12]} does not differ from that of HEAD~2 ({commits[0][:7]})"
+    assert lines[1] == f"{there_is_none}: there is no commit to be found (what is not committed is left out)"
 
 
 @pytest.mark.parametrize(
-    ("texts", "headline"),
+    ("texts", "reason"),
     [
-        (("broken", "1"), "no training could be recorded at commit {0}"),
-        (("1", "broken"), "it cannot be said whether the training at commit {1} differs"),
+        (("broken", "1"), "this test made no baseline there: ImportError: no net"),
+        (("1", "broken"), "ImportError: no net"),
     ],
 )
-def test_what_cannot_run_at_the_ends_is_a_message(repository, sessions, capsys, texts, headline):
+def test_what_cannot_run_at_the_ends_is_a_message(repository, sessions, capsys, texts, reason):
     """It says what the session said."""
     commits = numbers(repository, *texts)
     lines = printed(capsys, "bisect", "HEAD~1", status=2)
 
     assert lines[:2] == [
-        headline.format(*(commit[:12] for commit in commits)),
-        "where ImportError: no net",
+        f"it cannot be said whether the training at commit {commits[1][:12]} differs",
+        f"where {reason}",
     ]
 
 
@@ -335,16 +371,16 @@ def test_a_session_that_must_not_be_green_judges_no_commit(repository, sessions,
     sessions.problems = ["it ran code that is not that commit's"]
     lines = printed(capsys, "bisect", "HEAD~1", status=2)
 
-    assert lines[0] == f"no training could be recorded at commit {commits[0][:12]}"
+    assert lines[0] == f"it cannot be said whether the training at commit {commits[1][:12]} differs"
     assert lines[1] == "where it ran code that is not that commit's"
 
 
 def test_a_setup_command_makes_each_tree_ready(repository, sessions, capsys):
     """Here one that gives all commits the same number."""
-    numbers(repository, "broken", "2")
+    numbers(repository, "1", "2")
     lines = printed(capsys, "bisect", "HEAD~1", "--setup", "printf 1 > net.py", status=0)
 
-    assert len(lines) == 3
+    assert len(lines) == 2
 
 
 def everything(folder):
@@ -430,10 +466,10 @@ def test_compare_returns_what_its_session_means(repository, monkeypatch, capsys,
     monkeypatch.setattr("harness.elsewhere.sessions.pytest_in", lambda *_: CompletedProcess([], returned, "said\n"))
 
     assert main(["compare", "main~1", "main"]) == status
-    assert capsys.readouterr().out == "said\n"
+    assert capsys.readouterr().out.startswith("said\n")
 
 
-def test_compare_holds_one_tree_against_another(repository, monkeypatch):
+def test_compare_holds_one_tree_against_another(repository, monkeypatch, capsys):
     """The present one, or that of a second commit, where HEAD would be another."""
     old, new = numbers(repository, "1", "2")
     asked = []
@@ -443,9 +479,11 @@ def test_compare_holds_one_tree_against_another(repository, monkeypatch):
     main(["compare", "HEAD~1", "HEAD", "test_a.py::test_net"])
 
     output = f"--training-output={repository / 'build' / 'harness' / 'compare'}"
-    here, there = ([*each[:-1], *each[-1][-4:]] for each in asked)
-    assert here == [repository, "--mpl", "--training-against=HEAD~1", output, "test_a.py"]
-    assert there == [repository, new, "", "--mpl", f"--training-against={old}", output, "test_a.py::test_net"]
+    here, there = asked
+    assert here == (repository, ["--training-against=HEAD~1", "--mpl", output, "test_a.py"])
+    title = f"HEAD~1 ({old[:7]})"
+    assert there == (repository, new, "", old, title, ["--mpl", output, "test_a.py::test_net"])
+    assert capsys.readouterr().out == (f"these were the trainings of HEAD ({new[:7]}), held against those of {title}\n")
 
 
 TRAINING = """
@@ -484,8 +522,9 @@ def test_a_fault_among_64_commits_is_found_and_its_line_named(repository, capsys
     commits = numbers(repository, *texts, **{"test_a.py": TRAINING})
     before = everything(repository)
     lines = printed(capsys, "bisect", "HEAD~63")
-    end = lines.index(f"{commits[37][:7]} is the first commit whose training differs from that of {commits[0][:7]}")
+    first = f"{commits[37][:7]} is the first commit whose training differs from that of HEAD~63 ({commits[0][:7]})"
+    end = lines.index(first)
 
-    assert sum("not run" not in line for line in lines[:end]) <= 9
+    assert 1 + sum("not run" not in line for line in lines[:end]) <= 9
     assert any(line.startswith("where net.py:3") for line in lines[end:])
     assert everything(repository) == before

@@ -617,16 +617,10 @@ MESSAGES = [
         "  fix    name a folder that can be written to: XDG_CACHE_HOME=DIR",
     ),
     (
-        errors.TreeError.untrained(commit="0123456789abcdef", reason="ERROR x"),
-        "no training could be recorded at commit 0123456789ab\n"
-        "  where  ERROR x\n"
-        "  fix    name another commit, or the test: its file is lent to commits that lack it",
-    ),
-    (
         errors.TreeError.undecided(commit="0123456789abcdef", reason="ERROR x"),
         "it cannot be said whether the training at commit 0123456789ab differs\n"
         "  where  ERROR x\n"
-        "  fix    name another commit, or a test that runs at both",
+        "  fix    name another commit, or a test that runs at both: its file is lent to commits that lack it",
     ),
     (
         errors.TreeError.unrelated(good="0123456789abcdef", bad="b"),

@@ -10,7 +10,7 @@ import pytest
 from harness.commands import explain as command
 from harness.commands import main
 from harness.comparing.comparison import compare
-from harness.elsewhere.both import _reason
+from harness.elsewhere import sessions
 from harness.explaining.explanation import Side, explain
 from harness.explaining.git import Git
 from harness.explaining.hunks import Changes
@@ -213,7 +213,7 @@ def test_a_hunk_knows_what_is_new_and_what_is_gone():
 )
 def test_a_commit_that_cannot_run_a_test_says_what_it_needs(output, reason):
     """In a line of what it printed."""
-    assert _reason(output) == reason
+    assert sessions.reason(output) == reason
 
 
 def test_a_baseline_of_no_commit_is_refused(tmp_path):

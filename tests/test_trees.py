@@ -162,7 +162,7 @@ def test_in_a_hook_gits_variables_do_not_lead_astray(project, tmp_path, monkeypa
 @pytest.mark.parametrize(
     "revision",
     ["", "-h", "--all", "--", "nope", "HEAD~3", "HEAD^@", "HEAD..HEAD~1", "^HEAD", "a\0b", "a\nb", "\ud800", "net.py",
-     "HEAD:net.py", "HEAD^{tree}", "@{-1}", "@{u}", "0" * 40, "x" * 5000],
+     "HEAD:net.py", "HEAD^{tree}", "@{-1}", "@{u}", ":/nothing", ":/-h\0", ":net.py", "0" * 40, "x" * 5000],
 )  # fmt: skip
 def test_a_name_that_is_no_commits_is_refused(shared, revision):
     """In a sentence; git takes none for an option."""
@@ -180,12 +180,12 @@ def test_a_name_that_fits_several_commits_is_refused(shared, monkeypatch):
         repository.Repository(*[shared] * 3).commit("12ab")
 
 
-@pytest.mark.parametrize("revision", ["HEAD", "@", "main~1", "v1", "HEAD^{/change}", "HEAD@{0}"])
+@pytest.mark.parametrize("revision", ["HEAD", "@", "main~1", "v1", "HEAD^{/change}", ":/change", "HEAD@{0}"])
 def test_whatever_git_knows_a_commit_by_is_taken(shared, revision):
     """An annotated tag is its commit."""
     git(shared, "tag", "-fam", "first", "v1", "HEAD~1")
 
-    assert commit_of(shared, revision) == git(shared, "rev-parse", f"{revision}^0")
+    assert commit_of(shared, revision) == git(shared, "log", "-1", "--format=%H", revision)
 
 
 def test_a_shallow_clone_says_how_much_it_has(project, tmp_path):

@@ -63,15 +63,15 @@ def tree_kills(folder: Path, count: int, number: int) -> Iterator[TreeKill]:
     before = contents(root)
     for index in range(count):
         process = _start(root, cache, 1000)
-        while not _rooms(cache):
+        while not rooms(cache):
             time.sleep(0.001)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moments.uniform(0, 0.3))
         os.kill(-process.pid if index % 2 else process.pid, signal.SIGKILL)
         process.wait()
-        untouched, rooms = contents(root) == before, len(_rooms(cache))
+        untouched, left = contents(root) == before, len(rooms(cache))
         works = _start(root, cache, 1).wait() == 0
-        yield TreeKill(untouched and contents(root) == before, rooms, works, len(_rooms(cache)))
+        yield TreeKill(untouched and contents(root) == before, left, works, len(rooms(cache)))
 
 
 def _start(root: Path, cache: Path, times: int) -> "subprocess.Popen[bytes]":
@@ -80,7 +80,8 @@ def _start(root: Path, cache: Path, times: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
-def _rooms(cache: Path) -> list[Path]:
+def rooms(cache: Path) -> list[Path]:
+    """Return the trees that are there."""
     return [path for path in cache.glob("training-regression/*/trees/*") if path.is_dir()]
 
 

@@ -3,15 +3,14 @@
 import argparse
 import shlex
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from harness.commands.measure import Judged, Measure
+from harness.commands.judge import Judge, Judged
 from harness.commands.project import add_root, project_root
 from harness.commands.revisions import add_setup, named
 from harness.elsewhere.search import History, check_related, differed_before, first_differing
-from harness.elsewhere.trees import commit_of
+from harness.elsewhere.trees import commit_of, titled
 from harness.errors import TreeError
 from harness.inert import inert_line
 from harness.report.words import number, rows_text
@@ -47,10 +46,11 @@ def _run(given: argparse.Namespace) -> int:
     root = project_root(given)
     good, bad, tests = named(root, [given.good, *given.words])
     bad = bad or commit_of(root, "HEAD")
-    steps = Steps.begun(History(root, given.first_parent), good, tests, given.setup)
+    title = titled(given.good, good)
+    steps = Steps(History(root, given.first_parent), Judge(root, good, title, tests, given.setup))
     found = steps.judged(bad)
     if found.verdict == "same":
-        same = f"the training of {bad[:12]} does not differ from that of {good[:12]}: there is no commit to be found"
+        same = f"the training of {bad[:12]} does not differ from that of {title}: there is no commit to be found"
         print(f"{same} (what is not committed is left out)")
         return 0
     if found.verdict != "different":
@@ -65,35 +65,25 @@ class Steps:
 
     Args:
         history: that is searched.
-        good: the commit whose training is the measure.
-        measure: what that is.
+        judge: holds commits against the good one.
         known: commits that were judged in this search.
     """
 
     history: History
-    good: str
-    measure: Measure
+    judge: Judge
     known: dict[str, Judged] = field(default_factory=dict)
-
-    @classmethod
-    def begun(cls, history: History, good: str, tests: Sequence[str], setup: str) -> Self:
-        """Return a search that has a measure."""
-        began = time.monotonic()
-        measure = Measure.of(history.root, good, tests, setup)
-        took = time.monotonic() - began if measure.is_new else None
-        print(_line(history, good, "trained", took, number(len(measure.names), "baseline")), flush=True)
-        return cls(history, good, measure)
 
     def narrowed(self, found: Judged) -> Self:
         """Return the search for what a commit differs in alone."""
-        return replace(self, measure=self.measure.narrowed(found))
+        return replace(self, judge=self.judge.narrowed(found))
 
     def judged(self, commit: str) -> Judged:
         """Judge a commit, if nothing is known of it, and print the step."""
         if commit not in self.known:
-            began, kept = time.monotonic(), self.measure.known(commit)
-            found = self.known[commit] = kept or self.measure.judge(commit)
-            took = None if kept else time.monotonic() - began
+            began = time.monotonic()
+            found, is_kept = self.judge.judged(commit)
+            self.known[commit] = found
+            took = None if is_kept else time.monotonic() - began
             lent = [f"with today's {', '.join(found.lent)}"] if found.lent else []
             print(_line(self.history, commit, found.verdict, took, *lent, found.reason), flush=True)
         return self.known[commit]
@@ -104,19 +94,14 @@ class Steps:
 
     def searched(self, bad: str) -> str:
         """Search down from a commit that differs, and return what was found, in words."""
-        check_related(self.history, self.good, bad, self.differs)
-        first, *others = first_differing(self.history, self.good, bad, self.differs)
+        good = self.judge.good
+        check_related(self.history, good, bad, self.differs)
+        first, *others = first_differing(self.history, good, bad, self.differs)
         if others:
             headline = "the first commit whose training differs is one of these; all but the last cannot be judged"
             return "\n".join([headline, *(_line(self.history, each, "", None) for each in (first, *others))])
-        is_older = differed_before(self.history, self.good, first, self.differs)
-        return found_text(self.history, self.good, first, self._explained(first), is_older=is_older)
-
-    def _explained(self, commit: str) -> Judged:
-        """Run the training of a commit that differs once more, and again for the line that this comes from."""
-        measure = replace(self.measure, traced=True)
-        found = measure.known(commit) or measure.judge(commit)
-        return found if found.verdict == "different" else self.judged(commit)
+        is_older = differed_before(self.history, good, first, self.differs)
+        return found_text(self.history, self.judge.title, first, self.judged(first), is_older=is_older)
 
 
 def _line(history: History, commit: str, verdict: str, took: float | None, *notes: str) -> str:
@@ -131,7 +116,7 @@ def found_text(history: History, good: str, first: str, judged: Judged, *, is_ol
 
     Args:
         history: of both.
-        good: whose training is the measure.
+        good: what the commit is called whose training is the measure.
         first: the commit.
         judged: what became of its trainings.
         is_older: whether it is of a branch that differed before it left the good commit's line.
@@ -145,7 +130,7 @@ def found_text(history: History, good: str, first: str, judged: Judged, *, is_ol
         "beside": "its branch left before, and differs from its beginning: --first-parent" if is_older else "",
         "explain": "" if judged.lent else f"harness explain --against {parent} {tests}",  # which lends no test
     }
-    headline = f"{about.id} is the first commit whose training differs from that of {history.about(good).id}"
+    headline = f"{about.id} is the first commit whose training differs from that of {good}"
     messages = [_shortened(test, text) for test, _, text in judged.differing[:_MOST]]
     more = len(judged.differing) - len(messages)
     return "\n".join([rows_text(headline, rows), *messages, *([f"and {number(more, 'more test')}"] if more else [])])

@@ -3,14 +3,15 @@
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.measure import ARGUMENTS
 from harness.commands.project import add_root, project_root
 from harness.commands.revisions import add_setup, named
 from harness.elsewhere import sessions
-from harness.elsewhere.trees import tree_of
+from harness.elsewhere.asked import Asked
+from harness.elsewhere.trees import titled, tree_of
 from harness.errors import ReportError
 from harness.report import json_form
 
@@ -42,21 +43,25 @@ def _run(given: argparse.Namespace) -> int:
     root = project_root(given)
     former, latter, tests = named(root, [given.former, *given.words])
     output = root.absolute() / _OUTPUT
-    arguments = ["--mpl", f"--training-against={former if latter else given.former}", f"--training-output={output}"]
-    arguments += [f"--training-setup={given.setup}"] if given.setup else []
-    arguments += tests
-    status = _there(root, latter, given.setup, arguments) if latter else _here(root, arguments)
+    setup = [f"--training-setup={given.setup}"] if given.setup else []
+    arguments = ["--mpl", f"--training-output={output}", *setup, *tests]
+    if latter:
+        title = titled(given.former, former)
+        status = _there(root, latter, given.setup, former, title, arguments)
+        print(f"these were the trainings of {titled(given.words[0], latter)}, held against those of {title}")
+    else:
+        status = _here(root, [f"--training-against={given.former}", *arguments])
     return 2 if status == 1 and not _differs(output) else min(status % 256, 2)
 
 
-def _here(root: Path, arguments: list[str]) -> int:
+def _here(root: Path, arguments: Sequence[str]) -> int:
     sys.stdout.flush()
     return subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=root, check=False).returncode
 
 
-def _there(root: Path, commit: str, setup: str, arguments: list[str]) -> int:
+def _there(root: Path, commit: str, setup: str, former: str, title: str, arguments: Sequence[str]) -> int:
     with tree_of(root, commit, setup) as tree:
-        done = sessions.pytest_in(tree, [*ARGUMENTS, *arguments], root)
+        done = sessions.held(tree, root, former, arguments, Asked(against=title).variables)
     print(done.stdout, end="")
     return done.returncode
 

@@ -17,7 +17,7 @@ from harness.commands.revisions import add_setup
 from harness.comparing.comparison import Comparison, compare
 from harness.elsewhere.both import Both, both
 from harness.elsewhere.lending import lend
-from harness.elsewhere.trees import commit_of, title, tree_of
+from harness.elsewhere.trees import commit_of, titled, tree_of
 from harness.errors import AcceptError, ReportError, TreeError
 from harness.explaining.explanation import Side, as_baseline, explain
 from harness.explaining.git import Git
@@ -84,7 +84,7 @@ def _against(given: argparse.Namespace) -> _Against:
     """Return the commit that was asked for, or that the last session was held against."""
     if given.against:
         commit = commit_of(project_root(given), given.against)
-        return _Against(commit, title(given.against, commit))
+        return _Against(commit, titled(given.against, commit))
     last = _last(output(given)).ledger
     return _Against(last.commit, last.against)
 

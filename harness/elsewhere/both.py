@@ -1,25 +1,18 @@
 """One test's training at another commit and here, both traced around a divergence."""
 
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from harness.elsewhere.rerun import Reruns
-from harness.elsewhere.sessions import PLAIN
+from harness.elsewhere.sessions import PLAIN, reason
 from harness.elsewhere.trees import Tree
 from harness.errors import RerunError, TreeError
 from harness.explaining.explanation import Side
+from harness.explaining.git import Git
 from harness.explaining.traced import Traced
 from harness.recording.perturbation import Rerun
-
-
-_NONE = re.compile("no tests ran|not found|deselected")
-_FAILURES = (
-    re.compile(r"^E +((?:ModuleNotFound|Import)Error: .*)$", re.MULTILINE),
-    re.compile(r"^E +(\w.*)$", re.MULTILINE),
-)
 
 
 class Both:
@@ -27,13 +20,14 @@ class Both:
 
     Args:
         commit: of one.
-        test: its id.
         then: runs it there.
+        former: its id there.
         now: runs it here.
+        test: its id here.
     """
 
-    def __init__(self, commit: str, test: str, then: Reruns, now: Reruns) -> None:
-        self._commit, self._test, self._then, self._now = commit, test, then, now
+    def __init__(self, commit: str, then: Reruns, former: str, now: Reruns, test: str) -> None:
+        self._commit, self._test, self._sides = commit, test, ((then, former), (now, test))
 
     def traced(self, name: str, step: int) -> tuple[Side, Side]:
         """Return the test's training at the commit and here, traced around a step.
@@ -48,12 +42,12 @@ class Both:
         """
         how = Rerun("its operations traced", traces=True, step=step)
         with ThreadPoolExecutor(2) as pool:
-            sides = [pool.submit(_side, reruns, self._test, name, how) for reruns in (self._then, self._now)]
+            sides = [pool.submit(_side, reruns, test, name, how) for reruns, test in self._sides]
         try:
             then = sides[0].result()
         except RerunError as error:
-            reason = _reason(error.fix)
-            raise TreeError.cannot_run(commit=self._commit[:12], test=self._test, reason=reason) from error
+            why = reason(error.fix)
+            raise TreeError.cannot_run(commit=self._commit[:12], test=self._test, reason=why) from error
         return then, sides[1].result()
 
 
@@ -66,13 +60,13 @@ def both(tree: Tree, root: Path, test: str) -> Iterator[Both]:
         root: of the project here.
         test: its id.
     """
-    file = test.partition("::")[0]
+    former = Git(root).former(tree.commit, test)
     with ExitStack() as stack:
-        then = Reruns(tree.root, lambda folder: _arguments(file, folder), "pytest", tree.variables, tree.python)
-        now = Reruns(root, lambda folder: _arguments(file, folder), "pytest")
+        then = Reruns(tree.root, lambda folder: _arguments(former, folder), "pytest", tree.variables, tree.python)
+        now = Reruns(root, lambda folder: _arguments(test, folder), "pytest")
         for reruns in (then, now):
             stack.enter_context(closing(reruns))
-        yield Both(tree.commit, test, then, now)
+        yield Both(tree.commit, then, former, now, test)
 
 
 def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:
@@ -80,15 +74,7 @@ def _side(reruns: Reruns, test: str, name: str, how: Rerun) -> Side:
     return Side(reran.record, reran.traced or Traced.failed("nothing of it was traced"))
 
 
-def _arguments(file: str, folder: Path) -> Sequence[str]:
+def _arguments(test: str, folder: Path) -> Sequence[str]:
     """Return the arguments of pytest that leave nothing in the project."""
     places = [f"--basetemp={folder / 'tmp'}", f"--junit-xml={folder / 'junit.xml'}", "-o", f"cache_dir={folder}"]
-    return [file, *PLAIN, "--disable-warnings", *places]
-
-
-def _reason(output: str) -> str:
-    """Return what the output of a run that left no record says of it."""
-    for failure in _FAILURES:
-        if found := failure.search(output):
-            return found[1]
-    return "it has no such test" if _NONE.search(output) else output.splitlines()[-1]
+    return [test.partition("::")[0], *PLAIN, "--disable-warnings", *places]

@@ -1,9 +1,8 @@
 """What a change costs: the same training at another commit and here, run in turns."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -31,9 +30,9 @@ class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Args:
         at: the other commit: "main (9f8e7d2)".
         unknown: why this is not known; empty if it is.
-        step: median seconds of a step here.
+        step: seconds of a step here, in the pair of runs whose ratio is the median one.
         former_step: likewise, there.
-        ratio: median over pairs of runs of a step's seconds here over those there.
+        ratio: of the two.
         smallest: ratio of all pairs.
         largest: likewise.
         memory: peak bytes of the process here, or on the GPU; 0 if unknown.
@@ -95,20 +94,20 @@ def cost_of(pairs: Sequence[Pair], at: str) -> Cost:
     """Return what pairs of runs say."""
     if not _are_timed(pairs):
         return Cost(at=at, unknown="it has no step after the first that a recorder has seen")
-    ratios = _ratios(pairs)
-    former, present = (
-        Taken(median(each.step for each in runs), int(median(each.memory for each in runs)))
-        for runs in zip(*pairs, strict=True)
-    )
+    ratios, ordered = _ratios(pairs), sorted(pairs, key=_ratio)
+    middle = ordered[(len(pairs) - 1) // 2 : len(pairs) // 2 + 1]
+    # of two in the middle the geometric means, which favour no side
+    former, present = (geometric_mean(each.step for each in runs) for runs in zip(*middle, strict=True))
+    former_memory, memory = (int(median(each.memory for each in runs)) for runs in zip(*pairs, strict=True))
     return Cost(
         at=at,
-        step=present.step,
-        former_step=former.step,
-        ratio=math.exp(median(map(math.log, ratios))),  # of two in the middle the geometric mean, which no side favours
+        step=present,
+        former_step=former,
+        ratio=present / former,
         smallest=min(ratios),
         largest=max(ratios),
-        memory=present.memory,
-        former_memory=former.memory,
+        memory=memory,
+        former_memory=former_memory,
     )
 
 
@@ -125,4 +124,9 @@ def _are_timed(pairs: Sequence[Pair]) -> bool:
 
 
 def _ratios(pairs: Sequence[Pair]) -> list[float]:
-    return [here.step / there.step for there, here in pairs]
+    return [*map(_ratio, pairs)]
+
+
+def _ratio(pair: Pair) -> float:
+    there, here = pair
+    return here.step / there.step

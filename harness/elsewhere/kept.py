@@ -6,15 +6,16 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal, Self
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from harness.atomic_files import scraps, write
 from harness.elsewhere.trees import cache
@@ -23,10 +24,12 @@ from harness.record.environment import available_devices, describe, machine
 
 
 _NOISE = re.compile(
-    "(PYTEST_(?!ADDOPTS)|HARNESS_(TREE|ORDER|RERUN)|(OLD)?PWD$|SHLVL$|_$|TERM|COLORTERM|COLUMNS$|LINES$|WINDOWID$|SSH_|"
+    "(PYTEST_(?!ADDOPTS)|HARNESS_(ASKED|TREE|ORDER|RERUN)|(OLD)?PWD$|SHLVL$|_$|TERM|COLORTERM|COLUMNS$|LINES$|WINDOWID$|SSH_|"
     "DISPLAY$|DBUS_|XDG_|VSCODE_|TMUX|STY$|PS\\d$|GITHUB_|RUNNER_|PYTHONPATH$)"
 )
 """Names of variables that no training reads; paths of modules are those of the tree."""
+_UNUSED = 30 * 24 * 3600.0
+"""Seconds after which what nobody has used is removed."""
 Fate = Literal["made", "skipped", "absent", "failed"]
 
 
@@ -69,7 +72,7 @@ _UNTRIED = Tried("failed")
 
 @dataclass(frozen=True)
 class Kept:
-    """The baselines of a commit in one environment.
+    """What is kept of a commit in one environment, until nobody has used it for thirty days: its baselines, mostly.
 
     Args:
         folder: that they are in, with notes and a lock.
@@ -104,7 +107,7 @@ class Kept:
         """
         lock = FileLock(self.folder / ".lock")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._use()
             lock.acquire()
         except OSError as error:
             raise TreeError.cache(path=self.folder, reason=error) from error
@@ -114,6 +117,17 @@ class Kept:
             yield
         finally:
             lock.release()
+
+    def _use(self) -> None:
+        """Note that it is used now, and remove all that nobody has used for long; no process does both at once."""
+        *_, everything = self.folder.parents[:4]
+        everything.mkdir(parents=True, exist_ok=True)
+        with FileLock(everything / "lock"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            os.utime(self.folder)
+            for folder in everything.glob("*/kept/*/*/"):
+                if time.time() - folder.stat().st_mtime > _UNUSED:
+                    _remove(folder)
 
     def notes(self) -> Notes:
         """Return what is known; nothing, where that cannot be read, or a file is not what was noted."""
@@ -127,6 +141,39 @@ class Kept:
         """Keep notes."""
         write(self._notes, msgspec.json.encode(msgspec.structs.replace(notes, files=self._digests())))
 
+    def require(
+        self, tests: Collection[str], make: Callable[[Sequence[str], bool], Notes], *, whole: bool
+    ) -> Notes | None:
+        """Have those baselines made that are not kept.
+
+        Args:
+            tests: ids of the gated tests whose baselines are wanted.
+            make: makes those of tests, and is told whether it is to find all gated tests of the commit, too.
+            whole: whether these are wanted.
+
+        Returns:
+            What was done; None for nothing.
+
+        Raises:
+            TreeError: they cannot be made.
+        """
+        with self.alone():
+            notes = self.notes()
+            if not notes.tests:
+                self.clear()
+            wanted = notes.untried(tests)
+            if not (wanted or (whole and notes.gated is None)):
+                return None
+            made = make(wanted, whole)
+            self.note(notes.with_those(made))
+            return made
+
+    def forget(self, test: str) -> None:
+        """Forget what became of a test, so that it is tried again."""
+        with self.alone():
+            notes = self.notes()
+            self.note(msgspec.structs.replace(notes, tests={**notes.tests, test: _UNTRIED}))
+
     def clear(self) -> None:
         """Remove the baselines, of which nothing is known."""
         for path in self._baselines():
@@ -139,9 +186,17 @@ class Kept:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self._baselines()}
 
 
+def _remove(folder: Path) -> None:
+    """Remove what is kept, unless a process works there, and the commit's folder with the last of it."""
+    with suppress(Timeout, OSError):
+        with FileLock(folder / ".lock", blocking=False):
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.rmdir()
+
+
 def surroundings() -> str:
     """Return a digest of the environment's variables, any of which a training may read, but for those of terminals."""
-    told = sorted(f"{name}={value}" for name, value in os.environ.items() if not _NOISE.match(name))
+    told = sorted(f"{name}={value}" for name, value in os.environ.items() if value and not _NOISE.match(name))
     return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Today's tests in the trees of commits that lack them."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Iterable
@@ -8,10 +9,16 @@ from pathlib import Path
 from harness.elsewhere.trees import Tree
 
 
-def files_of(tests: Iterable[str]) -> list[Path]:
+def files_of(tests: Iterable[str]) -> list[str]:
     """Return the files of tests, from the root of the project, which others' are not below."""
     files = sorted({Path(test.partition("::")[0]) for test in tests})
-    return [file for file in files if not file.is_absolute() and ".." not in file.parts]
+    return [file.as_posix() for file in files if not file.is_absolute() and ".." not in file.parts]
+
+
+def contents(root: Path, files: Iterable[str]) -> list[str]:
+    """Return digests of those of a project's files that are there, each with its name."""
+    there = [(file, root / file) for file in files if (root / file).is_file()]
+    return [f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for name, file in there]
 
 
 def lend(tree: Tree, root: Path, tests: Iterable[str]) -> list[str]:
@@ -23,7 +30,7 @@ def lend(tree: Tree, root: Path, tests: Iterable[str]) -> list[str]:
         tests: ids or files, from the root.
     """
     lent = []
-    for file in files_of(test for test in tests if _is_lacking(tree, root, test)):
+    for file in map(Path, files_of(test for test in tests if _is_lacking(tree, root, test))):
         beside = [
             folder / "conftest.py" for folder in file.parents if not (tree.root / folder / "conftest.py").exists()
         ]

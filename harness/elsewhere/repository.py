@@ -79,7 +79,11 @@ class Repository:
         Raises:
             TreeError: it means none that is here.
         """
-        words = ("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        found = self._named(revision, revision)
+        return self._named(f"{found}^{{commit}}", revision)  # asked apart: `:/text` takes all that follows it for text
+
+    def _named(self, name: str, revision: str) -> str:
+        words = ("rev-parse", "--verify", "--end-of-options", name)
         found = self._ask(*words, refuse=lambda reason: self._unknown(revision, reason)).strip()
         if not _COMMIT.fullmatch(found):  # `^main` means all but main
             raise self._unknown(revision, "")

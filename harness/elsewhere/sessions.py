@@ -1,9 +1,11 @@
 """A whole pytest session in the tree of another commit, judged by this harness."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from subprocess import PIPE, STDOUT, CompletedProcess
 from typing import Self
@@ -18,6 +20,13 @@ from harness.errors import TreeError
 
 PLAIN = ("--maxfail=0", "--tb=short", "--color=no", *(("-n0",) if find_spec("xdist") else ()))
 """Arguments of pytest where tests run for another process: all of them, in one, without colours."""
+_IN_A_TREE = (
+    *("-q", *PLAIN, "-o", "training_strict=false"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of the harness, under filterwarnings = error
+)
+"""Where a command runs them in a tree: what a project adds for itself is for its own sessions."""
+_IMPORT = re.compile(r"E +(ModuleNotFound|Import)Error: ")
+_NONE = re.compile("no tests ran|not found|deselected")
 _NOTHING: Mapping[str, str] = {}
 _VARIABLE = "HARNESS_ORDER"
 _OUTPUT_LINES = 15
@@ -107,3 +116,31 @@ def pytest_in(
         errors="replace",
         check=False,
     )
+
+
+def held(
+    tree: Tree, root: Path, commit: str, arguments: Sequence[str], variables: Mapping[str, str]
+) -> CompletedProcess[str]:
+    """Run pytest in a tree whose trainings are held against those of another commit, as a command asks for it.
+
+    Args:
+        tree: of the one.
+        root: of the user's project.
+        commit: the other.
+        arguments: as for `pytest_in`.
+        variables: as for `pytest_in`.
+    """
+    return pytest_in(tree, [*_IN_A_TREE, f"--training-against={commit}", *arguments], root, variables)
+
+
+def reason(output: str) -> str:
+    """Return the line of pytest's output that says best why something did not run: it marks such lines with an E."""
+    lines = [line for line in output.splitlines() if line.strip()] or ["it printed nothing"]
+    marked = [line for above, line in pairwise(["", *lines]) if line.startswith("E ") and not above.startswith("E ")]
+    imports = [line for line in lines if _IMPORT.match(line)]
+    if said := imports or marked:
+        return said[-1].removeprefix("E").strip()
+    if _NONE.search(output):
+        return "it has no such test"
+    said = [line for line in lines if line.startswith(("ERROR", "FAILED"))] or lines
+    return said[-1].strip()

@@ -55,6 +55,17 @@ class Tree:
                 return self.top / each.relative_to(self.own)
         return path
 
+    def home(self, path: Path) -> Path:
+        """Return what a path of this tree is in the user's checkout; a path from elsewhere is itself."""
+        return self.own / path.relative_to(self.top) if path.is_relative_to(self.top) else path
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of what processes leave that work with the checkout; it is removed with that, after a kill, too."""
+        folder = self.top.with_name(f"{self.top.name}.scratch")
+        folder.mkdir(exist_ok=True)
+        return folder
+
     @property
     def python(self) -> str:
         """The interpreter that runs this tree's tests: the one that its setup made, or else this process's."""
@@ -115,7 +126,7 @@ def commit_of(root: Path, revision: str) -> str:
     return Repository.of(root).commit(revision)
 
 
-def title(revision: str, commit: str) -> str:
+def titled(revision: str, commit: str) -> str:
     """Return what a commit is called that a user named: `main (9f8e7d2)`."""
     return commit[:7] if commit.startswith(revision) else f"{revision} ({commit[:7]})"
 

@@ -95,6 +95,16 @@ class Git:
             found[present] = Lines(former, *(int(number) if number != "-" else None for number in (added, removed)))
         return found
 
+    def renamed(self, base: str) -> dict[str, str]:
+        """Return the files that a commit has under another name, by present path: git sees that they are alike."""
+        parts = self._ask("diff", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", base)
+        return dict(zip(parts[2::3], parts[1::3], strict=True))
+
+    def former(self, base: str, test: str) -> str:
+        """Return the id that a test has in a commit: its file may have another name there."""
+        file, colons, rest = test.partition("::")
+        return self.renamed(base).get(file, file) + colons + rest
+
     def diff(self, base: str, without: Sequence[str] = ()) -> str:
         """Return what changed since a commit, hunk by hunk; but not in some files."""
         out = [f":(exclude,literal){name}" for name in without]

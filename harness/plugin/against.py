@@ -1,8 +1,7 @@
 """`--training-against=REF`: the baselines of a session are those that another commit's own tests make here and now."""
 
-import tempfile
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +10,14 @@ from typing import Self
 import pytest
 
 from harness.baselines.origin import git_output
+from harness.elsewhere.asked import Asked
 from harness.elsewhere.kept import Kept, Notes, surroundings
+from harness.elsewhere.lending import contents
 from harness.elsewhere.rerun import Reruns
 from harness.elsewhere.sessions import Order
-from harness.elsewhere.trees import Tree, commit_of, title, tree_of
+from harness.elsewhere.trees import Tree, commit_of, titled, tree_of
 from harness.errors import HarnessError, SuiteError, TreeError
+from harness.explaining.git import Git
 from harness.plugin import whole_project
 from harness.plugin.claims import Claims
 from harness.plugin.command_line import command_line, rerun_arguments
@@ -90,13 +92,15 @@ class Against:
                 raise SuiteError.two_sources(option=option)
         if given := getattr(config, "workerinput", {}).get("training_regression_against"):
             return cls(config, name, given[0], cifar10, given[1])
+        if tree := Tree.from_environment():
+            cifar10 = str(tree.home(Path(cifar10))) if cifar10 else ""
         around = " ".join([surroundings(), *_own_options(config)])
         return cls(config, name, commit_of(config.rootpath, name), cifar10, around)
 
     @property
     def title(self) -> str:
         """What it is called: `main (9f8e7d2)`."""
-        return title(self.name, self.commit)
+        return self.asked.against if self.asked else titled(self.name, self.commit)
 
     @property
     def short(self) -> str:
@@ -104,12 +108,38 @@ class Against:
         return self.commit[:12] if self.commit.startswith(self.name) else self.name
 
     @cached_property
+    def asked(self) -> Asked | None:
+        """What a command asks of this session, if one has started it."""
+        return Asked.from_environment()
+
+    @cached_property
+    def _git(self) -> Git:
+        return Git(self.config.rootpath)
+
+    def former(self, test: str) -> str:
+        """Return the id that a test has there."""
+        return self._git.former(self.commit, test)
+
+    def was(self, test: str) -> str:
+        """Say which name the file of a test has there, if it is another: `tests/a.py (was tests/old.py)`."""
+        file, former = (each.partition("::")[0] for each in (test, self.former(test)))
+        return "" if file == former else f"{file} (was {former})"
+
+    @cached_property
     def kept(self) -> Kept:
         """Its baselines."""
         option = self.config.option
         facts = [str(getattr(option, name, "") or "") for name in _FACTS]
         place = (git_output(self.config.rootpath, "rev-parse", "--show-prefix") or b"").hex()
-        return Kept.of(self.config.rootpath, self.commit, [place, self.cifar10, self.around, *facts])
+        given = [place, self.cifar10, self.around, *facts, *self._lent()]
+        return Kept.of(self.config.rootpath, self.commit, given)
+
+    def _lent(self) -> list[str]:
+        """Return today's test files that the commit lacks and is lent, each with what it holds."""
+        if self.asked is None or not self.asked.lent:
+            return []
+        has = self._git.contents(self.commit, self.asked.lent)
+        return contents(Path(self.asked.root), [file for file in self.asked.lent if file not in has])
 
     @cached_property
     def notes(self) -> Notes:
@@ -117,15 +147,21 @@ class Against:
         return self.kept.notes()
 
     def trouble(self, test: str) -> TreeError | None:
-        """Return why a test has no baseline although the commit has the test; None if it has none."""
-        tried = self.notes.tests.get(test)
+        """Return why a test has no baseline although the commit has the test; None if it has none.
+
+        What was skipped there runs here: it is tried again by the next session.
+        """
+        tried = self.notes.tests.get(self.former(test))
         if tried is None or tried.fate not in ("failed", "skipped"):
             return None
+        if tried.fate == "skipped":
+            self.kept.forget(self.former(test))
         return TreeError.not_run(nodeid=test, name=self.title, reason=tried.reason or "it gave no reason")
 
     def vanished(self, present: Collection[str]) -> list[str]:
         """Return the gated tests of the commit that are no longer there; none where not all tests were collected."""
-        return [] if whole_project.is_narrowed(self.config) else sorted({*(self.notes.gated or ())} - {*present})
+        gone = {*(self.notes.gated or ())} - {*map(self.former, present)}
+        return [] if whole_project.is_narrowed(self.config) else sorted(gone)
 
     def require(self, tests: Collection[str], *, whole: bool) -> Notes | None:
         """Have the baselines of tests made that are not kept; return what was done, None for nothing.
@@ -133,34 +169,30 @@ class Against:
         Raises:
             TreeError: they cannot be made.
         """
-        with self.kept.alone():
-            notes = self.kept.notes()
-            if not notes.tests:
-                self.kept.clear()
-            wanted = notes.untried(tests)
-            if not (wanted or (whole and notes.gated is None)):
-                return None
-            made = self._make(wanted, whole)
-            self.kept.note(notes.with_those(made))
-            vars(self).pop("notes", None)
-            return made
+        made = self.kept.require([*map(self.former, tests)], self._make, whole=whole)
+        vars(self).pop("notes", None)
+        return made
 
     def _make(self, tests: Sequence[str], whole: bool) -> Notes:
         if reporter := self.config.pluginmanager.getplugin("terminalreporter"):
             reporter.write_line(f"training at {self.title}: {number(len(tests), 'test')}")
-        with tempfile.TemporaryDirectory(prefix="training-regression-") as scratch, self._tree() as tree:
-            arguments = there(self.config, tree, rerun_arguments(self.config, Path(scratch)))
+        with self._tree() as tree:
+            arguments = there(self.config, tree, rerun_arguments(self.config, tree.scratch))
             here = Path(command_line(self.config)[1])
-            return self._order(tests, scratch, whole=whole).run(tree, self.title, arguments, here)
+            return self._order(tests, tree.scratch, whole=whole).run(tree, self.title, arguments, here)
 
-    def _tree(self) -> AbstractContextManager[Tree]:
-        return tree_of(self.config.rootpath, self.commit, self.config.getoption("--training-setup"))
+    @contextmanager
+    def _tree(self) -> Iterator[Tree]:
+        with tree_of(self.config.rootpath, self.commit, self.config.getoption("--training-setup")) as tree:
+            if self.asked:
+                self.asked.lend(tree)
+            yield tree
 
-    def _order(self, tests: Sequence[str], scratch: str, *, whole: bool) -> Order:
+    def _order(self, tests: Sequence[str], scratch: Path, *, whole: bool) -> Order:
         return Order(
             tests=[*tests],
             folder=str(self.kept.folder),
-            scratch=scratch,
+            scratch=str(scratch),
             whole=whole,
             reason=f"as in {self.commit[:12]}",
             cifar10=self.cifar10,
@@ -171,9 +203,8 @@ class Against:
         """Runs its tests again, in a tree that is there until the session ends."""
         stack = ExitStack()
         self.config.add_cleanup(stack.close)
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="training-regression-"))
         tree = stack.enter_context(self._tree())
-        order = self._order([*self.notes.tests], scratch, whole=False)
+        order = self._order([*self.notes.tests], tree.scratch, whole=False)
         variables = {**tree.variables, **order.variables}
         here = tree.place(Path(command_line(self.config)[1]))
         reruns = Reruns(

@@ -182,8 +182,12 @@ class Claims:
         """Return what became of each baseline that the collected tests own, of the files that stood or stand."""
         from harness.report.ledger import Ledger, entries, found
 
+        against = self._session.against
         done: Done = {(name, test): (fate, reason) for name, test, fate, reason in self._session.counts.done}
-        done = {**done, **dict(found(findings)), **self._skips()}
+        checked = dict(found(findings))
+        if against:
+            checked = {place: (fate, reason or against.was(place[1])) for place, (fate, reason) in checked.items()}
+        done = {**done, **checked, **self._skips()}
         owners: dict[str, list[str]] = {}
         for test, owned_files in self.files.items():
             for file in owned_files:
@@ -193,7 +197,6 @@ class Claims:
         names |= {Path(place).name for place in self._beside}
         owned = [name for name in names if claim_of(name) in owners]
         claims = owners.keys() | {claim_of(name) for name, _ in done}
-        against = self._session.against
         others = [] if against else [file for file in stored if claim_of(file) not in claims]
         orphans, unknown = self._orphans(others) if others else ([], "")
         return Ledger(

@@ -22,7 +22,7 @@ def cost(checked: RecordCheck, against: Against) -> Cost:
     session, record = checked.test.session, checked.record
 
     def there(how: Rerun) -> Reran:
-        return against.reruns.run(checked.test.id, checked.name, how)
+        return against.reruns.run(against.former(checked.test.id), checked.name, how)
 
     def here(how: Rerun) -> Reran:
         return session.reruns.run(checked.test.id, checked.name, how)

@@ -113,8 +113,9 @@ class GatedTest:
 
     @property
     def name(self) -> str:
-        """Name of its baseline: the same on all devices."""
-        return baseline_name(shared_id(self.item))
+        """Name of its baseline: the same on all devices, and that of another commit's test if it is held against it."""
+        test, against = shared_id(self.item), self.session.against
+        return baseline_name(against.former(test) if against else test)
 
     def record_file(self, name: str) -> Path:
         """Return the file of a record's baseline; the name tells several records of the test apart."""

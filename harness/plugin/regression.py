@@ -392,7 +392,7 @@ class TrainingRegression:
         finding = check.training(
             comparison, passed=passed, text=text, notable=notable, where=place, blame=changed or ()
         )
-        if against := self._session.against:
+        if (against := self._session.against) and (against.asked is None or against.asked.costs):
             finding = with_cost(finding, checked, baseline, cost(checked, against))
         self._conclude(finding, finding.text, "" if passed else cause(comparison, bits))
         if self._session.verifies:

@@ -1,9 +1,11 @@
 """A session in the tree of another commit: it makes the baselines that a session of today is held against."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.elsewhere.kept import Notes, Tried
-from harness.elsewhere.sessions import Order
+from harness.elsewhere.sessions import Order, reason
 from harness.plugin import whole_project
 from harness.plugin.claims import Claims, skip_reason
 from harness.plugin.gated_test import id_of
@@ -65,7 +67,7 @@ class There:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note which files cannot be collected, and why."""
         if report.failed:
-            self._uncollected[report.nodeid] = Tried("failed", f"it cannot be collected: {_last_line(report)}")
+            self._uncollected[report.nodeid] = Tried("failed", f"it cannot be collected: {_cause(report)}")
         elif report.skipped:
             self._uncollected[report.nodeid] = Tried("skipped", skip_reason(report))
 
@@ -73,11 +75,17 @@ class There:
         """Note what became of a test: failing counts more than being skipped, and that more than passing."""
         test = self._ids.get(report.nodeid, "")
         if report.failed:
-            self._tried[test] = Tried("failed", _last_line(report))
+            self._tried[test] = Tried("failed", _cause(report))
         elif report.skipped:
-            self._tried.setdefault(test, Tried("skipped", skip_reason(report)))
+            self._tried.setdefault(test, self._skipped(test, report))
         elif report.when == "call":
             self._tried.setdefault(test, Tried("made"))
+
+    def _skipped(self, test: str, report: pytest.TestReport) -> Tried:
+        """Return what a skip means: pytest-mpl skips what it has drawn."""
+        files = [Path(self._order.folder, file) for file in self._claims.files.get(test, ())]
+        is_made = files and all(file.exists() for file in files)
+        return Tried("made") if is_made else Tried("skipped", skip_reason(report))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -96,8 +104,7 @@ class There:
         return next(found, Tried("absent"))
 
 
-def _last_line(report: pytest.CollectReport | pytest.TestReport) -> str:
-    """Return what a failure comes down to, in a line: pytest marks such lines with an E."""
+def _cause(report: pytest.CollectReport | pytest.TestReport) -> str:
+    """Return what a failure comes down to, in a line."""
     crash = getattr(getattr(report.longrepr, "reprcrash", None), "message", "")
-    lines = [line.removeprefix("E").strip() for line in str(report.longrepr).splitlines() if line.startswith("E ")]
-    return (crash or (lines or [str(report.longrepr)])[-1]).partition("\n")[0]
+    return crash.partition("\n")[0] or reason(str(report.longrepr))

@@ -39,7 +39,7 @@ def _ratio(cost: Cost) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+    return f"{seconds:.4g} s" if seconds >= 1 else f"{1000 * seconds:.4g} ms"  # enough for whoever divides them
 
 
 def _bytes(size: int) -> str:

@@ -26,7 +26,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         baseline: its file's name; one name stands for those of all environments, and for the states of a record.
         test: pytest's id of the test that owns it.
         fate: what became of it.
-        reason: why it was not compared; empty where there is nothing to say.
+        reason: why it was not compared, or with a test of what name; empty where there is nothing to say.
     """
 
     baseline: str
@@ -192,7 +192,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     yield ", ".join([f"{counts[main]} of {number(len(baselines), 'baseline')} {main}", *rest]) + made
     groups: dict[tuple[Fate, str], list[Entry]] = {}
     for entry in baselines:
-        if entry.fate != main:
+        if entry.fate != main or entry.reason:
             groups.setdefault((entry.fate, entry.reason), []).append(entry)
     for (fate, reason), members in groups.items():
         if not (fate == "deselected" and ledger.shard):  # other jobs run those
@@ -201,11 +201,15 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
 
 
 def _perhaps_moved(test: str, entries: Sequence[Entry]) -> str:
-    """Return a vanished test, with a new one of its name: a file that was renamed is held against nothing."""
+    """Return a vanished test, with a new one of its name: a renamed file that git does not know is another one."""
     new = (
         each.test for each in entries if each.fate == "new" and each.test.partition("::")[2] == test.partition("::")[2]
     )
-    return f"{test}   (is it {moved} now? that is held against nothing)" if (moved := next(new, "")) else test
+    return (
+        f"{test}   (is it {moved} now? git sees no rename, unless git add tells it)"
+        if (moved := next(new, ""))
+        else test
+    )
 
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:

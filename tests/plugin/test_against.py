@@ -1,12 +1,15 @@
 """Promises of --training-against: another commit's own tests make the baselines, and the rules are the same."""
 
+import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
+from filelock import FileLock
 
 from harness.comparing import variants
 from harness.elsewhere import sessions
@@ -22,7 +25,7 @@ from tests.test_origin import git
 
 
 TRAINING, CURVE = "test_gate.py::test_training[cpu]", "test_gate.py::test_loss_curve[cpu]"
-MADE = {TRAINING: Tried("made"), CURVE: Tried("skipped", "pytest-mpl wrote it")}
+MADE = {TRAINING: Tried("made"), CURVE: Tried("made")}
 LOW = (
     SMALL
     + """
@@ -122,45 +125,51 @@ def test_a_fault_is_told_as_with_stored_baselines(committed):
     assert "of main (" in (committed.path / "build" / "harness" / "report.md").read_text()
 
 
-def test_new_and_vanished_tests_are_named_and_fail_nothing(committed):
-    """Where the commit has no such test, there is nothing to hold it against."""
+def test_renamed_new_and_vanished_tests_are_named_and_fail_nothing(committed):
+    """Where the commit has no such test, there is nothing to hold it against; a renamed file is still the same."""
     committed.there.answer = Notes(
         MADE | {f"test_new.py::{name}[cpu]": Tried("absent") for name in ("test_it", "test_curve")},
-        gated=[TRAINING, "test_b.py::test"],
+        gated=[TRAINING, "test_b.py::test", "test_c.py::test_it[cpu]"],
     )
-    text = (committed.path / "test_gate.py").read_text().replace("test_training", "test_it")
+    git(committed.path, "mv", "test_gate.py", "test_moved.py")
+    text = (committed.path / "test_moved.py").read_text().replace("test_training", "test_it")
     committed.write(test_new=text.replace("test_loss_curve", "test_curve"))
     result = committed.run("--mpl", "--training-against=main", "--training-strict")
 
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(
         [
-            "1 test of main (*) not there any more:",
+            "2 tests of main (*) not there any more:",
             "    test_b.py::test",
+            "    test_c.py::test_it[[]cpu]   (is it test_new.py::test_it[[]cpu] now? git sees no rename, *)",
             "2 of 4 baselines compared, 2 new, of main (*)",
+            "  compared: test_moved.py (was test_gate.py)",
+            "    test_gate-test_loss_curve.png   test_moved.py::test_loss_curve*",
+            "    test_gate-test_training.json   test_moved.py::test_training*",
             "  new: not in main (*)",
             "    test_new-test_curve.png   test_new.py::test_curve*",
             "    test_new-test_it.json   test_new.py::test_it*",
         ]
     )
+    assert {TRAINING, CURVE} < {*committed.there.orders[0].tests}
     assert "not there any more" not in committed.run("--training-against=main", "test_new.py").stdout.str()
 
 
 def test_a_test_that_does_not_run_there_is_named_and_is_not_green_where_all_must_be_compared(committed):
-    """It is tried again by each session, since it may have been the machine's fault."""
+    """A skip, too: it is tried again by each session that it runs in."""
     shutil.rmtree(committed.there.baselines)
     committed.there.baselines.mkdir()
-    committed.there.answer = Notes({TRAINING: Tried("failed", "ImportError: no jax")})
+    committed.there.answer = Notes({TRAINING: Tried("skipped", "needs jax")})
     select = ("--training-against=main", "-k", "test_training")
     result = committed.run(*select)
 
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(
-        ["*0 of 1 baseline compared, 1 not compared, of main (*)", "*made no baseline at main (*): ImportError: no jax"]
+        ["*0 of 1 baseline compared, 1 not compared, of main (*)", "*made no baseline at main (*): needs jax"]
     )
     result = committed.run(*select, "--training-ci")
     result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.fnmatch_lines(["this test made no baseline at main (*): ImportError: no jax"])
+    result.stdout.fnmatch_lines(["this test made no baseline at main (*): needs jax"])
     assert len(committed.there.orders) == 2
 
 
@@ -265,12 +274,12 @@ def test_a_session_there_knows_all_gated_tests_if_it_is_to(ordered):
     """So that those which have gone can be named; a gate that is loosened there needs no other reason."""
     notes = ordered(CURVE, whole=True)
 
-    assert notes.gated == [CURVE, TRAINING]
+    assert (notes.gated, notes.tests[CURVE]) == ([CURVE, TRAINING], Tried("made"))
     assert ordered.made == ["test_gate-test_loss_curve.png"]
 
 
 def test_what_failed_is_tried_again_and_what_was_made_is_not():
-    """Tests that are not there, and that were skipped, are known for good: the commit is what it is."""
+    """Tests that are not there are known for good: the commit is what it is; so are skips where they are skips here."""
     notes = Notes({name: Tried(name) for name in ("made", "skipped", "absent", "failed")}, gated=["made"])
 
     assert notes.untried(["made", "skipped", "absent", "failed", "other"]) == ["failed", "other"]
@@ -302,6 +311,20 @@ def test_what_is_kept_depends_on_all_that_makes_it(cache, tmp_path, monkeypatch)
     assert Kept.of(tmp_path, "9f8e7d2", ["cuda"]) != kept
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert Kept.of(tmp_path, "9f8e7d2", ["cpu"]) != kept
+
+
+def test_what_nobody_has_used_for_thirty_days_is_removed(cache, tmp_path):
+    """When something else is used, with the folder of its commit; but not what a process has."""
+    git(tmp_path, "init", "--quiet")
+    old, held, recent, used = (Kept.of(tmp_path, name, []) for name in ("old", "held", "recent", "used"))
+    for kept, days in ((old, 31), (held, 31), (recent, 29)):
+        kept.folder.mkdir(parents=True)
+        os.utime(kept.folder, 2 * (time.time() - days * 24 * 3600,))
+    with FileLock(held.folder / ".lock"), used.alone():
+        os.utime(held.folder, (0, 0))  # the lock has touched it
+
+    with FileLock(held.folder / ".lock"), used.alone():
+        assert sorted(path.name for path in old.folder.parents[1].iterdir()) == ["held", "recent", "used"]
 
 
 def test_the_command_line_means_the_tree(tmp_path):
@@ -400,7 +423,8 @@ def test_a_test_can_be_run_again_in_the_commits_tree(looped):
 
 
 @pytest.mark.parametrize(
-    ("name", "matters"), [("LR", True), ("PYTEST_ADDOPTS", True), ("PYTEST_CURRENT_TEST", False), ("PWD", False)]
+    ("name", "matters"),
+    [("LR", True), ("PYTEST_ADDOPTS", True), ("PYTEST_CURRENT_TEST", False), ("PWD", False), ("HARNESS_ASKED", False)],
 )
 def test_what_a_training_may_read_is_part_of_what_is_kept(monkeypatch, name, matters):
     """Variables of the environment; what tells terminals and processes apart is not."""
@@ -409,6 +433,10 @@ def test_what_a_training_may_read_is_part_of_what_is_kept(monkeypatch, name, mat
     monkeypatch.setenv(name, "2")
 
     assert (surroundings() != before) is matters
+    monkeypatch.setenv(name, "")
+    empty = surroundings()
+    monkeypatch.delenv(name)
+    assert surroundings() == empty
 
 
 def test_options_of_the_projects_own_are_part_of_what_is_kept():

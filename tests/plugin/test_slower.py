@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.elsewhere.asked import Asked
 from harness.elsewhere.cost import Cost
 from harness.elsewhere.rerun import Reruns
 from harness.plugin.cost import cost
@@ -42,6 +43,15 @@ def test_the_cost_of_a_training_is_told(measured):
         (measured.path, "test_gate.py::test_training[cpu]", "", Rerun("b")),
     )
     assert (there[0] == measured.path, at, known) == (False, name_of(measured), True)
+
+
+def test_a_step_of_a_search_measures_no_cost(measured, monkeypatch):
+    """And calls the commit as the user did."""
+    monkeypatch.setenv(*Asked(against="v1.2 (9f8e7d2)", costs=False).variables.popitem())
+    result = measured.run("--training-against=main", "-k", "test_training")
+
+    result.stdout.fnmatch_lines(["1 of 2 baselines compared, 1 deselected, of v1.2 (9f8e7d2)"])
+    assert measured.ran == []
 
 
 def test_a_training_beyond_the_limit_fails(measured, monkeypatch):
