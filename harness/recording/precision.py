@@ -2,6 +2,7 @@
 
 import contextlib
 import dis
+import functools
 import os
 import re
 import sys
@@ -166,8 +167,10 @@ class Float64Guard(TorchFunctionMode):
         if torch.compiler.is_compiling() or not self._looks:
             return func(*args, **kwargs)
         result = _original(func)(*args, **kwargs)
-        with self._watch():
-            self._look([*args, *kwargs.values()], args[:1] if result is None else result)
+        made = args[:1] if result is None else result
+        if any(map(_is_low, _tensors(made))):  # hardly ever true, and asked at each call of torch's
+            with self._watch():
+                self._look([*args, *kwargs.values()], made)
         return result
 
     def _noted(self, make: Callable[[object], Tensor]) -> Callable[[object], Tensor]:
@@ -250,14 +253,19 @@ def _original(func: Any) -> Any:
     that calls it, and whose part is done already.
     """
     code = getattr(func, "__code__", None)
-    asked = sys._getframe(3).f_code if sys._getframe(2).f_code.co_name == "handle_torch_function" else None
-    if asked is None or code is None or code.co_filename.startswith(_TORCH):
+    if code is None or code.co_filename.startswith(_TORCH):
         return func
-    return FunctionType(asked, sys._getframe(3).f_globals)
+    asked = sys._getframe(3).f_code if sys._getframe(2).f_code.co_name == "handle_torch_function" else None
+    return FunctionType(asked, sys._getframe(3).f_globals) if asked else func
 
 
 def _is_low(value: Tensor) -> bool:
-    return (value.dtype.is_floating_point or value.dtype.is_complex) and torch.finfo(value.dtype).bits < 64
+    return _is_below_float64(value.dtype)
+
+
+@functools.cache
+def _is_below_float64(dtype: torch.dtype) -> bool:
+    return (dtype.is_floating_point or dtype.is_complex) and torch.finfo(dtype).bits < 64
 
 
 def _has_low_gradients(value: Tensor) -> bool:
