@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from harness.record import Value
-from harness.recording.fingerprints import fields, fingerprint, is_array, tensors_in
+from harness.recording.fingerprints import fields, is_array, of_parts, tensors_in
 
 
 _MOST_NUMBERED = 8
@@ -61,6 +63,8 @@ def size(batch: object) -> int:
     """Return the number of samples: a list's own length if it holds samples, or else the commonest first axis."""
     if isinstance(batch, list | tuple) and _holds_samples(batch):
         return len(batch)
+    if isinstance(batch, Tensor) and batch.ndim:  # at a glance
+        return len(batch)
     axes = Counter(part.size(0) for part in tensors_in(batch) if part.ndim)
     return max(axes, key=lambda axis: (axes[axis], axis), default=1)
 
@@ -92,6 +96,5 @@ def fingerprints(parts: Mapping[str, object]) -> dict[str, Value]:
     Raises:
         RecorderError: one is nothing that can be compared.
     """
-    return {
-        f"batch/{name} {end}".strip(): value for name, part in parts.items() for end, value in fingerprint(part).items()
-    }
+    told = of_parts(parts)
+    return {f"batch/{name} {end}".strip(): value for name, ends in told.items() for end, value in ends.items()}
