@@ -173,7 +173,7 @@ def _hashes(tensors: Sequence[Tensor]) -> list[_Hashes]:
     sums = [_sums([tensors[place] for place in group]) for group in alike.values()]
     mixed = _mixed(np.concatenate(sums)) if sums else np.empty(0, np.uint64)
     ends = [*itertools.accumulate(len(tensors[place]) if tensors[place].ndim else 1 for place in places)]
-    found = dict(zip(places, (mixed[start:end] for start, end in zip([0, *ends], ends)), strict=True))
+    found = dict(zip(places, (mixed[start:end] for start, end in itertools.pairwise([0, *ends])), strict=True))
     return [found[place] for place in range(len(tensors))]
 
 
@@ -186,7 +186,8 @@ def _sums(tensors: Sequence[Tensor]) -> _Hashes:
         rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
     lanes = rows.view("<u8") * _FACTORS[0]
     lanes ^= lanes >> np.uint64(32)  # a product keeps what its high bits know from the low ones
-    return lanes @ _odd(lanes.shape[1]) + _of_shape(samples.shape[1:])
+    sums: _Hashes = lanes @ _odd(lanes.shape[1]) + _of_shape(samples.shape[1:])
+    return sums
 
 
 def _rows(tensor: Tensor) -> Tensor:

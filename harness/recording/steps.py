@@ -40,7 +40,7 @@ from harness.recording.states import States
 from harness.recording.step_times import StepTimes
 from harness.recording.stream_builder import StreamBuilder
 from harness.recording.unwatched import Unwatched
-from harness.recording.watched_model import WatchedModel
+from harness.recording.watched_model import WatchedModel, record_states
 
 
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
@@ -448,8 +448,7 @@ class Recording:
             self._settled = True
             self._has_stepped = self._has_stepped or self._optimizer_steps > 0
             self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
-            for watched in self._present():
-                watched.record_state(self.builder, self._step)
+            record_states(self._present(), self.builder, self._step)
 
 
 @contextlib.contextmanager
