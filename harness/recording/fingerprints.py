@@ -21,12 +21,31 @@ _FACTORS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
 
 def fingerprint(batch: object) -> dict[str, Value]:
-    """Return what tells a batch from any other; see `of_parts`."""
-    return of_parts({"": batch})[""]
+    """Return what tells a batch from any other; see `fingerprints`."""
+    return fingerprints([read(batch)])[0]
 
 
-def of_parts(parts: Mapping[str, object]) -> dict[str, dict[str, Value]]:
-    """Return of each part of a batch what tells it from any other, by what the names of its streams end in.
+Read = list[Tensor] | list[str]
+"""Numbers of a batch, or texts where there are none."""
+
+
+def read(batch: object) -> Read:
+    """Return copies of what a batch holds: the loop may write into it.
+
+    Raises:
+        RecorderError: it is no tensor, array or number, and no container.
+    """
+    dense = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
+    if dense:
+        return [tensor.to("cpu", copy=True) for tensor in dense]
+    texts = isinstance(batch, str | bytes) or batch is None
+    for foreign in [batch] if texts else _foreign(batch):
+        raise RecorderError.not_a_batch(found=type(foreign).__name__, method="batch")
+    return [*_texts(batch)]
+
+
+def fingerprints(batches: Sequence[Read]) -> list[dict[str, Value]]:
+    """Return of each of some batches what tells it from any other, by what the names of its streams end in.
 
     "" is a sum over samples (the first axis of a tensor), so that those of two halves add up to that of the whole;
     "order" tells where each sample stands: one that changed places moves it alone, and labels that were exchanged move
@@ -34,35 +53,25 @@ def of_parts(parts: Mapping[str, object]) -> dict[str, dict[str, Value]]:
     2^64. Floats are not: their squares, and their projection on a fixed pseudo-random direction; beside integers they
     have names of their own. Texts count where there are no numbers: beside those most are paths, which are others on
     every machine.
-
-    Raises:
-        RecorderError: a part is no tensor, array or number, and no container.
     """
-    held = {name: _tensors(part) for name, part in parts.items()}
-    exact = [tensor for tensors in held.values() for tensor in tensors if not tensor.is_floating_point()]
+    exact = [each for batch in batches for each in batch if isinstance(each, Tensor) and not _is_inexact(each)]
     hashes = dict(zip(map(id, exact), _hashes(exact), strict=True))
-    return {name: _told(each, hashes) if each else _of_texts(parts[name]) for name, each in held.items()}
+    return [_told(batch, hashes) for batch in batches]
 
 
-def _told(tensors: Sequence[Tensor], hashes: Mapping[int, _Hashes]) -> dict[str, Value]:
-    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
-    exact = [hashes[id(tensor)] for tensor in tensors if id(tensor) in hashes]
+def _is_inexact(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _told(batch: Read, hashes: Mapping[int, _Hashes]) -> dict[str, Value]:
+    texts = [_of_bytes(each.encode()) for each in batch if isinstance(each, str)]
+    exact = [hashes[id(each)] for each in batch if id(each) in hashes]
+    floats = [each for each in batch if isinstance(each, Tensor) and _is_inexact(each)]
     inexact = _inexact(floats) if floats else {}
-    if not exact:
+    if floats and not exact:
         return inexact
-    return _exact(exact) | {f"floats {name}".strip(): value for name, value in inexact.items()}
-
-
-def _of_texts(batch: object) -> dict[str, Value]:
-    texts = isinstance(batch, str | bytes) or batch is None
-    for foreign in [batch] if texts else _foreign(batch):
-        raise RecorderError.not_a_batch(found=type(foreign).__name__, method="batch")
-    return _exact([np.array([_of_bytes(text.encode()) for text in _texts(batch)], np.uint64)])
-
-
-def _tensors(batch: object) -> list[Tensor]:
-    dense = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
-    return [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in dense]
+    found = _exact(exact or [np.array(texts, np.uint64)])
+    return found | {f"floats {name}".strip(): value for name, value in inexact.items()}
 
 
 def _dense(tensor: Tensor) -> Iterator[Tensor]:
@@ -148,6 +157,7 @@ def exact_digest(tensors: Iterable[Tensor]) -> str:
     sha = hashlib.sha256()
     for tensor in tensors:
         if tensor.layout is torch.strided:
+            # a copy: what NumPy has seen can be resized no more, as observers do with theirs
             bits = tensor.detach().to("cpu", copy=True).resolve_conj().contiguous().reshape(-1).view(torch.uint8)
             sha.update(bits.numpy().data)
     return sha.hexdigest()[:16]
@@ -168,7 +178,7 @@ def _hashes(tensors: Sequence[Tensor]) -> list[_Hashes]:
     """
     alike: dict[Any, list[int]] = {}
     for place, tensor in enumerate(tensors):
-        alike.setdefault((tensor.dtype, tensor.shape[1:], tensor.device), []).append(place)
+        alike.setdefault((tensor.dtype, tensor.shape[1:]), []).append(place)
     places = [place for group in alike.values() for place in group]
     sums = [_sums([tensors[place] for place in group]) for group in alike.values()]
     mixed = _mixed(np.concatenate(sums)) if sums else np.empty(0, np.uint64)
@@ -179,8 +189,7 @@ def _hashes(tensors: Sequence[Tensor]) -> list[_Hashes]:
 
 def _sums(tensors: Sequence[Tensor]) -> _Hashes:
     """Return of each sample of tensors the sum of its integers, eight pixels as one, each by its place."""
-    # a copy: what NumPy has seen can be resized no more, as observers do with theirs
-    samples = torch.cat([tensor if tensor.ndim else tensor[None] for tensor in tensors]).cpu()
+    samples = torch.cat([tensor if tensor.ndim else tensor[None] for tensor in tensors])
     rows = _rows(samples if samples.dtype == torch.uint8 else samples.long()).numpy()
     if rows.dtype == np.uint8 and rows.shape[1] % 8:
         rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
@@ -226,7 +235,8 @@ def _counts(size: int) -> _Hashes:
 
 def _inexact(tensors: Iterable[Tensor]) -> dict[str, Value]:
     """Return the sum of squares, each weighted by its place in its sample, and a projection by place and sample."""
-    rows = [_rows(tensor.cpu().double()) for tensor in tensors]
+    real = (torch.view_as_real(each.resolve_conj()) if each.is_complex() else each for each in tensors)
+    rows = [_rows(tensor.double()) for tensor in real]
     squares = sum(float((row.square() @ (1 + _direction(row.shape[1]) / 2)).sum()) for row in rows)
     projected = torch.cat([row @ _direction(row.shape[1]) for row in rows])
     return {"": squares, "order": float(projected @ _direction(len(projected)))}

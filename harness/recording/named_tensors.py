@@ -1,5 +1,6 @@
 """The tensors of a model and of its optimizers by name."""
 
+import itertools
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,32 +39,29 @@ class NamedTensors:
 
     def __init__(self, model: nn.Module, optimizers: list[Optimizer]) -> None:
         self._model, self._optimizers = model, optimizers
-        self._modules: list[nn.Module] = []
-        self._held: list[Any] = []
+        self._tables: list[dict[str, Any]] = []  # of the modules
+        self._held: list[object] = []
         self._prefix = ""
         self._named = Named()
 
     def now(self, prefix: str) -> Named:
         """Return what is held now; the same object as before, if that is what was held before."""
         if prefix != self._prefix or not self._is_known():
-            self._prefix, self._modules = prefix, [*self._model.modules()]
-            self._held = [*self._all()]
-            self._named = self._walk(prefix)
+            modules = [*self._model.modules()]
+            self._tables = [t for each in modules for t in (each._parameters, each._buffers, each._modules)]
+            self._prefix, self._held, self._named = prefix, self._holds(), self._walk(prefix)
         return self._named
 
     def _is_known(self) -> bool:
         """Tell whether everything is what it was; ids alone don't tell, as they come again."""
-        held = [*self._all()]
-        return bool(self._modules) and len(held) == len(self._held) and all(map(operator.is_, held, self._held))
+        held = self._holds()
+        return bool(self._tables) and len(held) == len(self._held) and all(map(operator.is_, held, self._held))
 
-    def _all(self) -> Iterator[Any]:
-        for module in self._modules:
-            yield from module._parameters.values()
-            yield from module._buffers.values()
-            yield from module._modules.values()
-        for optimizer in self._optimizers:
-            for entries in optimizer.state.values():
-                yield from _tensors(entries).values()
+    def _holds(self) -> list[object]:
+        held = [*itertools.chain.from_iterable([table.values() for table in self._tables])]
+        states = [entries for optimizer in self._optimizers for entries in optimizer.state.values()]
+        tables = [entries.values() for entries in states if isinstance(entries, dict)]
+        return held + [each for table in tables for each in table if isinstance(each, Tensor)]
 
     def _walk(self, prefix: str) -> Named:
         parameters: dict[str, Tensor] = {prefix + name: each for name, each in self._model.named_parameters()}
@@ -75,13 +73,9 @@ class NamedTensors:
 
     def _states(self, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self._optimizers:
-            states = {id(parameter): _tensors(entries) for parameter, entries in optimizer.state.items()}
+            states = {id(parameter): entries for parameter, entries in optimizer.state.items()}
             for name, parameter in parameters.items():
-                for key, value in states.get(id(parameter), {}).items():
-                    yield f"optimizer/{name}/{key}", value
-
-
-def _tensors(entries: object) -> dict[str, Tensor]:
-    """Return what an optimizer keeps of a parameter, but for the count of steps."""
-    held = entries.items() if isinstance(entries, Mapping) else ()
-    return {key: value for key, value in held if isinstance(value, Tensor) and key != "step"}
+                entries = states.get(id(parameter))
+                for key, value in entries.items() if isinstance(entries, dict) else ():
+                    if isinstance(value, Tensor) and key != "step":
+                        yield f"optimizer/{name}/{key}", value

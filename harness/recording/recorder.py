@@ -15,7 +15,7 @@ from harness.recipe import Precision, check_fields, configuration
 from harness.record.environment import describe
 from harness.record.record import Record
 from harness.record.streams import StreamKey
-from harness.recording.batches import fingerprints, named_parts, shapes, size
+from harness.recording.batches import named_parts, shapes, size
 from harness.recording.by_hand import ByHand
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import tensors_in
@@ -209,8 +209,7 @@ class Recorder:
             parts = named_parts({name: part for name, part in given.items() if part is not None or name == "images"})
             state.add("data", ["batch/size"], [size(images)])
             state.note("data", shapes(parts))
-            prints = fingerprints(parts)
-            state.add("data", list(prints), list(prints.values()))
+            state.take(parts)
             if "batch" not in state.pictures:
                 state.keep("batch", picture(images, class_labels(labels)))
 
