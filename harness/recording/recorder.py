@@ -1,6 +1,7 @@
 """The recorder: what a training loop tells it becomes a record."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
@@ -341,11 +342,17 @@ def _are_names(values: object) -> bool:
     )
 
 
+@functools.lru_cache
+def _is_reserved(name: str) -> bool:
+    key = StreamKey(name)
+    return key.kind != "logged" or key.distance
+
+
 def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -> None:
     state.logs = True
-    for key in map(StreamKey, values):
-        if key.kind != "logged" or key.distance:
-            raise RecorderError.reserved(name=key, method=method)
+    for name in values:
+        if _is_reserved(name):
+            raise RecorderError.reserved(name=name, method=method)
     prefix = "evaluation/" if stage == "evaluation" else ""
     named = {name: numbers(prefix + name, value, method) for name, value in values.items()}
     for name, pairs in named.items():
