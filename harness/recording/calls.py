@@ -141,6 +141,8 @@ def unfollowed() -> Iterator[None]:
 
 def record(found: Found, builder: StreamBuilder, step: int) -> None:
     """Record numbers as those of a step, and forget them."""
+    if not found:
+        return
     values = (_rounded(value) for value in read([number for _, number in found]))
     numbers = [(key, value) for (key, _), value in zip(found, values, strict=True)]
     found.clear()

@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,31 @@ _FACTORS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 
 
 def fingerprint(batch: object) -> dict[str, Value]:
-    """Return what tells a batch from any other, by what the names of its streams end in.
+    """Return what tells a batch from any other; see `fingerprints`."""
+    return fingerprints([read(batch)])[0]
+
+
+Read = list[Tensor] | list[str]
+"""Numbers of a batch, or texts where there are none."""
+
+
+def read(batch: object) -> Read:
+    """Return copies of what a batch holds: the loop may write into it.
+
+    Raises:
+        RecorderError: it is no tensor, array or number, and no container.
+    """
+    dense = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
+    if dense:
+        return [tensor.to("cpu", copy=True) for tensor in dense]
+    texts = isinstance(batch, str | bytes) or batch is None
+    for foreign in [batch] if texts else _foreign(batch):
+        raise RecorderError.not_a_batch(found=type(foreign).__name__, method="batch")
+    return [*_texts(batch)]
+
+
+def fingerprints(batches: Sequence[Read]) -> list[dict[str, Value]]:
+    """Return of each of some batches what tells it from any other, by what the names of its streams end in.
 
     "" is a sum over samples (the first axis of a tensor), so that those of two halves add up to that of the whole;
     "order" tells where each sample stands: one that changed places moves it alone, and labels that were exchanged move
@@ -28,23 +53,25 @@ def fingerprint(batch: object) -> dict[str, Value]:
     2^64. Floats are not: their squares, and their projection on a fixed pseudo-random direction; beside integers they
     have names of their own. Texts count where there are no numbers: beside those most are paths, which are others on
     every machine.
-
-    Raises:
-        RecorderError: it is no tensor, array or number, and no container.
     """
-    tensors = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
-    tensors = [torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor for tensor in tensors]
-    if not tensors:
-        texts = isinstance(batch, str | bytes) or batch is None
-        for foreign in [batch] if texts else _foreign(batch):
-            raise RecorderError.not_a_batch(found=type(foreign).__name__, method="batch")
-        return _exact([np.array([_of_bytes(text.encode()) for text in _texts(batch)], np.uint64)])
-    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
-    exact = [_hashes(tensor) for tensor in tensors if not tensor.is_floating_point()]
+    exact = [each for batch in batches for each in batch if isinstance(each, Tensor) and not _is_inexact(each)]
+    hashes = dict(zip(map(id, exact), _hashes(exact), strict=True))
+    return [_told(batch, hashes) for batch in batches]
+
+
+def _is_inexact(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _told(batch: Read, hashes: Mapping[int, _Hashes]) -> dict[str, Value]:
+    texts = [_of_bytes(each.encode()) for each in batch if isinstance(each, str)]
+    exact = [hashes[id(each)] for each in batch if id(each) in hashes]
+    floats = [each for each in batch if isinstance(each, Tensor) and _is_inexact(each)]
     inexact = _inexact(floats) if floats else {}
-    if not exact:
+    if floats and not exact:
         return inexact
-    return _exact(exact) | {f"floats {name}".strip(): value for name, value in inexact.items()}
+    found = _exact(exact or [np.array(texts, np.uint64)])
+    return found | {f"floats {name}".strip(): value for name, value in inexact.items()}
 
 
 def _dense(tensor: Tensor) -> Iterator[Tensor]:
@@ -130,7 +157,8 @@ def exact_digest(tensors: Iterable[Tensor]) -> str:
     sha = hashlib.sha256()
     for tensor in tensors:
         if tensor.layout is torch.strided:
-            bits = _copied(tensor.detach()).resolve_conj().contiguous().reshape(-1).view(torch.uint8)
+            # a copy: what NumPy has seen can be resized no more, as observers do with theirs
+            bits = tensor.detach().to("cpu", copy=True).resolve_conj().contiguous().reshape(-1).view(torch.uint8)
             sha.update(bits.numpy().data)
     return sha.hexdigest()[:16]
 
@@ -138,20 +166,37 @@ def exact_digest(tensors: Iterable[Tensor]) -> str:
 def _exact(hashes: Sequence[_Hashes]) -> dict[str, Value]:
     """Return the sum of the hashes of samples, and one in which each counts by its place."""
     samples = hashes[0] if len(hashes) == 1 else np.concatenate(hashes)
-    return {"": f"{np.add.reduce(samples):016x}", "order": f"{samples @ _odd(len(samples)):016x}"}
+    whole, order = (samples @ _counts(len(samples))).tolist()
+    return {"": f"{whole:016x}", "order": f"{order:016x}"}
 
 
-def _hashes(tensor: Tensor) -> _Hashes:
-    """Return a number of 64 bits for each sample: of its shape, and its integers, eight pixels as one.
+def _hashes(tensors: Sequence[Tensor]) -> list[_Hashes]:
+    """Return of each tensor a number of 64 bits for each sample: of its shape, and its integers.
 
-    Mixed once more at the end: sums of sums would not tell the labels 1 and 3 from 2 and 2.
+    Those of samples alike are computed at once, and all are mixed once more at the end: sums of sums would not tell the
+    labels 1 and 3 from 2 and 2.
     """
-    rows = _rows(_copied(tensor if tensor.dtype == torch.uint8 else tensor.long())).numpy()
+    alike: dict[Any, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        alike.setdefault((tensor.dtype, tensor.shape[1:]), []).append(place)
+    places = [place for group in alike.values() for place in group]
+    sums = [_sums([tensors[place] for place in group]) for group in alike.values()]
+    mixed = _mixed(np.concatenate(sums)) if sums else np.empty(0, np.uint64)
+    ends = [*itertools.accumulate(len(tensors[place]) if tensors[place].ndim else 1 for place in places)]
+    found = dict(zip(places, (mixed[start:end] for start, end in itertools.pairwise([0, *ends])), strict=True))
+    return [found[place] for place in range(len(tensors))]
+
+
+def _sums(tensors: Sequence[Tensor]) -> _Hashes:
+    """Return of each sample of tensors the sum of its integers, eight pixels as one, each by its place."""
+    samples = torch.cat([tensor if tensor.ndim else tensor[None] for tensor in tensors])
+    rows = _rows(samples if samples.dtype == torch.uint8 else samples.long()).numpy()
     if rows.dtype == np.uint8 and rows.shape[1] % 8:
         rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
     lanes = rows.view("<u8") * _FACTORS[0]
     lanes ^= lanes >> np.uint64(32)  # a product keeps what its high bits know from the low ones
-    return _mixed(lanes @ _odd(lanes.shape[1]) + _of_shape(tensor.shape[1:]))
+    sums: _Hashes = lanes @ _odd(lanes.shape[1]) + _of_shape(samples.shape[1:])
+    return sums
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -182,14 +227,16 @@ def _odd(size: int) -> _Hashes:
     return _mixed(np.arange(1, size + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
 
 
-def _copied(tensor: Tensor) -> Tensor:
-    """Return a copy in the CPU's memory: what NumPy has seen can be resized no more, as observers do with theirs."""
-    return tensor.to("cpu", copy=True)
+@functools.lru_cache(maxsize=16)
+def _counts(size: int) -> _Hashes:
+    """How much each of some samples counts: in their sum, and by its place."""
+    return np.stack([np.ones(size, np.uint64), _odd(size)], axis=1)
 
 
 def _inexact(tensors: Iterable[Tensor]) -> dict[str, Value]:
     """Return the sum of squares, each weighted by its place in its sample, and a projection by place and sample."""
-    rows = [_rows(tensor.cpu().double()) for tensor in tensors]
+    real = (torch.view_as_real(each.resolve_conj()) if each.is_complex() else each for each in tensors)
+    rows = [_rows(tensor.double()) for tensor in real]
     squares = sum(float((row.square() @ (1 + _direction(row.shape[1]) / 2)).sum()) for row in rows)
     projected = torch.cat([row @ _direction(row.shape[1]) for row in rows])
     return {"": squares, "order": float(projected @ _direction(len(projected)))}

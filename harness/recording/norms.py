@@ -14,7 +14,10 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
     """
     tensors = list(tensors)
     wide = torch.float32 if any(tensor.is_mps for tensor in tensors) else torch.float64
-    return read(torch._foreach_norm([_plain(tensor, wide) for tensor in tensors], 2, dtype=wide) if tensors else [])
+    plain = [_plain(tensor, wide) for tensor in tensors]
+    several = [each for each in plain if isinstance(each, Tensor)]
+    found = iter(read(torch._foreach_norm(several, 2, dtype=wide)) if several else ())
+    return [next(found) if isinstance(each, Tensor) else each for each in plain]
 
 
 def read(scalars: Sequence[Tensor]) -> list[float]:
@@ -29,9 +32,15 @@ def read(scalars: Sequence[Tensor]) -> list[float]:
     return [values[place] for place in range(len(scalars))]
 
 
-def _plain(tensor: Tensor, wide: torch.dtype) -> Tensor:
-    """Return `real`, of most tensors at a glance."""
-    return tensor if tensor.dtype is wide and tensor.layout is torch.strided else real(tensor, wide)
+def _plain(tensor: Tensor, wide: torch.dtype) -> Tensor | float:
+    """Return `real`, of most tensors at a glance; of a counter on the CPU, its number."""
+    if tensor.dtype is wide and tensor.layout is torch.strided:
+        return tensor
+    return (
+        float(abs(tensor.item()))
+        if tensor.dtype is torch.int64 and not tensor.ndim and tensor.is_cpu
+        else real(tensor, wide)
+    )
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:

@@ -1,6 +1,7 @@
 """The recorder: what a training loop tells it becomes a record."""
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
@@ -15,7 +16,7 @@ from harness.recipe import Precision, check_fields, configuration
 from harness.record.environment import describe
 from harness.record.record import Record
 from harness.record.streams import StreamKey
-from harness.recording.batches import fingerprints, named_parts, shapes, size
+from harness.recording.batches import named_parts, shapes, size
 from harness.recording.by_hand import ByHand
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import tensors_in
@@ -209,8 +210,7 @@ class Recorder:
             parts = named_parts({name: part for name, part in given.items() if part is not None or name == "images"})
             state.add("data", ["batch/size"], [size(images)])
             state.note("data", shapes(parts))
-            prints = fingerprints(parts)
-            state.add("data", list(prints), list(prints.values()))
+            state.take(parts)
             if "batch" not in state.pictures:
                 state.keep("batch", picture(images, class_labels(labels)))
 
@@ -342,11 +342,17 @@ def _are_names(values: object) -> bool:
     )
 
 
+@functools.lru_cache
+def _is_reserved(name: str) -> bool:
+    key = StreamKey(name)
+    return key.kind != "logged" or key.distance
+
+
 def _log(state: Recording, stage: str, method: str, values: dict[str, object]) -> None:
     state.logs = True
-    for key in map(StreamKey, values):
-        if key.kind != "logged" or key.distance:
-            raise RecorderError.reserved(name=key, method=method)
+    for name in values:
+        if _is_reserved(name):
+            raise RecorderError.reserved(name=name, method=method)
     prefix = "evaluation/" if stage == "evaluation" else ""
     named = {name: numbers(prefix + name, value, method) for name, value in values.items()}
     for name, pairs in named.items():

@@ -18,6 +18,7 @@ from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value
 from harness.record.streams import FIRST_STEP
+from harness.recording.batches import Fingerprints
 from harness.recording.calls import Calls, Found, record
 from harness.recording.causes import Causes
 from harness.recording.determinism import swap_layout
@@ -40,7 +41,7 @@ from harness.recording.states import States
 from harness.recording.step_times import StepTimes
 from harness.recording.stream_builder import StreamBuilder
 from harness.recording.unwatched import Unwatched
-from harness.recording.watched_model import WatchedModel
+from harness.recording.watched_model import WatchedModel, record_states
 
 
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
@@ -60,7 +61,7 @@ class Recording:
 
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.builder, self.distributions, self.times = StreamBuilder(), Distributions(), StepTimes()
-        self._causes = Causes(self.builder)
+        self._causes, self._fingerprints = Causes(self.builder), Fingerprints(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
         self._calls: dict[WatchedModel, Calls] = {}
@@ -145,6 +146,10 @@ class Recording:
         step = self._now if evaluates else self._step
         self.builder.add(stage, names, step, values, phase=bisect(self._passes, _number(made)) - 1)
 
+    def take(self, parts: Mapping[str, object]) -> None:
+        """Take the fingerprints of the parts of a batch."""
+        self._fingerprints.take(parts, self._step, len(self._passes) - 1)
+
     def note(self, stage: str, values: Mapping[str, Value]) -> None:
         """Record those of some values that have changed since they were noted last."""
         self.builder.note(stage, values, self._step)
@@ -177,6 +182,7 @@ class Recording:
             watched.record_end(self.builder, self._step)
         self._open()
         record(self._found, self.builder, self._step)
+        self._fingerprints.work_out()
         if self._states is not None:
             self._states.collects = False  # from now on they are put back
         if not self.watched:
@@ -448,8 +454,7 @@ class Recording:
             self._settled = True
             self._has_stepped = self._has_stepped or self._optimizer_steps > 0
             self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
-            for watched in self._present():
-                watched.record_state(self.builder, self._step)
+            record_states(self._present(), self.builder, self._step)
 
 
 @contextlib.contextmanager

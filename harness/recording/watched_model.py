@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from numbers import Real
 from typing import Any, SupportsFloat, TypeGuard
 
@@ -28,11 +29,11 @@ class WatchedModel:
 
     def __init__(self, model: nn.Module, prefix: str, precision: Precision) -> None:
         self.model, self.prefix, self._precision = model, prefix, precision
-        self._named = NamedTensors(model)
         self.optimizers: list[Optimizer] = []
+        self._named = NamedTensors(model, self.optimizers)
         self.replaced = self.opened = self.took_part = False
         self._previous: dict[str, Tensor] = {}
-        self._left: dict[str, float] = {}  # norms that the last step left behind
+        self._left: tuple[Mapping[str, Tensor], list[float]] = {}, []  # what the last step left behind, and its norms
         self._largest = (-1, 0.0)
         self._stepped = (-1, 0)  # in which step last, and in which of its phases
         self._gradients: dict[str, tuple[Tensor, int]] = {}
@@ -62,7 +63,7 @@ class WatchedModel:
 
     def parameters(self) -> dict[str, Tensor]:
         """Return the parameters by prefixed name."""
-        return self._named.now(self.prefix)[0]
+        return self._named.now(self.prefix).parameters
 
     def trained_weights(self) -> dict[str, Tensor]:
         """Return those of the parameters, known from the last step, that its optimizers hold, by prefixed name."""
@@ -72,12 +73,13 @@ class WatchedModel:
 
     def left_weights(self) -> dict[Tensor, float]:
         """Return the norms that the last step left behind, by weight."""
-        left = {name: self._left.get(f"weight/{name}") for name in self._known}
-        return {self._known[name]: norm for name, norm in left.items() if norm is not None}
+        left = dict(zip(*self._left, strict=True))
+        norms = {weight: left.get(f"weight/{name}") for name, weight in self._known.items()}
+        return {weight: norm for weight, norm in norms.items() if norm is not None}
 
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
-        return self._named.now(self.prefix)[1]
+        return self._named.now(self.prefix).buffers
 
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
@@ -93,6 +95,11 @@ class WatchedModel:
             }
             for name, tensor in (self.parameters() | self.buffers()).items()
         }
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has taken part in the training."""
+        return bool(self._previous)
 
     @property
     def is_borrowed(self) -> bool:
@@ -112,7 +119,7 @@ class WatchedModel:
     @torch.inference_mode(False)  # an evaluation may be what comes first: the copies of the weights outlive it
     def record_init(self, builder: StreamBuilder, step: int) -> None:
         """Record the weights and buffers that the run starts from."""
-        tensors = self._tensors()
+        tensors = {name: each for name, each in self.state().items() if StreamKey(name).kind != "optimizer"}
         names = [StreamKey.of("init", StreamKey(name).tensor) for name in tensors]
         builder.add("init", names, step, self._by_design.norms(tensors, norms(tensors.values())))
         if not self._previous:
@@ -125,18 +132,19 @@ class WatchedModel:
         Of a closure that is called several times in a step, the first gradients are recorded.
         """
         self._stepped = step, builder.phase
-        names = self._names(p for group in optimizer.param_groups for p in group["params"])
-        gradients = {name: p.grad for name, p in names.items() if p.grad is not None}
+        held = self._names(p for group in optimizer.param_groups for p in group["params"])
+        every = {name: p.grad for name, p in self._known.items() if p.grad is not None}
+        found = dict(zip(every, norms(every.values()), strict=True))
+        gradients = {name: every[name] for name in held if name in every}
         if self._precision == "float64":
             largest = self._largest[1] if self._largest[0] == step else 0.0  # of the whole model, for any optimizer
-            present = norms(p.grad for p in self._known.values() if p.grad is not None)
-            self._largest = (step, max([largest, *present]))
-            drop_noise(gradients.values(), self._largest[1])
+            self._largest = (step, max([largest, *found.values()]))
+            found |= drop_noise(gradients, found, self._largest[1])
         self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
         if id(optimizer) not in self.stepping:
             self.stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
-            self._add_once(builder, "backward", streams, step, norms(gradients.values()))
+            self._add_once(builder, "backward", streams, step, [found[name] for name in gradients])
 
     def last_gradients(self) -> dict[str, Tensor]:
         """Return the gradients that the optimizers used last, without those that were overwritten since."""
@@ -166,23 +174,31 @@ class WatchedModel:
             self._rows[stage] = row
             builder.add(stage, names, step, values)
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def record_state(self, builder: StreamBuilder, step: int) -> None:
-        """Record what the step left behind: updates, weights, buffers, optimizer state."""
-        if not self._previous:  # it has not begun
-            return
-        state = self.state()
-        updates = self._updates() if self.optimizers else []  # an average has no updates of its own
-        found = norms([*updates, *state.values()])
-        values = self._by_design.norms(state, found[len(updates) :])
-        self._left = dict(zip(state, values, strict=True))
+    def left(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what the step left behind, by stream name: updates, in the place of the copies of weights, and state.
+
+        The updates turn into copies again as they are recorded.
+        """
+        named = self._named.now(self.prefix)
+        self._known = named.parameters
+        updates = zip(named.updates, self._updates(), strict=True) if self.optimizers else ()  # an average has none
+        return dict(updates), named.state
+
+    def record_left(
+        self,
+        builder: StreamBuilder,
+        step: int,
+        left: tuple[dict[str, Tensor], dict[str, Tensor]],
+        found: Iterator[float],
+    ) -> None:
+        """Record the norms of what the step left behind."""
+        updates, state = left
         if updates:
-            names = [f"update/{name}" for name in self._known]
             phase = self._stepped[1] if self._stepped[0] == step else builder.phase
-            builder.add("update", names, step, found[: len(updates)], phase=phase)
-            torch._foreach_copy_(updates, list(self._numbers().values()))
-        builder.add("state", list(state), step, values)
+            builder.add("update", [*updates], step, [*islice(found, len(updates))], phase=phase)
+            torch._foreach_copy_([*updates.values()], self._numbers())
+        self._left = state, self._by_design.norms(state, [*islice(found, len(state))])
+        builder.add("state", [*state], step, self._left[1])
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -192,26 +208,23 @@ class WatchedModel:
         What is done after the last evaluation (the best weights are restored, an average is brought up to date) makes
         the model that is kept.
         """
-        state = self.state() if self._left else {}
+        state = self.state() if self._left[0] else {}
         values = self._by_design.norms(state, norms(state.values()))
-        known = (self._left.get(name, math.nan) for name in state)
-        if not all(map(_is_equal, values, known)):
+        left = dict(zip(*self._left, strict=True))
+        if not all(map(_is_equal, values, (left.get(name, math.nan) for name in state))):
             builder.add("state", list(state), step, values)
 
     def state(self) -> dict[str, Tensor]:
         """Return weights, buffers and optimizer state by stream name."""
-        return self._tensors() | dict(self._optimizer_state())
+        named = self._named.now(self.prefix)
+        self._known = named.parameters
+        return named.state
 
-    def _tensors(self) -> dict[str, Tensor]:
-        """Return weights and buffers by stream name."""
-        self._known = self.parameters()
-        weights = {f"weight/{name}": parameter for name, parameter in self._known.items()}
-        return weights | {f"buffer/{name}": buffer for name, buffer in self.buffers().items()}
-
+    @torch.no_grad()
     def weights(self) -> dict[str, Tensor]:
         """Return copies of the weights, as dense numbers that can be subtracted."""
         self._known = self.parameters()
-        return {name: weight.clone() for name, weight in self._numbers().items()}
+        return dict(zip(self._known, map(torch.clone, self._numbers()), strict=True))
 
     @torch.no_grad()
     def shift(self, before: dict[str, Tensor]) -> None:
@@ -220,34 +233,26 @@ class WatchedModel:
         Args:
             before: what `weights` returned before they were moved.
         """
-        for name, weight in self._numbers().items():
+        for name, weight in zip(self._known, self._numbers(), strict=True):
             previous = self._previous.get(name)
             if previous is not None and previous.shape == weight.shape:  # equal ones stay so, to the last bit
                 moved = previous + (weight - before[name])
                 previous.copy_(torch.where(previous == before[name], weight, moved))
 
     def _updates(self) -> list[Tensor]:
-        """Turn the copies of the weights into updates; the caller turns them into copies again."""
+        """Turn the copies of the weights into updates."""
         weights = self._numbers()
-        for name, weight in weights.items():  # one that was added or resized since starts from zero
-            if name not in self._previous or self._previous[name].shape != weight.shape:
+        for name, weight in zip(self._known, weights, strict=True):
+            if name not in self._previous or self._previous[name].shape != weight.shape:  # added or resized since
                 self._previous[name] = torch.zeros_like(weight)
-        previous = [self._previous[name] for name in weights]
-        torch._foreach_sub_(previous, list(weights.values()))
-        return previous
+        updates = [self._previous[name] for name in self._known]
+        torch._foreach_sub_(updates, weights)
+        return updates
 
-    def _numbers(self) -> dict[str, Tensor]:
+    def _numbers(self) -> list[Tensor]:
         """Return the known parameters as dense numbers that can be subtracted, whatever their layout and dtype."""
-        dense = ((name, p if p.layout is torch.strided else p.to_dense()) for name, p in self._known.items())
-        return {name: real(weight.detach(), torch.get_default_dtype()) for name, weight in dense}
-
-    def _optimizer_state(self) -> Iterator[tuple[str, Tensor]]:
-        for optimizer in self.optimizers:
-            for name, parameter in self._names(optimizer.state).items():
-                entries = optimizer.state[parameter]
-                for key, value in entries.items() if isinstance(entries, Mapping) else ():
-                    if isinstance(value, Tensor) and key != "step":
-                        yield f"optimizer/{name}/{key}", value
+        dense = (p if p.layout is torch.strided else p.to_dense() for p in self._known.values())
+        return [real(weight, torch.get_default_dtype()) for weight in dense]
 
     def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
@@ -259,6 +264,17 @@ class WatchedModel:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def record_states(models: Iterable[WatchedModel], builder: StreamBuilder, step: int) -> None:
+    """Record what a step left behind in models that have begun: updates, weights, buffers, optimizer state."""
+    begun = [watched for watched in models if watched.begun]
+    left = [watched.left() for watched in begun]
+    found = iter(norms(tensor for both in left for tensors in both for tensor in tensors.values()))
+    for watched, both in zip(begun, left, strict=True):
+        watched.record_left(builder, step, both, found)
 
 
 def _trains(group: Mapping[str, Any]) -> bool:

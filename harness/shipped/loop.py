@@ -1,5 +1,6 @@
 """The only training loop of our own."""
 
+import contextlib
 import dataclasses
 import io
 import math
@@ -139,7 +140,8 @@ class _Run:
         return normalise(images_NHWC, self.dtype, self.device).contiguous(memory_format=self.layout)
 
     def _logits(self, model: nn.Module, images_NCHW: Tensor, step: int) -> Tensor:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+        low = self.recipe.precision == "bfloat16"
+        with torch.autocast(self.device, torch.bfloat16) if low else contextlib.nullcontext():
             output = model(images_NCHW)
         found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         if found != (expected := (len(images_NCHW), CLASSES)):
