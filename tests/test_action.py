@@ -271,7 +271,7 @@ def test_a_token_that_may_not_comment_is_no_failure(job):
 FORGED = [
     "### @octocat [all](http://evil.example) passed\r@octocat\r\n\x85![x](http://evil.example/x.png)\n",
     f"{MARKER}\n```\n```\n@octocat\n~~~\n</code></pre><img src=x>\n```\n\n\n@octocat\n\n# heading",
-    "| a |\n@octocat\n| --- |\n| &#64;octocat |\n| <code>a | &#64;b</code> |\n| <img x> |\n| o/r#1 |\n| Www.x.example |",
+    "| a |\n@octocat\n| --- |\n| &#64;octocat |\n| <code>a | &#64;b</code> |\n| <img> |\n| o/r#1 |\n| Www.x.example |",
     "### Training regression: @octocat\n<details><summary><b>x</b></summary>\n@octocat\n<details><summary>`</summary>",
     "```\n" + "@octocat\n\n" * 40_000,
     "```\n" + "\x00\x1b]0;x\x07" * 60_000 + "x" * 300_000,
