@@ -54,7 +54,7 @@ def _run(given: argparse.Namespace) -> int:
         return 0
     from harness.report.html.page import page
     from harness.report.markdown import markdown
-    from harness.report.session_text import cost_lines, findings_text
+    from harness.report.session_text import cost_lines, findings_text, loosened_lines, trends
 
     left = given.output if not given.places and given.output and given.output.is_dir() else None
     files = [file for place in given.places or [left or last_results(given)] for file in _files(place)]
@@ -64,7 +64,8 @@ def _run(given: argparse.Namespace) -> int:
     ledger = united(ledgers) if len(files) > 1 else ledgers[0]
     output = (None if left else given.output) or (files[0].parent if len(files) == 1 else Path()) / "report.html"
     _write(output, markdown(results, ledger) if output.suffix == ".md" else page(results, pictures, ledger))
-    print(findings_text(results), *cost_lines(results), *ledger_lines(ledger), f"report: {output}", sep="\n")
+    beside = [*cost_lines(results), *ledger_lines(ledger), *loosened_lines(results), *trends(results)]
+    print(findings_text(results), *beside, f"report: {output}", sep="\n")
     if given.open:
         webbrowser.open(output.resolve().as_uri())
     return _judge(results, ledgers) if given.strict else 0
