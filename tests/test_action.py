@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -190,28 +191,34 @@ POST = "gh <api> <--silent> <--method> <POST> <repos/us/ours/issues/7/comments> 
 
 
 @needs_jq
-def test_the_comment_is_what_the_report_says_as_text(job):
-    """The headline, the first failure's own, and what failures say: nothing of it is Markdown."""
-    red = training((2.0, 1.6, 1.0), text="it differs\n```\n  @octocat")
-    status, calls, body = comment(job, markdown([red, training((2.0, 1.5, 1.0))]))
+def test_the_comment_is_the_report(job):
+    """Headline, the first failure's own, table and folds as Markdown; what failures say as code."""
+    red = training((2.0, 1.6, 1.0), text="it differs\n```\n  where  @octocat", test="test_a.py::test_@_is[cpu]")
+    status, calls, body = comment(job, markdown([red, *[training((2.0, 1.5, 1.0))] * 6]))
+    name = "<code>test&#95;a.py&#58;&#58;test&#95;&#64;&#95;is&#91;cpu&#93;</code>"
+    first = "<code>step 1, forward, loss&#58; baseline 1.5, now 1.6 &#40;6.7e&#45;02, threshold 1e&#45;10&#41;</code>"
+    green = "| same | <code>tests/test&#95;a.py&#58;&#58;test&#95;b&#91;cpu&#93;</code> |  | 0 % of the threshold |"
+    head = ["| verdict | training | first difference | margin |", "| --- | --- | --- | --- |"]
 
     assert status == 0, job.log
     assert calls[1:] == [f"{POST} <body=@{job.temp / 'comment.md'}>"]
-    assert [line.rstrip() for line in body.splitlines()] == [
+    assert [line.rstrip() for line in body.splitlines() if line.strip()] == [
         MARKER,
-        "",
-        "    ### Training regression: 1 of 2 checks failed: 1 different",
-        "",
+        "### Training regression: 1 of 7 checks failed: 1 different",
         "    it differs",
-        "",
-        "",
+        "      where  @octocat",
+        *head,
+        f"| **different** | {name} | {first} | 6.7e+08 times the threshold |",
+        f"<details><summary>{name}</summary>",
         "    it differs",
         "    ```",
-        "      @octocat",
-        "",
-        "",
-        "",
-        "Report, figures and records: https://run",
+        "      where  @octocat",
+        "</details>",
+        "<details><summary>6 passed</summary>",
+        *head,
+        *[green] * 6,
+        "</details>",
+        "Report, pictures and records: https://run#artifacts",
     ]
 
 
@@ -261,27 +268,31 @@ def test_a_token_that_may_not_comment_is_no_failure(job):
     assert "::notice::" not in job.log
 
 
+FORGED = [
+    "### @octocat [all](http://evil.example) passed\r@octocat\r\n\x85![x](http://evil.example/x.png)\n",
+    f"{MARKER}\n```\n```\n@octocat\n~~~\n</code></pre><img src=x>\n```\n\n\n@octocat\n\n# heading",
+    "| a |\n@octocat\n| --- |\n| &#64;octocat |\n| <code>a | &#64;b</code> |\n| <img> |\n| o/r#1 |\n| Www.x.example |",
+    "### Training regression: @octocat\n<details><summary><b>x</b></summary>\n@octocat\n<details><summary>`</summary>",
+    "```\n" + "@octocat\n\n" * 40_000,
+    "```\n" + "\x00\x1b]0;x\x07" * 60_000 + "x" * 300_000,
+    "<details><summary>x</summary>\n\n" + "| a |\n" * 40_000,
+]
+
+
 @needs_jq
-@pytest.mark.parametrize(
-    "report",
-    [
-        "### @octocat [all](http://evil.example) passed\r@octocat\r\n\x85![x](http://evil.example/x.png)\n",
-        f"{MARKER}\n```\n```\n@octocat\n~~~\n</code></pre><img src=x>\n```\n\n\n@octocat\n\n# heading",
-        "```\n" + "@octocat\n\n" * 40_000,
-        "```\n" + "\x00\x1b]0;x\x07" * 60_000 + "x" * 300_000,
-    ],
-    ids=["carriage returns", "fences", "many lines", "a long line"],
-)
+@pytest.mark.parametrize("report", FORGED, ids=["returns", "fences", "table", "folds", "lines", "a line", "open"])
 def test_a_forged_report_stays_text(job, report):
-    """The branch's tests can write anything: each line of it is code in Markdown, and GitHub takes the whole."""
+    """The branch's tests can write anything: what Markdown or GitHub acts on is code, and GitHub takes the whole."""
     status, _, body = comment(job, report)
     assert status == 0, job.log
-    ours, text, end = re.split(r"\n\n(?=    )|\n\n(?=Report, figures)", body)
+    lines = body.split("\n")
+    shown = [line for line in lines[1:-2] if line and not line.startswith("    ")]
 
-    assert ours == MARKER
-    assert [line for line in re.split(r"[\r\n]", text) if line.strip() and not line.startswith("    ")] == []
-    assert [character for character in text if character < " " and character != "\n"] == []
-    assert end == "Report, figures and records: https://run\n"
+    assert (lines[0], lines[-2]) == (MARKER, "Report, pictures and records: https://run#artifacts")
+    assert [line for line in shown if re.search(r"[@\[`&#\\]|www|http|<(?!/?(details|summary)>)", line[3:])] == []
+    assert [c for c in body if c < " " and c != "\n"] == []
+    assert all(not line.startswith("    ") or re.match("    |$", before) for before, line in pairwise(lines))
+    assert body.count("<details>") == body.count("</details>") or len(body) < 1000
     assert len(body) < 65_536
 
 

@@ -150,17 +150,40 @@ def test_the_json_follows_its_schema(tmp_path):
 
 
 def test_the_summary_is_a_table_and_what_each_failure_says():
-    """Headline, the first failure's own, failures with their place, what pytest prints folded, margins of the rest."""
-    text = markdown([training((2.0, 1.6, 1.0), text="it differs\n  first  1"), training((2.0, 1.5, 1.0))])
+    """Headline, the first failure's own, failures first; what pytest prints is folded, what passed if it is much."""
+    red = training((2.0, 1.6, 1.0), text="it differs\n  first   1\n  accept  this")
+    green = [training((2.0, 1.5, 1.0))] * 6
+    few, many = markdown([red, *green[:5]]), markdown([red, *green])
 
-    assert text.startswith(
-        "### Training regression: 1 of 2 checks failed: 1 different\n\n```\nit differs\n```\n\n| verdict |"
+    assert few.startswith(
+        "### Training regression: 1 of 6 checks failed: 1 different\n\n```\nit differs\n  accept  this\n"
     )
-    assert "| **different** | <code>cifar&#95;cnn, synthetic, float64, cpu</code> |" in text
-    assert "| 6.7e+08 times the threshold | <code>step 1, forward, loss&#58; baseline 1.5, now 1.6" in text
-    assert "```\nit differs\n  first  1\n```\n" in text
-    assert "<details><summary>passed, with margins</summary>" in text
-    assert "0 % of the threshold" in text
+    assert "| **different** | <code>tests/test&#95;a.py&#58;&#58;test&#95;b&#91;cpu&#93;</code> | <code>step 1, " in few
+    assert (
+        "baseline 1.5, now 1.6 &#40;6.7e&#45;02, threshold 1e&#45;10&#41;</code> | 6.7e+08 times the threshold |" in few
+    )
+    assert "```\nit differs\n  first   1\n  accept  this\n```\n" in few
+    assert few.count("|  | 0 % of the threshold |\n") == 5
+    assert many.count("|  | 0 % of the threshold |\n") == 6
+    assert "passed" not in few
+    assert "</details>\n\n<details><summary>6 passed</summary>\n\n| verdict |" in many
+
+
+def test_the_first_screen_is_a_trainings():
+    """Of a figure that failed before it in the table, too: the training knows the cause."""
+    text = markdown(
+        [figure(), check().trouble("no baseline\n  fix  write it"), training((2.0, 1.6, 1.0), text="it differs")]
+    )
+
+    assert "\n```\nit differs\n```\n\n| verdict |" in text
+    assert (
+        "| **error** | <code>tests/test&#95;a.py&#58;&#58;test&#95;b&#91;cpu&#93;</code> | <code>no baseline</code> |"
+        in text
+    )
+    assert "| <code>the figure differs from its baseline</code> | 15 times the threshold |" in text
+    assert "\n```\nno baseline\n  fix  write it\n```\n\n| verdict" in markdown(
+        [check().trouble("no baseline\n  fix  write it")]
+    )
 
 
 def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
@@ -168,24 +191,22 @@ def test_the_summary_tells_seeds_and_planted_faults_when_they_pass_too():
     text = markdown([seeds(), power("overlooked")])
 
     assert text.startswith("### Training regression: 2 checks, all passed\n")
-    assert "| equivalent | <code>seeds of test&#95;b&#91;cpu&#93;</code> |" in text
-    assert "| escaped | <code>gate power of test&#95;b&#91;cpu&#93;</code> |" in text
-    assert "| 2 of 3 planted faults caught |" in text
+    assert "| equivalent | <code>tests/test&#95;a.py&#58;&#58;test&#95;b&#91;cpu&#93;</code> |  |  |" in text
+    assert "|  | 2 of 3 planted faults caught |" in text
     assert "\nequivalent after 3 of 3 paired seeds" in text
     assert "ESCAPED: it moved nothing beyond the threshold\n" in text
 
 
 def test_what_is_not_judged_stands_beside_the_failures():
-    """It may have passed, but it is not among the margins; after it come those that were judged."""
-    found = ordered([training((2.0, 1.5, 1.0), test="a"), unjudged(test="b"), figure(test="c")])
-    text = markdown(found)
-    shown, folded = text.split("<details><summary>passed, with margins</summary>")
+    """It may have passed, but it is not folded with what did."""
+    found = ordered([*[training((2.0, 1.5, 1.0), test="a")] * 6, unjudged(test="b"), figure(test="c")])
+    shown, folded = markdown(found).split("<details><summary>6 passed</summary>")
 
-    assert [finding.test for finding in found] == ["c", "b", "a"]
-    assert "1 of 3 checks failed: 1 different; 1 passed, but not judged" in shown
-    assert "| not judged | <code>made, float32, cpu</code> | <code>b</code> | 1 value not judged |" in shown
+    assert [finding.test for finding in found] == ["c", "b", *"aaaaaa"]
+    assert "1 of 8 checks failed: 1 different; 1 passed, but not judged" in shown
+    assert "| not judged | <code>b</code> |  | 1 value not judged |" in shown
     assert "```\nnothing could have failed it" in shown
-    assert "| same |" in folded
+    assert folded.count("| same |") == 6
 
 
 def test_what_is_not_judged_has_no_margin(tmp_path):
@@ -209,12 +230,16 @@ def test_a_session_counts_what_is_not_judged_and_says_it():
 
 
 def test_a_long_summary_is_cut_between_its_parts():
-    """GitHub refuses what is too long; what is left is still whole, and says how much is missing."""
-    text = markdown([training((2.0, 1.6, 1.0), text="x" * 20_000)] * 5)
+    """GitHub refuses what is too long; what is left is whole, says how much is missing, and begins with failures."""
+    many = [training((2.0, 1.6, 1.0), text="it differs\n" + "x" * 15_000)] * 100 + [training((2.0, 1.5, 1.0))] * 900
+    text = markdown(many)
+    shown = text.count("| **different** |")
 
-    assert len(text) < 65_536
-    assert text.count("```") == 4
-    assert text.endswith("Too long for GitHub: 4 more in the report.\n")
+    assert len(text) < 50_100
+    assert text.count("```") % 2 == 0
+    assert f"|\n| | and {100 - shown} more in the report | | |\n" in text
+    assert text.endswith("Too long for GitHub: 99 more in the report.\n")
+    assert shown > 50
 
 
 @given(hostile, hostile)
@@ -222,9 +247,9 @@ def test_no_name_leaves_the_table(test, text):
     """Pipes, newlines, mentions, HTML and fences in names and texts stay text."""
     lines = markdown([training((2.0, 1.6, 1.0), test=test, text=f"``` {text}")]).splitlines()
     row = next(line for line in lines if line.startswith("| **different**"))
-    cell = row.split(" | ")[2]
+    cell = row.split(" | ")[1]
 
-    assert row.count("|") == 6
+    assert row.count("|") == 5
     assert not set("@`[*") & set(cell)
     assert unescape(cell.removeprefix("<code>").removesuffix("</code>")) == " ".join(inert(test).split())
     assert lines.count("````") >= 2

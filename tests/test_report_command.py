@@ -90,7 +90,7 @@ def test_an_artifact_is_a_folder_or_a_file(place, capsys):
 
 
 def test_a_matrix_becomes_one_page(place, capsys):
-    """Each check says which folder it is of, failures of all come first, pictures do not mix."""
+    """Each check says which folder it is of, failures of all come first, pictures do not mix; and one comment."""
     leave(place / "all" / "py311", GREEN)
     other = leave(place / "all" / "py313" / "build" / "harness", RED, figure())
     (other / "b.png").write_bytes(PNG + b"another")
@@ -107,6 +107,10 @@ def test_a_matrix_becomes_one_page(place, capsys):
     assert text.count("data:image/png;base64,") == 2
     assert "figure of test_b[cpu] in py313/build/harness" in text
     assert report(capsys, "all/py311", "all/py313/build")[:-1] == lines[:-1]
+    assert report(capsys, "all", "--output", "report.md") == [*lines[:-1], "report: report.md"]
+    told = (place / "report.md").read_text()
+    assert told.startswith("### Training regression: 2 of 3 checks failed: 2 different\n\n```\ntraining differs\n")
+    assert [told.count(f" in {label}</code> | ") for label in ("py311", "py313/build/harness")] == [1, 2]
 
 
 def test_no_picture_comes_from_elsewhere(place, capsys):

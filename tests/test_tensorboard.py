@@ -1,5 +1,6 @@
 """Promises of write_events: what TensorBoard shows is what the record holds."""
 
+import dataclasses
 import io
 import math
 import re
@@ -24,7 +25,7 @@ from tests.test_record import record_of
 
 
 SMALL = Recipe(model="cifar_resnet", width=2, train_images=24, test_images=20, batch_size=8, epochs=2, warmup_steps=2)
-GROUPS = {"data": "data/", "forward": "training/", "state": "state_"}
+GROUPS = {"data": "steps/", "forward": "training/", "state": "state_"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,8 @@ def in_float32(stream):
 
 def tag_of(name, stream):
     """Where a stream is shown."""
+    if name == "optimizer_steps" or (name.startswith("buffer/") and name.endswith("num_batches_tracked")):
+        return f"steps/{name.removeprefix('buffer/')}"
     if stream.stage in GROUPS:
         return GROUPS[stream.stage] + name
     return name if "/" in name else f"{stream.stage}/{name}"
@@ -117,13 +120,14 @@ def test_what_is_written_is_what_is_read(tmp_path_factory, named):
         "learning_rate/block1.norm.weight",
         "gradient/block1.conv.weight",
         "update/block1.conv.weight",
-        "update/optimizer_steps",
+        "steps/optimizer_steps",
         "update_ratio/block1.conv.weight",
         "state_weight/block1.conv.weight",
         "state_buffer/block1.norm.running_mean",
         "state_optimizer/block1.conv.weight/momentum_buffer",
         "init/block1.conv.weight",
-        "data/batch/size",
+        "steps/batch/size",
+        "steps/block1.norm.num_batches_tracked",
         "evaluation/loss",
         "evaluation/accuracy",
         "evaluation/class_accuracy[9]",
@@ -175,14 +179,15 @@ def test_the_layout_has_the_charts_that_people_look_at_first(events):
         (category, title): [pattern]
         for category, known in LAYOUT.items()
         for title, pattern in known.items()
-        if title != "distance from the stored state"
+        if title not in ("distance from the stored state", "other numbers that are logged")
     }
 
 
 @pytest.mark.parametrize(
     ("title", "tags", "others"),
     [
-        ("loss", ["training/loss", "evaluation/average_loss", "val/loss"], ["gradient/loss", "training/lossless"]),
+        ("loss", ["training/loss", "training/loss_kl", "evaluation/average_loss", "val/loss"], ["gradient/loss"]),
+        ("other numbers that are logged", ["training/reward", "training/lossless"], ["training/loss_kl", "update/a"]),
         ("accuracy", ["evaluation/accuracy", "test/top1_accuracy"], ["evaluation/class_accuracy[0]"]),
     ],
 )
@@ -239,13 +244,26 @@ def test_a_run_is_a_line_in_the_table_of_hyperparameters(record, events):
     assert line.hparams["model"].string_value == "cifar_resnet"
 
 
-def test_a_watched_loop_is_a_line_in_the_same_table(tmp_path):
-    """TensorBoard takes the columns of the first run it finds: every run names all of them."""
-    write_events(short(1.0), tmp_path)
+def shown_first(columns):
+    """The columns that TensorBoard shows before others, of which it shows five."""
+    return {info.name for info in columns.hparam_infos if info.differs}
+
+
+def test_a_table_begins_with_what_a_recipe_is_known_by(events):
+    """Of two dozen columns TensorBoard shows five."""
+    assert shown_first(hparams_of(events)[0]) == {"model", "optimizer", "learning_rate", "batch_size", "precision"}
+
+
+@pytest.mark.parametrize("config", [{}, {"rate": 0.1, "betas": (0.9, 0.99), "frozen": False}])
+def test_a_watched_loop_is_a_line_in_the_same_table(tmp_path, config):
+    """Its configuration is shown first, or else what is known; columns are those of the first run, so it has all."""
+    write_events(dataclasses.replace(short(1.0), recipe=config), tmp_path)
     columns, line = hparams_of(read(tmp_path))
 
-    assert {info.name for info in columns.hparam_infos} >= {"learning_rate", "seed", "name"}
-    assert dict(line.hparams).keys() == {"name", "precision", "seed", "device"}
+    assert {info.name for info in columns.hparam_infos} >= {"learning_rate", "seed", "name", *config}
+    assert dict(line.hparams).keys() == {"name", "precision", "seed", "device", *config}
+    assert shown_first(columns) == (config.keys() or {"name", "precision", "seed", "device"})
+    assert not config or line.hparams["frozen"].string_value == "False"
 
 
 def test_the_graph_is_the_tree_of_modules(record, events):

@@ -98,8 +98,8 @@ def test_equal_layouts_of_both_runs_are_one(server):
 
 
 def test_the_table_of_runs_shows_what_differs_and_what_came_of_it(records, server):
-    """One line a run: the learning rate, and the last loss."""
-    columns = ask(server, "plugin/hparams/experiment", post={"experimentName": "", "hparamsLimit": 0})
+    """One line a run: the learning rate, among the five columns that are shown, and the last loss."""
+    columns = ask(server, "plugin/hparams/experiment", post={"experimentName": "", "hparamsLimit": 5})
     query = {
         "experimentName": "",
         "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_FAILURE", "STATUS_RUNNING"],
@@ -111,6 +111,7 @@ def test_the_table_of_runs_shows_what_differs_and_what_came_of_it(records, serve
     lines = ask(server, "plugin/hparams/session_groups", post=query)["sessionGroups"]
     found = {line["sessions"][0]["name"]: line for line in lines}
 
+    assert "learning_rate" in {info["name"] for info in columns["hparamInfos"]}
     assert {run: line["hparams"]["learning_rate"] for run, line in found.items()} == dict(
         zip(RUNS, (0.05, 0.06), strict=True)
     )

@@ -1,4 +1,4 @@
-"""`harness report`: the report anew, from what sessions left, here or in CI."""
+"""`harness report`: the report anew, from what sessions left, here or in CI, as a page or for a pull request."""
 
 import argparse
 import json
@@ -35,8 +35,9 @@ def add(subparsers: Any) -> None:
     )
     what = f"a {_RESULTS}, or a folder with one or with several below it; default: build/harness of the last session"
     parser.add_argument("places", nargs="*", metavar="place", type=Path, help=what)
-    where = "the page; default: report.html beside the results; here, if there are several. Or, without a place, the "
-    where += "folder that pytest was given with --training-output"
+    where = "the page, or, if its name ends in .md, what a pull request is told; default: report.html beside the "
+    where += "results; here, if there are several. Or, without a place, the folder that pytest was given with "
+    where += "--training-output"
     parser.add_argument("--output", metavar="FILE", type=Path, help=where)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     whole = "fail (exit status 1) unless these sessions together compared every baseline, and nothing failed"
@@ -52,7 +53,8 @@ def _run(given: argparse.Namespace) -> int:
         print(json.dumps(schema(), indent=1))
         return 0
     from harness.report.html.page import page
-    from harness.report.session_text import cost_lines, findings_text
+    from harness.report.markdown import markdown
+    from harness.report.session_text import cost_lines, findings_text, loosened_lines, trends
 
     left = given.output if not given.places and given.output and given.output.is_dir() else None
     files = [file for place in given.places or [left or last_results(given)] for file in _files(place)]
@@ -61,8 +63,9 @@ def _run(given: argparse.Namespace) -> int:
     ledgers = [session.ledger for session in sessions]
     ledger = united(ledgers) if len(files) > 1 else ledgers[0]
     output = (None if left else given.output) or (files[0].parent if len(files) == 1 else Path()) / "report.html"
-    _write(output, page(results, pictures, ledger))
-    print(findings_text(results), *cost_lines(results), *ledger_lines(ledger), f"report: {output}", sep="\n")
+    _write(output, markdown(results, ledger) if output.suffix == ".md" else page(results, pictures, ledger))
+    beside = [*cost_lines(results), *ledger_lines(ledger), *loosened_lines(results), *trends(results)]
+    print(findings_text(results), *beside, f"report: {output}", sep="\n")
     if given.open:
         webbrowser.open(output.resolve().as_uri())
     return _judge(results, ledgers) if given.strict else 0

@@ -1,6 +1,7 @@
 """One record that a test checks: which file its baseline is, and how its training is run again."""
 
 import contextlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,13 +108,14 @@ class RecordCheck:
 
     @property
     def run(self) -> str:
-        """Name of what is written about this record alone: each device has its own."""
-        return f"{self.shared_path.stem}-{self.record.device}"
+        """Name of its TensorBoard run: that of its test without what all tests begin with; each device has its own."""
+        device = f"-{self.record.device}" if self.record.device != "cpu" else ""
+        return re.sub(r"(^|[.-])test_", r"\1", self.shared_path.stem) + device
 
     @property
     def pictures(self) -> Path:
-        """Folder of the pictures that are drawn if the record differs from its baseline."""
-        return self.test.session.output / "pictures" / self.run
+        """Folder of the pictures that are drawn if the record differs from its baseline; each device has its own."""
+        return self.test.session.output / "pictures" / f"{self.shared_path.stem}-{self.record.device}"
 
     def check(self, accept: str = "", where: str = "") -> "Check":
         """Return what is the same in every finding of this check (`GatedTest.check`)."""

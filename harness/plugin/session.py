@@ -109,7 +109,8 @@ class Session(Settings):
 
     def _trained(self, recipe: "Recipe", device: str, code: str) -> Training:
         """Train a recipe, or take what another worker has trained."""
-        name = re.sub(r"[^\w.-]", "_", f"{recipe.title}-{recipe.data}-{recipe.precision}-{device}-{recipe.digest}")
+        unlike = [word for word in (recipe.precision, device) if word not in ("float64", "cpu")]
+        name = re.sub(r"[^\w.-]", "_", "-".join([recipe.title, recipe.data, *unlike, recipe.digest[:6]]))
         run = name.lstrip(".") + (f"-{code}" if self.trainings.has_other(recipe, device) else "")
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
         record, states, test = self.workers.trained(

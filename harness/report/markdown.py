@@ -1,7 +1,7 @@
 """A session for pull requests: Markdown, and annotations at the lines of tests that failed."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from harness.inert import inert
@@ -12,7 +12,6 @@ from harness.report.session_text import (
     finding_headline,
     finding_lead,
     finding_place,
-    finding_title,
     first_text,
     loosened_lines,
     session_text,
@@ -21,30 +20,52 @@ from harness.report.session_text import (
 )
 
 
-_LIMIT = 60_000
-"""Characters; a comment on GitHub holds 65,536."""
-_ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]")
+_LIMIT = 50_000
+"""Characters; a comment on GitHub holds 65,536, and the action that writes it indents what is in fences."""
+_ROOM = _LIMIT // 4
+"""Of them for the rows of one table: fifty or more."""
+_FEW = 5
+"""Checks that passed, or lines on costs, that are shown unfolded."""
+_ACTIVE = re.compile(r"[\\`*_{}\[\]()#+!|~@:$-]|(?<=www)\.", re.IGNORECASE)
 """What Markdown or GitHub would read as more than text."""
 
 
 def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
-    """Return headline, the first failure's own, ledger, table of checks, and what failures, seeds and faults say.
+    """Return what a pull request is told: a first screen, and folded below it what each failure says in full.
 
-    It is cut to what GitHub takes. What is not judged stands beside the failures, whether it passed or not.
+    The screen holds the headline, the first failure's own with its line, blame and how to accept it, a table with
+    failures first, and what is not judged. It is cut to what GitHub takes.
     """
-    shown = [finding for finding in findings if not (finding.passed and finding.is_judged)]
-    passed = [finding for finding in findings if finding.passed and finding.is_judged]
+    open_, passed = _parted(findings)
+    costs = [*cost_lines(findings)]
+    lines = [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]
+    lines += costs if len(costs) <= _FEW else []
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    parts += [_fenced(finding_lead(finding)) for finding in findings if not finding.passed and finding.training][:1]
-    if lines := [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]:
-        parts.append(_fenced("\n".join(lines)))
-    parts += [_table(shown), *map(_said, shown)] if shown else []
-    if passed:
-        parts.append(_folded("passed, with margins" if shown else "margins", _table(passed)))
-    parts += [_said(finding) for finding in passed if finding.kind in ("equivalence", "power")]
-    if lines := [*cost_lines(findings)]:
-        parts.append(_folded("cost", _fenced("\n".join(lines))))
+    parts += [_fenced(finding_lead(finding)) for finding in _red(findings)[:1]]
+    parts += [_table(open_)] if open_ else []
+    parts += [_fenced("\n".join(lines))] if lines else []
+    parts += [_folded(code(finding_place(finding)), _fenced(finding.text)) for finding in findings if _tells(finding)]
+    parts += [_folded(f"{len(passed)} passed", _table(passed))] if passed else []
+    parts += [_folded("cost", _fenced("\n".join(costs)))] if len(costs) > _FEW else []
     return "\n".join(_within(parts))
+
+
+def _red(findings: Sequence[Finding]) -> list[Finding]:
+    """Return what failed, trainings first: they know the cause."""
+    return sorted((finding for finding in findings if not finding.passed), key=lambda found: not found.training)
+
+
+def _parted(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return what is to be seen at once, and what is folded: what passed and is judged, unless it is little."""
+    passed = [finding for finding in findings if finding.passed and finding.is_judged]
+    if len(passed) <= _FEW:
+        return list(findings), []
+    return [finding for finding in findings if not (finding.passed and finding.is_judged)], passed
+
+
+def _tells(finding: Finding) -> bool:
+    """Tell whether a finding's whole text is shown: of what passed, that of seeds, faults and what is not judged."""
+    return not finding.passed or not finding.is_judged or finding.kind in ("equivalence", "power")
 
 
 def _within(parts: Sequence[str]) -> list[str]:
@@ -58,29 +79,29 @@ def _within(parts: Sequence[str]) -> list[str]:
     return [*kept, f"\nToo long for GitHub: {left} more in the report.\n"] if left else kept
 
 
-def _table(findings: Iterable[Finding]) -> str:
-    rows = [["verdict", "check", "test", "deviation", "first divergence"], ["---"] * 5]
-    rows += [[*_cells(finding)] for finding in findings]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def _table(findings: Sequence[Finding]) -> str:
+    """Return a table of the findings that there is room for, and how many others there are."""
+    table = "| verdict | training | first difference | margin |\n| --- | --- | --- | --- |\n"
+    for number, finding in enumerate(findings):
+        row = f"| {' | '.join(_cells(finding))} |\n"
+        if len(table) + len(row) > _ROOM:
+            return f"{table}| | and {len(findings) - number} more in the report | | |\n"
+        table += row
+    return table
 
 
 def _cells(finding: Finding) -> Iterator[str]:
     first = finding.training and finding.training.first
     yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
-    yield code(finding_title(finding))
     yield code(finding_place(finding))
+    yield code(first_text(first)) if first else "" if finding.passed else code(finding_headline(finding))
     yield size_text(finding)
-    yield code(first_text(first)) if first else ""
 
 
 def code(text: str) -> str:
     """Return text that nothing in it can leave; a mention in it notifies nobody."""
     line = escape(" ".join(inert(text).split()), quote=False)
     return f"<code>{_ACTIVE.sub(lambda found: f'&#{ord(found[0])};', line)}</code>"
-
-
-def _said(finding: Finding) -> str:
-    return _folded(code(finding_title(finding)), _fenced(finding.text))
 
 
 def _fenced(text: str) -> str:

@@ -87,9 +87,10 @@ def finding_headline(finding: Finding) -> str:
 
 
 def finding_lead(finding: Finding) -> str:
-    """Return the lines that a failure begins with: what differs, where that comes from, and who is to blame."""
+    """Return the lines of a failure that a person reads first: what differs, where, who is to blame, how to accept."""
+    labels = ("  where ", "  blame ", "  fix ", "  accept ")
     rows = finding.text.split("\n")[1:]
-    return "\n".join([finding_headline(finding), *(row for row in rows if row.startswith(("  where ", "  blame ")))])
+    return "\n".join([finding_headline(finding), *(row for row in rows if row.startswith(labels))])
 
 
 def share_text(share: float | None) -> str:

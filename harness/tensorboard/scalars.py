@@ -13,8 +13,9 @@ def scalars_of(record: Record) -> Scalars:
     """Return every stream of numbers by tag, and two kinds of numbers that are computed from them.
 
     A tag is the stream's name; what comes before its first slash is the group it is shown in. Numbers logged in
-    training are in the group "training", batches in "data", what a step leaves behind in "state_weight",
-    "state_optimizer" and so on, other streams without a slash in a group named after their stage.
+    training are in the group "training", what a step leaves behind in "state_weight", "state_optimizer" and so on, what
+    counts (images of a batch, steps of the optimizers, batches that a layer has seen) in "steps", other streams without
+    a slash in a group named after their stage.
 
     Computed are "training/gradient_norm", of the gradient of all tensors together, and "update_ratio/TENSOR", the norm
     of each update over the norm of the weight after it.
@@ -26,8 +27,13 @@ def scalars_of(record: Record) -> Scalars:
 
 
 def _tag(key: StreamKey, stream: Stream) -> str:
-    """Return a stream's tag. TensorBoard shows groups in alphabetical order, and the first two unfolded."""
-    groups = {"data": "data/", "forward": "training/", "state": "state_"}
+    """Return a stream's tag. TensorBoard shows groups in alphabetical order, and the first two unfolded.
+
+    A count among norms would flatten their chart.
+    """
+    if key == "optimizer_steps" or (key.startswith("buffer/") and key.endswith("num_batches_tracked")):
+        return f"steps/{key.tensor}"
+    groups = {"data": "steps/", "forward": "training/", "state": "state_"}
     return groups.get(stream.stage, "" if "/" in key else f"{stream.stage}/") + key
 
 

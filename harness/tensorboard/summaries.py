@@ -1,15 +1,20 @@
 """What a run shows beside curves: tables, hyperparameters, module tree, histograms."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import histogram_raw, hparams, text
 
 from harness.recipe import Recipe
 from harness.record.pictures import HISTOGRAM_BINS
 from harness.record.record import Record
 from harness.tensorboard.scalars import Scalars
+
+
+_KNOWN_BY = ("model", "optimizer", "learning_rate", "batch_size", "precision")
 
 
 def graph_of(record: Record) -> GraphDef:
@@ -51,15 +56,27 @@ def histograms_of(record: Record) -> Iterator[tuple[int, Summary]]:
 def hyperparameters(record: Record, scalars: Scalars) -> list[Summary]:
     """Return the summaries that make a run a line of the table, within the run itself (`add_hparams` opens another).
 
-    The columns are those of the first run that TensorBoard finds, so every run names all fields of a recipe. The
+    The columns are those of the first run that TensorBoard finds, so every run names all fields of a recipe. Of these
+    TensorBoard shows five, first what is said to differ: the configuration of a loop, or what a recipe is known by. The
     scalars logged in training and evaluation, without lists, are the metrics.
     """
     logged = [name for name, stream in record.streams.items() if stream.stage in ("forward", "evaluation")]
     metrics = [tag for tag in scalars if tag.removeprefix("training/") in logged and not tag.endswith("]")]
-    known = _known(record)
-    columns, _, _ = hparams(_plain({**known, **Recipe().to_dict(), **record.recipe}), dict.fromkeys(metrics, 0.0))
-    _, start, end = hparams(_plain({**record.recipe, **known}), {})
-    return [columns, start, end]
+    own, fields = {**_known(record), **record.recipe}, Recipe().to_dict()
+    first = _KNOWN_BY if record.recipe.keys() == fields.keys() else (record.recipe or own)
+    columns, _, _ = hparams(_plain({**fields, **own}), dict.fromkeys(metrics, 0.0))
+    _, start, end = hparams(_plain(own), {})
+    return [_led(columns, first), start, end]
+
+
+def _led(columns: Summary, first: Collection[str]) -> Summary:
+    """Return the summary of a table's columns with those marked that are to be shown first."""
+    data = columns.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(data.content)
+    for column in content.experiment.hparam_infos:
+        column.differs = column.name in first
+    data.content = content.SerializeToString()
+    return columns
 
 
 def _known(record: Record) -> dict[str, object]:
@@ -67,8 +84,8 @@ def _known(record: Record) -> dict[str, object]:
 
 
 def _plain(fields: Mapping[str, object]) -> dict[str, object]:
-    """Return fields as texts and numbers; torch leaves out what is None."""
-    return {name: value if isinstance(value, int | float | None) else str(value) for name, value in fields.items()}
+    """Return fields as numbers and texts; torch leaves out what is None."""
+    return {name: value if type(value) in (int, float, NoneType) else str(value) for name, value in fields.items()}
 
 
 def tables_of(record: Record) -> Iterator[Summary]:

@@ -193,6 +193,8 @@ def test_one_test_may_check_several_folders(project):
     project.generate("--training-reason=no validation set yet")
 
     assert list(project.files()) == ["test_gate-test_training,again.json", RECORD]
+    shown = project.path / "build" / "harness" / "tensorboard"
+    assert sorted(run.name for run in shown.iterdir()) == ["gate-training", "gate-training,again"]
     project.run().assert_outcomes(passed=1)
     project.edit("/ 3, step)\n\n", "/ 4, step)\n\n")
     result = project.run()

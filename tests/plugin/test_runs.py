@@ -35,7 +35,7 @@ def few_figures(monkeypatch):
     monkeypatch.setattr("harness.figures.OF_A_RECORD", FEW)
 
 
-NOW, BASELINE = ("cifar_cnn-synthetic-float64-cpu/now", "cifar_cnn-synthetic-float64-cpu/baseline")
+NOW, BASELINE = ("cifar_cnn-synthetic/now", "cifar_cnn-synthetic/baseline")
 
 
 def test_a_green_training_lies_on_its_baseline(project):
@@ -121,7 +121,7 @@ def test_a_default_folder_that_cannot_be_written_to_fails_with_a_message(project
     result.stdout.fnmatch_lines(
         [
             "the TensorBoard run could not be written: Not a directory",
-            f"  where  {project.path}/build/harness/tensorboard/cifar_cnn-synthetic-float64-cpu-*/now",
+            f"  where  {project.path}/build/harness/tensorboard/cifar_cnn-synthetic-*/now",
             "  fix    give a folder that can be written to",
         ]
     )
