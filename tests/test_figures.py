@@ -15,7 +15,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 from harness import compare, errors, figures
-from harness.figures.curves import DIGITS, leading_digits
+from harness.figures.digits import DIGITS, leading_digits
 from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
 from harness.record.record import Record
 from harness.record.streams import Stream

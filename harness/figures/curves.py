@@ -2,27 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_DOWN, Context, Decimal
 from itertools import cycle, islice
 
-import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
-from harness.figures.series import WATCH, finite_series, loss_limits, spread, training_losses
+from harness.figures.digits import BOTTOM, CELL_HEIGHT, DIGITS, LEFT, ROOM, add_digits
+from harness.figures.series import WATCH, finite_series, loss_limits, training_losses
 from harness.record import Record, StreamKey
 from harness.record.matching import group_text
 
 
-DIGITS = 9
-"""Digits shown. Equal float64 trainings agree to 12 and more."""
-
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 640, 480, 72, 20  # of the figure, and where the digits begin
-_ROOM = _WIDTH - _LEFT - 8
-_CELL_HEIGHT = 16
+_WIDTH, _HEIGHT = 640, 480
 _MOST = 8  # series with digits, each a cell of two pixels a digit, and losses that are drawn
 
 _Points = tuple[Sequence[int], Sequence[float]]
@@ -109,45 +102,19 @@ def _curves(
     figure = blank(_WIDTH, _HEIGHT)
     digits, steps = record.precision == "float64", record.num_steps
     bottom = 0.46 if digits else 0.12
-    width = _ROOM // steps * steps if 0 < steps <= _ROOM else _ROOM  # steps stand above the columns of their digits
-    place = (_LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
+    width = ROOM // steps * steps if 0 < steps <= ROOM else ROOM  # steps stand above the columns of their digits
+    place = (LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
     axes = curve_axes(figure, place, (-0.5, steps - 0.5, *limits), labelled)
     for (name, points), colour in zip(series.items(), cycle(COLOURS), strict=False):
         axes.plot(*points, color=colour, linewidth=2, label=name)
     if digits:
-        _add_digits(figure, [values for _, values in series.values()][:_MOST])
+        add_digits(figure, [values for _, values in series.values()][:_MOST])
     if labelled:
         axes.set_xlabel("step")
     if labelled and digits:
-        middle = (_BOTTOM + DIGITS * _CELL_HEIGHT / 2) / _HEIGHT
+        middle = (BOTTOM + DIGITS * CELL_HEIGHT / 2) / _HEIGHT
         figure.text(0.06, middle, "leading digits", rotation="vertical", va="center", ha="center", fontsize=10)
     return figure, axes
-
-
-def _add_digits(figure: Figure, series: Sequence[Sequence[float]]) -> None:
-    """Put one raster a series below each other, the first on top, in the room of one.
-
-    A raster has one column of nine cells a value, leading digit on top. The colour map is cyclic: where a rounding
-    error carries a 9 to a 0, the colour hardly moves.
-    """
-    palette = matplotlib.colormaps["twilight"](np.arange(10) / 10, bytes=True)[:, :3]
-    cell_height = _CELL_HEIGHT // len(series)
-    for index, values in enumerate(reversed(series)):
-        digits_DN = np.array([leading_digits(values[i]) for i in spread(len(values), _ROOM)]).T
-        cells_HWC = palette[digits_DN].repeat(cell_height, axis=0)
-        pixels_HWC = cells_HWC.repeat(_ROOM // digits_DN.shape[1], axis=1)
-        figure.figimage(pixels_HWC, xo=_LEFT, yo=_BOTTOM + index * DIGITS * cell_height, origin="upper")
-
-
-def leading_digits(value: float) -> list[int]:
-    """Return the first nine significant decimal digits of a number, not rounded: 0.0123 gives 1, 2, 3, 0, ...
-
-    Args:
-        value: finite; the sign and the power of ten are left to the curve.
-    """
-    cut = Context(prec=DIGITS, rounding=ROUND_DOWN).plus(Decimal(repr(abs(value))))
-    digits = cut.as_tuple().digits
-    return list(digits) + [0] * (DIGITS - len(digits))
 
 
 _REMEDY = "log it: recorder.evaluation(accuracy=...)"
