@@ -33,7 +33,7 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: a loss is NaN or infinite; names the first such step.
     """
     losses = _shared(training_losses(record, "loss_curve"))
-    curves = _without_noise(losses) if len(losses) > 1 else {"training": next(iter(losses.values()))}
+    curves = losses if len(losses) > 1 else {"training": next(iter(losses.values()))}
     shown = dict(islice(curves.items(), _MOST))
     figure, axes = _curves(record, shown, loss_limits(record, [values for _, values in shown.values()]), labelled)
     if labelled:
@@ -57,11 +57,6 @@ def _shared(series: Mapping[str, _Points]) -> dict[str, _Points]:
     for name, (steps, values) in series.items():
         names.setdefault((tuple(steps), tuple(values)), []).append(name)
     return {", ".join(shared): points for points, shared in names.items()}
-
-
-def _without_noise(series: Mapping[str, _Points]) -> dict[str, _Points]:
-    """Return series whose numbers of no size are zero: of a centred advantage, say, every digit is rounding."""
-    return {name: (steps, [v if abs(v) > 1e-12 else 0.0 for v in values]) for name, (steps, values) in series.items()}
 
 
 @in_both_forms
@@ -108,7 +103,7 @@ def _curves(
     for (name, points), colour in zip(series.items(), cycle(COLOURS), strict=False):
         axes.plot(*points, color=colour, linewidth=2, label=name)
     if digits:
-        add_digits(figure, [values for _, values in series.values()][:_MOST])
+        add_digits(figure, [values for _, values in series.values()])
     if labelled:
         axes.set_xlabel("step")
     if labelled and digits:
