@@ -42,7 +42,8 @@ def class_name(record: Record, label: int) -> str:
 def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a cell for each pair of true (row) and predicted (column) class: the share of the row's images, 0 to 1.
 
-    At most 480x480 pixels, and below them the digits of each row; labelled 760x680, with the classes' names and, of up to 20 classes, the counts.
+    At most 480x480 pixels, and below them the digits of each row; labelled 760x680, with the classes' names and, of up
+    to 20 classes, the counts.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
