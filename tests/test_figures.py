@@ -9,13 +9,10 @@ import matplotlib
 import matplotlib.text
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib import pyplot
 from PIL import Image
 
 from harness import compare, errors, figures
-from harness.figures.digits import DIGITS, leading_digits
 from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
 from harness.record.record import Record
 from harness.record.streams import Stream
@@ -293,17 +290,6 @@ def test_one_changed_digit_of_one_step_is_drawn():
     changed[30] *= 1.01
 
     assert rms(figures.loss_curve(a_record()), figures.loss_curve(a_record(tuple(changed)))) > 2
-
-
-@given(st.floats(1e-300, 1e300))
-def test_leading_digits_are_those_of_the_decimal_form(value):
-    """Nine digits, cut and not rounded, of the exact decimal value of repr."""
-    from decimal import Decimal
-
-    digits = leading_digits(value)
-    exact = "".join(map(str, Decimal(repr(value)).as_tuple().digits)).lstrip("0").ljust(DIGITS, "0")
-
-    assert "".join(map(str, digits)) == exact[:DIGITS]
 
 
 def test_float32_has_no_digits():

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
 from harness.figures.digits import BOTTOM, CELL_HEIGHT, DIGITS, LEFT, ROOM, add_digits
+from harness.figures.panels import Points, accuracies, panels
 from harness.figures.series import WATCH, finite_series, loss_limits, training_losses
 from harness.record import Record, StreamKey
 from harness.record.matching import group_text
@@ -17,8 +17,6 @@ from harness.record.matching import group_text
 
 _WIDTH, _HEIGHT = 640, 480
 _MOST = 8  # series with digits, each a cell of two pixels a digit, and losses that are drawn
-
-_Points = tuple[Sequence[int], Sequence[float]]
 
 
 @in_both_forms
@@ -33,25 +31,21 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: a loss is NaN or infinite; names the first such step.
     """
     losses = _shared(training_losses(record, "loss_curve"))
-    curves = losses if len(losses) > 1 else {"training": next(iter(losses.values()))}
-    shown = dict(islice(curves.items(), _MOST))
-    figure, axes = _curves(record, shown, loss_limits(record, [values for _, values in shown.values()]), labelled)
     if labelled:
-        axes.set(title=f"Training loss, {record.name}, {record.device}", ylabel="loss")
-        if left_out := list(curves)[_MOST:]:
-            more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-            axes.set_xlabel(f"step   (left out: {', '.join(left_out[:3])}{more})")
-        evaluated = record.streams.find("evaluation/loss")
-        if evaluated:
-            values = [float(value) for value in evaluated.values]
-            steps = [max(step, -0.5) for step in evaluated.steps]  # one from before step 0 stands on the axis
-            axes.plot(steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
-        if evaluated or len(shown) > 1:
-            axes.legend(loc="best", fontsize=9)
-    return figure
+        return _labelled_losses(record, losses)
+    shown = dict(islice(losses.items(), _MOST))
+    return _curves(record, shown, loss_limits(record, [values for _, values in shown.values()]))
 
 
-def _shared(series: Mapping[str, _Points]) -> dict[str, _Points]:
+def _labelled_losses(record: Record, losses: Mapping[str, Points]) -> Figure:
+    stream = record.streams.find("evaluation/loss")
+    evaluated = (stream.steps, [float(value) for value in stream.values]) if stream else None
+    if any("loss" in name.lower() for name in losses):
+        return panels(record, "Training loss at each step", "loss", losses, scale="log", evaluated=evaluated)
+    return panels(record, "What the loop logged at each step", "value", losses)
+
+
+def _shared(series: Mapping[str, Points]) -> dict[str, Points]:
     """Return series of which equal ones share an entry, under all of their names."""
     names: dict[tuple[tuple[int, ...], tuple[float, ...]], list[str]] = {}
     for name, (steps, values) in series.items():
@@ -72,13 +66,10 @@ def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     keys = [key for key, _ in record.streams.of("learning_rate")] or [StreamKey("learning rate")]
     named = {key: group_text(key.tensor, record.structure) for key in keys}
     curves = _shared({named[key]: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys})
-    largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
-    figure, axes = _curves(record, curves, (0.0, _round_above(largest)), labelled)
     if labelled:
-        axes.set(title=f"Learning rate, {record.name}, {record.device}", ylabel="learning rate")
-        if len(curves) > 1:
-            axes.legend(loc="best", fontsize=9)
-    return figure
+        return panels(record, "Learning rate at each step", "learning rate", curves)
+    largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
+    return _curves(record, curves, (0.0, _round_above(largest)))
 
 
 def _round_above(largest: float) -> float:
@@ -90,26 +81,19 @@ def _round_above(largest: float) -> float:
     return next(step * power for step in steps if step * power > 1.02 * largest)
 
 
-def _curves(
-    record: Record, series: Mapping[str, _Points], limits: tuple[float, float], labelled: bool
-) -> tuple[Figure, Axes]:
-    """Draw series against the step between limits; for float64, the leading digits of the first eight below."""
+def _curves(record: Record, series: Mapping[str, Points], limits: tuple[float, float]) -> Figure:
+    """Draw series against the step between limits; for float64, the digits of all below."""
     figure = blank(_WIDTH, _HEIGHT)
     digits, steps = record.precision == "float64", record.num_steps
     bottom = 0.46 if digits else 0.12
     width = ROOM // steps * steps if 0 < steps <= ROOM else ROOM  # steps stand above the columns of their digits
     place = (LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
-    axes = curve_axes(figure, place, (-0.5, steps - 0.5, *limits), labelled)
-    for (name, points), colour in zip(series.items(), cycle(COLOURS), strict=False):
-        axes.plot(*points, color=colour, linewidth=2, label=name)
+    axes = curve_axes(figure, place, (-0.5, steps - 0.5, *limits))
+    for points, colour in zip(series.values(), cycle(COLOURS), strict=False):
+        axes.plot(*points, color=colour, linewidth=2)
     if digits:
         add_digits(figure, [values for _, values in series.values()])
-    if labelled:
-        axes.set_xlabel("step")
-    if labelled and digits:
-        middle = (BOTTOM + DIGITS * CELL_HEIGHT / 2) / _HEIGHT
-        figure.text(0.06, middle, "leading digits", rotation="vertical", va="center", ha="center", fontsize=10)
-    return figure, axes
+    return figure
 
 
 _REMEDY = "log it: recorder.evaluation(accuracy=...)"
@@ -126,34 +110,23 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
         NotRecordedError: the record has no accuracy.
         NonFiniteError: an accuracy is NaN or infinite; names the first such step.
     """
-    steps, accuracies = finite_series(record, "evaluation/accuracy", "accuracy_curve", _REMEDY)
-    classes = [key for key, _ in record.streams.of("evaluation") if labelled and key.tensor.startswith(_CLASS)]
-    figure = blank(640, 720 if classes else 480)
-    place = (0.1, 0.55, 0.85, 0.4) if classes else (0.1, 0.1, 0.85, 0.85 - 0.05 * labelled)
-    axes = curve_axes(figure, place, (min(0, *steps) - 0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
-    axes.plot(steps, accuracies, color=BLUE, linewidth=2, marker="o", label="model")
+    curves = {"model": finite_series(record, "evaluation/accuracy", "accuracy_curve", _REMEDY)}
     if "evaluation/average_accuracy" in record.streams:
         average = finite_series(record, "evaluation/average_accuracy", "accuracy_curve", _REMEDY)
-        axes.plot(*average, color=ORANGE, linewidth=2, linestyle="--", marker="s", label="average of weights")
+        curves["average of weights"] = average
     if labelled:
-        axes.set(title=f"Test accuracy, {record.name}, {record.device}", xlabel="step", ylabel="accuracy")
-        axes.legend(loc="upper left")
-    if classes:
-        _add_classes(figure, record, classes)
+        return accuracies(record, curves, _by_class(record))
+    figure = blank(_WIDTH, _HEIGHT)
+    limits = (min(0, *curves["model"][0]) - 0.5, record.num_steps + 0.5, 0.0, 1.0)
+    axes = curve_axes(figure, (0.1, 0.1, 0.85, 0.85), limits)
+    for points, look in zip(curves.values(), ((BLUE, "-", "o"), (ORANGE, "--", "s")), strict=False):
+        axes.plot(*points, color=look[0], linewidth=2, linestyle=look[1], marker=look[2])
     return figure
 
 
-def _add_classes(figure: Figure, record: Record, names: list[StreamKey]) -> None:
-    """Seaborn draws what Matplotlib has no heatmap for."""
-    import seaborn
-
-    rows = [finite_series(record, name, "accuracy_curve", _REMEDY) for name in names]
-    axes = figure.add_axes((0.22, 0.08, 0.73, 0.36))
-    labels = [name.tensor.removeprefix(_CLASS).removesuffix("]") for name in names]
-    labels = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
-    steps = [step if step >= 0 else "before" for step in rows[0][0]]
-    ticks: dict[str, object] = {"xticklabels": steps, "yticklabels": labels}
-    shares = [values for _, values in rows]
-    seaborn.heatmap(shares, ax=axes, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", **ticks)
-    axes.set(xlabel="step", title="Accuracy of each class")
-    axes.tick_params(axis="y", rotation=0)
+def _by_class(record: Record) -> dict[str, Points]:
+    """Return the accuracies of each class, by its name."""
+    keys = [key for key, _ in record.streams.of("evaluation") if key.tensor.startswith(_CLASS)]
+    labels = [key.tensor.removeprefix(_CLASS).removesuffix("]") for key in keys]
+    names = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
+    return {name: finite_series(record, key, "accuracy_curve", _REMEDY) for name, key in zip(names, keys, strict=True)}
