@@ -1,5 +1,7 @@
 """The classes of a data set: their names, which is taken for which, how often each is right."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -45,7 +47,8 @@ def class_name(record: Record, label: int) -> str:
 def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a cell for each pair of true (row) and predicted (column) class: the share of the row's images, 0 to 1.
 
-    At most 480x480 pixels, and below them the digits of each row; labelled 760x680, with the classes' names and, of up to 20 classes, the counts.
+    At most 480x480 pixels, and below them the digits of each row; labelled 760x680, with the classes' names and, of up
+    to 20 classes, the counts.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
@@ -84,7 +87,7 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
     told = cell * count <= _SIDE  # there is room for counts
     cell = min(48, _SIDE // count) if told else max(1, _SIDE // count)
     beside = LETTER * max(map(len, names)) + 60
-    size = max(440, cell * count + beside), cell * count + beside + HEAD + BELOW
+    size = max(440, cell * count + beside), cell * count + beside + HEAD + BELOW + 12
     figure = sheet(*size, f"Test images by class: {counts_KK.trace() / counts_KK.sum():.1%} are right", record)
     axes, bar = stacked(figure, cell * count, BAR)
     written = np.array([[f"{number:.0f}" if number else "" for number in row] for row in counts_KK])
@@ -95,11 +98,11 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
     places = [label + 0.5 for label in shown]
     axes.set_yticks(places, [names[label] for label in shown])
     upright = max(map(len, names)) * LETTER < cell
-    turned = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    turned: dict[str, Any] = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places, [names[label] for label in shown], **turned)
     axes.tick_params(length=0)
     axes.set(xlabel="predicted class", ylabel="true class")
-    key = "share of the images of the true class" + "; written: their number" * told
+    key = "share of the images of the true class" + "\n(written: how many)" * told
     colour_bar(bar, Normalize(0, 1), _COLOURS, key)
     return figure
 

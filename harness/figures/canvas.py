@@ -26,7 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F
 BLUE, ORANGE = COLOURS[:2]
 DARK, GREY, LIGHT, GRID = "#555555", "#888888", "#cccccc", "#dddddd"
 
-_FOR_PEOPLE: dict[str, Any] = {
+_FOR_PEOPLE: dict[Any, Any] = {
     "text.parse_math": False,  # a name may hold "$"
     "font.size": 8,
     "axes.titlesize": 8,
@@ -53,7 +53,8 @@ def own_style(*, labelled: bool = False) -> Iterator[None]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name is anybody's: a box stands for it
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_FOR_PEOPLE if labelled else {})
+        if labelled:
+            matplotlib.rcParams.update(_FOR_PEOPLE)
         yield
 
 

@@ -1,27 +1,27 @@
 """Curves over the steps: loss, learning rates, accuracy, and below them their leading digits as colours."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import cycle, islice
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from harness.figures.by_class import class_name
-from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
-from harness.figures.digits import BOTTOM, CELL_HEIGHT, DIGITS, LEFT, ROOM, add_digits
-from harness.figures.panels import Points, accuracies, panels
+from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms, pixels_of
+from harness.figures.digits import LEFT, ROOM, add_digits, checksums, with_digits
+from harness.figures.panels import MOST, Points, accuracies, panels
 from harness.figures.series import WATCH, finite_series, loss_limits, training_losses
 from harness.record import Record, StreamKey
 from harness.record.matching import group_text
 
 
 _WIDTH, _HEIGHT = 640, 480
-_MOST = 8  # series with digits, each a cell of two pixels a digit, and losses that are drawn
 
 
 @in_both_forms
 def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
-    """Draw training loss against step, fixed axes; for float64, a raster of each loss's nine leading digits below.
+    """Draw training loss against step, fixed axes; for float64, a raster of each loss's eight leading digits below.
 
     Of a loop that logs several losses each has a curve and a raster; equal ones share them, and of more than eight the
     labelled form names those that are left out. It shows the loss of evaluations, too. 640x480 pixels.
@@ -33,16 +33,19 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
     losses = _shared(training_losses(record, "loss_curve"))
     if labelled:
         return _labelled_losses(record, losses)
-    shown = dict(islice(losses.items(), _MOST))
-    return _curves(record, shown, loss_limits(record, [values for _, values in shown.values()]))
+    shown = dict(islice(losses.items(), MOST))
+    limits = loss_limits(record, [values for _, values in shown.values()])
+    return _curves(record, shown, limits, digits=not record.is_low_precision)
 
 
 def _labelled_losses(record: Record, losses: Mapping[str, Points]) -> Figure:
     stream = record.streams.find("evaluation/loss")
     evaluated = (stream.steps, [float(value) for value in stream.values]) if stream else None
+    digits = not record.is_low_precision
     if any("loss" in name.lower() for name in losses):
-        return panels(record, "Training loss at each step", "loss", losses, scale="log", evaluated=evaluated)
-    return panels(record, "What the loop logged at each step", "value", losses)
+        title = "Training loss at each step"
+        return panels(record, title, "loss", losses, digits=digits, scale="log", evaluated=evaluated)
+    return panels(record, "What the loop logged at each step", "value", losses, digits=digits)
 
 
 def _shared(series: Mapping[str, Points]) -> dict[str, Points]:
@@ -57,7 +60,7 @@ def _shared(series: Mapping[str, Points]) -> dict[str, Points]:
 def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the learning rate of each parameter group against step; groups of one schedule share a curve.
 
-    640x480 pixels. For float64 it holds the nine leading digits of each rate (of up to eight curves).
+    640x480 pixels, with the digits of each rate: it is exact in low precision, too.
 
     Raises:
         NotRecordedError: the record has no learning rate.
@@ -67,9 +70,9 @@ def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     named = {key: group_text(key.tensor, record.structure) for key in keys}
     curves = _shared({named[key]: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys})
     if labelled:
-        return panels(record, "Learning rate at each step", "learning rate", curves)
+        return panels(record, "Learning rate at each step", "learning rate", curves, digits=True)
     largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
-    return _curves(record, curves, (0.0, _round_above(largest)))
+    return _curves(record, curves, (0.0, _round_above(largest)), digits=True)
 
 
 def _round_above(largest: float) -> float:
@@ -81,10 +84,9 @@ def _round_above(largest: float) -> float:
     return next(step * power for step in steps if step * power > 1.02 * largest)
 
 
-def _curves(record: Record, series: Mapping[str, Points], limits: tuple[float, float]) -> Figure:
-    """Draw series against the step between limits; for float64, the digits of all below."""
-    figure = blank(_WIDTH, _HEIGHT)
-    digits, steps = record.precision == "float64", record.num_steps
+def _curves(record: Record, series: Mapping[str, Points], limits: tuple[float, float], *, digits: bool) -> Figure:
+    """Draw series against the step between limits, and if wanted their digits below."""
+    figure, steps = blank(_WIDTH, _HEIGHT), record.num_steps
     bottom = 0.46 if digits else 0.12
     width = ROOM // steps * steps if 0 < steps <= ROOM else ROOM  # steps stand above the columns of their digits
     place = (LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
@@ -104,7 +106,8 @@ _CLASS = "class_accuracy["
 def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw test accuracy (0 to 1) against step for the model (line) and its weight average (dashes), fixed axes.
 
-    640x480 pixels; labelled with the accuracy of each class as a heatmap below, where it was logged: 640x720.
+    640x480 pixels, and the digits of each accuracy below; labelled with the accuracy of each class as a heatmap below,
+    where it was logged: 640x720.
 
     Raises:
         NotRecordedError: the record has no accuracy.
@@ -121,7 +124,8 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     axes = curve_axes(figure, (0.1, 0.1, 0.85, 0.85), limits)
     for points, look in zip(curves.values(), ((BLUE, "-", "o"), (ORANGE, "--", "s")), strict=False):
         axes.plot(*points, color=look[0], linewidth=2, linestyle=look[1], marker=look[2])
-    return figure
+    shown = [value for _, values in curves.values() for value in values]
+    return with_digits(record, pixels_of(figure), checksums(np.array([shown])))
 
 
 def _by_class(record: Record) -> dict[str, Points]:

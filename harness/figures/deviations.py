@@ -57,7 +57,9 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     count = min(_MOST_ROWS, max(_FEWEST_ROWS, len(logged | moved)))
     first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:count])
     shown = {name: values for name, values in rows.items() if name in first}
-    return _labelled(comparison, points, shown, f"{len(first)} of {len(rows)} streams" + "; all others are equal" * (moved <= first))
+    return _labelled(
+        comparison, points, shown, f"{len(first)} of {len(rows)} streams" + "; all others are equal" * (moved <= first)
+    )
 
 
 def _rows(points: Sequence[Deviation], steps: int) -> dict[str, Values]:
@@ -92,9 +94,7 @@ def _colours() -> Colormap:
     return ListedColormap(np.concatenate([[pale_blue], greys, beyond])).with_extremes(bad="white")
 
 
-def _labelled(
-    comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, Values], words: str
-) -> Figure:
+def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, Values], words: str) -> Figure:
     heights = (180, row_height(len(rows)) * len(rows), BAR) if rows else (180,)
     title = f"Deviation from the baseline: {comparison.verdict}"
     figure = sheet(860, HEAD + sum(heights) + BELOW * len(heights), title, comparison.record)

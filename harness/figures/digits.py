@@ -30,7 +30,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 def weights(count: int) -> Values:
     """Return irrational numbers between 1 and 2, no two alike: what moves from one to another moves their sum."""
-    return 1 + np.arange(1, count + 1) * _GOLDEN % 1
+    return np.array([1 + place * _GOLDEN % 1 for place in range(1, count + 1)])
 
 
 def checksums(numbers_RC: Values) -> Values:

@@ -72,7 +72,9 @@ class _Scene:
             above.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
         value_axis(above, [*losses, *former_losses], "log")
         key = "norm of the gradient" + "   (black mark: baseline)" * bool(before)
-        below.set(xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6), xlim=_limits([*layers.values(), *self._before]))
+        below.set(
+            xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6), xlim=_limits([*layers.values(), *self._before])
+        )
         decades_on(below.xaxis)
         below.set_yticks(range(len(layers)), [shortened(name, 30) for name in layers])
         (self._line,) = above.plot([], [], color=BLUE, linewidth=2, animated=True)

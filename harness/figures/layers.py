@@ -140,7 +140,7 @@ def _labelled_ratios(record: Record, ratios: Mapping[str, Values], limits: Limit
         axes.plot(ratio, color=colour, linewidth=1.5, marker="o" if few else None, label=label)
     step_axis(axes, record.num_steps)
     title = f"layers, {len(named)} of {len(ratios)}:" if len(named) < len(ratios) else "layers, in their order:"
-    figure.legend(loc="outside right upper", title=title, alignment="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title=title, alignment="left")
     return figure
 
 

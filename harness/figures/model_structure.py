@@ -79,7 +79,15 @@ def _labelled(record: Record, shapes: _Shapes, shown: _Shapes, colours: Mapping[
     axes.set_yticks(range(len(shown)), [shortened(name, _LETTERS) for name in shown])
     axes.tick_params(axis="y", length=0)
     sizes = ["x".join(map(str, shape)) or "one number" for shape in shown.values()]
-    rows_beside(axes, [f"{size} = {math.prod(shape):,}" if "x" in size else size for size, shape in zip(sizes, shown.values(), strict=True)])
-    handles = [Patch(color=colour, label=f"parameter group of {shortened(group, 60)}") for group, colour in named.items()]
+    rows_beside(
+        axes,
+        [
+            f"{size} = {math.prod(shape):,}" if "x" in size else size
+            for size, shape in zip(sizes, shown.values(), strict=True)
+        ],
+    )
+    handles = [
+        Patch(color=colour, label=f"parameter group of {shortened(group, 60)}") for group, colour in named.items()
+    ]
     figure.legend(handles=handles, loc="outside lower left")
     return figure

@@ -18,7 +18,8 @@ from harness.record.record import Record
 Points = tuple[Sequence[int], Sequence[float]]
 
 _WIDTH = 640
-_MOST = 8  # series that are drawn
+MOST = 8
+"""Series that are drawn."""
 _COLUMNS = 560  # of digits
 _FEW = 40  # points of a curve: each is marked
 _HEIGHTS = {1: 220, 2: 140}  # of a panel in pixels, by their number
@@ -31,25 +32,26 @@ def panels(
     quantity: str,
     series: Mapping[str, Points],
     *,
+    digits: bool,
     scale: str = "linear",
     evaluated: Points | None = None,
 ) -> Figure:
-    """Draw up to eight series against the step, a panel each, and in float64 their digits below.
+    """Draw up to eight series against the step, a panel each, and their digits below.
 
     Args:
         record: whose they are.
         title: of the sheet.
         quantity: what all are, for their axes.
         series: by name; a single one needs none.
+        digits: whether they mean anything on another machine.
         scale: of the axes, "log" where it may be logarithmic.
         evaluated: points to put beside the first of them.
     """
-    shown = dict(islice(series.items(), _MOST))
+    shown = dict(islice(series.items(), MOST))
     heights = [_HEIGHTS.get(len(shown), _LOW)] * len(shown)
-    if not record.is_low_precision:
+    if digits:
         heights += [DIGITS * (15 if len(shown) == 1 else 5 * len(shown)), BAR]
-    feet = 1 if record.is_low_precision else 2
-    figure = sheet(_WIDTH, HEAD + sum(heights) + feet * BELOW + 16 * len(shown), title, record)
+    figure = sheet(_WIDTH, HEAD + sum(heights) + (1 + digits) * BELOW + 16 * len(shown), title, record)
     axes = stacked(figure, *heights)
     bars = axes[len(shown) :]
     for panel, (name, points) in zip(axes, shown.items(), strict=False):
@@ -60,14 +62,14 @@ def panels(
     if evaluated:
         _add_evaluated(axes[0], evaluated, quantity)
     if bars:
-        _add_digits(*bars, shown, record.num_steps)
+        _add_digits(bars, shown, record.num_steps)
     stepped = axes[:-1] if bars else axes
     for each in stepped:
         step_axis(each, record.num_steps)
         each.set_xlabel("step" if each is stepped[-1] else "")
         each.tick_params(labelbottom=each is stepped[-1])
-    if left_out := list(series)[_MOST:]:
-        stepped[-1].set_xlabel(f"step   ({_left_out(left_out)})")
+    if left_out := list(series)[MOST:]:
+        stepped[-1].set_xlabel(f"step\n({_left_out(left_out)})")
     return figure
 
 
@@ -78,12 +80,15 @@ def _left_out(names: Sequence[str]) -> str:
 
 def _add_evaluated(axes: Axes, points: Points, quantity: str) -> None:
     steps = [max(step, -0.5) for step in points[0]]  # one from before step 0 stands on the axis
-    axes.plot(steps, points[1], color=ORANGE, linestyle="none", marker="D", markersize=6, label=f"{quantity} in evaluation")
+    axes.plot(
+        steps, points[1], color=ORANGE, linestyle="none", marker="D", markersize=6, label=f"{quantity} in evaluation"
+    )
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
 
 
-def _add_digits(axes: Axes, bar: Axes, series: Mapping[str, Points], steps: int) -> None:
+def _add_digits(places: Sequence[Axes], series: Mapping[str, Points], steps: int) -> None:
     """Draw a raster of digits a series; rows are decimal places, or of several series their names stand beside."""
+    axes, bar = places
     rasters = [_digits(points, steps) for points in series.values()]
     axes.imshow(
         np.concatenate(rasters),
@@ -93,8 +98,8 @@ def _add_digits(axes: Axes, bar: Axes, series: Mapping[str, Points], steps: int)
     )
     if len(series) == 1:
         (points,) = series.values()
-        places = [float(unit(np.array(points[1]))[0]) / 10 ** (row + 1) for row in range(DIGITS)]
-        axes.set_yticks(np.arange(DIGITS) + 0.5, [place(each) for each in places])
+        largest = float(unit(np.array(points[1]))[0])
+        axes.set_yticks(np.arange(DIGITS) + 0.5, [place(largest / 10 ** (row + 1)) for row in range(DIGITS)])
         axes.set_ylabel("decimal place")
     else:
         axes.set_yticks((np.arange(len(series)) + 0.5) * DIGITS, [shortened(name, 18) for name in series])
@@ -129,14 +134,15 @@ def accuracies(record: Record, curves: Mapping[str, Points], classes: Mapping[st
     axes.set_ylim(0, min(1.02, 1.15 * highest) or 1.0)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     if below:
-        _draw_classes(*below, shown, len(classes))
+        _draw_classes(below, shown, len(classes))
     return figure
 
 
-def _draw_classes(axes: Axes, bar: Axes, classes: Mapping[str, Points], count: int) -> None:
+def _draw_classes(places: Sequence[Axes], classes: Mapping[str, Points], count: int) -> None:
     """Seaborn draws what Matplotlib has no heatmap for: numbers that can be read on every colour."""
     import seaborn
 
+    axes, bar = places
     steps = sorted({step for steps, _ in classes.values() for step in steps})
     shares = [[dict(zip(*points, strict=True)).get(step, np.nan) for step in steps] for points in classes.values()]
     names = ["before" if step < 0 else str(step) for step in steps]

@@ -1,4 +1,4 @@
-"""Sheets for people: a title that says what and whose, axes that take the room that is left, numbers as people write."""
+"""Sheets for people: a title that says what and whose, axes that share the rest, numbers as people write them."""
 
 import math
 from collections.abc import Sequence

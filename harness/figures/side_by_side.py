@@ -27,7 +27,11 @@ def side_by_side(before: Figure | Image.Image, now: Figure | Image.Image) -> Ima
     difference_HW = np.abs(pages[0].astype(np.int16) - pages[1]).max(axis=2).astype(np.float64)
     largest = int(difference_HW.max())
     share = float((difference_HW > 0).mean())
-    words = f"difference: {share:.2%} of the pixels, by up to {largest} of 255 (the darkest)" if largest else "no difference"
+    words = (
+        f"difference: {share:.2%} of the pixels, by up to {largest} of 255 (the darkest)"
+        if largest
+        else "no difference"
+    )
     marked = shades(difference_HW, -0.3 * largest, float(max(1, largest)), "magma_r")  # pale enough is not seen
     marked[difference_HW == 0] = 255
     return _sheet({"baseline": pages[0], "now": pages[1], words: marked})

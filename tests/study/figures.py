@@ -13,15 +13,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from harness import Record, compare, figures
+from harness.comparing.variants import measured
 from harness.errors import NotRecordedError
 from harness.figures.canvas import pixels_of
+from harness.record import Baseline, StreamKey
 from harness.recording.perturbation import perturbed
 from tests.study.growth_programs import PROGRAMS
 from tests.study.growth_runs import SETTINGS
@@ -32,7 +34,9 @@ TOLERANCE = 2.0
 """Of pytest-mpl, in RMS over all pixels."""
 CHOSEN = ("cifar_cnn", "resnet, rate 0.1, 36 steps", "LBFGS", "transformer", "GAN")
 """Programs: one that has every figure, one whose rounding grows to 1e-9, one with 1e-10 in its first step, two more."""
-ELSEWHERE = ("threads2", "layout", "rounded", "jitter1", "jitter2", "old", "avx2")
+MEASURED = ("jitter1", "jitter2", "jitter3")
+"""Settings that measure a program's growth; the others are benign changes, and one more draw."""
+ELSEWHERE = ("jitter4", "threads2", "layout", "rounded", "old", "avx2")
 PART = 1e-3
 """Of a number, that a fault moves it."""
 
@@ -45,7 +49,7 @@ def rms(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.sqrt(np.mean((one.astype(float) - other) ** 2))) if same else np.inf
 
 
-def drawn(name: str, record: Record, baseline: Record) -> np.ndarray:
+def drawn(name: str, record: Record, baseline: Baseline) -> np.ndarray:
     """Return the pixels of a gated figure of a record, or of its comparison with its baseline."""
     shown = compare(baseline, record) if name == "deviations" else record
     return pixels_of(getattr(figures, name)(shown))
@@ -54,48 +58,45 @@ def drawn(name: str, record: Record, baseline: Record) -> np.ndarray:
 # --- faults, planted in a record: in all numbers that a figure shows, or in one
 
 
-def _logged(kind: str, only_one: bool, record: Record) -> Record:
-    """Move streams of a kind."""
-    found = [key for key, _ in record.streams.of(kind) if record.streams[key].stage != "evaluation"]
-    found = [key for key in found if kind != "logged" or "loss" in key] or found
-    return _moved(record, {key: 1 + PART for key in found[: 1 if only_one else None]}, only_one)
-
-
-def _moved(record: Record, factors: Mapping[str, float], only_one: bool) -> Record:
-    streams = dict(record.streams)
-    for key, factor in factors.items():
-        values = np.array(streams[key].values)
-        values[slice(len(values) // 2, len(values) // 2 + 1) if only_one else slice(None)] *= factor
-        streams[key] = dataclasses.replace(streams[key], values=tuple(values.tolist()))
-    return dataclasses.replace(record, streams=streams)
+def _scaled(kind: str, only_one: bool, record: Record) -> Record:
+    """Move the streams of a kind, or one number in the middle of the first; of what was logged, losses."""
+    found = [key for key, stream in record.streams.of(kind) if stream.stage != "evaluation" and "calls" not in key]
+    return _moved(record, found[:1] if only_one else found, 1 + PART, only_one)
 
 
 def _accuracy(only_one: bool, record: Record) -> Record:
     """Let one image more be wrong in each evaluation, or in one."""
-    key = "evaluation/accuracy"
-    largest = max(record.streams[key].values)
-    return _moved(record, {key: 1 - 1 / (largest * np.sum(record.confusion))}, only_one)
+    accuracy = max(record.streams["evaluation/accuracy"].values)
+    image = 1 / (accuracy * np.sum(record.confusion))
+    return _moved(record, ["evaluation/accuracy"], 1 - image, only_one)
+
+
+def _moved(record: Record, keys: Iterable[str], factor: float, only_one: bool) -> Record:
+    streams = dict(record.streams)
+    for key in keys:
+        values = np.array(record.streams[key].values)
+        middle = len(values) // 2
+        values[middle if only_one else slice(None)] *= factor
+        streams[StreamKey(key)] = dataclasses.replace(record.streams[key], values=tuple(values.tolist()))
+    return dataclasses.replace(record, streams=streams)
 
 
 def _ends(prefix: str, only_one: bool, record: Record) -> Record:
-    """Move what black and white of pictures, or the ends of histograms, stand for."""
+    """Move what black and white of pictures, or the ends of histograms, stand for; or one end of the first."""
+    names = [name for name in (*record.pictures, *record.histograms) if name.startswith(prefix)]
+    chosen = [name for name in names if name != "activation/input"][: 1 if only_one else None]
 
-    def moved(name: str, limits: tuple[float, ...]) -> tuple[float, ...]:
-        low, high = (float(limit) for limit in limits)
-        return (low * (1 if only_one else 1 + PART), high * (1 + PART)) if name.startswith(prefix) else (low, high)
+    def moved(limits: tuple[float, float]) -> tuple[float, float]:
+        low, high = limits
+        return low * (1 if only_one else 1 + PART), high * (1 + PART)
 
-    pictures = {
-        name: dataclasses.replace(picture, limits=moved(name, picture.limits)) if picture.limits else picture
-        for name, picture in record.pictures.items()
-    }
-    histograms = {
-        name: dataclasses.replace(histogram, limits=tuple(moved(name, limits) for limits in histogram.limits))
-        for name, histogram in record.histograms.items()
-    }
-    if only_one:
-        first = next(name for name in (*pictures, *histograms) if name.startswith(prefix) and name[-5:] != "input")
-        pictures = {name: p if name == first else record.pictures[name] for name, p in pictures.items()}
-        histograms = {name: h if name == first else record.histograms[name] for name, h in histograms.items()}
+    pictures, histograms = dict(record.pictures), dict(record.histograms)
+    for name in chosen:
+        if name in pictures:
+            pictures[name] = dataclasses.replace(pictures[name], limits=moved(pictures[name].limits))
+        else:
+            limits = tuple(map(moved, histograms[name].limits))
+            histograms[name] = dataclasses.replace(histograms[name], limits=limits)
     return dataclasses.replace(record, pictures=pictures, histograms=histograms)
 
 
@@ -165,11 +166,11 @@ def _both(change: Callable[..., Record], *args: object) -> Fault:
 
 
 FAULTS = {
-    "loss_curve": _both(_logged, "logged"),
+    "loss_curve": _both(_scaled, "logged"),
     "accuracy_curve": _both(_accuracy),
-    "learning_rate_curve": _both(_logged, "learning_rate"),
-    "gradient_flow": _both(_logged, "gradient"),
-    "update_ratio": _both(_logged, "update"),
+    "learning_rate_curve": _both(_scaled, "learning_rate"),
+    "gradient_flow": _both(_scaled, "gradient"),
+    "update_ratio": _both(_scaled, "update"),
     "weight_distributions": _both(_ends, "weight/"),
     "gradient_distributions": _both(_ends, "gradient/"),
     "confusion_matrix": Fault(_image, _image),
@@ -180,18 +181,12 @@ FAULTS = {
     "prediction_grid": Fault(_predicted, _predicted),
     "mistakes": _both(_sure),
     "model_structure": Fault(_larger, _larger),
-    "deviations": _both(_logged, "logged"),
+    "deviations": _both(_scaled, "logged"),
 }
 """Of each figure."""
 
 
-# --- what others make of the same training
-
-
-def trained(program: str, setting: str) -> Record:
-    """Run a program in a setting whose environment this process has."""
-    with perturbed(SETTINGS[setting].perturbation):
-        return next(p for p in PROGRAMS if p.name == program).run(0)
+# --- what other machines make of the same training
 
 
 def records(setting: str) -> dict[str, Record]:
@@ -202,14 +197,26 @@ def records(setting: str) -> dict[str, Record]:
         return {name: Record.load(Path(folder) / f"{i}.json") for i, name in enumerate(CHOSEN)}
 
 
+def with_growth(record: Record, draws: Sequence[Record]) -> Baseline:
+    """Return a baseline with what rounding grows to in it, as it is measured where one is written."""
+    return Baseline(record, calibration=measured(record, None, {f"jitter {i}": draw for i, draw in enumerate(draws)}))
+
+
+def keep(setting: str, folder: Path) -> None:
+    """Run the programs in a setting whose environment this process has, and write their records."""
+    for i, name in enumerate(CHOSEN):
+        with perturbed(SETTINGS[setting].perturbation):
+            next(program for program in PROGRAMS if program.name == name).run(0, "cpu").save(folder / f"{i}.json")
+
+
 class Seen(NamedTuple):
-    """RMS of a figure."""
+    """How far a figure moves, in RMS."""
 
     figure: str
-    everywhere: float
-    once: float
+    everywhere: float  # by a fault in all its numbers
+    once: float  # in one of them
     benign: float
-    where: str
+    where: str  # that was
 
     @property
     def is_as_promised(self) -> bool:
@@ -217,25 +224,50 @@ class Seen(NamedTuple):
         return self.everywhere > TOLERANCE and self.benign < TOLERANCE / 2
 
 
-def seen(name: str, base: Record, benign: Mapping[str, tuple[Record, Record]]) -> Seen:
-    """Measure one figure: faults of a record, and the benign changes (as it stands, elsewhere) in which it is drawn."""
-    plain = drawn(name, base, base)
-    faults = (rms(plain, drawn(name, change(base), base)) for change in FAULTS[name])
-    sizes = {where: rms(drawn(name, one, one), drawn(name, other, one)) for where, (one, other) in benign.items()}
+def seen(name: str, base: Baseline, benign: Mapping[str, tuple[Baseline, Record]]) -> Seen:
+    """Measure a figure: faults of a record; and trainings as they stand and as on other machines, by what they are."""
+    plain = drawn(name, base.record, base)
+    faults = (rms(plain, drawn(name, change(base.record), base)) for change in FAULTS[name])
+    sizes = {
+        where: rms(plain if one is base else drawn(name, one.record, one), drawn(name, other, one))
+        for where, (one, other) in benign.items()
+    }
     furthest = max(sizes, key=lambda where: sizes[where])
     return Seen(name, *faults, sizes[furthest], furthest)
 
 
-def _draws(name: str, record: Record) -> bool:
+def table(lines: Iterable[Seen]) -> str:
+    """Return the lines as Markdown."""
+    head = ["figure", "0.1 % in all its numbers", "in one", "largest benign", "of", "tolerance"]
+    rows = [
+        [s.figure, f"{s.everywhere:.1f}", f"{s.once:.1f}", f"{s.benign:.2f}", s.where, f"{TOLERANCE:g}"] for s in lines
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+
+
+def _draws(name: str, baseline: Baseline) -> bool:
     try:
-        drawn(name, record, record)
+        drawn(name, baseline.record, baseline)
     except NotRecordedError:
         return False
     return True
 
 
-def table(lines: list[Seen]) -> str:
-    """Return the lines as Markdown."""
-    head = ["figure", "0.1 % in all its numbers", "in one", "largest benign", "which", "tolerance"]
-    rows = [[s.figure, f"{s.everywhere:.1f}", f"{s.once:.1f}", f"{s.benign:.2f}", s.where, f"{TOLERANCE:g}"] for s in lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+def main() -> int:
+    """Print the table; return 1 if a figure is not as promised."""
+    if len(sys.argv) == 3:  # from `records`
+        keep(sys.argv[1], Path(sys.argv[2]))
+        return 0
+    ran = {setting: records(setting) for setting in ("plain", *MEASURED, *ELSEWHERE)}
+    bases = {name: with_growth(record, [ran[draw][name] for draw in MEASURED]) for name, record in ran["plain"].items()}
+    lines = []
+    for name in FAULTS:
+        pairs = itertools.product((program for program in CHOSEN if _draws(name, bases[program])), ELSEWHERE)
+        benign = {f"{p}, {SETTINGS[setting].what}": (bases[p], ran[setting][p]) for p, setting in pairs}
+        lines.append(seen(name, bases[CHOSEN[0]], benign))
+    print(table(lines))
+    return int(not all(line.is_as_promised for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
