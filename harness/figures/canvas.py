@@ -77,8 +77,9 @@ def in_both_forms(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Fi
 
 def _settled(figure: Figure) -> Figure:
     """Give all that is on a sheet its place, once."""
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
+    if figure.axes and (layout := figure.get_layout_engine()):
+        FigureCanvasAgg(figure)
+        layout.execute(figure)
     figure.set_layout_engine("none")
     return figure
 

@@ -147,7 +147,9 @@ def _draw_classes(places: Sequence[Axes], classes: Mapping[str, Points], count: 
     shares = [[dict(zip(*points, strict=True)).get(step, np.nan) for step in steps] for points in classes.values()]
     names = ["before" if step < 0 else str(step) for step in steps]
     options = {"vmin": 0, "vmax": 1, "cmap": "cividis", "annot": len(steps) <= 12, "fmt": ".2f"}
-    seaborn.heatmap(shares, ax=axes, xticklabels=names, yticklabels=list(classes), cbar=False, **options)
+    seaborn.heatmap(shares, ax=axes, xticklabels=False, yticklabels=False, cbar=False, **options)
+    axes.set_xticks([column + 0.5 for column in spread(len(steps), 12)], [names[i] for i in spread(len(steps), 12)])
+    axes.set_yticks(np.arange(len(classes)) + 0.5, list(classes))
     axes.tick_params(length=0, rotation=0)
     of = f"{len(classes)} of {count} classes" if count > len(classes) else "each class"
     axes.set(xlabel="evaluated after step", title=f"share of {of} that is right")
