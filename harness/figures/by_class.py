@@ -1,12 +1,16 @@
 """The classes of a data set: their names, which is taken for which, how often each is right."""
 
+from typing import Any
+
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from harness.errors import NotRecordedError
-from harness.figures.canvas import BLUE, ORANGE, Values, blank, curve_axes, in_both_forms, pixels_of, shades
+from harness.figures.canvas import BLUE, LIGHT, ORANGE, Values, blank, curve_axes, in_both_forms, pixels_of, shades
 from harness.figures.digits import checksums, with_digits
 from harness.figures.series import KEEP_PREDICTIONS
+from harness.figures.sheets import BAR, BELOW, HEAD, LETTER, colour_bar, plain, rows_beside, sheet, stacked
 from harness.record.record import Record
 
 
@@ -26,6 +30,8 @@ _NAMES = {
     ),
 }
 _LETTERS = 18  # of a name, as many as an axis has room for
+_SIDE, _TEXT = 600, 15  # pixels that a matrix may take, and that a line of text does
+_ROWS = 40  # classes that have a line of text each
 _COLOURS = "cividis"
 
 
@@ -34,8 +40,7 @@ def class_name(record: Record, label: int) -> str:
     names = record.class_names or _NAMES.get(record.data.get("name", ""), ())
     if not 0 <= label < len(names):
         return f"class {label}"
-    name = names[label] if len(names[label]) <= _LETTERS else f"{names[label][: _LETTERS - 3]}..."
-    return name.replace("$", r"\$")  # between two of them, Matplotlib would read a formula
+    return names[label] if len(names[label]) <= _LETTERS else f"{names[label][: _LETTERS - 3]}..."
 
 
 @in_both_forms
@@ -68,32 +73,37 @@ def _counts(record: Record, figure: str) -> Values:
     return np.array(record.confusion, dtype=np.float64)
 
 
+def _names(record: Record, count: int) -> list[str]:
+    """Return the names of all classes, or numbers alone: the axis says that they are classes."""
+    return [class_name(record, label).removeprefix("class ") for label in range(count)]
+
+
 def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
+    """Seaborn draws what Matplotlib has no heatmap for: counts that can be read on every colour."""
     import seaborn
 
-    figure = blank(760, 680)
-    axes = figure.add_axes((165 / 760, 140 / 680, 500 / 760, 500 / 680))
-    names = [class_name(record, label) for label in range(len(counts_KK))]
-    few = len(names) <= 20  # there is room for names and counts
-    seaborn.heatmap(
-        shares_KK,
-        ax=axes,
-        vmin=0,
-        vmax=1,
-        cmap=_COLOURS,
-        annot=counts_KK if few else False,
-        fmt=".0f",
-        xticklabels=names if few else "auto",
-        yticklabels=names if few else "auto",
-        cbar_ax=figure.add_axes((680 / 760, 140 / 680, 20 / 760, 500 / 680)),
-        cbar_kws={"label": "share of the true class"},
-    )
-    right = counts_KK.trace() / counts_KK.sum()
-    title = f"Test images by class, {record.name}: {right:.1%} of {counts_KK.sum():.0f} right"
-    axes.set(xlabel="predicted class", ylabel="true class", title=title)
-    axes.tick_params(axis="x", rotation=45)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+    count, names = len(counts_KK), _names(record, len(counts_KK))
+    cell = max(28, LETTER * len(f"{counts_KK.max():.0f}") + 8)
+    told = cell * count <= _SIDE  # there is room for counts
+    cell = min(48, _SIDE // count) if told else max(1, _SIDE // count)
+    beside = LETTER * max(map(len, names)) + 60
+    size = max(440, cell * count + beside), cell * count + beside + HEAD + BELOW + 12
+    figure = sheet(*size, f"Test images by class: {counts_KK.trace() / counts_KK.sum():.1%} are right", record)
+    axes, bar = stacked(figure, cell * count, BAR)
+    written = np.array([[f"{number:.0f}" if number else "" for number in row] for row in counts_KK])
+    options = {"vmin": 0, "vmax": 1, "cmap": _COLOURS, "cbar": False, "annot": written if told else False, "fmt": ""}
+    seaborn.heatmap(shares_KK, ax=axes, xticklabels=False, yticklabels=False, **options)
+    axes.set_facecolor(LIGHT)
+    shown = range(0, count, -(-_TEXT // cell))
+    places = [label + 0.5 for label in shown]
+    axes.set_yticks(places, [names[label] for label in shown])
+    upright = max(map(len, names)) * LETTER < cell
+    turned: dict[str, Any] = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(places, [names[label] for label in shown], **turned)
+    axes.tick_params(length=0)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    key = "share of the images of the true class" + "\n(written: how many)" * told
+    colour_bar(bar, Normalize(0, 1), _COLOURS, key)
     return figure
 
 
@@ -111,21 +121,37 @@ def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     totals_K = counts_KK.sum(axis=1)
     shares_K = np.divide(counts_KK.diagonal(), totals_K, out=np.zeros(len(totals_K)), where=totals_K > 0)
     accuracy = counts_KK.trace() / max(1.0, counts_KK.sum())
+    if labelled:
+        return _labelled_accuracy(record, shares_K, totals_K, accuracy)
     classes = len(shares_K)
     figure = blank(640, 480)
-    place = (0.1, 0.26, 0.87, 0.66) if labelled else (0.05, 0.05, 0.9, 0.9)
-    axes = curve_axes(figure, place, (-0.6, classes - 0.4, 0.0, 1.2 if labelled else 1.06), labelled)
+    axes = curve_axes(figure, (0.05, 0.05, 0.9, 0.9), (-0.6, classes - 0.4, 0.0, 1.06))
     axes.grid(visible=False, axis="x")
-    bars = axes.bar(range(classes), shares_K, color=BLUE)
-    all_images = f"all {counts_KK.sum():.0f} images: {accuracy:.1%}"
-    axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--", label=all_images)
-    if labelled:
-        axes.axhline(1 / classes, color="black", linewidth=1, linestyle=":", label=f"guessing: {1 / classes:.1%}")
-        axes.bar_label(bars, [f"{share:.0%}" for share in shares_K], fontsize=8)
-        names = [class_name(record, label) for label in range(classes)]
-        axes.set_yticks(np.linspace(0, 1, 6))
-        axes.set_xticks(range(classes), names, rotation=45, ha="right", fontsize=9)
-        axes.set(title=f"Test accuracy of each class, {record.name}", ylabel="accuracy (share of images, 0 to 1)")
-        axes.legend(loc="upper center", ncols=2, fontsize=9, frameon=False)
-        return figure
+    axes.bar(range(classes), shares_K, color=BLUE)
+    axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--")
     return with_digits(record, pixels_of(figure), checksums(np.stack([totals_K, counts_KK.diagonal()])))
+
+
+def _labelled_accuracy(record: Record, shares_K: Values, totals_K: Values, accuracy: float) -> Figure:
+    """Draw a row a class: its name, its bar, and on the right, where nothing else is, its numbers."""
+    count, names = len(shares_K), _names(record, len(shares_K))
+    told = count <= _ROWS
+    figure = sheet(640, HEAD + 84 + (18 if told else 7) * max(2, count), "Accuracy of each class", record)
+    axes = figure.subplots()
+    axes.barh(range(count), shares_K, color=BLUE, height=0.76)
+    all_images = f"all {totals_K.sum():.0f} images: {accuracy:.1%}"
+    axes.axvline(accuracy, color=ORANGE, linestyle="--", label=all_images)
+    axes.axvline(1 / count, color="black", linewidth=1.2, linestyle=":", label=f"guessing: {1 / count:.1%}")
+    shown = range(0, count, 1 if told else 3)
+    axes.set_yticks(shown, [names[label] for label in shown])
+    right = min(1.0, 1.15 * max(*shares_K, accuracy, 1 / count))
+    axes.set(xlim=(0, right), ylim=(count - 0.4, -0.6), xlabel="share of a class's test images that are right")
+    axes.set_ylabel("class" if names[0].isdecimal() else "")
+    axes.xaxis.set_major_formatter(plain)
+    axes.grid(visible=True, axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
+    if told:
+        numbers = zip(shares_K, totals_K, strict=True)
+        rows_beside(axes, [f"{share:.0%} of {total:.0f}" if total else "no image" for share, total in numbers])
+    return figure

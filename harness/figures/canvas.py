@@ -2,8 +2,9 @@
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Callable, Iterator
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -23,33 +24,64 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F
 """Colours that the colour-blind tell apart (Okabe and Ito, "Color Universal Design", 2008)."""
 
 BLUE, ORANGE = COLOURS[:2]
-GREY, LIGHT, GRID = "#888888", "#cccccc", "#dddddd"
+DARK, GREY, LIGHT, GRID = "#555555", "#888888", "#cccccc", "#dddddd"
+
+_FOR_PEOPLE: dict[Any, Any] = {
+    "text.parse_math": False,  # a name may hold "$"
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": DARK,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+}
+"""The style of the labelled form."""
 
 _DPI = 100  # dots an inch; pytest-mpl saves at the figure's own
 
 
 @contextlib.contextmanager
-def own_style() -> Iterator[None]:
-    """Draw under Matplotlib's own defaults, whatever the user's style is."""
-    with matplotlib.rc_context():
+def own_style(*, labelled: bool = False) -> Iterator[None]:
+    """Draw under Matplotlib's own defaults, whatever the user's style is; what is for people, in a style of ours."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name is anybody's: a box stands for it
         matplotlib.rcdefaults()
+        if labelled:
+            matplotlib.rcParams.update(_FOR_PEOPLE)
         yield
 
 
 def in_both_forms(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     """Make a figure's two forms of the function that draws them: it says with `labelled` which one it wants.
 
-    Both are drawn in our own style. The gated one is drawn at once, so that the style it is saved under cannot reach
-    it: ticks take theirs when they are drawn.
+    Both are drawn in our own style, and at once, so that the style they are saved under cannot reach them: ticks take
+    theirs when they are drawn.
     """
 
     @functools.wraps(draw)
     def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
-        with own_style():
+        labelled = bool(kwargs.get("labelled"))
+        with own_style(labelled=labelled):
             figure = draw(*args, **kwargs)
-            return figure if kwargs.get("labelled") else raster(pixels_of(figure))
+            return _settled(figure) if labelled else raster(pixels_of(figure))
 
     return drawn
+
+
+def _settled(figure: Figure) -> Figure:
+    """Give all that is on a sheet its place, once."""
+    if figure.axes and (layout := figure.get_layout_engine()):
+        FigureCanvasAgg(figure)
+        layout.execute(figure)
+    figure.set_layout_engine("none")
+    return figure
 
 
 def blank(width: int, height: int) -> Figure:
@@ -61,7 +93,9 @@ def blank(width: int, height: int) -> Figure:
 def pixels_of(figure: Figure) -> Pixels:
     """Draw a figure and return its pixels, shape (height, width, 3)."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
@@ -84,24 +118,19 @@ def shades(values: Values, low: float, high: float, colours: str | Colormap = "v
 
 
 def curve_axes(
-    figure: Figure, place: tuple[float, float, float, float], limits: tuple[float, float, float, float], labelled: bool
+    figure: Figure, place: tuple[float, float, float, float], limits: tuple[float, float, float, float]
 ) -> Axes:
-    """Add axes with fixed limits (x from, x to, y from, y to); without labels they hold no glyph."""
+    """Add axes with fixed limits (x from, x to, y from, y to) that hold no glyph."""
     axes = figure.add_axes(place, xlim=limits[:2], ylim=limits[2:])
-    axes.tick_params(length=4, labelleft=labelled, labelbottom=labelled)
+    axes.tick_params(length=4, labelleft=False, labelbottom=False)
     axes.grid(visible=True, color=GRID, linewidth=1)
     axes.set_axisbelow(True)
     return axes
 
 
-def row_axes(pixels: int, row: int, rows: int, *, top: int, left: float, width: float) -> tuple[Figure, Axes]:
-    """Return a figure of a width in pixels, as high as its rows of equal height, and axes that have a share of it."""
+def row_axes(row: int, rows: int, *, top: int) -> tuple[Figure, Axes]:
+    """Return a figure as high as its rows of equal height, 640 pixels wide, and axes for them."""
     bottom = 50
     height = top + row * rows + bottom
-    figure = blank(pixels, height)
-    return figure, figure.add_axes((left, bottom / height, width, 1 - (top + bottom) / height))
-
-
-def legend_beside(axes: Axes) -> None:
-    """Put a legend to the right of axes."""
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
+    figure = blank(640, height)
+    return figure, figure.add_axes((0.03, bottom / height, 0.94, 1 - (top + bottom) / height))

@@ -1,25 +1,22 @@
 """Curves over the steps: loss, learning rates, accuracy, and below them their leading digits as colours."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import cycle, islice
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms, pixels_of
-from harness.figures.digits import BOTTOM, CELL_HEIGHT, DIGITS, LEFT, ROOM, add_digits, checksums, with_digits
+from harness.figures.digits import LEFT, ROOM, add_digits, checksums, with_digits
+from harness.figures.panels import MOST, Points, accuracies, panels
 from harness.figures.series import WATCH, finite_series, loss_limits, training_losses
 from harness.record import Record, StreamKey
 from harness.record.matching import group_text
 
 
 _WIDTH, _HEIGHT = 640, 480
-_MOST = 8  # losses that are drawn
-
-_Points = tuple[Sequence[int], Sequence[float]]
 
 
 @in_both_forms
@@ -34,26 +31,24 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: a loss is NaN or infinite; names the first such step.
     """
     losses = _shared(training_losses(record, "loss_curve"))
-    curves = losses if len(losses) > 1 else {"training": next(iter(losses.values()))}
-    shown = dict(islice(curves.items(), _MOST))
-    limits = loss_limits(record, [values for _, values in shown.values()])
-    figure, axes = _curves(record, shown, limits, labelled, digits=not record.is_low_precision)
     if labelled:
-        axes.set(title=f"Training loss, {record.name}, {record.device}", ylabel="loss")
-        if left_out := list(curves)[_MOST:]:
-            more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-            axes.set_xlabel(f"step   (left out: {', '.join(left_out[:3])}{more})")
-        evaluated = record.streams.find("evaluation/loss")
-        if evaluated:
-            values = [float(value) for value in evaluated.values]
-            steps = [max(step, -0.5) for step in evaluated.steps]  # one from before step 0 stands on the axis
-            axes.plot(steps, values, color=ORANGE, linestyle="none", marker="o", label="evaluation")
-        if evaluated or len(shown) > 1:
-            axes.legend(loc="best", fontsize=9)
-    return figure
+        return _labelled_losses(record, losses)
+    shown = dict(islice(losses.items(), MOST))
+    limits = loss_limits(record, [values for _, values in shown.values()])
+    return _curves(record, shown, limits, digits=not record.is_low_precision)
 
 
-def _shared(series: Mapping[str, _Points]) -> dict[str, _Points]:
+def _labelled_losses(record: Record, losses: Mapping[str, Points]) -> Figure:
+    stream = record.streams.find("evaluation/loss")
+    evaluated = (stream.steps, [float(value) for value in stream.values]) if stream else None
+    digits = not record.is_low_precision
+    if any("loss" in name.lower() for name in losses):
+        title = "Training loss at each step"
+        return panels(record, title, "loss", losses, digits=digits, scale="log", evaluated=evaluated)
+    return panels(record, "What the loop logged at each step", "value", losses, digits=digits)
+
+
+def _shared(series: Mapping[str, Points]) -> dict[str, Points]:
     """Return series of which equal ones share an entry, under all of their names."""
     names: dict[tuple[tuple[int, ...], tuple[float, ...]], list[str]] = {}
     for name, (steps, values) in series.items():
@@ -74,13 +69,10 @@ def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     keys = [key for key, _ in record.streams.of("learning_rate")] or [StreamKey("learning rate")]
     named = {key: group_text(key.tensor, record.structure) for key in keys}
     curves = _shared({named[key]: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys})
-    largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
-    figure, axes = _curves(record, curves, (0.0, _round_above(largest)), labelled, digits=True)
     if labelled:
-        axes.set(title=f"Learning rate, {record.name}, {record.device}", ylabel="learning rate")
-        if len(curves) > 1:
-            axes.legend(loc="best", fontsize=9)
-    return figure
+        return panels(record, "Learning rate at each step", "learning rate", curves, digits=True)
+    largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
+    return _curves(record, curves, (0.0, _round_above(largest)), digits=True)
 
 
 def _round_above(largest: float) -> float:
@@ -92,25 +84,18 @@ def _round_above(largest: float) -> float:
     return next(step * power for step in steps if step * power > 1.02 * largest)
 
 
-def _curves(
-    record: Record, series: Mapping[str, _Points], limits: tuple[float, float], labelled: bool, digits: bool
-) -> tuple[Figure, Axes]:
+def _curves(record: Record, series: Mapping[str, Points], limits: tuple[float, float], *, digits: bool) -> Figure:
     """Draw series against the step between limits, and if wanted their digits below."""
     figure, steps = blank(_WIDTH, _HEIGHT), record.num_steps
     bottom = 0.46 if digits else 0.12
     width = ROOM // steps * steps if 0 < steps <= ROOM else ROOM  # steps stand above the columns of their digits
     place = (LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
-    axes = curve_axes(figure, place, (-0.5, steps - 0.5, *limits), labelled)
-    for (name, points), colour in zip(series.items(), cycle(COLOURS), strict=False):
-        axes.plot(*points, color=colour, linewidth=2, label=name)
+    axes = curve_axes(figure, place, (-0.5, steps - 0.5, *limits))
+    for points, colour in zip(series.values(), cycle(COLOURS), strict=False):
+        axes.plot(*points, color=colour, linewidth=2)
     if digits:
         add_digits(figure, [values for _, values in series.values()])
-    if labelled:
-        axes.set_xlabel("step")
-    if labelled and digits:
-        middle = (BOTTOM + DIGITS * CELL_HEIGHT / 2) / _HEIGHT
-        figure.text(0.06, middle, "leading digits", rotation="vertical", va="center", ha="center", fontsize=10)
-    return figure, axes
+    return figure
 
 
 _REMEDY = "log it: recorder.evaluation(accuracy=...)"
@@ -128,36 +113,24 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
         NotRecordedError: the record has no accuracy.
         NonFiniteError: an accuracy is NaN or infinite; names the first such step.
     """
-    steps, accuracies = finite_series(record, "evaluation/accuracy", "accuracy_curve", _REMEDY)
-    classes = [key for key, _ in record.streams.of("evaluation") if labelled and key.tensor.startswith(_CLASS)]
-    figure = blank(640, 720 if classes else 480)
-    place = (0.1, 0.55, 0.85, 0.4) if classes else (0.1, 0.1, 0.85, 0.85 - 0.05 * labelled)
-    axes = curve_axes(figure, place, (min(0, *steps) - 0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
-    axes.plot(steps, accuracies, color=BLUE, linewidth=2, marker="o", label="model")
-    shown = accuracies
+    curves = {"model": finite_series(record, "evaluation/accuracy", "accuracy_curve", _REMEDY)}
     if "evaluation/average_accuracy" in record.streams:
         average = finite_series(record, "evaluation/average_accuracy", "accuracy_curve", _REMEDY)
-        axes.plot(*average, color=ORANGE, linewidth=2, linestyle="--", marker="s", label="average of weights")
-        shown = accuracies + average[1]
+        curves["average of weights"] = average
     if labelled:
-        axes.set(title=f"Test accuracy, {record.name}, {record.device}", xlabel="step", ylabel="accuracy")
-        axes.legend(loc="upper left")
-    if classes:
-        _add_classes(figure, record, classes)
-    return figure if labelled else with_digits(record, pixels_of(figure), checksums(np.array([shown])))
+        return accuracies(record, curves, _by_class(record))
+    figure = blank(_WIDTH, _HEIGHT)
+    limits = (min(0, *curves["model"][0]) - 0.5, record.num_steps + 0.5, 0.0, 1.0)
+    axes = curve_axes(figure, (0.1, 0.1, 0.85, 0.85), limits)
+    for points, look in zip(curves.values(), ((BLUE, "-", "o"), (ORANGE, "--", "s")), strict=False):
+        axes.plot(*points, color=look[0], linewidth=2, linestyle=look[1], marker=look[2])
+    shown = [value for _, values in curves.values() for value in values]
+    return with_digits(record, pixels_of(figure), checksums(np.array([shown])))
 
 
-def _add_classes(figure: Figure, record: Record, names: list[StreamKey]) -> None:
-    """Seaborn draws what Matplotlib has no heatmap for."""
-    import seaborn
-
-    rows = [finite_series(record, name, "accuracy_curve", _REMEDY) for name in names]
-    axes = figure.add_axes((0.22, 0.08, 0.73, 0.36))
-    labels = [name.tensor.removeprefix(_CLASS).removesuffix("]") for name in names]
-    labels = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
-    steps = [step if step >= 0 else "before" for step in rows[0][0]]
-    ticks: dict[str, object] = {"xticklabels": steps, "yticklabels": labels}
-    shares = [values for _, values in rows]
-    seaborn.heatmap(shares, ax=axes, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", **ticks)
-    axes.set(xlabel="step", title="Accuracy of each class")
-    axes.tick_params(axis="y", rotation=0)
+def _by_class(record: Record) -> dict[str, Points]:
+    """Return the accuracies of each class, by its name."""
+    keys = [key for key, _ in record.streams.of("evaluation") if key.tensor.startswith(_CLASS)]
+    labels = [key.tensor.removeprefix(_CLASS).removesuffix("]") for key in keys]
+    names = [class_name(record, int(label)) if label.isdecimal() else label for label in labels]
+    return {name: finite_series(record, key, "accuracy_curve", _REMEDY) for name, key in zip(names, keys, strict=True)}

@@ -6,19 +6,21 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.figures.canvas import COLOURS, GREY, GRID, Values, blank, in_both_forms, legend_beside
+from harness.figures.canvas import COLOURS, GREY, GRID, Values, in_both_forms
 from harness.figures.digits import checksums, with_exact_digits
-from harness.figures.layers import heat_axes, layer_raster
+from harness.figures.layers import heat_rows, layer_raster, row_height
 from harness.figures.series import check_length
+from harness.figures.sheets import BAR, BELOW, HEAD, colour_bar, power, sheet, stacked, step_axis
 from harness.record.streams import STAGES
 
 
 _LEAST, _MOST = 1e-17, 10.0  # where equal values are drawn, and what has no finite size
+_FEWEST_ROWS, _MOST_ROWS = 8, 40
 _WITHIN, _BEYOND = -8.0, 10.0  # exponents of ten, below and above the threshold, that have colours of their own
 
 
@@ -51,10 +53,13 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
             layer_raster(beyond, _WITHIN, _BEYOND, _colours()), checksums(beyond.clip(0.0, _BEYOND))
         )
     logged = {point.stream for point in points if point.stage == "forward"}
-    first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:40])
-    figure = _labelled(comparison, points, {name: values for name, values in rows.items() if name in first})
-    figure.axes[-1].set_xlabel(f"step   ({len(first)} of {len(rows)} streams; pale blue: equal)")
-    return figure
+    moved = {name for name, values in rows.items() if np.nanmax(values) > -math.inf}
+    count = min(_MOST_ROWS, max(_FEWEST_ROWS, len(logged | moved)))
+    first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:count])
+    shown = {name: values for name, values in rows.items() if name in first}
+    return _labelled(
+        comparison, points, shown, f"{len(first)} of {len(rows)} streams" + "; all others are equal" * (moved <= first)
+    )
 
 
 def _rows(points: Sequence[Deviation], steps: int) -> dict[str, Values]:
@@ -89,18 +94,21 @@ def _colours() -> Colormap:
     return ListedColormap(np.concatenate([[pale_blue], greys, beyond])).with_extremes(bad="white")
 
 
-def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, Values]) -> Figure:
-    height = 330 + 14 * max(8, len(rows))
-    figure = blank(900, height)
-    above = figure.add_axes((0.36, 1 - 220 / height, 0.48, 180 / height))
+def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping[str, Values], words: str) -> Figure:
+    heights = (180, row_height(len(rows)) * len(rows), BAR) if rows else (180,)
+    title = f"Deviation from the baseline: {comparison.verdict}"
+    figure = sheet(860, HEAD + sum(heights) + BELOW * len(heights), title, comparison.record)
+    above, *below = stacked(figure, *heights)
     _draw_stages(above, points)
-    title = f"Deviation from the baseline, {comparison.record.name}: {comparison.verdict}"
-    above.set(title=title, ylabel="relative deviation")
-    if rows:
-        below = figure.add_axes((0.36, 60 / height, 0.48, 1 - 320 / height), sharex=above)
-        key = "log10 (deviation / threshold)"
-        heat_axes(below, rows, (_WITHIN, _BEYOND), key, 42, _colours())
-        below.set(xlim=(-0.5, len(next(iter(rows.values()))) - 0.5))
+    step_axis(above, len(next(iter(rows.values()), [0])))
+    if below:
+        scale = LogNorm(10**_WITHIN, 10**_BEYOND)
+        logarithms = {name: 10 ** values.clip(_WITHIN, _BEYOND) for name, values in rows.items()}
+        heat_rows(below[0], logarithms, scale, _colours())
+        key = "deviation / threshold (pale blue: equal; grey: within the threshold; white: no value)"
+        colour_bar(below[1], scale, _colours(), key)
+        below[0].set_title(words)
+        step_axis(below[0], len(next(iter(rows.values()))))
     return figure
 
 
@@ -120,11 +128,13 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
             line.set(linestyle="-" if dense else "none", linewidth=1)
     axes.plot(*_by_step(thresholds), color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
-    ticks = {_LEAST: "equal", 1e-13: "1e-13", 1e-10: "1e-10", 1e-7: "1e-7", 1e-4: "1e-4", 0.1: "0.1", _MOST: "infinite"}
+    between = {10.0**exponent: power(10.0**exponent) for exponent in range(-13, 0, 3)}
+    ticks = {_LEAST: "equal", **between, _MOST: "infinite"}
     axes.set_yticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     axes.grid(visible=True, axis="y", color=GRID)
-    legend_beside(axes)
+    axes.set_ylabel("largest relative deviation")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
 
 
 def _by_step(values: Mapping[int, float]) -> tuple[list[int], Values]:

@@ -36,10 +36,10 @@ def weights(count: int) -> Values:
 def checksums(numbers_RC: Values) -> Values:
     """Return a sum of each column in which all numbers count, each row in units of its own; NaN counts as zero."""
     known_RC = np.nan_to_num(numbers_RC)
-    return weights(len(known_RC)) @ (known_RC / _unit(known_RC))
+    return weights(len(known_RC)) @ (known_RC / unit(known_RC))
 
 
-def _unit(numbers: Values) -> Values:
+def unit(numbers: Values) -> Values:
     """Return a power of ten above each row; not right above it, as rows often end at 1 or at 0.1."""
     largest = np.abs(numbers).max(axis=-1, keepdims=True, initial=0.0)
     exponents = np.ceil(np.log10(np.maximum(largest, _NOISE)) + 0.04).clip(max=308)
@@ -78,7 +78,7 @@ def add_digits(figure: Figure, series: Sequence[Sequence[float]]) -> None:
 
     Signs and powers of ten are left to the curves.
     """
-    rows = [np.abs(values) / _unit(np.abs(values)) for values in map(np.array, series)]
+    rows = [np.abs(values) / unit(np.abs(values)) for values in map(np.array, series)]
     if len(rows) > _MOST:
         rows[_MOST - 1 :] = [_together(rows[_MOST - 1 :])]
     height = CELL_HEIGHT // len(rows)

@@ -1,5 +1,7 @@
 """How the elements of each tensor are distributed at the first step and at the last: one row a tensor."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,6 +12,7 @@ from harness.errors import NotRecordedError
 from harness.figures.canvas import BLUE, GREY, LIGHT, Values, in_both_forms, pixels_of, row_axes
 from harness.figures.digits import checksums, with_digits
 from harness.figures.series import WATCH, shortened, thinned
+from harness.figures.sheets import HEAD, rows_beside, sheet
 from harness.record.pictures import HISTOGRAM_BINS, Histogram
 from harness.record.record import Record
 
@@ -46,14 +49,14 @@ def _distributions(record: Record, kind: str, title: str, labelled: bool) -> Fig
         figure_name = f"{kind}_distributions"
         raise NotRecordedError.missing(f"{kind} histograms", name=record.name, figure=figure_name, remedy=remedy)
     shown = thinned(kept, 24)
-    left, width = (0.32, 0.58) if labelled else (0.03, 0.94)
-    figure, axes = row_axes(800 if labelled else 640, 34, len(shown), top=50, left=left, width=width)
-    axes.set(xlim=(-0.01, 1.01), ylim=(len(shown), -0.1), xticks=[], yticks=[])
-    limits = [_draw(axes, row, histogram) for row, histogram in enumerate(shown.values())]
     if labelled:
-        _label(axes, dict(zip(shown, limits, strict=True)), kind)
-        axes.set_title(f"{title}, {record.name}, {record.device}", loc="left")
+        line = f", {len(shown)} of {len(kept)} tensors" if len(shown) < len(kept) else ""
+        figure = sheet(720, HEAD + 90 + 34 * len(shown), f"{title} of each tensor{line}", record)
+        _label(_rows(figure.subplots(), shown), shown, kind)
         return figure
+    figure, axes = row_axes(34, len(shown), top=50)
+    axes.set(xticks=[], yticks=[])
+    _rows(axes, shown)
     sums = [checksums(_numbers(histogram)) for histogram in kept.values()]
     return with_digits(record, pixels_of(figure), np.concatenate(sums))
 
@@ -63,11 +66,23 @@ def _numbers(histogram: Histogram) -> Values:
     return np.concatenate([np.array(histogram.limits).T, np.array(histogram.counts, dtype=np.float64).T])
 
 
-def _draw(axes: Axes, row: int, histogram: Histogram) -> tuple[float, float]:
-    """Draw one row; return its limits: the smallest and the largest element, to the bin."""
+def _rows(axes: Axes, shown: Mapping[str, Histogram]) -> Axes:
+    """Draw a row a tensor, and return the axes."""
+    axes.set(xlim=(-0.01, 1.01), ylim=(len(shown), -0.1))
+    for row, histogram in enumerate(shown.values()):
+        _draw(axes, row, histogram)
+    return axes
+
+
+def _ends(histogram: Histogram) -> tuple[float, float]:
+    """Return the smallest and the largest element of a tensor, to the bin."""
     outlines = [_outline(limits, counts) for limits, counts in zip(histogram.limits, histogram.counts, strict=True)]
-    low = min(float(edges[0]) for edges, _ in outlines)
-    high = max(float(edges[-1]) for edges, _ in outlines)
+    return min(float(edges[0]) for edges, _ in outlines), max(float(edges[-1]) for edges, _ in outlines)
+
+
+def _draw(axes: Axes, row: int, histogram: Histogram) -> None:
+    outlines = [_outline(limits, counts) for limits, counts in zip(histogram.limits, histogram.counts, strict=True)]
+    low, high = _ends(histogram)
     if low == high:  # all elements alike, at both steps
         low, high = low - 0.5, high + 0.5
     bottom = row + 0.95
@@ -81,7 +96,6 @@ def _draw(axes: Axes, row: int, histogram: Histogram) -> tuple[float, float]:
         else:
             colour, width = (LIGHT, 0.0) if first else (BLUE, 1.5)
             axes.stairs(bottom - 0.9 * heights, places, baseline=bottom, fill=first, color=colour, linewidth=width)
-    return low, high
 
 
 def _outline(limits: tuple[float, float], counts: tuple[int, ...]) -> tuple[Values, Values]:
@@ -92,12 +106,17 @@ def _outline(limits: tuple[float, float], counts: tuple[int, ...]) -> tuple[Valu
     return edges, heights / heights.max()
 
 
-def _label(axes: Axes, limits: dict[str, tuple[float, float]], kind: str) -> None:
-    for row, (name, (low, high)) in enumerate(limits.items()):
-        axes.text(-0.13, row + 0.6, shortened(name, 28), va="center", ha="right", fontsize=8)
-        axes.text(-0.02, row + 0.6, f"{low:.3g}", va="center", ha="right", fontsize=8)
-        axes.text(1.02, row + 0.6, f"{high:.3g}", va="center", fontsize=8)
-    axes.set_xlabel(f"{kind}, from the smallest to the largest of the tensor (dotted: zero)", fontsize=9)
-    first, last = ("initial", "final") if kind == "weight" else ("first step", "last step")
+def _label(axes: Axes, shown: Mapping[str, Histogram], kind: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks(np.arange(len(shown)) + 0.6, [shortened(name, 30) for name in shown])
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    ends = [f"{low:.3g} to {high:.3g}" for low, high in map(_ends, shown.values())]
+    rows_beside(axes, ends, 0.6)
+    axes.set_xlabel(
+        f"{kind}, from the smallest to the largest of its tensor; dotted: zero\n"
+        "height: share of the tensor's elements, relative to the fullest of 32 bins"
+    )
+    first, last = ("before the first step", "after the last step") if kind == "weight" else ("first step", "last step")
     handles = [Patch(color=LIGHT, label=first), Line2D([], [], color=BLUE, label=last)]
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, frameon=False)
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)

@@ -8,16 +8,19 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from harness.figures.canvas import BLUE, GREY, ORANGE, Values, blank, curve_axes, own_style
-from harness.figures.series import decades, layer_norms, loss_limits, shortened, spread, thinned, training_losses
+from harness.figures.canvas import BLUE, GREY, ORANGE, Values, own_style
+from harness.figures.series import decades, layer_norms, shortened, spread, thinned, training_losses
+from harness.figures.sheets import HEAD, decades_on, sheet, step_axis, value_axis
 from harness.record.record import Record
 
+
+_LENGTH = 4000  # milliseconds that a film takes at least, if it has some frames
 
 _Course = tuple[list[int], list[float], Mapping[str, Values]]
 """What the film shows of a training: steps, losses, and the norms of each layer."""
 
 
-@own_style()
+@own_style(labelled=True)
 def film(record: Record, baseline: Record | None = None) -> bytes:
     """Return an animated GIF: (first) training loss up to each step, and each layer's gradient norm at it; for people.
 
@@ -34,16 +37,13 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
     """
     steps, losses, layers = _course(record)
     before = _course(baseline) if baseline else None
-    scene = _Scene((steps, losses, thinned(layers, 20)), before, loss_limits(record, [losses]))
-    drawn = [
-        scene.frame(f"{record.name}   step {steps[index]}   loss {losses[index]:.4f}", index)
-        for index in spread(len(steps), 60)
-    ]
+    scene = _Scene(record, (steps, losses, thinned(layers, 20)), before)
+    drawn = [scene.frame(index) for index in spread(len(steps), 60)]
     # one palette for all frames, so that only what moves is stored
     palette = drawn[-1].quantize(64, Image.Quantize.MAXCOVERAGE)
     first, *others = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in drawn]
     file = io.BytesIO()
-    milliseconds = [80] * len(others) + [2000]
+    milliseconds = [max(80, min(500, _LENGTH // len(drawn)))] * len(others) + [2000]
     first.save(file, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     return file.getvalue()
 
@@ -56,37 +56,41 @@ def _course(record: Record) -> _Course:
 class _Scene:
     """Draws once what stays, and for each frame only what moves: ten times as fast as whole figures."""
 
-    def __init__(self, now: _Course, before: _Course | None, limits: tuple[float, float]) -> None:
+    def __init__(self, record: Record, now: _Course, before: _Course | None) -> None:
         self._now = now
-        steps, _, layers = now
+        steps, losses, layers = now
         former_steps, former_losses, former_layers = before or ([], [], {})
         self._before = [former_layers.get(name, np.empty(0)) for name in layers] if before else []
-        figure = blank(640, 480)
+        figure = sheet(640, HEAD + 210 + 60 + 17 * len(layers), "The training, step by step", record)
         self._canvas = FigureCanvasAgg(figure)
-        num_steps = 1 + max([*steps, *former_steps])
-        above = curve_axes(figure, (0.1, 0.56, 0.86, 0.34), (-0.5, num_steps - 0.5, *limits), True)
-        above.set(xlabel="step", ylabel="loss")
+        above, below = figure.subplots(2, height_ratios=[210, 60 + 17 * len(layers)])
+        step_axis(above, 1 + max([*steps, *former_steps]))
+        above.set_ylabel("loss")
+        above.plot(steps, losses, alpha=0)  # so that the axis has room for it
         if before:
-            above.plot(former_steps, former_losses, color=GREY, linewidth=2, linestyle="--", label="baseline")
-            above.legend(loc="lower left")
-        below = figure.add_axes((0.3, 0.1, 0.66, 0.32), xlim=_limits([*layers.values(), *self._before]))
-        key = "gradient norm" + "   (black: baseline)" * bool(before)
-        below.set(xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6))
-        below.set_yticks(range(len(layers)), [shortened(name, 22) for name in layers], fontsize=8)
+            above.plot(former_steps, former_losses, color=GREY, linestyle="--", label="baseline")
+            above.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        value_axis(above, [*losses, *former_losses], "log")
+        key = "norm of the gradient" + "   (black mark: baseline)" * bool(before)
+        below.set(
+            xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6), xlim=_limits([*layers.values(), *self._before])
+        )
+        decades_on(below.xaxis)
+        below.set_yticks(range(len(layers)), [shortened(name, 30) for name in layers])
         (self._line,) = above.plot([], [], color=BLUE, linewidth=2, animated=True)
         (self._dot,) = above.plot([], [], color=ORANGE, marker="o", animated=True)
         self._bars = below.barh(range(len(layers)), [1.0] * len(layers), color=BLUE, animated=True)
         (self._marks,) = below.plot([], [], "k|", markersize=9, markeredgewidth=2, animated=True)
-        self._words = figure.text(0.5, 0.94, "", ha="center", fontsize=12, animated=True)
+        self._words = above.text(0, 1.04, "", transform=above.transAxes, animated=True)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)
 
-    def frame(self, words: str, index: int) -> Image.Image:
-        """Return the frame of one step (the index is among those that have a loss), with words above it."""
+    def frame(self, index: int) -> Image.Image:
+        """Return the frame of one step; the index is among those that have a loss."""
         self._canvas.restore_region(self._still)
         steps, losses, layers = self._now
         step = steps[index]
-        self._words.set_text(words)
+        self._words.set_text(f"step {step}: loss {losses[index]:.5g}")
         self._line.set_data(steps[: index + 1], losses[: index + 1])
         self._dot.set_data([step], [losses[index]])
         for bar, norms in zip(self._bars, layers.values(), strict=True):

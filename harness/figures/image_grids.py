@@ -1,23 +1,27 @@
 """Images in rows, exact to the pixel: batches, predictions, mistakes, filters, activation maps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageOps
 
-from harness.errors import NotRecordedError
+from harness.errors import NotRecordedError, number
 from harness.figures.by_class import class_name
-from harness.figures.canvas import BLUE, ORANGE, Pixels, Values, blank, in_both_forms, shades
+from harness.figures.canvas import BLUE, ORANGE, Pixels, Values, in_both_forms, shades
 from harness.figures.digits import LEVEL_DIGITS, checksums, weights, with_digits, with_exact_digits
 from harness.figures.series import IMAGES, KEEP_PREDICTIONS, shortened
+from harness.figures.sheets import HEAD, LETTER, MARGIN, sheet
 from harness.record.pictures import Picture
 from harness.record.record import Record
 
 
 _GAP = 4  # white pixels between filters, and between maps
 _COLUMNS = 5  # images a row: the article's grid is 2 x 5
-_LINE, _SPACE, _TITLE = 14, 10, 40  # pixels of a line of a caption, between things, and of the title
+_LINE, _SPACE = 14, 10  # pixels of a line of text, and between things
+_NARROWEST = 440  # pixels, so that a title has room
+_NO_COLOURS: Mapping[str, str] = {}
 
 
 @in_both_forms
@@ -32,7 +36,7 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
     captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
     tiles_NHWC = _framed(images, ["white"] * len(images))
     if labelled:
-        return _captioned(tiles_NHWC, captions, f"First batch, {record.name}")
+        return _captioned(tiles_NHWC, captions, "The first images of the first batch", record)
     return with_exact_digits(_tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -55,7 +59,8 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     ]
     tiles_NHWC = _framed(images, [BLUE if ok else ORANGE for ok in right])
     if labelled:
-        return _captioned(tiles_NHWC, captions, f"Predictions, {record.name}")
+        key = {"right": BLUE, "wrong: this frame, and the corner filled": ORANGE}
+        return _captioned(tiles_NHWC, captions, "Test images and what they are taken for", record, key)
     return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -84,7 +89,7 @@ def mistakes(record: Record, *, labelled: bool = False) -> Figure:
     ]
     tiles_NHWC = _framed(images, [ORANGE] * len(images))
     if labelled:
-        return _captioned(tiles_NHWC, captions, f"Most-confident mistakes, {record.name}")
+        return _captioned(tiles_NHWC, captions, "The mistakes that the model is surest of", record)
     return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -122,20 +127,34 @@ def _framed(images: Sequence[Image.Image], colours: Sequence[str]) -> Pixels:
     return np.stack([np.asarray(image) for image in framed])
 
 
-def _captioned(tiles_NHWC: Pixels, captions: Sequence[str], title: str) -> Figure:
-    """Return images five a row for people, with a title, and a caption of up to a few lines above each."""
+def _captioned(
+    tiles_NHWC: Pixels, captions: Sequence[str], title: str, record: Record, colours: Mapping[str, str] = _NO_COLOURS
+) -> Figure:
+    """Return images in rows for people: with a title, a caption of a few lines above each, a key of the frames below.
+
+    Args:
+        tiles_NHWC: the images.
+        captions: one each.
+        title: of the sheet.
+        record: whose they are.
+        colours: meaning to colour of the frames.
+    """
     count, height, width, _ = tiles_NHWC.shape
+    columns = min(_COLUMNS, count)
     above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
-    cell_width, cell_height = width + 2 * _SPACE, height + above + _SPACE
-    page_width, page_height = _COLUMNS * cell_width, _TITLE + -(-count // _COLUMNS) * cell_height
-    figure = blank(page_width, page_height)
-    figure.suptitle(title, y=1 - _SPACE / page_height, va="top")
+    cell_width, cell_height = max(width + 2 * _SPACE, 18 * LETTER), height + above + _SPACE
+    page_width = max(_NARROWEST, columns * cell_width)
+    page_height = HEAD + -(-count // columns) * cell_height + 2 * _LINE * bool(colours)
+    figure = sheet(page_width, page_height, title, record)
     for index, (tile_HWC, caption) in enumerate(zip(tiles_NHWC, captions, strict=True)):
-        row, column = divmod(index, _COLUMNS)
-        left, top = column * cell_width + _SPACE, _TITLE + row * cell_height + above
+        row, column = divmod(index, columns)
+        left, top = column * cell_width + (cell_width - width) // 2, HEAD + row * cell_height + above
         figure.figimage(tile_HWC, xo=left, yo=page_height - top - height, origin="upper")
         place = (left + width / 2) / page_width, 1 - (top - 4) / page_height
-        figure.text(*place, caption, ha="center", va="bottom", fontsize=8)
+        figure.text(*place, caption, ha="center", va="bottom")
+    if colours:
+        handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
+        figure.legend(handles=handles, loc="lower left", ncols=2)
     return figure
 
 
@@ -170,14 +189,15 @@ def filters(record: Record, *, labelled: bool = False) -> Figure:
     page_HWC = _tiled(_enlarged(_pixels_in(picture), 60), 8, _GAP)
     if not labelled:
         return with_digits(record, page_HWC, _sums(picture), LEVEL_DIGITS)
-    height, width = page_HWC.shape[:2]
-    figure = blank(640, height + 100)
-    figure.figimage(page_HWC, xo=(640 - width) // 2, yo=40, origin="upper")
     count, rows, columns = picture.shape
+    height, width = page_HWC.shape[:2]
+    below = 2 * _LINE + _SPACE
+    title = f"The first layer after training: {number(count, 'filter')} of {rows}x{columns}"
+    figure = sheet(max(_NARROWEST, width + 2 * _SPACE), HEAD + height + below, title, record)
+    figure.figimage(page_HWC, xo=_SPACE, yo=below, origin="upper")
     largest = picture.limits[1] if picture.limits else 0.0
-    title = f"First layer after the training, {record.name}: {count} filters of {rows}x{columns}"
-    figure.suptitle(title, y=1 - 12 / (height + 100), va="top")
-    figure.text(0.5, 0.02, f"mid-grey is 0, black -{largest:.3g}, white {largest:.3g}", ha="center", va="bottom")
+    words = f"weights for red, green and blue as colours: mid-grey is 0, black {-largest:.3g}, white {largest:.3g}"
+    figure.text(MARGIN / width, _SPACE / (HEAD + height + below), words, va="bottom")
     return figure
 
 
@@ -214,20 +234,26 @@ def _squares(images_NHWC: Pixels, count: int) -> Pixels:
 
 
 def _labelled(record: Record, page_HWC: Pixels, pictures: dict[str, Picture]) -> Figure:
-    """Put the names to the left of the maps, and the title and the image itself above them."""
-    cell, left, title = _SIDE + _GAP, 190, 40
+    """Put the names to the left of the maps, and the image itself and what is drawn above them."""
+    names = {shortened(name.removeprefix(_PREFIX), 24): picture for name, picture in pictures.items()}
+    cell, left = _SIDE + _GAP, max(90, LETTER * max(map(len, names)) + MARGIN + _SPACE)
     shown = record.pictures.get(f"{_PREFIX}input")
     above = cell if shown else 0
-    height, width = page_HWC.shape[0] + above + title, page_HWC.shape[1] + left + 10
-    figure = blank(width, height)
+    height, width = page_HWC.shape[0] + above + HEAD, page_HWC.shape[1] + left + _SPACE
+    figure = sheet(width, height, "What convolutions make of one test image", record)
     figure.figimage(page_HWC, xo=left, yo=0, origin="upper")
+    texts = [f"{name}\n{low:.2g} to {high:.2g}" for name, low, high in _scales(names)]
     if shown:
         figure.figimage(_squares(_pixels_in(shown), 1)[0], xo=left + _GAP, yo=page_HWC.shape[0], origin="upper")
-        figure.text((left - 10) / width, 1 - (title + cell / 2) / height, "input", ha="right", va="center")
-    for row, (name, picture) in enumerate(pictures.items()):
-        low, high = picture.limits or (0.0, 0.0)
-        text = f"{shortened(name.removeprefix(_PREFIX), 24)}\n{low:.2g} to {high:.2g}"
-        middle = 1 - (title + above + (row + 0.5) * cell) / height
-        figure.text((left - 10) / width, middle, text, ha="right", va="center", fontsize=9)
-    figure.suptitle(f"Activation maps of one test image, {record.name}", y=1 - 12 / height, va="top")
+        words = "Below, a row a convolution: its first channels, before any activation function,\n"
+        words += "from the smallest number of the row (dark violet) to its largest (yellow)."
+        figure.text((left + 2 * _GAP + cell) / width, 1 - (HEAD + cell / 2) / height, words, va="center")
+        texts = ["the image", *texts]
+    for row, text in enumerate(texts):
+        middle = 1 - (HEAD + (row + 0.5) * cell) / height
+        figure.text((left - _SPACE) / width, middle, text, ha="right", va="center")
     return figure
+
+
+def _scales(pictures: Mapping[str, Picture]) -> list[tuple[str, float, float]]:
+    return [(name, *(picture.limits or (0.0, 0.0))) for name, picture in pictures.items()]

@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from harness.figures.canvas import (
     LIGHT,
@@ -18,12 +16,12 @@ from harness.figures.canvas import (
     blank,
     curve_axes,
     in_both_forms,
-    legend_beside,
     pixels_of,
     shades,
 )
 from harness.figures.digits import checksums, with_digits
 from harness.figures.series import decades, layer_norms, shortened, spread, thinned
+from harness.figures.sheets import BAR, BELOW, HEAD, colour_bar, decades_on, sheet, stacked, step_axis
 from harness.record.record import Record
 
 
@@ -50,13 +48,22 @@ def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     if not labelled:
         page_HWC = layer_raster(np.stack(list(exponents.values())), *limits)
         return with_digits(record, page_HWC, checksums(np.stack(list(norms.values()))))
-    shown = thinned(exponents, 60)
-    height = 130 + 18 * max(8, len(shown))
-    figure = blank(800, height)
-    axes = figure.add_axes((0.27, 60 / height, 0.60, 1 - 100 / height))
-    heat_axes(axes, shown, limits, "log10 of the gradient norm", 30)
-    axes.set(title=f"Gradient flow, {record.name}, {record.device}", xlabel="step", ylabel="layer")
+    low, high = (10.0**exponent for exponent in limits)
+    shown = thinned({name: values.clip(low, high) for name, values in norms.items()}, 60)
+    rows = row_height(len(shown)) * len(shown)
+    figure = sheet(720, HEAD + rows + BAR + 2 * BELOW, "Gradient norm of each layer", record)
+    axes, bar = stacked(figure, rows, BAR)
+    heat_rows(axes, shown, LogNorm(low, high), "viridis")
+    axes.set_ylabel(f"{len(shown)} of {len(norms)} layers" if len(shown) < len(norms) else "layer")
+    step_axis(axes, record.num_steps)
+    none = "; grey: none" * any(np.isnan(values).any() for values in shown.values())
+    colour_bar(bar, LogNorm(low, high), "viridis", f"norm of the gradient, as the optimizer got it{none}")
     return figure
+
+
+def row_height(rows: int) -> int:
+    """Return how many pixels a row with a name takes: few may be wide."""
+    return 16 if rows > 8 else 26
 
 
 def _exponents_around(exponents: Values) -> Limits:
@@ -79,21 +86,12 @@ def layer_raster(values_LS: Values, low: float, high: float, colours: str | Colo
     return page_HWC
 
 
-def heat_axes(
-    axes: Axes, rows: Mapping[str, Values], limits: Limits, key: str, letters: int, colours: str | Colormap = "viridis"
-) -> None:
-    """Fill axes with a named row of colours a layer, and put what they mean, the key, on a colour bar to their right.
-
-    NaN is light grey, or white on a colour map that is not given by its name.
-    """
-    axes.set_facecolor(LIGHT if isinstance(colours, str) else "white")
-    options: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "vmin": limits[0], "vmax": limits[1]}
-    values_LS = np.stack(list(rows.values())).clip(*limits)  # infinity would not be drawn
-    image = axes.imshow(values_LS, cmap=colours, **options)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_yticks(range(len(rows)), [shortened(name, letters) for name in rows], fontsize=8)
-    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.04, 0, 0.03, 1)))
-    bar.set_label(key, fontsize=9)
+def heat_rows(axes: Axes, rows: Mapping[str, Values], scale: Normalize, colours: str | Colormap) -> None:
+    """Fill axes with a named row of colours a layer, a column a step."""
+    axes.set_facecolor(LIGHT if isinstance(colours, str) else "white")  # where there is no value
+    axes.imshow(np.stack(list(rows.values())), cmap=colours, norm=scale, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(rows)), [shortened(name, 40) for name in rows])
+    axes.tick_params(axis="y", length=0)
 
 
 @in_both_forms
@@ -110,23 +108,40 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
     """
     ratios = _ratios(record)
     known = np.concatenate([*ratios.values(), [_USUAL]])
-    figure = blank(800 if labelled else 640, 480)
-    place = (0.1, 0.11, 0.62, 0.81) if labelled else (0.1, 0.1, 0.86, 0.86)
-    axes = curve_axes(figure, place, (-0.5, record.num_steps - 0.5, *decades(known[np.isfinite(known)])), labelled)
+    known = known[np.isfinite(known)]
+    if labelled:
+        return _labelled_ratios(record, ratios, decades(np.concatenate([known / 1.5, known * 1.5])))
+    figure = blank(640, 480)
+    axes = curve_axes(figure, (0.1, 0.1, 0.86, 0.86), (-0.5, record.num_steps - 0.5, *decades(known)))
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1)
-    named = thinned(ratios, 16)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(ratios)))
-    for (name, ratio), colour in zip(ratios.items(), colours, strict=True):
-        axes.plot(ratio, color=colour, linewidth=1.5, label=shortened(name, 28) if name in named else None)
-    if labelled:
-        axes.set(xlabel="step", ylabel="update norm / weight norm")
-        axes.set_title(f"Update to weight, {record.name}, {record.device}")
-        legend_beside(axes)
-        return figure
+    for ratio, colour in zip(ratios.values(), _dark_to_light(len(ratios)), strict=True):
+        axes.plot(ratio, color=colour, linewidth=1.5)
     axes.tick_params(which="both", labelleft=False, labelbottom=False)
     return with_digits(record, pixels_of(figure), checksums(np.stack(list(ratios.values()))))
+
+
+def _dark_to_light(count: int) -> Values:
+    colours: Values = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, count))
+    return colours
+
+
+def _labelled_ratios(record: Record, ratios: Mapping[str, Values], limits: Limits) -> Figure:
+    figure = sheet(800, 420, "How far a step moves the weights of each layer", record)
+    axes = figure.subplots()
+    axes.set(yscale="log", ylim=limits, ylabel="norm of the update / norm of the weights")
+    decades_on(axes.yaxis)
+    axes.grid(visible=True)
+    axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1.2, label="0.001, a rule of thumb")
+    named, few = thinned(ratios, 16), record.num_steps <= 40
+    for (name, ratio), colour in zip(ratios.items(), _dark_to_light(len(ratios)), strict=True):
+        label = f" {shortened(name, 28)}" if name in named else None  # one that begins with _ would be left out
+        axes.plot(ratio, color=colour, linewidth=1.5, marker="o" if few else None, label=label)
+    step_axis(axes, record.num_steps)
+    title = f"layers, {len(named)} of {len(ratios)}:" if len(named) < len(ratios) else "layers, in their order:"
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title=title, alignment="left")
+    return figure
 
 
 def _ratios(record: Record) -> dict[str, Values]:

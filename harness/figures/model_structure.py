@@ -2,22 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
-from typing import Any
+from itertools import islice, zip_longest
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from harness.errors import NotRecordedError
+from harness.errors import NotRecordedError, number
 from harness.figures.canvas import COLOURS, Values, in_both_forms, pixels_of, row_axes
 from harness.figures.digits import checksums, with_exact_digits
 from harness.figures.series import WATCH, shortened, thinned
+from harness.figures.sheets import HEAD, decades_on, rows_beside, sheet
 from harness.record.record import Record
 
 
 _LETTERS = 36  # of a name, as many as the margin has room for
+_GROUPS = 8  # that are named, each a colour of its own
 
 _Shapes = Mapping[str, Sequence[int]]
 
@@ -39,20 +40,11 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
     shapes = {name: record.structure[name]["shape"] for name in groups}
     shown = thinned(shapes, 60)
     colours = {group: COLOURS[i % len(COLOURS)] for i, group in enumerate(dict.fromkeys(groups.values()))}
-    left, width = (0.27, 0.52) if labelled else (0.03, 0.94)
-    figure, axes = row_axes(900 if labelled else 640, 20, len(shown), top=60, left=left, width=width)
-    largest = max(map(math.prod, shapes.values()))
-    # from 0.7, so that a tensor of one element has a bar
-    axes.set(xscale="log", xlim=(0.7, 10 ** math.ceil(math.log10(largest) + 0.1)))
-    axes.set(ylim=(len(shown) - 0.4, -0.6), yticks=[])
-    sizes = [math.prod(shape) for shape in shown.values()]
-    axes.barh(range(len(shown)), sizes, color=[colours[groups[name]] for name in shown], height=0.8)
     if labelled:
-        _label(axes, record, shapes, shown)
-        named = list(colours.items())[:3]  # the legend has room for them
-        handles = [Patch(color=colour, label=shortened(f"group of {group}", _LETTERS)) for group, colour in named]
-        axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.4, 1.0), fontsize=8, frameon=False)
-        return figure
+        return _labelled(record, shapes, shown, colours)
+    figure, axes = row_axes(20, len(shown), top=60)
+    _bars(axes, record, shapes, shown, colours)
+    axes.set_yticks([])
     axes.minorticks_off()
     axes.set_xticks([])
     numbers = [(list(colours).index(groups[name]), *shape) for name, shape in shapes.items()]
@@ -64,14 +56,38 @@ def _columns(numbers: Sequence[Sequence[int]]) -> Values:
     return np.array(list(zip_longest(*numbers, fillvalue=0)), dtype=np.float64)
 
 
-def _label(axes: Axes, record: Record, shapes: _Shapes, shown: _Shapes) -> None:
+def _bars(axes: Axes, record: Record, shapes: _Shapes, shown: _Shapes, colours: Mapping[str, str]) -> None:
+    largest = max(map(math.prod, shapes.values()))
+    # from 0.7, so that a tensor of one element has a bar
+    axes.set(xscale="log", xlim=(0.7, 10 ** math.ceil(math.log10(largest) + 0.1)), ylim=(len(shown) - 0.4, -0.6))
+    of_rows = [colours[record.structure[name]["group"]] for name in shown]
+    axes.barh(range(len(shown)), [math.prod(shape) for shape in shown.values()], color=of_rows, height=0.8)
+
+
+def _labelled(record: Record, shapes: _Shapes, shown: _Shapes, colours: Mapping[str, str]) -> Figure:
     total, rest = sum(map(math.prod, shapes.values())), len(record.structure) - len(shapes)
-    others = f"; {rest} tensors that no optimizer updates" if rest else ""
-    title = f"{record.name}: {total:,} parameters in {len(shapes)} tensors{others}"
-    axes.set_title(title, loc="left", x=-0.5, fontsize=11)
-    axes.set_xlabel("elements")
-    axes.set_yticks(range(len(shown)), [shortened(name, _LETTERS) for name in shown], fontsize=8)
-    options: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 8}
-    for row, shape in enumerate(shown.values()):
-        axes.text(1.02, row, "x".join(map(str, shape)) or "a number", **options)
-        axes.text(1.38, row, f"{math.prod(shape):,}", ha="right", **options)
+    named = dict(islice(colours.items(), _GROUPS))
+    height = HEAD + 76 + 17 * len(shown) + 17 * len(named)
+    figure = sheet(800, height, f"The model: {total:,} parameters in {number(len(shapes), 'tensor')}", record)
+    axes = figure.subplots()
+    _bars(axes, record, shapes, shown, colours)
+    of = f", {len(shown)} of {len(shapes)} shown" if len(shown) < len(shapes) else ""
+    others = f" (not shown: {number(rest, 'tensor')} that no optimizer updates)" if rest else ""
+    axes.set_xlabel(f"numbers in the tensor{of}{others}")
+    axes.grid(visible=True, axis="x")
+    decades_on(axes.xaxis)
+    axes.set_yticks(range(len(shown)), [shortened(name, _LETTERS) for name in shown])
+    axes.tick_params(axis="y", length=0)
+    sizes = ["x".join(map(str, shape)) or "one number" for shape in shown.values()]
+    rows_beside(
+        axes,
+        [
+            f"{size} = {math.prod(shape):,}" if "x" in size else size
+            for size, shape in zip(sizes, shown.values(), strict=True)
+        ],
+    )
+    handles = [
+        Patch(color=colour, label=f"parameter group of {shortened(group, 60)}") for group, colour in named.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower left")
+    return figure

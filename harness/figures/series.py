@@ -87,8 +87,14 @@ def spread(count: int, room: int) -> list[int]:
 
 
 def shortened(name: str, room: int) -> str:
-    """Return a tensor's name cut on the left, where names are alike, if it has more characters than there is room."""
-    return name if len(name) <= room else "..." + name[3 - room :]
+    """Return a name cut on the left, where names are alike, if it has more characters than there is room.
+
+    A stream's kind, before the first "/", stays.
+    """
+    kind = name[: name.find("/") + 1]
+    if len(name) <= room or len(kind) > room // 2:
+        return name if len(name) <= room else f"...{name[3 - room :]}"
+    return f"{kind}...{name[len(kind) + 3 - room :]}"
 
 
 def decades(values: Values) -> tuple[float, float]:

@@ -1,10 +1,15 @@
 """Two pictures beside each other, and where they differ."""
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from harness.figures.canvas import GREY, Pixels, own_style, pixels_of, shades
+
+
+_FONT = ImageFont.load_default(14)
 
 
 def side_by_side(before: Figure | Image.Image, now: Figure | Image.Image) -> Image.Image:
@@ -22,7 +27,11 @@ def side_by_side(before: Figure | Image.Image, now: Figure | Image.Image) -> Ima
     difference_HW = np.abs(pages[0].astype(np.int16) - pages[1]).max(axis=2).astype(np.float64)
     largest = int(difference_HW.max())
     share = float((difference_HW > 0).mean())
-    words = f"difference: {share:.2%} of the pixels, by up to {largest} of 255" if largest else "no difference"
+    words = (
+        f"difference: {share:.2%} of the pixels, by up to {largest} of 255 (the darkest)"
+        if largest
+        else "no difference"
+    )
     marked = shades(difference_HW, -0.3 * largest, float(max(1, largest)), "magma_r")  # pale enough is not seen
     marked[difference_HW == 0] = 255
     return _sheet({"baseline": pages[0], "now": pages[1], words: marked})
@@ -47,11 +56,12 @@ def _padded(*pictures: Pixels) -> list[Pixels]:
 def _sheet(panels: dict[str, Pixels]) -> Image.Image:
     gap, title = 12, 28
     height, width = next(iter(panels.values())).shape[:2]
+    width = max(width, *(math.ceil(_FONT.getlength(words)) for words in panels))
     sheet = Image.new("RGB", (len(panels) * (width + gap) + gap, height + title + gap), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (words, pixels_HWC) in enumerate(panels.items()):
         left = gap + index * (width + gap)
-        draw.text((left, title // 4), words, fill="black", font_size=14)
+        draw.text((left, title // 4), words, fill="black", font=_FONT)
         sheet.paste(Image.fromarray(pixels_HWC), (left, title))
-        draw.rectangle((left - 1, title - 1, left + width, title + height), outline=GREY)
+        draw.rectangle((left - 1, title - 1, left + pixels_HWC.shape[1], title + height), outline=GREY)
     return sheet

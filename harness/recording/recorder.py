@@ -18,6 +18,7 @@ from harness.record.record import Record
 from harness.record.streams import StreamKey
 from harness.recording.batches import named_parts, shapes, size
 from harness.recording.by_hand import ByHand
+from harness.recording.class_names import are_names
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import unwrapped
@@ -71,7 +72,8 @@ class Recorder:
         seed: seed of the random generators of Python, NumPy and torch.
         name: what the training is called in reports.
         config: how the training is configured: plain values by name, nested as you like. A failure names what changed.
-        class_names: of the classes, in the order of their labels, for figures.
+        class_names: of the classes, in the order of their labels, for figures; else the `classes` of the first data set
+            that has some, of up to 100, and that a `DataLoader` draws from.
         states: `training_regression.states()`, for a sharp comparison in low precision, or where float64 amplifies
             rounding too much: states that are filled when a baseline is written, and that later trainings are put back
             on.
@@ -97,7 +99,7 @@ class Recorder:
         states: States | None = None,
     ) -> None:
         check_fields("Recorder", precision=precision, seed=seed, name=name)
-        if not _are_names(class_names):
+        if not are_names(class_names):
             rule = "a list of texts: the name of each class, in the order of their labels"
             raise ArgumentError.of("Recorder", "class_names", class_names, rule)
         self.precision, self.name, self.states = precision, name, states
@@ -326,20 +328,12 @@ class Recorder:
             | activation_pictures(state.activations.maps)
             | ({"filters": filters} if filters else {}),
             undrawn={name: reason for name, reason in state.undrawn.items() if reason},
-            class_names=self.class_names,
+            class_names=self.class_names or state.class_names,
             histograms=state.distributions.histograms(),
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
             step_seconds=state.times.seconds(device),
         )
-
-
-def _are_names(values: object) -> bool:
-    return (
-        isinstance(values, Sequence)
-        and not isinstance(values, str | bytes)
-        and all(isinstance(name, str) and name.strip() for name in values)
-    )
 
 
 @functools.lru_cache

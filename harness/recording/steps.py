@@ -21,6 +21,7 @@ from harness.record.streams import FIRST_STEP
 from harness.recording.batches import Fingerprints
 from harness.recording.calls import Calls, Found, record
 from harness.recording.causes import Causes
+from harness.recording.class_names import names_in
 from harness.recording.determinism import swap_layout
 from harness.recording.fingerprints import exact_digest
 from harness.recording.histograms import Distributions
@@ -70,6 +71,7 @@ class Recording:
         self.pictures: dict[str, Picture] = {}
         self.undrawn: dict[str, str] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
+        self.class_names: tuple[str, ...] = ()
         self.evaluating, self.logs, self.initial = False, False, ""
         self.stack = stack
         stack.callback(self.activations.release)
@@ -128,6 +130,7 @@ class Recording:
 
     def iterate(self, loader: DataLoader[Any]) -> contextlib.AbstractContextManager[None]:
         """Note how a data loader samples that is iterated, for the step that follows; return what to start it in."""
+        self.class_names = self.class_names or names_in(loader)
         self._causes.iterate(loader, self._step + self._over)
         return self._guard.paused()
 
