@@ -2,8 +2,9 @@
 
 import contextlib
 import functools
+import weakref
 from collections.abc import Callable, Iterator
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -25,6 +26,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F
 BLUE, ORANGE = COLOURS[:2]
 GREY, LIGHT, GRID = "#888888", "#cccccc", "#dddddd"
 
+_DRAWN: "weakref.WeakKeyDictionary[Figure, tuple[Callable[..., Figure], tuple[Any, ...], dict[str, Any]]]"
+_DRAWN = weakref.WeakKeyDictionary()
+"""Gated figures, and the call that drew each."""
 _DPI = 100  # dots an inch; pytest-mpl saves at the figure's own
 
 
@@ -40,16 +44,26 @@ def in_both_forms(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Fi
     """Make a figure's two forms of the function that draws them: it says with `labelled` which one it wants.
 
     Both are drawn in our own style. The gated one is drawn at once, so that the style it is saved under cannot reach
-    it: ticks take theirs when they are drawn.
+    it: ticks take theirs when they are drawn. What it was drawn of is known while it lives (`twin`).
     """
 
     @functools.wraps(draw)
     def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
         with own_style():
             figure = draw(*args, **kwargs)
-            return figure if kwargs.get("labelled") else raster(pixels_of(figure))
+            if kwargs.get("labelled"):
+                return figure
+            gated = raster(pixels_of(figure))
+            _DRAWN[gated] = drawn, args, kwargs
+            return gated
 
     return drawn
+
+
+def twin(gated: object, record: object, instead: object) -> Figure | None:
+    """Return the labelled form of a gated figure, drawn of another record instead; None if it is none of ours."""
+    draw, args, kwargs = _DRAWN.get(gated, (None, (), {})) if isinstance(gated, Figure) else (None, (), {})
+    return draw(*(instead if one is record else one for one in args), **{**kwargs, "labelled": True}) if draw else None
 
 
 def blank(width: int, height: int) -> Figure:
