@@ -4,7 +4,7 @@ import contextlib
 import io
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,10 @@ _LARGEST = 2**20
 """Bytes; a larger figure would swell the page, and is left in its folder."""
 _MOST = 3 * 2**20
 """Bytes of all, each counted as often as it is shown; the others are left in their folder."""
-_THUMBNAIL = 96
-"""Pixels of its longer side, at most."""
+_COLOURS = 64
+"""Of a picture that is drawn for the page alone."""
+_THUMBNAIL = (96, 54)
+"""Pixels of its width and height, at most."""
 
 
 def deviations(comparison: "Comparison") -> bytes:
@@ -59,16 +61,31 @@ def forget(folder: Path) -> None:
 
 
 def draw_twins(gated: object, record: object, baseline: object, folder: Path) -> None:
-    """Draw what a gated figure shows with its axes, of the baseline's record and of the present one, into a folder."""
+    """Draw what a gated figure shows with its axes, of the baseline's record and of the present one, into a folder.
+
+    Nothing is drawn where one of them lacks what the other has, or the figure is none of ours.
+    """
     from PIL import Image
 
     from harness.figures.canvas import pixels_of, twin
 
-    for name, one in zip(LABELLED, (baseline, record), strict=True):
-        with contextlib.suppress(RecordError):  # a record may lack what the other has
-            if figure := twin(gated, record, one):
-                image = Image.fromarray(pixels_of(figure)).quantize(64, dither=Image.Dither.NONE)
-                write(folder / name, _png(image))
+    with contextlib.suppress(RecordError):
+        figures = [figure for one in (baseline, record) if (figure := twin(gated, record, one))]
+        pictures = [Image.fromarray(pixels_of(figure)) for figure in figures]
+        for name, picture in zip(LABELLED, _few_colours(pictures), strict=True) if pictures else ():
+            write(folder / name, _png(picture))
+
+
+def _few_colours(pictures: "Sequence[Image.Image]") -> "Iterator[Image.Image]":
+    """Yield pictures in few colours, the same for all: so that equal parts stay equal."""
+    from PIL import Image
+
+    sheet = Image.new("RGB", (max(each.width for each in pictures), sum(each.height for each in pictures)))
+    tops = [sum(each.height for each in pictures[:index]) for index in range(len(pictures))]
+    for picture, top in zip(pictures, tops, strict=True):
+        sheet.paste(picture, (0, top))
+    sheet = sheet.quantize(_COLOURS, dither=Image.Dither.NONE)
+    yield from (sheet.crop((0, top, one.width, top + one.height)) for one, top in zip(pictures, tops, strict=True))
 
 
 def _png(image: "Image.Image") -> bytes:
@@ -109,8 +126,8 @@ def thumbnail(data: bytes) -> bytes:
     except ValueError:
         return b""
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    small = image.reduce(max(1, -(-max(image.size) // _THUMBNAIL)))
-    return _png(small.quantize(64, dither=Image.Dither.NONE))
+    small = image.reduce(max(-(-side // most) for side, most in zip(image.size, _THUMBNAIL, strict=True)))
+    return _png(small.quantize(_COLOURS, dither=Image.Dither.NONE))
 
 
 def _picture(folder: Path, name: str) -> bytes:

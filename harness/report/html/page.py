@@ -60,7 +60,7 @@ def _facts(run: Run, ledger: Sequence[str]) -> Iterator[tuple[str, str]]:
     seconds = f"{run.seconds:.1f} s" if run.seconds else ""
     facts = {"commit": run.commit, "date": run.made, "took": seconds, "machine": run.machine, "versions": run.versions}
     yield from ((name, text) for name, text in facts.items() if text)
-    yield from (("baselines", line) for line in ledger[:1])
+    yield from (("ledger", line) for line in ledger[:1])
 
 
 def _views(figure: Figure, pictures: Mapping[str, bytes]) -> list[list[Picture]]:
@@ -135,11 +135,12 @@ def _history(finding: Finding) -> Chart:
 
 
 def _charts(training: Training, quiet: bool) -> Iterator[Chart]:
-    """Yield a chart of a training's deviations and of its curves, of a quiet one the first."""
+    """Yield a chart of a training's deviations, and of each curve that is another; of a quiet one, of its first."""
     steps = linear([min(0, *_first_steps(training)), max(1, training.steps - 1)])
     mark = training.first.step if training.first else None
     yield _deviations(training.profile, steps, mark)
-    for curve in training.curves[: 1 if quiet else None]:
+    others = [curve for curve in training.curves if (curve.steps, curve.values) != (curve.baseline_steps, curve.baseline)]
+    for curve in training.curves[:1] if quiet else others:
         yield _overlaid(curve, steps, mark)
 
 
