@@ -8,6 +8,7 @@ import dataclasses
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from harness import Recipe, compare, figures, train
@@ -58,13 +59,19 @@ def drawn(baseline, other, folder, number, red, names=DRAWN):
         test, record = f"tests/test_gate.py::test_training[{index:02}]", other if index < red else baseline
         comparison = compare(baseline, record)
         passed = comparison.verdict == "same"
-        text = "cifar_cnn: same" if passed else "training differs from its baseline from step 1 on: forward, loss\n  first"
+        text = (
+            "cifar_cnn: same" if passed else "training differs from its baseline from step 1 on: forward, loss\n  first"
+        )
         found = Check(test, "", f"{index}.json", "tests/test_gate.py", 7, "harness accept x").training(
-            comparison, passed=passed, text=text, where="" if passed else "train.py:7 in main", code=[] if passed else CODE
+            comparison,
+            passed=passed,
+            text=text,
+            where="" if passed else "train.py:7 in main",
+            code=[] if passed else CODE,
         )
         findings += [found, *(_figure(name, index, test, baseline, record, folder) for name in names)]
     findings = ordered(findings)
-    return page(findings, shown(findings, folder), run=run_of(ROOT, 0.0))
+    return page(findings, shown(findings, folder), run=run_of(ROOT, time.time()))
 
 
 def _figure(name, index, of, baseline, record, folder):
@@ -79,7 +86,9 @@ def _figure(name, index, of, baseline, record, folder):
         gated.savefig(place / "result.png")
         if not passed:
             draw_twins(gated, record, baseline, place)
-    check = Check(f"tests/test_gate.py::test_{name}[{index:02}]", "", f"{index}-{name}.png", "tests/test_gate.py", 9, "")
+    check = Check(
+        f"tests/test_gate.py::test_{name}[{index:02}]", "", f"{index}-{name}.png", "tests/test_gate.py", 9, ""
+    )
     return compared_figure(check, place, folder, 2.0, passed, "" if passed else f"follows from {of}", of)
 
 
@@ -100,7 +109,8 @@ def accessibility(browser):
     """A line on each rule of axe-core that the page breaks, with all of it open, in both schemes, on a phone, too."""
     browser.ask(AXE.read_text(encoding="utf-8"))
     browser.ask("document.querySelectorAll('details').forEach(each => each.open = true)")
-    run = "axe.run().then(found => found.violations.map(v => `${v.id}: ${v.help}, ${v.nodes.length} x ${v.nodes[0].html}`))"
+    told = "`${each.id}: ${each.help}, ${each.nodes.length} x ${each.nodes[0].html}`"
+    run = f"axe.run().then(found => found.violations.map(each => {told}))"
     found = []
     for width, scheme in ((1280, "light"), (390, "dark")):
         browser.call("Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=False)

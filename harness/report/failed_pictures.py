@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**20
 """Bytes; a larger figure would swell the page, and is left in its folder."""
-_MOST = 3 * 2**20
+_MOST = 2 * 2**20
 """Bytes of all, each counted as often as it is shown; the others are left in their folder."""
 _COLOURS = 64
 """Of a picture that is drawn for the page alone."""

@@ -1,7 +1,7 @@
 """The cards of the page: a check each, the figures of a training on its own; red first."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -81,8 +81,7 @@ class Card:
     @property
     def viewed(self) -> list[Finding]:
         """Figures that failed, whose pictures are compared."""
-        own = [self.finding] if self.finding.figure else []
-        return [each for each in (*own, *self.figures) if not each.passed]
+        return [each for each in self._shown if not each.passed]
 
     @property
     def passed_figures(self) -> list[Finding]:
@@ -90,13 +89,17 @@ class Card:
         return [each for each in self.figures if each.passed]
 
     @property
-    def thumbnails(self) -> Iterator[tuple[str, Picture]]:
+    def thumbnails(self) -> list[tuple[str, Picture]]:
         """Name and small picture of each figure."""
-        own = [self.finding] if self.finding.figure else []
-        for each in (*own, *self.figures):
-            data = self.pictures.get(each.figure.result, b"") if each.figure else b""
-            if found := picture(data if each.passed else thumbnail(data), 1):
-                yield finding_title(each), found
+        return [(finding_title(each), small) for each in self._shown if (small := self._small(each))]
+
+    @property
+    def _shown(self) -> list[Finding]:
+        return [*([self.finding] if self.finding.figure else []), *self.figures]
+
+    def _small(self, found: Finding) -> Picture | None:
+        data = self.pictures.get(found.figure.result, b"") if found.figure else b""
+        return picture(data if found.passed else thumbnail(data), 1)
 
 
 def cards(findings: Sequence[Finding], pictures: Mapping[str, bytes]) -> list[Card]:

@@ -139,7 +139,9 @@ def _charts(training: Training, quiet: bool) -> Iterator[Chart]:
     steps = linear([min(0, *_first_steps(training)), max(1, training.steps - 1)])
     mark = training.first.step if training.first else None
     yield _deviations(training.profile, steps, mark)
-    others = [curve for curve in training.curves if (curve.steps, curve.values) != (curve.baseline_steps, curve.baseline)]
+    others = [
+        curve for curve in training.curves if (curve.steps, curve.values) != (curve.baseline_steps, curve.baseline)
+    ]
     for curve in training.curves[:1] if quiet else others:
         yield _overlaid(curve, steps, mark)
 
