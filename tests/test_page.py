@@ -10,18 +10,23 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness import compare
 from harness.comparing.equivalence import judge
+from harness.explaining.excerpt import CodeLine, Excerpt
 from harness.faults.gate_power import Mutant, Power
 from harness.inert import inert
 from harness.record.streams import Stream
 from harness.report.check import Check
 from harness.report.comparison_text import equivalence_text, power_text
+from harness.report.deviation_map import level, rows
 from harness.report.finding import Figure
 from harness.report.html.chart import Chart, Line, linear, logarithmic
 from harness.report.html.page import page
+from harness.report.run import Run, united
 from tests.browser import CHROMIUM, browsing
+from tests.pages import AXE, accessibility
 from tests.test_record import record_of
 
 
@@ -415,3 +420,86 @@ def test_the_views_of_a_figure_are_what_they_say(opened):
 
     assert seen == [False, True, True, True]
     assert opened.ask("getComputedStyle(document.querySelector('.frame.now')).mixBlendMode") == "difference"
+
+
+needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed (HARNESS_AXE names its file)")
+
+
+@needs_chromium
+@needs_axe
+def test_it_is_valid_by_axe_core(opened):
+    """No rule of accessibility is broken, light or dark, wide or narrow; a picture without words would break one."""
+    assert accessibility(opened) == []
+    opened.ask("document.querySelectorAll('img').forEach(each => each.removeAttribute('alt'))")
+    assert any("image-alt" in line for line in accessibility(opened))
+
+
+@needs_chromium
+def test_a_map_is_filtered_and_sorted(opened):
+    """By a part of a name, by the step that a stream leaves in, by its size; the count is said."""
+    assert opened.ask("document.querySelector('.tools').hidden") is False
+    opened.ask(
+        "{ const field = document.querySelector('[type=search]'); field.value = 'nothing';"
+        " field.dispatchEvent(new Event('input', {bubbles: true})) }"
+    )
+    assert opened.ask("document.querySelector('.tools output').value") == "0 of 1 streams"
+    assert opened.ask("document.querySelector('.row').hidden")
+
+
+def test_a_figure_lies_on_the_card_of_its_training_unless_it_alone_failed():
+    """What follows from a red training is counted with it; the figure of a green one is a card of its own."""
+    test, pictures = "tests/test_a.py::test_b[cpu]", {"b.png": PNG, "r.png": PNG}
+    for losses, cards, sentence in (
+        ((2.0, 9.0, 1.0), 1, "1 training differs from its baseline 1 figure follows from that, 0 of 2 checks passed"),
+        ((2.0, 1.5, 1.0), 2, "1 figure differs from its baseline 1 of 2 checks passed"),
+    ):
+        found = [training(losses), figure(of=test)]
+        tags = Reading(page(found, pictures)).tags
+        assert len([True for _, a in tags if a.get("class", "").startswith("check ")]) == cards
+        assert sentence in said(*found)
+
+
+def test_the_first_screen_says_what_ran():
+    """Project, branch, commit, time, machine and versions, as the session left them."""
+    run = Run("lib", "main", "9f8e7d2 with changes", "2026-11-26 21:42 UTC", "EPYC, Linux", "torch 2.14", 12.34)
+    text = " ".join(" ".join(Reading(page([training((2.0, 1.5, 1.0))], run=run)).text).split())
+
+    assert "lib main" in text
+    assert "commit 9f8e7d2 with changes date 2026-11-26 21:42 UTC took 12.3 s machine EPYC, Linux" in text
+    assert united([run, run]) == replace(run, seconds=24.7)
+    assert united([run, replace(run, machine="M4")]).machine == ""
+
+
+def test_the_code_of_a_red_training_is_on_its_card():
+    """Numbers, what is new and what is gone."""
+    code = [Excerpt("net.py", 7, [CodeLine(0, "-", "relu(x)"), CodeLine(7, "+", "gelu(x)")])]
+    found = training((2.0, 1.6, 1.0))
+    found = replace(found, subject=replace(found.subject, code=code))
+
+    assert "net.py - relu(x) 7 + gelu(x)" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "threshold", "expected"),
+    [(0.0, 1.0, 0), (5e-324, 1e308, 1), (1e-5, 1.0, 2), (0.5, 1.0, 4), (1.0, 1.0, 4), (2.0, 1.0, 5), (1e4, 1.0, 6),
+     (1e13, 1.0, 9), (math.inf, 1.0, 9), (1e-9, 0.0, 9)],
+)  # fmt: skip
+def test_a_level_tells_equal_from_within_from_beyond(size, threshold, expected):
+    """Nothing that is beyond its threshold looks like something within it."""
+    assert level(size, threshold) == expected
+
+
+def test_a_map_has_a_row_a_stream_and_a_column_a_step():
+    """In causal order, however long the training is; fingerprints have levels and no numbers."""
+    steps = tuple(range(250))
+    streams = {
+        "gradient/w": Stream("backward", steps, (1.0,) * 250),
+        "loss": Stream("forward", steps, (1.0,) * 250),
+        "batch/order": Stream("data", steps, ("a",) * 250),
+    }
+    now = {**streams, "gradient/w": Stream("backward", steps, (1.0,) * 200 + (1.5,) * 50)}
+    data, loss, gradient = rows(compare(record_of(streams), record_of(now)))
+
+    assert [row.stage for row in (data, loss, gradient)] == ["data", "forward", "backward"]
+    assert (gradient.levels, gradient.first, gradient.largest) == ("0" * 80 + "8" * 20, 200, 0.5)
+    assert (gradient.baseline[80], gradient.values[80], data.values[0], loss.first) == (1.0, 1.5, None, None)

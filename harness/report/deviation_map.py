@@ -1,6 +1,7 @@
 """The map of deviations: how far each stream is from its baseline, step by step, in causal order."""
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -19,12 +20,12 @@ _WITHIN, _MOST = 4, 9
 
 def level(size: float, threshold: float) -> int:
     """Return how far a deviation is: 0 is equal, up to 4 within its threshold, 9 more than 1e12 times beyond it."""
-    if not size:
+    if size <= 0:
         return 0
     share = size / threshold if threshold else math.inf
     if not share < math.inf:
         return _MOST
-    decades = math.log10(share) if share else -math.inf
+    decades = math.log10(max(share, sys.float_info.min))
     if share <= 1:
         return int(max(1, math.ceil(decades / _DECADES) + _WITHIN))
     return min(_MOST, _WITHIN + 1 + int(decades / _MANY))

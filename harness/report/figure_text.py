@@ -17,7 +17,7 @@ LABELLED = ("baseline-labelled.png", "result-labelled.png")
 
 
 def compared_figure(
-    check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str, of: str
+    check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str, of: str = ""
 ) -> Finding:
     """Return what was found of a figure.
 
