@@ -10,23 +10,29 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from harness import compare
 from harness.comparing.equivalence import judge
+from harness.explaining.excerpt import CodeLine, Excerpt
 from harness.faults.gate_power import Mutant, Power
 from harness.inert import inert
 from harness.record.streams import Stream
 from harness.report.check import Check
 from harness.report.comparison_text import equivalence_text, power_text
+from harness.report.deviation_map import level, rows
+from harness.report.finding import Figure
 from harness.report.html.chart import Chart, Line, linear, logarithmic
 from harness.report.html.page import page
+from harness.report.run import Run, united
 from tests.browser import CHROMIUM, browsing
+from tests.pages import AXE, accessibility
 from tests.test_record import record_of
 
 
 PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360000002000001e221bc33"
-    "0000000049454e44ae426082"
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8ffff3f0005fe02fe0def46"
+    "b80000000049454e44ae426082"
 )
 """One pixel."""
 
@@ -66,11 +72,13 @@ def unjudged(passed=True, text="nothing could have failed it\n  help", **where):
     return check(**where).training(compare(*records), passed=passed, text=text, notable=True)
 
 
-def figure(rms=29.2, passed=False, **where):
+def figure(rms=29.2, passed=False, of="", labelled=("", ""), **where):
     """The result of a figure."""
-    return check(**where, kind="png").figure(
-        rms=rms, tolerance=2.0, baseline="b.png", result="r.png", passed=passed, text="Error: pixels"
-    )
+    found = Figure(
+        rms=rms, tolerance=2.0, baseline="b.png", result="r.png",
+        of=of, labelled_baseline=labelled[0], labelled_result=labelled[1],
+    )  # fmt: skip
+    return check(**where, kind="png").figure(found, passed=passed, text="Error: pixels")
 
 
 def seeds(shift=0.0):
@@ -121,9 +129,11 @@ def test_a_failed_training_says_where_and_how_to_accept():
     """Verdict, first divergence, deviation against threshold, what changed, and the accept line are there."""
     text = said(training((2.0, 1.6, 1.0), environment={"torch": "2.15"}))
 
-    assert "1 of 1 check failed: 1 different" in text
-    assert "first divergence step 1, forward, loss: baseline 1.5, now 1.6 (6.7e-02, threshold 1e-10)" in text
-    assert "largest deviation 6.7e-02, 6.7e+08 times the threshold" in text
+    assert "1 training differs from its baseline" in text
+    assert "✕ different test_b[cpu]" in text
+    assert "baseline 1.5 now 1.6 (6.7e-02, threshold 1e-10)" in text
+    assert "6.7e+08 times the threshold" in text
+    assert "forward first" in text
     assert "environment torch 2.14 2.15" in text
     assert "this line makes it the baseline: pytest 'tests/test_a.py::test_b[cpu]' --mpl-generate-path=base" in text
 
@@ -132,9 +142,9 @@ def test_a_passed_training_shows_its_margin():
     """How close it came, although nothing is wrong; no accept line tempts anybody."""
     text = said(training((2.0, 1.5 + 3e-11, 1.0)))
 
-    assert "1 check, all passed" in text
-    assert "largest deviation 2.0e-11, 20 % of the threshold" in text
-    assert "first divergence none" in text
+    assert "Nothing differs: 1 check passed" in text
+    assert "20 % of the threshold" in text
+    assert "largest deviation 2.0e-11" in text
     assert "Accept" not in text
 
 
@@ -143,25 +153,25 @@ def test_what_is_not_judged_stands_out_although_it_passed():
     html = page([unjudged()])
     tags = Reading(html).tags
 
-    assert "1 check, all passed, 1 of them not judged" in said(unjudged())
-    assert "1 of 1 check failed: 1 not judged" in said(unjudged(passed=False))
-    assert "1 of 2 checks failed: 1 different; 1 passed, but not judged" in said(unjudged(), training((2.0, 9.0, 1.0)))
+    assert "Nothing differs: 1 check passed, of them 1 not judged" in said(unjudged())
+    assert "1 training is not judged" in said(unjudged(passed=False))
+    assert "1 of 2 checks passed" in said(unjudged(), training((2.0, 9.0, 1.0)))
     assert "1 value not judged" in said(unjudged())
     assert {a["class"] for tag, a in tags if a.get("class", "").startswith("chip")} == {"chip passed not-judged"}
     assert ".chip.not-judged {" in html
-    assert [True for tag, a in tags if tag == "details" and a.get("class") == "check" and "open" in a] == [True]
+    assert [True for tag, a in tags if a.get("class") == "check passed" and "open" in a] == [True]
 
 
 def test_seeds_are_shown_as_pytest_prints_them():
     """The verdict and its table; only where the new training is as good does a line accept it."""
     text = said(seeds())
-    assert "1 check, all passed" in text
+    assert "Nothing differs: 1 check passed" in text
     assert "equivalent after 3 of 3 paired seeds: every metric stays within its margin" in text
     assert "metric former present difference" in text
     assert "this line makes it the baseline: pytest 'tests/test_a.py::test_b[cpu]'" in text
 
     text = said(seeds(0.5))
-    assert "1 of 1 check failed: 1 worse" in text
+    assert "1 check is worse" in text
     assert "Accept" not in text
 
 
@@ -169,7 +179,7 @@ def test_planted_faults_are_shown_and_what_escaped_stands_out():
     """With the count, the verdict and a line a fault; there is nothing to accept, however it ends."""
     text = said(power("overlooked", least=0.9))
 
-    assert "1 of 1 check failed: 1 escaped" in text
+    assert "1 check is escaped" in text
     assert "gate power of test_b[cpu]" in text
     assert "2 of 3 planted faults caught" in text
     assert "overlooked ESCAPED: it moved nothing beyond the threshold" in text
@@ -178,11 +188,11 @@ def test_planted_faults_are_shown_and_what_escaped_stands_out():
 
 
 def test_failures_are_open_and_the_rest_is_folded():
-    """What needs eyes is seen without a click."""
-    tags = Reading(page([training((2.0, 9.0, 1.0)), training((2.0, 1.5, 1.0))])).tags
-    checks = [attributes for tag, attributes in tags if tag == "details" and attributes.get("class") == "check"]
-
-    assert ["open" in attributes for attributes in checks] == [True, False]
+    """What needs eyes is seen without a click; of several, the cards are."""
+    red, green = training((2.0, 9.0, 1.0)), training((2.0, 1.5, 1.0), test="a.py::test_c")
+    for found, opened in (([red, green], [True, False]), ([red, red, green], [False, False, False])):
+        tags = Reading(page(found)).tags
+        assert ["open" in a for _, a in tags if a.get("class", "").startswith("check ")] == opened
 
 
 def test_baseline_and_run_are_drawn_over_each_other():
@@ -193,18 +203,22 @@ def test_baseline_and_run_are_drawn_over_each_other():
         assert style in drawn
 
 
-def test_a_failed_figure_has_three_views_of_two_pictures():
-    """Side by side, slider and difference share the two embedded pictures."""
+def test_a_failed_figure_has_four_views_of_its_pictures():
+    """Side by side, slider, onion skin and difference share two embedded pictures, or four: with axes, as compared."""
     tags = Reading(page([figure()], {"b.png": PNG, "r.png": PNG})).tags
+    named = dict.fromkeys(("b.png", "r.png", "bl.png", "rl.png"), PNG)
+    both = Reading(page([figure(labelled=("bl.png", "rl.png"))], named)).tags
 
-    assert len([a for tag, a in tags if tag == "img" and a["src"].startswith("data:image/png;base64,")]) == 2
-    assert len([a for tag, a in tags if a.get("type") == "radio"]) == 3
+    assert len([a for tag, a in tags if tag == "img" and "title" not in a]) == 2
+    assert len([a for tag, a in both if tag == "img" and "title" not in a]) == 4
+    assert [a["class"] for _, a in both if a.get("type") == "checkbox"] == ["gated"]
+    assert len([a for tag, a in tags if a.get("type") == "radio"]) == 4
     assert len([a for tag, a in tags if a.get("type") == "range" and a["aria-label"]]) == 1
 
 
 def test_a_figure_without_pictures_still_has_its_numbers():
     """A folder that was cleaned does not break the report."""
-    assert "the figure differs from its baseline RMS 29.20, tolerance 2 grey levels" in said(figure())
+    assert "RMS 29.20, tolerance 2 grey levels" in said(figure())
     assert "the sizes differ" in said(figure(rms=None))
 
 
@@ -212,7 +226,7 @@ def test_a_check_without_a_comparison_is_listed():
     """A missing baseline is as red as a different one."""
     text = said(check().trouble("there is no baseline\n  fix    pytest x"))
 
-    assert "1 of 1 check failed: 1 error" in text
+    assert "1 check could not be compared" in text
     assert "fix pytest x" in text
 
 
@@ -339,6 +353,7 @@ def test_a_browser_requests_the_page_and_nothing_else(opened):
 @needs_chromium
 def test_it_fits_a_phone(opened):
     """At 390 pixels nothing sticks out to the side, and the charts' numbers are at least 9 pixels high."""
+    opened.ask("document.querySelectorAll('.check').forEach(each => each.open = true)")
     opened.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
 
     assert opened.ask("document.documentElement.scrollWidth") <= 390
@@ -374,34 +389,117 @@ def luminance(colour):
 
 @needs_chromium
 def test_it_works_by_keyboard(opened):
-    """Tab reaches the list of checks, Enter opens one; arrows choose a figure's view and move its slider."""
+    """Tab reaches the cards, Enter opens one; arrows choose a figure's view and move its slider."""
     opened.press("Tab", 9)  # the skip link
-    for _ in range(3):
-        opened.press("Tab", 9)
-    assert opened.ask("document.activeElement.hash") == "#check-3"
-    assert not opened.ask("document.getElementById('check-3').open")
+    opened.press("Tab", 9)
+    assert opened.ask("document.activeElement.parentElement.id") == "check-1"
     opened.press("Enter", 13)
     opened.call("Runtime.evaluate", expression="new Promise(done => setTimeout(done))", awaitPromise=True)
-    assert opened.ask("document.getElementById('check-3').open")
+    assert opened.ask("document.getElementById('check-1').open")
 
+    opened.ask("document.getElementById('check-2').open = true")
     opened.ask("document.querySelector('input[type=radio]').focus()")
     opened.press("ArrowRight", 39)
     assert opened.ask("document.activeElement.className") == "v1"
     opened.press("Tab", 9)
     assert opened.ask("document.activeElement.type") == "range"
     opened.press("ArrowRight", 39)
-    assert opened.ask("document.querySelector('.frames').style.getPropertyValue('--at')") == "51%"
+    assert opened.ask("document.querySelector('.viewer').style.getPropertyValue('--at')") == "51%"
 
 
 @needs_chromium
 def test_the_views_of_a_figure_are_what_they_say(opened):
-    """Side by side nothing overlaps; under the slider and as a difference the pictures lie on each other."""
+    """Side by side nothing overlaps; under the slider, as an onion skin or a difference they lie on each other."""
     overlap = "(() => { const [a, b] = [...document.querySelectorAll('.frame')].map(f => f.getBoundingClientRect());"
     overlap += " return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom })()"
+    opened.ask("document.getElementById('check-2').open = true")
     seen = []
-    for view in range(3):
+    for view in range(4):
         opened.ask(f"document.querySelector('.v{view}').click()")
         seen.append(opened.ask(overlap))
 
-    assert seen == [False, True, True]
+    assert seen == [False, True, True, True]
     assert opened.ask("getComputedStyle(document.querySelector('.frame.now')).mixBlendMode") == "difference"
+
+
+needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed (HARNESS_AXE names its file)")
+
+
+@needs_chromium
+@needs_axe
+def test_it_is_valid_by_axe_core(opened):
+    """No rule of accessibility is broken, light or dark, wide or narrow; a picture without words would break one."""
+    assert accessibility(opened) == []
+    opened.ask("document.querySelectorAll('img').forEach(each => each.removeAttribute('alt'))")
+    assert any("image-alt" in line for line in accessibility(opened))
+
+
+@needs_chromium
+def test_a_map_is_filtered_and_sorted(opened):
+    """By a part of a name, by the step that a stream leaves in, by its size; the count is said."""
+    assert opened.ask("document.querySelector('.tools').hidden") is False
+    opened.ask(
+        "{ const field = document.querySelector('[type=search]'); field.value = 'nothing';"
+        " field.dispatchEvent(new Event('input', {bubbles: true})) }"
+    )
+    assert opened.ask("document.querySelector('.tools output').value") == "0 of 1 streams"
+    assert opened.ask("document.querySelector('.row').hidden")
+
+
+def test_a_figure_lies_on_the_card_of_its_training_unless_it_alone_failed():
+    """What follows from a red training is counted with it; the figure of a green one is a card of its own."""
+    test, pictures = "tests/test_a.py::test_b[cpu]", {"b.png": PNG, "r.png": PNG}
+    for losses, cards, sentence in (
+        ((2.0, 9.0, 1.0), 1, "1 training differs from its baseline 1 figure follows from that, 0 of 2 checks passed"),
+        ((2.0, 1.5, 1.0), 2, "1 figure differs from its baseline 1 of 2 checks passed"),
+    ):
+        found = [training(losses), figure(of=test)]
+        tags = Reading(page(found, pictures)).tags
+        assert len([True for _, a in tags if a.get("class", "").startswith("check ")]) == cards
+        assert sentence in said(*found)
+
+
+def test_the_first_screen_says_what_ran():
+    """Project, branch, commit, time, machine and versions, as the session left them."""
+    run = Run("lib", "main", "9f8e7d2 with changes", "2026-11-26 21:42 UTC", "EPYC, Linux", "torch 2.14", 12.34)
+    text = " ".join(" ".join(Reading(page([training((2.0, 1.5, 1.0))], run=run)).text).split())
+
+    assert "lib main" in text
+    assert "commit 9f8e7d2 with changes date 2026-11-26 21:42 UTC took 12.3 s machine EPYC, Linux" in text
+    assert united([run, run]) == replace(run, seconds=24.7)
+    assert united([run, replace(run, machine="M4")]).machine == ""
+
+
+def test_the_code_of_a_red_training_is_on_its_card():
+    """Numbers, what is new and what is gone."""
+    code = [Excerpt("net.py", 7, [CodeLine(0, "-", "relu(x)"), CodeLine(7, "+", "gelu(x)")])]
+    found = training((2.0, 1.6, 1.0))
+    found = replace(found, subject=replace(found.subject, code=code))
+
+    assert "net.py - relu(x) 7 + gelu(x)" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("size", "threshold", "expected"),
+    [(0.0, 1.0, 0), (5e-324, 1e308, 1), (1e-5, 1.0, 2), (0.5, 1.0, 4), (1.0, 1.0, 4), (2.0, 1.0, 5), (1e4, 1.0, 6),
+     (1e13, 1.0, 9), (math.inf, 1.0, 9), (1e-9, 0.0, 9)],
+)  # fmt: skip
+def test_a_level_tells_equal_from_within_from_beyond(size, threshold, expected):
+    """Nothing that is beyond its threshold looks like something within it."""
+    assert level(size, threshold) == expected
+
+
+def test_a_map_has_a_row_a_stream_and_a_column_a_step():
+    """In causal order, however long the training is; fingerprints have levels and no numbers."""
+    steps = tuple(range(250))
+    streams = {
+        "gradient/w": Stream("backward", steps, (1.0,) * 250),
+        "loss": Stream("forward", steps, (1.0,) * 250),
+        "batch/order": Stream("data", steps, ("a",) * 250),
+    }
+    now = {**streams, "gradient/w": Stream("backward", steps, (1.0,) * 200 + (1.5,) * 50)}
+    data, loss, gradient = rows(compare(record_of(streams), record_of(now)))
+
+    assert [row.stage for row in (data, loss, gradient)] == ["data", "forward", "backward"]
+    assert (gradient.levels, gradient.first, gradient.largest) == ("0" * 80 + "8" * 20, 200, 0.5)
+    assert (gradient.baseline[80], gradient.values[80], data.values[0], loss.first) == (1.0, 1.5, None, None)

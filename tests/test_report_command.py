@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from harness.commands import main
 from harness.errors import HarnessError
-from harness.report.failed_pictures import failed_figures
+from harness.report.failed_pictures import shown, thumbnail
 from harness.report.html.page import page
 from harness.report.json_form import Results, read, to_text
 from harness.report.ledger import EMPTY, Entry, Ledger
 from harness.report.markdown import markdown
+from harness.report.run import UNKNOWN
 from harness.report.session_text import findings_text
 from tests.test_page import PNG, check, figure, power, seeds, training
 
@@ -55,7 +56,7 @@ def test_the_last_sessions_report_is_made_anew(place, capsys):
     """It stands where pytest writes it, with the pictures; a line a training says how it ended."""
     passed = pictured(figure(rms=0.1, passed=True), baseline="b2.png", result="r2.png")
     folder = leave(place / "build" / "harness", RED, figure(), GREEN, passed)
-    (folder / "b2.png").write_bytes(PNG)
+    (folder / "r2.png").write_bytes(PNG)
 
     assert report(capsys) == [
         "2 of 4 checks failed: 2 different",
@@ -65,8 +66,9 @@ def test_the_last_sessions_report_is_made_anew(place, capsys):
         "report: build/harness/report.html",
     ]
     text = (folder / "report.html").read_text()
-    assert text == page([RED, figure(), GREEN, passed], {"b.png": PNG, "r.png": PNG})
-    assert text.count("data:image/png;base64,") == 2
+    pictures = {"b.png": PNG, "r.png": PNG, "r2.png": thumbnail(PNG)}
+    assert text == page([RED, figure(), GREEN, passed], pictures)
+    assert text.count("data:image/png;base64,") == 4
 
 
 def test_it_is_found_from_below_and_by_root(place, capsys, monkeypatch):
@@ -104,7 +106,7 @@ def test_a_matrix_becomes_one_page(place, capsys):
         "report: report.html",
     ]
     text = (place / "report.html").read_text()
-    assert text.count("data:image/png;base64,") == 2
+    assert text.count("data:image/png;base64,") == 3
     assert "figure of test_b[cpu] in py313/build/harness" in text
     assert report(capsys, "all/py311", "all/py313/build")[:-1] == lines[:-1]
     assert report(capsys, "all", "--output", "report.md") == [*lines[:-1], "report: report.md"]
@@ -119,7 +121,7 @@ def test_no_picture_comes_from_elsewhere(place, capsys):
     for name in ("../b.png", str(place / "b.png")):
         leave(place / "artifact", pictured(figure(), baseline=name))
         report(capsys, "artifact")
-        assert (place / "artifact" / "report.html").read_text().count("data:image/png;base64,") == 1
+        assert (place / "artifact" / "report.html").read_text().count("data:image/png;base64,") == 2
 
 
 def test_the_browser_opens_if_it_is_asked_to(place, capsys, monkeypatch):
@@ -210,8 +212,8 @@ def test_a_page_has_room_for_so_many_pictures(place, monkeypatch):
     monkeypatch.setattr("harness.report.failed_pictures._MOST", 4 * len(PNG))
     again = [figure(test=f"t{place}") for place in range(2)]
 
-    assert dict(failed_figures(again, place)).keys() == {"b.png", "r.png"}
-    assert dict(failed_figures([*again, pictured(figure(), baseline="./b.png")], place)).keys() == {"b.png"}
+    assert shown(again, place).keys() == {"b.png", "r.png"}
+    assert shown([*again, pictured(figure(), baseline="./b.png")], place).keys() == {"b.png"}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +277,7 @@ def test_what_a_session_wrote_is_read_as_it_was(place):
     """Every kind of result."""
     leave(place, *WHOLE)
 
-    assert read(place / "results.json") == Results(4, WHOLE, EMPTY)
+    assert read(place / "results.json") == Results(5, WHOLE, EMPTY, UNKNOWN)
 
 
 def paths(value, here=()):
@@ -312,6 +314,6 @@ def test_whatever_stands_in_a_file_ends_in_a_page_or_a_message(tmp_path, path, j
     except HarnessError:
         return
     results, ledger = session.results, session.ledger
-    assert page(results, dict(failed_figures(results, tmp_path)), ledger).startswith("<!DOCTYPE html>")
+    assert page(results, shown(results, tmp_path), ledger, session.run).startswith("<!DOCTYPE html>")
     assert markdown(results, ledger)
     assert findings_text(results)

@@ -52,6 +52,14 @@ def _check_chunks(data: bytes) -> None:
         raise ValueError(f"its header promises {width} x {height} pixels")
 
 
+def size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height as the header of a PNG says; None if it is none, or has no pixels."""
+    if not data.startswith(_SIGNATURE + _HEADER):
+        return None
+    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    return (width, height) if 0 < width * height <= _MOST_PIXELS else None
+
+
 def rms(one: bytes, other: bytes) -> float | None:
     """Return the root mean square difference of two PNGs in grey levels, as pytest-mpl does; None if sizes differ."""
     import numpy as np

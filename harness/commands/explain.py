@@ -27,6 +27,7 @@ from harness.report import json_form
 from harness.report.explanation_text import About, environment_text, explanation_text
 from harness.report.json_form import Results
 from harness.report.ledger import EMPTY
+from harness.report.run import UNKNOWN
 
 
 def add(subparsers: Any) -> None:
@@ -94,7 +95,7 @@ def _last(output: Path) -> Results:
     try:
         return json_form.read(output / "results.json")
     except ReportError:
-        return Results(4, [], EMPTY)
+        return Results(5, [], EMPTY, UNKNOWN)
 
 
 @dataclass(frozen=True)

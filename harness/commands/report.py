@@ -18,6 +18,7 @@ from harness.errors import ReportError
 from harness.report.finding import Figure, Finding
 from harness.report.json_form import Results, ordered, read, schema
 from harness.report.ledger import Ledger, ledger_lines, missing_shards, united
+from harness.report.run import united as united_runs
 from harness.report.session_text import finding_place
 
 
@@ -61,9 +62,9 @@ def _run(given: argparse.Namespace) -> int:
     sessions = [read(file) for file in files]
     results, pictures = _merged(files, sessions) if len(files) > 1 else _session(files[0], sessions[0])
     ledgers = [session.ledger for session in sessions]
-    ledger = united(ledgers) if len(files) > 1 else ledgers[0]
+    ledger, run = united(ledgers) if len(files) > 1 else ledgers[0], united_runs([each.run for each in sessions])
     output = (None if left else given.output) or (files[0].parent if len(files) == 1 else Path()) / "report.html"
-    _write(output, markdown(results, ledger) if output.suffix == ".md" else page(results, pictures, ledger))
+    _write(output, markdown(results, ledger) if output.suffix == ".md" else page(results, pictures, ledger, run))
     beside = [*cost_lines(results), *ledger_lines(ledger), *loosened_lines(results), *trends(results)]
     print(findings_text(results), *beside, f"report: {output}", sep="\n")
     if given.open:
@@ -100,11 +101,11 @@ def _files(place: Path) -> list[Path]:
 
 def _session(file: Path, session: Results) -> tuple[list[Finding], dict[str, bytes]]:
     """Return a session's results, and the pictures that lie beside them; results of others name no file elsewhere."""
-    from harness.report.failed_pictures import failed_figures
+    from harness.report.failed_pictures import shown
 
     results, place = [_explained(each, file.parent / "failed") for each in session.results], file.parent.resolve()
-    found = failed_figures(results, file.parent)
-    return results, {name: data for name, data in found if (place / name).resolve().is_relative_to(place)}
+    found = shown(results, file.parent)
+    return results, {name: data for name, data in found.items() if (place / name).resolve().is_relative_to(place)}
 
 
 def _explained(found: Finding, failed: Path) -> Finding:
@@ -130,7 +131,9 @@ def _labelled(found: Finding, label: str) -> Finding:
     """Return a finding that says which session it is of."""
     subject = found.subject
     if isinstance(subject, Figure):
-        subject = replace(subject, baseline=f"{label}/{subject.baseline}", result=f"{label}/{subject.result}")
+        names = ("baseline", "result", "labelled_baseline", "labelled_result")
+        paths = {name: f"{label}/{path}" for name in names if (path := getattr(subject, name))}
+        subject = replace(subject, **paths, of=subject.of and f"{subject.of} in {label}")
     return replace(found, test=f"{found.test} in {label}", subject=subject)
 
 

@@ -59,7 +59,7 @@ def blame(
     """
     sources = baseline.sources
     changed = [name for name in changed_sources(git.root, sources) if is_inside(git.root, name)]
-    base = _base(git, baseline, file, changed)
+    base = base_of(git, baseline, file, changed)
     later = [name for name in present if name not in sources] if base else []
     new = set(later) - git.contents(base, later).keys()
     found = _found(git, base, {**dict.fromkeys(sorted(new), ""), **{name: sources[name] for name in changed}})
@@ -67,7 +67,7 @@ def blame(
     return sorted(found, key=lambda each: (each.path != first, _is_of_tests(each, last), -_lines(each), each.path))
 
 
-def _base(git: Git, baseline: Baseline, file: Path, names: Sequence[str]) -> str:
+def base_of(git: Git, baseline: Baseline, file: Path, names: Sequence[str]) -> str:
     """Return the commit that has these files as they were: the one of the origin, or the one that brought the baseline.
 
     Who changes code and baseline at once makes the baseline before any commit has the code. Of two that have only a

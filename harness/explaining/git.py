@@ -111,6 +111,11 @@ class Git:
         output = git_output(self.root, *_DIFF, "-U3", base, "--", ".", *out)
         return (output or b"").decode("utf-8", "surrogateescape")
 
+    def text(self, commit: str, path: str) -> str | None:
+        """Return what a file was in a commit, None if git does not know or it is too long to be read."""
+        output = git_output(self.root, "show", f"{commit}:./{path}") if _COMMIT.fullmatch(commit) else None
+        return None if output is None else output.decode("utf-8", "replace")
+
     def about(self, commit: str) -> Commit | None:
         """Return a commit as a person needs to know it; None if there is none."""
         form = "--format=%h%x00%an%x00%cI%x00%s%x00"

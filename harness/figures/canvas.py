@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec
 
@@ -44,6 +45,9 @@ _FOR_PEOPLE: dict[Any, Any] = {
 }
 """The style of the labelled form."""
 
+_DRAWN: "weakref.WeakKeyDictionary[Figure, tuple[Callable[..., Figure], tuple[Any, ...], dict[str, Any]]]"
+_DRAWN = weakref.WeakKeyDictionary()
+"""Gated figures, and the call that drew each."""
 _DPI = 100  # dots an inch; pytest-mpl saves at the figure's own
 
 
@@ -62,7 +66,7 @@ def in_both_forms(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Fi
     """Make a figure's two forms of the function that draws them: it says with `labelled` which one it wants.
 
     Both are drawn in our own style, and at once, so that the style they are saved under cannot reach them: ticks take
-    theirs when they are drawn.
+    theirs when they are drawn. What the gated one was drawn of is known while it lives (`twin`).
     """
 
     @functools.wraps(draw)
@@ -70,7 +74,11 @@ def in_both_forms(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Fi
         labelled = bool(kwargs.get("labelled"))
         with own_style(labelled=labelled):
             figure = draw(*args, **kwargs)
-            return _settled(figure) if labelled else raster(pixels_of(figure))
+            if labelled:
+                return _settled(figure)
+            gated = raster(pixels_of(figure))
+            _DRAWN[gated] = drawn, args, kwargs
+            return gated
 
     return drawn
 
@@ -82,6 +90,12 @@ def _settled(figure: Figure) -> Figure:
         layout.execute(figure)
     figure.set_layout_engine("none")
     return figure
+
+
+def twin(gated: object, record: object, instead: object) -> Figure | None:
+    """Return the labelled form of a gated figure, drawn of another record instead; None if it is none of ours."""
+    draw, args, kwargs = _DRAWN.get(gated, (None, (), {})) if isinstance(gated, Figure) else (None, (), {})
+    return draw(*(instead if one is record else one for one in args), **{**kwargs, "labelled": True}) if draw else None
 
 
 def blank(width: int, height: int) -> Figure:

@@ -25,7 +25,7 @@ from harness.inert import inert_line
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
 from harness.plugin.ownership import MARKER, is_ours
-from harness.plugin.session import SESSION, Session
+from harness.plugin.session import SESSION, Checked, Session
 from harness.record.environment import in_words
 
 
@@ -236,7 +236,8 @@ class FigureGate:
             return self._missing(item, baseline)
         accept, folder = self._accept(item), self._folder(item)
         far = figure_text(figure_rms(folder), _tolerance(item)) if drawn(folder) else ""
-        test = self._followed(item) if far else ""
+        of = self._checked(item)
+        test = of.test.removeprefix(f"{id_of(item).partition('::')[0]}::") if far and of and of.baseline else ""
         against = self._session.against
         headline = (
             f"the figure differs from {against.title if against else 'its baseline'}: {far}" if far else str(error)
@@ -264,11 +265,10 @@ class FigureGate:
         rows = [("changed", versions), *(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
         return "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
 
-    def _followed(self, item: pytest.Item) -> str:
-        """Return the test of this session that has found a record to differ which this one asks for; empty if none."""
+    def _checked(self, item: pytest.Item) -> Checked | None:
+        """Return the record that a figure test asks for, if a test of this session has checked it."""
         given = getattr(item, "funcargs", {}).values()
-        test = next((test for record, test in self._session.differing if any(record is one for one in given)), "")
-        return test.removeprefix(f"{id_of(item).partition('::')[0]}::")
+        return next((each for each in self._session.checked if any(each.record() is one for one in given)), None)
 
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline, or has none yet; return the command line that accepts it."""
@@ -315,9 +315,20 @@ class FigureGate:
         """Keep what became of a figure for the report."""
         from harness.report.figure_text import compared_figure
 
-        check = self._test(item).check(_baseline_of(item).name, accept)
+        check, of = self._test(item).check(_baseline_of(item).name, accept), self._checked(item)
         folder, output = self._folder(item), self._session.output
-        self._session.outcome.add(item, compared_figure(check, folder, output, _tolerance(item), passed, text))
+        if of and of.baseline and not passed:
+            self._draw_twins(item, of.record(), of.baseline)
+        test = of.test if of else ""
+        self._session.outcome.add(item, compared_figure(check, folder, output, _tolerance(item), passed, text, test))
+
+    def _draw_twins(self, item: pytest.Item, record: object, baseline: object) -> None:
+        """Draw a figure with its axes, of the baseline's record and of this one's, if it is one of ours."""
+        from harness.report.failed_pictures import draw_twins
+
+        for gated in self._figure(item):
+            with self._session.outcome.noted():
+                draw_twins(gated, record, baseline, self._folder(item))
 
 
 @contextlib.contextmanager

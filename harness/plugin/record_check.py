@@ -25,6 +25,7 @@ from harness.report.words import gate_text
 
 if TYPE_CHECKING:
     from harness.explaining.blame import Changed
+    from harness.explaining.excerpt import Excerpt
     from harness.record import Record
     from harness.recording.states import States
     from harness.report.check import Check
@@ -126,6 +127,22 @@ class RecordCheck:
         if not baseline.sources:
             return None
         return self.test.blame(baseline, self.path, self.test.sources(self.sources), where)
+
+    def code(self, baseline: Baseline, where: str, changed: "Sequence[Changed]") -> "list[Excerpt]":
+        """Return the lines of code to look at first (`explaining.excerpt`).
+
+        Args:
+            baseline: with its sources.
+            where: the line that a divergence comes from, as `models/net.py:42`; empty if that is not known.
+            changed: files that have changed since.
+        """
+        from harness.explaining.blame import base_of
+        from harness.explaining.excerpt import excerpts
+
+        session = self.test.session
+        known = [name for each in changed if (name := each.former or each.path) in baseline.sources]
+        base = session.against.commit if session.against else base_of(session.git, baseline, self.path, known)
+        return excerpts(session.git, base, where, changed)
 
     @property
     def explain_command(self) -> str:

@@ -1,6 +1,7 @@
 """The `training_regression` fixture: a record against its baseline."""
 
 import os
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from harness.plugin.cost import cost, with_cost
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.messages import failed
 from harness.plugin.record_check import RecordCheck, choose, states_of
-from harness.plugin.session import Session
+from harness.plugin.session import Checked, Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
@@ -381,16 +382,18 @@ class TrainingRegression:
         passed = comparison.verdict == "same" or lenient
         if passed:
             text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by, bits=bits)
-            accept, changed, place, line = self._test.accept_command, None, "", ""
+            accept, changed, place, line, code = self._test.accept_command, None, "", "", []
         else:
             place, line = _where(comparison, checked)
             changed = checked.blame(baseline, line)
             text, accept = failure(comparison, checked, baseline, drawn, changed, place, bits)
-            self._session.differing.append((checked.record, self._test.id))
+            code = checked.code(baseline, line, changed or [])
+        former = None if passed else baseline.record
+        self._session.checked.append(Checked(weakref.ref(checked.record), self._test.id, former))
         check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(
-            comparison, passed=passed, text=text, notable=notable, where=place, blame=changed or ()
+            comparison, passed=passed, text=text, notable=notable, where=place, blame=changed or (), code=code
         )
         if (against := self._session.against) and (against.asked is None or against.asked.costs):
             finding = with_cost(finding, checked, baseline, cost(checked, against))

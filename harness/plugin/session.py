@@ -6,10 +6,11 @@ import os
 import re
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -38,6 +39,14 @@ if TYPE_CHECKING:
     from harness.report.ledger import Ledger
 
 
+class Checked(NamedTuple):
+    """A record that a test of this session has checked; the baseline's beside it if that is another."""
+
+    record: "weakref.ref[Record]"
+    test: str
+    baseline: "Record | None"
+
+
 class Session(Settings):
     """What one pytest session was asked for, and what it did."""
 
@@ -55,9 +64,7 @@ class Session(Settings):
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
-        self.differing: list[
-            tuple[Record, str]
-        ] = []  # records that are not their baselines', and the test that said so
+        self.checked: list[Checked] = []
         self.seconds_for_costs = BUDGET
         self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
 
@@ -74,7 +81,7 @@ class Session(Settings):
 
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
-        self.outcome.report(ledger)
+        self.outcome.report(ledger, self.started)
         if not self.against:
             with self.outcome.noted():
                 self._remember(ledger)

@@ -11,8 +11,10 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import Equivalence
 from harness.explaining.blame import Changed
+from harness.explaining.excerpt import Excerpt
 from harness.inert import inert
 from harness.record import Stream, StreamKey
+from harness.report.deviation_map import rows
 from harness.report.finding import (
     LONGEST_CURVE,
     MOST_BLAMED,
@@ -62,6 +64,7 @@ class Check:
         notable: bool = False,
         where: str = "",
         blame: Sequence[Changed] = (),
+        code: Sequence[Excerpt] = (),
     ) -> Finding:
         """Return what was found of a training; a notable one is said although its test passed."""
         steps = profile(comparison)
@@ -89,16 +92,15 @@ class Check:
             blame=list(blame[:MOST_BLAMED]),
             curves=curves(comparison),
             profile=steps,
+            code=list(code),
+            rows=[] if comparison.verdict == "same" else rows(comparison),
         )
         margin = None if comparison.verdict == "not judged" else max(shares, default=0.0)
         return self._finding(training, comparison.verdict, passed, text, margin, notable=notable)
 
-    def figure(
-        self, *, rms: float | None, tolerance: float, baseline: str, result: str, passed: bool, text: str
-    ) -> Finding:
-        """Return what was found of a figure that pytest-mpl compared; its numbers and paths are those of `Figure`."""
-        figure = Figure(rms=None if rms is None else plain(rms), tolerance=tolerance, baseline=baseline, result=result)
-        margin = math.inf if rms is None else share(rms, tolerance)
+    def figure(self, figure: Figure, *, passed: bool, text: str) -> Finding:
+        """Return what was found of a figure that pytest-mpl compared."""
+        margin = math.inf if figure.rms is None else share(float(figure.rms), figure.tolerance)
         return self._finding(figure, "same" if passed else "different", passed, text, margin)
 
     def trouble(self, text: str, *, accept: str = "") -> Finding:

@@ -4,23 +4,31 @@ import contextlib
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.atomic_files import read, write
+from harness.baselines import png
 from harness.errors import RecordError
+from harness.report.figure_text import LABELLED
 from harness.report.finding import Finding
 
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from harness.comparing.comparison import Comparison
 
 
 _LARGEST = 2**20
 """Bytes; a larger figure would swell the page, and is left in its folder."""
-_MOST = 64 * 2**20
-"""Bytes of all, each counted as often as it is shown: what no browser opens needs no more of them."""
+_MOST = 2 * 2**20
+"""Bytes of all, each counted as often as it is shown; the others are left in their folder."""
+_COLOURS = 64
+"""Of a picture that is drawn for the page alone."""
+_THUMBNAIL = (96, 54)
+"""Pixels of its width and height, at most."""
 
 
 def deviations(comparison: "Comparison") -> bytes:
@@ -52,16 +60,74 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def failed_figures(findings: Iterable[Finding], folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the pictures of figures that failed: path, relative to the findings' folder as they name it, and bytes."""
-    failed = [finding.figure for finding in findings if finding.figure and not finding.passed]
-    shown = Counter(path for figure in failed for path in (figure.baseline, figure.result))
+def draw_twins(gated: object, record: object, baseline: object, folder: Path) -> None:
+    """Draw what a gated figure shows with its axes, of the baseline's record and of the present one, into a folder.
+
+    Nothing is drawn where one of them lacks what the other has, or the figure is none of ours.
+    """
+    from PIL import Image
+
+    from harness.figures.canvas import pixels_of, twin
+
+    with contextlib.suppress(RecordError):
+        figures = [figure for one in (baseline, record) if (figure := twin(gated, record, one))]
+        pictures = [Image.fromarray(pixels_of(figure)) for figure in figures]
+        for name, picture in zip(LABELLED, _few_colours(pictures), strict=True) if pictures else ():
+            write(folder / name, _png(picture))
+
+
+def _few_colours(pictures: "Sequence[Image.Image]") -> "Iterator[Image.Image]":
+    """Yield pictures in few colours, the same for all: so that equal parts stay equal."""
+    from PIL import Image
+
+    sheet = Image.new("RGB", (max(each.width for each in pictures), sum(each.height for each in pictures)))
+    tops = [sum(each.height for each in pictures[:index]) for index in range(len(pictures))]
+    for picture, top in zip(pictures, tops, strict=True):
+        sheet.paste(picture, (0, top))
+    sheet = sheet.quantize(_COLOURS, dither=Image.Dither.NONE)
+    yield from (sheet.crop((0, top, one.width, top + one.height)) for one, top in zip(pictures, tops, strict=True))
+
+
+def _png(image: "Image.Image") -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def shown(findings: Sequence[Finding], folder: Path) -> dict[str, bytes]:
+    """Return the pictures that a page shows: path, relative to the findings' folder as they name it, and bytes.
+
+    Of a figure that failed these are both, with and without axes; of one that passed, its result, as a thumbnail.
+    """
+    whole = Counter(name for finding in findings if not finding.passed for name in _named(finding))
+    small = Counter(name for finding in findings if finding.passed for name in _named(finding)[-1:])
+    pictures: dict[str, bytes] = {}
     room = _MOST
-    for name, times in shown.items():
-        data = _picture(folder, name)
+    for name, times in (whole + small).items():
+        data = _picture(folder, name) if name in whole else thumbnail(_picture(folder, name))
         room -= times * len(data)
         if data and room >= 0:
-            yield name, data
+            pictures[name] = data
+    return pictures
+
+
+def _named(finding: Finding) -> list[str]:
+    figure = finding.figure
+    names = (figure.labelled_baseline, figure.labelled_result, figure.baseline, figure.result) if figure else ()
+    return [name for name in names if name]
+
+
+def thumbnail(data: bytes) -> bytes:
+    """Return a picture small enough for a card, a whole number of pixels as one; none of what is no picture."""
+    from PIL import Image
+
+    try:
+        png.check(data)
+    except ValueError:
+        return b""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    small = image.reduce(max(-(-side // most) for side, most in zip(image.size, _THUMBNAIL, strict=True)))
+    return _png(small.quantize(_COLOURS, dither=Image.Dither.NONE))
 
 
 def _picture(folder: Path, name: str) -> bytes:

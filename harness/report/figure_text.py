@@ -5,20 +5,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.baselines import png
-from harness.report.finding import Finding, Number
+from harness.report.finding import Figure, Finding, Number, plain
 
 
 if TYPE_CHECKING:
     from harness.report.check import Check
 
 
-def compared_figure(check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str) -> Finding:
-    """Return what was found of a figure, whose pictures pytest-mpl left in a folder; tolerances are grey levels."""
+LABELLED = ("baseline-labelled.png", "result-labelled.png")
+"""Names of the pictures that show with axes what was compared, if there are any."""
+
+
+def compared_figure(
+    check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str, of: str = ""
+) -> Finding:
+    """Return what was found of a figure.
+
+    Args:
+        check: what is the same in all findings of the test.
+        folder: that pytest-mpl left its pictures in.
+        output: folder of the results.
+        tolerance: in grey levels.
+        passed: whether the test did.
+        text: what a person is told.
+        of: the test that checks the record that it is drawn of; empty if none does.
+    """
     if not (passed or drawn(folder)):
         return check.trouble(text)
     baseline, result = (os.path.relpath(path, output) for path in _pictures(folder))
+    labelled = [os.path.relpath(path, output) if (path := folder / name).exists() else "" for name in LABELLED]
     rms = figure_rms(folder)
-    return check.figure(rms=rms, tolerance=tolerance, baseline=baseline, result=result, passed=passed, text=text)
+    figure = Figure(
+        rms=None if rms is None else plain(rms),
+        tolerance=tolerance,
+        baseline=baseline,
+        result=result,
+        of=of,
+        labelled_baseline=labelled[0],
+        labelled_result=labelled[1],
+    )
+    return check.figure(figure, passed=passed, text=text)
 
 
 def figure_rms(folder: Path) -> float | None:

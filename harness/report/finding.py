@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from harness.elsewhere.cost import Cost
 from harness.explaining.blame import Changed
+from harness.explaining.excerpt import Excerpt
 from harness.record.streams import FIRST_STEP
 
 
@@ -38,6 +39,10 @@ LONGEST_CURVE = 400
 """Points of a curve: more than a chart has pixels in width."""
 MOST_CURVES = 6
 """Of one training."""
+MOST_ROWS = 64
+"""Streams of a map of deviations."""
+MOST_COLUMNS = 100
+"""Of it: of a longer training a column stands for several steps."""
 MOST_BLAMED = 20
 """Files that have changed since the baseline of one training was made."""
 LONGEST_HISTORY = 50
@@ -89,6 +94,33 @@ class Curve(_Part, frozen=True, kw_only=True):
         _require_parallel(self.steps, self.values)
 
 
+class Row(_Part, frozen=True, kw_only=True):
+    """A stream in the map of deviations, by column.
+
+    Args:
+        stream: its key.
+        text: the same in words.
+        stage: that it is of.
+        first: step in which it leaves its baseline; None if it does not.
+        largest: deviation.
+        levels: a digit a column: 0 is equal, 1 to 4 within the threshold, 5 to 9 beyond; blank without a value.
+        baseline: the number that is furthest from its baseline in each column: what it was.
+        values: likewise, what it is now; both are None where there is no number.
+    """
+
+    stream: str
+    text: str
+    stage: str
+    first: Step | None
+    largest: Number
+    levels: Annotated[str, Meta(max_length=MOST_COLUMNS, pattern="^[ 0-9]*$")]
+    baseline: Annotated[list[Number | None], Meta(max_length=MOST_COLUMNS)]
+    values: Annotated[list[Number | None], Meta(max_length=MOST_COLUMNS)]
+
+    def __post_init__(self) -> None:
+        _require_parallel(self.levels, self.baseline, self.values)
+
+
 class Profile(_Part, frozen=True, kw_only=True):
     """The deviation of each step that comes closest to its threshold, or exceeds it most."""
 
@@ -103,6 +135,7 @@ class Profile(_Part, frozen=True, kw_only=True):
 class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
     """A training held against its baseline; `loosened` says what its test lets go, `where` names the line.
 
+    `code` and `rows`, the map of deviations, are of one that is not the same.
     `cost` is there if it was measured beside that of another commit.
     """
 
@@ -127,16 +160,25 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     blame: Annotated[list[Changed], Meta(max_length=MOST_BLAMED)]
     curves: Annotated[list[Curve], Meta(max_length=MOST_CURVES)]
     profile: Profile
+    code: Annotated[list[Excerpt], Meta(max_length=4)] = []
+    rows: Annotated[list[Row], Meta(max_length=MOST_ROWS)] = []
     cost: Cost | None = None
 
 
 class Figure(_Part, frozen=True, kw_only=True, tag_field="kind", tag="figure"):
-    """A figure held against its baseline, in grey levels; pictures are paths below the folder of the results."""
+    """A figure held against its baseline, in grey levels; pictures are paths below the folder of the results.
+
+    `of` is the test that checks the record that it is drawn of; empty if none does. The labelled pictures show the same
+    with axes, if it is one of ours and that record differs.
+    """
 
     rms: Number | None
     tolerance: float
     baseline: str
     result: str
+    of: str = ""
+    labelled_baseline: str = ""
+    labelled_result: str = ""
 
 
 class Seeds(_Part, frozen=True, tag_field="kind", tag="equivalence"):

@@ -14,6 +14,7 @@ from harness.baselines.failed import is_ours
 from harness.errors import ReportError
 from harness.report.finding import Finding
 from harness.report.ledger import EMPTY, Ledger
+from harness.report.run import UNKNOWN, Run
 
 
 _LARGEST_FILE = 256 * 2**20
@@ -25,11 +26,12 @@ _MOST_FINDINGS = 50_000
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `results.json` holds: what a session found, and its ledger, in a form of this version."""
+    """What `results.json` holds: what a session found, its ledger, and what ran, in a form of this version."""
 
-    format: Literal[4]
+    format: Literal[5]
     results: Annotated[list[Finding], msgspec.Meta(max_length=_MOST_FINDINGS)]
     ledger: Ledger
+    run: Run
 
 
 def schema() -> dict[str, Any]:
@@ -37,9 +39,9 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Results)
 
 
-def to_text(findings: Iterable[Finding], ledger: Ledger = EMPTY) -> str:
-    """Return findings and ledger as JSON."""
-    return json.dumps(msgspec.to_builtins(Results(4, list(findings), ledger)), indent=1) + "\n"
+def to_text(findings: Iterable[Finding], ledger: Ledger = EMPTY, run: Run = UNKNOWN) -> str:
+    """Return findings, ledger and run as JSON."""
+    return json.dumps(msgspec.to_builtins(Results(5, list(findings), ledger, run)), indent=1) + "\n"
 
 
 def read(file: Path) -> Results:

@@ -61,12 +61,62 @@ def session_text(findings: Iterable[Finding]) -> str:
     return f"{failed.total()} of {number(len(findings), 'check')} failed: {kinds}{beside}"
 
 
+_NOUNS = {"figure": "figure", "training": "training"}
+_VERBS = {
+    "different": ("differs from its baseline", "differ from their baselines"),
+    "drift": ("drifts", "drift"),
+    "error": ("could not be compared", "could not be compared"),
+}
+
+
+def verdict_text(findings: Sequence[Finding]) -> str:
+    """Say in a sentence what a session found; figures that follow from a red training are not counted again."""
+    own, _ = apart(findings)
+    failed = [finding for finding in own if not finding.passed]
+    if not failed:
+        odd = Counter(finding.verdict for finding in findings if finding.verdict in ("drift", "not judged", "escaped"))
+        beside = ", ".join(f"{count} {verdict}" for verdict, count in odd.items())
+        return f"Nothing differs: {number(len(findings), 'check')} passed" + (f", of them {beside}" if beside else "")
+    kinds = Counter((_NOUNS.get(finding.kind, "check"), finding.verdict) for finding in failed)
+    return ", ".join(_counted(noun, verdict, count) for (noun, verdict), count in kinds.items())
+
+
+def _counted(noun: str, verdict: str, count: int) -> str:
+    one, many = _VERBS.get(verdict, (f"is {verdict}", f"are {verdict}"))
+    return f"{number(count, noun)} {one if count == 1 else many}"
+
+
+def beside_text(findings: Sequence[Finding]) -> str:
+    """Say what else there is beside what failed of itself; empty where there is nothing else."""
+    _, following = apart(findings)
+    passed = sum(finding.passed for finding in findings)
+    if passed == len(findings) or len(findings) == 1:
+        return ""
+    follow = f"{number(len(following), 'figure')} {'follows' if len(following) == 1 else 'follow'} from that"
+    return ", ".join([*[follow] * bool(following), f"{passed} of {number(len(findings), 'check')} passed"])
+
+
+def apart(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """Return findings, and those of figures that failed because the training that they show did."""
+    findings = list(findings)
+    red = {finding.test for finding in findings if finding.training and not finding.passed}
+    parts: tuple[list[Finding], list[Finding]] = [], []
+    for finding in findings:
+        follows = finding.figure is not None and not finding.passed and finding.figure.of in red
+        parts[follows].append(finding)
+    return parts
+
+
 def first_text(first: First) -> str:
     """Word where a training first leaves its baseline, and by how much."""
-    size = float(first.size)
-    sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
     place = f"{first.when}, {first.stage}, {first.text}"
-    return f"{place}: baseline {first.baseline}, now {first.value}{sizes}"
+    return f"{place}: baseline {first.baseline}, now {first.value}{first_sizes(first)}"
+
+
+def first_sizes(first: First) -> str:
+    """Return how far that is, and how far it may be, in brackets; empty where it has no size."""
+    size = float(first.size)
+    return f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
 
 
 def size_text(finding: Finding) -> str:

@@ -36,8 +36,11 @@ def test_a_red_session_leaves_a_report_that_the_failures_point_to(project):
     assert training.training.first.stage == "structure"
     assert training.training.recipe == [Change(name="learning_rate", before="0.25", now="0.25025")]
     assert figure.figure.rms > 2
+    assert figure.figure.of == training.test
+    assert training.training.rows[0].stage == "data"
+    assert read(project.path / "build/harness/results.json").run.project == project.path.name
     assert figure.margin == pytest.approx(figure.figure.rms / 2)
-    assert page(project).count('src="data:image/png;base64,') == 2
+    assert page(project).count('src="data:image/png;base64,') == 5  # with axes and without, and a thumbnail
 
 
 def test_the_report_can_be_made_anew_elsewhere(project, capsys):
@@ -59,7 +62,7 @@ def test_the_report_can_be_made_anew_elsewhere(project, capsys):
 
 
 def test_a_green_session_leaves_its_margins(project):
-    """On a pass there is a report, too, as a page where one asks for it, and no picture swells that."""
+    """On a pass there is a report, too, as a page where one asks for it, with a thumbnail of each figure."""
     project.generate()
     line = "report: build/harness/report.md; as a page: harness report --open"
     project.run("--mpl").stdout.fnmatch_lines([line])
@@ -70,7 +73,7 @@ def test_a_green_session_leaves_its_margins(project):
     }
     assert not (project.path / "build/harness/report.html").exists()
     assert main(["report", "--root", str(project.path)]) == 0
-    assert "data:image" not in page(project).replace("img-src data:", "")
+    assert page(project).count('src="data:image/png;base64,') == 1
 
 
 def test_a_green_session_takes_the_page_of_a_red_one_away(project):

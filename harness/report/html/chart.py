@@ -86,6 +86,25 @@ class Chart:
         return [self.x(step) for step, value in line.points if not math.isfinite(value)]
 
 
+class Sparkline(Chart):
+    """The same without axes, as small as a word."""
+
+    width, height = 240, 48
+    left, right, top, bottom = 2, 238, 4, 44
+
+
+def runs(levels: str) -> dict[str, str]:
+    """Return the way of the pen for each level of a row of cells: runs of equal ones, in the middle of their row."""
+    paths: dict[str, str] = {}
+    start = 0
+    for found, cells in groupby(levels):
+        length = len([*cells])
+        if found != " ":
+            paths[found] = f"{paths.get(found, '')}M{start} .5h{length}"
+        start += length
+    return paths
+
+
 _TICKS = 4
 _LARGEST = 308
 """The largest power of ten that is a finite number."""

@@ -9,10 +9,14 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.inert import inert
+from harness.record import STAGES
 from harness.report import blame_text, cost_text, figure_text, session_text, words
-from harness.report.finding import Curve, Finding, Number, Profile, Training
-from harness.report.html.chart import Chart, Line, Scale, linear
+from harness.report.deviation_map import level
+from harness.report.finding import MOST_COLUMNS, Curve, Figure, Finding, Number, Profile, Row, Training
+from harness.report.html.cards import Picture, cards, picture
+from harness.report.html.chart import Chart, Line, Scale, Sparkline, linear, runs
 from harness.report.ledger import EMPTY, Ledger, ledger_lines
+from harness.report.run import UNKNOWN, Run
 
 
 _LEAST_SHARE = 1e-6
@@ -21,36 +25,65 @@ _LEAST_DEVIATION = 1e-17
 """Below it a relative deviation of float64 numbers is nothing."""
 
 
-def page(findings: Sequence[Finding], pictures: Mapping[str, bytes] | None = None, ledger: Ledger = EMPTY) -> str:
-    """Return findings and ledger as one HTML page that requests nothing from anywhere.
+def page(
+    findings: Sequence[Finding],
+    pictures: Mapping[str, bytes] | None = None,
+    ledger: Ledger = EMPTY,
+    run: Run = UNKNOWN,
+) -> str:
+    """Return what a session found as one HTML page that requests nothing from anywhere.
 
     The pictures are PNG files by path, as the findings name it. The policy lets a browser run this script and this
     style only, and load nothing.
     """
+    known, lines = pictures or {}, [*ledger_lines(ledger)]
+    found = cards(findings, known)
     return (
         _templates()
         .get_template("page.html")
         .render(
             findings=findings,
-            ledger=[*ledger_lines(ledger)],
-            pictures={path: base64.b64encode(data).decode() for path, data in (pictures or {}).items() if data},
+            red=[card for card in found if not card.is_quiet],
+            green=[card for card in found if card.is_quiet],
+            ledger=lines,
+            run=run,
+            run_facts=[*_facts(run, lines)],
             style=_text("page.css"),
             script=_text("page.js"),
-            sha256=_sha256,
-            history_chart=_history,
-            training_charts=_charts,
-            blame_text=blame_text,
-            cost_text=cost_text,
-            figure_text=figure_text,
-            session_text=session_text,
-            words=words,
+            views=functools.partial(_views, pictures=known),
         )
     )
 
 
+def _facts(run: Run, ledger: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what stands in the head of a page."""
+    seconds = f"{run.seconds:.1f} s" if run.seconds else ""
+    facts = {"commit": run.commit, "date": run.made, "took": seconds, "machine": run.machine, "versions": run.versions}
+    yield from ((name, text) for name, text in facts.items() if text)
+    yield from (("ledger", line) for line in ledger[:1])
+
+
+def _views(figure: Figure, pictures: Mapping[str, bytes]) -> list[list[Picture]]:
+    """Return the pictures of a figure, baseline and now, in each of its forms: with axes first, then as compared."""
+    forms = (figure.labelled_baseline, figure.labelled_result), (figure.baseline, figure.result)
+    found = [[shown for path in form if (shown := picture(pictures.get(path, b"")))] for form in forms]
+    whole = [form for form in found if len(form) > 1]
+    return whole or [form for form in found if form][:1]
+
+
+def _stages(training: Training) -> Iterator[tuple[str, str]]:
+    """Yield each stage, and whether it is unchanged, the first that left, one that left later, or not known."""
+    left = {row.stage for row in training.rows if row.first is not None}
+    for stage in STAGES:
+        if training.first and stage == training.first.stage:
+            yield stage, "first"
+        elif stage in training.unchanged or stage in left:
+            yield stage, "unchanged" if stage in training.unchanged else "follows"
+
+
 @functools.cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("harness.report.html", ""),
         autoescape=True,
         undefined=StrictUndefined,
@@ -58,6 +91,20 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {
+        "history_chart": _history,
+        "profile_levels": _levels,
+        "row_chart": _of_row,
+        "runs": runs,
+        "sha256": _sha256,
+        "sparkline": _sparkline,
+        "stages": _stages,
+        "training_charts": _charts,
+        "zip": zip,
+    }
+    modules = {"blame_text": blame_text, "cost_text": cost_text, "figure_text": figure_text}
+    environment.globals |= modules | {"session_text": session_text, "words": words}
+    return environment
 
 
 def _shown(value: object) -> object:
@@ -87,14 +134,56 @@ def _history(finding: Finding) -> Chart:
     )
 
 
-def _charts(training: Training) -> Iterator[Chart]:
-    """Yield a chart of a training's deviations, and one of each stream with its baseline."""
-    first = min([0, *(step for curve in training.curves for step in curve.steps[:1] + curve.baseline_steps[:1])])
-    steps = linear([first, max(1, training.steps - 1)])
+def _charts(training: Training, quiet: bool) -> Iterator[Chart]:
+    """Yield a chart of a training's deviations, and of each curve that is another; of a quiet one, of its first."""
+    steps = linear([min(0, *_first_steps(training)), max(1, training.steps - 1)])
     mark = training.first.step if training.first else None
     yield _deviations(training.profile, steps, mark)
-    for curve in training.curves:
+    others = [
+        curve for curve in training.curves if (curve.steps, curve.values) != (curve.baseline_steps, curve.baseline)
+    ]
+    for curve in training.curves[:1] if quiet else others:
         yield _overlaid(curve, steps, mark)
+
+
+def _first_steps(training: Training) -> list[int]:
+    return [0, *(step for curve in training.curves for step in curve.steps[:1] + curve.baseline_steps[:1])]
+
+
+def _sparkline(training: Training) -> Sparkline:
+    """Return a small picture of what a training logged, its baseline behind it."""
+    curves = sorted(training.curves, key=lambda curve: "loss" not in curve.stream.lower())
+    curve = next((curve for curve in curves if curve.stage == "forward"), next(iter(curves), None))
+    lines = _lines(curve) if curve else []
+    steps = linear([0, max(1, training.steps - 1)])
+    return Sparkline(
+        title="", label=f"{curve.text} over its baseline" if curve else "no curve", lines=lines, steps=steps
+    )
+
+
+def _levels(training: Training) -> str:
+    """Return the level of the furthest deviation of each step, as `Row.levels` has it."""
+    profile = training.profile
+    total = max([training.steps, *(step + 1 for step in profile.steps)])
+    columns, worst = min(MOST_COLUMNS, total), dict[int, int]()
+    for step, size, threshold in zip(profile.steps, profile.sizes, profile.thresholds, strict=True):
+        column = max(0, step) * columns // max(1, total)
+        worst[column] = max(worst.get(column, 0), level(float(size), threshold))
+    return "".join(str(worst.get(column, " ")) for column in range(columns))
+
+
+def _of_row(row: Row, training: Training) -> Chart | None:
+    """Return a chart of a stream, a point a column of the map; None if it has no numbers."""
+    columns = len(row.levels)
+    every = training.steps / columns if columns == MOST_COLUMNS else 1
+    lines = [
+        Line(style, [(int(at * every), float(value)) for at, value in enumerate(values) if value is not None])
+        for style, values in (("baseline", row.baseline), ("run", row.values))
+    ]
+    steps = linear([0, max(1, int((columns - 1) * every))])
+    label = f"{row.text} over its baseline"
+    chart = Chart(title=row.text, label=label, lines=lines, steps=steps, mark=row.first)
+    return chart if any(line.points for line in lines) else None
 
 
 def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
@@ -112,10 +201,14 @@ def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
 
 def _overlaid(curve: Curve, steps: Scale, mark: int | None) -> Chart:
     title = curve.text
-    before, now = _points(curve.baseline_steps, curve.baseline), _points(curve.steps, curve.values)
-    lines = [Line("baseline", before), Line("run", now)]
+    lines = _lines(curve)
     ends = [f"{line.style} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}" for line in lines if line.points]
     return Chart(title=title, label=f"{title}: {'; '.join(ends)}", lines=lines, steps=steps, mark=mark)
+
+
+def _lines(curve: Curve) -> list[Line]:
+    before, now = _points(curve.baseline_steps, curve.baseline), _points(curve.steps, curve.values)
+    return [Line("baseline", before), Line("run", now)]
 
 
 def _points(steps: Iterable[int], values: Iterable[Number]) -> list[tuple[int, float]]:
