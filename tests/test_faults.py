@@ -329,13 +329,25 @@ LACKING = {
 """Faults of what the bare loop does not have."""
 
 
+PRECISIONS = {"autocast-on": {"precision": "float32"}}
+"""Options of the loop for a fault that does not reach float64."""
+
+
+@functools.cache
+def broken(name):
+    """The loop that has what a fault takes, under it: as it ended, its record, and the outcome."""
+    planting = Planting(name)
+    with perturbed(Perturbation(plant=planting)):
+        ended = ELSEWHERE.get(name, Dense)(**PRECISIONS.get(name, {}))
+    record = ended.record if isinstance(ended, Dense) else ended
+    return ended, record, planting.outcome(record)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_in_the_stage_that_it_belongs_to(name):
     """In a loop that has what it takes each fault is planted, and moves numbers of its own step and stage first."""
-    options = {"precision": "float32"} if name == "autocast-on" else {}  # it does not reach float64
-    loop = ELSEWHERE.get(name, dense)
-    record, outcome = judged(name, loop, **options)
-    comparison = compare(unfaulted(loop, **options), record)
+    _, record, outcome = broken(name)
+    comparison = compare(unfaulted(ELSEWHERE.get(name, dense), **PRECISIONS.get(name, {})), record)
 
     assert outcome == (True, "")
     assert comparison.verdict == "different"
@@ -650,8 +662,19 @@ def torch_now():
     return {**{f"{owner}.{name}": vars(owner)[name] for owner, name in methods}, **functions, **names}
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["", "after an exception"])
-@pytest.mark.parametrize("name", FAULTS)
+INTERRUPTED = ("batch-repeated", "attention-mask-dropped", "entropy-dropped", "loss-miscounted", "rate-scaled")
+INTERRUPTED += ("dropout-changed", "autocast-on", "zero-grad-skipped", "gradient-zeroed", "momentum-changed")
+INTERRUPTED += ("state-lost", "average-skipped", "eval-forgotten")
+"""Faults of every way to be planted; what an exception leaves of the others is the night's."""
+
+
+def interrupted(fails):
+    """Parametrize a test by faults, and by whether the training fails: of some, only at night."""
+    marks = {True: (), False: pytest.mark.long}
+    return [pytest.param(name, fails, marks=marks[not fails or name in INTERRUPTED]) for name in FAULTS]
+
+
+@pytest.mark.parametrize(("name", "fails"), [*interrupted(False), *interrupted(True)])
 def test_nothing_is_left_behind(name, fails):
     """Functions, globals and hyperparameters, and the user's tensors and arrays, are as before."""
     images, labels = dataset(16)
@@ -681,10 +704,10 @@ def test_nothing_is_left_behind(name, fails):
     assert not optimizers[0]._optimizer_step_pre_hooks
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in ELSEWHERE])
 def test_models_keep_no_hook(name):
     """Neither the watched models nor the copies made of them keep anything of a fault."""
-    loop = faulted(name, Dense)
+    loop, _, _ = broken(name)
 
     for model in (loop.model, loop.average, copy.deepcopy(loop.model)):
         for module in model.modules():
