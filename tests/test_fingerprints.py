@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.recording.fingerprints import fingerprint
+from harness import Recorder
+from harness.recording.fingerprints import fingerprint, fingerprints, read
 
 
 SAMPLES = 5
@@ -32,6 +33,34 @@ def test_integers_of_any_two_parts_add_up_to_those_of_the_whole(name, cut):
     batch = BATCHES[name]
 
     assert added(batch[:cut], batch[cut:]) == fingerprint(batch)[""]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from([*BATCHES.values(), FLOATS, torch.tensor(7), [FLOATS, [1, 2]], ["cat"], ()])))
+def test_batches_that_are_worked_out_at_once_are_as_each_alone(given):
+    """Whatever they hold, and however many."""
+    assert fingerprints([read(batch) for batch in given]) == [fingerprint(batch) for batch in given]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_what_becomes_of_a_batch_later_does_not_count(large, monkeypatch):
+    """It is read when it is told of, whenever its fingerprint is worked out; of more steps than are at once, too."""
+    monkeypatch.setattr("harness.recording.batches._MOST_BYTES", 0 if large else 10**6)
+    with Recorder() as recorder:
+        model = torch.nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder.watch(model, optimizer)
+        labels = torch.zeros(2, dtype=torch.int64)
+        for step in range(10):
+            labels.fill_(step)
+            recorder.batch(labels)
+            labels.zero_()
+            recorder.log(loss=model(torch.ones(2, 3)).sum())
+            optimizer.step()
+
+    stream = recorder.record.streams["batch/images"]
+    assert (stream.steps, stream.phases) == (tuple(range(10)), ())
+    assert stream.values == tuple(fingerprint([step, step])[""] for step in range(10))
 
 
 @settings(max_examples=30)

@@ -190,6 +190,46 @@ def test_noise_gradients_do_not_reach_adam():
     assert min(record.streams["update/0.weight"].values) > 0
 
 
+@pytest.mark.parametrize("size", [1e-13, 1e-9, 1e-2, 1.0])
+def test_the_norm_of_a_gradient_is_that_of_what_the_optimizer_is_given(size):
+    """Without the noise in it, whether that is all of it, shows in its norm or does not."""
+    with Recorder() as recorder:
+        model = nn.ParameterDict({"large": torch.ones(2), "small": torch.ones(3)})
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        recorder.watch(model, optimizer)
+        factors = torch.tensor([size, 0.9e-12, -0.9e-12])
+        loss = model["large"].sum() / math.sqrt(2) + (model["small"] * factors).sum()
+        recorder.log(loss=loss)
+        loss.backward()
+        optimizer.step()
+
+    given = torch.where(factors.abs() < 1e-12, 0, factors)
+    assert model["small"].grad.equal(given)
+    assert recorder.record.streams["gradient/small"].values[0] == pytest.approx(float(given.norm()), rel=1e-14, abs=0)
+
+
+def test_tensors_that_take_the_place_of_others_are_recorded():
+    """Of a model and of its optimizer, in the middle of a training."""
+    with Recorder() as recorder:
+        model, optimizer = build(momentum=0.5)
+        recorder.watch(model, optimizer)
+        for step, (images, labels) in enumerate(batches(4)):
+            recorder.batch(images, labels)
+            loss = functional.cross_entropy(model(images), labels)
+            recorder.log(loss=loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step == 2:
+                optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+                optimizer.state[model[5].bias]["momentum_buffer"] = torch.full((10,), 2.0)
+                model[1].running_mean = torch.full((4,), 3.0)
+
+    streams = recorder.record.streams
+    assert streams["optimizer/5.bias/momentum_buffer"].values[2] == pytest.approx(2 * math.sqrt(10))
+    assert streams["buffer/1.running_mean"].values[2] == pytest.approx(6.0)
+
+
 def test_micro_batches_are_one_step():
     """Several batches before an optimizer step belong to that step."""
     with Recorder() as recorder:

@@ -30,6 +30,9 @@ def named_parts(given: Mapping[str, object]) -> dict[str, object]:
     """
     found: dict[str, object] = {}
     for name, batch in given.items():
+        if isinstance(batch, Tensor):  # at a glance
+            found[name] = batch
+            continue
         parts = dict(_parts(name, batch))
         numeric = {path: part for path, part in parts.items() if next(tensors_in(part), None) is not None}
         for path, part in (numeric or {name: batch}).items():
@@ -104,6 +107,7 @@ class Fingerprints:
     def __init__(self, builder: StreamBuilder) -> None:
         self._builder = builder
         self._held: list[tuple[int, int, dict[str, Read]]] = []  # of steps and phases
+        self._bytes = 0
 
     def take(self, parts: Mapping[str, object], step: int, phase: int) -> None:
         """Read the parts of a batch, as they are now.
@@ -111,8 +115,10 @@ class Fingerprints:
         Raises:
             RecorderError: one is nothing that can be compared.
         """
-        self._held.append((step, phase, {name: read(part) for name, part in parts.items()}))
-        if len(self._held) == _AT_ONCE or self._size() > _MOST_BYTES:
+        held = {name: read(part) for name, part in parts.items()}
+        self._held.append((step, phase, held))
+        self._bytes += sum(each.nbytes for part in held.values() for each in part if isinstance(each, Tensor))
+        if len(self._held) == _AT_ONCE or self._bytes > _MOST_BYTES:
             self.work_out()
 
     def work_out(self) -> None:
@@ -123,7 +129,4 @@ class Fingerprints:
             names = [f"batch/{name} {end}".strip() for name, end, _ in ends]
             self._builder.add("data", names, step, [value for _, _, value in ends], phase=phase)
         self._held.clear()
-
-    def _size(self) -> int:
-        held = (each for _, _, parts in self._held for part in parts.values() for each in part)
-        return sum(each.nbytes for each in held if isinstance(each, Tensor))
+        self._bytes = 0

@@ -80,17 +80,13 @@ class Causes:
 
 def settings(optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
     """Return the class of an optimizer and every plain value of its named groups, but the rate, by stream name."""
-    kind = type(optimizer).__name__
-    return {
-        f"setting/{label}/{name}": value
-        for label, group in groups
-        for name, value in (("optimizer", kind), *_constants(group))
-    }
-
-
-def _constants(group: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
-    plain = ((name, _plain(value)) for name, value in group.items() if name not in _NO_SETTINGS)
-    return ((name, value) for name, value in plain if value is not None)
+    found: dict[str, Value] = {}
+    for label, group in groups:
+        found[f"setting/{label}/optimizer"] = type(optimizer).__name__
+        for name, value in group.items():
+            if name not in _NO_SETTINGS and (plain := _plain(value)) is not None:
+                found[f"setting/{label}/{name}"] = plain
+    return found
 
 
 def _plain(value: object) -> Value | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-@dataclass
+@dataclass(frozen=True)
 class Named:
     """What a model and its optimizers hold.
 

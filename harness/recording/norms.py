@@ -36,11 +36,9 @@ def _plain(tensor: Tensor, wide: torch.dtype) -> Tensor | float:
     """Return `real`, of most tensors at a glance; of a counter on the CPU, its number."""
     if tensor.dtype is wide and tensor.layout is torch.strided:
         return tensor
-    return (
-        float(abs(tensor.item()))
-        if tensor.dtype is torch.int64 and not tensor.ndim and tensor.is_cpu
-        else real(tensor, wide)
-    )
+    if tensor.dtype is torch.int64 and not tensor.ndim and tensor.is_cpu:
+        return float(abs(tensor.item()))
+    return real(tensor, wide)
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:

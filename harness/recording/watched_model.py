@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from numbers import Real
-from typing import Any, SupportsFloat, TypeGuard
+from typing import Any, NamedTuple, SupportsFloat, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,20 @@ from harness.recording.norms import norms, real
 from harness.recording.precision import Origin
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
+
+
+class Left(NamedTuple):
+    """What a step left behind.
+
+    Args:
+        updates: by stream name, in the place of the copies of weights until they are recorded.
+        weights: as dense numbers.
+        state: weights, buffers and optimizer state, by stream name.
+    """
+
+    updates: dict[str, Tensor]
+    weights: list[Tensor]
+    state: dict[str, Tensor]
 
 
 class WatchedModel:
@@ -174,29 +188,22 @@ class WatchedModel:
             self._rows[stage] = row
             builder.add(stage, names, step, values)
 
-    def left(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return what the step left behind, by stream name: updates, in the place of the copies of weights, and state.
-
-        The updates turn into copies again as they are recorded.
-        """
+    def left(self) -> Left:
+        """Return what the step left behind."""
         named = self._named.now(self.prefix)
         self._known = named.parameters
-        updates = zip(named.updates, self._updates(), strict=True) if self.optimizers else ()  # an average has none
-        return dict(updates), named.state
+        if not self.optimizers:  # an average has no updates of its own
+            return Left({}, [], named.state)
+        weights = self._numbers()
+        return Left(dict(zip(named.updates, self._updates(weights), strict=True)), weights, named.state)
 
-    def record_left(
-        self,
-        builder: StreamBuilder,
-        step: int,
-        left: tuple[dict[str, Tensor], dict[str, Tensor]],
-        found: Iterator[float],
-    ) -> None:
+    def record_left(self, builder: StreamBuilder, step: int, left: Left, found: Iterator[float]) -> None:
         """Record the norms of what the step left behind."""
-        updates, state = left
+        updates, weights, state = left
         if updates:
             phase = self._stepped[1] if self._stepped[0] == step else builder.phase
             builder.add("update", [*updates], step, [*islice(found, len(updates))], phase=phase)
-            torch._foreach_copy_([*updates.values()], self._numbers())
+            torch._foreach_copy_([*updates.values()], weights)
         self._left = state, self._by_design.norms(state, [*islice(found, len(state))])
         builder.add("state", [*state], step, self._left[1])
 
@@ -239,9 +246,8 @@ class WatchedModel:
                 moved = previous + (weight - before[name])
                 previous.copy_(torch.where(previous == before[name], weight, moved))
 
-    def _updates(self) -> list[Tensor]:
+    def _updates(self, weights: list[Tensor]) -> list[Tensor]:
         """Turn the copies of the weights into updates."""
-        weights = self._numbers()
         for name, weight in zip(self._known, weights, strict=True):
             if name not in self._previous or self._previous[name].shape != weight.shape:  # added or resized since
                 self._previous[name] = torch.zeros_like(weight)
@@ -272,9 +278,9 @@ def record_states(models: Iterable[WatchedModel], builder: StreamBuilder, step: 
     """Record what a step left behind in models that have begun: updates, weights, buffers, optimizer state."""
     begun = [watched for watched in models if watched.begun]
     left = [watched.left() for watched in begun]
-    found = iter(norms(tensor for both in left for tensors in both for tensor in tensors.values()))
-    for watched, both in zip(begun, left, strict=True):
-        watched.record_left(builder, step, both, found)
+    found = iter(norms(each for updates, _, state in left for each in (*updates.values(), *state.values())))
+    for watched, its in zip(begun, left, strict=True):
+        watched.record_left(builder, step, its, found)
 
 
 def _trains(group: Mapping[str, Any]) -> bool:
