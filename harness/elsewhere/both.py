@@ -15,7 +15,7 @@ from harness.explaining.traced import Traced
 from harness.recording.perturbation import Rerun
 
 
-_NONE = re.compile("no tests ran|not found|deselected")
+_NONE = re.compile(r"no tests ran|not found|deselected|^=+ \d+ warnings? in", re.MULTILINE)
 _FAILURES = (
     re.compile(r"^E +((?:ModuleNotFound|Import)Error: .*)$", re.MULTILINE),
     re.compile(r"^E +(\w.*)$", re.MULTILINE),
