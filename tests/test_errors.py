@@ -449,7 +449,7 @@ MESSAGES = [
         errors.TreeError.cannot_run(commit="abc123", test="test_a.py::test_b", reason="it has no such test"),
         "commit abc123 cannot run this test: it has no such test\n"
         "  where  test_a.py::test_b\n"
-        "  fix    install what it needs, or name another commit: --against REF",
+        "  fix    have what it needs installed there: --setup COMMAND; or name another commit: --against REF",
     ),
     (
         errors.TreeError.uncommitted(path="baselines/a.json", reason="none has it"),

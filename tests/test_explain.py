@@ -4,22 +4,32 @@ import dataclasses
 import difflib
 import importlib.util
 import linecache
+from argparse import Namespace
+from datetime import UTC, datetime
 
 import pytest
 
+from harness.baselines.store import save_baseline
 from harness.commands import explain as command
 from harness.commands import main
 from harness.comparing.comparison import compare
 from harness.elsewhere import sessions
-from harness.explaining.explanation import Side, explain
-from harness.explaining.git import Git
+from harness.elsewhere.lending import lend
+from harness.elsewhere.trees import Tree
+from harness.explaining.explanation import Explanation, Side, explain
+from harness.explaining.files_read import files_read, noted
+from harness.explaining.git import Commit, Git
 from harness.explaining.hunks import Changes
 from harness.explaining.tracing import Tracing
 from harness.record import Baseline
-from harness.record.streams import Streams
+from harness.record.streams import Stream, Streams
 from harness.recording.perturbation import Perturbation, perturbed
-from harness.report.explanation_text import environment_text, explanation_text
+from harness.report.explanation_text import About, environment_text, explanation_text
+from harness.report.json_form import to_text
+from harness.report.ledger import Ledger
 from tests.test_origin import git
+from tests.test_page import training
+from tests.test_record import baseline_of
 from tests.test_trace import PROGRAM
 
 
@@ -28,13 +38,17 @@ LATE = PROGRAM.replace(
     "            update(average, model)\n",
     "            update(average, model)\n            if step == 1:\n                late(model)\n",
 ).replace("def rate(", "def late(model):\n    pass\n\ndef rate(")
-"""With a place for what comes late."""
+LATE = LATE.replace("lr=0.1,", "lr=float(Path(__file__).with_name('rate.yaml').read_text().split()[-1]),")
+LATE = LATE.replace("import copy\n", "import copy\nfrom pathlib import Path\n")
+"""With a place for what comes late, and a rate that it reads."""
+RATE = "# then\nlr: 0.1\n"
 
 
-def side(folder, text, step=STEP):
+def side(folder, text, step=STEP, rate=RATE):
     """The training of a program in a folder, traced around a step."""
     folder.mkdir(exist_ok=True)
     (folder / "program.py").write_text(text)
+    (folder / "rate.yaml").write_text(rate)
     linecache.clearcache()
     spec = importlib.util.spec_from_file_location("program", folder / "program.py")
     module = importlib.util.module_from_spec(spec)
@@ -45,10 +59,10 @@ def side(folder, text, step=STEP):
     return Side(record, tracing.of(record))
 
 
-def changes(before, after):
-    """What git would print of two versions of the program."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "a/program.py", "b/program.py", lineterm="")
-    return Changes("\n".join(["diff --git a/program.py b/program.py", *lines, ""]))
+def changes(before, after, file="program.py"):
+    """What git would print of two versions of the program, or of another file."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{file}", f"b/{file}", lineterm="")
+    return Changes("\n".join([f"diff --git a/{file} b/{file}", *lines, ""]))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +80,8 @@ def rows(then, folder, *edits, step=STEP):
         text = text.replace(old, new)
     place, former = then
     found = explain(Baseline(former.record), former, side(folder / "now", text, step), changes(LATE, text))
-    lines = explanation_text(found, "test", None, folder / "now", place).splitlines()
-    labelled = {line[2:11].strip(): line[13:] for line in lines[1:] if line[2:11].strip()}
+    lines = explanation_text(found, About("test", None), folder / "now", place).splitlines()
+    labelled = {line[2:11].strip(): line[13:] for line in reversed(lines[1:]) if line[2:11].strip()}
     return labelled | {"diff": "\n".join(line[13:] for line in lines if not line[2:11].strip())}
 
 
@@ -137,10 +151,70 @@ def test_a_branch_that_is_not_taken_any_more_is_named_though_it_is_as_it_was(the
     )
     found = explain(Baseline(former.record), former, side(tmp_path / "now", text, 1), Changes(""))
 
-    assert found.gone is not None
-    assert (
-        (folder / "program.py").read_text().splitlines()[found.gone.line - 1].strip().startswith("recorder.evaluation")
+    (edit,) = found.edits
+    line = (folder / "program.py").read_text().splitlines()[edit.then.line - 1]
+    assert edit.hunk is None
+    assert line.strip().startswith("recorder.evaluation")
+
+
+def test_all_edits_that_ran_are_named_the_most_telling_first(then, tmp_path):
+    """The building of the optimizer, whose settings are others, and what stands for them in the loop."""
+    text = LATE.replace("weight_decay=0.01", "weight_decay=0.0").replace(
+        "            optimizer.step()\n",
+        "            [p.data.mul_(0.999) for p in model.parameters()]\n            optimizer.step()\n",
     )
+    place, former = then
+    found = explain(Baseline(former.record), former, side(tmp_path / "now", text, 0), changes(LATE, text))
+    lines = explanation_text(found, About("test", None), tmp_path / "now", place).splitlines()
+
+    assert [line.rpartition("      ")[2] for line in lines if line.startswith(("  now", "  runs now"))] == [
+        next(line.strip() for line in text.splitlines() if "SGD" in line),
+        "[p.data.mul_(0.999) for p in model.parameters()]",
+    ]
+
+
+def test_of_an_edit_the_line_is_named_that_did_not_run_before(then, tmp_path):
+    """A state is cleared in one step, by a condition that was met in each."""
+    cleared = "            schedule.step()\n            if step == 1:\n                optimizer.state.clear()"
+    found = rows(then, tmp_path, "            schedule.step()", cleared, step=1)
+
+    assert found["runs now"].endswith("      optimizer.state.clear()")
+
+
+def test_a_line_of_a_file_that_is_read_is_named(then, tmp_path):
+    """With its hunk: no line of code has changed. It is the one with the value that is another now."""
+    (place, former), rate = then, "# now\nlr: 2e-1\n"
+    now = side(tmp_path, LATE, 0, rate)
+    found = explain(Baseline(former.record), former, now, changes(RATE, rate, "rate.yaml"))
+    lines = explanation_text(found, About("test", None), tmp_path, place).splitlines()
+
+    assert now.traced.read == ["rate.yaml"]
+    assert now.traced.constants["program.py:__file__"] == "'./program.py'"  # wherever that is
+    assert "  reads now  rate.yaml:2      lr: 2e-1" in lines
+    assert "  read then  rate.yaml:2      lr: 0.1" in lines
+    assert "             +lr: 2e-1" in lines
+
+
+def test_what_is_imported_or_written_was_not_read(tmp_path, monkeypatch):
+    """Lines of modules run, or do not; nor is read what we open ourselves."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "module_of_this_test.py").write_text("")
+    noted()
+    importlib.import_module("module_of_this_test")
+    linecache.getline(str(tmp_path / "module_of_this_test.py"), 1)
+    (tmp_path / "written.txt").write_text("1")
+    assert files_read(tmp_path) == []
+    (tmp_path / "written.txt").read_text()
+
+    assert files_read(tmp_path) == ["written.txt"]
+
+
+def test_a_file_that_is_no_text_has_a_hunk_without_lines():
+    """It can be named, if it was read."""
+    (hunk,) = Changes("diff --git a/x.npz b/x.npz\nindex 1..2 100644\nBinary files a/x.npz and b/x.npz differ\n").hunks
+
+    assert hunk.first() == ("x.npz", 0)
+    assert hunk.first("0.1") is None
 
 
 def test_the_hunk_of_a_constant_is_shown(then, tmp_path):
@@ -196,8 +270,25 @@ def test_a_hunk_knows_what_is_new_and_what_is_gone():
     assert (third.former, third.file, third.removed) == ("gone.py", "", {1: "one"})
     assert Changes(DIFF).at("new.py", 4) == first
     assert Changes(DIFF).at("old.py", 4, then=True) is None
-    assert first.names("drei")
-    assert not first.names("two")
+    assert (first.first(), first.first(then=True)) == (("new.py", 3), ("old.py", 3))
+    assert first.first("dreieinhalb") == ("new.py", 4)
+    assert first.first("two") is second.first() is third.first() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "holds"),
+    [
+        ("lr: 1e-1", "0.1", True),
+        ("lr=0.10,", "0.1", True),
+        ("10.1 v0.1 0.1.2", "0.1", False),
+        ("settings.LR = 2", "LR", True),
+        ("LRS = 2", "LR", False),
+        ("mode: fan_in", "fan_in", True),
+    ],
+)
+def test_a_value_is_found_in_a_line_however_it_is_written(text, value, holds):
+    """A number by what it is, a name as a word."""
+    assert bool(changes("", text).hunks[0].first(value)) is holds
 
 
 @pytest.mark.parametrize(
@@ -208,6 +299,7 @@ def test_a_hunk_knows_what_is_new_and_what_is_gone():
         ("E   assert 1 == 2\nend", "assert 1 == 2"),
         ("ERROR: file or directory not found: test_a.py", "it has no such test"),
         ("collected 1 item / 1 deselected", "it has no such test"),
+        ("summary\n==== 4 warnings in 1.74s ====", "it has no such test"),
         ("Killed", "Killed"),
     ],
 )
@@ -232,11 +324,27 @@ def test_a_baseline_of_no_commit_is_refused(tmp_path):
 
 
 def test_nothing_red_is_said(tmp_path, monkeypatch, capsys):
-    """With exit status 0."""
+    """With exit status 0; but a name that means nothing is trouble."""
     monkeypatch.chdir(tmp_path)
 
+    save_baseline(tmp_path / "baselines" / "test_a-test_b.json", baseline_of({"loss": Stream("forward", (0,), (1.0,))}))
     assert main(["explain"]) == 0
-    assert capsys.readouterr().out.startswith("nothing is red: ")
+    assert capsys.readouterr().out.startswith("nothing is red; ")
+    assert main(["explain", "test_a.py::test_b"]) == 0
+    assert capsys.readouterr().out.startswith("not red: test_a.py::test_b; ")
+    assert main(["explain", "nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("there is no baseline, file or folder 'nonsense'\n")
+
+
+def test_the_commit_is_the_one_that_the_last_session_was_held_against(tmp_path):
+    """By its whole name, and called what it was called there; what was red then is meant, though no result is kept."""
+    ledger, given = Ledger(against="main (9f8e7d2)", commit="9f8e7d2"), Namespace(against="", output=tmp_path)
+    (tmp_path / "results.json").write_text(to_text([training((2.0, 1.6, 1.0), text="red")], ledger))
+
+    assert command._against(given) == ("9f8e7d2", "main (9f8e7d2)")
+    (red,) = command._without_result(tmp_path, set())
+    assert command._meant([red], Namespace(names=[red.name], root=tmp_path), named_whole=True) == [red]
+    assert command._without_result(tmp_path, {red.test}) == []
 
 
 def test_what_is_around_the_code_is_blamed_where_the_commit_differs_too(then):
@@ -246,12 +354,50 @@ def test_what_is_around_the_code_is_blamed_where_the_commit_differs_too(then):
     environment = {**record.environment, "torch": "1.0"}
     comparison = compare(dataclasses.replace(record, streams=Streams(streams), environment=environment), record)
 
-    text = environment_text(comparison, "test", None, [], {})
+    text = environment_text(comparison, About("test", None), [], {})
     assert "  commit     differs from its baseline on this machine, too: what is around the code has changed" in text
     assert "  changed    torch 1.0 -> " in text
-    assert "  commit     has other code than its baseline: net.py" in environment_text(
-        comparison, "test", None, ["net.py"], {}
-    )
+    other = environment_text(comparison, About("test", None), ["net.py"], {})
+    assert "  commit     has other code than its baseline: net.py" in other
+
+
+def test_the_commit_and_what_is_around_it_are_named_as_they_were_asked_for(then):
+    """Which test was lent to it, and which libraries its own environment has."""
+    record = then[1].record
+    former = dataclasses.replace(record, environment={**record.environment, "torch": "1.0"}, streams=Streams({}))
+    found = Explanation(compare(Baseline(former), record), None, None, [], "")
+    commit = Commit("9f8e7d2", "A", datetime.now(UTC), "Faster")
+    lines = explanation_text(found, About("test", commit, "main (9f8e7d2)", ["test_a.py"]), *then[:1] * 2).splitlines()
+
+    assert lines[0].startswith("training differs from main (9f8e7d2) ")
+    assert lines[2] == '  commit     9f8e7d2 "Faster", today, with today\'s test_a.py'
+    assert lines[-1].startswith("  around     torch 1.0 -> ")
+    assert lines[-1].endswith(" since main (9f8e7d2)")
+
+
+@pytest.mark.parametrize(
+    ("then_", "test", "lent"),
+    [
+        ({}, "tests/test_a.py::test_b", ["tests/test_a.py", "conftest.py"]),
+        ({"conftest.py": ""}, "tests/test_a.py::T::test_b[x-y::z]", ["tests/test_a.py"]),
+        ({"tests/test_a.py": "def test_bb(): pass", "conftest.py": ""}, "tests/test_a.py::test_b", ["tests/test_a.py"]),
+        ({"tests/test_a.py": "def test_b(): pass"}, "tests/test_a.py::test_b", []),
+        ({"tests/test_a.py": "def test_bb(): pass"}, "tests/test_a.py::test_inherited", []),
+        ({"tests/test_a.py": ""}, "tests/test_a.py", []),
+        ({}, "tests/test_none.py::test_b", []),
+    ],
+)
+def test_a_test_is_lent_to_a_commit_that_lacks_it(tmp_path, then_, test, lent):
+    """Its file, where the commit has none or one without the test, and each conftest.py that it lacks."""
+    here = {"tests/test_a.py": "def test_b(): pass", "conftest.py": ""}
+    for name, files in (("here", here), ("there", then_)):
+        for file, text in files.items():
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text(text)
+    there = tmp_path / "there"
+
+    assert lend(Tree("", there, tmp_path / "here", there), tmp_path / "here", [test]) == lent
+    assert all((there / file).read_text() == here[file] for file in lent)
 
 
 def test_a_diff_is_whole_whatever_git_is_set_to(tmp_path):
@@ -264,4 +410,5 @@ def test_a_diff_is_whole_whatever_git_is_set_to(tmp_path):
     git(tmp_path, "commit", "--quiet", "--message", "one")
     file.write_text("a = 1\n\nb = 4\n\nc = 3\n")
 
+    assert Git(tmp_path).diff("HEAD", without=["a.py"]) == ""
     assert Git(tmp_path).diff("HEAD").splitlines()[-6:] == [" a = 1", " ", "-b = 2", "+b = 4", " ", " c = 3"]

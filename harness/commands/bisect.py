@@ -101,7 +101,8 @@ class Steps:
             headline = "the first commit whose training differs is one of these; all but the last cannot be judged"
             return "\n".join([headline, *(_line(self.history, each, "", None) for each in (first, *others))])
         is_older = differed_before(self.history, good, first, self.differs)
-        return found_text(self.history, self.judge.title, first, self.judged(first), is_older=is_older)
+        judge = self.judge
+        return found_text(self.history, judge.title, first, self.judged(first), judge.setup, is_older=is_older)
 
 
 def _line(history: History, commit: str, verdict: str, took: float | None, *notes: str) -> str:
@@ -111,7 +112,7 @@ def _line(history: History, commit: str, verdict: str, took: float | None, *note
     return inert_line(f"{about.id}  {step}{about.subject}" + (f"   ({said})" if said else ""))
 
 
-def found_text(history: History, good: str, first: str, judged: Judged, *, is_older: bool) -> str:
+def found_text(history: History, good: str, first: str, judged: Judged, setup: str, *, is_older: bool) -> str:
     """Say which commit it is, and what begins there.
 
     Args:
@@ -119,16 +120,18 @@ def found_text(history: History, good: str, first: str, judged: Judged, *, is_ol
         good: what the commit is called whose training is the measure.
         first: the commit.
         judged: what became of its trainings.
+        setup: the command that makes trees ready.
         is_older: whether it is of a branch that differed before it left the good commit's line.
     """
     about, parent = history.about(first), history.parents(first)[0][:12]
-    tests = shlex.join(sorted({test for test, *_ in judged.differing[:_MOST]}))
+    ready = ["--setup", setup] if setup else []
+    tests = sorted({test for test, *_ in judged.differing[:_MOST]})
     rows = {
         "commit": first,
         "author": f"{about.author}, {about.when:%Y-%m-%d %H:%M}",
         "subject": about.subject,
         "beside": "its branch left before, and differs from its beginning: --first-parent" if is_older else "",
-        "explain": "" if judged.lent else f"harness explain --against {parent} {tests}",  # which lends no test
+        "explain": shlex.join(["harness", "explain", "--against", parent, *ready, *tests]),
     }
     headline = f"{about.id} is the first commit whose training differs from that of {good}"
     messages = [_shortened(test, text) for test, _, text in judged.differing[:_MOST]]

@@ -64,9 +64,10 @@ def _run(given: argparse.Namespace) -> int:
         HarnessError: a name means nothing, a result or a baseline cannot be read.
     """
     folder, where, against = output(given) / "failed", project(given), _against(given)
-    red = [_Red(each.test, each.check, each.file, each) for each in candidates(folder) if each.compared]
+    kept = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
+    red = [_Red(each.test, each.check, each.file, each) for each in kept]
     red += _without_result(output(given), {each.test for each in red}) if against.commit else []
-    meant = _meant([each for each in red if each.file.endswith(".json")], given, named_whole=bool(against.commit))
+    meant = _meant(red, given, named_whole=bool(against.commit))
     if not meant:
         said = f"not red: {', '.join(given.names)}" if given.names else "nothing is red"
         print(f"{said}; no training that differs from its baseline is kept in {folder}")
@@ -194,7 +195,7 @@ def _explained(asked: _Asked, against: _Against, setup: str) -> tuple[bool, str]
     """Return whether a test differs, and why, in words."""
     root, test, git = asked.root, asked.test, Git(asked.root)
     with tree_of(root, against.commit or _commit(git, asked.path or root), setup) as tree:
-        lent = lend(tree, root, [test])
+        lent = lend(tree, root, [git.former(tree.commit, test)])
         about = About(test, git.about(tree.commit), against.title, lent)
         with both(tree, root, test) as runs:
             then, now = _traced(runs, asked)

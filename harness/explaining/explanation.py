@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, compare
 from harness.explaining.hunks import At, Changes, Hunk
-from harness.explaining.traced import Place, Ran, Traced
+from harness.explaining.traced import Place, Traced
 from harness.explaining.where import Where, compared_parts, where
 from harness.record import Baseline, Record
 
@@ -184,21 +184,25 @@ class _Evidence:
         for hunk in filter(self._was_read, self.changes.hunks):
             yield from _of_hunk(hunk)
 
-    def _of_lines(self, parts: Sequence[str], found: Where | None, former: Where | None) -> Iterator[_Clue]:
-        """Yield the lines that run now and are new or did not run then, and those that ran then likewise."""
-        here, there = (
-            {(line.file, line.line) for line in _before(side, parts, None)} for side in (self.now, self.then)
-        )
-        for line in _before(self.now, parts, found):
-            if self.changes.former(line.file, line.line) not in there:
-                yield self._of_line(line, then=False)
-        for line in _before(self.then, parts, former):
-            clue = self._of_line(line, then=True)
-            if clue.hunk or self.changes.present(line.file, line.line) not in here:
-                yield clue
+    def _of_lines(self, parts: Sequence[str], found: Where | None, former: Where | None) -> list[_Clue]:
+        """Return the lines that run now and are new or did not run then, and those that ran then likewise.
 
-    def _of_line(self, line: Ran, *, then: bool) -> _Clue:
-        return _Clue(self.changes.at(line.file, line.line, then=then), At(line.file, line.line), then)
+        What was edited comes first, and of that what did not run before, when nothing differed yet.
+        """
+        here, there = ({*_before(side, parts, None)} for side in (self.now, self.then))
+        now, then = _before(self.now, parts, found), _before(self.then, parts, former)
+        clues = [self._of_line(at, then=False) for at in now if self.changes.former(*at) not in there]
+        gone = [self._of_line(at, then=True) for at in then]
+        clues += [clue for clue in gone if clue.hunk or self.changes.present(*clue.at) not in here]
+        return sorted(clues, key=lambda clue: (clue.hunk is None, -self._began(clue)))
+
+    def _of_line(self, at: At, *, then: bool) -> _Clue:
+        return _Clue(self.changes.at(*at, then=then), at, then)
+
+    def _began(self, clue: _Clue) -> int:
+        """Return the step of the part in which a line first ran."""
+        parts = (self.then if clue.then else self.now).parts.values()
+        return min(part.step for part in parts if any(clue.at == (line.file, line.line) for line in part.lines))
 
 
 def _of_hunk(hunk: Hunk, before: str = "", now: str = "") -> Iterator[_Clue]:
@@ -208,13 +212,13 @@ def _of_hunk(hunk: Hunk, before: str = "", now: str = "") -> Iterator[_Clue]:
             yield _Clue(hunk, at, then)
 
 
-def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterator[Ran]:
+def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterator[At]:
     """Yield the lines that had run when the first operation that differs did; all if none is known."""
     for part in (traced.parts[name] for name in parts if name in traced.parts):
         row = found and found.operation
         ends = (at for at, each in enumerate(part.operations) if row and _is_same(each, row))
         end = next(ends, None)
-        yield from (line for line in part.lines if end is None or line.operations <= end)
+        yield from (At(line.file, line.line) for line in part.lines if end is None or line.operations <= end)
         if end is not None:
             return
 

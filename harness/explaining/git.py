@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 
 from harness.baselines.origin import CONTENT_DIGITS, git_output
+from harness.explaining.hunks import Changes
 
 
 _SECONDS = 20.0
@@ -25,9 +26,6 @@ _DIFF = (
     *("-M", "--relative", "--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--no-ext-diff", "--no-textconv"),
 )
 """A patch in the same form, whatever git is set to."""
-_APART = ("--output-indicator-new=>", "--output-indicator-old=<")
-"""So that no line of a file looks like one of the patch."""
-_FILE_OR_HUNK = re.compile(r"\+\+\+ b/(?P<path>[^\t]*)|@@ -\S+ \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
 
 
 class Commit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,7 +126,7 @@ class Git:
             return {}
         names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
         changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
-        patch = self._output(*_DIFF, "-U0", *_APART, base, "--", *changed) if changed else ""
+        patch = self._output(*_DIFF, "-U0", base, "--", *changed) if changed else ""
         return {**_of_patch(patch), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
 
     def _num_lines(self, name: str) -> int:
@@ -155,17 +153,12 @@ def _is_python(name: str) -> bool:
 
 
 def _of_patch(patch: str) -> dict[str, list[int]]:
-    """Return the lines that a patch adds, by path; git quotes a path that no module has."""
+    """Return the lines that a patch without context adds, and those before which it takes some out, by path."""
     found: dict[str, list[int]] = {}
-    lines: list[int] = []
-    for line in patch.split("\n"):
-        if line.startswith("diff "):
-            lines = []  # of a file that is gone
-        elif match := _FILE_OR_HUNK.match(line):
-            if match["path"]:
-                found[match["path"]] = lines
-            else:
-                lines += range(int(match["first"]), int(match["first"]) + max(1, int(match["count"] or 1)))
+    for hunk in Changes(patch).hunks:
+        if _is_python(hunk.file):  # which is still there
+            now = hunk.spans[1]
+            found.setdefault(hunk.file, []).extend(now or [now.start])
     return found
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _BINARY = re.compile(r"Binary files (?:a/(.*)|/dev/null) and (?:b/(.*)|/dev/null) differ")
-_NUMBER = re.compile(r"[-+]?(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w|\.\d)")
 _NO_LINES = "@@ -0,0 +0,0 @@ no text"
 
 

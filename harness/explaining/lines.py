@@ -32,7 +32,7 @@ class Lines:
         self._known: dict[tuple[CodeType, int, bool], Place] = {}
 
     def place(self, frame: FrameType, direct: bool = False) -> Place:
-        """Return the line that a frame is at; what its statement names is kept in `constants`."""
+        """Return the line that a frame is at; what its statement names is kept in `constants`, paths from the root."""
         known = frame.f_code, frame.f_lineno, direct
         if known not in self._known:
             self._known[known] = self._place(frame, direct)
@@ -42,7 +42,7 @@ class Lines:
         code, line = frame.f_code, frame.f_lineno
         file = self._shown(code.co_filename)
         found = dict(_plain(frame.f_globals, _names(code.co_filename, line)))
-        named = {f"{file}:{name}": text for name, text in found.items()}
+        named = {f"{file}:{name}": text.replace(str(self._root), ".") for name, text in found.items()}
         self.constants |= named
         return Place(file, line, code.co_qualname, direct, tuple(named))
 

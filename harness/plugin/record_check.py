@@ -149,7 +149,9 @@ class RecordCheck:
         """The command that looks for the line at the commit that made the baseline; empty where git knows none."""
         session = self.test.session
         if session.against:
-            return shlex.join(["harness", "explain", "--against", session.against.short, self.test.id])
+            setup = session.config.getoption("--training-setup")
+            ready = ["--setup", setup] if setup else []
+            return shlex.join(["harness", "explain", "--against", session.against.short, *ready, self.test.id])
         return shlex.join(["harness", "explain", self.path.stem]) if session.git.bringing(self.path) else ""
 
     def baseline(self) -> Baseline:

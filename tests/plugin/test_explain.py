@@ -27,6 +27,7 @@ def test_training(training_regression):
             recorder.log(loss=loss)
     training_regression.check(recorder.record)
 """
+FACTOR = "float(Path('made.txt').read_text())"
 NET = "def scale(step):\n    return 1.0 if step < 3 else 0.5\n"
 
 
@@ -80,8 +81,22 @@ def test_a_test_is_explained_against_any_commit(committed, capsys):
     assert "trains as the present code does" in capsys.readouterr().out
     assert committed.run("--mpl", "--training-against=HEAD~1").ret == 1
     capsys.readouterr()
-    assert main(["explain", "--against", "HEAD~1"]) == 1
-    assert "  runs now   net.py:2" in capsys.readouterr().out
+    assert main(["explain"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("training differs from HEAD~1 (")
+    assert "  runs now   net.py:2" in out
+
+
+@pytest.mark.long
+def test_a_commit_is_made_ready_and_lent_the_test(committed, capsys):
+    """By the user's command; what it reads there, and not here, is what differs."""
+    committed.write(test_new=LOOP.replace("net import scale", "pathlib import Path").replace("scale(step)", FACTOR))
+    (committed.path / "made.txt").write_text("2.0")
+
+    assert main(["explain", "--against", "HEAD", "--setup", "echo 1.0 > made.txt", "test_new.py::test_training"]) == 1
+    out = capsys.readouterr().out
+    assert ", today, with today's test_new.py\n" in out
+    assert "  where      test_new.py:14 in test_training      aten.mul gives " in out
 
 
 @pytest.mark.long
