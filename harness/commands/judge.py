@@ -71,8 +71,8 @@ class Judge:
 
         It is kept, but of a commit that could not run, which may be able to now.
         """
-        files = contents(self.root, files_of(self.tests))
-        kept = Kept.of(self.root, commit, ["judged", self.good, self.setup, surroundings(), *self.tests, *files])
+        asked = [*self.tests, *sorted(self.names), *contents(self.root, files_of(self.tests))]
+        kept = Kept.of(self.root, commit, ["judged", self.good, self.setup, surroundings(), *asked])
         place = kept.folder / "judged.json"
         with kept.alone():
             if place.exists():
