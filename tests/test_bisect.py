@@ -297,11 +297,12 @@ def test_the_present_test_is_lent_to_commits_that_lack_it(repository, sessions, 
 
 
 def test_a_test_whose_file_was_renamed_is_run_by_its_former_name(repository, sessions, capsys):
-    """It is the commit's own test: nothing is lent."""
+    """It is the commit's own test: nothing is lent; what is printed is today's name."""
     numbers(repository, "1", "2")
     git(repository, "mv", "test_a.py", "test_b.py")
-    printed(capsys, "bisect", "HEAD~1", "HEAD", "test_b.py::test_net")
+    lines = printed(capsys, "bisect", "HEAD~1", "HEAD", "test_b.py::test_net")
 
+    assert any(line.endswith(" test_b.py::test_net") for line in lines if line.startswith("explain"))
     assert [(tests, asked.lent) for (_, tests), asked in zip(sessions.ran, sessions.asked, strict=True)] == [
         (["test_a.py::test_net"], ["test_a.py"])
     ]

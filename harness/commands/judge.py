@@ -72,8 +72,8 @@ class Judge:
 
         It is kept, but of a commit that could not run, which may be able to now.
         """
-        files = contents(self.root, files_of(self.tests))
-        kept = Kept.of(self.root, commit, ["judged", self.good, self.setup, surroundings(), *self.tests, *files])
+        asked = [*self.tests, *sorted(self.names), *contents(self.root, files_of(self.tests))]
+        kept = Kept.of(self.root, commit, ["judged", self.good, self.setup, surroundings(), *asked])
         place = kept.folder / "judged.json"
         with kept.alone():
             if place.exists():
@@ -85,7 +85,8 @@ class Judge:
 
     def _judged(self, commit: str) -> Judged:
         """Run the tests in the commit's tree, where their files may have other names."""
-        tests = [Git(self.root).former(commit, test) for test in self.tests]
+        git = Git(self.root)
+        tests = {git.former(commit, test): test for test in self.tests}
         asked = Asked(against=self.title, root=str(self.root.absolute()), lent=files_of(tests), costs=False)
         try:
             with tree_of(self.root, commit, self.setup) as tree:
@@ -94,9 +95,11 @@ class Judge:
                 given = [f"--training-output={output}", *setup, *tests]
                 done = sessions.held(tree, self.root, self.good, given, {**asked.variables, **_APART})
                 printed = done.stdout.replace(f"{tree.root}{os.sep}", "")
-                return msgspec.structs.replace(self._verdict(_results(output), printed), lent=lent)
+                found = self._verdict(_results(output), printed)
         except TreeError as error:
             return Judged("not run", reason=error.what)
+        differing = [(tests.get(test, test), file, text) for test, file, text in found.differing]
+        return msgspec.structs.replace(found, differing=differing, lent=lent)
 
     def _verdict(self, results: Results | None, printed: str) -> Judged:
         """Return what a session means for the baselines that count."""

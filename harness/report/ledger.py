@@ -202,14 +202,9 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
 
 def _perhaps_moved(test: str, entries: Sequence[Entry]) -> str:
     """Return a vanished test, with a new one of its name: a renamed file that git does not know is another one."""
-    new = (
-        each.test for each in entries if each.fate == "new" and each.test.partition("::")[2] == test.partition("::")[2]
-    )
-    return (
-        f"{test}   (is it {moved} now? git sees no rename, unless git add tells it)"
-        if (moved := next(new, ""))
-        else test
-    )
+    name = test.partition("::")[2]
+    moved = next((each.test for each in entries if each.fate == "new" and each.test.partition("::")[2] == name), "")
+    return f"{test}   (is it {moved} now? git sees no rename, unless git add tells it)" if moved else test
 
 
 def _group(fate: Fate, reason: str, members: Sequence[Entry]) -> Iterator[str]:
