@@ -28,8 +28,16 @@ def swap_functions(stack: contextlib.ExitStack, functions: Iterable[Function], a
     """
     stack.enter_context(torch.compiler.set_stance("force_eager"))
     pairs = [(function, _replacement(function, around, stack)) for function in functions]
-    _exchange({id(function): replacement for function, replacement in pairs})
-    stack.callback(_exchange, {id(replacement): function for function, replacement in pairs})
+    modules = _modules()
+    held = _exchange(modules, {id(function): replacement for function, replacement in pairs})
+    back = {id(replacement): function for function, replacement in pairs}
+    known = {id(names): names for names in modules}  # which keeps them alive, and their ids theirs
+    stack.callback(lambda: _exchange([*held, *(new for new in _modules() if id(new) not in known)], back))
+
+
+def _modules() -> list[dict[str, Any]]:
+    """Return the namespaces of all loaded modules."""
+    return [vars(module) for module in [*sys.modules.values()] if isinstance(module, ModuleType)]
 
 
 def _replacement(function: Function, around: Function, stack: contextlib.ExitStack) -> Function:
@@ -43,11 +51,9 @@ def _replacement(function: Function, around: Function, stack: contextlib.ExitSta
     return replacement
 
 
-def _exchange(replacements: Mapping[int, Function]) -> None:
-    """Replace functions, by identity, in the namespaces of all loaded modules."""
-    for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType):
-            names = vars(module)
-            if replacements.keys().isdisjoint(map(id, [*names.values()])):  # true of nearly all of thousands
-                continue
-            names.update({n: replacements[id(value)] for n, value in [*names.items()] if id(value) in replacements})
+def _exchange(modules: Iterable[dict[str, Any]], replacements: Mapping[int, Function]) -> list[dict[str, Any]]:
+    """Replace functions, by identity, in namespaces; return those that hold any of them: few of thousands."""
+    holding = [names for names in modules if not replacements.keys().isdisjoint(map(id, [*names.values()]))]
+    for names in holding:
+        names.update({n: replacements[id(value)] for n, value in [*names.items()] if id(value) in replacements})
+    return holding
