@@ -266,7 +266,7 @@ class FigureGate:
         return "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
 
     def _checked(self, item: pytest.Item) -> Checked | None:
-        """Return the record that a figure test asks for, if a test of this session has checked it; of two, a red one."""
+        """Return the record that a figure test asks for, if one of this session has checked it; of two, a red one."""
         given = getattr(item, "funcargs", {}).values()
         found = [each for each in self._session.checked if any(each.record() is one for one in given)]
         return max(found, key=lambda each: each.baseline is not None, default=None)
