@@ -266,9 +266,10 @@ class FigureGate:
         return "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
 
     def _checked(self, item: pytest.Item) -> Checked | None:
-        """Return the record that a figure test asks for, if a test of this session has checked it."""
+        """Return the record that a figure test asks for, if one of this session has checked it; of two, a red one."""
         given = getattr(item, "funcargs", {}).values()
-        return next((each for each in self._session.checked if any(each.record() is one for one in given)), None)
+        found = [each for each in self._session.checked if any(each.record() is one for one in given)]
+        return max(found, key=lambda each: each.baseline is not None, default=None)
 
     def _accept(self, item: pytest.Item) -> str:
         """Keep the figure that differs from its baseline, or has none yet; return the command line that accepts it."""
