@@ -235,7 +235,7 @@ def test_no_style_reaches_a_sheet_either(name):
         return getattr(figures, name)(comparison() if name == "deviations" else a_record(), labelled=True)
 
     plain = pixels_of(sheet())
-    with pyplot.style.context(["classic", "ggplot", "dark_background"], after_reset=True):
+    with pyplot.style.context(["ggplot", "dark_background"], after_reset=True):
         styled = pixels_of(sheet(), facecolor="white")
 
     assert np.array_equal(plain, styled)
@@ -286,7 +286,7 @@ class Written:
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
 @pytest.mark.parametrize("kind", RECORDS)
 def test_a_sheet_can_be_read(name, kind, monkeypatch):
-    """No text over text or over the edge, none below 8 points, no empty stripe; a title, and whose it is; 900 wide."""
+    """No text over text or over the edge, none below 8 points, no empty stripe; at most 900 wide; it says whose it is."""
     before, opened = dict(matplotlib.rcParams), pyplot.get_fignums()
     written = Written(labelled(name, kind), monkeypatch)
 
