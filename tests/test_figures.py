@@ -276,7 +276,7 @@ class Written:
         return [text for text, inside in zip(self.texts, ends, strict=True) if not inside]
 
     def emptiest(self):
-        """The widest stripe of white pixels from one edge of the sheet to the other, as a share of the sheet's width."""
+        """The widest white stripe from one edge of the sheet to the other, as a share of the sheet's width."""
         ink = (self.pixels < 250).any(axis=2)
         stripes = [itertools.groupby(ink.any(axis=axis)) for axis in (0, 1)]
         lengths = [len(list(run)) for groups in stripes for inked, run in groups if not inked]
@@ -286,7 +286,7 @@ class Written:
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
 @pytest.mark.parametrize("kind", RECORDS)
 def test_a_sheet_can_be_read(name, kind, monkeypatch):
-    """No text over text or over the edge, none below 8 points, no empty stripe; at most 900 wide; it says whose it is."""
+    """No text over text or over the edge, none below 8 points, no empty stripe, 900 pixels at most; whose it is."""
     before, opened = dict(matplotlib.rcParams), pyplot.get_fignums()
     written = Written(labelled(name, kind), monkeypatch)
 

@@ -180,7 +180,7 @@ def _enlarged(images_NHWC: Pixels, side: int) -> Pixels:
 def filters(record: Record, *, labelled: bool = False) -> Figure:
     """Draw up to 64 filters of the first layer after the training, eight a row; mid-grey is zero, alike in all.
 
-    About 516 pixels wide; labelled, with the scale, 640.
+    About 516 pixels wide; labelled with the scale.
 
     Raises:
         NotRecordedError: the first layer sees no images of 3 or 1 channels.
@@ -211,7 +211,7 @@ def activation_maps(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the first channels of up to six convolutions for one test image of the last evaluation, a row a layer.
 
     Each row goes from its smallest (dark) to its largest number (light). Convolutions are shown as they come, before
-    any activation function. 604 pixels wide; labelled, with the image itself and the ends of the scales, 804.
+    any activation function. 604 pixels wide; labelled with the image itself and the ends of the scales.
 
     Raises:
         NotRecordedError: the record holds no activation maps.
