@@ -47,8 +47,8 @@ def class_name(record: Record, label: int) -> str:
 def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a cell for each pair of true (row) and predicted (column) class: the share of the row's images, 0 to 1.
 
-    At most 480x480 pixels, and below them the digits of each row; labelled 760x680, with the classes' names and, of up
-    to 20 classes, the counts.
+    At most 480x480 pixels, and below them the digits of each row; labelled with the classes' names and, where there is
+    room, the counts that are not zero.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
@@ -111,8 +111,8 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
 def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a bar a class, 0 to 1: the share of its test images that were right; the line is the accuracy of all.
 
-    640x480 pixels, and the digits of each class below. A class without images has no bar. The labelled form shows the
-    line of guessing, too.
+    640x480 pixels, and the digits of each class below. A class without images has no bar. The labelled form has a row
+    a class, and shows the line of guessing, too.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.

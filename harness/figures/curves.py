@@ -23,8 +23,9 @@ _WIDTH, _HEIGHT = 640, 480
 def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw training loss against step, fixed axes; for float64, a raster of each loss's eight leading digits below.
 
-    Of a loop that logs several losses each has a curve and a raster; equal ones share them, and of more than eight the
-    labelled form names those that are left out. It shows the loss of evaluations, too. 640x480 pixels.
+    Of a loop that logs several losses each has a curve and a raster; equal ones share them. 640x480 pixels. The
+    labelled form has a panel a loss that fits it, logarithmic where the loss is of many sizes, shows the loss of
+    evaluations, too, and names of more than eight those that are left out.
 
     Raises:
         NotRecordedError: the record has no loss.
@@ -107,7 +108,7 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw test accuracy (0 to 1) against step for the model (line) and its weight average (dashes), fixed axes.
 
     640x480 pixels, and the digits of each accuracy below; labelled with the accuracy of each class as a heatmap below,
-    where it was logged: 640x720.
+    where it was logged.
 
     Raises:
         NotRecordedError: the record has no accuracy.

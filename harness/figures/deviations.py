@@ -33,8 +33,8 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     of the baseline's value (`compare`). A missing or an extra value, NaN and infinity, and another fingerprint or count
     are infinitely far.
 
-    640x480 pixels for all streams. The labelled form, 900 wide and as high as its rows, shows up to 40, what was logged
-    and those that leave the baseline first, and above them the largest deviation of each stage against step.
+    640x480 pixels for all streams. The labelled form, as high as its rows, shows up to 40, what was logged and those
+    that leave the baseline first, and above them the largest deviation of each stage against step.
 
     What was evaluated before the first step is left out.
 

@@ -43,8 +43,8 @@ def unit(numbers: Values) -> Values:
     """Return a power of ten above each row; not right above it, as rows often end at 1 or at 0.1."""
     largest = np.abs(numbers).max(axis=-1, keepdims=True, initial=0.0)
     exponents = np.ceil(np.log10(np.maximum(largest, _NOISE)) + 0.04).clip(max=308)
-    unit: Values = 10.0**exponents
-    return unit
+    power: Values = 10.0**exponents
+    return power
 
 
 def with_digits(record: Record, pixels_HWC: Pixels, sums_C: Values, digits: int = SUM_DIGITS) -> Figure:

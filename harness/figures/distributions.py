@@ -23,7 +23,7 @@ def weight_distributions(record: Record, *, labelled: bool = False) -> Figure:
 
     Each row goes from the smallest to the largest element of its tensor, with zero dotted, and each distribution is
     scaled to its highest bin. Tensors of fewer than 32 elements have none; of more than 24 tensors evenly spread ones
-    are shown. 640 pixels wide (labelled, with the ends of the rows: 800) and as high as its rows; the digits of each
+    are shown. 640 pixels wide (labelled, with the ends of the rows: 720) and as high as its rows; the digits of each
     distribution stand below.
 
     Raises:

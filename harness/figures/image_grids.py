@@ -20,7 +20,7 @@ from harness.record.record import Record
 _GAP = 4  # white pixels between filters, and between maps
 _COLUMNS = 5  # images a row: the article's grid is 2 x 5
 _LINE, _SPACE = 14, 10  # pixels of a line of text, and between things
-_NARROWEST = 440  # pixels, so that a title has room
+_NARROWEST = 400  # pixels, so that a title has room
 _NO_COLOURS: Mapping[str, str] = {}
 
 
@@ -32,7 +32,7 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
         NotRecordedError: the record holds no images.
     """
     picture = _picture(record, "batch", "batch_grid", f"call recorder.batch(images, labels) {IMAGES}")
-    images = _images(picture)
+    images = _images(picture, labelled)
     captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
     tiles_NHWC = _framed(images, ["white"] * len(images))
     if labelled:
@@ -52,7 +52,7 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     picture = _picture(record, "predictions", "prediction_grid", f"{KEEP_PREDICTIONS}, {IMAGES}")
     pairs = list(zip(picture.labels, picture.predicted, strict=True))
     right = [true == predicted for true, predicted in pairs]
-    images = [image if ok else _with_corner(image) for image, ok in zip(_images(picture), right, strict=True)]
+    images = [image if ok else _with_corner(image) for image, ok in zip(_images(picture, labelled), right, strict=True)]
     captions = [
         f"{class_name(record, true)}\n" + ("right" if ok else f"taken for\n{class_name(record, predicted)}")
         for (true, predicted), ok in zip(pairs, right, strict=True)
@@ -82,7 +82,7 @@ def mistakes(record: Record, *, labelled: bool = False) -> Figure:
     """
     remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)")
     picture = _picture(record, "mistakes", "mistakes", f"{remedy}, {IMAGES}")
-    images = _images(picture)
+    images = _images(picture, labelled)
     captions = [
         f"{class_name(record, true)}\ntaken for\n{class_name(record, predicted)}\n{confidence:.1%} sure"
         for true, predicted, confidence in zip(picture.labels, picture.predicted, picture.confidence, strict=True)
@@ -107,9 +107,10 @@ def _pixels_in(picture: Picture) -> Pixels:
     return np.frombuffer(picture.pixels, dtype=np.uint8).reshape(*picture.shape, 3)
 
 
-def _images(picture: Picture) -> list[Image.Image]:
-    """Return the images of a picture, each pixel enlarged to a 3x3 square."""
-    return [ImageOps.scale(Image.fromarray(image), 3, Image.Resampling.NEAREST) for image in _pixels_in(picture)]
+def _images(picture: Picture, labelled: bool) -> list[Image.Image]:
+    """Return the images of a picture, each pixel enlarged to a 3x3 square, or for people as large as there is room."""
+    scale = max(1, min(3, 128 // max(picture.shape[1:]))) if labelled else 3
+    return [ImageOps.scale(Image.fromarray(image), scale, Image.Resampling.NEAREST) for image in _pixels_in(picture)]
 
 
 def _sums(picture: Picture) -> Values:
@@ -142,8 +143,8 @@ def _captioned(
     count, height, width, _ = tiles_NHWC.shape
     columns = min(_COLUMNS, count)
     above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
-    cell_width, cell_height = max(width + 2 * _SPACE, 18 * LETTER), height + above + _SPACE
-    page_width = max(_NARROWEST, columns * cell_width)
+    page_width = max(_NARROWEST, columns * max(width + 2 * _SPACE, 18 * LETTER))
+    cell_width, cell_height = page_width // columns, height + above + _SPACE
     page_height = HEAD + -(-count // columns) * cell_height + 2 * _LINE * bool(colours)
     figure = sheet(page_width, page_height, title, record)
     for index, (tile_HWC, caption) in enumerate(zip(tiles_NHWC, captions, strict=True)):
@@ -179,7 +180,7 @@ def _enlarged(images_NHWC: Pixels, side: int) -> Pixels:
 def filters(record: Record, *, labelled: bool = False) -> Figure:
     """Draw up to 64 filters of the first layer after the training, eight a row; mid-grey is zero, alike in all.
 
-    About 516 pixels wide; labelled, with the scale, 640.
+    About 516 pixels wide; labelled with the scale.
 
     Raises:
         NotRecordedError: the first layer sees no images of 3 or 1 channels.
@@ -210,7 +211,7 @@ def activation_maps(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the first channels of up to six convolutions for one test image of the last evaluation, a row a layer.
 
     Each row goes from its smallest (dark) to its largest number (light). Convolutions are shown as they come, before
-    any activation function. 604 pixels wide; labelled, with the image itself and the ends of the scales, 804.
+    any activation function. 604 pixels wide; labelled with the image itself and the ends of the scales.
 
     Raises:
         NotRecordedError: the record holds no activation maps.

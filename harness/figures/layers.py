@@ -36,7 +36,7 @@ def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the gradient norm of each layer at each step, as the optimizer got it, on a logarithmic colour scale.
 
     The first layer is on top. A norm of zero has the lowest colour, a step without a gradient is grey. 640x480 pixels,
-    and the digits of each step below; labelled, with a colour bar, 800 wide and as high as its layers need.
+    and the digits of each step below; labelled, with a colour bar, as high as its layers need.
 
     Raises:
         NotRecordedError: the record has no gradients, or more than a million steps.
@@ -100,7 +100,7 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
 
     Only matrices and kernels count: biases start at zero, where a ratio means nothing. Layers go from dark (first) to
     light (last); steps without an update have no point. 640x480 pixels, and the digits of each step below; labelled
-    800x480, with the names of up to 16 layers.
+    with the names of up to 16 layers.
 
     Raises:
         NotRecordedError: the record has no updates, or more than a million steps.

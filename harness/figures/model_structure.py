@@ -28,7 +28,7 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a bar a trained tensor in the model's order: as long as its size, logarithmic, coloured by parameter group.
 
     Of more than 60 tensors evenly spread ones are shown. Those that no optimizer updates (buffers, averages, frozen
-    weights) are counted in the labelled form only. 640 pixels wide (labelled: 900) and as high as its rows; the digits
+    weights) are counted in the labelled form only. 640 pixels wide (labelled: 800) and as high as its rows; the digits
     of each tensor's shape and group stand below.
 
     Raises:

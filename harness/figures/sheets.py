@@ -74,7 +74,7 @@ def place(value: float) -> str:
 def step_axis(axes: Axes, steps: int) -> None:
     """Let the x axis show all steps, and nothing between two of them."""
     axes.set(xlabel="step", xlim=(-0.5, max(1, steps) - 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=_STEPS))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=_STEPS, min_n_ticks=1))
 
 
 def value_axis(axes: Axes, values: Sequence[float], scale: str = "linear") -> None:

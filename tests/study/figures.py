@@ -32,8 +32,8 @@ from tests.study.runs import ROOT
 
 TOLERANCE = 2.0
 """Of pytest-mpl, in RMS over all pixels."""
-CHOSEN = ("cifar_cnn", "resnet, rate 0.1, 36 steps", "LBFGS", "transformer", "GAN")
-"""Programs: one that has every figure, one whose rounding grows to 1e-9, one with 1e-10 in its first step, two more."""
+CHOSEN = ("cifar_cnn", "resnet, rate 0.1, 36 steps", "LBFGS", "transformer")
+"""Programs: one that has every figure, one whose rounding grows to 1e-9, one that begins with 1e-10, and a quiet one."""
 MEASURED = ("jitter1", "jitter2", "jitter3")
 """Settings that measure a program's growth; the others are benign changes, and one more draw."""
 ELSEWHERE = ("jitter4", "threads2", "layout", "rounded", "old", "avx2")
@@ -59,8 +59,8 @@ def drawn(name: str, record: Record, baseline: Baseline) -> np.ndarray:
 
 
 def _scaled(kind: str, only_one: bool, record: Record) -> Record:
-    """Move the streams of a kind, or one number in the middle of the first; of what was logged, losses."""
-    found = [key for key, stream in record.streams.of(kind) if stream.stage != "evaluation" and "calls" not in key]
+    """Move the streams of a kind, or one number in the middle of the first."""
+    found = [key for key, _ in record.streams.of(kind)]
     return _moved(record, found[:1] if only_one else found, 1 + PART, only_one)
 
 
@@ -226,12 +226,10 @@ class Seen(NamedTuple):
 
 def seen(name: str, base: Baseline, benign: Mapping[str, tuple[Baseline, Record]]) -> Seen:
     """Measure a figure: faults of a record; and trainings as they stand and as on other machines, by what they are."""
-    plain = drawn(name, base.record, base)
-    faults = (rms(plain, drawn(name, change(base.record), base)) for change in FAULTS[name])
-    sizes = {
-        where: rms(plain if one is base else drawn(name, one.record, one), drawn(name, other, one))
-        for where, (one, other) in benign.items()
-    }
+    bases = {id(one): one for one, _ in benign.values()}
+    plain = {key: drawn(name, one.record, one) for key, one in bases.items()}
+    faults = (rms(plain[id(base)], drawn(name, change(base.record), base)) for change in FAULTS[name])
+    sizes = {where: rms(plain[id(one)], drawn(name, other, one)) for where, (one, other) in benign.items()}
     furthest = max(sizes, key=lambda where: sizes[where])
     return Seen(name, *faults, sizes[furthest], furthest)
 
