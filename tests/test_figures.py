@@ -15,10 +15,11 @@ from matplotlib import pyplot
 from PIL import Image
 
 from harness import compare, errors, figures
-from harness.figures.digits import DIGITS, leading_digits
+from harness.figures.digits import checksums, digit_cells
 from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
 from harness.record.record import Record
 from harness.record.streams import Stream
+from tests.study.figures import FAULTS, seen, table, with_growth
 from tests.test_record import record_of
 
 
@@ -243,32 +244,31 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
-@pytest.mark.parametrize("labelled", [False, True])
-def test_a_change_of_the_record_moves_the_figure(name, labelled):
-    """Each figure shows what it is about: one value, one pixel, one image, one shape that changed."""
-    other = getattr(figures, name)(MUTATIONS[name](), labelled=labelled)
+def test_a_change_of_the_record_moves_the_labelled_figure(name):
+    """Each shows what it is about: one value, one pixel, one image, one shape that changed."""
+    other = getattr(figures, name)(MUTATIONS[name](), labelled=True)
 
-    assert not np.array_equal(pixels_of(other), drawn(name, labelled))
+    assert not np.array_equal(pixels_of(other), drawn(name, labelled=True))
 
 
 @pytest.mark.parametrize(
     ("name", "size"),
     [
         ("loss_curve", (480, 640)),
-        ("accuracy_curve", (480, 640)),
-        ("batch_grid", (216, 540)),
-        ("prediction_grid", (216, 540)),
+        ("accuracy_curve", (632, 640)),
+        ("batch_grid", (292, 540)),
+        ("prediction_grid", (292, 540)),
         ("learning_rate_curve", (480, 640)),
-        ("gradient_flow", (480, 640)),
-        ("update_ratio", (480, 640)),
-        ("weight_distributions", (168, 640)),
-        ("gradient_distributions", (134, 640)),
-        ("confusion_matrix", (480, 480)),
-        ("class_accuracy", (480, 640)),
-        ("filters", (68, 516)),
-        ("activation_maps", (204, 604)),
-        ("mistakes", (108, 540)),
-        ("model_structure", (190, 640)),
+        ("gradient_flow", (632, 640)),
+        ("update_ratio", (632, 640)),
+        ("weight_distributions", (230, 640)),
+        ("gradient_distributions", (184, 640)),
+        ("confusion_matrix", (632, 480)),
+        ("class_accuracy", (632, 640)),
+        ("filters", (100, 516)),
+        ("activation_maps", (276, 604)),
+        ("mistakes", (152, 540)),
+        ("model_structure", (258, 640)),
     ],
 )
 def test_sizes_are_fixed(name, size):
@@ -276,15 +276,47 @@ def test_sizes_are_fixed(name, size):
     assert drawn(name).shape[:2] == size
 
 
-def test_a_change_in_the_ninth_digit_is_visible():
-    """All losses off by one part in 10^8: plain pytest-mpl at its default tolerance of 2 turns red."""
-    assert rms(figures.loss_curve(a_record()), figures.loss_curve(a_record(losses(factor=1 + 1e-8)))) > 2
+def test_a_change_in_the_eighth_digit_is_visible():
+    """All losses off by one part in 10^7: plain pytest-mpl at its default tolerance of 2 turns red."""
+    assert rms(figures.loss_curve(a_record()), figures.loss_curve(a_record(losses(factor=1 + 1e-7)))) > 2
 
 
-def test_rounding_noise_is_not():
-    """Noise of an ulp or of 1e-13 stays far below pytest-mpl's default tolerance of 2."""
-    for noise in (2**-52, 1e-13):
-        assert rms(figures.loss_curve(a_record()), figures.loss_curve(a_record(losses(factor=1 + noise)))) < 1.5
+def noisy(size, seed=0):
+    """The record with each number of its streams and of its pictures' scales off by up to a part of itself."""
+    numbers = np.random.default_rng(seed)
+
+    def moved(values):
+        return tuple(float(value * (1 + size * numbers.uniform(-1, 1))) for value in values)
+
+    def apart(limits):  # unless all elements are alike, as ones and zeros are on every machine
+        return moved(limits) if limits[0] < limits[1] else limits
+
+    record = a_record()
+    streams = {name: dataclasses.replace(s, values=moved(s.values)) for name, s in record.streams.items()}
+    pictures = {
+        name: dataclasses.replace(p, limits=p.limits and moved(p.limits), confidence=moved(p.confidence))
+        for name, p in record.pictures.items()
+    }
+    kept = {name: dataclasses.replace(h, limits=tuple(map(apart, h.limits))) for name, h in record.histograms.items()}
+    return dataclasses.replace(record, streams=streams, pictures=pictures, histograms=kept)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_tolerance_sees_a_thousandth_and_no_rounding(name):
+    """A fault of 0.1 % (of counts: one image) is beyond pytest-mpl's default tolerance, noise of 1e-9 below half."""
+    base = with_growth(a_record(), [noisy(1e-9, seed=1)])
+    found = seen(name, base, {"noise": (base, noisy(1e-9))})
+
+    assert found.is_as_promised, found
+
+
+def test_the_table_of_the_study_names_what_went_furthest():
+    """A line a figure, both sizes, and the machine."""
+    base = with_growth(a_record(), [])
+    found = seen("loss_curve", base, {"none": (base, a_record()), "much": (base, noisy(1e-6))})
+    *_, line = table([found]).splitlines()
+
+    assert line == f"| loss_curve | {found.everywhere:.1f} | {found.once:.1f} | {found.benign:.2f} | much | 2 |"
 
 
 def test_one_changed_digit_of_one_step_is_drawn():
@@ -295,15 +327,52 @@ def test_one_changed_digit_of_one_step_is_drawn():
     assert rms(figures.loss_curve(a_record()), figures.loss_curve(a_record(tuple(changed)))) > 2
 
 
-@given(st.floats(1e-300, 1e300))
-def test_leading_digits_are_those_of_the_decimal_form(value):
-    """Nine digits, cut and not rounded, of the exact decimal value of repr."""
-    from decimal import Decimal
+def test_a_colour_is_a_digit_and_what_follows_it():
+    """Each cell of a column shows ten times the one above it, without whole turns of the colour map."""
+    shown = matplotlib.colormaps["twilight"]([0.256, 0.56, 0.6], bytes=True)[:, :3]
 
-    digits = leading_digits(value)
-    exact = "".join(map(str, Decimal(repr(value)).as_tuple().digits)).lstrip("0").ljust(DIGITS, "0")
+    assert np.array_equal(digit_cells(np.array([0.256]), 3, 1, 1)[:, 0], shown)
 
-    assert "".join(map(str, digits)) == exact[:DIGITS]
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(-1e-9, 1e-9))
+def test_no_cell_jumps_where_a_digit_is_carried(values, noise):
+    """A number that hardly moves hardly moves a colour: 0.4999999 and 0.5 look alike in each of six digits."""
+    one, other = (digit_cells(np.array(values) + moved, 6, 1, 9).astype(int) for moved in (0.0, noise))
+
+    assert np.abs(one - other).max() <= 4
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_every_number_counts(rows, columns, data):
+    """A thousandth of any one moves the sum of its column, and of no other, by more than four digits hide."""
+    numbers = np.random.default_rng(rows * columns).uniform(0.3, 0.8, (rows, columns))
+    row, column = (data.draw(st.integers(0, count - 1)) for count in (rows, columns))
+    moved = numbers.copy()
+    moved[row, column] *= 1.001
+    change = np.abs(checksums(moved) - checksums(numbers))
+
+    assert change[column] > 2e-4
+    assert np.delete(change, column).max(initial=0.0) == 0
+
+
+def test_numbers_beyond_the_width_share_a_column():
+    """More than there are pixels: none is left out."""
+    numbers = np.linspace(0.1, 0.9, 1001)
+    plain = digit_cells(numbers, 6, 1, 100)
+    for place in (0, 500, 1000):
+        moved = numbers.copy()
+        moved[place] += 1e-4
+        assert (digit_cells(moved, 6, 1, 100) != plain).any(axis=(0, 2)).sum() == 100 // 91
+
+    assert plain.shape == (6, 91, 3)
+
+
+def test_a_rate_has_digits_in_low_precision_too():
+    """It is exact there; what a float32 training computes is another machine's."""
+    low = a_record(precision="float32")
+
+    assert figures.learning_rate_curve(low, labelled=True).images
+    assert pixels_of(figures.gradient_flow(low)).shape[0] == 480
 
 
 def test_float32_has_no_digits():
@@ -324,10 +393,10 @@ def of_losses(**losses):
 
 
 def test_every_loss_of_a_loop_is_drawn():
-    """Each has a curve, a name and digits: a change in the ninth digit of the second turns plain pytest-mpl red."""
+    """Each has a curve, a name and digits: a change in the eighth digit of the second turns plain pytest-mpl red."""
     record = of_losses(loss_d=(1.2345678912, 0.5), accuracy=(0.1, 0.2), loss_g=(0.7345678912, 1.5))
     labelled = figures.loss_curve(record, labelled=True)
-    other = of_losses(loss_d=(1.2345678912, 0.5), accuracy=(0.1, 0.2), loss_g=(0.7345678812, 1.5))
+    other = of_losses(loss_d=(1.2345678912, 0.5), accuracy=(0.1, 0.2), loss_g=(0.7345677912, 1.5))
 
     assert [text.get_text() for text in labelled.axes[0].get_legend().get_texts()] == ["loss_d", "loss_g"]
     assert len(labelled.images) == 2
@@ -471,7 +540,7 @@ def test_many_layers_and_tensors_fit():
     bell = a_record().histograms["gradient/conv1.weight"]
     record = record_of(norms, structure=structure, histograms={f"weight/{name}": bell for name in names})
     for name in ("gradient_flow", "update_ratio", "model_structure", "weight_distributions"):
-        assert pixels_of(getattr(figures, name)(record)).shape[0] <= 1400
+        assert pixels_of(getattr(figures, name)(record)).shape[0] <= 1400 * 1.3
         figure = getattr(figures, name)(record, labelled=True)
         words = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
         assert any("...of.a.block.in" in text or ".layers.0" in text for text in words), name
@@ -611,16 +680,16 @@ def test_deviations_of_equal_records_are_pale_blue():
 
 def test_deviations_show_step_and_stream():
     """One value beyond the threshold is one cell in colour, on a row and a column of its own; infinity is the last."""
-    for factor, colour in ((1 + 1e-13, "grey"), (1.001, "colour"), (math.nan, "colour")):
+    for factor in (1.001, math.nan):
         streams = shifted("gradient/conv1.weight", 30, factor).streams
         cells = pixels_of(figures.deviations(comparison(streams=streams)))
-        moved = (cells != pixels_of(figures.deviations(comparison()))).any(axis=2)
+        moved = (cells != pixels_of(figures.deviations(comparison()))).any(axis=2)[:480]
         rows, columns = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
         pixel = cells[rows[0], columns[0]]
 
         assert (columns[0], columns[-1]) == (20 + 30 * 10, 20 + 30 * 10 + 9)
         assert len(rows) <= 480 / len(streams)
-        assert (np.ptp(pixel) < 1) == (colour == "grey")
+        assert np.ptp(pixel) > 1
 
 
 def test_a_stream_that_is_missing_is_infinitely_far():
@@ -647,7 +716,15 @@ def test_gated_deviations_hold_no_glyph():
     figure = figures.deviations(comparison())
 
     assert not [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-    assert pixels_of(figure).shape[:2] == (480, 640)
+    assert pixels_of(figure).shape[:2] == (632, 640)
+
+
+def test_gated_deviations_show_nothing_within_the_threshold():
+    """What rounding does is another on each machine; the labelled form has greys for it."""
+    within = comparison(streams=shifted("gradient/conv1.weight", 30, 1 + 1e-13).streams)
+
+    assert rms(figures.deviations(within), figures.deviations(comparison())) == 0
+    assert rms(*(figures.deviations(c, labelled=True) for c in (within, comparison()))) > 0
 
 
 def test_all_figures_have_their_place():

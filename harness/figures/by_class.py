@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from harness.errors import NotRecordedError
-from harness.figures.canvas import BLUE, ORANGE, Values, blank, curve_axes, in_both_forms, raster, shades
+from harness.figures.canvas import BLUE, ORANGE, Values, blank, curve_axes, in_both_forms, pixels_of, shades
+from harness.figures.digits import checksums, with_digits
 from harness.figures.series import KEEP_PREDICTIONS
 from harness.record.record import Record
 
@@ -41,7 +42,8 @@ def class_name(record: Record, label: int) -> str:
 def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a cell for each pair of true (row) and predicted (column) class: the share of the row's images, 0 to 1.
 
-    At most 480x480 pixels; labelled 760x680, with the classes' names and, of up to 20 classes, the counts.
+    At most 480x480 pixels, and below them the digits of each row; labelled 760x680, with the classes' names and, of up
+    to 20 classes, the counts.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
@@ -52,7 +54,8 @@ def confusion_matrix(record: Record, *, labelled: bool = False) -> Figure:
     if labelled:
         return _labelled(record, counts_KK, shares_KK)
     cell = max(1, 480 // len(counts_KK))
-    return raster(shades(shares_KK, 0.0, 1.0, _COLOURS).repeat(cell, axis=0).repeat(cell, axis=1))
+    cells_HWC = shades(shares_KK, 0.0, 1.0, _COLOURS).repeat(cell, axis=0).repeat(cell, axis=1)
+    return with_digits(record, cells_HWC, checksums(counts_KK.T))
 
 
 def _counts(record: Record, figure: str) -> Values:
@@ -98,7 +101,8 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
 def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a bar a class, 0 to 1: the share of its test images that were right; the line is the accuracy of all.
 
-    640x480 pixels. A class without images has no bar. The labelled form shows the line of guessing, too.
+    640x480 pixels, and the digits of each class below. A class without images has no bar. The labelled form shows the
+    line of guessing, too.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
@@ -123,4 +127,5 @@ def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
         axes.set_xticks(range(classes), names, rotation=45, ha="right", fontsize=9)
         axes.set(title=f"Test accuracy of each class, {record.name}", ylabel="accuracy (share of images, 0 to 1)")
         axes.legend(loc="upper center", ncols=2, fontsize=9, frameon=False)
-    return figure
+        return figure
+    return with_digits(record, pixels_of(figure), checksums(np.stack([totals_K, counts_KK.diagonal()])))

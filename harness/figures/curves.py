@@ -4,26 +4,27 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.figures.by_class import class_name
-from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms
-from harness.figures.digits import BOTTOM, CELL_HEIGHT, DIGITS, LEFT, ROOM, add_digits
+from harness.figures.canvas import BLUE, COLOURS, ORANGE, blank, curve_axes, in_both_forms, pixels_of
+from harness.figures.digits import BOTTOM, CELL_HEIGHT, DIGITS, LEFT, ROOM, add_digits, checksums, with_digits
 from harness.figures.series import WATCH, finite_series, loss_limits, training_losses
 from harness.record import Record, StreamKey
 from harness.record.matching import group_text
 
 
 _WIDTH, _HEIGHT = 640, 480
-_MOST = 8  # series with digits, each a cell of two pixels a digit, and losses that are drawn
+_MOST = 8  # losses that are drawn
 
 _Points = tuple[Sequence[int], Sequence[float]]
 
 
 @in_both_forms
 def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
-    """Draw training loss against step, fixed axes; for float64, a raster of each loss's nine leading digits below.
+    """Draw training loss against step, fixed axes; for float64, a raster of each loss's eight leading digits below.
 
     Of a loop that logs several losses each has a curve and a raster; equal ones share them, and of more than eight the
     labelled form names those that are left out. It shows the loss of evaluations, too. 640x480 pixels.
@@ -33,9 +34,10 @@ def loss_curve(record: Record, *, labelled: bool = False) -> Figure:
         NonFiniteError: a loss is NaN or infinite; names the first such step.
     """
     losses = _shared(training_losses(record, "loss_curve"))
-    curves = _without_noise(losses) if len(losses) > 1 else {"training": next(iter(losses.values()))}
+    curves = losses if len(losses) > 1 else {"training": next(iter(losses.values()))}
     shown = dict(islice(curves.items(), _MOST))
-    figure, axes = _curves(record, shown, loss_limits(record, [values for _, values in shown.values()]), labelled)
+    limits = loss_limits(record, [values for _, values in shown.values()])
+    figure, axes = _curves(record, shown, limits, labelled, digits=not record.is_low_precision)
     if labelled:
         axes.set(title=f"Training loss, {record.name}, {record.device}", ylabel="loss")
         if left_out := list(curves)[_MOST:]:
@@ -59,16 +61,11 @@ def _shared(series: Mapping[str, _Points]) -> dict[str, _Points]:
     return {", ".join(shared): points for points, shared in names.items()}
 
 
-def _without_noise(series: Mapping[str, _Points]) -> dict[str, _Points]:
-    """Return series whose numbers of no size are zero: of a centred advantage, say, every digit is rounding."""
-    return {name: (steps, [v if abs(v) > 1e-12 else 0.0 for v in values]) for name, (steps, values) in series.items()}
-
-
 @in_both_forms
 def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the learning rate of each parameter group against step; groups of one schedule share a curve.
 
-    640x480 pixels. For float64 it holds the nine leading digits of each rate (of up to eight curves).
+    640x480 pixels, with the digits of each rate: it is exact in low precision, too.
 
     Raises:
         NotRecordedError: the record has no learning rate.
@@ -78,7 +75,7 @@ def learning_rate_curve(record: Record, *, labelled: bool = False) -> Figure:
     named = {key: group_text(key.tensor, record.structure) for key in keys}
     curves = _shared({named[key]: finite_series(record, key, "learning_rate_curve", WATCH) for key in keys})
     largest = max(max(map(abs, values), default=0.0) for _, values in curves.values())
-    figure, axes = _curves(record, curves, (0.0, _round_above(largest)), labelled)
+    figure, axes = _curves(record, curves, (0.0, _round_above(largest)), labelled, digits=True)
     if labelled:
         axes.set(title=f"Learning rate, {record.name}, {record.device}", ylabel="learning rate")
         if len(curves) > 1:
@@ -96,11 +93,10 @@ def _round_above(largest: float) -> float:
 
 
 def _curves(
-    record: Record, series: Mapping[str, _Points], limits: tuple[float, float], labelled: bool
+    record: Record, series: Mapping[str, _Points], limits: tuple[float, float], labelled: bool, digits: bool
 ) -> tuple[Figure, Axes]:
-    """Draw series against the step between limits; for float64, the leading digits of the first eight below."""
-    figure = blank(_WIDTH, _HEIGHT)
-    digits, steps = record.precision == "float64", record.num_steps
+    """Draw series against the step between limits, and if wanted their digits below."""
+    figure, steps = blank(_WIDTH, _HEIGHT), record.num_steps
     bottom = 0.46 if digits else 0.12
     width = ROOM // steps * steps if 0 < steps <= ROOM else ROOM  # steps stand above the columns of their digits
     place = (LEFT / _WIDTH, bottom, width / _WIDTH, 0.92 - bottom)
@@ -108,7 +104,7 @@ def _curves(
     for (name, points), colour in zip(series.items(), cycle(COLOURS), strict=False):
         axes.plot(*points, color=colour, linewidth=2, label=name)
     if digits:
-        add_digits(figure, [values for _, values in series.values()][:_MOST])
+        add_digits(figure, [values for _, values in series.values()])
     if labelled:
         axes.set_xlabel("step")
     if labelled and digits:
@@ -125,7 +121,8 @@ _CLASS = "class_accuracy["
 def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     """Draw test accuracy (0 to 1) against step for the model (line) and its weight average (dashes), fixed axes.
 
-    640x480 pixels; labelled with the accuracy of each class as a heatmap below, where it was logged: 640x720.
+    640x480 pixels, and the digits of each accuracy below; labelled with the accuracy of each class as a heatmap below,
+    where it was logged: 640x720.
 
     Raises:
         NotRecordedError: the record has no accuracy.
@@ -137,15 +134,17 @@ def accuracy_curve(record: Record, *, labelled: bool = False) -> Figure:
     place = (0.1, 0.55, 0.85, 0.4) if classes else (0.1, 0.1, 0.85, 0.85 - 0.05 * labelled)
     axes = curve_axes(figure, place, (min(0, *steps) - 0.5, record.num_steps + 0.5, 0.0, 1.0), labelled)
     axes.plot(steps, accuracies, color=BLUE, linewidth=2, marker="o", label="model")
+    shown = accuracies
     if "evaluation/average_accuracy" in record.streams:
         average = finite_series(record, "evaluation/average_accuracy", "accuracy_curve", _REMEDY)
         axes.plot(*average, color=ORANGE, linewidth=2, linestyle="--", marker="s", label="average of weights")
+        shown = accuracies + average[1]
     if labelled:
         axes.set(title=f"Test accuracy, {record.name}, {record.device}", xlabel="step", ylabel="accuracy")
         axes.legend(loc="upper left")
     if classes:
         _add_classes(figure, record, classes)
-    return figure
+    return figure if labelled else with_digits(record, pixels_of(figure), checksums(np.array([shown])))
 
 
 def _add_classes(figure: Figure, record: Record, names: list[StreamKey]) -> None:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.figures.canvas import COLOURS, GREY, GRID, Values, blank, in_both_forms, legend_beside
+from harness.figures.digits import checksums, with_exact_digits
 from harness.figures.layers import heat_axes, layer_raster
 from harness.figures.series import check_length
 from harness.record.streams import STAGES
@@ -45,7 +46,10 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     rows = _rows(points, steps)
     if not labelled:
         page = np.stack(list(rows.values())) if rows else np.full((1, 1), np.nan)
-        return layer_raster(page, _WITHIN, _BEYOND, _colours())
+        beyond = np.where(page <= 0, -math.inf, page)  # what is within is another machine's
+        return with_exact_digits(
+            layer_raster(beyond, _WITHIN, _BEYOND, _colours()), checksums(beyond.clip(0.0, _BEYOND))
+        )
     logged = {point.stream for point in points if point.stage == "forward"}
     first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:40])
     figure = _labelled(comparison, points, {name: values for name, values in rows.items() if name in first})

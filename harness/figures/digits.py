@@ -1,43 +1,91 @@
-"""Numbers as colours, digit by digit: what lets a tolerance for pixels see a change of a thousandth."""
+"""Numbers as colours, digit by digit: what lets a tolerance for pixels see a change of a thousandth.
+
+A column of cells shows a number: each cell ten times what the cell above shows, without the whole turns of a colour map
+that ends where it began. So a cell's colour tells a digit and what follows it, and moves as smoothly as the number.
+"""
 
 from collections.abc import Sequence
-from decimal import ROUND_DOWN, Context, Decimal
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from harness.figures.series import spread
+from harness.figures.canvas import Pixels, Values, raster, shades
+from harness.record.record import Record
 
 
-DIGITS = 9
-"""Digits shown. Equal float64 trainings agree to 12 and more."""
-LEFT, BOTTOM = 72, 20  # where the digits begin
+DIGITS = 8
+"""Of series. Equal float64 trainings agree to more; the liveliest of `tests/study` part in the ninth."""
+SUM_DIGITS = 6
+"""Of sums, which add up the rounding of all that is in them."""
+LEVEL_DIGITS = 4
+"""Of pictures, whose eight bits hold no more, and whose levels may be rounded either way."""
+LEFT, BOTTOM = 72, 20  # where the digits of series begin
 ROOM = 640 - LEFT - 8
-CELL_HEIGHT = 16
+CELL_HEIGHT = 18
+_MOST = 8  # series with digits of their own, each a cell of two pixels a digit
+_GAP = 8  # white pixels above the digits of a picture
+_NOISE = 1e-6  # what is smaller has fewer digits: of a centred advantage, say, every one is rounding
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def weights(count: int) -> Values:
+    """Return irrational numbers between 1 and 2, no two alike: what moves from one to another moves their sum."""
+    return np.array([1 + place * _GOLDEN % 1 for place in range(1, count + 1)])
+
+
+def checksums(numbers_RC: Values) -> Values:
+    """Return a sum of each column in which all numbers count, each row in units of its own; NaN counts as zero."""
+    known_RC = np.nan_to_num(numbers_RC)
+    return weights(len(known_RC)) @ (known_RC / _unit(known_RC))
+
+
+def _unit(numbers: Values) -> Values:
+    """Return a power of ten above each row; not right above it, as rows often end at 1 or at 0.1."""
+    largest = np.abs(numbers).max(axis=-1, keepdims=True, initial=0.0)
+    unit: Values = 10.0 ** np.ceil(np.log10(np.maximum(1.1 * largest, _NOISE)))
+    return unit
+
+
+def with_digits(record: Record, pixels_HWC: Pixels, sums_C: Values, digits: int = SUM_DIGITS) -> Figure:
+    """Return a picture with the digits of sums below it; in low precision without, as these are another machine's."""
+    return raster(pixels_HWC) if record.is_low_precision else with_exact_digits(pixels_HWC, sums_C, digits)
+
+
+def with_exact_digits(pixels_HWC: Pixels, sums_C: Values, digits: int = SUM_DIGITS) -> Figure:
+    """Return a picture with the digits of sums below it, three tenths as high as itself."""
+    height, width = pixels_HWC.shape[:2]
+    cells_HWC = digit_cells(sums_C, digits, -(-height * 3 // (10 * digits)), width)
+    below_HWC = np.pad(cells_HWC, ((_GAP, 0), (0, width - cells_HWC.shape[1]), (0, 0)), constant_values=255)
+    return raster(np.concatenate([pixels_HWC, below_HWC]))
+
+
+def digit_cells(values_C: Values, digits: int, height: int, room: int) -> Pixels:
+    """Return a column of cells a value, all digits of it that follow the point, as wide as there is room.
+
+    Of more values than pixels neighbours share a column, and all of them count.
+    """
+    shared = -(-len(values_C) // room)
+    if shared > 1:
+        values_C = weights(shared) @ np.pad(values_C, (0, -len(values_C) % shared)).reshape(-1, shared).T
+    turns_DC = np.outer(10.0 ** np.arange(digits), values_C) % 1
+    cells_HWC = shades(turns_DC, 0.0, 1.0, "twilight").repeat(height, axis=0)
+    return cells_HWC.repeat(room // max(1, len(values_C)), axis=1)
 
 
 def add_digits(figure: Figure, series: Sequence[Sequence[float]]) -> None:
-    """Put one raster a series below each other, the first on top, in the room of one.
+    """Put one raster of digits a series below each other, the first on top; beyond eight, the last is of the rest.
 
-    A raster has one column of nine cells a value, leading digit on top. The colour map is cyclic: where a rounding
-    error carries a 9 to a 0, the colour hardly moves.
+    Signs and powers of ten are left to the curves.
     """
-    palette = matplotlib.colormaps["twilight"](np.arange(10) / 10, bytes=True)[:, :3]
-    cell_height = CELL_HEIGHT // len(series)
-    for index, values in enumerate(reversed(series)):
-        digits_DN = np.array([leading_digits(values[i]) for i in spread(len(values), ROOM)]).T
-        cells_HWC = palette[digits_DN].repeat(cell_height, axis=0)
-        pixels_HWC = cells_HWC.repeat(ROOM // digits_DN.shape[1], axis=1)
-        figure.figimage(pixels_HWC, xo=LEFT, yo=BOTTOM + index * DIGITS * cell_height, origin="upper")
+    rows = [np.abs(values) / _unit(np.abs(values)) for values in map(np.array, series)]
+    if len(rows) > _MOST:
+        rows[_MOST - 1 :] = [_together(rows[_MOST - 1 :])]
+    height = CELL_HEIGHT // len(rows)
+    for index, values in enumerate(reversed(rows)):
+        cells_HWC = digit_cells(values, DIGITS, height, ROOM)
+        figure.figimage(cells_HWC, xo=LEFT, yo=BOTTOM + index * DIGITS * height, origin="upper")
 
 
-def leading_digits(value: float) -> list[int]:
-    """Return the first nine significant decimal digits of a number, not rounded: 0.0123 gives 1, 2, 3, 0, ...
-
-    Args:
-        value: finite; the sign and the power of ten are left to the curve.
-    """
-    cut = Context(prec=DIGITS, rounding=ROUND_DOWN).plus(Decimal(repr(abs(value))))
-    digits = cut.as_tuple().digits
-    return list(digits) + [0] * (DIGITS - len(digits))
+def _together(rows: Sequence[Values]) -> Values:
+    longest = max(map(len, rows))
+    return weights(len(rows)) @ np.stack([np.pad(row, (0, longest - len(row))) for row in rows])

@@ -7,7 +7,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from harness.errors import NotRecordedError
-from harness.figures.canvas import BLUE, GREY, LIGHT, Values, in_both_forms, row_axes
+from harness.figures.canvas import BLUE, GREY, LIGHT, Values, in_both_forms, pixels_of, row_axes
+from harness.figures.digits import checksums, with_digits
 from harness.figures.series import WATCH, shortened, thinned
 from harness.record.pictures import HISTOGRAM_BINS, Histogram
 from harness.record.record import Record
@@ -19,7 +20,8 @@ def weight_distributions(record: Record, *, labelled: bool = False) -> Figure:
 
     Each row goes from the smallest to the largest element of its tensor, with zero dotted, and each distribution is
     scaled to its highest bin. Tensors of fewer than 32 elements have none; of more than 24 tensors evenly spread ones
-    are shown. 640 pixels wide (labelled, with the ends of the rows: 800) and as high as its rows.
+    are shown. 640 pixels wide (labelled, with the ends of the rows: 800) and as high as its rows; the digits of each
+    distribution stand below.
 
     Raises:
         NotRecordedError: the record holds no histograms.
@@ -51,7 +53,14 @@ def _distributions(record: Record, kind: str, title: str, labelled: bool) -> Fig
     if labelled:
         _label(axes, dict(zip(shown, limits, strict=True)), kind)
         axes.set_title(f"{title}, {record.name}, {record.device}", loc="left")
-    return figure
+        return figure
+    sums = [checksums(_numbers(histogram)) for histogram in kept.values()]
+    return with_digits(record, pixels_of(figure), np.concatenate(sums))
+
+
+def _numbers(histogram: Histogram) -> Values:
+    """Return a column a step: the ends of the bins, and how many elements are in each."""
+    return np.concatenate([np.array(histogram.limits).T, np.array(histogram.counts, dtype=np.float64).T])
 
 
 def _draw(axes: Axes, row: int, histogram: Histogram) -> tuple[float, float]:

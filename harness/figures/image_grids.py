@@ -1,6 +1,6 @@
 """Images in rows, exact to the pixel: batches, predictions, mistakes, filters, activation maps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from harness.errors import NotRecordedError
 from harness.figures.by_class import class_name
-from harness.figures.canvas import BLUE, ORANGE, Pixels, blank, in_both_forms, raster, shades
+from harness.figures.canvas import BLUE, ORANGE, Pixels, Values, blank, in_both_forms, shades
+from harness.figures.digits import LEVEL_DIGITS, checksums, weights, with_digits, with_exact_digits
 from harness.figures.series import IMAGES, KEEP_PREDICTIONS, shortened
 from harness.record.pictures import Picture
 from harness.record.record import Record
@@ -29,7 +30,10 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
     picture = _picture(record, "batch", "batch_grid", f"call recorder.batch(images, labels) {IMAGES}")
     images = _images(picture)
     captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
-    return _sheet(images, ["white"] * len(images), captions, f"First batch, {record.name}", labelled)
+    tiles_NHWC = _framed(images, ["white"] * len(images))
+    if labelled:
+        return _captioned(tiles_NHWC, captions, f"First batch, {record.name}")
+    return with_exact_digits(_tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
 @in_both_forms
@@ -45,11 +49,14 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     pairs = list(zip(picture.labels, picture.predicted, strict=True))
     right = [true == predicted for true, predicted in pairs]
     images = [image if ok else _with_corner(image) for image, ok in zip(_images(picture), right, strict=True)]
-    captions = (
+    captions = [
         f"{class_name(record, true)}\n" + ("right" if ok else f"taken for\n{class_name(record, predicted)}")
         for (true, predicted), ok in zip(pairs, right, strict=True)
-    )
-    return _sheet(images, [BLUE if ok else ORANGE for ok in right], captions, f"Predictions, {record.name}", labelled)
+    ]
+    tiles_NHWC = _framed(images, [BLUE if ok else ORANGE for ok in right])
+    if labelled:
+        return _captioned(tiles_NHWC, captions, f"Predictions, {record.name}")
+    return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
 def _with_corner(image: Image.Image) -> Image.Image:
@@ -71,11 +78,14 @@ def mistakes(record: Record, *, labelled: bool = False) -> Figure:
     remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)")
     picture = _picture(record, "mistakes", "mistakes", f"{remedy}, {IMAGES}")
     images = _images(picture)
-    captions = (
+    captions = [
         f"{class_name(record, true)}\ntaken for\n{class_name(record, predicted)}\n{confidence:.1%} sure"
         for true, predicted, confidence in zip(picture.labels, picture.predicted, picture.confidence, strict=True)
-    )
-    return _sheet(images, [ORANGE] * len(images), captions, f"Most-confident mistakes, {record.name}", labelled)
+    ]
+    tiles_NHWC = _framed(images, [ORANGE] * len(images))
+    if labelled:
+        return _captioned(tiles_NHWC, captions, f"Most-confident mistakes, {record.name}")
+    return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
 def _picture(record: Record, name: str, figure: str, remedy: str) -> Picture:
@@ -97,16 +107,23 @@ def _images(picture: Picture) -> list[Image.Image]:
     return [ImageOps.scale(Image.fromarray(image), 3, Image.Resampling.NEAREST) for image in _pixels_in(picture)]
 
 
-def _sheet(
-    images: Sequence[Image.Image], colours: Sequence[str], captions: Iterable[str], title: str, labelled: bool
-) -> Figure:
-    """Return framed images, five a row; for people with a title and a caption of up to a few lines above each."""
+def _sums(picture: Picture) -> Values:
+    """Return a checksum of each image: of its levels, its classes, and of what black and white stand for."""
+    levels_NP = _pixels_in(picture).reshape(len(_pixels_in(picture)), -1) / 255
+    of_levels_P = weights(levels_NP.shape[1])
+    given = [row for row in (picture.labels, picture.predicted, picture.confidence) if row]
+    ends = [[end] * len(levels_NP) for end in picture.limits or ()]
+    return checksums(np.stack([levels_NP @ of_levels_P / of_levels_P.sum(), *given, *ends]))
+
+
+def _framed(images: Sequence[Image.Image], colours: Sequence[str]) -> Pixels:
+    """Return images in frames of a colour each."""
     framed = [ImageOps.expand(image, 6, fill=colour) for image, colour in zip(images, colours, strict=True)]
-    tiles_NHWC = np.stack([np.asarray(image) for image in framed])
-    return _captioned(tiles_NHWC, list(captions), title) if labelled else raster(_tiled(tiles_NHWC, _COLUMNS))
+    return np.stack([np.asarray(image) for image in framed])
 
 
 def _captioned(tiles_NHWC: Pixels, captions: Sequence[str], title: str) -> Figure:
+    """Return images five a row for people, with a title, and a caption of up to a few lines above each."""
     count, height, width, _ = tiles_NHWC.shape
     above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
     cell_width, cell_height = width + 2 * _SPACE, height + above + _SPACE
@@ -152,7 +169,7 @@ def filters(record: Record, *, labelled: bool = False) -> Figure:
     picture = _picture(record, "filters", "filters", remedy)
     page_HWC = _tiled(_enlarged(_pixels_in(picture), 60), 8, _GAP)
     if not labelled:
-        return raster(page_HWC)
+        return with_digits(record, page_HWC, _sums(picture), LEVEL_DIGITS)
     height, width = page_HWC.shape[:2]
     figure = blank(640, height + 100)
     figure.figimage(page_HWC, xo=(640 - width) // 2, yo=40, origin="upper")
@@ -183,7 +200,9 @@ def activation_maps(record: Record, *, labelled: bool = False) -> Figure:
     pictures = [_picture(record, name, "activation_maps", remedy) for name in names or ["activation maps"]]
     rows = [_squares(shades(_pixels_in(p)[..., 0].astype(np.float64), 0.0, 255.0), _MAPS) for p in pictures]
     page_HWC = _tiled(np.concatenate(rows), _MAPS, _GAP)
-    return _labelled(record, page_HWC, dict(zip(names, pictures, strict=True))) if labelled else raster(page_HWC)
+    if labelled:
+        return _labelled(record, page_HWC, dict(zip(names, pictures, strict=True)))
+    return with_digits(record, page_HWC, np.concatenate([_sums(picture) for picture in pictures]), LEVEL_DIGITS)
 
 
 def _squares(images_NHWC: Pixels, count: int) -> Pixels:

@@ -11,7 +11,18 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from harness.figures.canvas import LIGHT, Values, blank, curve_axes, in_both_forms, legend_beside, raster, shades
+from harness.figures.canvas import (
+    LIGHT,
+    Pixels,
+    Values,
+    blank,
+    curve_axes,
+    in_both_forms,
+    legend_beside,
+    pixels_of,
+    shades,
+)
+from harness.figures.digits import checksums, with_digits
 from harness.figures.series import decades, layer_norms, shortened, spread, thinned
 from harness.record.record import Record
 
@@ -26,8 +37,8 @@ _USUAL = 1e-3  # a rule of thumb: trainings that go well update their weights by
 def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the gradient norm of each layer at each step, as the optimizer got it, on a logarithmic colour scale.
 
-    The first layer is on top. A norm of zero has the lowest colour, a step without a gradient is grey. 640x480 pixels;
-    labelled, with a colour bar, 800 wide and as high as its layers need.
+    The first layer is on top. A norm of zero has the lowest colour, a step without a gradient is grey. 640x480 pixels,
+    and the digits of each step below; labelled, with a colour bar, 800 wide and as high as its layers need.
 
     Raises:
         NotRecordedError: the record has no gradients, or more than a million steps.
@@ -37,7 +48,8 @@ def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     exponents = {name: np.log10(np.where(values == 0, 10.0**_LEAST, values)) for name, values in norms.items()}
     limits = _exponents_around(np.stack(list(exponents.values())))
     if not labelled:
-        return layer_raster(np.stack(list(exponents.values())), *limits)
+        page_HWC = layer_raster(np.stack(list(exponents.values())), *limits)
+        return with_digits(record, page_HWC, checksums(np.stack(list(norms.values()))))
     shown = thinned(exponents, 60)
     height = 130 + 18 * max(8, len(shown))
     figure = blank(800, height)
@@ -56,7 +68,7 @@ def _exponents_around(exponents: Values) -> Limits:
     return float(low), float(max(math.ceil(known.max()), low + 1))
 
 
-def layer_raster(values_LS: Values, low: float, high: float, colours: str | Colormap = "viridis") -> Figure:
+def layer_raster(values_LS: Values, low: float, high: float, colours: str | Colormap = "viridis") -> Pixels:
     """Return 640x480 pixels of cells as large as fit, a row a layer and a column a step; of too many, spread ones."""
     margin, page_HWC = 20, np.full((480, 640, 3), 255, dtype=np.uint8)
     layers, steps = (spread(count, side - 2 * margin) for count, side in zip(values_LS.shape, (480, 640), strict=True))
@@ -64,7 +76,7 @@ def layer_raster(values_LS: Values, low: float, high: float, colours: str | Colo
     cells = shades(values_LS[np.ix_(layers, steps)], low, high, colours)
     cells = cells.repeat(cell_height, axis=0).repeat(cell_width, axis=1)
     page_HWC[margin : margin + cells.shape[0], margin : margin + cells.shape[1]] = cells
-    return raster(page_HWC)
+    return page_HWC
 
 
 def heat_axes(
@@ -89,8 +101,8 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
     """Draw update norm over weight norm of each layer against step, on a logarithmic axis; 0.001 is dashed.
 
     Only matrices and kernels count: biases start at zero, where a ratio means nothing. Layers go from dark (first) to
-    light (last); steps without an update have no point. 640x480 pixels; labelled 800x480, with the names of up to 16
-    layers.
+    light (last); steps without an update have no point. 640x480 pixels, and the digits of each step below; labelled
+    800x480, with the names of up to 16 layers.
 
     Raises:
         NotRecordedError: the record has no updates, or more than a million steps.
@@ -112,9 +124,9 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
         axes.set(xlabel="step", ylabel="update norm / weight norm")
         axes.set_title(f"Update to weight, {record.name}, {record.device}")
         legend_beside(axes)
-    else:
-        axes.tick_params(which="both", labelleft=False, labelbottom=False)
-    return figure
+        return figure
+    axes.tick_params(which="both", labelleft=False, labelbottom=False)
+    return with_digits(record, pixels_of(figure), checksums(np.stack(list(ratios.values()))))
 
 
 def _ratios(record: Record) -> dict[str, Values]:

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from harness.errors import NotRecordedError
-from harness.figures.canvas import COLOURS, in_both_forms, row_axes
+from harness.figures.canvas import COLOURS, Values, in_both_forms, pixels_of, row_axes
+from harness.figures.digits import checksums, with_exact_digits
 from harness.figures.series import WATCH, shortened, thinned
 from harness.record.record import Record
 
@@ -24,7 +27,8 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a bar a trained tensor in the model's order: as long as its size, logarithmic, coloured by parameter group.
 
     Of more than 60 tensors evenly spread ones are shown. Those that no optimizer updates (buffers, averages, frozen
-    weights) are counted in the labelled form only. 640 pixels wide (labelled: 900) and as high as its rows.
+    weights) are counted in the labelled form only. 640 pixels wide (labelled: 900) and as high as its rows; the digits
+    of each tensor's shape and group stand below.
 
     Raises:
         NotRecordedError: the record has no trained tensors.
@@ -48,10 +52,16 @@ def model_structure(record: Record, *, labelled: bool = False) -> Figure:
         named = list(colours.items())[:3]  # the legend has room for them
         handles = [Patch(color=colour, label=shortened(f"group of {group}", _LETTERS)) for group, colour in named]
         axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.4, 1.0), fontsize=8, frameon=False)
-    else:
-        axes.minorticks_off()
-        axes.set_xticks([])
-    return figure
+        return figure
+    axes.minorticks_off()
+    axes.set_xticks([])
+    numbers = [(list(colours).index(groups[name]), *shape) for name, shape in shapes.items()]
+    return with_exact_digits(pixels_of(figure), checksums(_columns(numbers)))
+
+
+def _columns(numbers: Sequence[Sequence[int]]) -> Values:
+    """Return numbers as columns, with zeros below those that are shorter."""
+    return np.array(list(zip_longest(*numbers, fillvalue=0)), dtype=np.float64)
 
 
 def _label(axes: Axes, record: Record, shapes: _Shapes, shown: _Shapes) -> None:
