@@ -31,7 +31,7 @@ def test_low_precision_training_is_unchanged(training, training_regression):
 
 @pytest.mark.mpl_image_compare
 def test_loss_curve(record):
-    """The loss curve, and nine digits of every loss, look as before."""
+    """The loss curve, and eight digits of every loss, look as before."""
     return figures.loss_curve(record)
 
 
@@ -55,7 +55,7 @@ def test_prediction_grid(record):
 
 @pytest.mark.mpl_image_compare
 def test_learning_rate_curve(record):
-    """The rate of every group, and nine digits of each, look as before."""
+    """The rate of every group, and eight digits of each, look as before."""
     return figures.learning_rate_curve(record)
 
 
