@@ -3,9 +3,9 @@
 Each has two forms. The gated one holds no glyphs, fixed limits and exact pixels, so that Matplotlib 3.8 to 3.11 draw
 the same bytes and pytest-mpl can compare it; below it stand digits of its numbers as colours, so that a tolerance for
 pixels sees a thousandth of them (`python -m tests.study.figures`). The labelled one (`labelled=True`) is for people: it
-has a title, names and numbers. Both are Matplotlib figures that pyplot does not know; their docstrings say what is drawn, how large it is,
-and what a record may lack. `deviations` draws a comparison in both forms; `side_by_side` and `film` make images for
-people only.
+has a title, names and numbers. Both are Matplotlib figures that pyplot does not know; their docstrings say what is
+drawn, how large it is, and what a record may lack. `deviations` draws a comparison in both forms; `side_by_side` and
+`film` make images for people only.
 """
 
 from harness.figures.by_class import class_accuracy, confusion_matrix

@@ -42,7 +42,8 @@ def checksums(numbers_RC: Values) -> Values:
 def _unit(numbers: Values) -> Values:
     """Return a power of ten above each row; not right above it, as rows often end at 1 or at 0.1."""
     largest = np.abs(numbers).max(axis=-1, keepdims=True, initial=0.0)
-    unit: Values = 10.0 ** np.ceil(np.log10(np.maximum(1.1 * largest, _NOISE)))
+    exponents = np.ceil(np.log10(np.maximum(largest, _NOISE)) + 0.04).clip(max=308)
+    unit: Values = 10.0**exponents
     return unit
 
 

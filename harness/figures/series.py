@@ -48,11 +48,12 @@ def layer_norms(
 ) -> dict[str, Values]:
     """Return the norm of each layer at each step: of its (wanted) tensors together, NaN at steps without a value."""
     layers: dict[str, Values] = {}
-    check_length(record, record.num_steps, figure)
+    length = record.num_steps
+    check_length(record, length, figure)
     for key, _ in record.streams.of(kind):
         if wanted(key.tensor):
             steps, values = finite_series(record, key, figure, WATCH)
-            norms = np.full(record.num_steps, np.nan)
+            norms = np.full(length, np.nan)
             norms[steps] = values
             layer = key.tensor.rpartition(".")[0] or key.tensor
             layers[layer] = _joined(layers[layer], norms) if layer in layers else norms
