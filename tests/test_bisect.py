@@ -285,6 +285,7 @@ def test_the_present_test_is_lent_to_commits_that_lack_it(repository, sessions, 
 
     assert lines[2] == step(names["c1"], "different SECONDS c1 (with today's test_a.py, conftest.py)")
     assert lines[3].startswith(f"{names['c1'][:7]} is the first commit")
+    assert f"explain harness explain --against {names['c0'][:12]} test_a.py::test_net" in lines  # which lends it, too
 
 
 def test_a_test_is_lent_by_no_way_out_of_the_tree(repository, sessions, tmp_path, capsys):
