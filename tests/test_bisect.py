@@ -291,6 +291,7 @@ def test_the_present_test_is_lent_to_commits_that_lack_it(repository, sessions, 
 
     assert lines[1] == step(names["c1"], "different SECONDS c1 (with today's test_a.py, conftest.py)")
     assert lines[2].startswith(f"{names['c1'][:7]} is the first commit")
+    assert f"explain harness explain --against {names['c0'][:12]} test_a.py::test_net" in lines  # which lends it, too
     assert {(asked.root, *asked.lent, asked.costs) for asked in sessions.asked} == {
         (str(repository), "test_a.py", False)
     }

@@ -26,7 +26,7 @@ _IN_A_TREE = (
 )
 """Where a command runs them in a tree: what a project adds for itself is for its own sessions."""
 _IMPORT = re.compile(r"E +(ModuleNotFound|Import)Error: ")
-_NONE = re.compile("no tests ran|not found|deselected")
+_NONE = re.compile(r"no tests ran|not found|deselected|^=+ \d+ warnings? in", re.MULTILINE)
 _NOTHING: Mapping[str, str] = {}
 _VARIABLE = "HARNESS_ORDER"
 _OUTPUT_LINES = 15

@@ -37,7 +37,7 @@ def swap_functions(stack: contextlib.ExitStack, functions: Iterable[Function], a
 
 def _modules() -> list[dict[str, Any]]:
     """Return the namespaces of all loaded modules."""
-    return [vars(module) for module in [*sys.modules.values()] if isinstance(module, ModuleType)]
+    return [vars(module) for module in [*sys.modules.values()] if isinstance(module, ModuleType)]  # type: ignore[redundant-expr]  # some put other objects there
 
 
 def _replacement(function: Function, around: Function, stack: contextlib.ExitStack) -> Function:

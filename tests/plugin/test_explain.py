@@ -96,7 +96,7 @@ def test_a_commit_is_made_ready_and_lent_the_test(committed, capsys):
     assert main(["explain", "--against", "HEAD", "--setup", "echo 1.0 > made.txt", "test_new.py::test_training"]) == 1
     out = capsys.readouterr().out
     assert ", today, with today's test_new.py\n" in out
-    assert "  where      test_new.py:14 in test_training      aten.mul gives " in out
+    assert "  where      test_new.py:14 in test_training      " in out
 
 
 @pytest.mark.long
