@@ -4,9 +4,9 @@ Each has two forms. The gated one holds no glyphs, fixed limits and exact pixels
 the same bytes and pytest-mpl can compare it; below it stand digits of its numbers as colours, so that a tolerance for
 pixels sees a thousandth of them (`python -m tests.study.figures`). The labelled one (`labelled=True`) is a
 sheet for people, at most 900 pixels wide: it says what it shows and whose it is, every axis has its unit, every colour
-its key, and its axes fit what is drawn. Both are Matplotlib figures that pyplot does not know; their docstrings say what is
-drawn, how large it is, and what a record may lack. `deviations` draws a comparison in both forms; `side_by_side` and
-`film` make images for people only.
+its key, and its axes fit what is drawn. Both are Matplotlib figures that pyplot does not know; their docstrings say
+what is drawn, how large the gated one is, and what a record may lack. `deviations` draws a comparison in both forms;
+`side_by_side` and `film` make images for people only.
 """
 
 from harness.figures.by_class import class_accuracy, confusion_matrix

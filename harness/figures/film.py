@@ -29,8 +29,8 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
         baseline: another one, its tensors named as in the first: its loss is a grey line, its norms are black marks.
 
     Returns:
-        A file's bytes, 640 pixels wide, at most 60 frames that last four seconds or more (each at most half a second),
-        repeated for ever. The same record gives the same pixels.
+        A file's bytes, 640 pixels wide, at most 60 frames of up to half a second each, repeated for ever; a film lasts
+        four seconds or more, if it has the frames. The same record gives the same pixels.
 
     Raises:
         NotRecordedError: the record has no loss or no gradients.
