@@ -30,6 +30,7 @@ BELOW = 44
 """Pixels that the numbers and the label below axes take."""
 _STEPS = [1, 2, 5, 10]  # between ticks
 _WIDE = 100.0  # from the smallest value to the largest: more than a linear axis can show
+_HUGE = 1e200  # from here on the margins of a logarithmic axis are infinite
 
 
 def sheet(width: int, height: int, title: str, record: Record, line: str = "") -> Figure:
@@ -79,7 +80,7 @@ def step_axis(axes: Axes, steps: int) -> None:
 
 def value_axis(axes: Axes, values: Sequence[float], scale: str = "linear") -> None:
     """Let the y axis fit values: one that may be logarithmic is, where they are positive and of many sizes."""
-    if scale == "log" and values and min(values) > 0 and max(values) > _WIDE * min(values):
+    if scale == "log" and values and min(values) > 0 and _WIDE * min(values) < max(values) < _HUGE:
         axes.set_yscale("log")
         decades_on(axes.yaxis)
     else:

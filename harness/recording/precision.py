@@ -168,7 +168,11 @@ class Float64Guard(TorchFunctionMode):
             return func(*args, **kwargs)
         result = _original(func)(*args, **kwargs)
         made = args[:1] if result is None else result
-        if any(map(_is_low, _tensors(made))):  # hardly ever true, and asked at each call of torch's
+        try:  # asked at each call of torch's, so without a context
+            is_low = any(map(_is_low, _tensors(made)))
+        except Exception:  # of a tensor of somebody's own: looking at it tells what is the matter
+            is_low = True
+        if is_low:
             with self._watch():
                 self._look([*args, *kwargs.values()], made)
         return result
