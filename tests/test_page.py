@@ -477,7 +477,7 @@ def test_the_code_of_a_red_training_is_on_its_card():
     found = training((2.0, 1.6, 1.0))
     found = replace(found, subject=replace(found.subject, code=code))
 
-    assert "net.py - relu(x) 7 + gelu(x)" in said(found)
+    assert "net.py what changed - relu(x) 7 + gelu(x)" in said(found)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def _commit(root: Path) -> tuple[str, str]:
     output = git_output(root, "status", "--porcelain=v2", "--branch", "--untracked-files=no") or b""
     lines = output.decode(errors="replace").splitlines()
     about = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch.") and line.count(" ") > 1)
-    commit = about.get("branch.oid", "").replace("(initial)", "")[:12]
+    commit = about.get("branch.oid", "").replace("(initial)", "")[:7]
     dirty = any(not line.startswith("#") for line in lines)
     branch = about.get("branch.head", "").replace("(detached)", "")
     return branch, commit + " with changes" * (dirty and bool(commit))

@@ -148,7 +148,7 @@ def share_text(share: float | None) -> str:
     if share is None:
         return "nothing to compare"
     if share == float("inf"):
-        return "no number within any threshold"
+        return "beyond any threshold"
     return f"{100 * share:.2g} % of the threshold" if share <= 1 else f"{share:.2g} times the threshold"
 
 

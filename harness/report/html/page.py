@@ -3,6 +3,7 @@
 import base64
 import functools
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 
@@ -81,6 +82,13 @@ def _stages(training: Training) -> Iterator[tuple[str, str]]:
             yield stage, "unchanged" if stage in training.unchanged else "follows"
 
 
+def _sized(largest: Number) -> str:
+    """Return a relative deviation in words: fingerprints, and what is no number, are another, of no size."""
+    if not float(largest):
+        return "equal"
+    return f"{float(largest):.1e}" if math.isfinite(float(largest)) else "another"
+
+
 @functools.cache
 def _templates() -> Environment:
     environment = Environment(
@@ -97,6 +105,7 @@ def _templates() -> Environment:
         "row_chart": _of_row,
         "runs": runs,
         "sha256": _sha256,
+        "sized": _sized,
         "sparkline": _sparkline,
         "stages": _stages,
         "training_charts": _charts,
