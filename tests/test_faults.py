@@ -852,8 +852,7 @@ def test_faults_reach_several_optimizers(name):
     "name",
     [
         "dropout-changed",
-        "autocast-on",
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("batchnorm-evaluating", "eval-forgotten")),
+        *(pytest.param(n, marks=pytest.mark.long) for n in ("autocast-on", "batchnorm-evaluating", "eval-forgotten")),
     ],
 )
 def test_faults_reach_compiled_models(name):

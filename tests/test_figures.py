@@ -179,6 +179,7 @@ def crowded():
     )
 
 
+LONG = pytest.mark.long
 RECORDS = {"usual": a_record, "sparse": sparse, "crowded": crowded}
 
 
@@ -284,7 +285,7 @@ class Written:
 
 
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
-@pytest.mark.parametrize("kind", RECORDS)
+@pytest.mark.parametrize("kind", [pytest.param("usual", marks=LONG), pytest.param("sparse", marks=LONG), "crowded"])
 def test_a_sheet_can_be_read(name, kind, monkeypatch):
     """No text over text or over the edge, none below 8 points, no empty stripe, 900 pixels at most; whose it is."""
     before, opened = dict(matplotlib.rcParams), pyplot.get_fignums()
@@ -301,7 +302,7 @@ def test_a_sheet_can_be_read(name, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
-@pytest.mark.parametrize("for_people", [False, True])
+@pytest.mark.parametrize("for_people", [False, pytest.param(True, marks=LONG)])
 def test_figures_are_pure_functions(name, for_people):
     """The same record gives the same pixels, also after it has been stored."""
     stored = Record.from_text(a_record().to_text())

@@ -35,7 +35,7 @@ def shares(function, record):
     return judged.size / RULE.thresholds(judged)
 
 
-@pytest.mark.parametrize("setting", ["layout", "rounded"])
+@pytest.mark.parametrize("setting", ["layout", pytest.param("rounded", marks=pytest.mark.long)])
 @pytest.mark.parametrize("function", [maxpool, float_images], ids=lambda function: function.__name__)
 def test_other_machines_stay_within_the_threshold(function, setting):
     """Neither another memory format nor other rounding of every operation takes more than a whole threshold."""

@@ -16,15 +16,17 @@ from tests.plugin.conftest import project  # noqa: F401 - a fixture
 from tests.programs import __main__ as table
 
 
-def _each(name, *fault, id):
+def _each(name, *fault, id, at_night=False):
     missing = pytest.mark.skipif(not programs.can_run(name), reason=f"{programs.NEEDED.get(name)} is not installed")
     old_calls = pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning's own
-    return pytest.param(name, *fault, id=id, marks=[missing, old_calls])
+    return pytest.param(name, *fault, id=id, marks=[missing, old_calls, *[pytest.mark.long] * at_night])
 
 
 NAMES = [_each(name, id=name) for name in programs.PROGRAMS]
 FAULTS = [
-    _each(name, fault, id=f"{name}-{i}") for name, faults in programs.PROGRAMS.items() for i, fault in enumerate(faults)
+    _each(name, fault, id=f"{name}-{index}", at_night=index > 0)
+    for name, faults in programs.PROGRAMS.items()
+    for index, fault in enumerate(faults)
 ]
 ELSEWHERE = {"OMP_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 

@@ -179,7 +179,10 @@ CASES = [
 """An edit, and what is told of it."""
 
 
-@pytest.mark.parametrize(("old", "new", "part"), CASES)
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [pytest.param(*case, marks=[pytest.mark.long] * (index % 3 > 0)) for index, case in enumerate(CASES)],
+)
 @pytest.mark.filterwarnings("ignore")
 def test_an_edited_line_is_named(baseline, tmp_path, old, new, part):
     """With its operation and what was there before; of one that is gone, the next line."""

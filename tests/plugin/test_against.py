@@ -376,6 +376,7 @@ def looped(project, cache):
     return project
 
 
+@pytest.mark.long
 def test_the_commits_own_code_is_trained(looped):
     """In a tree of its own, by the harness of today: a constant off by 1e-7 is named, and the checkout stays."""
     result = looped.run(*QUICK, "--training-against=main")

@@ -143,6 +143,7 @@ def test_a_share_that_is_none_is_refused(project, share):
     result.stderr.fnmatch_lines([f"ERROR: training_gate_power_min = {share} is no number from 0 to 1"])
 
 
+@pytest.mark.long
 def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(project, monkeypatch):
     """Run again without a fault, the training is within its thresholds; a fault is beyond them."""
     monkeypatch.setattr(variants, "KERNELS", [])

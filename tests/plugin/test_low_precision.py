@@ -111,6 +111,7 @@ def test_generating_calibrates_and_leaves_nothing_behind(own_process, sound, pro
     assert not list((tmp_path / "temporary").glob("training-regression-*"))
 
 
+@pytest.mark.long
 def test_a_calibrated_baseline_knows_its_states(low):
     """Steps, variants and sizes stand in the record, by kind of stream."""
     for file in RECORDS.values():

@@ -223,6 +223,7 @@ def test_stored_states_put_a_float64_loop_back(one_draw, wild):
     wild.run().assert_outcomes(failed=1)
 
 
+@pytest.mark.long
 def test_a_recipe_that_goes_wild_is_put_back_on_states_of_its_own(one_draw, project, monkeypatch):
     """Nothing has to be asked for: its states are stored beside the baseline, and it is judged to the end."""
     monkeypatch.setattr("harness.comparing.thresholds.DULL", 3e-14)  # so that the tame one of these tests is wild
@@ -285,6 +286,7 @@ def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(one_draw, lo
     assert stored(loop).calibration is None
 
 
+@pytest.mark.long
 def test_an_accepted_result_inherits_thresholds_until_they_are_verified(one_draw, loop):
     """Accepting trains nothing; verifying measures, and writes what it measured."""
     from harness.commands import main

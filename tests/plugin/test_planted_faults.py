@@ -94,7 +94,13 @@ def committed(tmp_path_factory):
     return tmp_path_factory.mktemp("committed")
 
 
-@pytest.mark.parametrize(("old", "new", "headline", "moves"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
+@pytest.mark.parametrize(
+    ("old", "new", "headline", "moves"),
+    [
+        pytest.param(*fault, id=what, marks=[pytest.mark.long] * (index > 2))
+        for index, (what, *fault) in enumerate(FAULTS)
+    ],
+)
 def test_a_planted_fault_is_red_and_named(project, committed, old, new, headline, moves):
     """Step, stage and stream are named; where the loss moves, its figure is red too."""
     (project.path / "test_gate.py").write_text(LOOP)

@@ -92,6 +92,7 @@ def test_a_red_training_names_the_line_and_what_stands_there_now(written, monkey
     assert f'<span class="where">{parts}</span>' in page
 
 
+@pytest.mark.long
 def test_an_accepted_record_has_the_trace_of_its_failure(written):
     """So that the next red training is held against it."""
     project = written(RECIPE)
