@@ -32,7 +32,8 @@ def main():
     """Draw all of them."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+        folder = Path(place) / "mylib"
+        folder.mkdir()
         printed = red_run(folder)
         save("red", terminal(["$ pytest --mpl", *printed]))
         output = folder / "build" / "harness"
