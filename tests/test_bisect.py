@@ -457,10 +457,10 @@ def test_what_is_kept_is_shared_with_sessions_in_trees(repository, monkeypatch):
 
 @pytest.mark.parametrize(
     ("returned", "found", "status"),
-    [(0, [GREEN], 0), (1, [GREEN, RED], 1), (1, [GREEN], 2), (1, [], 2), (5, [RED], 2), (-9, [RED], 2)],
+    [(0, [GREEN], 0), (0, [], 2), (1, [GREEN, RED], 1), (1, [GREEN], 2), (1, [], 2), (5, [RED], 2), (-9, [RED], 2)],
 )
 def test_compare_returns_what_its_session_means(repository, monkeypatch, capsys, returned, found, status):
-    """0 for the same, 1 only if something was compared and differs."""
+    """0 only if something was compared, and is the same; 1 only if it differs."""
     numbers(repository, "1", "2")
     output = repository / "build" / "harness" / "compare"
     output.mkdir(parents=True)
@@ -485,7 +485,8 @@ def test_compare_holds_one_tree_against_another(repository, monkeypatch, capsys)
     assert here == (repository, ["--training-against=HEAD~1", "--mpl", output, "test_a.py"])
     title = f"HEAD~1 ({old[:7]})"
     assert there == (repository, new, "", old, title, ["--mpl", output, "test_a.py::test_net"])
-    assert capsys.readouterr().out == (f"these were the trainings of HEAD ({new[:7]}), held against those of {title}\n")
+    said = f"these were the trainings of HEAD ({new[:7]}), held against those of {title}"
+    assert capsys.readouterr().out.splitlines() == ["nothing was compared", said, "nothing was compared"]
 
 
 TRAINING = """

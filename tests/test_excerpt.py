@@ -45,5 +45,7 @@ def test_where_the_line_is_as_it_was_what_changed_is_shown_too(tmp_path):
     assert [(file, line) for file, line, _ in found] == [("net.py", 7), ("data.py", 2)]
     assert found[1][2] == [(1, "", "a"), (0, "-", "b"), (2, "+", "B"), (3, "", "c")]
     (tmp_path.parent / "outside.py").write_text("secret\n")
+    (root / "data.py").write_text("a\nb\nc\n")
+    assert [file for file, *_ in shown(root, "net.py:7", "data.py")] == ["net.py"]  # which has another name, say
     assert shown(root, "../outside.py:1") == []
     assert shown(root, "") == []

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import importlib.util
+import json
 import linecache
 from argparse import Namespace
 from datetime import UTC, datetime
@@ -334,6 +335,23 @@ def test_nothing_red_is_said(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("not red: test_a.py::test_b; ")
     assert main(["explain", "nonsense"]) == 2
     assert capsys.readouterr().err.startswith("there is no baseline, file or folder 'nonsense'\n")
+
+
+def test_a_result_whose_test_is_gone_is_left_out(tmp_path, monkeypatch, capsys):
+    """The others are explained; what is left out is said."""
+    monkeypatch.chdir(tmp_path)
+    known = dict.fromkeys(("baseline", "compared", "result", "difference", "obstacle"), "a") | {
+        "sources": {},
+        "origin": {},
+    }
+    note = {"test": "test_a.py::test_b", **known, "baseline": "baselines/test_a-test_b.json"}
+    failed = tmp_path / "build" / "harness" / "failed"
+    failed.mkdir(parents=True)
+    (failed / "test_a-test_b.json.candidate").write_text(json.dumps(note))
+
+    assert main(["explain"]) == 0
+    said = "left out: test_a-test_b.json, whose test, test_a.py::test_b, is gone or another\nnothing is red; "
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_the_commit_is_the_one_that_the_last_session_was_held_against(tmp_path):

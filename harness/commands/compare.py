@@ -14,6 +14,7 @@ from harness.elsewhere.asked import Asked
 from harness.elsewhere.trees import titled, tree_of
 from harness.errors import ReportError
 from harness.report import json_form
+from harness.report.finding import Finding
 
 
 _OUTPUT = Path("build", "harness", "compare")
@@ -51,7 +52,11 @@ def _run(given: argparse.Namespace) -> int:
         print(f"these were the trainings of {titled(given.words[0], latter)}, held against those of {title}")
     else:
         status = _here(root, [f"--training-against={given.former}", *arguments])
-    return 2 if status == 1 and not _differs(output) else min(status % 256, 2)
+    found = _found(output)
+    if status == 0 and not found:
+        print("nothing was compared")
+    is_told = any(not each.passed for each in found) if status == 1 else bool(found)
+    return min(status % 256, 2) if is_told else 2
 
 
 def _here(root: Path, arguments: Sequence[str]) -> int:
@@ -66,9 +71,9 @@ def _there(root: Path, commit: str, setup: str, former: str, title: str, argumen
     return done.returncode
 
 
-def _differs(output: Path) -> bool:
-    """Tell whether a session that failed found something that differs."""
+def _found(output: Path) -> list[Finding]:
+    """Return what a session compared; nothing if it left no results."""
     try:
-        return any(not found.passed for found in json_form.read(output / "results.json").results)
+        return [each for each in json_form.read(output / "results.json").results if each.training or each.figure]
     except ReportError:
-        return False
+        return []

@@ -65,6 +65,7 @@ def _run(given: argparse.Namespace) -> int:
     """
     folder, where, against = output(given) / "failed", project(given), _against(given)
     kept = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
+    kept = [each for each in kept if given.names or _is_there(where, output(given), each)]
     red = [_Red(each.test, each.check, each.file, each) for each in kept]
     red += _without_result(output(given), {each.test for each in red}) if against.commit else []
     meant = _meant(red, given, named_whole=bool(against.commit))
@@ -73,6 +74,14 @@ def _run(given: argparse.Namespace) -> int:
         print(f"{said}; no training that differs from its baseline is kept in {folder}")
     differ = [_print(_asked(where, output(given), each), folder, against, given.setup) for each in meant]
     return int(any(differ))
+
+
+def _is_there(where: Project, output: Path, kept: Candidate) -> bool:
+    """Tell whether a test is still there of which a result is kept; say so if it is not."""
+    found = is_by_its_test(where, output, kept)
+    if not found:
+        print(f"left out: {kept.file}, whose test, {kept.test}, is gone or another")
+    return found
 
 
 class _Against(NamedTuple):

@@ -62,7 +62,7 @@ def excerpts(git: Git, base: str, where: str, changed: Sequence[Changed]) -> lis
 
 
 def _excerpt(git: Git, base: str, file: str, former: str, line: int = 0) -> Excerpt | None:
-    """Return what surrounds a line, or without one, what changed first; None if the file cannot be shown."""
+    """Return what surrounds a line, or without one, what changed first; None if nothing did, or it cannot be shown."""
     path = (git.root / file).resolve()
     if not (path.is_relative_to(git.root.resolve()) and path.is_file() and path.stat().st_size < _LARGEST):
         return None
@@ -72,7 +72,7 @@ def _excerpt(git: Git, base: str, file: str, former: str, line: int = 0) -> Exce
     line = line or next((max(1, row.number) for row in rows if row.mark == "+"), 0)
     line = line or next((index or 1 for index, row in enumerate(rows) if row.mark), 0)
     shown = _window(rows, line)
-    return Excerpt(file, line, shown[:MOST_LINES]) if shown else None
+    return Excerpt(file, line, shown[:MOST_LINES]) if line and shown else None
 
 
 def _lines(path: Path) -> list[str]:

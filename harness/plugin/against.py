@@ -156,7 +156,9 @@ class Against:
             return None
         if tried.fate == "skipped":
             self.kept.forget(self.former(test))
-        return TreeError.not_run(nodeid=test, name=self.title, reason=tried.reason or "it gave no reason")
+        reason = tried.reason or "it gave no reason"
+        said = f"it is skipped there: {reason}" if tried.fate == "skipped" else reason
+        return TreeError.not_run(nodeid=test, name=self.title, reason=said)
 
     def vanished(self, present: Collection[str]) -> list[str]:
         """Return the gated tests of the commit that are no longer there; none where not all tests were collected."""

@@ -165,11 +165,14 @@ def test_a_test_that_does_not_run_there_is_named_and_is_not_green_where_all_must
 
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(
-        ["*0 of 1 baseline compared, 1 not compared, of main (*)", "*made no baseline at main (*): needs jax"]
+        [
+            "*0 of 1 baseline compared, 1 not compared, of main (*)",
+            "*made no baseline at main (*): it is skipped there: needs jax",
+        ]
     )
     result = committed.run(*select, "--training-ci")
     result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.fnmatch_lines(["this test made no baseline at main (*): needs jax"])
+    result.stdout.fnmatch_lines(["this test made no baseline at main (*): it is skipped there: needs jax"])
     assert len(committed.there.orders) == 2
 
 
@@ -425,7 +428,15 @@ def test_a_test_can_be_run_again_in_the_commits_tree(looped):
 
 @pytest.mark.parametrize(
     ("name", "matters"),
-    [("LR", True), ("PYTEST_ADDOPTS", True), ("PYTEST_CURRENT_TEST", False), ("PWD", False), ("HARNESS_ASKED", False)],
+    [
+        ("LR", True),
+        ("TERMINAL_RATE", True),
+        ("TERM", False),
+        ("PYTEST_ADDOPTS", True),
+        ("PYTEST_CURRENT_TEST", False),
+        ("PWD", False),
+        ("HARNESS_ASKED", False),
+    ],
 )
 def test_what_a_training_may_read_is_part_of_what_is_kept(monkeypatch, name, matters):
     """Variables of the environment; what tells terminals and processes apart is not."""
