@@ -19,6 +19,8 @@ from harness.record.pictures import HISTOGRAM_BINS
 from harness.recording.class_names import names_in
 from harness.recording.histograms import histogram
 from harness.recording.images import confusion, filter_picture, mistakes, picture
+from tests.test_figures import rms
+from tests.test_record import record_of
 from tests.test_recorder import batches, build
 
 
@@ -321,6 +323,18 @@ def test_images_are_kept_in_every_form(form, channels):
 
     assert np.array_equal(pixels_of(kept), images.expand(-1, -1, -1, 3).numpy())
     assert kept.labels == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("moved", [lambda x: x * 1.001, lambda x: x * 1.5, lambda x: x + 0.5])
+def test_images_of_another_scale_are_seen(moved):
+    """Numbers are stretched to pixels: what black and white stand for is kept, in digits and on the sheet."""
+    images = torch.linspace(-2.1, 2.6, 2 * 8 * 8).reshape(2, 1, 8, 8)
+    before, now = (record_of({}, pictures={"batch": picture(batch)}) for batch in (images, moved(images)))
+    words = [text.get_text() for text in figures.batch_grid(before, labelled=True).texts]
+
+    assert before.pictures["batch"].pixels == now.pictures["batch"].pixels
+    assert rms(figures.batch_grid(before), figures.batch_grid(now)) > 2
+    assert "in the numbers of the images black is -2.1, white 2.6" in words
 
 
 def test_grey_images_need_no_channel():

@@ -36,7 +36,7 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
     captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
     tiles_NHWC = _framed(images, ["white"] * len(images))
     if labelled:
-        return _captioned(tiles_NHWC, captions, "The first images of the first batch", record)
+        return _captioned(tiles_NHWC, captions, "The first images of the first batch", record, picture)
     return with_exact_digits(_tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -60,7 +60,7 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     tiles_NHWC = _framed(images, [BLUE if ok else ORANGE for ok in right])
     if labelled:
         key = {"right": BLUE, "wrong: this frame, and the corner filled": ORANGE}
-        return _captioned(tiles_NHWC, captions, "Test images and what they are taken for", record, key)
+        return _captioned(tiles_NHWC, captions, "Test images and what they are taken for", record, picture, key)
     return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -89,7 +89,7 @@ def mistakes(record: Record, *, labelled: bool = False) -> Figure:
     ]
     tiles_NHWC = _framed(images, [ORANGE] * len(images))
     if labelled:
-        return _captioned(tiles_NHWC, captions, "The mistakes that the model is surest of", record)
+        return _captioned(tiles_NHWC, captions, "The mistakes that the model is surest of", record, picture)
     return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -129,15 +129,21 @@ def _framed(images: Sequence[Image.Image], colours: Sequence[str]) -> Pixels:
 
 
 def _captioned(
-    tiles_NHWC: Pixels, captions: Sequence[str], title: str, record: Record, colours: Mapping[str, str] = _NO_COLOURS
+    tiles_NHWC: Pixels,
+    captions: Sequence[str],
+    title: str,
+    record: Record,
+    picture: Picture,
+    colours: Mapping[str, str] = _NO_COLOURS,
 ) -> Figure:
-    """Return images in rows for people: with a title, a caption of a few lines above each, a key of the frames below.
+    """Return images in rows for people: a title, a caption of a few lines above each, and keys of the colours below.
 
     Args:
         tiles_NHWC: the images.
         captions: one each.
         title: of the sheet.
         record: whose they are.
+        picture: that the images are from; if it has limits, they are told.
         colours: meaning to colour of the frames.
     """
     count, height, width, _ = tiles_NHWC.shape
@@ -145,7 +151,8 @@ def _captioned(
     above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
     page_width = max(_NARROWEST, columns * max(width + 2 * _SPACE, 18 * LETTER))
     cell_width, cell_height = page_width // columns, height + above + _SPACE
-    page_height = HEAD + -(-count // columns) * cell_height + 2 * _LINE * bool(colours)
+    key, scale = 2 * _LINE * bool(colours), 2 * _LINE * bool(picture.limits)
+    page_height = HEAD + -(-count // columns) * cell_height + key + scale
     figure = sheet(page_width, page_height, title, record)
     for index, (tile_HWC, caption) in enumerate(zip(tiles_NHWC, captions, strict=True)):
         row, column = divmod(index, columns)
@@ -156,6 +163,9 @@ def _captioned(
     if colours:
         handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
         figure.legend(handles=handles, loc="lower left", ncols=2)
+    if picture.limits:
+        words = "in the numbers of the images black is {:.4g}, white {:.4g}".format(*picture.limits)
+        figure.text(MARGIN / page_width, (key + _SPACE) / page_height, words, va="bottom")
     return figure
 
 
