@@ -11,9 +11,9 @@ from harness.errors import NotRecordedError, number
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, ORANGE, Pixels, Values, in_both_forms, shades
 from harness.figures.digits import LEVEL_DIGITS, checksums, weights, with_digits, with_exact_digits
-from harness.figures.series import IMAGES, KEEP_PREDICTIONS, shortened
+from harness.figures.series import IMAGES, KEEP_PREDICTIONS, told_apart
 from harness.figures.sheets import HEAD, LETTER, MARGIN, sheet
-from harness.record.pictures import Picture
+from harness.record.pictures import NO_MISTAKE, Picture
 from harness.record.record import Record
 
 
@@ -73,15 +73,17 @@ def _with_corner(image: Image.Image) -> Image.Image:
 
 @in_both_forms
 def mistakes(record: Record, *, labelled: bool = False) -> Figure:
-    """Draw the wrongly classified test images of highest confidence, the surest first, in rows of five.
+    """Draw up to three wrongly classified test images, those of highest confidence, the surest first.
 
     The labelled form says true and predicted class and confidence.
 
     Raises:
         NotRecordedError: the record holds no mistakes: no confidences were given, or every image was right.
     """
-    remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)")
-    picture = _picture(record, "mistakes", "mistakes", f"{remedy}, {IMAGES}")
+    remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)") + f", {IMAGES}"
+    if record.undrawn.get("mistakes") == NO_MISTAKE:
+        remedy = "there is nothing to mend; leave this figure out as long as the model makes no mistake"
+    picture = _picture(record, "mistakes", "mistakes", remedy)
     images = _images(picture, labelled)
     captions = [
         f"{class_name(record, true)}\ntaken for\n{class_name(record, predicted)}\n{confidence:.1%} sure"
@@ -207,7 +209,9 @@ def filters(record: Record, *, labelled: bool = False) -> Figure:
     figure = sheet(max(_NARROWEST, width + 2 * _SPACE), HEAD + height + below, title, record)
     figure.figimage(page_HWC, xo=_SPACE, yo=below, origin="upper")
     largest = picture.limits[1] if picture.limits else 0.0
-    words = f"weights for red, green and blue as colours: mid-grey is 0, black {-largest:.3g}, white {largest:.3g}"
+    grey = not np.ptp(_pixels_in(picture), axis=-1).any()
+    of = "of the one channel" if grey else "for red, green and blue as colours"
+    words = f"weights {of}: mid-grey is 0, black {-largest:.3g}, white {largest:.3g}"
     figure.text(MARGIN / width, _SPACE / (HEAD + height + below), words, va="bottom")
     return figure
 
@@ -246,14 +250,16 @@ def _squares(images_NHWC: Pixels, count: int) -> Pixels:
 
 def _labelled(record: Record, page_HWC: Pixels, pictures: dict[str, Picture]) -> Figure:
     """Put the names to the left of the maps, and the image itself and what is drawn above them."""
-    names = {shortened(name.removeprefix(_PREFIX), 24): picture for name, picture in pictures.items()}
-    cell, left = _SIDE + _GAP, max(90, LETTER * max(map(len, names)) + MARGIN + _SPACE)
+    names = told_apart([name.removeprefix(_PREFIX) for name in pictures], 24)
+    ends = [picture.limits or (0.0, 0.0) for picture in pictures.values()]
+    texts = [f"{name}\n{low:.2g} to {high:.2g}" for name, (low, high) in zip(names, ends, strict=True)]
+    letters = max(len(line) for text in texts for line in text.splitlines())
+    cell, left = _SIDE + _GAP, max(90, LETTER * letters + MARGIN + _SPACE)
     shown = record.pictures.get(f"{_PREFIX}input")
     above = cell if shown else 0
     height, width = page_HWC.shape[0] + above + HEAD, page_HWC.shape[1] + left + _SPACE
     figure = sheet(width, height, "What convolutions make of one test image", record)
     figure.figimage(page_HWC, xo=left, yo=0, origin="upper")
-    texts = [f"{name}\n{low:.2g} to {high:.2g}" for name, low, high in _scales(names)]
     if shown:
         figure.figimage(_squares(_pixels_in(shown), 1)[0], xo=left + _GAP, yo=page_HWC.shape[0], origin="upper")
         words = "Below, a row a convolution: its first channels, before any activation function,\n"
@@ -264,7 +270,3 @@ def _labelled(record: Record, page_HWC: Pixels, pictures: dict[str, Picture]) ->
         middle = 1 - (HEAD + (row + 0.5) * cell) / height
         figure.text((left - _SPACE) / width, middle, text, ha="right", va="center")
     return figure
-
-
-def _scales(pictures: Mapping[str, Picture]) -> list[tuple[str, float, float]]:
-    return [(name, *(picture.limits or (0.0, 0.0))) for name, picture in pictures.items()]

@@ -29,6 +29,9 @@ _Pixels = Annotated[int, Meta(gt=0, le=PICTURE_SIDE)]
 _Label = Annotated[int, Meta(gt=-_LARGEST_COUNT, lt=_LARGEST_COUNT)]
 _Counts = tuple[Annotated[int, Meta(ge=0, lt=_LARGEST_COUNT)], ...]
 
+NO_MISTAKE = "no image of known confidence was taken for another class"
+"""Why a record holds no picture of mistakes, where nothing is wrong."""
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.record.pictures import PICTURE_IMAGES, PICTURE_SIDE, Picture
+from harness.record.pictures import NO_MISTAKE, PICTURE_IMAGES, PICTURE_SIDE, Picture
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import Watch, on_output
 
@@ -109,7 +109,7 @@ def mistakes(images: object, true: Sequence[int], found: Sequence[int], confiden
     if not confidence:
         return "no confidence was given"
     if not surest:
-        return "no image of known confidence was taken for another class"
+        return NO_MISTAKE
     if isinstance(tensor, str):
         return tensor
     kept = picture(tensor[surest], [true[i] for i in surest], [found[i] for i in surest])
