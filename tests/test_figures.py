@@ -762,7 +762,7 @@ def test_classes_without_test_images_are_drawn_as_such():
     assert matrix[400, 100].tolist() == [204, 204, 204]
     words = words_of(figures.class_accuracy(record, labelled=True))
     assert {"75% of 4", "no image", "share of a class's test images that are right; light grey: no image"} <= set(words)
-    key = "share of the images of the true class; light grey: no image\n(written: how many)"
+    key = "share of the images of the true class\n(written: how many; light grey: no image)"
     assert key in words_of(figures.confusion_matrix(record, labelled=True))
     bars = pixels_of(figures.class_accuracy(a_record(confusion=((0, 2, 0), (0, 2, 0), (0, 0, 0)))))[300]
     assert [bars[column].tolist() for column in (140, 530)] == [[255] * 3, [204] * 3]

@@ -102,8 +102,8 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
     axes.set_xticks(places, [names[label] for label in shown], **turned)
     axes.tick_params(length=0)
     axes.set(xlabel="predicted class", ylabel="true class")
-    none = "; light grey: no image" * (not counts_KK.any(axis=1).all())
-    key = f"share of the images of the true class{none}" + "\n(written: how many)" * told
+    rest = ["written: how many"] * told + ["light grey: no image"] * (not counts_KK.any(axis=1).all())
+    key = "share of the images of the true class" + f"\n({'; '.join(rest)})" * bool(rest)
     colour_bar(bar, Normalize(0, 1), _COLOURS, key)
     return figure
 
