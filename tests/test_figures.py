@@ -18,8 +18,8 @@ from PIL import Image
 from harness import compare, errors, figures
 from harness.figures import canvas
 from harness.figures.digits import checksums, digit_cells
-from harness.figures.series import loss_limits
-from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
+from harness.figures.series import loss_limits, shortened, told_apart, without_middle
+from harness.record.pictures import HISTOGRAM_BINS, NO_MISTAKE, Histogram, Picture
 from harness.record.record import Record
 from harness.record.streams import Stream
 from tests.study.figures import FAULTS, seen, table, with_growth
@@ -728,14 +728,85 @@ def test_classes_have_their_names():
     assert "class 3\ntaken for\nclass 5\n90.0% sure" in captions[2]
 
 
+def words_of(figure):
+    """All that is written on a sheet."""
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
+@pytest.mark.parametrize("cut", [shortened, without_middle])
+@given(st.lists(st.text("a.", min_size=12, max_size=24), max_size=20, unique=True))
+def test_names_that_are_cut_stay_apart(cut, names):
+    """Whatever they differ in, and none gets longer than there is room."""
+    texts = told_apart(names, 12, cut)
+
+    assert len(set(texts)) == len(names)
+    assert max(map(len, texts), default=0) <= 12
+
+
+def test_classes_and_losses_that_begin_or_end_alike_are_told_apart():
+    """Names that were cut at one end only were equal."""
+    classes = ("horizontal stripes in red", "horizontal stripes in blue", *["cat"] * 8)
+    matrix = words_of(figures.confusion_matrix(a_record(class_names=classes), labelled=True))
+    losses = {f"{part}_of_the_reconstruction_loss": (float(i), 0.5) for i, part in enumerate(("shape", "colour"))}
+    curves = words_of(figures.loss_curve(of_losses(**losses), labelled=True))
+
+    assert {"horizon...s in red", "horizon... in blue"} <= set(matrix)
+    assert {"shape_of_t...uction_loss", "colour_of_...uction_loss"} <= set(curves)
+
+
 def test_classes_without_test_images_are_drawn_as_such():
     """A row of zeros is grey, not black, and no division by zero."""
     record = a_record(confusion=((3, 1), (0, 0)))
     matrix = pixels_of(figures.confusion_matrix(record))
 
     assert matrix[400, 100].tolist() == [204, 204, 204]
-    words = [text.get_text() for text in figures.class_accuracy(record, labelled=True).findobj(matplotlib.text.Text)]
-    assert {"75% of 4", "no image"} <= set(words)
+    words = words_of(figures.class_accuracy(record, labelled=True))
+    assert {"75% of 4", "no image", "share of a class's test images that are right; light grey: no image"} <= set(words)
+    key = "share of the images of the true class\n(written: how many; light grey: no image)"
+    assert key in words_of(figures.confusion_matrix(record, labelled=True))
+    bars = pixels_of(figures.class_accuracy(a_record(confusion=((0, 2, 0), (0, 2, 0), (0, 0, 0)))))[300]
+    assert [bars[column].tolist() for column in (140, 530)] == [[255] * 3, [204] * 3]
+
+
+def test_tensors_that_are_not_drawn_are_counted():
+    """Biases are too small for a distribution, and a layer of vectors has no ratio."""
+    vector = {
+        name: dataclasses.replace(a_record().streams[name]) for name in ("update/conv1.bias", "weight/conv1.bias")
+    }
+    streams = {**a_record().streams, **{name.replace("conv1.bias", "norm.scale"): s for name, s in vector.items()}}
+    record = dataclasses.replace(a_record(), streams=streams)
+
+    assert any(
+        "(not shown: 1 tensor of fewer than 32 elements)" in text for text in words_of(labelled("weight_distributions"))
+    )
+    ratios = words_of(figures.update_ratio(record, labelled=True))
+    assert "step\n(not shown: 1 layer without a matrix or kernel)" in ratios
+
+
+def test_a_scale_of_long_numbers_is_not_cut(monkeypatch):
+    """The margin has room for names and for the ends of the scales."""
+    small = dataclasses.replace(a_record().pictures["activation/conv1"], limits=(-0.00013, 0.000091))
+    figure = figures.activation_maps(changed("pictures", "activation/conv1", small), labelled=True)
+
+    assert Written(figure, monkeypatch).outside() == []
+
+
+def test_filters_of_one_channel_have_no_colours():
+    """They are grey, and the key says so."""
+    grey = dataclasses.replace(a_record().pictures["filters"], pixels=bytes(4 * 3 * 3 * 3))
+    words = words_of(figures.filters(changed("pictures", "filters", grey), labelled=True))
+
+    assert "weights of the one channel: mid-grey is 0, black -0.2, white 0.2" in words
+
+
+def test_where_all_is_right_no_call_is_asked_for():
+    """Confidences were given, and there is no mistake."""
+    record = record_of({}, undrawn={"mistakes": NO_MISTAKE})
+    with pytest.raises(errors.NotRecordedError) as caught:
+        figures.mistakes(record)
+
+    fix = "there is nothing to mend; leave this figure out as long as the model makes no mistake"
+    assert (caught.value.what, caught.value.fix) == (f"the record of made holds no mistakes: {NO_MISTAKE}", fix)
 
 
 def test_the_film_shows_every_step():
@@ -778,6 +849,15 @@ def test_the_film_shows_the_baseline_behind_the_training():
     assert alone < 50 < moved
     assert short > 50  # a baseline with fewer steps
     assert marks[0] < marks[1]
+
+
+def test_the_film_names_its_loss_and_what_it_draws(monkeypatch):
+    """Of several losses it shows the first."""
+    streams = {name: Stream("forward", (0, 1), (1.0, 0.5)) for name in ("policy_loss", "value_loss", "gradient/w")}
+    written = Written(canvas.blank(1, 1), monkeypatch)
+    figures.film(record_of(streams))
+
+    assert {"policy_loss", "this run", "now", "step 1: 0.5"} <= set(written.texts)
 
 
 def test_the_film_of_a_long_training_is_short():

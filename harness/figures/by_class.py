@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from harness.errors import NotRecordedError
 from harness.figures.canvas import BLUE, LIGHT, ORANGE, Values, blank, curve_axes, in_both_forms, pixels_of, shades
 from harness.figures.digits import checksums, with_digits
-from harness.figures.series import KEEP_PREDICTIONS
+from harness.figures.series import KEEP_PREDICTIONS, told_apart, without_middle
 from harness.figures.sheets import BAR, BELOW, HEAD, LETTER, colour_bar, plain, rows_beside, sheet, stacked
 from harness.record.record import Record
 
@@ -40,7 +40,7 @@ def class_name(record: Record, label: int) -> str:
     names = record.class_names or _NAMES.get(record.data.get("name", ""), ())
     if not 0 <= label < len(names):
         return f"class {label}"
-    return names[label] if len(names[label]) <= _LETTERS else f"{names[label][: _LETTERS - 3]}..."
+    return told_apart(names, _LETTERS, without_middle)[label]
 
 
 @in_both_forms
@@ -102,7 +102,8 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
     axes.set_xticks(places, [names[label] for label in shown], **turned)
     axes.tick_params(length=0)
     axes.set(xlabel="predicted class", ylabel="true class")
-    key = "share of the images of the true class" + "\n(written: how many)" * told
+    rest = ["written: how many"] * told + ["light grey: no image"] * (not counts_KK.any(axis=1).all())
+    key = "share of the images of the true class" + f"\n({'; '.join(rest)})" * bool(rest)
     colour_bar(bar, Normalize(0, 1), _COLOURS, key)
     return figure
 
@@ -111,8 +112,8 @@ def _labelled(record: Record, counts_KK: Values, shares_KK: Values) -> Figure:
 def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     """Draw a bar a class, 0 to 1: the share of its test images that were right; the line is the accuracy of all.
 
-    640x480 pixels, and the digits of each class below. A class without images has no bar. The labelled form has a row
-    a class, and shows the line of guessing, too.
+    640x480 pixels, and the digits of each class below. A class without images has a light grey bar. The
+    labelled form has a row a class, and shows the line of guessing, too.
 
     Raises:
         NotRecordedError: the record holds no confusion matrix.
@@ -128,6 +129,7 @@ def class_accuracy(record: Record, *, labelled: bool = False) -> Figure:
     axes = curve_axes(figure, (0.05, 0.05, 0.9, 0.9), (-0.6, classes - 0.4, 0.0, 1.06))
     axes.grid(visible=False, axis="x")
     axes.bar(range(classes), shares_K, color=BLUE)
+    axes.bar(np.flatnonzero(totals_K == 0), 1.0, color=LIGHT)
     axes.axhline(accuracy, color=ORANGE, linewidth=2, linestyle="--")
     return with_digits(record, pixels_of(figure), checksums(np.stack([totals_K, counts_KK.diagonal()])))
 
@@ -139,13 +141,15 @@ def _labelled_accuracy(record: Record, shares_K: Values, totals_K: Values, accur
     figure = sheet(640, HEAD + 84 + (18 if told else 7) * max(2, count), "Accuracy of each class", record)
     axes = figure.subplots()
     axes.barh(range(count), shares_K, color=BLUE, height=0.76)
+    axes.barh(np.flatnonzero(totals_K == 0), 1.0, color=LIGHT, height=0.76)
     all_images = f"all {totals_K.sum():.0f} images: {accuracy:.1%}"
     axes.axvline(accuracy, color=ORANGE, linestyle="--", label=all_images)
     axes.axvline(1 / count, color="black", linewidth=1.2, linestyle=":", label=f"guessing: {1 / count:.1%}")
     shown = range(0, count, 1 if told else 3)
     axes.set_yticks(shown, [names[label] for label in shown])
+    key = "share of a class's test images that are right" + "; light grey: no image" * (not totals_K.all())
     right = min(1.0, 1.15 * max(*shares_K, accuracy, 1 / count))
-    axes.set(xlim=(0, right), ylim=(count - 0.4, -0.6), xlabel="share of a class's test images that are right")
+    axes.set(xlim=(0, right), ylim=(count - 0.4, -0.6), xlabel=key)
     axes.set_ylabel("class" if names[0].isdecimal() else "")
     axes.xaxis.set_major_formatter(plain)
     axes.grid(visible=True, axis="x")

@@ -1,5 +1,6 @@
 """How the elements of each tensor are distributed at the first step and at the last: one row a tensor."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from harness.errors import NotRecordedError
+from harness.errors import NotRecordedError, number
 from harness.figures.canvas import BLUE, GREY, LIGHT, Values, in_both_forms, pixels_of, row_axes
 from harness.figures.digits import checksums, with_digits
-from harness.figures.series import WATCH, shortened, thinned
+from harness.figures.series import WATCH, thinned, told_apart
 from harness.figures.sheets import HEAD, rows_beside, sheet
 from harness.record.pictures import HISTOGRAM_BINS, Histogram
 from harness.record.record import Record
@@ -51,8 +52,8 @@ def _distributions(record: Record, kind: str, title: str, labelled: bool) -> Fig
     shown = thinned(kept, 24)
     if labelled:
         line = f", {len(shown)} of {len(kept)} tensors" if len(shown) < len(kept) else ""
-        figure = sheet(720, HEAD + 90 + 34 * len(shown), f"{title} of each tensor{line}", record)
-        _label(_rows(figure.subplots(), shown), shown, kind)
+        figure = sheet(720, HEAD + 104 + 34 * len(shown), f"{title} of each tensor{line}", record)
+        _label(_rows(figure.subplots(), shown), shown, kind, _small(record, kept))
         return figure
     figure, axes = row_axes(34, len(shown), top=50)
     axes.set(xticks=[], yticks=[])
@@ -106,9 +107,15 @@ def _outline(limits: tuple[float, float], counts: tuple[int, ...]) -> tuple[Valu
     return edges, heights / heights.max()
 
 
-def _label(axes: Axes, shown: Mapping[str, Histogram], kind: str) -> None:
+def _small(record: Record, kept: Mapping[str, Histogram]) -> int:
+    """Return how many trained tensors have too few elements to be drawn."""
+    trained = {name: entry["shape"] for name, entry in record.structure.items() if entry.get("group") is not None}
+    return sum(math.prod(shape) < HISTOGRAM_BINS and name not in kept for name, shape in trained.items())
+
+
+def _label(axes: Axes, shown: Mapping[str, Histogram], kind: str, small: int) -> None:
     axes.set_xticks([])
-    axes.set_yticks(np.arange(len(shown)) + 0.6, [shortened(name, 30) for name in shown])
+    axes.set_yticks(np.arange(len(shown)) + 0.6, told_apart(shown, 30))
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
     ends = [f"{low:.3g} to {high:.3g}" for low, high in map(_ends, shown.values())]
@@ -116,6 +123,8 @@ def _label(axes: Axes, shown: Mapping[str, Histogram], kind: str) -> None:
     axes.set_xlabel(
         f"{kind}, from the smallest to the largest of its tensor; dotted: zero\n"
         "height: share of the tensor's elements, relative to the fullest of 32 bins"
+        + f"\n(not shown: {number(small, 'tensor')} of fewer than {HISTOGRAM_BINS} elements)"
+        * bool(small)
     )
     first, last = ("before the first step", "after the last step") if kind == "weight" else ("first step", "last step")
     handles = [Patch(color=LIGHT, label=first), Line2D([], [], color=BLUE, label=last)]

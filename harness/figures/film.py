@@ -9,15 +9,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from harness.figures.canvas import BLUE, GREY, ORANGE, Values, own_style
-from harness.figures.series import decades, layer_norms, shortened, spread, thinned, training_losses
+from harness.figures.series import decades, layer_norms, shortened, spread, thinned, told_apart, training_losses
 from harness.figures.sheets import HEAD, decades_on, sheet, step_axis, value_axis
 from harness.record.record import Record
 
 
 _LENGTH = 4000  # milliseconds that a film takes at least, if it has some frames
 
-_Course = tuple[list[int], list[float], Mapping[str, Values]]
-"""What the film shows of a training: steps, losses, and the norms of each layer."""
+_Course = tuple[str, list[int], list[float], Mapping[str, Values]]
+"""What the film shows of a training: its (first) loss's name, steps and values, and the norms of each layer."""
 
 
 @own_style(labelled=True)
@@ -36,9 +36,9 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
         NotRecordedError: the record has no loss or no gradients.
         NonFiniteError: a loss or a norm is NaN or infinite; names the first such step.
     """
-    steps, losses, layers = _course(record)
+    name, steps, losses, layers = _course(record)
     before = _course(baseline) if baseline else None
-    scene = _Scene(record, (steps, losses, thinned(layers, 20)), before)
+    scene = _Scene(record, (name, steps, losses, thinned(layers, 20)), before)
     drawn = [scene.frame(index) for index in spread(len(steps), 60)]
     # one palette for all frames, so that only what moves is stored
     palette = drawn[-1].quantize(64, Image.Quantize.MAXCOVERAGE)
@@ -50,8 +50,8 @@ def film(record: Record, baseline: Record | None = None) -> bytes:
 
 
 def _course(record: Record) -> _Course:
-    first, *_ = training_losses(record, "film").values()
-    return *first, layer_norms(record, "gradient", "film")
+    (name, points), *_ = training_losses(record, "film").items()
+    return name, *points, layer_norms(record, "gradient", "film")
 
 
 class _Scene:
@@ -59,27 +59,27 @@ class _Scene:
 
     def __init__(self, record: Record, now: _Course, before: _Course | None) -> None:
         self._now = now
-        steps, losses, layers = now
-        former_steps, former_losses, former_layers = before or ([], [], {})
+        name, steps, losses, layers = now
+        _, former_steps, former_losses, former_layers = before or ("", [], [], {})
         self._before = [former_layers.get(name, np.empty(0)) for name in layers] if before else []
         figure = sheet(640, HEAD + 210 + 60 + 17 * len(layers), "The training, step by step", record)
         self._canvas = FigureCanvasAgg(figure)
         above, below = figure.subplots(2, height_ratios=[210, 60 + 17 * len(layers)])
         step_axis(above, 1 + max([*steps, *former_steps]))
-        above.set_ylabel("loss")
+        above.set_ylabel(shortened(name, 26))
         above.plot(steps, losses, alpha=0)  # so that the axis has room for it
         if before:
             above.plot(former_steps, former_losses, color=GREY, linestyle="--", label="baseline")
-            above.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0))
         value_axis(above, [*losses, *former_losses], "log")
         key = "norm of the gradient" + "   (black mark: baseline)" * bool(before)
         below.set(
             xlabel=key, xscale="log", ylim=(len(layers) - 0.4, -0.6), xlim=_limits([*layers.values(), *self._before])
         )
         decades_on(below.xaxis)
-        below.set_yticks(range(len(layers)), [shortened(name, 30) for name in layers])
-        (self._line,) = above.plot([], [], color=BLUE, linewidth=2, animated=True)
-        (self._dot,) = above.plot([], [], color=ORANGE, marker="o", animated=True)
+        below.set_yticks(range(len(layers)), told_apart(layers, 30))
+        (self._line,) = above.plot([], [], color=BLUE, linewidth=2, animated=True, label="this run")
+        (self._dot,) = above.plot([], [], color=ORANGE, marker="o", linestyle="", animated=True, label="now")
+        above.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
         self._bars = below.barh(range(len(layers)), [1.0] * len(layers), color=BLUE, animated=True)
         (self._marks,) = below.plot([], [], "k|", markersize=9, markeredgewidth=2, animated=True)
         self._words = above.text(0, 1.04, "", transform=above.transAxes, animated=True)
@@ -89,9 +89,9 @@ class _Scene:
     def frame(self, index: int) -> Image.Image:
         """Return the frame of one step; the index is among those that have a loss."""
         self._canvas.restore_region(self._still)
-        steps, losses, layers = self._now
+        _, steps, losses, layers = self._now
         step = steps[index]
-        self._words.set_text(f"step {step}: loss {losses[index]:.5g}")
+        self._words.set_text(f"step {step}: {losses[index]:.5g}")
         self._line.set_data(steps[: index + 1], losses[: index + 1])
         self._dot.set_data([step], [losses[index]])
         for bar, norms in zip(self._bars, layers.values(), strict=True):

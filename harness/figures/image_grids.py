@@ -11,9 +11,9 @@ from harness.errors import NotRecordedError, number
 from harness.figures.by_class import class_name
 from harness.figures.canvas import BLUE, ORANGE, Pixels, Values, in_both_forms, shades
 from harness.figures.digits import LEVEL_DIGITS, checksums, weights, with_digits, with_exact_digits
-from harness.figures.series import IMAGES, KEEP_PREDICTIONS, shortened
+from harness.figures.series import IMAGES, KEEP_PREDICTIONS, told_apart
 from harness.figures.sheets import HEAD, LETTER, MARGIN, sheet
-from harness.record.pictures import Picture
+from harness.record.pictures import NO_MISTAKE, Picture
 from harness.record.record import Record
 
 
@@ -36,7 +36,7 @@ def batch_grid(record: Record, *, labelled: bool = False) -> Figure:
     captions = [class_name(record, label) for label in picture.labels] or [f"image {i}" for i in range(len(images))]
     tiles_NHWC = _framed(images, ["white"] * len(images))
     if labelled:
-        return _captioned(tiles_NHWC, captions, "The first images of the first batch", record)
+        return _captioned(tiles_NHWC, captions, "The first images of the first batch", record, picture)
     return with_exact_digits(_tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -60,7 +60,7 @@ def prediction_grid(record: Record, *, labelled: bool = False) -> Figure:
     tiles_NHWC = _framed(images, [BLUE if ok else ORANGE for ok in right])
     if labelled:
         key = {"right": BLUE, "wrong: this frame, and the corner filled": ORANGE}
-        return _captioned(tiles_NHWC, captions, "Test images and what they are taken for", record, key)
+        return _captioned(tiles_NHWC, captions, "Test images and what they are taken for", record, picture, key)
     return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -73,15 +73,17 @@ def _with_corner(image: Image.Image) -> Image.Image:
 
 @in_both_forms
 def mistakes(record: Record, *, labelled: bool = False) -> Figure:
-    """Draw the wrongly classified test images of highest confidence, the surest first, in rows of five.
+    """Draw up to three wrongly classified test images, those of highest confidence, the surest first.
 
     The labelled form says true and predicted class and confidence.
 
     Raises:
         NotRecordedError: the record holds no mistakes: no confidences were given, or every image was right.
     """
-    remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)")
-    picture = _picture(record, "mistakes", "mistakes", f"{remedy}, {IMAGES}")
+    remedy = KEEP_PREDICTIONS.replace("predicted)", "predicted, confidence=...)") + f", {IMAGES}"
+    if record.undrawn.get("mistakes") == NO_MISTAKE:
+        remedy = "there is nothing to mend; leave this figure out as long as the model makes no mistake"
+    picture = _picture(record, "mistakes", "mistakes", remedy)
     images = _images(picture, labelled)
     captions = [
         f"{class_name(record, true)}\ntaken for\n{class_name(record, predicted)}\n{confidence:.1%} sure"
@@ -89,7 +91,7 @@ def mistakes(record: Record, *, labelled: bool = False) -> Figure:
     ]
     tiles_NHWC = _framed(images, [ORANGE] * len(images))
     if labelled:
-        return _captioned(tiles_NHWC, captions, "The mistakes that the model is surest of", record)
+        return _captioned(tiles_NHWC, captions, "The mistakes that the model is surest of", record, picture)
     return with_digits(record, _tiled(tiles_NHWC, _COLUMNS), _sums(picture), LEVEL_DIGITS)
 
 
@@ -129,15 +131,21 @@ def _framed(images: Sequence[Image.Image], colours: Sequence[str]) -> Pixels:
 
 
 def _captioned(
-    tiles_NHWC: Pixels, captions: Sequence[str], title: str, record: Record, colours: Mapping[str, str] = _NO_COLOURS
+    tiles_NHWC: Pixels,
+    captions: Sequence[str],
+    title: str,
+    record: Record,
+    picture: Picture,
+    colours: Mapping[str, str] = _NO_COLOURS,
 ) -> Figure:
-    """Return images in rows for people: with a title, a caption of a few lines above each, a key of the frames below.
+    """Return images in rows for people: a title, a caption of a few lines above each, and keys of the colours below.
 
     Args:
         tiles_NHWC: the images.
         captions: one each.
         title: of the sheet.
         record: whose they are.
+        picture: that the images are from; if it has limits, they are told.
         colours: meaning to colour of the frames.
     """
     count, height, width, _ = tiles_NHWC.shape
@@ -145,7 +153,8 @@ def _captioned(
     above = _LINE * (1 + max(caption.count("\n") for caption in captions)) + _SPACE
     page_width = max(_NARROWEST, columns * max(width + 2 * _SPACE, 18 * LETTER))
     cell_width, cell_height = page_width // columns, height + above + _SPACE
-    page_height = HEAD + -(-count // columns) * cell_height + 2 * _LINE * bool(colours)
+    key, scale = 2 * _LINE * bool(colours), 2 * _LINE * bool(picture.limits)
+    page_height = HEAD + -(-count // columns) * cell_height + key + scale
     figure = sheet(page_width, page_height, title, record)
     for index, (tile_HWC, caption) in enumerate(zip(tiles_NHWC, captions, strict=True)):
         row, column = divmod(index, columns)
@@ -156,6 +165,9 @@ def _captioned(
     if colours:
         handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
         figure.legend(handles=handles, loc="lower left", ncols=2)
+    if picture.limits:
+        words = "in the numbers of the images black is {:.4g}, white {:.4g}".format(*picture.limits)
+        figure.text(MARGIN / page_width, (key + _SPACE) / page_height, words, va="bottom")
     return figure
 
 
@@ -197,7 +209,9 @@ def filters(record: Record, *, labelled: bool = False) -> Figure:
     figure = sheet(max(_NARROWEST, width + 2 * _SPACE), HEAD + height + below, title, record)
     figure.figimage(page_HWC, xo=_SPACE, yo=below, origin="upper")
     largest = picture.limits[1] if picture.limits else 0.0
-    words = f"weights for red, green and blue as colours: mid-grey is 0, black {-largest:.3g}, white {largest:.3g}"
+    grey = not np.ptp(_pixels_in(picture), axis=-1).any()
+    of = "of the one channel" if grey else "for red, green and blue as colours"
+    words = f"weights {of}: mid-grey is 0, black {-largest:.3g}, white {largest:.3g}"
     figure.text(MARGIN / width, _SPACE / (HEAD + height + below), words, va="bottom")
     return figure
 
@@ -236,14 +250,16 @@ def _squares(images_NHWC: Pixels, count: int) -> Pixels:
 
 def _labelled(record: Record, page_HWC: Pixels, pictures: dict[str, Picture]) -> Figure:
     """Put the names to the left of the maps, and the image itself and what is drawn above them."""
-    names = {shortened(name.removeprefix(_PREFIX), 24): picture for name, picture in pictures.items()}
-    cell, left = _SIDE + _GAP, max(90, LETTER * max(map(len, names)) + MARGIN + _SPACE)
+    names = told_apart([name.removeprefix(_PREFIX) for name in pictures], 24)
+    ends = [picture.limits or (0.0, 0.0) for picture in pictures.values()]
+    texts = [f"{name}\n{low:.2g} to {high:.2g}" for name, (low, high) in zip(names, ends, strict=True)]
+    letters = max(len(line) for text in texts for line in text.splitlines())
+    cell, left = _SIDE + _GAP, max(90, LETTER * letters + MARGIN + _SPACE)
     shown = record.pictures.get(f"{_PREFIX}input")
     above = cell if shown else 0
     height, width = page_HWC.shape[0] + above + HEAD, page_HWC.shape[1] + left + _SPACE
     figure = sheet(width, height, "What convolutions make of one test image", record)
     figure.figimage(page_HWC, xo=left, yo=0, origin="upper")
-    texts = [f"{name}\n{low:.2g} to {high:.2g}" for name, low, high in _scales(names)]
     if shown:
         figure.figimage(_squares(_pixels_in(shown), 1)[0], xo=left + _GAP, yo=page_HWC.shape[0], origin="upper")
         words = "Below, a row a convolution: its first channels, before any activation function,\n"
@@ -254,7 +270,3 @@ def _labelled(record: Record, page_HWC: Pixels, pictures: dict[str, Picture]) ->
         middle = 1 - (HEAD + (row + 0.5) * cell) / height
         figure.text((left - _SPACE) / width, middle, text, ha="right", va="center")
     return figure
-
-
-def _scales(pictures: Mapping[str, Picture]) -> list[tuple[str, float, float]]:
-    return [(name, *(picture.limits or (0.0, 0.0))) for name, picture in pictures.items()]

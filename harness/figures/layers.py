@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from harness.errors import number
 from harness.figures.canvas import (
     LIGHT,
     Pixels,
@@ -20,7 +21,7 @@ from harness.figures.canvas import (
     shades,
 )
 from harness.figures.digits import checksums, with_digits
-from harness.figures.series import decades, layer_norms, shortened, spread, thinned
+from harness.figures.series import decades, layer_norms, spread, thinned, told_apart
 from harness.figures.sheets import BAR, BELOW, HEAD, colour_bar, decades_on, sheet, stacked, step_axis
 from harness.record.record import Record
 
@@ -90,7 +91,7 @@ def heat_rows(axes: Axes, rows: Mapping[str, Values], scale: Normalize, colours:
     """Fill axes with a named row of colours a layer, a column a step."""
     axes.set_facecolor(LIGHT if isinstance(colours, str) else "white")  # where there is no value
     axes.imshow(np.stack(list(rows.values())), cmap=colours, norm=scale, aspect="auto", interpolation="nearest")
-    axes.set_yticks(range(len(rows)), [shortened(name, 40) for name in rows])
+    axes.set_yticks(range(len(rows)), told_apart(rows, 40))
     axes.tick_params(axis="y", length=0)
 
 
@@ -135,10 +136,13 @@ def _labelled_ratios(record: Record, ratios: Mapping[str, Values], limits: Limit
     axes.grid(visible=True)
     axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1.2, label="0.001, a rule of thumb")
     named, few = thinned(ratios, 16), record.num_steps <= 40
+    texts = dict(zip(named, told_apart(named, 28), strict=True))
     for (name, ratio), colour in zip(ratios.items(), _dark_to_light(len(ratios)), strict=True):
-        label = f" {shortened(name, 28)}" if name in named else None  # one that begins with _ would be left out
+        label = f" {texts[name]}" if name in texts else None  # one that begins with _ would be left out
         axes.plot(ratio, color=colour, linewidth=1.5, marker="o" if few else None, label=label)
     step_axis(axes, record.num_steps)
+    if rest := len(layer_norms(record, "update", "update_ratio")) - len(ratios):
+        axes.set_xlabel(f"step\n(not shown: {number(rest, 'layer')} without a matrix or kernel)")
     title = f"layers, {len(named)} of {len(ratios)}:" if len(named) < len(ratios) else "layers, in their order:"
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), title=title, alignment="left")
     return figure

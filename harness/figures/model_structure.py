@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from harness.errors import NotRecordedError, number
 from harness.figures.canvas import COLOURS, Values, in_both_forms, pixels_of, row_axes
 from harness.figures.digits import checksums, with_exact_digits
-from harness.figures.series import WATCH, shortened, thinned
+from harness.figures.series import WATCH, thinned, told_apart
 from harness.figures.sheets import HEAD, decades_on, rows_beside, sheet
 from harness.record.record import Record
 
@@ -76,7 +76,7 @@ def _labelled(record: Record, shapes: _Shapes, shown: _Shapes, colours: Mapping[
     axes.set_xlabel(f"numbers in the tensor{of}{others}")
     axes.grid(visible=True, axis="x")
     decades_on(axes.xaxis)
-    axes.set_yticks(range(len(shown)), [shortened(name, _LETTERS) for name in shown])
+    axes.set_yticks(range(len(shown)), told_apart(shown, _LETTERS))
     axes.tick_params(axis="y", length=0)
     sizes = ["x".join(map(str, shape)) or "one number" for shape in shown.values()]
     rows_beside(
@@ -87,7 +87,8 @@ def _labelled(record: Record, shapes: _Shapes, shown: _Shapes, colours: Mapping[
         ],
     )
     handles = [
-        Patch(color=colour, label=f"parameter group of {shortened(group, 60)}") for group, colour in named.items()
+        Patch(color=colour, label=f"parameter group of {name}")
+        for name, colour in zip(told_apart(named, 60), named.values(), strict=True)
     ]
     figure.legend(handles=handles, loc="outside lower left")
     return figure

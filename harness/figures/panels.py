@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from harness.figures.canvas import BLUE, ORANGE, Pixels
 from harness.figures.digits import DIGITS, digit_cells, unit
-from harness.figures.series import shortened, spread, thinned
+from harness.figures.series import spread, thinned, told_apart
 from harness.figures.sheets import BAR, BELOW, HEAD, LETTER, colour_bar, place, sheet, stacked, step_axis, value_axis
 from harness.record.record import Record
 
@@ -54,10 +54,11 @@ def panels(
     figure = sheet(_WIDTH, HEAD + sum(heights) + (1 + digits) * BELOW + 16 * len(shown), title, record)
     axes = stacked(figure, *heights)
     bars = axes[len(shown) :]
-    for panel, (name, points) in zip(axes, shown.items(), strict=False):
+    titles = told_apart(shown, _WIDTH // LETTER - 10)
+    for panel, name, points in zip(axes, titles, shown.values(), strict=False):
         label = f"{quantity} in training"
         panel.plot(*points, color=BLUE, marker="o" if len(points[0]) <= _FEW else None, label=label)
-        panel.set(title="" if len(shown) == 1 else shortened(name, _WIDTH // LETTER - 10), ylabel=quantity)
+        panel.set(title="" if len(shown) == 1 else name, ylabel=quantity)
         value_axis(panel, points[1], scale)
     if evaluated:
         _add_evaluated(axes[0], evaluated, quantity)
@@ -75,7 +76,7 @@ def panels(
 
 def _left_out(names: Sequence[str]) -> str:
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return f"not drawn: {', '.join(shortened(name, 24) for name in names[:2])}{more}"
+    return f"not drawn: {', '.join(told_apart(names[:2], 24))}{more}"
 
 
 def _add_evaluated(axes: Axes, points: Points, quantity: str) -> None:
@@ -102,7 +103,7 @@ def _add_digits(places: Sequence[Axes], series: Mapping[str, Points], steps: int
         axes.set_yticks(np.arange(DIGITS) + 0.5, [place(largest / 10 ** (row + 1)) for row in range(DIGITS)])
         axes.set_ylabel("decimal place")
     else:
-        axes.set_yticks((np.arange(len(series)) + 0.5) * DIGITS, [shortened(name, 18) for name in series])
+        axes.set_yticks((np.arange(len(series)) + 0.5) * DIGITS, told_apart(series, 24))
         axes.hlines(np.arange(1, len(series)) * DIGITS, *axes.get_xlim(), color="white", linewidth=2)
     axes.tick_params(axis="y", length=0)
     key = "colour: the digit at this place and what follows it" + "; from the highest place down" * (len(series) > 1)

@@ -97,6 +97,28 @@ def shortened(name: str, room: int) -> str:
     return f"{kind}...{name[len(kind) + 3 - room :]}"
 
 
+def told_apart(names: Iterable[str], room: int, cut: Callable[[str, int], str] = shortened) -> list[str]:
+    """Return names cut to as many characters as there is room for, so that no two become alike; numbered, if need be.
+
+    Args:
+        names: whatever is drawn together.
+        room: characters.
+        cut: how to shorten a name, if that keeps all apart.
+    """
+    whole = list(names)
+    for way in (cut, without_middle):
+        texts = [way(name, room) for name in whole]
+        if len(set(texts)) == len(set(whole)):
+            return texts
+    return [f"{place} {cut(name, room - len(f'{place} '))}" for place, name in enumerate(whole)]
+
+
+def without_middle(name: str, room: int) -> str:
+    """Return a name cut in its middle, if it has more characters than there is room."""
+    head = (room - 3) // 2
+    return name if len(name) <= room else f"{name[:head]}...{name[head + 3 - room :]}"
+
+
 def decades(values: Values) -> tuple[float, float]:
     """Return the powers of ten around positive values."""
     return 10.0 ** math.floor(math.log10(values.min())), 10.0 ** math.ceil(math.log10(values.max()) + 1e-9)

@@ -29,6 +29,9 @@ _Pixels = Annotated[int, Meta(gt=0, le=PICTURE_SIDE)]
 _Label = Annotated[int, Meta(gt=-_LARGEST_COUNT, lt=_LARGEST_COUNT)]
 _Counts = tuple[Annotated[int, Meta(ge=0, lt=_LARGEST_COUNT)], ...]
 
+NO_MISTAKE = "no image of known confidence was taken for another class"
+"""Why a record holds no picture of mistakes, where nothing is wrong."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -39,7 +42,9 @@ class Picture:
     labels: tuple[int, ...] = ()  # class of each image
     predicted: tuple[int, ...] = ()  # class that the model gave each image; empty for images that were not classified
     confidence: tuple[float, ...] = ()  # probability, 0 to 1, that the model gave that class; empty if not known
-    limits: tuple[float, float] | None = None  # what 0 and 255 stand for, in pictures of weights and activations
+    limits: tuple[float, float] | None = (
+        None  # what 0 and 255 stand for, unless for themselves: in pictures of float numbers
+    )
 
 
 @dataclass(frozen=True)

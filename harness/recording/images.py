@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.record.pictures import PICTURE_IMAGES, PICTURE_SIDE, Picture
+from harness.record.pictures import NO_MISTAKE, PICTURE_IMAGES, PICTURE_SIDE, Picture
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import Watch, on_output
 
@@ -28,8 +28,9 @@ _SIDE = 32  # largest height and width of a map in pixels; larger ones are avera
 def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int] = ()) -> Picture | str:
     """Return the first images of a batch as uint8 pixels, or why they cannot be drawn.
 
-    Images have 1 or 3 channels, first or last. Numbers that are not uint8 are stretched to 0 to 255. Images that are
-    larger than a record keeps are averaged down, in whole numbers: the same on every machine.
+    Images have 1 or 3 channels, first or last. Numbers that are not uint8 are stretched to 0 to 255, and the limits say
+    from where. Images that are larger than a record keeps are averaged down, in whole numbers: the same on every
+    machine.
     """
     images_NHWC = _images_in(images)
     if isinstance(images_NHWC, str):
@@ -37,13 +38,14 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
     first_NHWC = images_NHWC[:PICTURE_IMAGES].detach().cpu()
     if not first_NHWC.isfinite().all():
         return "there is NaN or infinity in the images"
-    pixels_NHWC = _shrunk(_stretched(first_NHWC)).expand(-1, -1, -1, 3)
+    stretched_NHWC, limits = _stretched(first_NHWC)
+    pixels_NHWC = _shrunk(stretched_NHWC).expand(-1, -1, -1, 3)
     count, height, width, _ = pixels_NHWC.shape
     data = pixels_NHWC.clone(memory_format=torch.contiguous_format).numpy().tobytes()  # NumPy would keep the loop's own
     true, found = (
         tuple(classes[:count]) if len(classes) == len(images_NHWC) else () for classes in (labels, predicted)
     )
-    return Picture(data, (count, height, width), true, found)
+    return Picture(data, (count, height, width), true, found, limits=limits)
 
 
 def _images_in(batch: object) -> Tensor | str:
@@ -70,13 +72,14 @@ def _channels_last(tensor: Tensor) -> Tensor | None:
     return images if last else images.permute(0, 2, 3, 1)
 
 
-def _stretched(images: Tensor) -> Tensor:
-    """Return images as uint8: of other numbers, the smallest is 0 and the largest 255."""
+def _stretched(images: Tensor) -> tuple[Tensor, tuple[float, float] | None]:
+    """Return images as uint8: of other numbers, the smallest is 0 and the largest 255; and these two, if they part."""
     if images.dtype == torch.uint8:
-        return images
+        return images, None
     images = images if images.dtype == torch.float32 else images.double()
     low, high = images.aminmax()
-    return ((images - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+    limits = (float(low), float(high)) if low < high else None
+    return ((images - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8), limits
 
 
 def _shrunk(pixels_NHWC: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ def mistakes(images: object, true: Sequence[int], found: Sequence[int], confiden
     if not confidence:
         return "no confidence was given"
     if not surest:
-        return "no image of known confidence was taken for another class"
+        return NO_MISTAKE
     if isinstance(tensor, str):
         return tensor
     kept = picture(tensor[surest], [true[i] for i in surest], [found[i] for i in surest])
