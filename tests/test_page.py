@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from harness import compare
 from harness.comparing.equivalence import judge
+from harness.comparing.selection import selection
 from harness.explaining.excerpt import CodeLine, Excerpt
 from harness.faults.gate_power import Mutant, Power
 from harness.inert import inert
@@ -503,4 +504,39 @@ def test_a_map_has_a_row_a_stream_and_a_column_a_step():
 
     assert [row.stage for row in (data, loss, gradient)] == ["data", "forward", "backward"]
     assert (gradient.levels, gradient.first, gradient.largest) == ("0" * 80 + "8" * 20, 200, 0.5)
-    assert (gradient.baseline[80], gradient.values[80], data.values[0], loss.first) == (1.0, 1.5, None, None)
+    at = gradient.steps.index(200)
+    assert (gradient.baseline[at], gradient.values[at], data.values[0], loss.first) == (1.0, 1.5, None, None)
+
+
+def test_the_chart_of_a_row_has_each_value_at_its_own_step():
+    """Of a long training it has the first, the last and the worst of each column, and says how many."""
+    steps = tuple(range(3000))
+    losses = [2.0 - step / 3000 for step in steps]
+    found = training([loss * (1 + 1e-3 * (step % 30 == 29)) for step, loss in zip(steps, losses, strict=True)], losses)
+    (row,) = found.training.rows
+
+    assert [row.steps[0], *row.steps[1:4], row.steps[-1]] == [0, 29, 59, 89, 2999]
+    assert row.baseline == [float(f"{losses[step]:.7g}") for step in row.steps]
+    assert "loss, 101 of 3 000 steps" in said(found)
+
+
+def test_a_map_of_many_streams_has_some_of_each_stage():
+    """Those that leave first, the one that is told, and what was logged; it says of how many, and tells all stages."""
+    steps = (0, 1, 2)
+    names = {f"weight/w{index}": "update" for index in range(100)} | {
+        f"gradient/w{index}": "backward" for index in range(50)
+    }
+    names |= {"learning_rate/0": "schedule", "loss": "forward", "evaluation/accuracy": "evaluation"}
+    former = {name: Stream(stage, steps, (1.0, 1.0, 1.0)) for name, stage in names.items()}
+    later = {name: Stream(stage, steps, (1.0, 1.0, 2.0)) for name, stage in names.items()}
+    later["loss"], later["gradient/w49"] = former["loss"], Stream("backward", steps, (1.0, 2.0, 2.0))
+    comparison = compare(record_of(former), record_of(later))
+    found = check().training(comparison, passed=False, text="")
+    shown = found.training.rows
+
+    assert [shown[0].stream, shown[1].stream] == ["learning_rate/0", "loss"]
+    assert {"gradient/w49", "evaluation/accuracy"} <= {row.stream for row in shown}
+    assert 20 < sum(row.stage == "backward" for row in shown) < 44
+    assert found.training.changed == ["schedule", "backward", "update", "evaluation"]
+    assert "64 of 153 streams: of each stage, those that leave first" in said(found)
+    assert {"learning_rate/0", "gradient/w49"} == {*selection(comparison, 2)}
