@@ -204,6 +204,16 @@ def test_baseline_and_run_are_drawn_over_each_other():
         assert style in drawn
 
 
+def test_what_is_drawn_has_a_key():
+    """The pictures of a card once on the page and each by its title, the line of the first step that differs."""
+    html = page([training((2.0, 1.6, 1.0)), training((2.0, 1.5, 1.0))])
+
+    assert html.count("On a card: what this run logged") == 1
+    assert html.count("<title>loss over its baseline</title>") == 2
+    assert html.count("<title>furthest deviation of each step") == 2
+    assert '<i class="mark"></i>where it first differs' in html
+
+
 def test_a_failed_figure_has_four_views_of_its_pictures():
     """Side by side, slider, onion skin and difference share two embedded pictures, or four: with axes, as compared."""
     tags = Reading(page([figure()], {"b.png": PNG, "r.png": PNG})).tags
@@ -314,6 +324,13 @@ def test_any_numbers_can_be_drawn(values, log):
     assert len(places) == 2 * sum(map(math.isfinite, values))
     assert all(0 <= place <= 400 for place in places)
     assert len(chart.odd(line)) == len(values) - len(places) / 2
+
+
+def test_labels_of_an_axis_have_room():
+    """A learning rate that moved in its fifth digit had the first digit of its labels cut off."""
+    for low, high in ((0.01, 0.010016), (-1.23456e-05, -1.2345e-05), (0.0, 2.0)):
+        chart = Chart(title="x", label="y", lines=[Line("run", [(0, low), (1, high)])], steps=linear([0, 1]))
+        assert 7 * max(len(chart.values.label(tick)) for tick in chart.values.ticks) <= chart.left - 12
 
 
 def test_ticks_are_round_numbers():
