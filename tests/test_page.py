@@ -227,6 +227,14 @@ def test_a_failed_figure_has_four_views_of_its_pictures():
     assert len([a for tag, a in tags if a.get("type") == "range" and a["aria-label"]]) == 1
 
 
+def test_a_figure_of_a_training_that_none_checks_has_axes_too():
+    """Of this run alone, beside what was compared."""
+    html = page([figure(labelled=("", "rl.png"))], dict.fromkeys(("b.png", "r.png", "rl.png"), PNG))
+
+    assert len([a for tag, a in Reading(html).tags if tag == "img" and "title" not in a]) == 3
+    assert html.count("this run, with axes") == 1
+
+
 def test_a_figure_without_pictures_still_has_its_numbers():
     """A folder that was cleaned does not break the report."""
     assert "RMS 29.20, tolerance 2 grey levels" in said(figure())
