@@ -159,7 +159,7 @@ CAUSES = {
         "training but 1 evaluation, gradients on",
     ),
     "size": ({"batches": smaller}, "data, size of the batch", "8", "7"),
-    "shape": ({"batch": reshaped}, "data, images shape of the batch", "8x4", "8x2x2"),
+    "shape": ({"batch": reshaped}, "data, shape of images in the batch", "8x4", "8x2x2"),
 }
 """What is changed, and how it is told: its place, the former and the present value."""
 MOVED = {"eval": 1, "train": 2}

@@ -18,10 +18,18 @@ from PIL import Image
 from harness import compare, errors, figures
 from harness.figures import canvas
 from harness.figures.digits import checksums, digit_cells
+<<<<<<< HEAD
 from harness.figures.series import loss_limits, shortened, told_apart, without_middle
 from harness.record.pictures import HISTOGRAM_BINS, NO_MISTAKE, Histogram, Picture
+=======
+from harness.figures.series import loss_limits
+from harness.record import Baseline
+from harness.record.gate import Gate
+from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
+>>>>>>> fixp
 from harness.record.record import Record
 from harness.record.streams import Stream
+from harness.report.check import profile
 from tests.study.figures import FAULTS, seen, table, with_growth
 from tests.test_record import record_of
 
@@ -958,6 +966,17 @@ def test_labelled_deviations_name_the_streams_that_leave_first():
     assert figure.texts[0].get_text() == "Deviation from the baseline: different"
     assert figure.axes[0].get_ylabel() == "largest relative deviation"
     assert figure.axes[1].get_title(loc="left").endswith(" streams; all others are equal")
+
+
+def test_labelled_deviations_show_the_threshold_of_the_worst_value():
+    """Of the value that takes most of its own, as the page does: another's would say nothing of it."""
+    loose = Baseline(a_record(), gate=Gate(thresholds={"gradient/*": 1e-3}, reason="it is noisy"))
+    found = compare(loose, shifted("loss", 3, 2.0))
+    (line,) = (line for line in figures.deviations(found, labelled=True).axes[0].lines if line.get_linestyle() == "--")
+    worst = profile(found)
+
+    assert line.get_label() == "threshold"
+    assert line.get_ydata()[3] == worst.thresholds[worst.steps.index(3)] < 1e-3
 
 
 def test_gated_deviations_hold_no_glyph():

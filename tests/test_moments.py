@@ -227,8 +227,8 @@ def test_a_shape_holds_until_it_changes():
     """It is recorded as it changes, and told as the two that were there."""
     former, present = accumulated(), accumulated(width=lambda step: 3 + (step == 2))
 
-    assert cause(compare(former, present)) == "step 2, images shape of the batch: 4x3 -> 4x4"
-    assert cause(compare(present, former)) == "step 2, images shape of the batch: 4x4 -> 4x3"
+    assert cause(compare(former, present)) == "step 2, shape of images in the batch: 4x3 -> 4x4"
+    assert cause(compare(present, former)) == "step 2, shape of images in the batch: 4x4 -> 4x3"
     assert compare(former, accumulated()).deviations == ()
 
 

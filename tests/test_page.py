@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from harness import compare
 from harness.comparing.equivalence import judge
+from harness.comparing.selection import selection
 from harness.explaining.excerpt import CodeLine, Excerpt
 from harness.faults.gate_power import Mutant, Power
 from harness.inert import inert
@@ -203,6 +204,16 @@ def test_baseline_and_run_are_drawn_over_each_other():
         assert style in drawn
 
 
+def test_what_is_drawn_has_a_key():
+    """The pictures of a card once on the page and each by its title, the line of the first step that differs."""
+    html = page([training((2.0, 1.6, 1.0)), training((2.0, 1.5, 1.0))])
+
+    assert html.count("On a card: what this run logged") == 1
+    assert html.count("<title>loss over its baseline</title>") == 2
+    assert html.count("<title>furthest deviation of each step") == 2
+    assert '<i class="mark"></i>where it first differs' in html
+
+
 def test_a_failed_figure_has_four_views_of_its_pictures():
     """Side by side, slider, onion skin and difference share two embedded pictures, or four: with axes, as compared."""
     tags = Reading(page([figure()], {"b.png": PNG, "r.png": PNG})).tags
@@ -214,6 +225,14 @@ def test_a_failed_figure_has_four_views_of_its_pictures():
     assert [a["class"] for _, a in both if a.get("type") == "checkbox"] == ["gated"]
     assert len([a for tag, a in tags if a.get("type") == "radio"]) == 4
     assert len([a for tag, a in tags if a.get("type") == "range" and a["aria-label"]]) == 1
+
+
+def test_a_figure_of_a_training_that_none_checks_has_axes_too():
+    """Of this run alone, beside what was compared."""
+    html = page([figure(labelled=("", "rl.png"))], dict.fromkeys(("b.png", "r.png", "rl.png"), PNG))
+
+    assert len([a for tag, a in Reading(html).tags if tag == "img" and "title" not in a]) == 3
+    assert html.count("this run, with axes") == 1
 
 
 def test_a_figure_without_pictures_still_has_its_numbers():
@@ -313,6 +332,13 @@ def test_any_numbers_can_be_drawn(values, log):
     assert len(places) == 2 * sum(map(math.isfinite, values))
     assert all(0 <= place <= 400 for place in places)
     assert len(chart.odd(line)) == len(values) - len(places) / 2
+
+
+def test_labels_of_an_axis_have_room():
+    """A learning rate that moved in its fifth digit had the first digit of its labels cut off."""
+    for low, high in ((0.01, 0.010016), (-1.23456e-05, -1.2345e-05), (0.0, 2.0)):
+        chart = Chart(title="x", label="y", lines=[Line("run", [(0, low), (1, high)])], steps=linear([0, 1]))
+        assert 7 * max(len(chart.values.label(tick)) for tick in chart.values.ticks) <= chart.left - 12
 
 
 def test_ticks_are_round_numbers():
@@ -503,4 +529,39 @@ def test_a_map_has_a_row_a_stream_and_a_column_a_step():
 
     assert [row.stage for row in (data, loss, gradient)] == ["data", "forward", "backward"]
     assert (gradient.levels, gradient.first, gradient.largest) == ("0" * 80 + "8" * 20, 200, 0.5)
-    assert (gradient.baseline[80], gradient.values[80], data.values[0], loss.first) == (1.0, 1.5, None, None)
+    at = gradient.steps.index(200)
+    assert (gradient.baseline[at], gradient.values[at], data.values[0], loss.first) == (1.0, 1.5, None, None)
+
+
+def test_the_chart_of_a_row_has_each_value_at_its_own_step():
+    """Of a long training it has the first, the last and the worst of each column, and says how many."""
+    steps = tuple(range(3000))
+    losses = [2.0 - step / 3000 for step in steps]
+    found = training([loss * (1 + 1e-3 * (step % 30 == 29)) for step, loss in zip(steps, losses, strict=True)], losses)
+    (row,) = found.training.rows
+
+    assert [row.steps[0], *row.steps[1:4], row.steps[-1]] == [0, 29, 59, 89, 2999]
+    assert row.baseline == [float(f"{losses[step]:.7g}") for step in row.steps]
+    assert "loss, 101 of 3 000 steps" in said(found)
+
+
+def test_a_map_of_many_streams_has_some_of_each_stage():
+    """Those that leave first, the one that is told, and what was logged; it says of how many, and tells all stages."""
+    steps = (0, 1, 2)
+    names = {f"weight/w{index}": "update" for index in range(100)} | {
+        f"gradient/w{index}": "backward" for index in range(50)
+    }
+    names |= {"learning_rate/0": "schedule", "loss": "forward", "evaluation/accuracy": "evaluation"}
+    former = {name: Stream(stage, steps, (1.0, 1.0, 1.0)) for name, stage in names.items()}
+    later = {name: Stream(stage, steps, (1.0, 1.0, 2.0)) for name, stage in names.items()}
+    later["loss"], later["gradient/w49"] = former["loss"], Stream("backward", steps, (1.0, 2.0, 2.0))
+    comparison = compare(record_of(former), record_of(later))
+    found = check().training(comparison, passed=False, text="")
+    shown = found.training.rows
+
+    assert [shown[0].stream, shown[1].stream] == ["learning_rate/0", "loss"]
+    assert {"gradient/w49", "evaluation/accuracy"} <= {row.stream for row in shown}
+    assert 20 < sum(row.stage == "backward" for row in shown) < 44
+    assert found.training.changed == ["schedule", "backward", "update", "evaluation"]
+    assert "64 of 153 streams: of each stage, those that leave first" in said(found)
+    assert {"learning_rate/0", "gradient/w49"} == {*selection(comparison, 2)}

@@ -69,6 +69,11 @@ class Deviation:
         return self.limit.size
 
     @property
+    def severity(self) -> tuple[float, float, float]:
+        """Its share of its threshold, then itself, then its threshold: the largest is the worst of several."""
+        return share(self.size, self.threshold), self.size, self.threshold
+
+    @property
     def is_beyond(self) -> bool:
         """Whether it is different."""
         return not self.size <= self.limit.size
@@ -103,6 +108,13 @@ class Deviation:
     def divergence(self) -> Divergence:
         """Step, stage and stream."""
         return Divergence(self.step, self.stage, self.stream)
+
+
+def share(size: float, threshold: float) -> float:
+    """Return a deviation over its threshold; of a threshold of 0, nothing or infinitely much."""
+    if threshold:
+        return size / threshold
+    return math.inf if size else 0.0
 
 
 _NONE = Limit(0.0)

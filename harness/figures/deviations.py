@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
+from harness.comparing.selection import selection
 from harness.figures.canvas import COLOURS, GREY, GRID, Values, in_both_forms
 from harness.figures.digits import checksums, with_exact_digits
 from harness.figures.layers import heat_rows, layer_raster, row_height
@@ -33,8 +34,8 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     of the baseline's value (`compare`). A missing or an extra value, NaN and infinity, and another fingerprint or count
     are infinitely far.
 
-    640x480 pixels for all streams. The labelled form, as high as its rows, shows up to 40, what was logged and those
-    that leave the baseline first, and above them the largest deviation of each stage against step.
+    640x480 pixels for all streams. The labelled form, as high as its rows, shows up to 40: of each stage in
+    turn those that leave the baseline first, and what was logged. Above them is the largest deviation of each stage.
 
     What was evaluated before the first step is left out.
 
@@ -54,12 +55,10 @@ def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
         )
     logged = {point.stream for point in points if point.stage == "forward"}
     moved = {name for name, values in rows.items() if np.nanmax(values) > -math.inf}
-    count = min(_MOST_ROWS, max(_FEWEST_ROWS, len(logged | moved)))
-    first = set(sorted(rows, key=lambda name: (name not in logged, *_urgency(rows[name])))[:count])
-    shown = {name: values for name, values in rows.items() if name in first}
-    return _labelled(
-        comparison, points, shown, f"{len(first)} of {len(rows)} streams" + "; all others are equal" * (moved <= first)
-    )
+    names = selection(comparison, min(_MOST_ROWS, max(_FEWEST_ROWS, len(logged | moved))))
+    others = "; all others are equal" if moved <= {*names} else ": of each stage, those that leave first"
+    shown: dict[str, Values] = {name: rows[name] for name in names}
+    return _labelled(comparison, points, shown, f"{len(names)} of {len(rows)} streams{others}")
 
 
 def _rows(points: Sequence[Deviation], steps: int) -> dict[str, Values]:
@@ -71,12 +70,6 @@ def _rows(points: Sequence[Deviation], steps: int) -> dict[str, Values]:
         row = rows[point.stream]
         row[point.step] = np.fmax(row[point.step], _logarithm(point.size, point.threshold))
     return rows
-
-
-def _urgency(values: Values) -> tuple[int, float]:
-    """Return the first step beyond the threshold, and the largest deviation with its sign turned."""
-    beyond = np.flatnonzero(values > 0)
-    return int(beyond[0]) if len(beyond) else len(values), -float(np.nanmax(values))
 
 
 def _logarithm(size: float, threshold: float) -> float:
@@ -113,19 +106,20 @@ def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping
 
 
 def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
-    """Draw the largest deviation of each stage, and the largest threshold, against the step."""
+    """Draw the largest deviation of each stage, and the threshold of the worst value, by step."""
     largest: dict[str, dict[int, float]] = {}
-    thresholds: dict[int, float] = {}
+    worst: dict[int, Deviation] = {}
     for point in points:
         sizes = largest.setdefault(point.stage, {})
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
-        thresholds[point.step] = max(thresholds.get(point.step, 0.0), point.threshold)
+        worst[point.step] = max(worst.get(point.step, point), point, key=lambda point: point.severity)
     colours = (*COLOURS[:6], GREY, "black")  # yellow would be too pale
     for stage, colour, marker in zip(STAGES[1:], colours, "os^DvPX*", strict=True):
         if stage in largest:
-            dense = len(largest[stage]) > len(thresholds) / 2  # evaluations have nothing between them
+            dense = len(largest[stage]) > len(worst) / 2  # evaluations have nothing between them
             (line,) = axes.plot(*_by_step(largest[stage]), color=colour, marker=marker, markersize=4, label=stage)
             line.set(linestyle="-" if dense else "none", linewidth=1)
+    thresholds = {step: point.threshold for step, point in worst.items()}
     axes.plot(*_by_step(thresholds), color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
     between = {10.0**exponent: power(10.0**exponent) for exponent in range(-13, 0, 3)}

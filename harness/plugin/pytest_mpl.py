@@ -9,7 +9,8 @@ import contextlib
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from harness.inert import inert_line
 from harness.plugin.gated_test import GatedTest, id_of
 from harness.plugin.messages import failed, messages, refuse
 from harness.plugin.ownership import MARKER, is_ours
-from harness.plugin.session import SESSION, Checked, Session
+from harness.plugin.session import SESSION, Checked, Drawn, Session
 from harness.record.environment import in_words
 
 
@@ -236,7 +237,7 @@ class FigureGate:
             return self._missing(item, baseline)
         accept, folder = self._accept(item), self._folder(item)
         far = figure_text(figure_rms(folder), _tolerance(item)) if drawn(folder) else ""
-        of = self._checked(item)
+        of = self._checked(_given(item))
         test = of.test.removeprefix(f"{id_of(item).partition('::')[0]}::") if far and of and of.baseline else ""
         against = self._session.against
         headline = (
@@ -265,10 +266,10 @@ class FigureGate:
         rows = [("changed", versions), *(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
         return "\n".join([headline, *(f"  {label:<8}  {inert_line(row)}" for label, row in rows if row)])
 
-    def _checked(self, item: pytest.Item) -> Checked | None:
-        """Return the record that a figure test asks for, if one of this session has checked it; of two, a red one."""
-        given = getattr(item, "funcargs", {}).values()
-        found = [each for each in self._session.checked if any(each.record() is one for one in given)]
+    def _checked(self, given: Iterable[object]) -> Checked | None:
+        """Return the record that a figure test was given, if one of this session has checked it; of two, a red one."""
+        known = [one for one in given if one is not None]
+        found = [each for each in self._session.checked if any(each.record() is one for one in known)]
         return max(found, key=lambda each: each.baseline is not None, default=None)
 
     def _accept(self, item: pytest.Item) -> str:
@@ -314,22 +315,35 @@ class FigureGate:
 
     def _keep(self, item: pytest.Item, *, passed: bool, text: str, accept: str) -> None:
         """Keep what became of a figure for the report."""
-        from harness.report.figure_text import compared_figure
+        from harness.report.figure_text import compared_figure, drawn
 
-        check, of = self._test(item).check(_baseline_of(item).name, accept), self._checked(item)
-        folder, output = self._folder(item), self._session.output
-        if of and of.baseline and not passed:
-            self._draw_twins(item, of.record(), of.baseline)
-        test = of.test if of else ""
-        self._session.outcome.add(item, compared_figure(check, folder, output, _tolerance(item), passed, text, test))
+        check, gated = self._test(item).check(_baseline_of(item).name, accept), self._figure(item)
+        folder, output, tolerance = self._folder(item), self._session.output, _tolerance(item)
 
-    def _draw_twins(self, item: pytest.Item, record: object, baseline: object) -> None:
-        """Draw a figure with its axes, of the baseline's record and of this one's, if it is one of ours."""
+        records = [weakref.ref(one) for one in _given(item) if hasattr(one, "streams")]
+
+        def keep() -> None:
+            of = self._checked(record() for record in records)
+            for figure in gated if not passed and drawn(folder) else ():
+                self._draw_twins(figure, of, folder)
+            test = of.test if of else ""
+            self._session.outcome.add(item, compared_figure(check, folder, output, tolerance, passed, text, test))
+
+        keep()
+        self._session.drawn.append(Drawn(records, keep))
+
+    def _draw_twins(self, gated: object, of: Checked | None, folder: Path) -> None:
+        """Draw a figure with its axes, of this run's record and, where it is known, of the baseline's."""
         from harness.report.failed_pictures import draw_twins
 
-        for gated in self._figure(item):
-            with self._session.outcome.noted():
-                draw_twins(gated, record, baseline, self._folder(item))
+        with self._session.outcome.noted():
+            draw_twins(gated, of and of.record(), of and of.baseline, folder)
+
+
+def _given(item: pytest.Item) -> Iterable[object]:
+    """Return what the fixtures of a test gave it."""
+    found: dict[str, object] = getattr(item, "funcargs", {})
+    return found.values()
 
 
 @contextlib.contextmanager

@@ -389,7 +389,7 @@ class TrainingRegression:
             text, accept = failure(comparison, checked, baseline, drawn, changed, place, bits)
             code = checked.code(baseline, line, changed or [])
         former = None if passed else baseline.record
-        self._session.checked.append(Checked(weakref.ref(checked.record), self._test.id, former))
+        self._session.add_checked(Checked(weakref.ref(checked.record), self._test.id, former))
         check = checked.check(accept=accept, where=line)
         notable = _is_notable(comparison, checked)
         finding = check.training(

@@ -7,10 +7,10 @@ import re
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -47,6 +47,13 @@ class Checked(NamedTuple):
     baseline: "Record | None"
 
 
+class Drawn(NamedTuple):
+    """A figure whose test asks for records that none has checked yet, and what to do when one does."""
+
+    records: Sequence["weakref.ref[Any]"]
+    follow: Callable[[], None]
+
+
 class Session(Settings):
     """What one pytest session was asked for, and what it did."""
 
@@ -65,8 +72,16 @@ class Session(Settings):
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
         self.checked: list[Checked] = []
+        self.drawn: list[Drawn] = []
         self.seconds_for_costs = BUDGET
         self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
+
+    def add_checked(self, checked: Checked) -> None:
+        """Take note of a record that was checked; figures of it that were compared before follow it now."""
+        self.checked.append(checked)
+        for figure in self.drawn:
+            if any(record() is checked.record() for record in figure.records):
+                figure.follow()
 
     @property
     def shared(self) -> Path:

@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.comparing.comparison import Comparison
-from harness.comparing.deviations import Deviation
+from harness.comparing.deviations import Deviation, share
 from harness.comparing.equivalence import Equivalence
 from harness.explaining.blame import Changed
 from harness.explaining.excerpt import Excerpt
 from harness.inert import inert
-from harness.record import Stream, StreamKey
+from harness.record import STAGES, Stream, StreamKey
 from harness.report.deviation_map import rows
 from harness.report.finding import (
     LONGEST_CURVE,
@@ -84,6 +84,7 @@ class Check:
             num_values=comparison.num_values,
             num_streams=len(comparison.streams),
             unchanged=list(comparison.unchanged),
+            changed=[stage for stage in STAGES if stage in {point.stage for point in comparison.deviations}],
             renamed=_changes((former, former, present) for former, present in comparison.renamed),
             environment=_changes(comparison.environment),
             recipe=_changes(comparison.recipe),
@@ -226,24 +227,13 @@ def profile(comparison: Comparison) -> Profile:
     worst: dict[int, Deviation] = {}
     for point in filter(lambda point: point.is_judged, comparison.points):
         former = worst.get(point.step)
-        if former is None or _rank(point) > _rank(former):
+        if former is None or point.severity > former.severity:
             worst[point.step] = point
     points = [worst[step] for step in sorted(worst)]
     if len(points) > LONGEST_CURVE:
-        points = [max(bucket, key=_rank) for bucket in _buckets(points, LONGEST_CURVE)]
+        points = [max(bucket, key=lambda point: point.severity) for bucket in _buckets(points, LONGEST_CURVE)]
     return Profile(
         steps=[point.step for point in points],
         sizes=[plain(point.size) for point in points],
         thresholds=[point.threshold for point in points],
     )
-
-
-def _rank(deviation: Deviation) -> tuple[float, float, float]:
-    return share(deviation.size, deviation.threshold), deviation.size, deviation.threshold
-
-
-def share(size: float, threshold: float) -> float:
-    """Return a deviation over its threshold; of a threshold of 0, nothing or infinitely much."""
-    if threshold:
-        return size / threshold
-    return math.inf if size else 0.0

@@ -2,12 +2,11 @@
 
 import math
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
-from harness.record import STAGES
+from harness.comparing.selection import judged, selection
 from harness.report.finding import MOST_COLUMNS, MOST_ROWS, Number, Row, plain
 from harness.report.words import stream_text
 
@@ -31,58 +30,43 @@ def level(size: float, threshold: float) -> int:
     return min(_MOST, _WITHIN + 1 + int(decades / _MANY))
 
 
-@dataclass
-class _Cells:
-    """A stream's furthest deviation of each column."""
+def rows(comparison: Comparison) -> list[Row]:
+    """Return the streams of a comparison as rows, some of many (`selection`)."""
+    steps = 1 + max((point.step for point in comparison.points if point.stream in comparison.streams), default=0)
+    found = judged(comparison)
+    return [
+        _row(name, stream_text(name, comparison.structure), found[name], steps)
+        for name in selection(comparison, MOST_ROWS)
+    ]
 
-    stage: str
-    cells: dict[int, Deviation] = field(default_factory=dict)
-    first: int | None = None
-    largest: float = 0.0
 
-    def add(self, column: int, point: Deviation) -> None:
-        former = self.cells.get(column)
-        if former is None or _rank(point) > _rank(former):
-            self.cells[column] = point
-        self.largest = max(self.largest, point.size)
-        if point.is_beyond:
-            self.first = point.step if self.first is None else min(self.first, point.step)
+def _row(name: str, text: str, points: Sequence[Deviation], steps: int) -> Row:
+    columns, cells = min(MOST_COLUMNS, steps), dict[int, Deviation]()
+    for point in points:
+        column = point.step * columns // steps
+        cells[column] = max(cells.get(column, point), point, key=_rank)
+    ends = [choose(points, key=lambda point: point.step) for choose in (min, max)]
+    shown = {point.step: point for point in (*ends, *cells.values())}
+    drawn = [shown[step] for step in sorted(shown)]
+    return Row(
+        stream=str(name),
+        text=text,
+        stage=points[0].stage,
+        first=min((point.step for point in points if point.is_beyond), default=None),
+        largest=plain(max(point.size for point in points)),
+        levels="".join(_digit(cells.get(column)) for column in range(columns)),
+        steps=[point.step for point in drawn],
+        baseline=_numbers(point.baseline for point in drawn),
+        values=_numbers(point.value for point in drawn),
+    )
 
 
 def _rank(point: Deviation) -> tuple[int, float]:
     return level(point.size, point.threshold), point.size
 
 
-def rows(comparison: Comparison) -> list[Row]:
-    """Return the streams of a comparison as rows; of many, what was logged and those that leave first."""
-    points = [point for point in comparison.points if point.stream in comparison.streams and point.step >= 0]
-    steps = 1 + max((point.step for point in points), default=0)
-    columns = min(MOST_COLUMNS, steps)
-    found: dict[str, _Cells] = {}
-    for point in points:
-        if point.is_judged:
-            found.setdefault(point.stream, _Cells(point.stage)).add(point.step * columns // steps, point)
-    urgent = sorted(found, key=lambda name: _urgency(found[name]))[:MOST_ROWS]
-    shown = sorted(urgent, key=lambda name: STAGES.index(found[name].stage))
-    return [_row(name, stream_text(name, comparison.structure), found[name], columns) for name in shown]
-
-
-def _urgency(cells: _Cells) -> tuple[bool, float, float]:
-    return cells.stage != "forward", math.inf if cells.first is None else cells.first, -cells.largest
-
-
-def _row(name: str, text: str, found: _Cells, columns: int) -> Row:
-    points = [found.cells.get(column) for column in range(columns)]
-    return Row(
-        stream=str(name),
-        text=text,
-        stage=found.stage,
-        first=found.first,
-        largest=plain(found.largest),
-        levels="".join(str(level(point.size, point.threshold)) if point else " " for point in points),
-        baseline=_numbers(point and point.baseline for point in points),
-        values=_numbers(point and point.value for point in points),
-    )
+def _digit(point: Deviation | None) -> str:
+    return str(level(point.size, point.threshold)) if point else " "
 
 
 def _numbers(values: Iterable[object]) -> list[Number | None]:

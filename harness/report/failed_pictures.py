@@ -61,7 +61,7 @@ def forget(folder: Path) -> None:
 
 
 def draw_twins(gated: object, record: object, baseline: object, folder: Path) -> None:
-    """Draw what a gated figure shows with its axes, of the baseline's record and of the present one, into a folder.
+    """Draw what a gated figure shows with its axes, of the baseline's record if known and of the present one.
 
     Nothing is drawn where one of them lacks what the other has, or the figure is none of ours.
     """
@@ -70,9 +70,11 @@ def draw_twins(gated: object, record: object, baseline: object, folder: Path) ->
     from harness.figures.canvas import pixels_of, twin
 
     with contextlib.suppress(RecordError):
-        figures = [figure for one in (baseline, record) if (figure := twin(gated, record, one))]
+        sides = zip(LABELLED, (baseline, record), strict=True)
+        named = {name: one for name, one in sides if baseline or name == LABELLED[1]}
+        figures = [figure for one in named.values() if (figure := twin(gated, record, one))]
         pictures = [Image.fromarray(pixels_of(figure)) for figure in figures]
-        for name, picture in zip(LABELLED, _few_colours(pictures), strict=True) if pictures else ():
+        for name, picture in zip(named, _few_colours(pictures), strict=True) if pictures else ():
             write(folder / name, _png(picture))
 
 

@@ -104,8 +104,9 @@ class Row(_Part, frozen=True, kw_only=True):
         first: step in which it leaves its baseline; None if it does not.
         largest: deviation.
         levels: a digit a column: 0 is equal, 1 to 4 within the threshold, 5 to 9 beyond; blank without a value.
-        baseline: the number that is furthest from its baseline in each column: what it was.
-        values: likewise, what it is now; both are None where there is no number.
+        steps: of the numbers that a chart shows: the first, the last, and the one of each column that is furthest.
+        baseline: what each was.
+        values: what it is now; both are None where there is no number.
     """
 
     stream: str
@@ -114,11 +115,12 @@ class Row(_Part, frozen=True, kw_only=True):
     first: Step | None
     largest: Number
     levels: Annotated[str, Meta(max_length=MOST_COLUMNS, pattern="^[ 0-9]*$")]
-    baseline: Annotated[list[Number | None], Meta(max_length=MOST_COLUMNS)]
-    values: Annotated[list[Number | None], Meta(max_length=MOST_COLUMNS)]
+    steps: Annotated[list[Step], Meta(max_length=MOST_COLUMNS + 2)]
+    baseline: Annotated[list[Number | None], Meta(max_length=MOST_COLUMNS + 2)]
+    values: Annotated[list[Number | None], Meta(max_length=MOST_COLUMNS + 2)]
 
     def __post_init__(self) -> None:
-        _require_parallel(self.levels, self.baseline, self.values)
+        _require_parallel(self.steps, self.baseline, self.values)
 
 
 class Profile(_Part, frozen=True, kw_only=True):
@@ -134,6 +136,9 @@ class Profile(_Part, frozen=True, kw_only=True):
 
 class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training"):
     """A training held against its baseline; `loosened` says what its test lets go, `where` names the line.
+
+    `unchanged` and `changed` are stages: those that agree up to the first divergence, and those of which any value is
+    beyond its threshold. Of `num_streams` the map shows some.
 
     `code` and `rows`, the map of deviations, are of one that is not the same.
     `cost` is there if it was measured beside that of another commit.
@@ -152,6 +157,7 @@ class Training(_Part, frozen=True, kw_only=True, tag_field="kind", tag="training
     num_values: Count
     num_streams: Count
     unchanged: list[str]
+    changed: list[str]
     renamed: list[Change]
     environment: list[Change]
     recipe: list[Change]

@@ -34,6 +34,8 @@ _WORDED = {
     "optimizer_steps": "optimizer steps",
 }
 
+_OF_PARTS = {"order": "places of the samples in {0}", "shape": "shape of {0} in the batch"}
+"""What a batch's part has beside itself, by the end of its stream's name."""
 _OF_GROUPS = ("learning_rate", "setting")
 _LONGEST_VALUE, _LONGEST_MODE = 12, 20
 """Characters of a value, and of a mode, in a line that sums up."""
@@ -51,7 +53,10 @@ def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None =
     """
     key = StreamKey(stream)
     named = group_text(key.tensor, structure or {}) if key.kind in _OF_GROUPS else key.tensor
-    words = _WORDED.get(key.kind, "{0}") + " against the stored state" * key.distance
+    worded, (part, _, end) = _WORDED.get(key.kind, "{0}"), named.rpartition(" ")
+    if key.kind == "batch" and part and end in _OF_PARTS:
+        worded, named = _OF_PARTS[end], part
+    words = worded + " against the stored state" * key.distance
     text = words.format(named, key.entry)
     return words.format(shortened(named, len(named) - len(text) + room), key.entry) if room else text
 

@@ -68,7 +68,7 @@ def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
             "1 compared (1 record, 0 figures), 0 generated, 0 not compared",
             "gate power 1.00: 2 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   "
             "test_gate.py::test_training[[]cpu[]]",
-            "  label-swapped   caught at step 1, data, labels order of the batch",
+            "  label-swapped   caught at step 1, data, places of the samples in labels",
             "  rate-scaled     caught at step 0, schedule, learning rate of conv1.weight and 3 more",
             "  eval-forgotten  not planted: no watched model computes otherwise in evaluation mode",
             "gate power: 2 of 2 planted faults caught",

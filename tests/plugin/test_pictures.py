@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.report.figure_text import LABELLED
+from harness.report.json_form import read
 from tests.plugin.test_check_events import EVENTS
 from tests.projects import FAULT
 
@@ -30,6 +32,9 @@ def test_a_red_session_leaves_pictures_until_a_green_one(project):
     tests = (f"test_gate.py::test_{name}[cpu]" for name in ("loss_curve", "training"))  # a figure that only follows
     project.run("--mpl", *tests).stdout.fnmatch_lines(lines)  # has no sheet
 
+    (figure,) = (found for found in read(project.path / "build/harness/results.json").results if found.figure)
+    assert figure.figure.of == "test_gate.py::test_training[cpu]"  # although it ran later
+    assert all((project.path / SHEET).with_name(name).is_file() for name in LABELLED)
     assert pictures(project) == {"deviations.png": ("PNG", 1), "film.gif": ("GIF", 6)}
     baseline, now, difference = np.hsplit(np.asarray(Image.open(project.path / SHEET))[28:508, 12:], 3)
     assert (baseline != now).any()

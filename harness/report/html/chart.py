@@ -30,6 +30,8 @@ class Scale:
         return f"{tick:.0e}".replace("e-0", "e-").replace("e+0", "e+") if self.log else f"{tick:.6g}"
 
 
+_LETTER = 7
+"""Width of a digit."""
 _FEW = 24
 """Points; so few are drawn as dots, too."""
 
@@ -54,7 +56,12 @@ class Chart:
     mark: int | None = None  # a step
 
     width, height = 400, 210
-    left, right, top, bottom = 56, 390, 12, 186
+    right, top, bottom = 390, 12, 186
+
+    @cached_property
+    def left(self) -> float:
+        """Where the axis begins: right of its labels."""
+        return max(56, 12 + _LETTER * max(len(self.values.label(tick)) for tick in self.values.ticks))
 
     @cached_property
     def values(self) -> Scale:
@@ -90,7 +97,7 @@ class Sparkline(Chart):
     """The same without axes, as small as a word."""
 
     width, height = 240, 48
-    left, right, top, bottom = 2, 238, 4, 44
+    left, right, top, bottom = 2.0, 238, 4, 44
 
 
 def runs(levels: str) -> dict[str, str]:

@@ -33,7 +33,7 @@ for (const map of document.querySelectorAll(".map")) {
       const text = row.querySelector("summary").textContent.toLowerCase();
       row.hidden = !text.includes(name.value.toLowerCase()) || (left.checked && !row.classList.contains("left"));
     }
-    said.value = `${rows.filter((row) => !row.hidden).length} of ${rows.length} streams`;
+    said.value = `${rows.filter((row) => !row.hidden).length} of ${map.dataset.streams} streams`;
   };
   tools.addEventListener("input", show);
   tools.hidden = false;

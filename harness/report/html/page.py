@@ -65,20 +65,18 @@ def _facts(run: Run, ledger: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _views(figure: Figure, pictures: Mapping[str, bytes]) -> list[list[Picture]]:
-    """Return the pictures of a figure, baseline and now, in each of its forms: with axes first, then as compared."""
+    """Return the pictures of a figure, baseline and now or one alone, by form: with axes, as compared."""
     forms = (figure.labelled_baseline, figure.labelled_result), (figure.baseline, figure.result)
     found = [[shown for path in form if (shown := picture(pictures.get(path, b"")))] for form in forms]
-    whole = [form for form in found if len(form) > 1]
-    return whole or [form for form in found if form][:1]
+    return [form for form in found if form]
 
 
 def _stages(training: Training) -> Iterator[tuple[str, str]]:
     """Yield each stage, and whether it is unchanged, the first that left, one that left later, or not known."""
-    left = {row.stage for row in training.rows if row.first is not None}
     for stage in STAGES:
         if training.first and stage == training.first.stage:
             yield stage, "first"
-        elif stage in training.unchanged or stage in left:
+        elif stage in (*training.unchanged, *training.changed):
             yield stage, "unchanged" if stage in training.unchanged else "follows"
 
 
@@ -182,17 +180,17 @@ def _levels(training: Training) -> str:
 
 
 def _of_row(row: Row, training: Training) -> Chart | None:
-    """Return a chart of a stream, a point a column of the map; None if it has no numbers."""
-    columns = len(row.levels)
-    every = training.steps / columns if columns == MOST_COLUMNS else 1
+    """Return a chart of a stream; None if it has no numbers."""
     lines = [
-        Line(style, [(int(at * every), float(value)) for at, value in enumerate(values) if value is not None])
+        Line(style, [(at, float(value)) for at, value in zip(row.steps, values, strict=True) if value is not None])
         for style, values in (("baseline", row.baseline), ("run", row.values))
     ]
-    steps = linear([0, max(1, int((columns - 1) * every))])
+    if not any(line.points for line in lines):
+        return None
+    thinned = f", {len(row.steps)} of {words.count(training.steps)} steps" if len(row.levels) < training.steps else ""
+    steps = linear([0, max(1, training.steps - 1)])
     label = f"{row.text} over its baseline"
-    chart = Chart(title=row.text, label=label, lines=lines, steps=steps, mark=row.first)
-    return chart if any(line.points for line in lines) else None
+    return Chart(title=row.text + thinned, label=label, lines=lines, steps=steps, mark=row.first)
 
 
 def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
