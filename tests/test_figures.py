@@ -18,15 +18,10 @@ from PIL import Image
 from harness import compare, errors, figures
 from harness.figures import canvas
 from harness.figures.digits import checksums, digit_cells
-<<<<<<< HEAD
 from harness.figures.series import loss_limits, shortened, told_apart, without_middle
-from harness.record.pictures import HISTOGRAM_BINS, NO_MISTAKE, Histogram, Picture
-=======
-from harness.figures.series import loss_limits
 from harness.record import Baseline
 from harness.record.gate import Gate
-from harness.record.pictures import HISTOGRAM_BINS, Histogram, Picture
->>>>>>> fixp
+from harness.record.pictures import HISTOGRAM_BINS, NO_MISTAKE, Histogram, Picture
 from harness.record.record import Record
 from harness.record.streams import Stream
 from harness.report.check import profile
