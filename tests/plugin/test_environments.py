@@ -135,6 +135,7 @@ def test_float64_has_one_baseline_for_all(project):
     assert set(project.files()) == before
 
 
+@pytest.mark.long
 def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, monkeypatch):
     """A loop is given its states before it trains; the nearest baseline has been chosen by then."""
     monkeypatch.setattr(variants, "KERNELS", [])

@@ -77,6 +77,7 @@ def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
     )
 
 
+@pytest.mark.long
 def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch):
     """Without a least share it is told, and no more; with one, that is the test's failure.
 

@@ -163,6 +163,7 @@ def other_kernels(low):
 
 
 @pytest.mark.usefixtures("other_kernels")
+@pytest.mark.long
 def test_drift_passes_is_counted_and_fails_under_strict(low):
     """Of a recipe, which is put back on its states before it is judged, and of a watched loop with other noise.
 

@@ -133,6 +133,7 @@ def test_rounding_elsewhere_is_no_alarm_and_the_margin_is_said(loop):
     )
 
 
+@pytest.mark.long
 def test_a_fault_that_one_threshold_for_all_would_pass_is_red_with_its_threshold(loop):
     """A momentum off by 1e-12 of its size: the message says what it was held against, and where that comes from."""
     loop.generate()
