@@ -23,6 +23,7 @@ def threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("threads")
 def test_step_prints_its_table(monkeypatch, capsys):
     """A row for each pair of loops, with its verdict, and whole trainings, which have no limit."""

@@ -400,7 +400,9 @@ MUTATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", figures.OF_A_RECORD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[LONG] * (index % 3 > 0)) for index, name in enumerate(figures.OF_A_RECORD)]
+)
 def test_a_change_of_the_record_moves_the_labelled_figure(name):
     """Each shows what it is about: one value, one pixel, one image, one shape that changed."""
     other = getattr(figures, name)(MUTATIONS[name](), labelled=True)
