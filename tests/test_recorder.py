@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from harness import Recorder, compare, errors
-from harness.recording.fingerprints import fingerprint
+from tests.test_fingerprints import fingerprint
 
 
 def build(rate=0.1, optimizer=torch.optim.SGD, **options):

@@ -16,8 +16,8 @@ from torch import nn
 
 from harness import Recorder, compare, errors
 from harness.record import Baseline
-from harness.recording.fingerprints import fingerprint
 from harness.recording.images import class_labels
+from tests.test_fingerprints import fingerprint
 
 
 class NoRate(torch.optim.Optimizer):

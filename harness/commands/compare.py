@@ -12,7 +12,6 @@ from harness.commands.revisions import add_setup, named
 from harness.elsewhere import sessions
 from harness.elsewhere.asked import Asked
 from harness.elsewhere.trees import titled, tree_of
-from harness.errors import ReportError
 from harness.report import json_form
 from harness.report.finding import Finding
 
@@ -73,7 +72,5 @@ def _there(root: Path, commit: str, setup: str, former: str, title: str, argumen
 
 def _found(output: Path) -> list[Finding]:
     """Return what a session compared; nothing if it left no results."""
-    try:
-        return [each for each in json_form.read(output / "results.json").results if each.training or each.figure]
-    except ReportError:
-        return []
+    left = json_form.left(output)
+    return [each for each in left.results if each.training or each.figure] if left else []

@@ -18,16 +18,13 @@ from harness.comparing.comparison import Comparison, compare
 from harness.elsewhere.both import Both, both
 from harness.elsewhere.lending import lend
 from harness.elsewhere.trees import commit_of, titled, tree_of
-from harness.errors import AcceptError, ReportError, TreeError
+from harness.errors import AcceptError, TreeError
 from harness.explaining.explanation import Side, as_baseline, explain
 from harness.explaining.git import Git
 from harness.explaining.hunks import Changes
 from harness.record import Baseline
 from harness.report import json_form
 from harness.report.explanation_text import About, environment_text, explanation_text
-from harness.report.json_form import Results
-from harness.report.ledger import EMPTY
-from harness.report.run import UNKNOWN
 
 
 def add(subparsers: Any) -> None:
@@ -96,16 +93,8 @@ def _against(given: argparse.Namespace) -> _Against:
     if given.against:
         commit = commit_of(project_root(given), given.against)
         return _Against(commit, titled(given.against, commit))
-    last = _last(output(given)).ledger
-    return _Against(last.commit, last.against)
-
-
-def _last(output: Path) -> Results:
-    """Return what the last session found; nothing, if that is not known."""
-    try:
-        return json_form.read(output / "results.json")
-    except ReportError:
-        return Results(5, [], EMPTY, UNKNOWN)
+    last = json_form.left(output(given))
+    return _Against(last.ledger.commit, last.ledger.against) if last else _Against()
 
 
 @dataclass(frozen=True)
@@ -132,8 +121,9 @@ class _Red:
 
 def _without_result(output: Path, known: Collection[str]) -> list[_Red]:
     """Return what was red in the last session, and of which no result is kept: one that was held against a commit."""
-    found = [each for each in _last(output).results if each.training and not each.passed and each.test not in known]
-    return [_Red(each.test, each.name, each.baseline) for each in found]
+    last = json_form.left(output)
+    found = [each for each in (last.results if last else ()) if each.training and not each.passed]
+    return [_Red(each.test, each.name, each.baseline) for each in found if each.test not in known]
 
 
 def _meant(red: Sequence[_Red], given: argparse.Namespace, *, named_whole: bool) -> list[_Red]:

@@ -14,7 +14,7 @@ from harness.elsewhere.asked import Asked
 from harness.elsewhere.kept import Kept, surroundings
 from harness.elsewhere.lending import contents, files_of
 from harness.elsewhere.trees import tree_of
-from harness.errors import ReportError, TreeError
+from harness.errors import TreeError
 from harness.explaining.git import Git
 from harness.report import json_form
 from harness.report.json_form import Results
@@ -95,7 +95,7 @@ class Judge:
                 given = [f"--training-output={output}", *setup, *tests]
                 done = sessions.held(tree, self.root, self.good, given, {**asked.variables, **_APART})
                 printed = done.stdout.replace(f"{tree.root}{os.sep}", "")
-                found = self._verdict(_results(output), printed)
+                found = self._verdict(json_form.left(output), printed)
         except TreeError as error:
             return Judged("not run", reason=error.what)
         differing = [(tests.get(test, test), file, text) for test, file, text in found.differing]
@@ -118,10 +118,3 @@ class Judge:
             return Judged("not run", reason=[*said, sessions.reason(printed)][0])
         unjudged = [each.text.partition("\n")[0] for each in found if not each.is_judged]
         return Judged("not judged" if unjudged else "same", reason="".join(unjudged[:1]))
-
-
-def _results(output: Path) -> Results | None:
-    try:
-        return json_form.read(output / "results.json")
-    except ReportError:
-        return None

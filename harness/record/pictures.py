@@ -42,9 +42,7 @@ class Picture:
     labels: tuple[int, ...] = ()  # class of each image
     predicted: tuple[int, ...] = ()  # class that the model gave each image; empty for images that were not classified
     confidence: tuple[float, ...] = ()  # probability, 0 to 1, that the model gave that class; empty if not known
-    limits: tuple[float, float] | None = (
-        None  # what 0 and 255 stand for, unless for themselves: in pictures of float numbers
-    )
+    limits: tuple[float, float] | None = None  # what 0 and 255 stand for in pictures of float numbers, and of no other
 
 
 @dataclass(frozen=True)

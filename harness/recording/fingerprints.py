@@ -20,11 +20,6 @@ _FACTORS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 """Of SplitMix64."""
 
 
-def fingerprint(batch: object) -> dict[str, Value]:
-    """Return what tells a batch from any other; see `fingerprints`."""
-    return fingerprints([read(batch)])[0]
-
-
 Read = list[Tensor] | list[str]
 """Numbers of a batch, or texts where there are none."""
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from harness.comparing.comparison import Comparison
-from harness.comparing.deviations import Deviation
+from harness.comparing.deviations import Deviation, share
 from harness.comparing.selection import judged, selection
 from harness.report.finding import MOST_COLUMNS, MOST_ROWS, Number, Row, plain
 from harness.report.words import stream_text
@@ -21,11 +21,11 @@ def level(size: float, threshold: float) -> int:
     """Return how far a deviation is: 0 is equal, up to 4 within its threshold, 9 more than 1e12 times beyond it."""
     if size <= 0:
         return 0
-    share = size / threshold if threshold else math.inf
-    if not share < math.inf:
+    part = share(size, threshold)
+    if not part < math.inf:
         return _MOST
-    decades = math.log10(max(share, sys.float_info.min))
-    if share <= 1:
+    decades = math.log10(max(part, sys.float_info.min))
+    if part <= 1:
         return int(max(1, math.ceil(decades / _DECADES) + _WITHIN))
     return min(_MOST, _WITHIN + 1 + int(decades / _MANY))
 

@@ -44,6 +44,14 @@ def to_text(findings: Iterable[Finding], ledger: Ledger = EMPTY, run: Run = UNKN
     return json.dumps(msgspec.to_builtins(Results(5, list(findings), ledger, run)), indent=1) + "\n"
 
 
+def left(folder: Path) -> Results | None:
+    """Return what the last session left in its folder; None if that is nothing, or cannot be read."""
+    try:
+        return read(folder / "results.json")
+    except ReportError:
+        return None
+
+
 def read(file: Path) -> Results:
     """Return what a results.json holds, which may be from anywhere; ReportError for what no session writes."""
     try:
