@@ -559,6 +559,30 @@ def test_the_tolerance_sees_one_step_of_three_thousand(name):
     assert found.benign < TOLERANCE / 2
 
 
+def at_every_fiftieth_step():
+    """A training of 3,000 steps whose tensors are looked at now and then."""
+    record = of_three_thousand_steps()
+    streams = {
+        name: dataclasses.replace(stream, steps=stream.steps[::50], values=stream.values[::50])
+        for name, stream in record.streams.items()
+        if str(name).endswith("/conv1.weight")
+    }
+    return dataclasses.replace(record, streams={"loss": record.streams["loss"], **streams})
+
+
+def test_what_is_recorded_now_and_then_keeps_all_its_cells():
+    """Sixty values of a stream among 3,000 steps are sixty cells, and a line in the curves."""
+    record = at_every_fiftieth_step()
+    compared = figures.deviations(compare(Baseline(record), record), labelled=True)
+    row = pixels_of(figures.gradient_flow(record))[25, 20:620]
+    page = pixels_of(figures.update_ratio(record))[:480, 70:590]
+
+    shown = ~compared.axes[1].images[0].get_array().mask
+    assert sorted(shown.sum(axis=1)) == [60, 60, 60, 60, 300]
+    assert (row[1:] != row[:-1]).any(axis=1).sum() == 2 * 60 - 1
+    assert (np.ptp(page, axis=2) > 40).any(axis=0).all()  # something coloured above each step
+
+
 def test_a_rate_has_digits_in_low_precision_too():
     """It is exact there; what a float32 training computes is another machine's."""
     low = a_record(precision="float32")
