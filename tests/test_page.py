@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import math
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from PIL import Image
 
 from harness import compare
 from harness.comparing.equivalence import judge
@@ -393,6 +395,24 @@ def test_it_fits_a_phone(opened):
         )
         >= 9
     )
+
+
+@needs_chromium
+def test_two_wide_pictures_share_a_row(browser, tmp_path):
+    """Side by side means that: at 1,280 pixels those with axes shrink, and nothing sticks out of the page."""
+    file = io.BytesIO()
+    Image.new("RGB", (640, 48)).save(file, "PNG")
+    names = ("b.png", "r.png", "bl.png", "rl.png")
+    shown = page([figure(labelled=names[2:])], dict.fromkeys(names, file.getvalue()))
+    (tmp_path / "report.html").write_text(shown, encoding="utf-8")
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False)
+    browser.open(tmp_path / "report.html")
+    images = "[...document.querySelectorAll('.f0 img')]"
+    one, other = browser.ask(f"{images}.map(each => each.getBoundingClientRect().toJSON())")
+
+    assert one["y"] == other["y"]
+    assert 500 < min(one["width"], other["width"]) <= max(one["width"], other["width"]) < 640
+    assert browser.ask("document.documentElement.scrollWidth") <= 1280
 
 
 @needs_chromium
