@@ -107,9 +107,11 @@ def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
 def _built(comparison: Comparison, traced: Traced) -> Where | None:
     """Return the line that built the optimizer whose settings are others from the start."""
     first = comparison.first
-    if traced.built is None or first is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
+    if first is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
         return None
-    return Where(Operation(BUILT, 0.0, (), (traced.built,), None, False), "", False, None, (), None)
+    lines = {*traced.built.values()}  # one may be all: of groups that are others now, too
+    line = traced.built.get(first.stream.tensor) or (lines.pop() if len(lines) == 1 else None)
+    return Where(Operation(BUILT, 0.0, (), (line,), None, False), "", False, None, (), None) if line else None
 
 
 def _is_built_in(stream: StreamKey, record: Record) -> bool:
