@@ -43,6 +43,7 @@ class Where:
         constants: (name, former, present) of plain values of modules that its lines name, and that are others now.
         returned: the first value that a function of the project returned before, and that is another now, and its
             former number: it may be why the operation gives another number.
+        part: name of the part of the trace that it ran in; empty if it stands for the building of an optimizer.
     """
 
     operation: Operation
@@ -51,6 +52,7 @@ class Where:
     number: float | None
     constants: tuple[tuple[str, str, str], ...]
     returned: tuple[Operation, float] | None
+    part: str = ""
 
     @property
     def line(self) -> str:
@@ -123,7 +125,7 @@ def _is_built_in(stream: StreamKey, record: Record) -> bool:
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
     names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
-    searches = []
+    searches = {}
     for name in names:
         old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
         if _is_early(effect) and effect.stage != "schedule":
@@ -131,11 +133,14 @@ def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Trace
             end = _call(old.names, calls)
             old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
             rows = rows[: _call([row.name for row in rows], calls)]
-        searches.append(_Search(old, rows, _CLOSE[comparison.record.precision]))
+        searches[name] = _Search(old, rows, _CLOSE[comparison.record.precision])
     is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
-    tries = [search.first for search in searches] * (effect.stage != "schedule")
-    tries += [search.returned for search in searches] if is_settled else [search.gone for search in searches[-1:]]
-    return next((place for call in tries if (place := call())), None)
+    tries = [(name, search.first) for name, search in searches.items()] * (effect.stage != "schedule")
+    if is_settled:
+        tries += [(name, search.returned) for name, search in searches.items()]
+    else:
+        tries += [(name, searches[name].gone) for name in names[-1:]]
+    return next((replace(place, part=name) for name, call in tries if (place := call())), None)
 
 
 def _call(names: Sequence[str], index: int) -> int:
