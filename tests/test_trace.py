@@ -157,6 +157,11 @@ CASES = [
     ("output = model(x[batch])", "output = model(x[batch]).softmax(1)", "aten._softmax, which the baseline has not"),
     (", label_smoothing=0.1", "", "in criterion, called at program.py:"),
     ('mode="fan_out"', 'mode="fan_in"', "in Net.__init__, called at program.py:"),
+    (
+        "loss = criterion(output, labels[batch])",
+        "loss = criterion(output, labels[batch]) + 0.01 * output.pow(2).mean()",
+        "aten.pow, which the baseline has not",
+    ),
     ("loss.backward()", "(2 * loss).backward()", "aten.mul"),
     (
         "            optimizer.step()",

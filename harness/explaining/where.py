@@ -12,7 +12,7 @@ operation beside one of the baseline's whose result is nowhere any more.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -217,19 +217,27 @@ class _Search:
     def first(self) -> Where | None:
         """Return the first new result of known ones that matters.
 
-        One that did not in its pass does if something that does is made of it later: of other parts of it, say.
+        One that did not in its pass does if something that does is made of it later: of other parts of it, say, or as
+        it is differentiated.
         """
         new = set(self._matched.new)
         origins: dict[int, int] = {}  # of results that did not matter
         for now, row in enumerate(self._rows):
             if now in new and not new.intersection(row.inputs):
                 wake = _Wake(self._matched, new, now)
-                origin = next((origins[each] for each in row.inputs if each in origins), wake.told)
+                origin = next((origins[each] for each in self._sources(now, origins) if each in origins), wake.told)
                 if row.draws or wake.matters:
                     return self._told(origin)
                 new -= wake.made
                 origins |= dict.fromkeys(wake.made, origin)
         return None
+
+    def _sources(self, now: int, made: Iterable[int]) -> Iterator[int]:
+        """Yield what went into a row, and of a backward pass those of `made` whose lines asked for its forward one."""
+        row = self._rows[now]
+        yield from row.inputs
+        if row.backward:
+            yield from (each for each in [*made] if self._rows[each].places == row.places)
 
     def gone(self) -> Where | None:
         """Return the operation beside the first of the baseline's whose result is nowhere any more.
