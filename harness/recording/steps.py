@@ -277,7 +277,8 @@ class Recording:
             on_output(model, self._whole(doing, passed)),
             on_load(model, self._whole(doing, self._unwatched.forget)),
         )
-        calls = Calls(model, watched.prefix, self._found, functools.partial(self._whole, doing))
+        guard = functools.partial(self._whole, doing)
+        calls = Calls(model, watched.prefix, self._found, guard, self.builder.parts)
         self._calls[watched] = calls
         calls.begin_step(self._step)
         for undo in (hung, after, loaded, calls.end, stays_behind(model)):
