@@ -1,6 +1,7 @@
 """Promises about tensors that are divided over ranks: FSDP2, tensor and sequence parallelism, ZeRO, on two of gloo."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -24,6 +25,7 @@ from harness.record import Part, Record
 from harness.recording.jitter import jitter_alike
 from harness.recording.parts import offsets, part_of
 from harness.recording.perturbation import Perturbation, perturbed
+from harness.report.comparison_text import cause
 from tests.test_world import group
 
 
@@ -239,6 +241,22 @@ def test_a_placement_is_told(folder):
     }
     assert record.streams["weight/head.bias"].part is None
     assert record.streams["weight/head.weight"].part == Part(0, 2)
+
+
+def test_another_placement_is_the_cause(folder):
+    """Parts that were cut in another way are others: the cut is told, before what it moved."""
+    record = Record.load(folder / "tensor parallel 0.json")
+    key = "placement/head.weight"
+    clues = {**record.clues, key: replace(record.clues[key], values=("Shard(dim=0) of 2",))}
+    streams = {
+        name: replace(stream, values=tuple(2 * value for value in stream.values)) if "head.weight" in name else stream
+        for name, stream in record.streams.items()
+    }
+
+    comparison = compare(replace(record, clues=clues, streams=streams), record)
+
+    assert comparison.first_divergence == (0, "structure", key)
+    assert cause(comparison) == "placement of head.weight: Shard(dim=0) of 2 -> Shard(dim=1) of 2"
 
 
 def test_a_rank_that_holds_nothing_says_so(folder):
