@@ -234,10 +234,10 @@ def test_a_placement_is_told(folder):
     record = Record.load(folder / "tensor parallel 0.json")
 
     assert {key: stream.values for key, stream in record.clues.of("placement")} == {
-        "placement/down.weight": ("Shard(dim=0) of 2",),
-        "placement/down.bias": ("Shard(dim=0) of 2",),
-        "placement/head.weight": ("Shard(dim=1) of 2",),
-        "placement/head.bias": ("Replicate() of 2",),
+        "placement/down.weight": ("dim 0 over 2",),
+        "placement/down.bias": ("dim 0 over 2",),
+        "placement/head.weight": ("dim 1 over 2",),
+        "placement/head.bias": ("copies on 2",),
     }
     assert record.streams["weight/head.bias"].part is None
     assert record.streams["weight/head.weight"].part == Part(0, 2)
@@ -247,7 +247,7 @@ def test_another_placement_is_the_cause(folder):
     """Parts that were cut in another way are others: the cut is told, before what it moved."""
     record = Record.load(folder / "tensor parallel 0.json")
     key = "placement/head.weight"
-    clues = {**record.clues, key: replace(record.clues[key], values=("Shard(dim=0) of 2",))}
+    clues = {**record.clues, key: replace(record.clues[key], values=("dim 0 over 2",))}
     streams = {
         name: replace(stream, values=tuple(2 * value for value in stream.values)) if "head.weight" in name else stream
         for name, stream in record.streams.items()
@@ -256,7 +256,7 @@ def test_another_placement_is_the_cause(folder):
     comparison = compare(replace(record, clues=clues, streams=streams), record)
 
     assert comparison.first_divergence == (0, "structure", key)
-    assert cause(comparison) == "placement of head.weight: Shard(dim=0) of 2 -> Shard(dim=1) of 2"
+    assert cause(comparison) == "placement of head.weight: dim 0 over 2 -> dim 1 over 2"
 
 
 def test_a_rank_that_holds_nothing_says_so(folder):
