@@ -4,7 +4,8 @@ from harness.record.baseline import Baseline
 from harness.record.calibration import Calibration
 from harness.record.pictures import HISTOGRAM_BINS, PICTURE_IMAGES, PICTURE_SIDE, Histogram, Picture
 from harness.record.record import Record
-from harness.record.streams import KINDS, STAGES, Stream, StreamKey, Streams, Value
+from harness.record.streams import KINDS, STAGES, Part, Stream, StreamKey, Streams, Value
+from harness.record.world import World
 
 
 __all__ = [
@@ -16,10 +17,12 @@ __all__ = [
     "Baseline",
     "Calibration",
     "Histogram",
+    "Part",
     "Picture",
     "Record",
     "Stream",
     "StreamKey",
     "Streams",
     "Value",
+    "World",
 ]

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
-from harness.record import Picture, StreamKey, Value
+from harness.record import Picture, StreamKey, Value, World
 from harness.record.streams import FIRST_STEP
 from harness.recording.batches import Fingerprints
 from harness.recording.calls import Calls, Found, record
@@ -35,9 +35,11 @@ from harness.recording.hooks import (
     stays_behind,
 )
 from harness.recording.images import ActivationMaps
-from harness.recording.jitter import jitter
+from harness.recording.jitter import jitter_alike
+from harness.recording.parts import held
 from harness.recording.perturbation import current
 from harness.recording.precision import Float64Guard, module_names
+from harness.recording.process_group import has_group, world
 from harness.recording.states import States
 from harness.recording.step_times import StepTimes
 from harness.recording.stream_builder import StreamBuilder
@@ -72,6 +74,7 @@ class Recording:
         self.undrawn: dict[str, str] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
         self.class_names: tuple[str, ...] = ()
+        self.world: World | None = None
         self.evaluating, self.logs, self.initial = False, False, ""
         self.stack = stack
         stack.callback(self.activations.release)
@@ -101,6 +104,7 @@ class Recording:
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
+        self._see_world()
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise RecorderError.watched_twice()
@@ -133,6 +137,7 @@ class Recording:
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
         self._has_batches, self.evaluating = True, False
+        self._see_world()
         self._check_weights()
         self._begin_step()
         self._unwatched.begin_batch()
@@ -187,11 +192,14 @@ class Recording:
         """
         if self.broken:
             raise self.broken
+        self.world = self.world or world()
         self._check_hooks()
         self._check_weights()
         self._settle()
         for watched in self._present():
             watched.record_end(self.builder, self._step)
+        for watched in self.watched:
+            self.builder.parts |= watched.parts
         self._open()
         record(self._found, self.builder, self._step)
         self._fingerprints.work_out()
@@ -278,7 +286,8 @@ class Recording:
             on_output(model, self._whole(doing, passed)),
             on_load(model, self._whole(doing, self._unwatched.forget)),
         )
-        calls = Calls(model, watched.prefix, self._found, functools.partial(self._whole, doing))
+        guard = functools.partial(self._whole, doing)
+        calls = Calls(model, watched.prefix, self._found, guard, self.builder.parts)
         self._calls[watched] = calls
         calls.begin_step(self._step)
         for undo in (hung, after, loaded, calls.end, stays_behind(model)):
@@ -398,6 +407,11 @@ class Recording:
                 self._meet(self._states)
             self.times.begin()
 
+    def _see_world(self) -> None:
+        """Note the process group while there is one: it may be made late, and be destroyed before the block ends."""
+        if self.world is None and has_group():
+            self.world = world()
+
     def _check_hooks(self) -> None:
         """Refuse to go on without hooks: what they would have recorded is missing."""
         hung = (pair for watched in self._present() for pair in watched.hung)
@@ -417,8 +431,9 @@ class Recording:
                 self._causes.open(watched.model, watched.prefix, self._step)
                 self._jitter([watched])
                 watched.record_init(self.builder, self._step)
-                if not self._step:
-                    self.initial += exact_digest([*watched.parameters().values(), *watched.buffers().values()])
+                self.note("structure", watched.placements())
+                if not (self._step or watched.parts):  # of parts, nobody knows the bits of the whole
+                    self.initial += exact_digest(map(held, (watched.parameters() | watched.buffers()).values()))
                 if watched.optimizers:
                     self.distributions.add_first("weight", watched.parameters(), self._step)
 
@@ -430,7 +445,7 @@ class Recording:
         if self._states is None and (seed := self._perturbation.jitter):
             weights = (weight for watched in models for weight in watched.parameters().values())
             with _apart(models):
-                jitter(weights, _MOST_STEPS * seed + self._step)
+                jitter_alike(weights, _MOST_STEPS * seed + self._step)
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.
