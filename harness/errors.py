@@ -750,6 +750,25 @@ class FaultError(RerunError):
         return cls(what, where=f"fault {fault}", fix="run the test alone and look at its output; then measure again")
 
 
+class WorkerError(HarnessError):
+    """A worker that could not run a test for this session."""
+
+    @classmethod
+    def foreign(cls, *, nodeid: str, worker: str, unlike: Sequence[str]) -> Self:
+        fix = "have every worker see this checkout as it is now, with the same installation"
+        return cls(f"the worker {worker} has something else than this session: {_some(unlike)}", where=nodeid, fix=fix)
+
+    @classmethod
+    def lost(cls, *, nodeid: str, times: int, output: str) -> Self:
+        fix = f"run the test alone; the last lines of its last worker were:\n{output or 'none: it died itself'}"
+        return cls(f"this test was lost with its worker {times} times", where=nodeid, fix=fix)
+
+    @classmethod
+    def absent(cls, *, nodeid: str, worker: str, reason: str) -> Self:
+        fix = f"collect it there and look; pytest said:\n{reason}"
+        return cls(f"the worker {worker} finds no such test", where=nodeid, fix=fix)
+
+
 class TreeError(HarnessError):
     """A commit whose tree cannot be trained in."""
 
@@ -1087,6 +1106,31 @@ class SuiteError(HarnessError):
     def strictly_generating(cls) -> Self:
         fix = "leave one of them out: what is written anew proves nothing"
         return cls("baselines are written, and --training-strict compares", where="the command line", fix=fix)
+
+    @classmethod
+    def no_executor(cls, *, name: str, reason: Reason) -> Self:
+        what = f"{name!r} names nothing to train on: {_said(reason)}"
+        return cls(what, where="--training-on", fix="local:N, ray, ray://HOST:PORT, or module:Class of your own")
+
+    @classmethod
+    def no_ray(cls) -> Self:
+        fix = "pip install 'pytest-training-regression[ray]'"
+        return cls("Ray is not installed", where="--training-on=ray", fix=fix)
+
+    @classmethod
+    def no_cluster(cls, *, address: str, reason: Reason) -> Self:
+        fix = "start the cluster, or correct its address; without one, --training-on=ray starts its own here"
+        return cls(f"Ray cannot be reached: {_said(reason)}", where=f"--training-on={address}", fix=fix)
+
+    @classmethod
+    def no_work(cls, *, reason: Reason) -> Self:
+        fix = "install pytest-training-regression there, in the same version, with what the project needs"
+        return cls(f"a worker cannot begin a job: {_said(reason)}", where="--training-on", fix=fix)
+
+    @classmethod
+    def not_sent(cls, *, option: str) -> Self:
+        what = f"--training-on has tests run elsewhere to compare them, and {option} has another use for them"
+        return cls(what, where="the command line", fix="leave one of them out")
 
     @classmethod
     def two_sources(cls, *, option: str) -> Self:

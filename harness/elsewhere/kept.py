@@ -90,9 +90,21 @@ class Kept:
             given: what else the trainings depend on: options, data.
         """
         around = [_versions(), machine(), *(describe(device) for device in available_devices() if device != "cpu")]
-        facts = [*around, _own_digest(), *given]
+        facts = [*around, own_digest(), *given]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return cls(cache(root) / "kept" / commit / key)
+
+    @classmethod
+    def of_code(cls, root: Path, code: str, given: Sequence[str]) -> Self:
+        """Return what is kept of trainings by the code of a project, as it is now, beside what is kept of commits.
+
+        Args:
+            root: of the project.
+            code: what stands for it, and for all that workers have in common.
+            given: what else the trainings depend on.
+        """
+        key = hashlib.sha256(json.dumps([*given]).encode()).hexdigest()[:16]
+        return cls(cache(root) / "kept" / f"code-{code[:16]}" / key)
 
     @property
     def _notes(self) -> Path:
@@ -107,7 +119,7 @@ class Kept:
         """
         lock = FileLock(self.folder / ".lock")
         try:
-            self._use()
+            self.use()
             lock.acquire()
         except OSError as error:
             raise TreeError.cache(path=self.folder, reason=error) from error
@@ -118,7 +130,7 @@ class Kept:
         finally:
             lock.release()
 
-    def _use(self) -> None:
+    def use(self) -> None:
         """Note that it is used now, and remove all that nobody has used for long; no process does both at once."""
         *_, everything = self.folder.parents[:4]
         everything.mkdir(parents=True, exist_ok=True)
@@ -209,7 +221,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _own_digest() -> str:
+def own_digest() -> str:
     """Return a digest of the sources of this harness, which makes the baselines and judges by them."""
     home, digest = Path(__file__).parents[1], hashlib.sha256()
     for file in sorted(home.rglob("*.py")):

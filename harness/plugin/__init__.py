@@ -18,7 +18,9 @@ from harness.plugin.against import Ready
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages, put_cause_first
+from harness.plugin.on_errand import Hands
 from harness.plugin.ownership import uses
+from harness.plugin.sending import Sending
 from harness.plugin.session import SESSION, Session
 from harness.plugin.there import There, obey
 from harness.plugin.verdict import Status
@@ -56,9 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(session.reruns.close)
         if config.getoption("--training-tensorboard"):
             check_writable(session.tensorboard, EventsError.unwritten)
-        if session.assignment:
+        if session.assignment or session.errand:
             session.perturb()
             pytest_mpl.leave_figures(config)
+            if session.errand:
+                config.pluginmanager.register(Hands(config, session.errand))
         else:
             if whole_project.asked():
                 whole_project.widen(config)
@@ -70,6 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
             options.check_writing(config, writes=session.generate_path is not None)
             session.outcome.prepare(session.history)
             _register_making(config, order, claims, session)
+            if config.getoption("--training-on"):
+                config.pluginmanager.register(Sending.of(config, session))
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     if config.pluginmanager.hasplugin("xdist"):

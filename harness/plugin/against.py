@@ -56,7 +56,7 @@ _OF_PYTEST = tuple(
     )
 )
 """How options begin that change no training, or have a place of their own."""
-_FACTS = ("training_device", "training_require_device", "training_setup")
+FACTS = ("training_device", "training_require_device", "training_setup")
 """Options that baselines depend on."""
 
 
@@ -94,7 +94,7 @@ class Against:
             return cls(config, name, given[0], cifar10, given[1])
         if tree := Tree.from_environment():
             cifar10 = str(tree.home(Path(cifar10))) if cifar10 else ""
-        around = " ".join([surroundings(), *_own_options(config)])
+        around = " ".join([surroundings(), *own_options(config)])
         return cls(config, name, commit_of(config.rootpath, name), cifar10, around)
 
     @property
@@ -129,7 +129,7 @@ class Against:
     def kept(self) -> Kept:
         """Its baselines."""
         option = self.config.option
-        facts = [str(getattr(option, name, "") or "") for name in _FACTS]
+        facts = [str(getattr(option, name, "") or "") for name in FACTS]
         place = (git_output(self.config.rootpath, "rev-parse", "--show-prefix") or b"").hex()
         given = [place, self.cifar10, self.around, *facts, *self._lent()]
         return Kept.of(self.config.rootpath, self.commit, given)
@@ -220,7 +220,7 @@ class Against:
         return reruns
 
 
-def _own_options(config: pytest.Config) -> list[str]:
+def own_options(config: pytest.Config) -> list[str]:
     """Return the words of the command line that may be the project's own options: its conftest.py reads them."""
     words = [word for word in command_line(config)[0] if word.startswith("--")]
     return sorted(word for word in words if not word.startswith(_OF_PYTEST))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from harness.errors import DeviceError, NoDeviceError
-from harness.record.environment import DEVICES, available_devices, require_device
+from harness.record.environment import DEVICES, available_devices, describe, require_device
 
 
 PARAMETER = "_training_device"
@@ -48,8 +48,11 @@ def parameters(metafunc: pytest.Metafunc) -> list[Any]:
     config = metafunc.config
     marked = [str(name) for mark in metafunc.definition.iter_markers("device") for name in mark.args]
     for name in marked:
-        if name not in DEVICES:
+        if kind_of(name) not in DEVICES:
             raise DeviceError.marked(nodeid=metafunc.definition.nodeid, device=name, known=DEVICES)
+    if config.getoption("--training-on") and "training_regression" in metafunc.fixturenames:
+        names = [*map(kind_of, marked)] or [*_chosen(config), *_required(config)]
+        return [pytest.param(name, id=name) for name in dict.fromkeys(names)]  # a worker says what it lacks
     if marked:
         return _parameters(config, marked)
     if _PARAMETERS not in config.stash:
@@ -68,15 +71,27 @@ def _chosen(config: pytest.Config) -> list[str]:
 def _parameter(name: str, required: bool) -> Any:
     missing = _missing(name)
     marks = [pytest.mark.skip(reason=missing)] if missing and not required else []
-    return pytest.param(name, id=name, marks=marks)
+    return pytest.param(kind_of(name), id=kind_of(name), marks=marks)
+
+
+def kind_of(name: str) -> str:
+    """Return the device of a name that may say its model: "cuda" of "cuda:H100"."""
+    return name.partition(":")[0]
+
+
+def model_of(name: str) -> str:
+    """Return the model that a name asks for: "H100" of "cuda:H100"; empty for any."""
+    return name.partition(":")[2]
 
 
 def _missing(name: str) -> str:
     try:
-        require(name)
+        require(kind_of(name))
     except NoDeviceError as error:
         return str(error).splitlines()[0]
-    return ""
+    model = model_of(name)
+    found = describe(kind_of(name))["device"] if model else ""
+    return "" if model in found else f"this machine has no {name} device: it has {found}"
 
 
 def require(name: str) -> None:

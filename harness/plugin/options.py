@@ -152,6 +152,12 @@ def _add_trainings(group: pytest.OptionGroup) -> None:
         help="run the I-th of N parts of the tests, e.g. 1/4: other jobs run the others, and `harness report --strict` "
         "unites what they found",
     )
+    group.addoption(
+        "--training-on",
+        metavar="WHERE",
+        help="have the tests that check a training run elsewhere, and compare their records here: local:N (N processes "
+        "of this machine), ray, ray://HOST:PORT, or module:Class of your own",
+    )
 
 
 def _add_baselines(group: pytest.OptionGroup) -> None:

@@ -43,6 +43,7 @@ class RecordCheck:
         chosen: the baseline that they are of, if it has been chosen.
         sources: files that the test says the record depends on.
         gate: what the test lets go.
+        of_recipe: whether another process trained a recipe for it.
     """
 
     test: GatedTest
@@ -52,6 +53,7 @@ class RecordCheck:
     chosen: Choice | None = None
     sources: Sequence[Path] = ()
     gate: Gate = STRICT
+    of_recipe: bool = False
 
     @cached_property
     def judged(self) -> "Record":
@@ -210,8 +212,8 @@ class RecordCheck:
 
     @property
     def is_recipes(self) -> bool:
-        """Whether the record came from `training(recipe)`, so that a rerun needs no process of its own."""
-        return self.test.session.trainings.of(self.record) is not None
+        """Whether the record came from `training(recipe)`: states are put back where its result differs."""
+        return self.of_recipe or self.test.session.trainings.of(self.record) is not None
 
     @property
     def trained_by(self) -> str:

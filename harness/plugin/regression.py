@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
 from harness.comparing.plausible import implausible
 from harness.comparing.variants import put_back
+from harness.elsewhere.worker import Handed
 from harness.errors import (
     BaselineError,
     BaselineImplausibleError,
@@ -35,8 +37,8 @@ from harness.plugin.session import Checked, Session
 from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
-from harness.record.gate import asked, require_at_work
-from harness.record.record import require_record
+from harness.record.gate import Gate, asked, require_at_work
+from harness.record.record import Record, require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.blame_text import blame_lines
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
     from harness.comparing.deviations import Deviation
     from harness.explaining.blame import Changed
     from harness.record import Calibration
-    from harness.record.record import Record
     from harness.recording.states import States
 
 
@@ -234,7 +235,39 @@ class TrainingRegression:
         gate = asked(ignore, thresholds, allow_nonfinite)
         require_at_work(gate, record, self._test.id)
         named = named_sources(self._session.config.rootpath, sources)
+        if errand := self._session.errand:
+            errand.checks.append(self._handed(record, name, gate, named))
+            return
         self._decide(RecordCheck(self._test, record, name, self._states.get(name), self._chosen.get(name), named, gate))
+
+    def _handed(self, record: "Record", name: str, gate: Gate, named: Sequence[Path]) -> Handed:
+        """Return a check for the session that sent this process: it is there that records are compared."""
+        return Handed(
+            name=name,
+            record=record.to_text(),
+            of_recipe=self._session.trainings.of(record) is not None,
+            stateful=name in self._states,
+            ignore=gate.ignore,
+            thresholds=gate.thresholds,
+            allow_nonfinite=gate.allow_nonfinite,
+            sources=[file.as_posix() for file in named],
+        )
+
+    def receive(self, handed: Handed, read: Sequence[Path]) -> None:
+        """Make a check of a test that ran elsewhere.
+
+        Args:
+            handed: what it checked.
+            read: files of the project that it imported there.
+        """
+        __tracebackhide__ = True
+        record = Record.from_text(handed.record)
+        self._take(handed.name)
+        if handed.stateful:
+            self._states[handed.name] = None
+        gate = asked(handed.ignore, handed.thresholds, handed.allow_nonfinite)
+        sources = [*map(Path, handed.sources), *read]
+        self._decide(RecordCheck(self._test, record, handed.name, None, None, sources, gate, handed.of_recipe))
 
     def _take(self, name: str) -> None:
         """Refuse a second record of a name."""

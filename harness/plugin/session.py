@@ -21,6 +21,7 @@ from harness.elsewhere.cost import BUDGET
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
+from harness.elsewhere.worker import Errand
 from harness.errors import DevicePrecisionError, NoCifar10Error
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
@@ -65,9 +66,9 @@ class Session(Settings):
         self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
         self.effect = Effect()
+        self.errand = Errand.from_environment()
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
-        is_worker = hasattr(config, "workerinput") and not self.assignment
-        self.workers = Sharing(self.shared if is_worker else None)
+        self.workers = Sharing(self._meeting_place())
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
         self.trainings = Trainings(lambda: self.shared)
         self.code = Code()
@@ -75,6 +76,13 @@ class Session(Settings):
         self.drawn: list[Drawn] = []
         self.seconds_for_costs = BUDGET
         self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
+
+    def _meeting_place(self) -> Path | None:
+        """Return the folder where trainings of recipes are left for others, if there are any."""
+        if self.errand:
+            return self.errand.recipes
+        shares = hasattr(self.config, "workerinput") or self.config.getoption("--training-on")
+        return self.shared if shares and not self.assignment else None
 
     def add_checked(self, checked: Checked) -> None:
         """Take note of a record that was checked; figures of it that were compared before follow it now."""
@@ -208,7 +216,7 @@ class Session(Settings):
             pytest.skip(str(NO_CIFAR10))
         except DevicePrecisionError as error:
             pytest.skip(str(error))
-        if not self.assignment:
+        if not (self.assignment or self.errand):
             self.publish(record, run)
         return record, states
 

@@ -1,0 +1,201 @@
+"""What happens on a worker: a job is one test's run in a process of its own, which hands out the records it checks."""
+
+import functools
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+
+from harness.elsewhere.facts import digest, facts
+from harness.elsewhere.rerun import Reruns
+
+
+FOLDER = "{folder}"
+"""Stands in arguments for the folder of what a job leaves."""
+_VARIABLE = "HARNESS_ERRAND"
+_OUTPUT_LINES = 15
+_NOTHING: Mapping[str, str] = {}
+End = Literal["passed", "failed", "skipped", "xfailed", "foreign", "absent", "lost"]
+
+
+class Handed(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that a test checks, with what it says of it (`training_regression.check`).
+
+    Args:
+        name: tells several records of one test apart.
+        record: its text.
+        of_recipe: whether a recipe was trained.
+        stateful: whether the test asked for states of the baseline.
+        ignore: streams that are not compared.
+        thresholds: how far streams may part.
+        allow_nonfinite: streams that may hold NaN.
+        sources: files that the record depends on, from the project's root.
+    """
+
+    name: str
+    record: str
+    of_recipe: bool
+    stateful: bool
+    ignore: Sequence[str]
+    thresholds: Mapping[str, float]
+    allow_nonfinite: Sequence[str]
+    sources: Sequence[str]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job.
+
+    Args:
+        end: of the test, or why it did not run: the worker is foreign, has no such test, or was lost.
+        text: what pytest says of a test that did not pass; the last lines of a job that was lost.
+        checks: the records, in order.
+        recipes: trainings of recipes, as workers of one machine leave them for each other: file to content.
+        read: files that the project's code read, with what they hold; what was imported below its root, too.
+        worker: name of the machine.
+        facts: of a foreign worker.
+    """
+
+    end: End
+    text: str = ""
+    checks: Sequence[Handed] = ()
+    recipes: Mapping[str, bytes] = {}
+    read: Mapping[str, str] = {}
+    worker: str = ""
+    facts: Mapping[str, str] = {}
+
+    def to_bytes(self) -> bytes:
+        """Return what `from_bytes` reads."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read an answer."""
+        return msgspec.msgpack.decode(data, type=cls)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One test's run.
+
+    Args:
+        test: its id.
+        root: of the project, which lies at the same place on every worker.
+        directory: that pytest is started in.
+        arguments: of pytest; `FOLDER` in them stands for the folder of what the job leaves.
+        facts: what stands for all that the worker must have in common (`facts.digest`).
+        cifar10: where CIFAR-10 is; empty for nowhere.
+    """
+
+    test: str
+    root: str
+    directory: str
+    arguments: Sequence[str]
+    facts: str
+    cifar10: str
+
+    def to_bytes(self) -> bytes:
+        """Return what `from_bytes` reads."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read a job."""
+        return msgspec.msgpack.decode(data, type=cls)
+
+
+class Errand:
+    """What a process was sent to do: to run one test, and to leave its answer.
+
+    Args:
+        test: its id.
+        folder: of what it leaves.
+    """
+
+    def __init__(self, test: str, folder: Path) -> None:
+        self.test, self.folder = test, folder
+        self.checks: list[Handed] = []
+
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """Return this process's errand, or None in an ordinary session."""
+        given = os.environ.get(_VARIABLE)
+        return cls(json.loads(given)[0], Path(json.loads(given)[1])) if given else None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What tells another process."""
+        return {_VARIABLE: json.dumps([self.test, str(self.folder)])}
+
+    @property
+    def _answer(self) -> Path:
+        return self.folder / "answer"
+
+    @property
+    def recipes(self) -> Path:
+        """Folder of the recipes that were trained."""
+        return self.folder / "recipes"
+
+    def leave(self, end: End, text: str, read: Mapping[str, str]) -> None:
+        """Leave the answer."""
+        kinds = (".json", ".states", ".test")
+        recipes = {file.name: file.read_bytes() for file in sorted(self.recipes.glob("*")) if file.suffix in kinds}
+        answer = Answer(end=end, text=text, checks=self.checks, recipes=recipes, read=read, worker=socket.gethostname())
+        self._answer.write_bytes(answer.to_bytes())
+
+    def collect(self, output: str) -> bytes:
+        """Return the answer that another process left, or that it was lost, with the last lines that it printed."""
+        if self._answer.exists():
+            return self._answer.read_bytes()
+        lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
+        return Answer(end="lost", text=lines, worker=socket.gethostname()).to_bytes()
+
+
+class Worker:
+    """Does jobs, one after the other; from one to the next it keeps the process that they are copies of."""
+
+    def __init__(self) -> None:
+        self._reruns: dict[tuple[str, ...], Reruns] = {}
+
+    def work(self, data: bytes) -> bytes:
+        """Do a job; return its answer."""
+        job = Job.from_bytes(data)
+        found = facts(Path(job.root), job.cifar10)
+        if digest(found) != job.facts:
+            return Answer(end="foreign", facts=found, worker=socket.gethostname()).to_bytes()
+        folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
+        try:
+            errand = Errand(job.test, folder)
+            errand.recipes.mkdir()
+            return errand.collect(self._runs(job).start(folder, errand.variables))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _runs(self, job: Job) -> Reruns:
+        key = (job.directory, *job.arguments)
+        if key not in self._reruns:
+
+            def arguments(folder: Path) -> list[str]:
+                return [argument.replace(FOLDER, str(folder)) for argument in job.arguments]
+
+            self._reruns[key] = Reruns(Path(job.directory), arguments, "pytest")
+        return self._reruns[key]
+
+    def close(self) -> None:
+        """End the processes."""
+        for reruns in self._reruns.values():
+            reruns.close()
+
+
+@functools.cache
+def _own() -> Worker:
+    return Worker()
+
+
+def work(job: bytes) -> bytes:
+    """Do a job in this process, which may get others after it; return its answer."""
+    return _own().work(job)

@@ -1,0 +1,72 @@
+"""A session on a worker: it runs one test for another session, compares nothing, and hands out what the test checks."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.elsewhere.facts import digest_of
+from harness.elsewhere.worker import End, Errand
+from harness.explaining import files_read
+from harness.plugin.claims import skip_reason
+from harness.plugin.gated_test import id_of
+from harness.recording.imported import imported
+
+
+_CHOOSING = ("deselect", "lf", "stepwise", "splits", "training_shard", "training_against")
+"""Options by which the session that asks has chosen its tests already."""
+
+
+class Hands:
+    """Hooks that run the test and leave the answer.
+
+    Args:
+        config: of the session.
+        errand: what it was sent to do.
+    """
+
+    def __init__(self, config: pytest.Config, errand: Errand) -> None:
+        self._config, self._errand = config, errand
+        self._end: End = "absent"
+        self._text = ""
+        files_read.noted()
+        for name in _CHOOSING:
+            if hasattr(config.option, name):
+                setattr(config.option, name, None)
+        config.option.keyword = config.option.markexpr = ""
+        config.args[:] = [str(config.rootpath / errand.test.partition("::")[0])]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave the one test."""
+        items[:] = [item for item in items if id_of(item) == self._errand.test][:1]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Say why the test's file cannot be collected."""
+        if report.failed:
+            self._text = report.longreprtext
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what became of the test; a failure counts more than what comes after it."""
+        if self._end == "failed":
+            return
+        if report.failed:
+            self._end, self._text = "failed", report.longreprtext
+        elif report.skipped:
+            reason = getattr(report, "wasxfail", None)
+            self._end, self._text = ("skipped", skip_reason(report)) if reason is None else ("xfailed", reason)
+        elif report.when == "call":
+            self._end = "passed"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave the answer."""
+        self._errand.leave(self._end, self._text, self._read())
+
+    def _read(self) -> Mapping[str, str]:
+        """Return the files that the test's result may depend on; what it made itself is gone with its folder."""
+        root, own = self._config.rootpath, self._errand.folder
+        files = [Path(file) for file in [*files_read.noted()]] + imported(root)
+        there = [file for file in files if not file.is_relative_to(own) and file.is_file()]
+        return {os.fspath(file): digest_of(file) for file in dict.fromkeys(there)}
