@@ -30,6 +30,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         name: tells several records of one test apart.
         record: its text.
+        seconds: that the training took.
         of_recipe: whether a recipe was trained.
         stateful: whether the test asked for states of the baseline.
         ignore: streams that are not compared.
@@ -40,6 +41,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     record: str
+    seconds: float
     of_recipe: bool
     stateful: bool
     ignore: Sequence[str]

@@ -3,6 +3,7 @@
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -245,6 +246,7 @@ class TrainingRegression:
         return Handed(
             name=name,
             record=record.to_text(),
+            seconds=record.seconds,
             of_recipe=self._session.trainings.of(record) is not None,
             stateful=name in self._states,
             ignore=gate.ignore,
@@ -261,7 +263,7 @@ class TrainingRegression:
             read: files of the project that it imported there.
         """
         __tracebackhide__ = True
-        record = Record.from_text(handed.record)
+        record = replace(Record.from_text(handed.record), seconds=handed.seconds)
         self._take(handed.name)
         if handed.stateful:
             self._states[handed.name] = None
