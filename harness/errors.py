@@ -25,6 +25,7 @@ HarnessError
 ├── RerunError             a training that could not be run again as a rerun has to be
 │   ├── UnseededError      run again as it is, it is another
 │   └── FaultError         it ended with an exception while a standard fault was to be planted in it
+├── WorkerError            a worker that could not run a test for this session
 ├── TreeError              a commit whose tree cannot be trained in
 ├── EventsError            TensorBoard's event files that cannot be compared or written
 │   └── EventsCutOffError  one that ends within an event

@@ -120,7 +120,8 @@ class Project:
         self.folder = folder
         recipes = count // 5
         tests = _TESTS.format(loops=count - recipes, recipes=recipes, steps=steps)
-        for name, text in {"conftest.py": _CONFTEST, "net.py": _NET, "test_many.py": tests, "pytest.ini": "[pytest]"}:
+        files = {"conftest.py": _CONFTEST, "net.py": _NET, "test_many.py": tests, "pytest.ini": "[pytest]\n"}
+        for name, text in files.items():
             (folder / name).write_text(text)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
 

@@ -22,12 +22,14 @@ from tests.test_page import training
 
 ACTION = ROOT / ".github" / "actions" / "gate" / "action.yml"
 COMMENT = ACTION.parents[1] / "comment" / "action.yml"
+VERDICT = ACTION.parents[1] / "verdict" / "action.yml"
 MARKER = "<!-- training-regression: training-regression -->"
 TOOL = """#!/bin/sh
 printf '%s' "$(basename "$0")" >> "$CALLS"
 for word in "$@"; do printf ' <%s>' "$word" >> "$CALLS"; done
 printf '\\n' >> "$CALLS"
 if [ "$(basename "$0")" = pytest ]; then echo "options <$PYTEST_ADDOPTS>" >> "$CALLS"; exit "${VERDICT:-0}"; fi
+if [ "$(basename "$0")" = harness ]; then echo "a line" > "$4"; [ -z "$5" ] || exit "${VERDICT:-0}"; exit 0; fi
 if [ "$2" = --paginate ]; then exec jq --raw-output "$5" "$COMMENTS"; fi
 if [ -n "$TROUBLE" ]; then echo "gh: $TROUBLE" >&2; exit 1; fi
 """
@@ -39,7 +41,7 @@ needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not inst
 
 def steps():
     """The actions' steps by name."""
-    found = [*load(ACTION)["runs"]["steps"], *load(COMMENT)["runs"]["steps"]]
+    found = [step for action in (ACTION, COMMENT, VERDICT) for step in load(action)["runs"]["steps"]]
     return {step.get("name", step.get("uses")): step for step in found}
 
 
@@ -49,7 +51,7 @@ def job(tmp_path):
     tools, place, calls = tmp_path / "tools", tmp_path / "checkout", tmp_path / "calls"
     for folder in (tools, place, tmp_path / "temp"):
         folder.mkdir()
-    for name in ("pip", "pytest", "gh"):
+    for name in ("pip", "pytest", "gh", "harness"):
         (tools / name).write_text(TOOL)
         (tools / name).chmod(stat.S_IRWXU)
 
@@ -76,11 +78,11 @@ def test_their_scripts_parse_and_hold_no_expression():
     """Inputs reach scripts by the environment only."""
     scripts = [step["run"] for step in steps().values() if "run" in step]
 
-    assert len(scripts) == 3
+    assert len(scripts) == 5
     assert [script for script in scripts if syntax_error(script) or "${{" in script] == []
 
 
-@pytest.mark.parametrize("action", [ACTION, COMMENT], ids=["gate", "comment"])
+@pytest.mark.parametrize("action", [ACTION, COMMENT, VERDICT], ids=["gate", "comment", "verdict"])
 def test_every_input_is_used_and_has_a_default(action):
     """Nothing has to be given, and nothing is given in vain."""
     content, text = load(action), action.read_text(encoding="utf-8")
@@ -147,6 +149,22 @@ def test_the_gate_passes_arguments_on_and_no_shell_reads_them(job):
     ]
     assert not list(job.place.iterdir())
     assert job("Gate", ARGUMENTS="", VERDICT="1")[0] == 1
+
+
+def test_a_part_of_the_gate_runs_its_shard(job):
+    """The input is the option; no input, no option."""
+    assert "<--training-shard=2/4>" in job("Gate", ARGUMENTS="", SHARD="2/4")[1][0]
+    assert "shard" not in job("Gate", ARGUMENTS="", SHARD="")[1][0]
+
+
+def test_the_verdict_on_all_parts_is_red_after_its_report_is_written(job, tmp_path):
+    """The summary has the report of a red verdict, too."""
+    status, calls = job("Verdict", GITHUB_STEP_SUMMARY=str(tmp_path / "summary"), VERDICT="1")
+
+    assert status == 1
+    assert [call.split()[-1] for call in calls] == ["<build/harness/report.md>", "<--strict>"]
+    assert (tmp_path / "summary").read_text() == "a line\n"
+    assert (job.place / "build/harness/report.html").exists()
 
 
 def test_the_gate_is_held_against_a_commit_that_a_shallow_checkout_lacks(job, tmp_path):

@@ -819,6 +819,54 @@ MESSAGES = [
         "  fix    leave one of them out: what is written anew proves nothing",
     ),
     (
+        errors.WorkerError.foreign(nodeid="test_a.py::test_b", worker="gpu-3", unlike=["torch 2.11 for 2.12"]),
+        "the worker gpu-3 has something else than this session: torch 2.11 for 2.12\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    have every worker see this checkout as it is now, with the same installation",
+    ),
+    (
+        errors.WorkerError.lost(nodeid="test_a.py::test_b", times=3, output=""),
+        "this test was lost with its worker 3 times\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    run the test alone; the last lines of its last worker were:\n"
+        "none: it died itself",
+    ),
+    (
+        errors.WorkerError.absent(nodeid="test_a.py::test_b", worker="gpu-3", reason="E  boom"),
+        "the worker gpu-3 finds no such test\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    collect it there and look; pytest said:\n"
+        "E  boom",
+    ),
+    (
+        errors.SuiteError.no_executor(name="mine:Pool", reason="No module named 'mine'"),
+        "'mine:Pool' names nothing to train on: No module named 'mine'\n"
+        "  where  --training-on\n"
+        "  fix    local:N, ray, ray://HOST:PORT, or module:Class of your own",
+    ),
+    (
+        errors.SuiteError.no_ray(),
+        "Ray is not installed\n  where  --training-on=ray\n  fix    pip install 'pytest-training-regression[ray]'",
+    ),
+    (
+        errors.SuiteError.no_cluster(address="ray://head:10001", reason="nobody answers"),
+        "Ray cannot be reached: nobody answers\n"
+        "  where  --training-on=ray://head:10001\n"
+        "  fix    start the cluster, or correct its address; without one, --training-on=ray starts its own here",
+    ),
+    (
+        errors.SuiteError.no_work(reason="No module named 'harness'"),
+        "a worker cannot begin a job: No module named 'harness'\n"
+        "  where  --training-on\n"
+        "  fix    install pytest-training-regression there, in the same version, with what the project needs",
+    ),
+    (
+        errors.SuiteError.not_sent(option="-n"),
+        "--training-on has tests run elsewhere to compare them, and -n has another use for them\n"
+        "  where  the command line\n"
+        "  fix    leave one of them out",
+    ),
+    (
         errors.SuiteError.two_sources(option="--training-verify"),
         "--training-against has another commit make the baselines, and --training-verify is about stored ones\n"
         "  where  the command line\n"

@@ -132,6 +132,21 @@ def test_the_jobs_of_a_matrix_are_one_verdict(saved, monkeypatch, capsys):
     assert "no job compared these baselines\n  where  tests.test_b-test_it.json\n" in said
 
 
+@pytest.mark.long
+def test_of_four_shards_the_missing_one_is_named(saved, monkeypatch, capsys):
+    """And with it the baselines that nobody compared."""
+    lay_out(saved, a=("tests", CHECKS), b=("tests", CHECKS), c=("tests", CHECKS), d=("tests", CHECKS))
+    for index in (1, 2, 4):
+        assert saved.run("--training-strict", f"--training-shard={index}/4").ret == pytest.ExitCode.OK
+        (saved.path / "build" / "harness").rename(saved.path / f"job{index}")
+    monkeypatch.chdir(saved.path)
+
+    assert main(["report", "--strict", "job1", "job2", "job4"]) == 1
+    said = capsys.readouterr().err
+    assert "shards are missing\n  where  3/4\n" in said
+    assert "no job compared these baselines\n  where  tests.test_c-test_it.json\n" in said
+
+
 def test_an_empty_shard_is_no_failure(saved):
     """There may be more jobs than files."""
     lay_out(saved, a=("tests", CHECKS))

@@ -1,0 +1,132 @@
+"""Promises of `--training-on`: tests run elsewhere, and come to what they come to here."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.machines import Project as Many
+from tests.machines import check, cluster
+
+
+_TESTS = """
+import os
+import pytest
+from harness import Recipe, Recorder, figures
+import torch
+
+RECIPE = Recipe(model="cifar_cnn", width=2, epochs=2, train_images=20, test_images=20, batch_size=8, warmup_steps=1)
+HERE = os.getpid()
+
+@pytest.fixture(scope="module")
+def record(training):
+    assert os.environ.get("HARNESS_ERRAND") or os.environ.get("WRITES"), "it was set up here"
+    return training(RECIPE)
+
+def loop(rate):
+    with Recorder(precision="float64", seed=0) as recorder:
+        model = torch.nn.Linear(2, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        recorder.watch(model, optimizer)
+        loss = model(torch.ones(1, 2)).square().sum()
+        loss.backward()
+        optimizer.step()
+        recorder.log(loss=loss)
+    return recorder.record
+
+def test_recipe(record, training_regression):
+    training_regression.check(record)
+
+def test_loop(training_regression, tmp_path):
+    assert os.environ.get("HARNESS_ERRAND") or os.environ.get("WRITES")
+    training_regression.check(loop(0.1), name="one")
+    training_regression.check(loop(RATE), name="two", thresholds={"loss": 1e-9})
+
+def test_dies(training_regression):
+    if os.environ.get("HARNESS_ERRAND"):
+        os._exit(1)
+    training_regression.check(loop(0.1))
+
+def test_fails(training_regression):
+    training_regression.check(loop(0.1))
+    assert not os.environ.get("HARNESS_ERRAND"), "after its check"
+
+def test_skips(training_regression):
+    pytest.skip("not today")
+
+def test_of_another_kind():
+    assert not os.environ.get("HARNESS_ERRAND")
+"""
+
+
+def test_tests_run_elsewhere_and_are_compared_here(project, monkeypatch):
+    """Recipes, loops with several records; red, lost with its worker, failed after its check, skipped."""
+    monkeypatch.setenv("WRITES", "1")
+    project.write(test_gate=_TESTS.replace("RATE)", "0.1)"))
+    project.generate("--training-reason=as wide as it needs")
+    project.write(test_gate=_TESTS.replace("RATE)", "0.2)"))
+    monkeypatch.delenv("WRITES")
+    result = project.run("--training-on=local:1")
+
+    result.assert_outcomes(passed=2, failed=3, skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "training differs from its baseline from step 0 on: schedule, learning rate of all parameters",
+            "this test was lost with its worker 3 times",
+            "*AssertionError: after its check",
+            "5 tests ran on local:1, 3 workers lost",
+        ]
+    )
+    assert [file.name for file in (project.path / "build/harness/failed").glob("*.json")] == [
+        "test_gate-test_loop,two.json"
+    ]
+
+
+@pytest.mark.parametrize("option", ["--mpl-generate-path=baselines", "--pdb"])
+def test_what_needs_tests_here_is_refused(project, option):
+    """Before any of them runs."""
+    project.run("--training-on=local:1", option).stderr.fnmatch_lines(
+        ["*has tests run elsewhere to compare them, and *"]
+    )
+
+
+@pytest.mark.long
+def test_many_trainings_by_two_processes_and_one_lost_are_what_they_are_in_one(tmp_path):
+    """The program of the nightly run, in small, without Ray."""
+    assert [row for row in check(Many(tmp_path, 10, 3), "local:2") if not row.holds] == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_many_trainings_on_ray_and_one_lost_are_what_they_are_in_one(tmp_path, monkeypatch):
+    """The same with Ray."""
+    with cluster("ray") as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert [row for row in check(Many(tmp_path, 10, 3), "ray") if not row.holds] == []
+
+
+@pytest.mark.long
+def test_workers_of_xdist_in_another_folder_leave_what_differs_here(tmp_path):
+    """Results that differ, pictures and candidates are in the folder that pytest was started in."""
+    pytest.importorskip("xdist")
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        project = Many(folder, 5, 3)
+        project.generate()
+        (folder / "build").rename(tmp_path / f"made-{folder.name}")
+        (folder / "fault").touch()
+        text = (folder / "net.py").read_text()
+        (folder / "net.py").write_text(text.replace("seed == 7", "seed == 2"))
+    command = [sys.executable, "-m", "pytest", "--mpl", "-q", "-n", "2", "--dist=load"]
+    places = [f"--tx=popen//chdir={there}"] * 2
+    ran = subprocess.run([*command, *places], cwd=here, env=os.environ | {"CI": ""}, capture_output=True, text=True)
+
+    assert "1 failed, 4 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert not (there / "build").exists()
+    found = {file.name for file in (here / "build/harness/failed").iterdir()}
+    assert found == {"test_many-test_loop=2.json", "test_many-test_loop=2.json.candidate"}
+    assert [*(here / "build/harness/pictures").rglob("deviations.png")]
