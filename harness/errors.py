@@ -769,6 +769,11 @@ class WorkerError(HarnessError):
         fix = f"collect it there and look; pytest said:\n{reason}"
         return cls(f"the worker {worker} finds no such test", where=nodeid, fix=fix)
 
+    @classmethod
+    def unable(cls, *, nodeid: str, worker: str, reason: str) -> Self:
+        fix = "have pytest-training-regression there in the same version, with what the project needs, and room"
+        return cls(f"the worker {worker} cannot begin this test: {reason}", where=nodeid, fix=fix)
+
 
 class TreeError(HarnessError):
     """A commit whose tree cannot be trained in."""
@@ -1122,11 +1127,6 @@ class SuiteError(HarnessError):
     def no_cluster(cls, *, address: str, reason: Reason) -> Self:
         fix = "start the cluster, or correct its address; without one, --training-on=ray starts its own here"
         return cls(f"Ray cannot be reached: {_said(reason)}", where=f"--training-on={address}", fix=fix)
-
-    @classmethod
-    def no_work(cls, *, reason: Reason) -> Self:
-        fix = "install pytest-training-regression there, in the same version, with what the project needs"
-        return cls(f"a worker cannot begin a job: {_said(reason)}", where="--training-on", fix=fix)
 
     @classmethod
     def not_sent(cls, *, option: str) -> Self:

@@ -839,6 +839,12 @@ MESSAGES = [
         "E  boom",
     ),
     (
+        errors.WorkerError.unable(nodeid="test_a.py::test_b", worker="gpu-3", reason="no space left"),
+        "the worker gpu-3 cannot begin this test: no space left\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    have pytest-training-regression there in the same version, with what the project needs, and room",
+    ),
+    (
         errors.SuiteError.no_executor(name="mine:Pool", reason="No module named 'mine'"),
         "'mine:Pool' names nothing to train on: No module named 'mine'\n"
         "  where  --training-on\n"
@@ -853,12 +859,6 @@ MESSAGES = [
         "Ray cannot be reached: nobody answers\n"
         "  where  --training-on=ray://head:10001\n"
         "  fix    start the cluster, or correct its address; without one, --training-on=ray starts its own here",
-    ),
-    (
-        errors.SuiteError.no_work(reason="No module named 'harness'"),
-        "a worker cannot begin a job: No module named 'harness'\n"
-        "  where  --training-on\n"
-        "  fix    install pytest-training-regression there, in the same version, with what the project needs",
     ),
     (
         errors.SuiteError.not_sent(option="-n"),

@@ -4,8 +4,8 @@ import contextlib
 from typing import Any
 
 from harness.elsewhere.executor import Needs
-from harness.elsewhere.worker import work
-from harness.errors import HarnessError, SuiteError
+from harness.elsewhere.worker import Answer, work
+from harness.errors import SuiteError
 
 
 class Ray:
@@ -40,13 +40,13 @@ class Ray:
         self._jobs[self._work.options(**asked).remote(job)] = name
 
     def done(self) -> tuple[str, bytes | None]:
-        """Wait until a job has ended; what its worker lacks to begin it is an error of the session's."""
+        """Wait until a job has ended."""
         (ended, *_), _ = self._ray.wait(list(self._jobs), num_returns=1)
         name = self._jobs.pop(ended)
         try:
             return name, self._ray.get(ended)
         except self._ray.exceptions.RayTaskError as error:
-            raise SuiteError.no_work(reason=_last(error)) from error
+            return name, Answer(end="unable", text=_last(error), worker="of Ray").to_bytes()
         except self._ray.exceptions.RayError:
             return name, None
 
@@ -63,5 +63,4 @@ class Ray:
 
 
 def _last(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
-    return cause.what if isinstance(cause, HarnessError) else str(cause).strip().rpartition("\n")[2]
+    return str(error).strip().rpartition("\n")[2]

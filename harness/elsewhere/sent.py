@@ -14,7 +14,7 @@ from harness.elsewhere.kept import Kept
 from harness.elsewhere.worker import Answer, Job
 
 
-_TRIES = 3
+TRIES = 3
 """Workers that a job may lose: one that dies with its third is the job's fault."""
 
 
@@ -36,7 +36,9 @@ class Sent:
         self.counts = Counter[str]()
 
     def submit(self, job: Job, needs: Needs) -> None:
-        """Have a test run, unless its answer is kept."""
+        """Have a test run, once, unless its answer is kept."""
+        if job.test in self._jobs:  # pytest-repeat has several
+            return
         self._jobs[job.test] = job.to_bytes(), needs
         if answer := self._former(job.test):
             self.counts["kept"] += 1
@@ -55,7 +57,7 @@ class Sent:
             answer = Answer.from_bytes(data) if data else Answer(end="lost")
             if answer.end == "lost":
                 self.counts["lost"] += 1
-            if answer.end == "lost" and self._tries[name] < _TRIES:
+            if answer.end == "lost" and self._tries[name] < TRIES:
                 self._submit(name)
             else:
                 self._keep(name, answer)
@@ -91,10 +93,6 @@ class Sent:
     def _place(self, test: str) -> Path:
         assert self._kept is not None, "asked only where something is kept"
         return self._kept.folder / f"{_digest(test, *self._jobs[test][1])}.answer"
-
-    def tries(self, test: str) -> int:
-        """Return how often a test was given to a worker."""
-        return self._tries[test]
 
     def close(self) -> None:
         """Give up what has not ended."""

@@ -21,7 +21,7 @@ FOLDER = "{folder}"
 _VARIABLE = "HARNESS_ERRAND"
 _OUTPUT_LINES = 15
 _NOTHING: Mapping[str, str] = {}
-End = Literal["passed", "failed", "skipped", "xfailed", "foreign", "absent", "lost"]
+End = Literal["passed", "failed", "skipped", "xfailed", "foreign", "absent", "unable", "lost"]
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +54,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a job.
 
     Args:
-        end: of the test, or why it did not run: the worker is foreign, has no such test, or was lost.
-        text: what pytest says of a test that did not pass; the last lines of a job that was lost.
+        end: of the test, or why it did not run: the worker is foreign, has no such test, cannot begin, or was lost.
+        text: what pytest says of a test that did not pass; why a worker cannot begin; the last lines of a lost job.
         checks: the records, in order.
         recipes: trainings of recipes, as workers of one machine leave them for each other: file to content.
         read: files that the project's code read, with what they hold; what was imported below its root, too.
@@ -164,8 +164,13 @@ class Worker:
         self._reruns: dict[tuple[str, ...], Reruns] = {}
 
     def work(self, data: bytes) -> bytes:
-        """Do a job; return its answer."""
-        job = Job.from_bytes(data)
+        """Do a job; return its answer, whatever happens: a session waits for it."""
+        try:
+            return self._done(Job.from_bytes(data))
+        except Exception as error:  # no room for its folder, say
+            return Answer(end="unable", text=str(error), worker=socket.gethostname()).to_bytes()
+
+    def _done(self, job: Job) -> bytes:
         found = facts(Path(job.root), job.cifar10)
         if digest(found) != job.facts:
             return Answer(end="foreign", facts=found, worker=socket.gethostname()).to_bytes()

@@ -48,7 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Check the options, prepare pytest-mpl, and register what only some sessions need."""
     from harness.plugin import pytest_mpl
 
-    config.addinivalue_line("markers", "device(name): run this test on one device only: cpu, cuda or mps")
+    marker = "device(name): run this test on one device only: cpu, cuda or mps, or a model of one (cuda:H100)"
+    config.addinivalue_line("markers", marker)
     try:
         options.check_ini(config)
         devices.check_options(config)

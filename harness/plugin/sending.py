@@ -10,7 +10,7 @@ from harness.atomic_files import write
 from harness.elsewhere.executor import Executor, Needs, executor
 from harness.elsewhere.facts import digest, facts
 from harness.elsewhere.kept import Kept, surroundings
-from harness.elsewhere.sent import Sent
+from harness.elsewhere.sent import TRIES, Sent
 from harness.elsewhere.worker import FOLDER, Answer, Job
 from harness.errors import HarnessError, SuiteError, TreeError, WorkerError
 from harness.plugin import devices
@@ -146,13 +146,18 @@ class Sending:
             pytest.skip(answer.text)
         if answer.end == "xfailed":
             pytest.xfail(answer.text)
+        if answer.end not in ("passed", "failed"):
+            raise self._error(test, answer)
+
+    def _error(self, test: str, answer: Answer) -> WorkerError:
         if answer.end == "foreign":
             unlike = _unlike(self._facts, answer.facts)
-            raise WorkerError.foreign(nodeid=test, worker=answer.worker, unlike=unlike)
-        if answer.end == "lost":
-            raise WorkerError.lost(nodeid=test, times=self._sent.tries(test) if self._sent else 0, output=answer.text)
+            return WorkerError.foreign(nodeid=test, worker=answer.worker, unlike=unlike)
         if answer.end == "absent":
-            raise WorkerError.absent(nodeid=test, worker=answer.worker, reason=answer.text or "no tests ran")
+            return WorkerError.absent(nodeid=test, worker=answer.worker, reason=answer.text or "no tests ran")
+        if answer.end == "unable":
+            return WorkerError.unable(nodeid=test, worker=answer.worker, reason=answer.text)
+        return WorkerError.lost(nodeid=test, times=TRIES, output=answer.text)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:

@@ -14,7 +14,14 @@ from harness.plugin.session import Session
 
 _OFF = (
     *("mpl", "mpl_generate_hash_library", "mpl_results_path", "mpl_baseline_path"),
-    *("training_against", "training_ci", "training_equivalence", "training_gate_power", "training_shard"),
+    *(
+        "training_against",
+        "training_ci",
+        "training_equivalence",
+        "training_gate_power",
+        "training_on",
+        "training_shard",
+    ),
     *("training_slower", "training_strict", "training_tensorboard", "training_verify"),
     *("keyword", "markexpr", "deselect", "lf", "stepwise", "splits"),
 )
