@@ -229,3 +229,19 @@ def test_a_value_that_reads_like_a_device_stays_in_the_name(project, monkeypatch
     assert sorted(on_cpu) == ["", "p-cpu-a-b-cpu]", "p-cpu-a-cpu-b]", "q-a-b-cpu]", "q-a-cpu-b]"]
     assert sorted(on_cpu) == sorted(name for name, device in names if device == "cuda")
     assert all(getattr(item.callspec, "_idlist", None) for item in items)  # what pytest does not promise
+
+
+@pytest.mark.parametrize(
+    ("model", "outcomes"), [("H100", {"passed": 1}), ("A100", {"skipped": 1})], ids=["there", "another"]
+)
+def test_a_test_can_ask_for_a_model_of_gpu(project, monkeypatch, model, outcomes):
+    """It runs on that alone, as a test of the device; where there is another it is skipped, and that one is named."""
+    monkeypatch.setattr("harness.plugin.devices.require_device", lambda name, precision: None)
+    monkeypatch.setattr("harness.plugin.devices.describe", lambda name: {"device": "NVIDIA H100 80GB HBM3"})
+    text = f"import pytest\n@pytest.mark.device('cuda:{model}')\ndef test_a(device): assert device == 'cuda'"
+    project.write(test_gpu=text)
+    result = project.run("test_gpu.py", "-rs")
+
+    result.assert_outcomes(**outcomes)
+    said = "this machine has no cuda:A100 device: it has NVIDIA H100 80GB HBM3"
+    assert (said in result.stdout.str()) is (model == "A100")

@@ -1,5 +1,6 @@
 """Promises of `--training-on`: tests run elsewhere, and come to what they come to here."""
 
+import importlib.metadata
 import importlib.util
 import os
 import subprocess
@@ -82,6 +83,65 @@ def test_tests_run_elsewhere_and_are_compared_here(project, monkeypatch):
     assert [file.name for file in (project.path / "build/harness/failed").glob("*.json")] == [
         "test_gate-test_loop,two.json"
     ]
+
+
+_POOL = """
+from pathlib import Path
+from harness.elsewhere.facts import facts
+from harness.elsewhere.worker import Answer, Job
+
+class Pool:
+    def open(self, address):
+        self.jobs, self.calls = [], [address]
+
+    def submit(self, name, job, needs):
+        self.jobs.append((name, Job.from_bytes(job), needs))
+
+    def done(self):
+        name, job, needs = self.jobs.pop(0)
+        end = name.rpartition("_")[2].partition("[")[0]
+        found = facts(Path(job.root), job.cifar10) | {"torch": "1.0", "fakes.py": "another"}
+        return name, Answer(end=end, worker="gpu-3", text=" ".join(needs), facts=found).to_bytes()
+
+    def cancel(self):
+        self.calls.append(f"{len(self.jobs)} cancelled")
+
+    def close(self):
+        Path("calls.txt").write_text(" ".join(self.calls))
+"""
+_ENDS = """
+import pytest
+
+def test_foreign(training_regression): ...
+
+def test_absent(training_regression): ...
+
+@pytest.mark.device("cuda:H100")
+def test_unable(device, training_regression): ...
+
+def test_xfailed(training_regression): ...
+
+def test_passed(training_regression): ...
+"""
+
+
+def test_whoever_writes_an_executor_is_asked_for_what_a_test_needs(project):
+    """Its answers are told apart: a foreign worker by name, one without the test, one that cannot begin it."""
+    torch = importlib.metadata.version("torch")
+    project.write(test_gate=_ENDS, fakes=_POOL)
+    result = project.run("--training-on=fakes:Pool:head", "-o", "pythonpath=.", "--deselect=test_gate.py::test_passed")
+
+    result.assert_outcomes(failed=3, xfailed=1, deselected=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"the worker gpu-3 has something else than this session: torch 1.0 for {torch}, another fakes.py",
+            "the worker gpu-3 finds no such test",
+            "the worker gpu-3 cannot begin this test: cuda H100",
+        ]
+    )
+    assert (project.path / "calls.txt").read_text() == "head 0 cancelled"
+    assert project.run("--training-on=fakes:Pool:head", "-o", "pythonpath=.", "-x").ret
+    assert (project.path / "calls.txt").read_text() == "head 4 cancelled"
 
 
 @pytest.mark.parametrize("option", ["--mpl-generate-path=baselines", "--pdb"])
