@@ -162,8 +162,8 @@ class Check(NamedTuple):
     holds: bool
 
 
-def check(project: Project, where: str) -> list[Check]:
-    """Run the sessions; return what they showed.
+def check(project: Project, where: str) -> Iterator[Check]:
+    """Run the sessions; yield what each showed.
 
     Args:
         project: without baselines.
@@ -171,27 +171,28 @@ def check(project: Project, where: str) -> list[Check]:
     """
     on = f"--training-on={where}"
     project.generate()
-    alone, sent = project.run("--mpl"), project.run("--mpl", on, cache="sent")
+    alone = project.run("--mpl")
+    yield Check("in one process", f"{alone.seconds:.1f} s", bool(alone.found))
+    sent = project.run("--mpl", on, cache="sent")
+    same = all(found[:2] == ("same", 0.0) for found in sent.found.values())
+    yield Check("sent: verdicts and numbers", f"{sent.line}; {_largest(sent)}", same and sent.found == alone.found)
+    yield Check("sent: seconds, and the ratio to one process", _ratio(sent, alone), True)
     again = project.run("--mpl", on, cache="sent")
+    yield Check("sent again: all are kept", f"{again.line}; {again.seconds:.1f} s", again.found == alone.found)
+    sizes = project.answers("sent")
+    average = sum(sizes) // len(sizes)
+    yield Check("bytes of an answer", f"{min(sizes):,} to {max(sizes):,}, {average:,} on average", True)
+    yield Check(f"{MANY:,} of these", f"{_many(sent, again)}, {MANY * average / 1e9:.2f} GB of answers", True)
     (project.folder / "kill").touch()
     killed = project.run("--mpl", on, cache="killed")
+    yield Check(
+        "one worker killed", f"{killed.line}; {_largest(killed)}", _lost(killed) and killed.found == alone.found
+    )
     (project.folder / "fault").touch()
     faulty, red = project.run("--mpl"), project.run("--mpl", on, cache="red")
-    sizes = project.answers("sent")
-    same = all(found[:2] == ("same", 0.0) for found in sent.found.values())
     different = [test for test, found in red.found.items() if found[0] != "same"]
-    return [
-        Check("in one process", f"{alone.seconds:.1f} s", len(alone.found) == len(sent.found)),
-        Check("sent: verdicts and numbers", f"{sent.line}; {_largest(sent)}", same and sent.found == alone.found),
-        Check("sent: seconds, and the ratio to one process", _ratio(sent, alone), True),
-        Check("sent again: all are kept", f"{again.line}; {again.seconds:.1f} s", again.found == alone.found),
-        Check("one worker killed", f"{killed.line}; {_largest(killed)}", _lost(killed) and killed.found == alone.found),
-        Check(
-            "a fault in one training", f"red: {', '.join(different)}", len(different) == 1 and red.found == faulty.found
-        ),
-        Check(f"{MANY:,} of these", _many(sent, again), True),
-        Check("bytes of an answer", f"{min(sizes):,} to {max(sizes):,}, {sum(sizes) // len(sizes):,} on average", True),
-    ]
+    is_red = len(different) == 1 and red.found == faulty.found
+    yield Check("a fault in one training", f"red: {', '.join(different)}", is_red)
 
 
 def _many(sent: Ran, again: Ran) -> str:
@@ -212,15 +213,16 @@ def _lost(ran: Ran) -> bool:
     return ran.line.endswith("1 worker lost")
 
 
-def scheduling(jobs: int = 200) -> float:
-    """Return the seconds that Ray takes for a job that does nothing, and is as large as ours."""
+def scheduling(jobs: int = 200) -> Check:
+    """Measure what Ray takes for a job that does nothing, and is as large as ours."""
     import ray
 
     nothing = ray.remote(num_cpus=1)(lambda job: job)
     ray.get([nothing.remote(b"") for _ in range(4)])
     begun = time.perf_counter()
     ray.get([nothing.remote(bytes(1000)) for _ in range(jobs)])
-    return (time.perf_counter() - begun) / jobs
+    each = (time.perf_counter() - begun) / jobs
+    return Check("Ray's scheduling", f"{1000 * each:.1f} ms a job, {MANY * each:.0f} s for {MANY:,}", True)
 
 
 @contextlib.contextmanager
@@ -251,20 +253,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, cluster(where) as variables:
         os.environ.update(variables)
         project = Project(Path(folder))
-        rows = check(project, where)
-        if where == "ray":
-            each = scheduling()
-            rows.append(Check("Ray's own time for a job", f"{1000 * each:.1f} ms", True))
-            rows.append(Check(f"{MANY:,} jobs", f"{MANY * each:.0f} s of Ray's scheduling, {_bytes(project)}", True))
-    print("| check | measured | |\n|---|---|---|")
-    for row in rows:
-        print(f"| {row.what} | {row.measured} | {'ok' if row.holds else 'NO'} |")
-    return 0 if all(row.holds for row in rows) else 1
+        print("| check | measured | |\n|---|---|---|")
+        held = [_shown(row) for row in check(project, where)]
+        held += [_shown(scheduling())] if where == "ray" else []
+    return 0 if all(held) else 1
 
 
-def _bytes(project: Project) -> str:
-    sizes = project.answers("sent")
-    return f"{MANY * sum(sizes) / len(sizes) / 1e9:.2f} GB of answers"
+def _shown(row: Check) -> bool:
+    print(f"| {row.what} | {row.measured} | {'ok' if row.holds else 'NO'} |", flush=True)
+    return row.holds
 
 
 if __name__ == "__main__":

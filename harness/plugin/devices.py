@@ -61,7 +61,7 @@ def parameters(metafunc: pytest.Metafunc) -> list[Any]:
 
 
 def _parameters(config: pytest.Config, names: list[str]) -> list[Any]:
-    return [_parameter(name, name in _required(config)) for name in dict.fromkeys(names)]
+    return [_parameter(name, kind_of(name) in _required(config)) for name in dict.fromkeys(names)]
 
 
 def _chosen(config: pytest.Config) -> list[str]:
