@@ -62,14 +62,29 @@ def test_of_another_kind():
 """
 
 
-def test_tests_run_elsewhere_and_are_compared_here(project, monkeypatch):
-    """Recipes, loops with several records; red, lost with its worker, failed after its check, skipped."""
+@pytest.fixture
+def sent(project, monkeypatch):
+    """The project with baselines, of which the second one of test_loop is another now."""
     monkeypatch.setenv("WRITES", "1")
     project.write(test_gate=_TESTS.replace("RATE)", "0.1)"))
     project.generate("--training-reason=as wide as it needs")
     project.write(test_gate=_TESTS.replace("RATE)", "0.2)"))
     monkeypatch.delenv("WRITES")
-    result = project.run("--training-on=local:1")
+    return project
+
+
+def test_a_test_runs_elsewhere_and_is_compared_here(sent):
+    """Its record is that of the baseline, and what it asserts after its check fails it."""
+    result = sent.run("--training-on=local:1", "-k", "fails")
+
+    result.assert_outcomes(failed=1, deselected=5)
+    result.stdout.fnmatch_lines(["*AssertionError: after its check", "1 compared *", "1 test ran on local:1"])
+
+
+@pytest.mark.long
+def test_tests_run_elsewhere_and_are_compared_here(sent):
+    """Recipes, loops with several records; red, lost with its worker, failed after its check, skipped."""
+    result = sent.run("--training-on=local:1")
 
     result.assert_outcomes(passed=2, failed=3, skipped=1)
     result.stdout.fnmatch_lines(
@@ -80,7 +95,7 @@ def test_tests_run_elsewhere_and_are_compared_here(project, monkeypatch):
             "5 tests ran on local:1, 3 workers lost",
         ]
     )
-    assert [file.name for file in (project.path / "build/harness/failed").glob("*.json")] == [
+    assert [file.name for file in (sent.path / "build/harness/failed").glob("*.json")] == [
         "test_gate-test_loop,two.json"
     ]
 
