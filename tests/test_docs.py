@@ -1,5 +1,6 @@
 """Promises of README and guides: what they show is what happens, and what they name is there."""
 
+import io
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from harness import figures
 from tests.docs import reference
 from tests.docs.pages import GUIDES, README, ROOT, SETTINGS, Story, blocks, shows
 from tests.plugin.conftest import measured_thresholds, project  # noqa: F401 - fixtures
+from tests.test_ci import load
 
 
 PAGES = [
@@ -28,6 +30,7 @@ LIBRARIES = (
 """What the guide of adapters imports: here, once, because pytester would import it anew in each run."""
 THEIRS = [ROOT / "tests" / "examples" / name for name in ("lightning/lit_stripes.py", "transformers/finetune.py")]
 """Its user's modules."""
+OURS = re.compile(r"/actions/(\w+)@v1$")
 LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-numbers", "gate-power", "other-commits")]
 """Guides that train many times."""
 TRACED = [README, ROOT / "docs" / "red-gate.md"]
@@ -119,15 +122,16 @@ def test_the_reference_is_what_the_code_says():
     assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference.page()
 
 
-def test_the_workflow_of_the_guide_names_what_the_actions_have():
-    """Each action is one of ours, and what it is given one of its inputs."""
-    ((_, workflow),) = [block for block in blocks(ROOT / "docs" / "ci.md") if block[0] == "yaml"]
-    used = re.findall(r"/actions/(\w+)@v1\n(?:\s+with:\n\s+(\w+):)?", workflow)
+def test_the_workflows_of_the_guide_name_what_the_actions_have():
+    """Each action is one of ours, and all that it is given are inputs of it."""
+    workflows = [load(io.StringIO(text)) for kind, text in blocks(ROOT / "docs" / "ci.md") if kind == "yaml"]
+    steps = [step for workflow in workflows for job in workflow["jobs"].values() for step in job["steps"]]
+    used = [(found[1], {*step.get("with", {})}) for step in steps if (found := OURS.search(step["uses"]))]
 
-    assert used == [("gate", "install"), ("comment", "")]
-    for action, name in used:
-        text = (ROOT / ".github" / "actions" / action / "action.yml").read_text(encoding="utf-8")
-        assert not name or f"\n  {name}:\n    description:" in text
+    assert [action for action, _ in used] == ["gate", "comment", "gate", "verdict"]
+    assert {name for _, names in used for name in names} == {"install", "shard", "artifact"}
+    for action, names in used:
+        assert names <= load(ROOT / ".github" / "actions" / action / "action.yml")["inputs"].keys()
 
 
 def links(page):
