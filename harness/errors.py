@@ -25,6 +25,7 @@ HarnessError
 ├── RerunError             a training that could not be run again as a rerun has to be
 │   ├── UnseededError      run again as it is, it is another
 │   └── FaultError         it ended with an exception while a standard fault was to be planted in it
+├── RanksError             ranks of a distributed training that do not belong together, or have failed
 ├── TreeError              a commit whose tree cannot be trained in
 ├── EventsError            TensorBoard's event files that cannot be compared or written
 │   └── EventsCutOffError  one that ends within an event
@@ -742,6 +743,40 @@ class FaultError(RerunError):
     def untouched(cls, *, fault: str, error: BaseException) -> Self:
         what = f"the training ended with {_headline(error)}, which tells nothing of the fault"
         return cls(what, where=f"fault {fault}", fix="run the test alone and look at its output; then measure again")
+
+
+class RanksError(HarnessError):
+    """Ranks of a distributed training that do not belong together, or have failed."""
+
+    @classmethod
+    def local(cls, *, name: str) -> Self:
+        what = f"{name} cannot be found in another process"
+        return cls(what, where="ranks(...)", fix="define it with `def` in a module, not within another function")
+
+    @classmethod
+    def failed(cls, *, rank: int, world_size: int, line: str) -> Self:
+        what = f"rank {rank} of {world_size} failed: {line}"
+        return cls(what, fix="read its traceback in the captured output; the other ranks were ended")
+
+    @classmethod
+    def no_record(cls, *, name: str, found: str) -> Self:
+        fix = "return recorder.record, once the recorder's block has ended"
+        return cls(f"{name} returned {found}, not a Record", where="ranks(...)", fix=fix)
+
+    @classmethod
+    def empty(cls, *, place: str) -> Self:
+        fix = 'have every rank save its own: recorder.record.save(f"{folder}/rank{rank}.json")'
+        return cls("there is no record of any rank", where=place, fix=fix)
+
+    @classmethod
+    def missing(cls, *, ranks: Sequence[int], world_size: int, place: str) -> Self:
+        what = f"of {world_size} ranks, the record of rank {_listed(map(str, ranks))} is missing"
+        return cls(what, where=place, fix="have every rank save its record, and start all of them")
+
+    @classmethod
+    def apart(cls, *, first: str, nodeid: str) -> Self:
+        what = f"the ranks of this training part, which cannot become a baseline: {first}"
+        return cls(what, where=nodeid, fix="have all ranks train the same model, then write the baseline")
 
 
 class TreeError(HarnessError):

@@ -54,6 +54,8 @@ def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None =
     key = StreamKey(stream)
     named = group_text(key.tensor, structure or {}) if key.kind in _OF_GROUPS else key.tensor
     worded, (part, _, end) = _WORDED.get(key.kind, "{0}"), named.rpartition(" ")
+    if key.kind == "ranks":
+        return stream_text(key.tensor, structure, room)
     if key.kind == "batch" and part and end in _OF_PARTS:
         worded, named = _OF_PARTS[end], part
     words = worded + " against the stored state" * key.distance

@@ -1,0 +1,221 @@
+"""Ranks of one distributed training: merged into one record, which is held against whatever a record is.
+
+What ranks share (weights, reduced gradients, updates, optimizer state, rates) they must agree in; what is each rank's
+own is put together: samples are added, logged numbers averaged by them.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from harness.comparing.comparison import Comparison, compare
+from harness.comparing.deviations import stream_deviations
+from harness.record import Record, Stream, StreamKey, Streams, Value
+from harness.record.streams import CAUSES
+
+
+_SHARED = ("init", "gradient", "update", "weight", "optimizer", "learning_rate", "optimizer_steps", "synced_buffer")
+"""Kinds of streams that are equal on all ranks that train the same tensors."""
+_SETTLED = ("structure", "data", "init", "schedule", "ranks")
+"""Stages that are the single process's although a module sees the samples of its own rank alone."""
+_OF_ITS_RANK = re.compile(r"(Lazy)?BatchNorm\dd\(|\w*Dropout\d?d?\((?!p=0(\.0)?[,)])")
+"""Modules, in their own words, that do: each rank normalises by its own samples, and draws its own masks."""
+_OF_EACH = ("buffer", "logged", "evaluation")
+"""Kinds of streams that each rank has its own numbers of."""
+_OWN = ("loader", "random")
+"""Kinds of clues likewise."""
+_HASH = 2**64
+"""Fingerprints of integers are added modulo this."""
+
+_Steps = Mapping[int, Sequence[Value]]
+"""Step to its values, in their order."""
+
+
+class Held(NamedTuple):
+    """Ranks held against a single process.
+
+    Args:
+        comparison: of both, as far as they do the same.
+        apart: why they don't from somewhere on, in words; empty if they do.
+    """
+
+    comparison: Comparison
+    apart: str
+
+
+def merge(records: Sequence[Record]) -> Record:
+    """Return the records of all ranks of a training as one; of a single process, what it is held against them by.
+
+    Of samples, their sum over ranks and micro-batches stays; what ranks part in becomes a stream of its own, of the
+    stage "ranks". Where samples stand, shapes, and what modules put out are a rank's own, and are left out.
+
+    Args:
+        records: one a rank, in their order.
+    """
+    first, sizes = records[0], [_by_step(record.streams.find("batch/size")) for record in records]
+    keys = dict.fromkeys(key for record in records for key in record.streams if _can_merge(key))
+    streams = {key: _merged(key, [record.streams.find(key) for record in records], sizes) for key in keys}
+    structure = {name: entry for record in reversed(records) for name, entry in record.structure.items()}
+    ordered = {name: structure[name] for record in records for name in record.structure}
+    clues = ((key, stream) for key, stream in first.clues.items() if key.kind in CAUSES and key.kind not in _OWN)
+    return dataclasses.replace(
+        first, structure=ordered, streams=Streams(streams | _partings(records)), clues=Streams(clues)
+    )
+
+
+def compare_ranks(records: Sequence[Record], single: Record) -> Held:
+    """Hold the ranks of a training against a single process that trains on the same samples.
+
+    BatchNorm and dropout see the samples of their own rank, and a `DistributedSampler` repeats some to fill the last
+    batch: from there on the two are not the same training, which is said and not judged. That ranks agree is.
+
+    Args:
+        records: one a rank, in their order.
+        single: of the single process.
+    """
+    now, before = merge(records), merge([single])
+    names = _of_their_rank(now)
+    texts = []
+    if names:
+        now, before = (_only(record, lambda _, stage: stage in _SETTLED) for record in (now, before))
+        texts.append(f"{', '.join(names)} see the samples of their own rank: what they make is not held against it")
+    if (padded := _first_padded(now, before, len(records))) is not None:
+        now, before = (_until(record, padded) for record in (now, before))
+        texts.append(f"a sampler repeats samples to fill the batch of step {padded}: from there on nothing is")
+    return Held(compare(before, now), "; ".join(texts))
+
+
+def _can_merge(key: StreamKey) -> bool:
+    return not (key.is_shape or (key.kind == "batch" and key.tensor.endswith(" order")))
+
+
+def _by_step(stream: Stream | None) -> _Steps:
+    found: dict[int, list[Value]] = {}
+    for step, value in zip(stream.steps, stream.values, strict=True) if stream else ():
+        found.setdefault(step, []).append(value)
+    return found
+
+
+def _stream(stage: str, points: _Steps) -> Stream:
+    steps = sorted(points)
+    return Stream(
+        stage,
+        tuple(step for step in steps for _ in points[step]),
+        tuple(value for step in steps for value in points[step]),
+    )
+
+
+def _merged(key: StreamKey, streams: Sequence[Stream | None], sizes: Sequence[_Steps]) -> Stream:
+    """Put the values of all ranks together."""
+    first, points = next(filter(None, streams)), [_by_step(stream) for stream in streams]
+    steps = dict.fromkeys(step for each in points for step in each)
+    if key.kind == "batch":
+        sums = {step: [_sum(value for each in points for value in each.get(step, ()))] for step in steps}
+        return _stream(first.stage, sums)
+    if key.kind in _OF_EACH and len({*streams}) > 1:
+        means = {step: _means(key, step, points, sizes) for step in steps}
+        return _stream(first.stage, means)
+    return first
+
+
+def _sum(values: Iterable[Value]) -> Value:
+    """Add what goes in: hashes as integers, the rest as numbers."""
+    found = [*values]
+    if not any(isinstance(value, str) for value in found):
+        return sum(value for value in found if not isinstance(value, str))
+    return f"{sum(int(str(value), 16) for value in found) % _HASH:016x}"
+
+
+def _means(key: StreamKey, step: int, points: Sequence[_Steps], sizes: Sequence[_Steps]) -> list[Value]:
+    """Return the values of a step, each the mean over the ranks that have it."""
+    longest = max(len(each.get(step, ())) for each in points)
+    return [
+        _mean(
+            key.kind == "buffer",
+            {
+                rank: (values[place], _samples(sizes[rank].get(step, ()), place, len(values)))
+                for rank, each in enumerate(points)
+                if place < len(values := each.get(step, ()))
+            },
+        )
+        for place in range(longest)
+    ]
+
+
+def _samples(sizes: Sequence[Value], place: int, count: int) -> float:
+    """Return what a value of a step was computed from: its micro-batch if each has one, or else the step's batches."""
+    own = sizes[place : place + 1] if len(sizes) == count else sizes
+    return float(sum(size for size in own if not isinstance(size, str))) or 1.0
+
+
+def _mean(of_squares: bool, found: Mapping[int, tuple[Value, float]]) -> Value:
+    """Return the mean of what ranks say, by their samples; of counts the sum, of one value that."""
+    values = [value for value, _ in found.values()]
+    if len({*map(repr, values)}) == 1 or any(isinstance(value, str) for value in values):
+        return values[0]
+    numbers = [float(value) for value in values]
+    if all(isinstance(value, int) for value in values):
+        return sum(map(int, values))
+    if of_squares:
+        return math.sqrt(math.fsum(value * value for value in numbers) / len(numbers))
+    weights = [weight for _, weight in found.values()]
+    return math.fsum(map(math.prod, zip(numbers, weights, strict=True))) / math.fsum(weights)
+
+
+def _partings(records: Sequence[Record]) -> dict[StreamKey, Stream]:
+    """Return where ranks first part in what they share, stream by stream, with what the first has and another."""
+    first, found = _shared(records[0]), dict[StreamKey, Stream]()
+    for rank, record in enumerate(records[1:], 1):
+        other = _shared(record)
+        own = first.streams.keys() ^ other.streams.keys()  # of tensors that only one of them holds
+        for point in stream_deviations(first, other):
+            if point.stream in own:
+                continue
+            key = StreamKey.of("ranks", point.stream)
+            known = found.get(key)
+            if point.is_beyond and (known is None or point.step < known.steps[0]):
+                text = f"{_text(point.baseline)} on rank 0, {_text(point.value)} on rank {rank}"
+                found[key] = Stream("ranks", (point.step,), (text,))
+    return found
+
+
+def _text(value: object) -> str:
+    return "nothing" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _shared(record: Record) -> Record:
+    return _only(record, lambda key, _: key.kind in _SHARED and not key.distance)
+
+
+def _only(record: Record, wanted: Callable[[StreamKey, str], bool]) -> Record:
+    """Return a record with some of its streams."""
+    streams = Streams((key, stream) for key, stream in record.streams.items() if wanted(key, stream.stage))
+    return dataclasses.replace(record, streams=streams)
+
+
+def _of_their_rank(record: Record) -> list[str]:
+    """Name the kinds of modules that make another training of that of several ranks."""
+    texts = (str(value) for key, stream in record.clues.items() if key.kind == "module" for value in stream.values)
+    return sorted({text.partition("(")[0] for text in texts if _OF_ITS_RANK.match(text)})
+
+
+def _first_padded(now: Record, before: Record, ranks: int) -> int | None:
+    """Return the first step whose batch is a last one that has fewer samples more than there are ranks."""
+    found, given = (_by_step(record.streams.find("batch/size")) for record in (now, before))
+    sizes = {step: int(float(values[0])) for step, values in found.items()}
+    more = {step: size - int(float(given[step][0])) for step, size in sizes.items() if step in given}
+    padded = (step for step, extra in more.items() if 0 < extra < ranks and sizes[step] < max(sizes.values()))
+    return min(padded, default=None)
+
+
+def _until(record: Record, step: int) -> Record:
+    """Return a record without what it does from a step on; what ranks part in stays."""
+
+    def cut(stream: Stream) -> Stream:
+        points = {each: values for each, values in _by_step(stream).items() if each < step}
+        return _stream(stream.stage, points)
+
+    streams = {key: stream if stream.stage == "ranks" else cut(stream) for key, stream in record.streams.items()}
+    return dataclasses.replace(record, streams=Streams(streams))
