@@ -15,6 +15,7 @@ from harness.record.environment import differences
 from harness.record.matching import in_names_of, is_frozen
 from harness.record.record import require_record
 from harness.record.streams import CALLS
+from harness.record.world import world_changes
 
 
 Verdict = Literal["same", "drift", "not judged", "different"]
@@ -40,6 +41,7 @@ class Comparison:
             by stream.
         environment: (name, former, present) of what changed around the training.
         recipe: (field, former, present) of what changed in the recipe.
+        world: (field, former, present) of what changed in the process group.
         renamed: (former, present) names of tensors that were matched by shape and order.
         unknown: streams of kinds that only one of the two recorders knew, which were not compared.
     """
@@ -49,6 +51,7 @@ class Comparison:
     points: tuple[Deviation, ...]
     environment: tuple[tuple[str, str, str], ...]
     recipe: tuple[tuple[str, object, object], ...]
+    world: tuple[tuple[str, object, object], ...]
     renamed: tuple[tuple[str, str], ...]
     unknown: tuple[StreamKey, ...]
 
@@ -161,16 +164,17 @@ class Comparison:
     def cause(self) -> Deviation | None:
         """What names the cause of the first deviation better than that does: a setting, a mode, a module; or None.
 
-        It stands before the deviation, in the same step or the one before, since what is set up acts at once; what a
-        recipe or a configuration says may act at any later step, and a data loader at any on what it loads. A module
-        whose numbers left earlier and moved nothing is no cause: it was written in another way.
+        It stands before the deviation, in the same step or the one before, since what is set up acts at once; the
+        world, and what a recipe or a configuration says, may act at any later step, and a data loader at any on what it
+        loads. A module whose numbers left earlier and moved nothing is no cause: it was written in another way.
         """
         effect = next(iter(self._found), None)
         if effect is None:
             return None
-        config = (exact("structure", StreamKey.of("config", name), 0, old, new) for name, old, new in self.recipe)
+        changes = [("world", *change) for change in self.world] + [("config", *change) for change in self.recipe]
+        set_up = (exact("structure", StreamKey.of(kind, name), 0, old, new) for kind, name, old, new in changes)
         clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration)
-        beyond = [clue for clue in (*config, *clues) if clue.is_beyond]
+        beyond = [clue for clue in (*set_up, *clues) if clue.is_beyond]
         idle = {clue.stream for clue in beyond if clue.stream.kind in CALLS and clue.step < effect.step - 1}
         causes = (clue for clue in beyond if clue.stream not in idle and _may_cause(clue, effect))
         return min(causes, key=_rank, default=None)
@@ -254,6 +258,7 @@ def compare(baseline: Baseline | Record, record: Record) -> Comparison:
         points=points,
         environment=tuple(differences(before.environment, record.environment)),
         recipe=tuple(change for change in recipe if change[1] != change[2]),
+        world=tuple(world_changes(before.world, record.world)),
         renamed=tuple(renamed.items()),
         unknown=tuple(key for key, stream in streams.items() if stream.steps and key not in compared),
     )
@@ -282,7 +287,7 @@ def _may_cause(clue: Deviation, effect: Deviation) -> bool:
         return effect.stage == "data"  # what workers draw shows in the second epoch
     if clue.stream.kind == "random":  # other numbers act at once, and on no rate
         return clue.step >= effect.step and effect.stage != "schedule"
-    return clue.stream.kind == "config" or clue.step >= effect.step - 1
+    return clue.stream.kind in ("world", "config") or clue.step >= effect.step - 1
 
 
 def _shifted_weights(deviations: Iterable[Deviation], record: Record) -> set[str]:

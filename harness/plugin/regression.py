@@ -134,7 +134,8 @@ def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:
 def _is_notable(comparison: "Comparison", checked: RecordCheck) -> bool:
     """Tell whether a comparison that passes is worth a line: not the usual "same" with the usual margin."""
     around = comparison.renamed or comparison.frozen or comparison.unknown or checked.is_elsewhere
-    around = around or checked.is_served
+    world = checked.record.world
+    around = around or checked.is_served or bool(comparison.world) or bool(world and world.lacks_ranks)
     unusual = around or comparison.unjudged or comparison.starts_elsewhere
     return comparison.verdict in ("drift", "not judged") or bool(unusual) or checked.record.source == "event files"
 

@@ -5,6 +5,7 @@ from harness.record.calibration import Calibration
 from harness.record.pictures import HISTOGRAM_BINS, PICTURE_IMAGES, PICTURE_SIDE, Histogram, Picture
 from harness.record.record import Record
 from harness.record.streams import KINDS, STAGES, Stream, StreamKey, Streams, Value
+from harness.record.world import World
 
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "StreamKey",
     "Streams",
     "Value",
+    "World",
 ]

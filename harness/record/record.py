@@ -14,6 +14,7 @@ from harness.record.gate import fits
 from harness.record.pictures import Histogram, Picture
 from harness.record.streams import KINDS, STAGES, StreamKey, Streams, Value
 from harness.record.text import read_baseline, write_record
+from harness.record.world import World
 
 
 Source = Literal["recorder", "event files"]
@@ -68,6 +69,7 @@ class Record:
             there are any. Like histograms and confusion they are for figures; no comparison looks at them.
         undrawn: of a picture, or of "confusion", that the training gave and that could not be kept, why; another note.
         class_names: in the order of the labels, for figures; empty if not known.
+        world: the process group that it was one rank of; None where there was none.
         histograms: "weight/TENSOR" before the first step and after the last, "gradient/TENSOR" at the first and last.
         confusion: test images by true class (row) and predicted class (column) of the last evaluation, or empty.
         seconds: wall time of the training; not part of the text form, so that equal trainings have equal texts.
@@ -92,6 +94,7 @@ class Record:
     pictures: Mapping[str, Picture]
     undrawn: Mapping[str, str] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
+    world: World | None = None
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     seconds: float = field(default=0.0, compare=False)

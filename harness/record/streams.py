@@ -17,7 +17,7 @@ Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
 TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """Kinds of streams that belong to a tensor."""
-CAUSES = ("config", "module", "setting", "loader", "random", "mode")
+CAUSES = ("world", "config", "module", "setting", "loader", "random", "mode")
 """Kinds of streams that say how a training was set up; they are compared exactly, and name causes."""
 CALLS = ("output", "output_gradient", "evaluation_output")
 """Kinds of streams that have a number for each call of a module; they name the first module that leaves. An output in

@@ -18,6 +18,7 @@ from harness.record.gate import STRICT, Gate
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
 from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
 from harness.record.trace import TraceText, trace
+from harness.record.world import World
 
 
 FORMAT = 4
@@ -43,7 +44,7 @@ _PLAIN = (
     "undrawn",
 )
 """Fields of a record that stand in its text as they are."""
-_MAY_LACK = ("clues", "initial", "class_names", "undrawn", "confusion", "histograms")
+_MAY_LACK = ("clues", "initial", "class_names", "undrawn", "world", "confusion", "histograms")
 _Step = Annotated[int, Meta(ge=FIRST_STEP, lt=LONGEST_RUN)]
 _Place = Annotated[int, Meta(ge=0, lt=LONGEST_RUN)]
 _Side = Annotated[int, Meta(ge=0, lt=2**62)]
@@ -86,6 +87,7 @@ class _Content(_Part, frozen=True, kw_only=True):
     initial: str = ""
     class_names: tuple[str, ...] = ()
     undrawn: _Texts = {}
+    world: World | None = None
     confusion: list[list[int]] = []
     histograms: dict[str, list[list[float | int]]] = {}
     pictures: Annotated[dict[str, Any], Meta(max_length=_MOST_PICTURES)]
@@ -124,6 +126,7 @@ def _content(fields: Mapping[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {
         **{name: fields[name] for name in (*_PLAIN, "structure")},
         "kinds": list(fields["kinds"]),
+        "world": msgspec.to_builtins(fields["world"]),
         **{part: {str(key): _stream_content(entry) for key, entry in fields[part].items()} for part in _SERIES},
         "confusion": [list(row) for row in fields["confusion"]],
         "histograms": {name: histogram_rows(entry) for name, entry in fields["histograms"].items()},
@@ -193,7 +196,7 @@ def _record(checked: _Content, content: Mapping[str, Any]) -> dict[str, Any]:
     if any(str(int(seed)) != seed for seed in content.get("seeds", ())):  # "1" and "01" would be one
         raise ValueError("seeds")
     return {
-        **{name: getattr(checked, name) for name in _PLAIN},
+        **{name: getattr(checked, name) for name in (*_PLAIN, "world")},
         "structure": content["structure"],
         "kinds": tuple(checked.kinds),
         **{

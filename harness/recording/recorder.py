@@ -330,6 +330,7 @@ class Recorder:
             undrawn={name: reason for name, reason in state.undrawn.items() if reason},
             class_names=self.class_names or state.class_names,
             histograms=state.distributions.histograms(),
+            world=state.world,
             confusion=state.confusion,
             seconds=time.perf_counter() - self._started,
             step_seconds=state.times.seconds(device),

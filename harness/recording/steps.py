@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from harness.errors import HarnessError, RecorderError
 from harness.recipe import Precision
-from harness.record import Picture, StreamKey, Value
+from harness.record import Picture, StreamKey, Value, World
 from harness.record.streams import FIRST_STEP
 from harness.recording.batches import Fingerprints
 from harness.recording.calls import Calls, Found, record
@@ -38,6 +38,7 @@ from harness.recording.images import ActivationMaps
 from harness.recording.jitter import jitter
 from harness.recording.perturbation import current
 from harness.recording.precision import Float64Guard, module_names
+from harness.recording.process_group import has_group, world
 from harness.recording.states import States
 from harness.recording.step_times import StepTimes
 from harness.recording.stream_builder import StreamBuilder
@@ -72,6 +73,7 @@ class Recording:
         self.undrawn: dict[str, str] = {}
         self.confusion: tuple[tuple[int, ...], ...] = ()
         self.class_names: tuple[str, ...] = ()
+        self.world: World | None = None
         self.evaluating, self.logs, self.initial = False, False, ""
         self.stack = stack
         stack.callback(self.activations.release)
@@ -101,6 +103,7 @@ class Recording:
 
     def watch(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> None:
         """Follow a model and an optimizer; see `Recorder.watch`."""
+        self._see_world()
         watched = next((watched for watched in self.watched if watched.model is model), None)
         if watched and (optimizer is None or optimizer in watched.optimizers):
             raise RecorderError.watched_twice()
@@ -124,6 +127,7 @@ class Recording:
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
         self._has_batches, self.evaluating = True, False
+        self._see_world()
         self._check_weights()
         self._begin_step()
         self._unwatched.begin_batch()
@@ -178,6 +182,7 @@ class Recording:
         """
         if self.broken:
             raise self.broken
+        self.world = self.world or world()
         self._check_hooks()
         self._check_weights()
         self._settle()
@@ -388,6 +393,11 @@ class Recording:
             if self._states is not None:
                 self._meet(self._states)
             self.times.begin()
+
+    def _see_world(self) -> None:
+        """Note the process group while there is one: it may be made late, and be destroyed before the block ends."""
+        if self.world is None and has_group():
+            self.world = world()
 
     def _check_hooks(self) -> None:
         """Refuse to go on without hooks: what they would have recorded is missing."""

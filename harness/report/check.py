@@ -70,6 +70,7 @@ class Check:
         steps = profile(comparison)
         shares = [share(float(size), limit) for size, limit in zip(steps.sizes, steps.thresholds, strict=True)]
         record = comparison.record
+        world = ((f"world {name}", before, now) for name, before, now in comparison.world)
         training = Training(
             name=record.name,
             data=record.data.get("name", ""),
@@ -86,7 +87,7 @@ class Check:
             unchanged=list(comparison.unchanged),
             changed=[stage for stage in STAGES if stage in {point.stage for point in comparison.deviations}],
             renamed=_changes((former, former, present) for former, present in comparison.renamed),
-            environment=_changes(comparison.environment),
+            environment=_changes([*comparison.environment, *world]),
             recipe=_changes(comparison.recipe),
             loosened=gate_text(comparison.baseline.gate),
             where=where,

@@ -136,6 +136,7 @@ def _rows_around(comparison: Comparison, origin: Mapping[str, str], against: str
     yield "gate", gate_text(comparison.baseline.gate)
     yield "left out", _left_out(comparison.record)
     yield "initial", _initial(comparison)
+    yield "world", _alone(comparison.record)
     yield "hint", _hint(comparison)
 
 
@@ -264,7 +265,8 @@ def _frozen(comparison: Comparison) -> str:
 
 def changed_text(comparison: Comparison, origin: Mapping[str, str], against: str = "") -> str:
     """Name what changed around a training, and in its recipe; empty if nothing is known to have."""
-    recipe = [f"recipe: {text}" for text in in_words(comparison.recipe)]
+    recipe = [f"world {text}" for text in in_words(comparison.world)]
+    recipe += [f"recipe: {text}" for text in in_words(comparison.recipe)]
     around = in_words(comparison.environment + _sources(comparison.baseline.origin, origin))
     since = against or "the baseline was made"
     return f"{'; '.join(recipe + around)} since {since}" if recipe or around else ""
@@ -310,6 +312,7 @@ def note(comparison: Comparison, *, chosen: str = "", trained: str = "", bits: D
         _unknown(comparison),
         _unjudged(comparison),
         _initial(comparison),
+        _world(comparison),
     ]
     rest += [f"baseline {chosen}"] if chosen else []
     loosened = gate_text(comparison.baseline.gate)
@@ -359,6 +362,21 @@ def _listed(names: Sequence[str]) -> str:
 def _initial(comparison: Comparison) -> str:
     """Say that a training begins with other last digits."""
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
+
+
+def _world(comparison: Comparison) -> str:
+    """Say which other world a training that passed ran in."""
+    changes = ", ".join(f"world {text}" for text in in_words(comparison.world))
+    return "; ".join(filter(None, [changes, _alone(comparison.record)]))
+
+
+def _alone(record: Record) -> str:
+    """Say that a launcher has started processes that did not train together."""
+    world = record.world
+    if world is None or not world.lacks_ranks:
+        return ""
+    ran = f"in a group of {world.size}" if world.backend else "in no process group"
+    return f"the launcher started {world.launched} processes, but this training ran {ran}"
 
 
 def _hint(comparison: Comparison) -> str:

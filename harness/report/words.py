@@ -21,6 +21,7 @@ _WORDED = {
     "learning_rate": "learning rate of {0}",
     "batch": "{0} of the batch",
     "evaluation": "{0} of the evaluation",
+    "world": "world {0}",
     "config": "{0} of the configuration",
     "module": "settings of module {0}",
     "setting": "{1} of {0}",
