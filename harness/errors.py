@@ -774,6 +774,11 @@ class RanksError(HarnessError):
         return cls(what, where=place, fix="have every rank save its record, and start all of them")
 
     @classmethod
+    def foreign(cls, *, found: Sequence[str], place: str) -> Self:
+        what = f"these records are not one a rank of one training: {_some(found)}"
+        return cls(what, where=place, fix="give those of one training; if they are in a folder, empty it before each")
+
+    @classmethod
     def apart(cls, *, first: str, nodeid: str) -> Self:
         what = f"the ranks of this training part, which cannot become a baseline: {first}"
         return cls(what, where=nodeid, fix="have all ranks train the same model, then write the baseline")

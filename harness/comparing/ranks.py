@@ -65,25 +65,27 @@ def merge(records: Sequence[Record]) -> Record:
     )
 
 
-def compare_ranks(records: Sequence[Record], single: Record) -> Held:
+def compare_ranks(merged: Record, single: Record, world_size: int) -> Held:
     """Hold the ranks of a training against a single process that trains on the same samples.
 
     BatchNorm and dropout see the samples of their own rank, and a `DistributedSampler` repeats some to fill the last
     batch: from there on the two are not the same training, which is said and not judged. That ranks agree is.
 
     Args:
-        records: one a rank, in their order.
+        merged: the ranks.
         single: of the single process.
+        world_size: number of ranks.
     """
-    now, before = merge(records), merge([single])
+    now, before = merged, merge([single])
     names = _of_their_rank(now)
     texts = []
     if names:
         now, before = (_only(record, lambda _, stage: stage in _SETTLED) for record in (now, before))
         texts.append(f"{', '.join(names)} see the samples of their own rank: what they make is not held against it")
-    if (padded := _first_padded(now, before, len(records))) is not None:
+    if (padded := _first_padded(now, before, world_size)) is not None:
         now, before = (_until(record, padded) for record in (now, before))
         texts.append(f"a sampler repeats samples to fill the batch of step {padded}: from there on nothing is")
+    before, now = (dataclasses.replace(record, world=None) for record in (before, now))  # these differ, of course
     return Held(compare(before, now), "; ".join(texts))
 
 

@@ -107,6 +107,11 @@ class Ranks:
         self._outcomes.append((record, tuple(outcome)))
         return record
 
+    def stands_for(self, merged: Record, records: Collection[Record]) -> None:
+        """Take note that a record is that of several ranks: what took effect in any of them did in it."""
+        if outcome := self.outcome(records):
+            self._outcomes.append((merged, outcome))
+
     def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
         """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
         found = [outcome for known, outcome in self._outcomes if any(record is known for record in records)]

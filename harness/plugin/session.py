@@ -18,15 +18,17 @@ import pytest
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
+from harness.elsewhere.ranks import Ranks
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
-from harness.errors import DevicePrecisionError, NoCifar10Error
+from harness.errors import DevicePrecisionError, FaultError, NoCifar10Error
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.outcome import Counts, Outcome
 from harness.plugin.settings import Settings
 from harness.recording.imported import listening
+from harness.recording.perturbation import Perturbation
 from harness.tensorboard.runs import Runs
 
 
@@ -65,6 +67,7 @@ class Session(Settings):
         self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
         self.effect = Effect()
+        self.ranks = self._ranks()
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         is_worker = hasattr(config, "workerinput") and not self.assignment
         self.workers = Sharing(self.shared if is_worker else None)
@@ -164,13 +167,23 @@ class Session(Settings):
             self.effect = stack.enter_context(in_force(assigned.perturbation, assigned.fault, tracing))
             self.config.add_cleanup(stack.close)
 
+    def _ranks(self) -> Ranks:
+        """Return what runs functions on ranks, perturbed as this process was assigned."""
+        if self.assignment:
+            return Ranks(self.assignment.perturbation, self.assignment.fault, is_fresh=True)
+        return Ranks(Perturbation())
+
+    def took_effect(self, record: "Record") -> tuple[bool, str]:
+        """Return what became of a fault in a record's training, in this process or on ranks (`Effect.outcome`)."""
+        return self.ranks.outcome([record]) or self.effect.outcome(record)
+
     @contextlib.contextmanager
     def giving_up(self) -> Iterator[None]:
         """In a process that reruns a test, leave word of what it ends with, and of what a fault has to do with that."""
         try:
             yield
         except (Exception, pytest.fail.Exception) as error:
-            failure = self.effect.failure(error)
+            failure = error if isinstance(error, FaultError) else self.effect.failure(error)
             if self.assignment and failure and "pytest-timeout" not in str(error):
                 self.assignment.give_up(failure)
             raise
