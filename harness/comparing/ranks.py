@@ -16,8 +16,9 @@ from harness.record import Record, Stream, StreamKey, Streams, Value
 from harness.record.streams import CAUSES
 
 
-_SHARED = ("init", "gradient", "update", "weight", "optimizer", "learning_rate", "optimizer_steps", "synced_buffer")
-"""Kinds of streams that are equal on all ranks that train the same tensors."""
+_SHARED = ("init", "gradient", "update", "weight", "optimizer", "learning_rate", "optimizer_steps", "buffer_before")
+"""Kinds of streams that are equal on all ranks that train the same tensors. Of buffers that is so as a step begins: then
+`DistributedDataParallel` hands those of the first rank to all; after it each has seen its own samples."""
 _SETTLED = ("structure", "data", "init", "schedule", "ranks")
 """Stages that are the single process's although a module sees the samples of its own rank alone."""
 _OF_ITS_RANK = re.compile(r"(Lazy)?BatchNorm\dd\(|\w*Dropout\d?d?\((?!p=0(\.0)?[,)])")
@@ -90,7 +91,7 @@ def compare_ranks(merged: Record, single: Record, world_size: int) -> Held:
 
 
 def _can_merge(key: StreamKey) -> bool:
-    return not (key.is_shape or (key.kind == "batch" and key.tensor.endswith(" order")))
+    return not (key.is_shape or key.kind == "buffer_before" or (key.kind == "batch" and key.tensor.endswith(" order")))
 
 
 def _by_step(stream: Stream | None) -> _Steps:
@@ -188,7 +189,14 @@ def _text(value: object) -> str:
 
 
 def _shared(record: Record) -> Record:
-    return _only(record, lambda key, _: key.kind in _SHARED and not key.distance)
+    """Return what a rank has in common with the others; of a state that was recorded again at the end, the last."""
+    found = _only(record, lambda key, _: key.kind in _SHARED and not key.distance)
+    last = ((key, _last(stream) if stream.stage == "state" else stream) for key, stream in found.streams.items())
+    return dataclasses.replace(found, streams=Streams(last))
+
+
+def _last(stream: Stream) -> Stream:
+    return _stream(stream.stage, {step: values[-1:] for step, values in _by_step(stream).items()})
 
 
 def _only(record: Record, wanted: Callable[[StreamKey, str], bool]) -> Record:

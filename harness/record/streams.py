@@ -26,10 +26,10 @@ DIGITS = 10
 """Of those numbers, that are kept: they never judge, and a record is to be small."""
 KINDS = (
     *(*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance"),
-    *(*CAUSES, *CALLS, "ranks"),
+    *(*CAUSES, *CALLS, "buffer_before", "ranks"),
 )
 """Kinds of streams that a recorder of this version knows: a baseline says which its own knew."""
-_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation", *CAUSES, *CALLS, "ranks")
+_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation", *CAUSES, *CALLS, "buffer_before", "ranks")
 _WITH_ENTRY = ("optimizer", "setting", "loader")
 _FAMILIES = (*TENSOR_KINDS, *CALLS)
 FIRST_STEP = -1

@@ -17,6 +17,7 @@ _WORDED = {
     "update": "update of {0}",
     "weight": "norm of {0}",
     "buffer": "norm of buffer {0}",
+    "buffer_before": "norm of buffer {0} as a step began",
     "init": "initial {0}",
     "learning_rate": "learning rate of {0}",
     "batch": "{0} of the batch",
