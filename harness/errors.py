@@ -681,6 +681,14 @@ class RerunError(HarnessError):
         )
 
     @classmethod
+    def launched(cls, *, nodeid: str, ranks: int) -> Self:
+        return cls(
+            f"this session is one of {ranks} ranks that a launcher started, and no rank can be run again alone",
+            where=nodeid,
+            fix="start pytest itself, and the ranks in the test: with the fixture `ranks`, or with the launcher",
+        )
+
+    @classmethod
     def unrepeatable(cls, *, nodeid: str) -> Self:
         what = "this training, run again without any change, is not the same"
         fix = (

@@ -118,6 +118,17 @@ class Ranks:
         return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
 
 
+def gathered(record: Record) -> list[Record]:
+    """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone."""
+    from torch import distributed
+
+    if not (record.world and distributed.is_available() and distributed.is_initialized()):
+        return [record]
+    texts: list[Any] = [None] * record.world.size
+    distributed.all_gather_object(texts, record.to_text())
+    return [Record.from_text(text) for text in texts]
+
+
 def _place_of(function: Callable[..., Any]) -> tuple[str, str, str]:
     """Return module, file and name of a function, by which another process finds it."""
     module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))

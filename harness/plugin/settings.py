@@ -119,11 +119,23 @@ class Settings:
         """Folder of all that a session leaves; a temporary one where none is given and the project is read-only."""
         if hasattr(self.config, "workerinput"):
             return Path(self.config.workerinput["training_regression_output"])
+        own = f"rank{self.rank}" if self.rank else ""
         if given := self.config.getoption("--training-output"):
-            return spelt_out(self._here / given)
-        usual = self._usual_output
+            return spelt_out(self._here / given / own)
+        usual = self._usual_output / own
         is_open = os.access(next(place for place in (usual, *usual.parents) if os.access(place, os.F_OK)), os.W_OK)
         return usual if is_open else Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}")
+
+    @cached_property
+    def launched(self) -> int:
+        """How many ranks a launcher started that each are such a session; 0 for a session alone."""
+        size = os.environ.get("WORLD_SIZE", "") if "LOCAL_RANK" in os.environ else ""
+        return int(size) if size.isdecimal() and int(size) > 1 else 0
+
+    @cached_property
+    def rank(self) -> int:
+        """Which of these ranks it is: all but the first leave what they leave in folders of their own."""
+        return int(os.environ.get("RANK", 0)) if self.launched else 0
 
     @property
     def _usual_output(self) -> Path:

@@ -366,7 +366,7 @@ class Recording:
             self._open()
 
     def _compare_buffers(self, watched: WatchedModel) -> None:
-        """Record the buffers of one rank of several as a step begins, by which it is known whether all have the same."""
+        """Record the buffers of one rank of several as a step begins: whether all have the same is known by them."""
         trains = watched.model.training and torch.is_grad_enabled() and not self._over
         is_rank = self.world is not None and self.world.size > 1
         if is_rank and trains and self._shown.get(watched) != self._step:
