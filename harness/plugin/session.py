@@ -113,6 +113,7 @@ class Session(Settings):
     def doing(self) -> str:
         """Say what this session compares with what, or writes, and what data it was given."""
         data = f"; CIFAR-10 from {self.cifar10}" if self.cifar10 else ""
+        data += f"; rank {self.rank} of {self.launched}" if self.launched else ""
         if self.generate_path is None:
             what = "and figures" if self.comparing_figures else "but not figures (no --mpl)"
             return f"comparing records {what}{self._doing_against()}{data}"
