@@ -17,7 +17,7 @@ from harness.record.streams import CAUSES
 
 
 _SHARED = ("init", "gradient", "update", "weight", "optimizer", "learning_rate", "optimizer_steps", "buffer_before")
-"""Kinds of streams that are equal on all ranks that train the same tensors. Of buffers that is so as a step begins: then
+"""Kinds of streams that are equal on all ranks that train the same tensors. Buffers are so as a step begins: then
 `DistributedDataParallel` hands those of the first rank to all; after it each has seen its own samples."""
 _SETTLED = ("structure", "data", "init", "schedule", "ranks")
 """Stages that are the single process's although a module sees the samples of its own rank alone."""

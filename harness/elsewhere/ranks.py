@@ -14,14 +14,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
+from harness.explaining.traced import Traced
 from harness.record import Record
 from harness.recording.perturbation import Perturbation
 
@@ -33,6 +36,32 @@ _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
 @dataclass(frozen=True)
+class How:
+    """How trainings on ranks are perturbed.
+
+    Args:
+        perturbation: what recorders change.
+        fault: what is planted; empty for nothing.
+        traced: the project whose lines a trace of the first rank is to name; None for no trace.
+        step: of the divergence that it is to explain.
+    """
+
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    fault: str = ""
+    traced: Path | None = None
+    step: int | None = None
+
+    @contextlib.contextmanager
+    def in_force(self, rank: int) -> Iterator[Effect]:
+        """Perturb the training of a rank."""
+        from harness.explaining.tracing import Tracing
+
+        tracing = Tracing(self.traced, step=self.step) if self.traced and not rank else None
+        with in_force(self.perturbation, self.fault, tracing) as effect:
+            yield effect
+
+
+@dataclass(frozen=True)
 class _Given:
     """What all ranks of a training are given; see `Ranks`."""
 
@@ -41,11 +70,10 @@ class _Given:
     backend: str
     function: tuple[str, str, str]  # module, its file, name in there
     arguments: Sequence[Any]
-    perturbation: Perturbation
-    fault: str
+    how: "How"
 
     def file(self, rank: int, kind: str) -> Path:
-        """Return the file of what a rank leaves: its "record", "outcome" or "failure"."""
+        """Return the file of what a rank leaves: its "record", "outcome", "trace" or "failure"."""
         return self.folder / f"rank{rank}-{kind}.json"
 
 
@@ -53,14 +81,13 @@ class Ranks:
     """Runs functions on ranks, and knows what became of what is planted in them.
 
     Args:
-        perturbation: what recorders in them change.
-        fault: what is planted in them; empty for nothing.
+        how: trainings in them are perturbed.
         is_fresh: whether this process has only just begun, so that copies of it are as good as new ones.
     """
 
-    def __init__(self, perturbation: Perturbation, fault: str = "", *, is_fresh: bool = False) -> None:
-        self._perturbation, self._fault, self._is_fresh = perturbation, fault, is_fresh
-        self._outcomes: list[tuple[Record, tuple[bool, str]]] = []
+    def __init__(self, how: How | None = None, *, is_fresh: bool = False) -> None:
+        self._how, self._is_fresh = how or How(), is_fresh
+        self._outcomes: list[tuple[Record, tuple[bool, str], Traced | None]] = []
 
     def __call__(
         self, function: Callable[..., Any], *arguments: Any, world_size: int = 2, backend: str = "gloo"
@@ -85,7 +112,7 @@ class Ranks:
         """
         folder = Path(tempfile.mkdtemp(prefix="training-regression-ranks-"))
         place = _place_of(function)
-        given = _Given(folder, world_size, backend, place, arguments, self._perturbation, self._fault)
+        given = _Given(folder, world_size, backend, place, arguments, self._how)
         try:
             _run(given, self._method)
             return [self._collected(given, rank) for rank in range(world_size)]
@@ -97,25 +124,32 @@ class Ranks:
         """How a process begins: a copy of one that has computed on several threads, or on a GPU, would stand still."""
         from torch import cuda
 
-        copies = self._is_fresh and self._perturbation.threads == 1 and not cuda.is_initialized()
+        copies = self._is_fresh and self._how.perturbation.threads == 1 and not cuda.is_initialized()
         return "fork" if copies and hasattr(os, "fork") else "spawn"
 
     def _collected(self, given: _Given, rank: int) -> Record:
         seconds, step_seconds, outcome = json.loads(given.file(rank, "outcome").read_text(encoding="utf-8"))
         record = Record.from_text(given.file(rank, "record").read_text(encoding="utf-8"))
         record = replace(record, seconds=seconds, step_seconds=tuple(step_seconds))
-        self._outcomes.append((record, tuple(outcome)))
+        file = given.file(rank, "trace")
+        traced = msgspec.json.decode(file.read_bytes(), type=Traced) if file.exists() else None
+        self._outcomes.append((record, tuple(outcome), traced))
         return record
 
     def stands_for(self, merged: Record, records: Collection[Record]) -> None:
         """Take note that a record is that of several ranks: what took effect in any of them did in it."""
         if outcome := self.outcome(records):
-            self._outcomes.append((merged, outcome))
+            self._outcomes.append((merged, outcome, self.traced(records)))
 
     def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
         """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
-        found = [outcome for known, outcome in self._outcomes if any(record is known for record in records)]
+        found = [outcome for known, outcome, _ in self._outcomes if any(record is known for record in records)]
         return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
+
+    def traced(self, records: Collection[Record]) -> Traced | None:
+        """Return the trace of the first rank of some records, if one was taken."""
+        found = (traced for known, _, traced in self._outcomes if any(record is known for record in records))
+        return next(filter(None, found), None)
 
 
 def gathered(record: Record) -> list[Record]:
@@ -202,7 +236,7 @@ def _main(given: _Given, rank: int) -> None:
     begun = threading.Thread(target=_end_with_parent, daemon=True)
     begun.start()
     try:
-        with _group(given, rank), in_force(given.perturbation, given.fault) as effect:
+        with _group(given, rank), given.how.in_force(rank) as effect:
             result = _find(*given.function)(*given.arguments)
             _leave(given, rank, getattr(result, "record", result), effect)
     except BaseException as error:  # whatever it is, the session that asked shows it
@@ -249,5 +283,7 @@ def _leave(given: _Given, rank: int, record: object, effect: Effect) -> None:
         raise RanksError.no_record(name=given.function[-1], found=type(record).__name__)
     kept = record if rank == 0 else replace(record, pictures={}, histograms={}, confusion=())  # packing takes seconds
     given.file(rank, "record").write_text(kept.to_text(), encoding="utf-8")
+    if traced := effect.traced(record):
+        given.file(rank, "trace").write_bytes(msgspec.json.encode(traced))
     outcome = [record.seconds, record.step_seconds, effect.outcome(record)]
     given.file(rank, "outcome").write_text(json.dumps(outcome), encoding="utf-8")

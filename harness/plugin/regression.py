@@ -241,7 +241,7 @@ class TrainingRegression:
         self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(record, self._session.took_effect(record), self._session.effect.traced(record))
+                assignment.hand_in(record, self._session.took_effect(record), self._session.traced(record))
             return
         gate = asked(ignore, thresholds, allow_nonfinite)
         require_at_work(gate, record, self._test.id)
@@ -290,7 +290,7 @@ class TrainingRegression:
         self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                assignment.hand_in(merged, self._session.took_effect(merged))
+                assignment.hand_in(merged, self._session.took_effect(merged), self._session.traced(merged))
             return
         gate = asked(ignore, {}, False)
         named = named_sources(self._session.config.rootpath, sources)

@@ -18,7 +18,7 @@ import pytest
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
-from harness.elsewhere.ranks import Ranks
+from harness.elsewhere.ranks import How, Ranks
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
@@ -28,11 +28,11 @@ from harness.plugin.options import NO_CIFAR10
 from harness.plugin.outcome import Counts, Outcome
 from harness.plugin.settings import Settings
 from harness.recording.imported import listening
-from harness.recording.perturbation import Perturbation
 from harness.tensorboard.runs import Runs
 
 
 if TYPE_CHECKING:
+    from harness.explaining.traced import Traced
     from harness.explaining.tracing import Tracing
     from harness.recipe import Recipe
     from harness.record.record import Record
@@ -170,13 +170,18 @@ class Session(Settings):
 
     def _ranks(self) -> Ranks:
         """Return what runs functions on ranks, perturbed as this process was assigned."""
-        if self.assignment:
-            return Ranks(self.assignment.perturbation, self.assignment.fault, is_fresh=True)
-        return Ranks(Perturbation())
+        if (assigned := self.assignment) is None:
+            return Ranks()
+        traced = self.config.rootpath if assigned.traces else None
+        return Ranks(How(assigned.perturbation, assigned.fault, traced, assigned.step), is_fresh=True)
 
     def took_effect(self, record: "Record") -> tuple[bool, str]:
         """Return what became of a fault in a record's training, in this process or on ranks (`Effect.outcome`)."""
         return self.ranks.outcome([record]) or self.effect.outcome(record)
+
+    def traced(self, record: "Record") -> "Traced | None":
+        """Return the trace of a record's training, in this process or on ranks, if one was taken."""
+        return self.ranks.traced([record]) or self.effect.traced(record)
 
     @contextlib.contextmanager
     def giving_up(self) -> Iterator[None]:
