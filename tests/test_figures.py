@@ -634,14 +634,21 @@ def test_wrong_predictions_differ_by_more_than_colour():
 KEEP = "call recorder.keep_predictions(images, labels, predicted) after the last evaluation"
 IMAGES = "with images of 1 or 3 channels: (N, C, H, W) or (N, H, W, C), uint8 or finite numbers"
 WATCH = "watch the model and its optimizer: recorder.watch(model, optimizer)"
+NO_HISTOGRAM = "a tensor of fewer than 32 elements has none, nor has one divided over ranks"
 MISSING = {
     "loss_curve": ("loss", "log it: recorder.log(loss=loss)"),
     "accuracy_curve": ("evaluation/accuracy", "log it: recorder.evaluation(accuracy=...)"),
     "learning_rate_curve": ("learning rate", WATCH),
     "gradient_flow": ("gradient norms", WATCH),
     "update_ratio": ("update norms", WATCH),
-    "weight_distributions": ("weight histograms", f"{WATCH}; a tensor of fewer than 32 elements has none"),
-    "gradient_distributions": ("gradient histograms", f"{WATCH}; a tensor of fewer than 32 elements has none"),
+    "weight_distributions": (
+        "weight histograms",
+        f"{WATCH}; {NO_HISTOGRAM}",
+    ),
+    "gradient_distributions": (
+        "gradient histograms",
+        f"{WATCH}; {NO_HISTOGRAM}",
+    ),
     "confusion_matrix": ("confusion matrix", f"{KEEP}, with labels from 0 to 99"),
     "class_accuracy": ("confusion matrix", f"{KEEP}, with labels from 0 to 99"),
     "filters": (

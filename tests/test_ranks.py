@@ -7,7 +7,7 @@ import pytest
 from harness import Record, compare, errors
 from harness.comparing.deviations import AGREED
 from harness.comparing.ranks import compare_ranks, merge
-from harness.record import Stream, World
+from harness.record import Part, Stream, World
 from harness.record.ranks import of_all_ranks
 from harness.report.comparison_text import parity_text
 from tests.test_record import record_of
@@ -43,7 +43,7 @@ def pair(**streams):
 
 def held(ranks, single=None):
     """What `check_ranks(ranks, single=single)` finds."""
-    return compare_ranks(merge(ranks), single or single_of(), len(ranks))
+    return compare_ranks(ranks, single or single_of())
 
 
 def place(found):
@@ -141,8 +141,8 @@ def test_samples_that_a_sampler_repeats_are_explained():
 
 def test_what_ranks_part_in_is_said():
     """The place, and what each has; no baseline makes it right, not even one that holds the same."""
-    merged = merge(pair(gradient__w=Stream("backward", (0, 1), (0.5, 0.26))))
-    text = parity_text(compare_ranks(merged, single_of(), 2), "test_a.py::test", "report.html", passed=False)
+    ranks = pair(gradient__w=Stream("backward", (0, 1), (0.5, 0.26)))
+    merged, text = merge(ranks), parity_text(held(ranks), "test_a.py::test", "report.html", passed=False)
 
     assert text.startswith("training differs from a single process from step 1 on: ranks, gradient of w\n")
     assert f"  first      step 1   baseline {AGREED}   now 0.25 on rank 0, 0.26 on rank 1\n" in text
@@ -155,6 +155,43 @@ def test_tensors_of_one_rank_alone_are_put_together():
     ranks = [rank_of(0, optimizer__w__m=states[0]), rank_of(1, loss=(3.0, 4.0), optimizer__v__m=states[1])]
 
     assert held(ranks, single_of(optimizer__w__m=states[0], optimizer__v__m=states[1])).comparison.verdict == "same"
+
+
+def test_slices_of_a_tensor_are_put_together():
+    """The squares of their norms add up, each slice once, whoever holds it; two that hold the same must agree."""
+
+    def rank(number, value, index, loss):
+        part = Stream("backward", (0, 1), (value, value), part=Part(index, 2))
+        return rank_of(number, (1, 1), 4, loss, gradient__w=part)
+
+    values = [(0, 3.0, 0), (1, 4.0, 1), (2, 3.0, 0), (3, 4.0, 1)]
+    ranks = [rank(*value, (2.0, 3.0)) for value in values]
+    whole = Stream("backward", (0, 1), (5.0, 5.0))
+    assert merge(ranks).streams["gradient/w"] == whole
+    assert not [*merge(ranks).streams.of("ranks")]
+
+    ranks[3] = rank(3, 4.5, 1, (2.0, 3.0))
+    assert merge(ranks).streams["ranks/gradient/w"].values == ("4 on rank 1, 4.5 on rank 3",)
+
+
+def test_ranks_that_divide_a_model_may_have_the_same_samples():
+    """Their batch counts once, as in tensor parallel; of ranks that hold whole tensors each counts."""
+
+    def rank(number, part):
+        whole = rank_of(0, gradient__w=Stream("backward", (0, 1), (3.0, 3.0), part=part))
+        return dataclasses.replace(whole, world=World(number, 2, "gloo"))
+
+    assert merge([rank(0, Part(0, 2)), rank(1, Part(1, 2))]).streams["batch/size"].values == (2, 2)
+    assert merge([rank(0, None), rank(1, None)]).streams["batch/size"].values == (4, 4)
+
+
+def test_nothing_is_said_of_summands():
+    """The norm of a sum does not follow from those of its parts: neither side is asked for it."""
+    part = Stream("backward", (0, 1), (3.0, 3.0), part=Part(0, 2, is_summand=True))
+    ranks = [rank_of(0, gradient__w=part), rank_of(1, loss=(3.0, 4.0), gradient__w=part)]
+
+    assert held(ranks).comparison.verdict == "same"
+    assert "gradient/w" not in merge(ranks).streams
 
 
 def test_a_folder_holds_all_ranks(tmp_path):

@@ -278,7 +278,7 @@ def _is_renamed_class(clue: Deviation) -> bool:
 
 
 def _may_cause(clue: Deviation, effect: Deviation) -> bool:
-    unseen = clue.stream.kind in ("mode", "random") and None in (clue.baseline, clue.value)
+    unseen = clue.stream.kind in ("mode", "random", "placement") and None in (clue.baseline, clue.value)
     if unseen or clue.causal_order >= effect.causal_order:
         return False
     if effect.stream.kind == "learning_rate" and clue.stream.kind == "setting":  # a schedule may move others beside it

@@ -7,11 +7,11 @@ own is put together: samples are added, logged numbers averaged by them.
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, compare
-from harness.comparing.deviations import stream_deviations
+from harness.comparing.deviations import Deviation, stream_deviations
 from harness.record import Record, Stream, StreamKey, Streams, Value
 from harness.record.streams import CAUSES
 
@@ -25,7 +25,7 @@ _OF_ITS_RANK = re.compile(r"(Lazy)?BatchNorm\dd\(|\w*Dropout\d?d?\((?!p=0(\.0)?[
 """Modules, in their own words, that do: each rank normalises by its own samples, and draws its own masks."""
 _OF_EACH = ("buffer", "logged", "evaluation")
 """Kinds of streams that each rank has its own numbers of."""
-_OWN = ("loader", "random")
+_OWN = ("loader", "random", "placement", "world")
 """Kinds of clues likewise."""
 _HASH = 2**64
 """Fingerprints of integers are added modulo this."""
@@ -57,33 +57,41 @@ def merge(records: Sequence[Record]) -> Record:
     """
     first, sizes = records[0], [_by_step(record.streams.find("batch/size")) for record in records]
     keys = dict.fromkeys(key for record in records for key in record.streams if _can_merge(key))
-    streams = {key: _merged(key, [record.streams.find(key) for record in records], sizes) for key in keys}
+    feeding, untold, streams = _feeding(records), _summands(records), dict[StreamKey, Stream]()
+    for key in keys.keys() - untold:
+        holders = feeding if key.kind == "batch" else records
+        streams[key] = _merged(key, [record.streams.find(key) for record in holders], sizes)
     structure = {name: entry for record in reversed(records) for name, entry in record.structure.items()}
-    ordered = {name: structure[name] for record in records for name in record.structure}
     clues = ((key, stream) for key, stream in first.clues.items() if key.kind in CAUSES and key.kind not in _OWN)
     return dataclasses.replace(
-        first, structure=ordered, streams=Streams(streams | _partings(records)), clues=Streams(clues)
+        first,
+        structure={name: structure[name] for record in records for name in record.structure},
+        streams=Streams({key: streams[key] for key in keys if key in streams} | _partings(records)),
+        clues=Streams(clues),
+        initial=first.initial if len({record.initial for record in records}) == 1 else "",
     )
 
 
-def compare_ranks(merged: Record, single: Record, world_size: int) -> Held:
+def compare_ranks(records: Sequence[Record], single: Record, ignore: Collection[str] = ()) -> Held:
     """Hold the ranks of a training against a single process that trains on the same samples.
 
     BatchNorm and dropout see the samples of their own rank, and a `DistributedSampler` repeats some to fill the last
     batch: from there on the two are not the same training, which is said and not judged. That ranks agree is.
 
     Args:
-        merged: the ranks.
+        records: one a rank, in their order.
         single: of the single process.
-        world_size: number of ranks.
+        ignore: patterns of streams that are not compared.
     """
-    now, before = merged, merge([single])
+    untold = _summands(records)
+    merged = (merge(each).without(ignore) for each in ([single], records))
+    before, now = (_only(record, lambda key, _: key not in untold) for record in merged)
     names = _of_their_rank(now)
     texts = []
     if names:
         now, before = (_only(record, lambda _, stage: stage in _SETTLED) for record in (now, before))
         texts.append(f"{', '.join(names)} see the samples of their own rank: what they make is not held against it")
-    if (padded := _first_padded(now, before, world_size)) is not None:
+    if (padded := _first_padded(now, before, len(records))) is not None:
         now, before = (_until(record, padded) for record in (now, before))
         texts.append(f"a sampler repeats samples to fill the batch of step {padded}: from there on nothing is")
     before, now = (dataclasses.replace(record, world=None) for record in (before, now))  # these differ, of course
@@ -92,6 +100,24 @@ def compare_ranks(merged: Record, single: Record, world_size: int) -> Held:
 
 def _can_merge(key: StreamKey) -> bool:
     return not (key.is_shape or key.kind == "buffer_before" or (key.kind == "batch" and key.tensor.endswith(" order")))
+
+
+def _summands(records: Iterable[Record]) -> set[StreamKey]:
+    """Return the streams of tensors whose parts would have to be added before anything can be said of them."""
+    streams = (item for record in records for item in record.streams.items())
+    return {key for key, stream in streams if stream.part and stream.part.is_summand}
+
+
+def _feeding(records: Sequence[Record]) -> Sequence[Record]:
+    """Return one rank for each different share of the samples: ranks that divide a model may all have the same."""
+    if not any(stream.part for record in records for stream in record.streams.values()):
+        return records
+    shares = {_share(record): record for record in reversed(records)}
+    return [record for record in records if shares[_share(record)] is record]
+
+
+def _share(record: Record) -> str:
+    return repr([*record.streams.of("batch")])
 
 
 def _by_step(stream: Stream | None) -> _Steps:
@@ -117,10 +143,25 @@ def _merged(key: StreamKey, streams: Sequence[Stream | None], sizes: Sequence[_S
     if key.kind == "batch":
         sums = {step: [_sum(value for each in points for value in each.get(step, ()))] for step in steps}
         return _stream(first.stage, sums)
+    if any(stream and stream.part for stream in streams):
+        return _whole(streams)
     if key.kind in _OF_EACH and len({*streams}) > 1:
         means = {step: _means(key, step, points, sizes) for step in steps}
         return _stream(first.stage, means)
     return first
+
+
+def _whole(streams: Iterable[Stream | None]) -> Stream:
+    """Return the norms of a tensor from those of its slices, each of which one rank or several may hold."""
+    slices = {stream.part.index: stream for stream in streams if stream and stream.part}
+    held = [_by_step(stream) for stream in slices.values() if stream.part and stream.part.index < stream.part.count]
+    steps = dict.fromkeys(step for each in held for step in each)
+    norms = {step: [*map(_norm, zip(*(each[step] for each in held if step in each), strict=False))] for step in steps}
+    return _stream(next(iter(slices.values())).stage, norms)
+
+
+def _norm(values: Iterable[Value]) -> Value:
+    return math.sqrt(math.fsum(float(value) ** 2 for value in values))
 
 
 def _sum(values: Iterable[Value]) -> Value:
@@ -169,19 +210,29 @@ def _mean(of_squares: bool, found: Mapping[int, tuple[Value, float]]) -> Value:
 
 def _partings(records: Sequence[Record]) -> dict[StreamKey, Stream]:
     """Return where ranks first part in what they share, stream by stream, with what the first has and another."""
-    first, found = _shared(records[0]), dict[StreamKey, Stream]()
-    for rank, record in enumerate(records[1:], 1):
-        other = _shared(record)
-        own = first.streams.keys() ^ other.streams.keys()  # of tensors that only one of them holds
-        for point in stream_deviations(first, other):
-            if point.stream in own:
-                continue
-            key = StreamKey.of("ranks", point.stream)
-            known = found.get(key)
-            if point.is_beyond and (known is None or point.step < known.steps[0]):
-                text = f"{_text(point.baseline)} on rank 0, {_text(point.value)} on rank {rank}"
-                found[key] = Stream("ranks", (point.step,), (text,))
+    shared, found = [_shared(record) for record in records], dict[StreamKey, Stream]()
+    for rank, record in enumerate(shared):
+        first = {key: _first_holder(shared[:rank], key, stream) for key, stream in record.streams.items()}
+        for other in sorted({holder for holder in first.values() if holder is not None}):
+            both = {key for key, holder in first.items() if holder == other}
+            for point in _beyond(shared[other], record, both):
+                key = StreamKey.of("ranks", point.stream)
+                if key not in found or point.step < found[key].steps[0]:
+                    text = f"{_text(point.baseline)} on rank {other}, {_text(point.value)} on rank {rank}"
+                    found[key] = Stream("ranks", (point.step,), (text,))
     return found
+
+
+def _beyond(one: Record, other: Record, keys: Set[StreamKey]) -> Iterator[Deviation]:
+    """Yield where two ranks part in some streams."""
+    one, other = (_only(record, lambda key, _: key in keys) for record in (one, other))
+    return (point for point in stream_deviations(one, other) if point.is_beyond)
+
+
+def _first_holder(records: Sequence[Record], key: StreamKey, stream: Stream) -> int | None:
+    """Return the first of some ranks that holds the same as a stream is of: the tensor, or the same part of it."""
+    found = ((rank, record.streams.find(key)) for rank, record in enumerate(records))
+    return next((rank for rank, other in found if other and other.part == stream.part), None)
 
 
 def _text(value: object) -> str:

@@ -46,7 +46,7 @@ def gradient_distributions(record: Record, *, labelled: bool = False) -> Figure:
 def _distributions(record: Record, kind: str, title: str, labelled: bool) -> Figure:
     kept = {name.removeprefix(f"{kind}/"): h for name, h in record.histograms.items() if name.startswith(f"{kind}/")}
     if not kept:
-        remedy = f"{WATCH}; a tensor of fewer than {HISTOGRAM_BINS} elements has none"
+        remedy = f"{WATCH}; a tensor of fewer than {HISTOGRAM_BINS} elements has none, nor has one divided over ranks"
         figure_name = f"{kind}_distributions"
         raise NotRecordedError.missing(f"{kind} histograms", name=record.name, figure=figure_name, remedy=remedy)
     shown = thinned(kept, 24)

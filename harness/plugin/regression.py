@@ -295,7 +295,7 @@ class TrainingRegression:
         gate = asked(ignore, {}, False)
         named = named_sources(self._session.config.rootpath, sources)
         checked = RecordCheck(self._test, merged, name, sources=named, gate=gate)
-        self._parity(checked, compare_ranks(checked.judged, single.without(ignore), len(found)))
+        self._parity(checked, compare_ranks(found, single, gate.ignore))
 
     def _require_one(self, merged: "Record") -> None:
         """Refuse to make a baseline of ranks that part."""

@@ -4,7 +4,7 @@ from harness.record.baseline import Baseline
 from harness.record.calibration import Calibration
 from harness.record.pictures import HISTOGRAM_BINS, PICTURE_IMAGES, PICTURE_SIDE, Histogram, Picture
 from harness.record.record import Record
-from harness.record.streams import KINDS, STAGES, Stream, StreamKey, Streams, Value
+from harness.record.streams import KINDS, STAGES, Part, Stream, StreamKey, Streams, Value
 from harness.record.world import World
 
 
@@ -17,6 +17,7 @@ __all__ = [
     "Baseline",
     "Calibration",
     "Histogram",
+    "Part",
     "Picture",
     "Record",
     "Stream",

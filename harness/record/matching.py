@@ -137,7 +137,7 @@ def _renamed(
     present = former = key.tensor
     if key.kind in ("module", *CALLS):
         present = _moved(former, names)
-    elif key.kind in (*TENSOR_KINDS, "batch"):
+    elif key.kind in (*TENSOR_KINDS, "placement", "batch"):
         present = names.get(former, former)
     elif key.kind in ("learning_rate", "setting"):
         present = labels.get(former, former)

@@ -4,7 +4,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta
 
 
 STAGES = ("structure", "data", "init", "schedule", "forward", "ranks", "backward", "update", "state", "evaluation")
@@ -17,7 +20,7 @@ Value = float | int | str
 """A number, or the fingerprint of something that is not one."""
 TENSOR_KINDS = ("init", "gradient", "update", "weight", "buffer", "optimizer")
 """Kinds of streams that belong to a tensor."""
-CAUSES = ("world", "config", "module", "setting", "loader", "random", "mode")
+CAUSES = ("world", "config", "placement", "module", "setting", "loader", "random", "mode")
 """Kinds of streams that say how a training was set up; they are compared exactly, and name causes."""
 CALLS = ("output", "output_gradient", "evaluation_output")
 """Kinds of streams that have a number for each call of a module; they name the first module that leaves. An output in
@@ -93,6 +96,18 @@ class StreamKey(str):
         return self.of(self.kind, tensor, self.entry, distance=self.distance)
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which part of a tensor that is divided over ranks a stream's numbers are of.
+
+    Of slices, the squares of the norms add up to that of the whole tensor, each index once: ranks of one index hold the
+    same. Of summands, whose elements would have to be added first, the norms tell nothing of the whole.
+    """
+
+    index: Annotated[int, Meta(ge=0, lt=2**31)]  # `count` on a rank that holds nothing
+    count: Annotated[int, Meta(ge=2, lt=2**31)]  # of all parts
+    is_summand: bool = False  # else a slice
+
+
 @dataclass(frozen=True)
 class Stream:
     """One quantity over a run.
@@ -104,12 +119,14 @@ class Stream:
         values: one a step in `steps`; floats are exact.
         phases: of each value, how many optimizers had stepped in its step before the models ran for it; of the values
             of one step alone if every step has the same. Empty in a training with one optimizer.
+        part: which part of a tensor the numbers are of; None of a whole one, and of all that is no tensor's.
     """
 
     stage: str
     steps: tuple[int, ...]
     values: tuple[Value, ...]
     phases: tuple[int, ...] = ()
+    part: Part | None = None
 
     def numbers(self) -> Iterator[tuple[int, float]]:
         """Yield step and value of each number; fingerprints are none."""

@@ -16,7 +16,7 @@ from harness.recipe import Precision
 from harness.record.calibration import Calibration
 from harness.record.gate import STRICT, Gate
 from harness.record.pictures import confusion, histogram, histogram_rows, picture, picture_content
-from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Stream, Streams
+from harness.record.streams import FIRST_STEP, LONGEST_RUN, STAGES, Part, Stream, Streams
 from harness.record.trace import TraceText, trace
 from harness.record.world import World
 
@@ -61,6 +61,7 @@ class _Stream(_Part, frozen=True):
     steps: _Place | list[_Step]
     values: list[float | int | str]
     phases: list[_Place] = []
+    part: Part | None = None
 
 
 class _Tensor(msgspec.Struct, frozen=True):
@@ -140,7 +141,9 @@ def _stream_content(stream: Stream) -> dict[str, Any]:
     steps = len(stream.steps) if dense else list(stream.steps)
     words = [str(value) if isinstance(value, float) and not math.isfinite(value) else value for value in stream.values]
     phases = {"phases": list(stream.phases)} if stream.phases else {}
-    return {"stage": stream.stage, "steps": steps, "values": words, **phases}  # JSON has no NaN: words stand for it
+    part = {"part": msgspec.to_builtins(stream.part)} if stream.part else {}
+    content = {"stage": stream.stage, "steps": steps, "values": words}  # JSON has no NaN: words stand for it
+    return content | phases | part
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
@@ -218,4 +221,4 @@ def _stream(name: str, entry: _Stream) -> Stream:
         raise ValueError(f"stream {name}")
     if not all(abs(value) < _LARGEST_NUMBER for value in values if isinstance(value, int)):
         raise ValueError(f"stream {name}")
-    return Stream(entry.stage, tuple(steps), values, tuple(entry.phases))
+    return Stream(entry.stage, tuple(steps), values, tuple(entry.phases), entry.part)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from harness.recipe import Precision
+from harness.recording.parts import is_distributed
 from harness.recording.perturbation import current
 
 
@@ -101,7 +102,7 @@ def _assign(stack: contextlib.ExitStack, owner: object, name: str, value: object
 def swap_layout(model: nn.Module) -> None:
     """Change the memory format of a model's 4-D weights in place: contiguous to channels last, and back."""
     for parameter in model.parameters():
-        if parameter.ndim == 4:
+        if parameter.ndim == 4 and not is_distributed(parameter):
             lies_together = parameter.is_contiguous(memory_format=torch.channels_last)
             other = torch.contiguous_format if lies_together else torch.channels_last
             parameter.data = parameter.data.contiguous(memory_format=other)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from harness.errors import RecorderError
 from harness.record.streams import Value
+from harness.recording.parts import held
 
 
 _Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -30,7 +31,7 @@ def read(batch: object) -> Read:
     Raises:
         RecorderError: it is no tensor, array or number, and no container.
     """
-    dense = [part for tensor in tensors_in(batch) for part in _dense(tensor.detach())]
+    dense = [part for tensor in tensors_in(batch) for part in _dense(held(tensor).detach())]
     if dense:
         return [tensor.to("cpu", copy=True) for tensor in dense]
     texts = isinstance(batch, str | bytes) or batch is None

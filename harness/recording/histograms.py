@@ -10,6 +10,7 @@ from torch import Tensor
 
 from harness.record.pictures import HISTOGRAM_BINS, Histogram
 from harness.recording.norms import real
+from harness.recording.parts import whole
 
 
 _MOST_COUNTED = 2**20
@@ -20,10 +21,14 @@ _NARROWEST = 1e-300  # between the limits of a histogram; below it float64 has n
 def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | None:
     """Return limits and counts of the bins of a tensor's elements, or None if there are fewer finite ones than bins.
 
+    None, too, of a tensor that is divided over ranks: its limits are known to none of them.
+
     The limits are rounded outwards to two digits: short in a diff, and the same on every machine. If all elements are
     alike, the limits are, too, and the first bin holds them. Of more than a million elements, evenly spaced ones count.
     """
-    flat = real(tensor, tensor.dtype).detach().flatten()
+    if (known := whole(tensor)) is None:
+        return None
+    flat = real(known, known.dtype).detach().flatten()
     chosen = flat[:: 1 + flat.numel() // _MOST_COUNTED].cpu().double()
     values = chosen.clone().numpy()  # what NumPy has seen can be resized no more
     values = values[np.isfinite(values)]

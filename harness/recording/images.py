@@ -13,6 +13,7 @@ from torch.nn import functional
 from harness.record.pictures import NO_MISTAKE, PICTURE_IMAGES, PICTURE_SIDE, Picture
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import Watch, on_output
+from harness.recording.parts import held, is_distributed, whole
 
 
 _MISTAKES = 3  # most confident ones, that are kept
@@ -50,7 +51,7 @@ def picture(images: object, labels: Sequence[int] = (), predicted: Sequence[int]
 
 def _images_in(batch: object) -> Tensor | str:
     """Return the first tensor of a batch that holds images, of shape (N, H, W, 1 or 3), or why there is none."""
-    tensors = list(tensors_in(batch))
+    tensors = list(map(held, tensors_in(batch)))
     if isinstance(batch, list | tuple) and {tensor.ndim for tensor in tensors} == {3}:  # an image each
         if len({tensor.shape for tensor in tensors}) > 1:
             return "the images differ in size"
@@ -128,7 +129,8 @@ def confusion(true: Sequence[int], found: Sequence[int]) -> tuple[tuple[int, ...
 @torch.no_grad()
 def filter_picture(parameters: Iterable[Tensor]) -> Picture | None:
     """Return the filters of the first layer that sees images, the first (N, 3 or 1, H, W) weight; zero is mid-grey."""
-    weights = (p for p in parameters if p.ndim == 4 and p.shape[1] in (1, 3) and p.is_floating_point())
+    known = (weight for parameter in parameters if (weight := whole(parameter)) is not None)
+    weights = (p for p in known if p.ndim == 4 and p.shape[1] in (1, 3) and p.is_floating_point())
     first = next(weights, None)
     if first is None or not 0 < max(first.shape[2:]) <= PICTURE_SIDE or first.numel() == 0:
         return None
@@ -164,7 +166,7 @@ def class_labels(labels: object) -> list[int]:
     """Return a batch's labels if they are one integer an image, an empty list otherwise."""
     if isinstance(labels, list | tuple) and all(isinstance(label, int) for label in labels):
         return [int(label) for label in labels]
-    tensors = [*tensors_in(labels)] or [torch.tensor(0)]
+    tensors = [*map(held, tensors_in(labels))] or [torch.tensor(0)]
     if isinstance(labels, list | tuple) and not any(tensor.ndim or tensor.is_floating_point() for tensor in tensors):
         tensors = [torch.stack([tensor.long() for tensor in tensors])]  # one tensor, or number of NumPy's, an image
     dense = tensors[0].ndim == 1 and tensors[0].layout is torch.strided
@@ -219,7 +221,7 @@ def _has_image(images: object) -> bool:
     """Tell whether what a convolution got or gave is some images: it may be none, a tuple, or vmap's stand-in."""
     if not isinstance(images, Tensor) or torch._C._functorch.is_functorch_wrapped_tensor(images):
         return False
-    return images.ndim >= 3 and images.numel() > 0
+    return not is_distributed(images) and images.ndim >= 3 and images.numel() > 0
 
 
 def _first_image(images: Tensor) -> Tensor:

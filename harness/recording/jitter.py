@@ -5,6 +5,17 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from harness.recording.parts import held, part_of
+
+
+def jitter_alike(tensors: Iterable[Tensor], seed: int) -> None:
+    """Do the same to tensors of which some may be divided over ranks: what all ranks hold stays the same on all."""
+    divided: dict[bool, list[Tensor]] = {}
+    for tensor in tensors:
+        divided.setdefault(part_of(tensor) is not None, []).append(held(tensor))
+    for group in divided.values():  # parts differ in size: numbers that are drawn for them are not counted with others
+        jitter(group, seed)
+
 
 @torch.no_grad()
 def jitter(tensors: Iterable[Tensor], seed: int) -> None:

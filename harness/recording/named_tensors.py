@@ -9,6 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from harness.record import Part
+from harness.recording.parts import is_distributed, parts_of
+
 
 @dataclass(frozen=True)
 class Named:
@@ -19,12 +22,16 @@ class Named:
         buffers: likewise (BatchNorm's state, say).
         updates: names of the streams of the parameters' updates.
         state: parameters, buffers and the optimizers' state, by the names of their streams.
+        is_distributed: whether any of them is a `DTensor`.
+        parts: which part this rank holds of those that are divided over ranks, by the names of their streams.
     """
 
     parameters: dict[str, Tensor] = field(default_factory=dict)
     buffers: dict[str, Tensor] = field(default_factory=dict)
     updates: list[str] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
+    is_distributed: bool = False
+    parts: dict[str, Part] = field(default_factory=dict)
 
 
 class NamedTensors:
@@ -35,22 +42,26 @@ class NamedTensors:
     Args:
         model: whose tensors are named.
         optimizers: of the model, and those that will be.
+
+    Attributes:
+        last: what was held when it was asked for last.
     """
 
     def __init__(self, model: nn.Module, optimizers: list[Optimizer]) -> None:
         self._model, self._optimizers = model, optimizers
         self._tables: list[dict[str, Any]] = []  # of the modules
         self._held: list[object] = []
+        self._distributed: dict[str, Tensor] = {}
         self._prefix = ""
-        self._named = Named()
+        self.last = Named()
 
     def now(self, prefix: str) -> Named:
         """Return what is held now; the same object as before, if that is what was held before."""
         if prefix != self._prefix or not self._is_known():
             modules = [*self._model.modules()]
             self._tables = [t for each in modules for t in (each._parameters, each._buffers, each._modules)]
-            self._prefix, self._held, self._named = prefix, self._holds(), self._walk(prefix)
-        return self._named
+            self._prefix, self._held, self.last = prefix, self._holds(), self._walk(prefix)
+        return self.last
 
     def _is_known(self) -> bool:
         """Tell whether everything is what it was; ids alone don't tell, as they come again."""
@@ -64,12 +75,26 @@ class NamedTensors:
         return held + [each for table in tables for each in table if isinstance(each, Tensor)]
 
     def _walk(self, prefix: str) -> Named:
-        parameters: dict[str, Tensor] = {prefix + name: each for name, each in self._model.named_parameters()}
+        parameters = {prefix + name: self._own(name, each) for name, each in self._model.named_parameters()}
         buffers = {prefix + name: each for name, each in self._model.named_buffers()}
         state = {f"weight/{name}": each for name, each in parameters.items()}
         state |= {f"buffer/{name}": each for name, each in buffers.items()}
         updates = [f"update/{name}" for name in parameters]
-        return Named(parameters, buffers, updates, state | dict(self._states(parameters)))
+        state |= dict(self._states(parameters))
+        of_weights = {f"{kind}/{name}": each for kind in ("init", "update") for name, each in parameters.items()}
+        of_buffers = {f"init/{name}": each for name, each in buffers.items()}
+        parts = parts_of(state | of_weights | of_buffers)
+        return Named(parameters, buffers, updates, state, any(map(is_distributed, state.values())), parts)
+
+    def _own(self, name: str, parameter: Tensor) -> Tensor:
+        """Return a parameter as its optimizer holds it.
+
+        FSDP2 has whole ones in the place of its own while a model runs, and after a pass that has no backward pass.
+        """
+        if is_distributed(parameter):
+            self._distributed[name] = parameter
+        divided = self._distributed.get(name)
+        return parameter if divided is None or divided.shape != parameter.shape else divided
 
     def _states(self, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self._optimizers:

@@ -36,8 +36,9 @@ from harness.recording.hooks import (
     stays_behind,
 )
 from harness.recording.images import ActivationMaps
-from harness.recording.jitter import jitter
+from harness.recording.jitter import jitter_alike
 from harness.recording.norms import norms
+from harness.recording.parts import held
 from harness.recording.perturbation import current
 from harness.recording.precision import Float64Guard, module_names
 from harness.recording.process_group import has_group, world
@@ -191,6 +192,8 @@ class Recording:
         self._settle()
         for watched in self._present():
             watched.record_end(self.builder, self._step)
+        for watched in self.watched:
+            self.builder.parts |= watched.parts
         self._open()
         record(self._found, self.builder, self._step)
         self._fingerprints.work_out()
@@ -433,8 +436,9 @@ class Recording:
                 self._causes.open(watched.model, watched.prefix, self._step)
                 self._jitter([watched])
                 watched.record_init(self.builder, self._step)
-                if not self._step:
-                    self.initial += exact_digest([*watched.parameters().values(), *watched.buffers().values()])
+                self.note("structure", watched.placements())
+                if not (self._step or watched.parts):  # of parts, nobody knows the bits of the whole
+                    self.initial += exact_digest(map(held, (watched.parameters() | watched.buffers()).values()))
                 if watched.optimizers:
                     self.distributions.add_first("weight", watched.parameters(), self._step)
 
@@ -446,7 +450,7 @@ class Recording:
         if self._states is None and (seed := self._perturbation.jitter):
             weights = (weight for watched in models for weight in watched.parameters().values())
             with _apart(models):
-                jitter(weights, _MOST_STEPS * seed + self._step)
+                jitter_alike(weights, _MOST_STEPS * seed + self._step)
 
     def _meet(self, states: States) -> None:
         """Keep the state that a step begins with, or record how far it is from the kept one and go on from that.

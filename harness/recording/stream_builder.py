@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from harness.record import STAGES, Stream, StreamKey, Streams, Value
+from harness.record import STAGES, Part, Stream, StreamKey, Streams, Value
 
 
 _Point = tuple[int, int, Value]
@@ -15,12 +15,14 @@ class StreamBuilder:
 
     Attributes:
         phase: of the step that is under way; see `Stream`.
+        parts: by stream name, of those that are of a part of a tensor.
     """
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, tuple[str, ...]], list[tuple[int, int, Sequence[Value]]]] = {}
         self._noted: dict[str, Value] = {}
         self.phase = 0
+        self.parts: dict[str, Part] = {}
 
     def add(
         self, stage: str, names: Sequence[str], step: int, values: Sequence[Value], *, phase: int | None = None
@@ -48,7 +50,8 @@ class StreamBuilder:
             for column, name in enumerate(names):
                 _, series = points.setdefault(name, (stage, []))
                 series.extend((step, phase, values[column]) for step, phase, values in rows)
-        return ((StreamKey(name), _stream(stage, series)) for name, (stage, series) in points.items())
+        for name, (stage, series) in points.items():
+            yield StreamKey(name), replace(_stream(stage, series), part=self.parts.get(name))
 
 
 def _stream(stage: str, series: list[_Point]) -> Stream:

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from harness.errors import RecorderError
-from harness.recording.norms import norms
 from harness.recording.watched_model import WatchedModel
 
 
@@ -87,7 +86,7 @@ class Unwatched:
         """Return the name of a weight whose norm is another one now; empty if none is."""
         for watched, marks in marked.items():
             weights = {name: weight for name, weight in watched.trained_weights().items() if weight in marks}
-            for (name, weight), norm in zip(weights.items(), norms(weights.values()), strict=True):
+            for (name, weight), norm in zip(weights.items(), watched.norms(weights.values()), strict=True):
                 before, epsilon = marks[weight], torch.finfo(weight.dtype).eps
                 if abs(norm - before) > _ROUNDING * epsilon * before:
                     return name
@@ -132,7 +131,7 @@ class Unwatched:
     def _mark(self, watched: WatchedModel) -> None:
         if watched.opened and watched not in self._marks:
             weights = list(watched.trained_weights().values())
-            self._marks[watched] = dict(zip(weights, norms(weights), strict=True))
+            self._marks[watched] = dict(zip(weights, watched.norms(weights), strict=True))
 
     def _leave(self, optimizer: Optimizer) -> int:
         """Forget an optimizer's step, and those that began within it; return the number of steps before it."""

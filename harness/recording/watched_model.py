@@ -13,12 +13,13 @@ from torch.optim import Optimizer
 
 from harness.errors import PrecisionError, RecorderError
 from harness.recipe import Precision
-from harness.record import StreamKey
+from harness.record import Part, StreamKey
 from harness.recording.by_design import ByDesign
 from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
-from harness.recording.named_tensors import NamedTensors
+from harness.recording.named_tensors import Named, NamedTensors
 from harness.recording.norms import norms, real
+from harness.recording.parts import held, parts_of, placements
 from harness.recording.precision import Origin
 from harness.recording.rounding_noise import drop_noise
 from harness.recording.stream_builder import StreamBuilder
@@ -49,6 +50,7 @@ class WatchedModel:
         self._previous: dict[str, Tensor] = {}
         self._left: tuple[Mapping[str, Tensor], list[float]] = {}, []  # what the last step left behind, and its norms
         self._largest = (-1, 0.0)
+        self.parts: dict[str, Part] = {}  # that this rank holds of tensors that are divided over ranks, by stream name
         self._stepped = (-1, 0)  # in which step last, and in which of its phases
         self._gradients: dict[str, tuple[Tensor, int]] = {}
         self.hung: list[tuple[str, Hung]] = []  # on whom, and what
@@ -70,7 +72,7 @@ class WatchedModel:
 
     def add_optimizer(self, optimizer: Optimizer) -> None:
         """Take an optimizer of this model, one that holds some of its parameters."""
-        own = {id(parameter) for parameter in self.model.parameters()}
+        own = {id(parameter) for parameter in self.parameters().values()}
         if own.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
             raise RecorderError.foreign_optimizer()
         self.optimizers.append(optimizer)
@@ -85,6 +87,10 @@ class WatchedModel:
             p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]
         )
 
+    def norms(self, tensors: Iterable[Tensor]) -> list[float]:
+        """Return the norm of what this rank holds of each of some tensors of the model."""
+        return norms(map(held, tensors) if self._named.last.is_distributed else tensors)
+
     def left_weights(self) -> dict[Tensor, float]:
         """Return the norms that the last step left behind, by weight."""
         left = dict(zip(*self._left, strict=True))
@@ -94,6 +100,10 @@ class WatchedModel:
     def buffers(self) -> dict[str, Tensor]:
         """Return the buffers (BatchNorm's state, say) by prefixed name."""
         return self._named.now(self.prefix).buffers
+
+    def placements(self) -> dict[str, str]:
+        """Say how tensors that are distributed over ranks are, by stream name."""
+        return placements(self.parameters() | self.buffers()) if self._named.last.is_distributed else {}
 
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
@@ -146,23 +156,43 @@ class WatchedModel:
         Of a closure that is called several times in a step, the first gradients are recorded.
         """
         self._stepped = step, builder.phase
-        held = self._names(p for group in optimizer.param_groups for p in group["params"])
+        own = self._names(p for group in optimizer.param_groups for p in group["params"])
         every = {name: p.grad for name, p in self._known.items() if p.grad is not None}
+        if self._named.last.is_distributed:
+            self.parts |= {f"gradient/{name}": part for name, part in parts_of(every).items()}
+            every = {name: held(gradient) for name, gradient in every.items()}
         found = dict(zip(every, norms(every.values()), strict=True))
-        gradients = {name: every[name] for name in held if name in every}
+        gradients = {name: every[name] for name in own if name in every}
         if self._precision == "float64":
-            largest = self._largest[1] if self._largest[0] == step else 0.0  # of the whole model, for any optimizer
-            self._largest = (step, max([largest, *found.values()]))
-            found |= drop_noise(gradients, found, self._largest[1])
+            found |= self._drop_noise(step, gradients, found)
         self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
         if id(optimizer) not in self.stepping:
             self.stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
             self._add_once(builder, "backward", streams, step, [found[name] for name in gradients])
 
+    def _drop_noise(self, step: int, gradients: dict[str, Tensor], found: dict[str, float]) -> dict[str, float]:
+        """Drop noise from gradients, by the largest norm in the whole model, for any optimizer of the step.
+
+        What all ranks hold must stay the same on all, so that parts, which differ, have no say in it; what a part's
+        tensor measures is estimated.
+        """
+        parts = {name: part for name in found if (part := self.parts.get(f"gradient/{name}"))} if self.parts else {}
+        largest = self._largest[1] if self._largest[0] == step else 0.0
+        self._largest = (step, max([largest, *(norm for name, norm in found.items() if name not in parts)]))
+        if not parts:
+            return drop_noise(gradients, found, self._largest[1])
+        slices = {name: gradients[name] for name, part in parts.items() if name in gradients and not part.is_summand}
+        estimated = max([self._largest[1], *(math.sqrt(parts[name].count) * found[name] for name in slices)])
+        rest = {name: gradient for name, gradient in gradients.items() if name not in parts}
+        return drop_noise(rest, found, self._largest[1]) | drop_noise(slices, found, estimated)
+
     def last_gradients(self) -> dict[str, Tensor]:
-        """Return the gradients that the optimizers used last, without those that were overwritten since."""
-        return {name: tensor for name, (tensor, version) in self._gradients.items() if tensor._version == version}
+        """Return the gradients that the optimizers used last, but for parts and for those that were overwritten since."""
+        last = {name: tensor for name, (tensor, version) in self._gradients.items() if tensor._version == version}
+        if not self.parts:
+            return last
+        return {name: tensor for name, tensor in last.items() if f"gradient/{name}" not in self.parts}
 
     def forget_gradients(self) -> None:
         """Free the gradients of the step that is over: they are the largest thing that is held on to."""
@@ -192,10 +222,18 @@ class WatchedModel:
         """Return what the step left behind."""
         named = self._named.now(self.prefix)
         self._known = named.parameters
+        state = self._held(named)
         if not self.optimizers:  # an average has no updates of its own
-            return Left({}, [], named.state)
+            return Left({}, [], state)
         weights = self._numbers()
-        return Left(dict(zip(named.updates, self._updates(weights), strict=True)), weights, named.state)
+        return Left(dict(zip(named.updates, self._updates(weights), strict=True)), weights, state)
+
+    def _held(self, named: Named) -> dict[str, Tensor]:
+        """Return what this rank holds of weights, buffers and optimizer state."""
+        if not named.is_distributed:
+            return named.state
+        self.parts |= named.parts
+        return {name: held(tensor) for name, tensor in named.state.items()}
 
     def record_left(self, builder: StreamBuilder, step: int, left: Left, found: Iterator[float]) -> None:
         """Record the norms of what the step left behind."""
@@ -222,10 +260,10 @@ class WatchedModel:
             builder.add("state", list(state), step, values)
 
     def state(self) -> dict[str, Tensor]:
-        """Return weights, buffers and optimizer state by stream name."""
+        """Return weights, buffers and optimizer state by stream name, as far as this rank holds them."""
         named = self._named.now(self.prefix)
         self._known = named.parameters
-        return named.state
+        return self._held(named)
 
     @torch.no_grad()
     def weights(self) -> dict[str, Tensor]:
@@ -257,7 +295,9 @@ class WatchedModel:
 
     def _numbers(self) -> list[Tensor]:
         """Return the known parameters as dense numbers that can be subtracted, whatever their layout and dtype."""
-        dense = (p if p.layout is torch.strided else p.to_dense() for p in self._known.values())
+        known: Iterable[Tensor] = self._known.values()
+        known = map(held, known) if self._named.last.is_distributed else known
+        dense = (p if p.layout is torch.strided else p.to_dense() for p in known)
         return [real(weight, torch.get_default_dtype()) for weight in dense]
 
     def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:

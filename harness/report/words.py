@@ -24,6 +24,7 @@ _WORDED = {
     "evaluation": "{0} of the evaluation",
     "world": "world {0}",
     "config": "{0} of the configuration",
+    "placement": "placement of {0}",
     "module": "settings of module {0}",
     "setting": "{1} of {0}",
     "loader": "{1} of data loader {0}",
