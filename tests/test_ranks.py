@@ -162,7 +162,7 @@ def test_slices_of_a_tensor_are_put_together():
 
     def rank(number, value, index, loss):
         part = Stream("backward", (0, 1), (value, value), part=Part(index, 2))
-        return rank_of(number, (1, 1), 4, loss, gradient__w=part)
+        return rank_of(number, (1, 1), 4, loss, gradient__w=part, weight__w=dataclasses.replace(part, stage="state"))
 
     values = [(0, 3.0, 0), (1, 4.0, 1), (2, 3.0, 0), (3, 4.0, 1)]
     ranks = [rank(*value, (2.0, 3.0)) for value in values]

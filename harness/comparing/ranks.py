@@ -247,7 +247,8 @@ def _shared(record: Record) -> Record:
 
 
 def _last(stream: Stream) -> Stream:
-    return _stream(stream.stage, {step: values[-1:] for step, values in _by_step(stream).items()})
+    last = _stream(stream.stage, {step: values[-1:] for step, values in _by_step(stream).items()})
+    return dataclasses.replace(last, part=stream.part)
 
 
 def _only(record: Record, wanted: Callable[[StreamKey, str], bool]) -> Record:

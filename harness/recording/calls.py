@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils.hooks import unserializable_hook
 
-from harness.record import StreamKey
+from harness.record import Part, StreamKey
 from harness.record.streams import CALLS, DIGITS
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import Hung, on_output
 from harness.recording.norms import read, real
+from harness.recording.parts import held, is_distributed, offsets, part_of
 from harness.recording.stream_builder import StreamBuilder
 
 
@@ -45,10 +46,11 @@ class Calls:
         prefix: of their names.
         found: takes the numbers; other models share it.
         guard: of all that hooks call.
+        parts: takes which part a number is of, by stream, where a tensor is divided over ranks.
     """
 
-    def __init__(self, model: nn.Module, prefix: str, found: Found, guard: Guard) -> None:
-        self._found, self._guard = found, guard
+    def __init__(self, model: nn.Module, prefix: str, found: Found, guard: Guard, parts: dict[str, Part]) -> None:
+        self._found, self._guard, self._parts = found, guard, parts
         named = ((module, prefix + name) for name, module in model.named_modules() if name)
         self._calls = [  # a script takes no hooks
             (module, self._call(module, name))
@@ -115,7 +117,20 @@ class Calls:
             self._note(key, gradient)
 
     def _note(self, key: StreamKey, tensor: Tensor) -> bool:
-        return key not in self._noted and _is_plain(tensor) and self._take(key, _number(tensor))
+        if key in self._noted:
+            return False
+        if _is_plain(tensor):
+            return self._take(key, _number(tensor))
+        return is_distributed(tensor) and self._note_part(key, tensor)
+
+    def _note_part(self, key: StreamKey, tensor: Tensor) -> bool:
+        """Note what this rank holds of a tensor; of what lies scattered over it, nothing."""
+        own, starts = held(tensor), offsets(tensor)
+        if starts is None or not _is_plain(own):
+            return False
+        if part := part_of(tensor):
+            self._parts[key] = part
+        return self._take(key, _number(own, tensor.shape, starts))
 
     def _take(self, key: StreamKey, number: Tensor) -> bool:
         new = key not in self._noted
@@ -175,23 +190,38 @@ def _is_plain(tensor: Tensor) -> bool:
     )
 
 
-def _number(tensor: Tensor) -> Tensor:
-    """Return the Euclidean norm of elements of a tensor, the same for any memory format, on its device."""
+def _number(tensor: Tensor, shape: tuple[int, ...] = (), starts: tuple[int, ...] = ()) -> Tensor:
+    """Return the Euclidean norm of elements of a tensor, the same for any memory format, on its device.
+
+    Of a part of a tensor of some shape, those that are taken of the whole: the squares of all parts' norms add up.
+    """
     if torch._C._len_torch_dispatch_stack():  # somebody counts operations, or writes them down: not ours
         with _disable_current_modes():
-            return _number(tensor)
+            return _number(tensor, shape, starts)
     wide = torch.float32 if tensor.is_mps else torch.float64
-    sample = tensor.data.as_strided(*_spread(tensor.shape, tensor.stride()))
+    if shape:
+        sample = tensor.data[
+            tuple(slice(-start % step, None, step) for start, step in zip(starts, _steps(shape), strict=True))
+        ]
+    else:
+        sample = tensor.data.as_strided(*_spread(tensor.shape, tensor.stride()))
     number: Tensor = torch.linalg.vector_norm(real(sample, wide), dtype=wide)
     return number
 
 
 @functools.lru_cache(maxsize=4096)
 def _spread(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[list[int], list[int]]:
-    """Return shape and strides of a view of few elements: every so many in each dimension, odd numbers of them."""
+    """Return shape and strides of a view of few elements: every so many in each dimension."""
+    steps = _steps(shape)
+    counts = [-(-side // step) for side, step in zip(shape, steps, strict=True)]
+    return counts, [stride * step for stride, step in zip(strides, steps, strict=True)]
+
+
+def _steps(shape: tuple[int, ...]) -> list[int]:
+    """Return of each dimension which elements are looked at, every so many, odd numbers of them, for few in all."""
     every, counts = [1] * len(shape), list(shape)
     while math.prod(counts) > _ELEMENTS:
         longest = max(range(len(counts)), key=counts.__getitem__)
         every[longest] = 2 * every[longest] + 1
         counts[longest] = -(-shape[longest] // every[longest])
-    return counts, [stride * step for stride, step in zip(strides, every, strict=True)]
+    return every

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.record import Part
-from harness.recording.parts import is_distributed, parts_of
+from harness.recording.parts import is_distributed, num_axes, parts_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class NamedTensors:
 
     def _holds(self) -> list[object]:
         held = [*itertools.chain.from_iterable([table.values() for table in self._tables])]
-        states = [entries for optimizer in self._optimizers for entries in optimizer.state.values()]
+        states = [entries for optimizer in self._optimizers for entries in _state_of(optimizer).values()]
         tables = [entries.values() for entries in states if isinstance(entries, dict)]
         return held + [each for table in tables for each in table if isinstance(each, Tensor)]
 
@@ -89,18 +89,27 @@ class NamedTensors:
     def _own(self, name: str, parameter: Tensor) -> Tensor:
         """Return a parameter as its optimizer holds it.
 
-        FSDP2 has whole ones in the place of its own while a model runs, and after a pass that has no backward pass.
+        FSDP2 has some that are gathered in the place of its own while a model runs, and after a pass that has no
+        backward pass.
         """
+        known = self._distributed.get(name)
+        if known is not None and num_axes(parameter) < num_axes(known) and parameter.shape == known.shape:
+            return known
         if is_distributed(parameter):
             self._distributed[name] = parameter
-        divided = self._distributed.get(name)
-        return parameter if divided is None or divided.shape != parameter.shape else divided
+        return parameter
 
     def _states(self, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self._optimizers:
-            states = {id(parameter): entries for parameter, entries in optimizer.state.items()}
+            states = {id(parameter): entries for parameter, entries in _state_of(optimizer).items()}
             for name, parameter in parameters.items():
                 entries = states.get(id(parameter))
                 for key, value in entries.items() if isinstance(entries, dict) else ():
                     if isinstance(value, Tensor) and key != "step":
                         yield f"optimizer/{name}/{key}", value
+
+
+def _state_of(optimizer: Optimizer) -> Mapping[Any, Any]:
+    """Return the state of an optimizer; of one that divides its work over ranks (ZeRO), what this rank has of it."""
+    inner = getattr(optimizer, "optim", None)
+    return inner.state if isinstance(inner, Optimizer) else optimizer.state

@@ -19,6 +19,11 @@ def is_distributed(tensor: Tensor) -> bool:
     return module is not None and isinstance(tensor, module.DTensor)
 
 
+def num_axes(tensor: Any) -> int:
+    """Return over how many axes of ranks a tensor is distributed."""
+    return tensor.device_mesh.ndim if is_distributed(tensor) else 0
+
+
 def held(tensor: Tensor) -> Tensor:
     """Return the numbers that this rank holds of a tensor: of most, the tensor itself."""
     return _local(tensor) if is_distributed(tensor) else tensor
@@ -26,8 +31,9 @@ def held(tensor: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _local(distributed: Any) -> Tensor:
-    local: Tensor = distributed.to_local()
-    return local
+    local: Any = distributed.to_local()
+    own: Tensor = local.wait() if hasattr(local, "wait") else local  # what was asked of all ranks, and is on its way
+    return own
 
 
 def part_of(tensor: Tensor) -> Part | None:
@@ -47,6 +53,24 @@ def part_of(tensor: Tensor) -> Part | None:
 def whole(tensor: Tensor) -> Tensor | None:
     """Return a tensor as this rank holds it, or None if it holds only a part."""
     return None if part_of(tensor) else held(tensor)
+
+
+def offsets(distributed: Any) -> tuple[int, ...] | None:
+    """Return where in each dimension of a `DTensor` the elements of this rank begin; None if they do not lie together.
+
+    Each axis of the mesh cuts what those before it have left into equal pieces, of which the last may be shorter.
+    """
+    starts, sides = [0] * distributed.ndim, list(distributed.shape)
+    mesh, here = distributed.device_mesh, distributed.device_mesh.get_coordinate()
+    for axis, placement in enumerate(distributed.placements):
+        if here is None or not (placement.is_shard() or placement.is_replicate() or placement.is_partial()):
+            return None
+        if placement.is_shard():
+            piece = -(-sides[placement.dim] // mesh.size(axis))
+            start = min(piece * here[axis], sides[placement.dim])
+            starts[placement.dim] += start
+            sides[placement.dim] = min(piece, sides[placement.dim] - start)
+    return tuple(starts)
 
 
 def parts_of(tensors: Mapping[str, Tensor]) -> dict[str, Part]:

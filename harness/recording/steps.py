@@ -282,7 +282,8 @@ class Recording:
         )
         inner = model.module if isinstance(model, DistributedDataParallel) else model
         within = on_forward(inner, self._whole(doing, lambda _: self._compare_buffers(watched)))
-        calls = Calls(model, watched.prefix, self._found, functools.partial(self._whole, doing))
+        guard = functools.partial(self._whole, doing)
+        calls = Calls(model, watched.prefix, self._found, guard, self.builder.parts)
         self._calls[watched] = calls
         calls.begin_step(self._step)
         for undo in (hung, within, after, loaded, calls.end, stays_behind(model)):

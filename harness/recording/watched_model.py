@@ -188,7 +188,7 @@ class WatchedModel:
         return drop_noise(rest, found, self._largest[1]) | drop_noise(slices, found, estimated)
 
     def last_gradients(self) -> dict[str, Tensor]:
-        """Return the gradients that the optimizers used last, but for parts and for those that were overwritten since."""
+        """Return the gradients that the optimizers used last, but no parts, and none that were overwritten since."""
         last = {name: tensor for name, (tensor, version) in self._gradients.items() if tensor._version == version}
         if not self.parts:
             return last
