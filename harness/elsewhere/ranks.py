@@ -200,24 +200,25 @@ def _run(given: _Given, method: str) -> None:
     try:
         for process in processes:
             process.start()
-        _wait(processes)
+        statuses = _wait(processes)
     finally:
         for process in processes:
             if process.pid:
                 process.kill()
                 process.join()
-    _raise_first(given, processes)
+    _raise_first(given, statuses)
 
 
-def _wait(processes: Sequence[BaseProcess]) -> None:
-    """Wait until all have ended, or one has failed."""
-    while left := [process for process in processes if process.exitcode is None]:
-        wait([process.sentinel for process in left])
-        if any(process.exitcode for process in processes):
-            return
+def _wait(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Wait until all have ended, or one has failed; return the exit statuses of those that have."""
+    while True:
+        statuses = [process.exitcode for process in processes]
+        if any(statuses) or None not in statuses:
+            return statuses
+        wait([process.sentinel for process in processes if process.exitcode is None])
 
 
-def _raise_first(given: _Given, processes: Sequence[BaseProcess]) -> None:
+def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
     """Raise what the first rank that failed ended with: the others may have failed for want of it."""
     files = {rank: given.file(rank, "failure") for rank in range(given.world_size)}
     told = [(*json.loads(file.read_text(encoding="utf-8")), rank) for rank, file in files.items() if file.exists()]
@@ -225,10 +226,10 @@ def _raise_first(given: _Given, processes: Sequence[BaseProcess]) -> None:
         if fault:
             raise FaultError(**fault)
         raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
-    for rank, process in enumerate(processes):
-        if not given.file(rank, "outcome").exists():
-            status = f"it ended with exit status {process.exitcode}"
-            raise RanksError.failed(rank=rank, world_size=given.world_size, line=status)
+    for rank, status in enumerate(statuses):
+        if status is not None and not given.file(rank, "outcome").exists():
+            line = f"it ended with exit status {status}"
+            raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
 
 
 def _main(given: _Given, rank: int) -> None:
