@@ -32,8 +32,8 @@ LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-number
 """Guides that train many times."""
 TRACED = [README, ROOT / "docs" / "red-gate.md"]
 """Pages that quote the line of a fault, which a baseline knows that measured its thresholds."""
-AT_NIGHT = ("adapters", "shipped", "figures")
-"""Guides whose parts other tests run, too: examples, the gate, pictures."""
+AT_NIGHT = ("adapters", "shipped", "figures", "distributed")
+"""Guides whose parts other tests run, too: examples, the gate, pictures, ranks."""
 QUICK = [
     pytest.param(page, marks=pytest.mark.long if page.stem in AT_NIGHT else ())
     for page in (README, *GUIDES)

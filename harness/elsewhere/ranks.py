@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
@@ -87,7 +88,7 @@ class Ranks:
 
     def __init__(self, how: How | None = None, *, is_fresh: bool = False) -> None:
         self._how, self._is_fresh = how or How(), is_fresh
-        self._outcomes: list[tuple[Record, tuple[bool, str], Traced | None]] = []
+        self._outcomes: list[tuple[weakref.ref[Record], tuple[bool, str], Traced | None]] = []
 
     def __call__(
         self, function: Callable[..., Any], *arguments: Any, world_size: int = 2, backend: str = "gloo"
@@ -133,22 +134,22 @@ class Ranks:
         record = replace(record, seconds=seconds, step_seconds=tuple(step_seconds))
         file = given.file(rank, "trace")
         traced = msgspec.json.decode(file.read_bytes(), type=Traced) if file.exists() else None
-        self._outcomes.append((record, tuple(outcome), traced))
+        self._outcomes.append((weakref.ref(record), tuple(outcome), traced))
         return record
 
     def stands_for(self, merged: Record, records: Collection[Record]) -> None:
         """Take note that a record is that of several ranks: what took effect in any of them did in it."""
         if outcome := self.outcome(records):
-            self._outcomes.append((merged, outcome, self.traced(records)))
+            self._outcomes.append((weakref.ref(merged), outcome, self.traced(records)))
 
     def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
         """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
-        found = [outcome for known, outcome, _ in self._outcomes if any(record is known for record in records)]
+        found = [outcome for known, outcome, _ in self._outcomes if any(record is known() for record in records)]
         return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
 
     def traced(self, records: Collection[Record]) -> Traced | None:
         """Return the trace of the first rank of some records, if one was taken."""
-        found = (traced for known, _, traced in self._outcomes if any(record is known for record in records))
+        found = (traced for known, _, traced in self._outcomes if any(record is known() for record in records))
         return next(filter(None, found), None)
 
 
