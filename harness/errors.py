@@ -325,6 +325,12 @@ class RecorderError(HarnessError):
         return cls(what, where=f"Recorder.{method}", fix="log numbers: recorder.log(loss=loss)")
 
     @classmethod
+    def divided(cls, *, name: str, method: str) -> Self:
+        what = f"{name} is a DTensor of which this rank holds a part, and the recorder asks no other rank"
+        fix = f"log a number that the loop has: {name}.full_tensor(), which every rank has to call"
+        return cls(what, where=f"Recorder.{method}", fix=fix)
+
+    @classmethod
     def reserved(cls, *, name: str, method: str) -> Self:
         what = f"{name!r} is a name that the recorder gives to what it sees itself"
         return cls(

@@ -28,7 +28,7 @@ from harness.baselines import png
 from harness.baselines.store import load_baseline
 from harness.commands import main as harness
 from harness.record import Baseline
-from tests.command_kills import command_kills, command_table
+from tests.command_kills import CommandKill, command_kills, command_table
 from tests.tree_kills import tree_kills, tree_table
 
 
@@ -260,9 +260,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         broken = _kill_writers(folder, options.count, options.seed) if options.count else False
-        commands = list(command_kills(folder / "commands", options.commands, options.seed))
+        commands = [*_told(command_kills(folder / "commands", options.commands, options.seed))]
     print(command_table(commands), f"{time.monotonic() - began:.0f} s", sep="\n\n")
     return broken or not all(kill.untouched and kill.works and not kill.left for kill in commands)
+
+
+def _told(kills: Iterator[CommandKill]) -> Iterator[CommandKill]:
+    """Print each kill as it is: fifty of each command take hours."""
+    for number, kill in enumerate(kills, 1):
+        print(number, kill, flush=True)
+        yield kill
 
 
 def _kill_writers(folder: Path, count: int, seed: int) -> bool:

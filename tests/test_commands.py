@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -248,6 +249,12 @@ def test_every_command_has_an_example_and_the_program_a_version(capsys):
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out == f"pytest-training-regression {harness.__version__}\n"
+
+
+def test_the_version_is_the_distributions():
+    """One source for what `harness.__version__` says."""
+    settings = Path(harness.__file__).parents[1] / "pyproject.toml"
+    assert f'\nversion = "{harness.__version__}"\n' in settings.read_text(encoding="utf-8")
 
 
 def test_figures_are_compared_by_pixels(folder, capsys):

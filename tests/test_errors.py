@@ -202,6 +202,12 @@ MESSAGES = [
         "  fix    log numbers: recorder.log(loss=loss)",
     ),
     (
+        errors.RecorderError.divided(name="loss", method="log"),
+        "loss is a DTensor of which this rank holds a part, and the recorder asks no other rank\n"
+        "  where  Recorder.log\n"
+        "  fix    log a number that the loop has: loss.full_tensor(), which every rank has to call",
+    ),
+    (
         errors.RecorderError.reserved(name="gradient/a", method="log"),
         "'gradient/a' is a name that the recorder gives to what it sees itself\n"
         "  where  Recorder.log\n"

@@ -25,7 +25,7 @@ from harness.record.pictures import HISTOGRAM_BINS, NO_MISTAKE, Histogram, Pictu
 from harness.record.record import Record
 from harness.record.streams import Stream
 from harness.report.check import profile
-from tests.study.figures import FAULTS, seen, table, with_growth
+from tests.study.figures import FAULTS, TOLERANCE, seen, table, with_growth
 from tests.test_record import record_of
 
 
@@ -440,8 +440,8 @@ def test_a_change_in_the_eighth_digit_is_visible():
     assert rms(figures.loss_curve(a_record()), figures.loss_curve(a_record(losses(factor=1 + 1e-7)))) > 2
 
 
-def noisy(size, seed=0):
-    """The record with each number of its streams and of its pictures' scales off by up to a part of itself."""
+def noisy(size, seed=0, record=None):
+    """A record with each number of its streams and of its pictures' scales off by up to a part of itself."""
     numbers = np.random.default_rng(seed)
 
     def moved(values):
@@ -450,7 +450,7 @@ def noisy(size, seed=0):
     def apart(limits):  # unless all elements are alike, as ones and zeros are on every machine
         return moved(limits) if limits[0] < limits[1] else limits
 
-    record = a_record()
+    record = record or a_record()
     streams = {name: dataclasses.replace(s, values=moved(s.values)) for name, s in record.streams.items()}
     pictures = {
         name: dataclasses.replace(p, limits=p.limits and moved(p.limits), confidence=moved(p.confidence))
@@ -521,15 +521,66 @@ def test_numbers_of_any_size_have_a_checksum(values):
 
 
 def test_numbers_beyond_the_width_share_a_column():
-    """More than there are pixels: none is left out."""
+    """More than there are pixels: none is left out, and each moves the wide column at the right, too."""
     numbers = np.linspace(0.1, 0.9, 1001)
     plain = digit_cells(numbers, 6, 1, 100)
     for place in (0, 500, 1000):
         moved = numbers.copy()
         moved[place] += 1e-4
-        assert (digit_cells(moved, 6, 1, 100) != plain).any(axis=(0, 2)).sum() == 100 // 91
+        columns = (digit_cells(moved, 6, 1, 100) != plain).any(axis=(0, 2))
+        assert columns[:84].sum() == 1
+        assert columns[84:].all()
 
-    assert plain.shape == (6, 91, 3)
+    assert plain.shape == (6, 84 + 12, 3)
+
+
+def of_three_thousand_steps():
+    """The record again and again."""
+    record = a_record()
+    streams = {
+        name: dataclasses.replace(stream, steps=tuple(range(3000)), values=stream.values * 50)
+        for name, stream in record.streams.items()
+        if stream.steps == STEPS
+    }
+    return dataclasses.replace(record, streams=record.streams | streams)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["loss_curve", "update_ratio", *(pytest.param(n, marks=LONG) for n in ("learning_rate_curve", "gradient_flow"))],
+)
+def test_the_tolerance_sees_one_step_of_three_thousand(name):
+    """There are more steps than pixels: one that is off by 0.1 % is beyond the tolerance, noise of 1e-9 below half."""
+    record = of_three_thousand_steps()
+    base = with_growth(record, [noisy(1e-9, 1, record)])
+    found = seen(name, base, {"noise": (base, noisy(1e-9, 0, record))})
+
+    assert found.once > TOLERANCE
+    assert found.benign < TOLERANCE / 2
+
+
+def at_every_fiftieth_step():
+    """A training of 3,000 steps whose tensors are looked at now and then."""
+    record = of_three_thousand_steps()
+    streams = {
+        name: dataclasses.replace(stream, steps=stream.steps[::50], values=stream.values[::50])
+        for name, stream in record.streams.items()
+        if str(name).endswith("/conv1.weight")
+    }
+    return dataclasses.replace(record, streams={"loss": record.streams["loss"], **streams})
+
+
+def test_what_is_recorded_now_and_then_keeps_all_its_cells():
+    """Sixty values of a stream among 3,000 steps are sixty cells, and a line in the curves."""
+    record = at_every_fiftieth_step()
+    compared = figures.deviations(compare(Baseline(record), record), labelled=True)
+    row = pixels_of(figures.gradient_flow(record))[25, 20:620]
+    page = pixels_of(figures.update_ratio(record))[:480, 70:590]
+
+    shown = ~compared.axes[1].images[0].get_array().mask
+    assert sorted(shown.sum(axis=1)) == [60, 60, 60, 60, 300]
+    assert (row[1:] != row[:-1]).any(axis=1).sum() == 2 * 60 - 1
+    assert (np.ptp(page, axis=2) > 40).any(axis=0).all()  # something coloured above each step
 
 
 def test_a_rate_has_digits_in_low_precision_too():

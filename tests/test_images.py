@@ -104,8 +104,9 @@ def test_a_histogram_counts_every_finite_number_once(values):
 
     if taken:
         (low, high), counts = taken
-        assert low <= min(finite)
-        assert max(finite) <= high
+        rounding = 1e-12 * max(map(abs, finite)) + 1e-300
+        assert low <= min(finite) + rounding
+        assert max(finite) <= high + rounding
         assert low < high or counts == (len(finite), *[0] * (HISTOGRAM_BINS - 1))
         assert (sum(counts), len(counts)) == (len(finite), HISTOGRAM_BINS)
     else:
@@ -140,6 +141,25 @@ def test_of_a_large_tensor_a_sample_is_counted():
 def test_ones_are_counted_as_ones():
     """A tensor of equal elements has limits without a width, and one bin."""
     assert histogram(torch.ones(50)) == ((1.0, 1.0), (50, *[0] * (HISTOGRAM_BINS - 1)))
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        [1.0] * 50,
+        [0.125] * 50,
+        [0.0, 1.0] * 25,  # at the ends, one of which is a power of two
+        [-0.1, 0.0, 0.1] * 20,  # zero is between two bins
+        [-1.0, 0.5, 1.0] * 20,
+    ],
+)
+def test_rounding_moves_no_histogram(elements):
+    """Elements that are an ulp apart are alike: they share a bin, also at its edge, and the limits stay."""
+    exact = torch.tensor(elements, dtype=torch.float64)
+    signs = torch.arange(len(exact)) % 2 * 2.0 - 1
+
+    assert histogram(exact + 1e-16 * signs) == histogram(exact) == histogram(exact - 2e-16 * signs)
+    assert sum(histogram(exact)[1]) == len(exact)
 
 
 def test_limits_are_short():

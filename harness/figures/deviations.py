@@ -22,6 +22,7 @@ from harness.record.streams import STAGES
 
 _LEAST, _MOST = 1e-17, 10.0  # where equal values are drawn, and what has no finite size
 _FEWEST_ROWS, _MOST_ROWS = 8, 40
+_FEW_MARKS = 150  # on a line; more would cover it
 _WITHIN, _BEYOND = -8.0, 10.0  # exponents of ten, below and above the threshold, that have colours of their own
 
 
@@ -29,10 +30,10 @@ _WITHIN, _BEYOND = -8.0, 10.0  # exponents of ten, below and above the threshold
 def deviations(comparison: Comparison, *, labelled: bool = False) -> Figure:
     """Draw each value's deviation over its threshold: pale blue where equal, grey within, from violet to yellow beyond.
 
-    One row a stream, in causal order, one column a step; of several values in a step the furthest counts, and where
-    there is none, or rounding moves it too far to be judged, the page is white. The deviation is relative to the size
-    of the baseline's value (`compare`). A missing or an extra value, NaN and infinity, and another fingerprint or count
-    are infinitely far.
+    One row a stream, in causal order, one column a step or, of too many, for some; of several values in a column the
+    furthest counts, and where there is none, or rounding moves it too far to be judged, the page is white. The
+    deviation is relative to the size of the baseline's value (`compare`). A missing or an extra value, NaN and
+    infinity, and another fingerprint or count are infinitely far.
 
     640x480 pixels for all streams. The labelled form, as high as its rows, shows up to 40: of each stage in
     turn those that leave the baseline first, and what was logged. Above them is the largest deviation of each stage.
@@ -117,7 +118,8 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
     for stage, colour, marker in zip(STAGES[1:], colours, "os^DpvPX*", strict=True):
         if stage in largest:
             dense = len(largest[stage]) > len(worst) / 2  # evaluations have nothing between them
-            (line,) = axes.plot(*_by_step(largest[stage]), color=colour, marker=marker, markersize=4, label=stage)
+            marked = marker if not dense or len(worst) <= _FEW_MARKS else None
+            (line,) = axes.plot(*_by_step(largest[stage]), color=colour, marker=marked, markersize=4, label=stage)
             line.set(linestyle="-" if dense else "none", linewidth=1)
     thresholds = {step: point.threshold for step, point in worst.items()}
     axes.plot(*_by_step(thresholds), color="black", linestyle="--", linewidth=1, label="threshold")

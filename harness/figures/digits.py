@@ -63,14 +63,28 @@ def with_exact_digits(pixels_HWC: Pixels, sums_C: Values, digits: int = SUM_DIGI
 def digit_cells(values_C: Values, digits: int, height: int, room: int) -> Pixels:
     """Return a column of cells a value, all digits of it that follow the point, as wide as there is room.
 
-    Of more values than pixels neighbours share a column, and all of them count.
+    Of more values than pixels neighbours share a column, and all of them count. One such column is too little to be
+    seen among hundreds: a wide one at the right, which is of all values, moves with any of them.
     """
-    shared = -(-len(values_C) // room)
-    if shared > 1:
-        values_C = weights(shared) @ np.pad(values_C, (0, -len(values_C) % shared)).reshape(-1, shared).T
+    if len(values_C) > room:
+        wide = room // 8
+        parts = ((_shared(values_C, room - wide), room - wide), (_of_all(values_C), wide))
+        return np.concatenate([digit_cells(values, digits, height, width) for values, width in parts], axis=1)
     turns_DC = np.outer(10.0 ** np.arange(digits), values_C) % 1
     cells_HWC = shades(turns_DC, 0.0, 1.0, "twilight").repeat(height, axis=0)
     return cells_HWC.repeat(room // max(1, len(values_C)), axis=1)
+
+
+def _shared(values_C: Values, room: int) -> Values:
+    """Return a sum of as many neighbours each as it takes to have room for all."""
+    shared = -(-len(values_C) // room)
+    return weights(shared) @ np.pad(values_C, (0, -len(values_C) % shared)).reshape(-1, shared).T
+
+
+def _of_all(values_C: Values) -> Values:
+    """Return one sum over the root of the count, as rounding grows, which moves as many digits as of one value."""
+    scaled_C: Values = weights(len(values_C)) / len(values_C) ** 0.5
+    return scaled_C[None] @ values_C
 
 
 def add_digits(figure: Figure, series: Sequence[Sequence[float]]) -> None:

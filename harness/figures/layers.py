@@ -29,6 +29,7 @@ from harness.record.record import Record
 Limits = tuple[float, float]
 
 _LEAST = -20.0  # exponent of ten: what is smaller counts as zero
+_COLUMNS = 300  # of a sheet: each is wider than a pixel
 _USUAL = 1e-3  # a rule of thumb: trainings that go well update their weights by about a thousandth a step
 
 
@@ -36,8 +37,9 @@ _USUAL = 1e-3  # a rule of thumb: trainings that go well update their weights by
 def gradient_flow(record: Record, *, labelled: bool = False) -> Figure:
     """Draw the gradient norm of each layer at each step, as the optimizer got it, on a logarithmic colour scale.
 
-    The first layer is on top. A norm of zero has the lowest colour, a step without a gradient is grey. 640x480 pixels,
-    and the digits of each step below; labelled, with a colour bar, as high as its layers need.
+    The first layer is on top. A norm of zero has the lowest colour, a step without a gradient is grey; of too many
+    steps neighbours share a column, and the largest norm counts. 640x480 pixels, and the digits of each step below;
+    labelled, with a colour bar, as high as its layers need.
 
     Raises:
         NotRecordedError: the record has no gradients, or more than a million steps.
@@ -77,20 +79,38 @@ def _exponents_around(exponents: Values) -> Limits:
 
 
 def layer_raster(values_LS: Values, low: float, high: float, colours: str | Colormap = "viridis") -> Pixels:
-    """Return 640x480 pixels of cells as large as fit, a row a layer and a column a step; of too many, spread ones."""
+    """Return 640x480 pixels of cells as large as fit, a row a layer and a column a step; of too many rows spread ones.
+
+    Of too many steps neighbours share a column (`shared_columns`).
+    """
     margin, page_HWC = 20, np.full((480, 640, 3), 255, dtype=np.uint8)
-    layers, steps = (spread(count, side - 2 * margin) for count, side in zip(values_LS.shape, (480, 640), strict=True))
-    cell_height, cell_width = min(48, (480 - 2 * margin) // len(layers)), (640 - 2 * margin) // len(steps)
-    cells = shades(values_LS[np.ix_(layers, steps)], low, high, colours)
+    layers = spread(len(values_LS), 480 - 2 * margin)
+    values_LC, _ = shared_columns(values_LS[layers], 640 - 2 * margin)
+    cell_height, cell_width = min(48, (480 - 2 * margin) // len(layers)), (640 - 2 * margin) // values_LC.shape[1]
+    cells = shades(values_LC, low, high, colours)
     cells = cells.repeat(cell_height, axis=0).repeat(cell_width, axis=1)
     page_HWC[margin : margin + cells.shape[0], margin : margin + cells.shape[1]] = cells
     return page_HWC
 
 
+def shared_columns(values_LS: Values, room: int) -> tuple[Values, int]:
+    """Return at most as many columns as there is room for, and how many steps share one: the largest value counts.
+
+    So a stream that has a value at every fiftieth step keeps them all. NaN stands where no step has a value.
+    """
+    steps = values_LS.shape[1]
+    shared = -(-steps // room)
+    padded_LS = np.pad(values_LS, ((0, 0), (0, -steps % shared)), constant_values=np.nan)
+    largest_LC: Values = np.fmax.reduce(padded_LS.reshape(len(values_LS), -1, shared), axis=2)
+    return largest_LC, shared
+
+
 def heat_rows(axes: Axes, rows: Mapping[str, Values], scale: Normalize, colours: str | Colormap) -> None:
-    """Fill axes with a named row of colours a layer, a column a step."""
+    """Fill axes with a named row of colours a layer, a column a step; of too many steps neighbours share one."""
+    values_LC, shared = shared_columns(np.stack(list(rows.values())), _COLUMNS)
     axes.set_facecolor(LIGHT if isinstance(colours, str) else "white")  # where there is no value
-    axes.imshow(np.stack(list(rows.values())), cmap=colours, norm=scale, aspect="auto", interpolation="nearest")
+    extent = (-0.5, values_LC.shape[1] * shared - 0.5, len(rows) - 0.5, -0.5)
+    axes.imshow(values_LC, cmap=colours, norm=scale, aspect="auto", interpolation="nearest", extent=extent)
     axes.set_yticks(range(len(rows)), told_apart(rows, 40))
     axes.tick_params(axis="y", length=0)
 
@@ -100,7 +120,7 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
     """Draw update norm over weight norm of each layer against step, on a logarithmic axis; 0.001 is dashed.
 
     Only matrices and kernels count: biases start at zero, where a ratio means nothing. Layers go from dark (first) to
-    light (last); steps without an update have no point. 640x480 pixels, and the digits of each step below; labelled
+    light (last); a line goes over steps without an update. 640x480 pixels, and the digits of each step below; labelled
     with the names of up to 16 layers.
 
     Raises:
@@ -118,9 +138,15 @@ def update_ratio(record: Record, *, labelled: bool = False) -> Figure:
     axes.minorticks_off()
     axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1)
     for ratio, colour in zip(ratios.values(), _dark_to_light(len(ratios)), strict=True):
-        axes.plot(ratio, color=colour, linewidth=1.5)
+        axes.plot(*_known(ratio), color=colour, linewidth=1.5)
     axes.tick_params(which="both", labelleft=False, labelbottom=False)
     return with_digits(record, pixels_of(figure), checksums(np.stack(list(ratios.values()))))
+
+
+def _known(ratio: Values) -> tuple[Values, Values]:
+    """Return steps and values of those that there are: a line goes over gaps, where single points would not be seen."""
+    steps = np.flatnonzero(np.isfinite(ratio)).astype(np.float64)
+    return steps, ratio[np.isfinite(ratio)]
 
 
 def _dark_to_light(count: int) -> Values:
@@ -139,7 +165,7 @@ def _labelled_ratios(record: Record, ratios: Mapping[str, Values], limits: Limit
     texts = dict(zip(named, told_apart(named, 28), strict=True))
     for (name, ratio), colour in zip(ratios.items(), _dark_to_light(len(ratios)), strict=True):
         label = f" {texts[name]}" if name in texts else None  # one that begins with _ would be left out
-        axes.plot(ratio, color=colour, linewidth=1.5, marker="o" if few else None, label=label)
+        axes.plot(*_known(ratio), color=colour, linewidth=1.5, marker="o" if few else None, label=label)
     step_axis(axes, record.num_steps)
     if rest := len(layer_norms(record, "update", "update_ratio")) - len(ratios):
         axes.set_xlabel(f"step\n(not shown: {number(rest, 'layer')} without a matrix or kernel)")

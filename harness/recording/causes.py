@@ -1,6 +1,7 @@
 """What a training is set up with, in words and numbers: the causes of what else moves."""
 
 import contextlib
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from harness.recording.stream_builder import StreamBuilder
 
 _NO_SETTINGS = ("params", "lr")
 """Of a parameter group: the rate in effect has a stream of its own; `initial_lr` is what a schedule starts from."""
+_FIXED = (int, float, bool, str, type(None))
 _MODES = {True: "training", False: "evaluation"}
 _MOST_OTHERS = 3
 """Modules that are named as in another mode than their model."""
@@ -39,6 +41,7 @@ class Causes:
         self._generators: dict[str, torch.Generator] = {}
         self._loaders: dict[tuple[object, ...], str] = {}
         self._passed: dict[str, tuple[int, int]] = {}
+        self._set: dict[Optimizer, list[tuple[object, ...]]] = {}
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
         """Note what the modules of a model are, and from now on the states of the generators that it draws from."""
@@ -56,7 +59,7 @@ class Causes:
 
     def set_rates(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]], step: int) -> None:
         """Note the settings of an optimizer, by named group."""
-        self._note("schedule", step, lambda: settings(optimizer, groups))
+        self._note("schedule", step, lambda: self._settings(optimizer, groups))
 
     def run(self, model: nn.Module, prefix: str, step: int, optimizer_steps: int) -> None:
         """Note the mode of a model in its first pass of a step, and in the first before all steps or after one."""
@@ -71,11 +74,31 @@ class Causes:
         with contextlib.suppress(Exception):
             self._builder.note(stage, find(), step)
 
+    def _settings(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
+        """Return the settings of an optimizer; none if they are the objects that they were."""
+        held = [tuple(value for name, value in group.items() if name not in _NO_SETTINGS) for _, group in groups]
+        if _are_same(held, self._set.get(optimizer)):
+            return {}
+        self._set[optimizer] = held
+        return settings(optimizer, groups)
+
     def _sampling(self, loader: DataLoader[Any]) -> dict[str, Value]:
         found = sampling(loader)
         name = self._loaders.setdefault(tuple(found.items()), str(len(self._loaders)))
         self._generators |= generators.of_loader(name, loader)
         return {f"loader/{name}/{entry}": value for entry, value in found.items()}
+
+
+def _are_same(held: list[tuple[object, ...]], before: list[tuple[object, ...]] | None) -> bool:
+    """Tell at a glance whether all values are the objects that they were, of kinds that nobody can write into."""
+    if before is None or len(held) != len(before):
+        return False
+    pairs = [pair for one, other in zip(held, before, strict=True) for pair in itertools.zip_longest(one, other)]
+    return all(one is other and _is_fixed(one) for one, other in pairs)
+
+
+def _is_fixed(value: object) -> bool:
+    return type(value) in _FIXED or (type(value) is tuple and all(type(each) in _FIXED for each in value))
 
 
 def settings(optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:

@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.record.pictures import HISTOGRAM_BINS, Histogram
@@ -15,6 +16,7 @@ from harness.recording.parts import whole
 
 _MOST_COUNTED = 2**20
 _NARROWEST = 1e-300  # between the limits of a histogram; below it float64 has no room for bins
+_ALIKE = 12  # digits of the largest element: what differs in later ones is rounding
 
 
 @torch.no_grad()
@@ -24,7 +26,8 @@ def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | N
     None, too, of a tensor that is divided over ranks: its limits are known to none of them.
 
     The limits are rounded outwards to two digits: short in a diff, and the same on every machine. If all elements are
-    alike, the limits are, too, and the first bin holds them. Of more than a million elements, evenly spaced ones count.
+    alike to twelve digits, the limits are equal, and the first bin holds them. Of more than a million elements, evenly
+    spaced ones count.
     """
     if (known := whole(tensor)) is None:
         return None
@@ -34,17 +37,24 @@ def histogram(tensor: Tensor) -> tuple[tuple[float, float], tuple[int, ...]] | N
     values = values[np.isfinite(values)]
     if values.size < HISTOGRAM_BINS:
         return None
-    low, high = _rounded(values.min(), ROUND_FLOOR), _rounded(values.max(), ROUND_CEILING)
+    return _binned(values)
+
+
+def _binned(values: NDArray[np.float64]) -> tuple[tuple[float, float], tuple[int, ...]] | None:
+    place = _ALIKE - 1 - Decimal(float(abs(values).max())).adjusted()
+    least, most = (round(float(end), place) + 0.0 for end in (values.min(), values.max()))  # no negative zero
+    low, high = _rounded(least, ROUND_FLOOR), _rounded(most, ROUND_CEILING)
     if not math.isfinite(high - low):
         return None
-    if high - low < _NARROWEST:  # all alike: ones or zeros, mostly
-        return (low, low), (len(values), *[0] * (HISTOGRAM_BINS - 1))
-    counts, _ = np.histogram(values, HISTOGRAM_BINS, (low, high))
+    if least == most or high - low < _NARROWEST:  # all alike: ones or zeros, mostly
+        return (least, least), (len(values), *[0] * (HISTOGRAM_BINS - 1))
+    nudged = values + (high - low) * 10.0**-_ALIKE  # what rounding moves off the edge of a bin stays in it
+    counts, _ = np.histogram(nudged.clip(low, high), HISTOGRAM_BINS, (low, high))
     return (low, high), tuple(counts.tolist())
 
 
 def _rounded(value: float, rounding: str) -> float:
-    return float(Context(prec=2, rounding=rounding).plus(Decimal(float(value))))
+    return float(Context(prec=2, rounding=rounding).plus(Decimal(value)))
 
 
 class Distributions:

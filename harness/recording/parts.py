@@ -84,5 +84,11 @@ def placements(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return {f"placement/{name}": _placed(each.placements, each.device_mesh.shape) for name, each in found}
 
 
-def _placed(over: Iterable[object], shape: Iterable[int]) -> str:
-    return ", ".join(f"{placement!r} of {size}" for placement, size in zip(over, shape, strict=True))
+def _placed(placements: Iterable[Any], shape: Iterable[int]) -> str:
+    return ", ".join(f"{_words(placement)} {size}" for placement, size in zip(placements, shape, strict=True))
+
+
+def _words(placement: Any) -> str:
+    if placement.is_replicate():
+        return "copies on"
+    return "sums on" if placement.is_partial() else f"dim {placement.dim} over"

@@ -25,6 +25,7 @@ from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recording.imported import note_running, tell
 from harness.recording.one_thread import Block
+from harness.recording.parts import whole
 from harness.recording.perturbation import Enough, current
 from harness.recording.precision import named_mixture, refuse_low_loss
 from harness.recording.states import States
@@ -34,7 +35,12 @@ from harness.recording.workers import workers_inherit
 
 def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | int], ...]:
     """Return a logged value as (stream, number) pairs: one for a scalar, `name[i]` each for a list."""
-    if isinstance(value, Tensor) or hasattr(value, "__array__"):
+    if isinstance(value, Tensor):
+        known = whole(value)
+        if known is None:
+            raise RecorderError.divided(name=name, method=method)
+        value = known.detach().tolist()
+    elif hasattr(value, "__array__"):
         value = torch.as_tensor(value).detach().tolist()
     if isinstance(value, list | tuple):
         return tuple(pair for i, item in enumerate(value) for pair in numbers(f"{name}[{i}]", item, method))

@@ -117,10 +117,10 @@ class Unwatched:
         Raises:
             RecorderError: it is that of a weight of a watched model.
         """
-        steps = self._leave(optimizer)
+        if self._leave(optimizer) != self._steps:  # a watched one has stepped meanwhile: this one, mostly
+            return
         watched = {its for model in self._present() for its in model.optimizers}
-        within = any(other in watched for other, _ in self._running)
-        if within or optimizer in watched or steps != self._steps:
+        if optimizer in watched or any(other in watched for other, _ in self._running):
             return
         used = {p for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
         weights = ((name, p) for model in self._present() for name, p in model.parameters().items())

@@ -164,28 +164,39 @@ class WatchedModel:
         found = dict(zip(every, norms(every.values()), strict=True))
         gradients = {name: every[name] for name in own if name in every}
         if self._precision == "float64":
-            found |= self._drop_noise(step, gradients, found)
+            if self.parts:
+                found |= self._drop_noise_of_parts(step, gradients, found)
+            else:
+                found |= drop_noise(gradients, found, self._grown(step, found.values()))
         self._gradients |= {name: (gradient, gradient._version) for name, gradient in gradients.items()}
         if id(optimizer) not in self.stepping:
             self.stepping.add(id(optimizer))
             streams = [f"gradient/{name}" for name in gradients]
             self._add_once(builder, "backward", streams, step, [found[name] for name in gradients])
 
-    def _drop_noise(self, step: int, gradients: dict[str, Tensor], found: dict[str, float]) -> dict[str, float]:
-        """Drop noise from gradients, by the largest norm in the whole model, for any optimizer of the step.
-
-        What all ranks hold must stay the same on all, so that parts, which differ, have no say in it; what a part's
-        tensor measures is estimated.
-        """
-        parts = {name: part for name in found if (part := self.parts.get(f"gradient/{name}"))} if self.parts else {}
+    def _grown(self, step: int, sizes: Iterable[float]) -> float:
+        """Return the largest of some norms and of those that other optimizers had in this step."""
         largest = self._largest[1] if self._largest[0] == step else 0.0
-        self._largest = (step, max([largest, *(norm for name, norm in found.items() if name not in parts)]))
-        if not parts:
-            return drop_noise(gradients, found, self._largest[1])
-        slices = {name: gradients[name] for name, part in parts.items() if name in gradients and not part.is_summand}
-        estimated = max([self._largest[1], *(math.sqrt(parts[name].count) * found[name] for name in slices)])
-        rest = {name: gradient for name, gradient in gradients.items() if name not in parts}
-        return drop_noise(rest, found, self._largest[1]) | drop_noise(slices, found, estimated)
+        self._largest = (step, max([largest, *sizes]))
+        return self._largest[1]
+
+    def _drop_noise_of_parts(
+        self, step: int, gradients: dict[str, Tensor], found: dict[str, float]
+    ) -> dict[str, float]:
+        """Drop noise from gradients of which some are divided over ranks, and return the norms that this changed.
+
+        What several ranks hold must stay the same on all of them, so that only what they all hold has a say in it; what
+        a slice's tensor measures is estimated.
+        """
+        parts = {name: part for name in found if (part := self.parts.get(f"gradient/{name}"))}
+        largest = self._grown(step, (norm for name, norm in found.items() if name not in parts))
+        dropped = drop_noise({name: each for name, each in gradients.items() if name not in parts}, found, largest)
+        for part in {*parts.values()}:
+            if not part.is_summand:
+                slices = {name: each for name, each in gradients.items() if parts.get(name) == part}
+                estimates = (math.sqrt(part.count) * found[name] for name in slices)
+                dropped |= drop_noise(slices, found, max([largest, *estimates]))
+        return dropped
 
     def last_gradients(self) -> dict[str, Tensor]:
         """Return the gradients that the optimizers used last, but no parts, and none that were overwritten since."""
