@@ -168,6 +168,18 @@ def test_renamed_new_and_deleted_files_are_told(repository):
     assert [line for line in lines if line.startswith(("net.py -> network.py  (+0 -0)  ", "later.py  new"))]
 
 
+def test_a_file_that_was_moved_without_telling_git_is_known(repository):
+    """As it was, in a commit that has it under its former name; what was edited, too, is another file."""
+    for name in ("test_it", "loop"):
+        (repository.root / f"{name}.py").rename(repository.root / f"{name}_moved.py")
+    repository.write(**{"loop_moved.py": "another\n"})
+    known = Git(repository.root)
+    (base,) = known._ask("log", "-z", "-1", "--format=%H")
+    tests = [known.former(base, f"{name}_moved.py::test_a[1]") for name in ("test_it", "loop")]
+
+    assert tests == ["test_it.py::test_a[1]", "loop_moved.py::test_a[1]"]
+
+
 def test_the_likeliest_cause_stands_first(repository):
     """The line that diverged first, then by lines changed; tests and conftest.py at the end."""
     sources = {**FILES, "conftest.py": "a\n", "big.py": "a\n"}

@@ -5,6 +5,7 @@ import difflib
 import importlib.util
 import json
 import linecache
+import re
 from argparse import Namespace
 from datetime import UTC, datetime
 
@@ -174,12 +175,26 @@ def test_all_edits_that_ran_are_named_the_most_telling_first(then, tmp_path):
     ]
 
 
-def test_of_an_edit_the_line_is_named_that_did_not_run_before(then, tmp_path):
-    """A state is cleared in one step, by a condition that was met in each."""
-    cleared = "            schedule.step()\n            if step == 1:\n                optimizer.state.clear()"
-    found = rows(then, tmp_path, "            schedule.step()", cleared, step=1)
+@pytest.mark.parametrize("step", [0, 1])
+def test_of_an_edit_the_line_is_named_that_did_not_run_before(then, tmp_path, step):
+    """A state is cleared in one step, by a condition that was met in each, or first with it."""
+    cleared = f"            schedule.step()\n            if step == {step}:\n                optimizer.state.clear()"
+    found = rows(then, tmp_path, "            schedule.step()", cleared, step=step)
 
     assert found["runs now"].endswith("      optimizer.state.clear()")
+
+
+def test_lines_count_up_to_the_operation_in_its_own_step(tmp_path):
+    """Its like ran in the first step, too: a state is made of zeros there."""
+    before = re.sub(r"optim.SGD\(.*\)", "optim.Adam(model.parameters())", LATE)
+    step = "            optimizer.step()"
+    after = before.replace(step, f"            if step == 1:\n                optimizer.state.clear()\n{step}")
+    former = side(tmp_path / "then", before, 1)
+    found = explain(Baseline(former.record), former, side(tmp_path / "now", after, 1), changes(before, after))
+
+    assert found.now.operation.name == "aten.zeros_like"
+    assert found.now.part == "step 1"
+    assert after.splitlines()[found.edits[0].now.line - 1].strip() == "optimizer.state.clear()"
 
 
 def test_a_line_of_a_file_that_is_read_is_named(then, tmp_path):

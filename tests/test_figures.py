@@ -559,6 +559,16 @@ def test_the_tolerance_sees_one_step_of_three_thousand(name):
     assert found.benign < TOLERANCE / 2
 
 
+def test_a_curve_of_many_steps_is_thin():
+    """A line of the usual width would fill the space between the peaks of thousands of losses."""
+    widths = [
+        figures.loss_curve(record, labelled=True).axes[0].lines[0].get_linewidth()
+        for record in (a_record(), of_three_thousand_steps())
+    ]
+
+    assert widths == [1.8, 0.6]
+
+
 def at_every_fiftieth_step():
     """A training of 3,000 steps whose tensors are looked at now and then."""
     record = of_three_thousand_steps()

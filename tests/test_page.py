@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import math
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from PIL import Image
 
 from harness import compare
 from harness.comparing.equivalence import judge
@@ -26,8 +28,10 @@ from harness.report.finding import Figure
 from harness.report.html.chart import Chart, Line, linear, logarithmic
 from harness.report.html.page import page
 from harness.report.run import Run, united
+from harness.report.session_text import first_text
 from tests.browser import CHROMIUM, browsing
 from tests.pages import AXE, accessibility
+from tests.study.figures import with_growth
 from tests.test_record import record_of
 
 
@@ -394,6 +398,24 @@ def test_it_fits_a_phone(opened):
 
 
 @needs_chromium
+def test_two_wide_pictures_share_a_row(browser, tmp_path):
+    """Side by side means that: at 1,280 pixels those with axes shrink, and nothing sticks out of the page."""
+    file = io.BytesIO()
+    Image.new("RGB", (640, 48)).save(file, "PNG")
+    names = ("b.png", "r.png", "bl.png", "rl.png")
+    shown = page([figure(labelled=names[2:])], dict.fromkeys(names, file.getvalue()))
+    (tmp_path / "report.html").write_text(shown, encoding="utf-8")
+    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=800, deviceScaleFactor=1, mobile=False)
+    browser.open(tmp_path / "report.html")
+    images = "[...document.querySelectorAll('.f0 img')]"
+    one, other = browser.ask(f"{images}.map(each => each.getBoundingClientRect().toJSON())")
+
+    assert one["y"] == other["y"]
+    assert 500 < min(one["width"], other["width"]) <= max(one["width"], other["width"]) < 640
+    assert browser.ask("document.documentElement.scrollWidth") <= 1280
+
+
+@needs_chromium
 def test_it_is_dark_where_the_reader_wants_it_dark(opened):
     """The background follows the system's setting, and the text stays legible: contrast at least 7."""
     seen = {}
@@ -543,6 +565,33 @@ def test_the_chart_of_a_row_has_each_value_at_its_own_step():
     assert [row.steps[0], *row.steps[1:4], row.steps[-1]] == [0, 29, 59, 89, 2999]
     assert row.baseline == [float(f"{losses[step]:.7g}") for step in row.steps]
     assert "loss, 101 of 3 000 steps" in said(found)
+
+
+def test_a_cell_of_the_map_shows_what_is_furthest_beyond_its_threshold():
+    """As the chart of deviations does: not what is largest, where thresholds grow."""
+    steps = tuple(range(300))
+    draw = [2.0 * (1 + 1e-12 * (1 + (step >= 4))) for step in steps]
+    other = [2.0 * (1 + {3: 1.0e-5, 4: 1.5e-5}.get(step, 0.0)) for step in steps]
+    runs = ((2.0,) * 300, tuple(draw), tuple(other))
+    base, drawn, now = (record_of({"loss": Stream("forward", steps, losses)}) for losses in runs)
+    (row,) = rows(compare(with_growth(base, [drawn]), now))
+
+    assert (row.steps[1], row.levels[1]) == (3, "6")
+
+
+def test_a_digest_is_told_in_words():
+    """Sixteen hex digits tell nobody anything."""
+    names = ("batch/x", "batch/x order")
+    streams = {name: Stream("data", (0, 1), ("0123456789abcdef",) * 2) for name in names}
+    for name, words in zip(
+        names, ("other samples than in the baseline", "the same samples in other places"), strict=True
+    ):
+        now = {**streams, name: Stream("data", (0, 1), ("0123456789abcdef", "fedcba9876543210"))}
+        found = check().training(compare(record_of(streams), record_of(now)), passed=False, text="")
+        assert words in said(found)
+        assert words in first_text(found.training.first)
+        assert "fedcba" not in said(found)
+        assert "fedcba" not in first_text(found.training.first)
 
 
 def test_a_map_of_many_streams_has_some_of_each_stage():

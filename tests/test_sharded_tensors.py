@@ -34,7 +34,7 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.up, self.norm, self.down, self.head = nn.Linear(6, 7), nn.LayerNorm(7), nn.Linear(7, 6), nn.Linear(6, 3)
+        self.up, self.norm, self.down, self.head = nn.Linear(6, 13), nn.LayerNorm(13), nn.Linear(13, 8), nn.Linear(8, 3)
         self.scale = nn.Parameter(torch.ones(1))
 
     def forward(self, samples):

@@ -157,6 +157,11 @@ CASES = [
     ("output = model(x[batch])", "output = model(x[batch]).softmax(1)", "aten._softmax, which the baseline has not"),
     (", label_smoothing=0.1", "", "in criterion, called at program.py:"),
     ('mode="fan_out"', 'mode="fan_in"', "in Net.__init__, called at program.py:"),
+    (
+        "loss = criterion(output, labels[batch])",
+        "loss = criterion(output, labels[batch]) + 0.01 * output.pow(2).mean()",
+        "aten.pow, which the baseline has not",
+    ),
     ("loss.backward()", "(2 * loss).backward()", "aten.mul"),
     (
         "            optimizer.step()",
@@ -330,10 +335,47 @@ def test_somebody_elses_profiler_stays(tmp_path):
 
 
 def test_the_line_that_built_an_optimizer_is_named(baseline, tmp_path):
-    """Where its settings are others, not that of its step; with several optimizers none is."""
+    """Where its settings are others, not that of its step."""
     row, line = told(baseline, tmp_path, "weight_decay=0.01", "weight_decay=0.02")
 
     assert line.startswith("optimizer = torch.optim.SGD(")
+    assert row.endswith("builds the optimizer whose settings are others")
+
+
+TWO = """
+import torch
+from torch import nn
+from harness import Recorder
+
+def train():
+    with Recorder() as recorder:
+        actor, critic = nn.Linear(3, 2), nn.Linear(3, 1)
+        acts = torch.optim.Adam(actor.parameters(), lr=0.01)
+        judges = torch.optim.Adam(critic.parameters(), lr=0.02)
+        recorder.watch(actor, acts, name="actor")
+        recorder.watch(critic, judges, name="critic")
+        for _ in range(2):
+            x = torch.rand(4, 3)
+            loss = (actor(x).log_softmax(1) * critic(x)).mean()
+            loss.backward()
+            acts.step()
+            judges.step()
+            recorder.log(loss=loss)
+    return recorder.record
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [("lr=0.01", "lr=0.02", 9), ("lr=0.02", "lr=0.03", 10), ("lr=0.02", "lr=0.02, betas=(0.8, 0.999)", 10)],
+)
+def test_of_two_optimizers_the_line_is_named_that_built_the_one(tmp_path, old, new, line):
+    """An actor's and a critic's, say: the one whose settings are others."""
+    record, traced = run(tmp_path, TWO)
+    now, seen = run(tmp_path, TWO.replace(old, new))
+    row = row_of(compare(Baseline(record, trace=traced.kept), now), seen)
+
+    assert row.startswith(f"program.py:{line} in train ")
     assert row.endswith("builds the optimizer whose settings are others")
 
 

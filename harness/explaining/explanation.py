@@ -187,14 +187,16 @@ class _Evidence:
     def _of_lines(self, parts: Sequence[str], found: Where | None, former: Where | None) -> list[_Clue]:
         """Return the lines that run now and are new or did not run then, and those that ran then likewise.
 
-        What was edited comes first, and of that what did not run before, when nothing differed yet.
+        What was edited comes first, and of that what did not run before, when nothing differed yet; of an edited branch
+        that was taken it is what it decided.
         """
         here, there = ({*_before(side, parts, None)} for side in (self.now, self.then))
         now, then = _before(self.now, parts, found), _before(self.then, parts, former)
         clues = [self._of_line(at, then=False) for at in now if self.changes.former(*at) not in there]
         gone = [self._of_line(at, then=True) for at in then]
         clues += [clue for clue in gone if clue.hunk or self.changes.present(*clue.at) not in here]
-        return sorted(clues, key=lambda clue: (clue.hunk is None, -self._began(clue)))
+        told = [clue for clue in clues if not _is_taken(clue, clues)]
+        return sorted(told, key=lambda clue: (clue.hunk is None, -self._began(clue)))
 
     def _of_line(self, at: At, *, then: bool) -> _Clue:
         return _Clue(self.changes.at(*at, then=then), at, then)
@@ -212,10 +214,16 @@ def _of_hunk(hunk: Hunk, before: str = "", now: str = "") -> Iterator[_Clue]:
             yield _Clue(hunk, at, then)
 
 
+def _is_taken(clue: _Clue, clues: Iterable[_Clue]) -> bool:
+    """Tell whether a clue is a branch, and another one stands in its body."""
+    body = clue.hunk.decided(clue.at.line, then=clue.then) if clue.hunk else []
+    return any((each.hunk, each.then) == (clue.hunk, clue.then) and each.at.line in body for each in clues)
+
+
 def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterator[At]:
     """Yield the lines that had run when the first operation that differs did; all if none is known."""
-    for part in (traced.parts[name] for name in parts if name in traced.parts):
-        row = found and found.operation
+    for name in (name for name in parts if name in traced.parts):
+        part, row = traced.parts[name], found and name == found.part and found.operation
         ends = (at for at, each in enumerate(part.operations) if row and _is_same(each, row))
         end = next(ends, None)
         yield from (At(line.file, line.line) for line in part.lines if end is None or line.operations <= end)

@@ -4,27 +4,33 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.recording.imported import imported
+from harness.recording.imported import imported, is_installed
 from harness.recording.lines import owner
 
 
+_TEXTS = (".json", ".yaml", ".yml", ".toml", ".txt")
+_LARGEST_TEXT = 2**20
+"""Bytes of a file that may be a configuration; others are data."""
+
+
 @functools.cache
-def noted() -> dict[str, None]:
-    """Return the files that the project's code has opened to read since the first call of this, in order.
+def noted() -> dict[str, float]:
+    """Return the files that the project's code has opened to read since the first call of this, in order, and when.
 
     They are noted as long as the process lives: Python has no way to take an audit hook away.
     """
-    files: dict[str, None] = {}
+    files: dict[str, float] = {}
 
     def hear(event: str, given: tuple[Any, ...]) -> None:
         if event == "open":
             with contextlib.suppress(Exception):  # or nobody could open anything
-                files.update(dict.fromkeys(_read(*given)))
+                files.update(dict.fromkeys(_read(*given), time.time()))
 
     sys.addaudithook(hear)
     return files
@@ -35,6 +41,23 @@ def files_read(root: Path) -> list[str]:
     code = {*map(str, imported(root))}
     below = (Path(file) for file in [*noted()] if file not in code)
     return [file.relative_to(root).as_posix() for file in below if file.is_relative_to(root)]
+
+
+def texts_read(root: Path, started: float, apart: Collection[Path]) -> list[Path]:
+    """Return the project's files of text, configurations above all, that a session's tests have read.
+
+    What was written since it started is a result.
+
+    Args:
+        root: of the project.
+        started: when the session did, in seconds since the epoch.
+        apart: folders of other files.
+    """
+    texts = [Path(file) for file, last in [*noted().items()] if last >= started and file.endswith(_TEXTS)]
+    inside = [file for file in texts if file.is_relative_to(root) and not is_installed(file)]
+    own = [file for file in inside if not any(file.is_relative_to(folder) for folder in apart)]
+    found = [(file, file.stat()) for file in own if file.is_file()]
+    return [file for file, about in found if about.st_size <= _LARGEST_TEXT and about.st_mtime <= started]
 
 
 def _read(path: object, mode: object, flags: int) -> Iterator[str]:

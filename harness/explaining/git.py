@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
-from harness.baselines.origin import CONTENT_DIGITS, git_output
+from harness.baselines.origin import CONTENT_DIGITS, content_name, git_output
 from harness.explaining.hunks import Changes
 
 
@@ -94,9 +94,17 @@ class Git:
         return found
 
     def renamed(self, base: str) -> dict[str, str]:
-        """Return the files that a commit has under another name, by present path: git sees that they are alike."""
-        parts = self._ask("diff", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", base)
-        return dict(zip(parts[2::3], parts[1::3], strict=True))
+        """Return the files that a commit has under another name, by present path.
+
+        Git sees that they are alike; of one that it was not told of, all has to be the same.
+        """
+        status = ("diff", "--name-status", "-z", "-M", "--relative")
+        parts = self._ask(*status, "--diff-filter=R", base)
+        gone = self.contents(base, self._ask(*status, "--diff-filter=D", base)[1::2])
+        former = {content: path for path, content in gone.items()}
+        new = self._ask("ls-files", "-z", "--others", "--exclude-standard") if gone else []
+        moved = {path: former[content] for path in new if (content := content_name(self.root, path)) in former}
+        return {**moved, **dict(zip(parts[2::3], parts[1::3], strict=True))}
 
     def former(self, base: str, test: str) -> str:
         """Return the id that a test has in a commit: its file may have another name there."""

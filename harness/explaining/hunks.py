@@ -11,6 +11,7 @@ from typing import NamedTuple
 _HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _BINARY = re.compile(r"Binary files (?:a/(.*)|/dev/null) and (?:b/(.*)|/dev/null) differ")
 _NUMBER = re.compile(r"[-+]?(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w|\.\d)")
+_BRANCH = re.compile(r"\s*(el)?if\b")
 _NO_LINES = "@@ -0,0 +0,0 @@ no text"
 
 
@@ -72,6 +73,16 @@ class Hunk:
         line = next(found, None if self.rows or value else 0)
         file = self.former if then else self.file
         return At(file, line) if file and line is not None else None
+
+    def decided(self, line: int, *, then: bool = False) -> list[int]:
+        """Return the lines that are new, or gone, in the body of a branch at a line; none if there is no branch."""
+        rows = [(row[0] if then else row[1], text) for row in self.rows for text in row[2:]]
+        head, *below = [(at, text) for at, text in rows if at >= line]
+        if not _BRANCH.match(head[1]):
+            return []
+        body = takewhile(lambda row: not row[1].strip() or _indent(row[1]) > _indent(head[1]), below)
+        edited = self.removed if then else self.added
+        return [at for at, _ in body if at in edited]
 
 
 class Changes:
@@ -135,6 +146,10 @@ def _hunks(text: str) -> Iterator[Hunk]:
             file = _path(line)
         elif found := _BINARY.fullmatch(line):
             yield Hunk(found[1] or "", found[2] or "", _NO_LINES)
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def _holds(text: str, value: str) -> bool:

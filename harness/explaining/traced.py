@@ -102,7 +102,7 @@ class Traced(Struct, frozen=True):
         parts: "start" and "evaluation"; or "start" and `step_name` of the steps that were asked for.
         constants: as of a `Trace`.
         error: why it is none, or no whole one; empty if it is.
-        built: the line that built the optimizer; None if that is not known, or there are several.
+        built: the line that built the optimizer of each parameter group, by its name, where one is known.
         read: the project's files of data that were read until it ended, in order; known where a step was asked for.
     """
 
@@ -110,7 +110,7 @@ class Traced(Struct, frozen=True):
     parts: dict[str, Part]
     constants: dict[str, str]
     error: str = ""
-    built: Place | None = None
+    built: dict[str, Place] = {}
     read: list[str] = []
 
     @classmethod

@@ -5,6 +5,7 @@ between two batches belongs to the step of the first.
 """
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,7 @@ class _Training:
     def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool) -> None:
         self._tracer, self._stack, self._early = tracer, stack, early
         self._parts: dict[str, Part] = {}
-        self._built: set[Place | None] = set()
+        self._built: dict[str, Place] = {}
         self._step = 0
         self._stepped = self._evaluated = self._done = self._has_batches = False
         self.record: Record | None = None
@@ -78,7 +79,6 @@ class _Training:
         """Follow passes and steps."""
         self._stack.callback(around_forward(model, self._pass))
         if optimizer is not None:
-            self._built.add(built_at(optimizer))
             self._stack.callback(on_step(optimizer, _nothing, _nothing, self._after_step))
 
     def batch(self, images: object, labels: object) -> None:
@@ -88,10 +88,14 @@ class _Training:
         if self._early and self._done:
             raise Enough
 
-    def end(self, record: Record) -> None:
-        """Keep what the training did."""
+    def end(self, record: Record, optimizers: "Mapping[str, list[Optimizer]]") -> None:
+        """Keep what the training did, and the one line that built the optimizers of each parameter group."""
         self._train()
         self.record = record
+        for group, held in optimizers.items():
+            lines = {built_at(optimizer) for optimizer in held}
+            if len(lines) == 1 and (line := lines.pop()):
+                self._built[group] = line
 
     def is_of(self, record: Record) -> bool:
         """Tell whether a record is this training's."""
@@ -102,8 +106,7 @@ class _Training:
         """What was traced."""
         error = self._tracer.error
         text = f"{type(error).__name__}: {error}" if error else ""
-        built = next(iter(self._built)) if len(self._built) == 1 else None
-        return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text, built)
+        return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text, self._built)
 
     def _pass(self, model: "nn.Module", *inputs: object) -> None:
         self._tracer.enter(inputs, model)

@@ -12,7 +12,7 @@ operation beside one of the baseline's whose result is nowhere any more.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -43,6 +43,7 @@ class Where:
         constants: (name, former, present) of plain values of modules that its lines name, and that are others now.
         returned: the first value that a function of the project returned before, and that is another now, and its
             former number: it may be why the operation gives another number.
+        part: name of the part of the trace that it ran in; empty if it stands for the building of an optimizer.
     """
 
     operation: Operation
@@ -51,6 +52,7 @@ class Where:
     number: float | None
     constants: tuple[tuple[str, str, str], ...]
     returned: tuple[Operation, float] | None
+    part: str = ""
 
     @property
     def line(self) -> str:
@@ -107,9 +109,11 @@ def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
 def _built(comparison: Comparison, traced: Traced) -> Where | None:
     """Return the line that built the optimizer whose settings are others from the start."""
     first = comparison.first
-    if traced.built is None or first is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
+    if first is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
         return None
-    return Where(Operation(BUILT, 0.0, (), (traced.built,), None, False), "", False, None, (), None)
+    lines = {*traced.built.values()}  # one may be all: of groups that are others now, too
+    line = traced.built.get(first.stream.tensor) or (lines.pop() if len(lines) == 1 else None)
+    return Where(Operation(BUILT, 0.0, (), (line,), None, False), "", False, None, (), None) if line else None
 
 
 def _is_built_in(stream: StreamKey, record: Record) -> bool:
@@ -121,7 +125,7 @@ def _is_built_in(stream: StreamKey, record: Record) -> bool:
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
     names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
-    searches = []
+    searches = {}
     for name in names:
         old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
         if _is_early(effect) and effect.stage != "schedule":
@@ -129,11 +133,14 @@ def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Trace
             end = _call(old.names, calls)
             old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
             rows = rows[: _call([row.name for row in rows], calls)]
-        searches.append(_Search(old, rows, _CLOSE[comparison.record.precision]))
+        searches[name] = _Search(old, rows, _CLOSE[comparison.record.precision])
     is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
-    tries = [search.first for search in searches] * (effect.stage != "schedule")
-    tries += [search.returned for search in searches] if is_settled else [search.gone for search in searches[-1:]]
-    return next((place for call in tries if (place := call())), None)
+    tries = [(name, search.first) for name, search in searches.items()] * (effect.stage != "schedule")
+    if is_settled:
+        tries += [(name, search.returned) for name, search in searches.items()]
+    else:
+        tries += [(name, searches[name].gone) for name in names[-1:]]
+    return next((replace(place, part=name) for name, call in tries if (place := call())), None)
 
 
 def _call(names: Sequence[str], index: int) -> int:
@@ -210,19 +217,27 @@ class _Search:
     def first(self) -> Where | None:
         """Return the first new result of known ones that matters.
 
-        One that did not in its pass does if something that does is made of it later: of other parts of it, say.
+        One that did not in its pass does if something that does is made of it later: of other parts of it, say, or as
+        it is differentiated.
         """
         new = set(self._matched.new)
         origins: dict[int, int] = {}  # of results that did not matter
         for now, row in enumerate(self._rows):
             if now in new and not new.intersection(row.inputs):
                 wake = _Wake(self._matched, new, now)
-                origin = next((origins[each] for each in row.inputs if each in origins), wake.told)
+                origin = next((origins[each] for each in self._sources(now, origins) if each in origins), wake.told)
                 if row.draws or wake.matters:
                     return self._told(origin)
                 new -= wake.made
                 origins |= dict.fromkeys(wake.made, origin)
         return None
+
+    def _sources(self, now: int, made: Iterable[int]) -> Iterator[int]:
+        """Yield what went into a row, and of a backward pass those of `made` whose lines asked for its forward one."""
+        row = self._rows[now]
+        yield from row.inputs
+        if row.backward:
+            yield from (each for each in [*made] if self._rows[each].places == row.places)
 
     def gone(self) -> Where | None:
         """Return the operation beside the first of the baseline's whose result is nowhere any more.

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class Fault:
         """Whether the fault may take effect now."""
         return self._steps >= self.first_step and not (self.once and self.planted)
 
-    def end(self, record: Record) -> None:
+    def end(self, record: Record, optimizers: Mapping[str, list[Optimizer]]) -> None:
         """Take note of what the training did under the fault."""
         self._record = record
 

@@ -22,7 +22,7 @@ from harness.figures.canvas import (
 )
 from harness.figures.digits import checksums, with_digits
 from harness.figures.series import decades, layer_norms, spread, thinned, told_apart
-from harness.figures.sheets import BAR, BELOW, HEAD, colour_bar, decades_on, sheet, stacked, step_axis
+from harness.figures.sheets import BAR, BELOW, HEAD, colour_bar, decades_on, line_width, sheet, stacked, step_axis
 from harness.record.record import Record
 
 
@@ -161,11 +161,11 @@ def _labelled_ratios(record: Record, ratios: Mapping[str, Values], limits: Limit
     decades_on(axes.yaxis)
     axes.grid(visible=True)
     axes.axhline(_USUAL, color="black", linestyle="--", linewidth=1.2, label="0.001, a rule of thumb")
-    named, few = thinned(ratios, 16), record.num_steps <= 40
+    named, few, width = thinned(ratios, 16), record.num_steps <= 40, line_width(record.num_steps, 1.5)
     texts = dict(zip(named, told_apart(named, 28), strict=True))
     for (name, ratio), colour in zip(ratios.items(), _dark_to_light(len(ratios)), strict=True):
         label = f" {texts[name]}" if name in texts else None  # one that begins with _ would be left out
-        axes.plot(*_known(ratio), color=colour, linewidth=1.5, marker="o" if few else None, label=label)
+        axes.plot(*_known(ratio), color=colour, linewidth=width, marker="o" if few else None, label=label)
     step_axis(axes, record.num_steps)
     if rest := len(layer_norms(record, "update", "update_ratio")) - len(ratios):
         axes.set_xlabel(f"step\n(not shown: {number(rest, 'layer')} without a matrix or kernel)")

@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 from harness.figures.canvas import BLUE, ORANGE, Pixels
 from harness.figures.digits import DIGITS, digit_cells, unit
 from harness.figures.series import spread, thinned, told_apart
-from harness.figures.sheets import BAR, BELOW, HEAD, LETTER, colour_bar, place, sheet, stacked, step_axis, value_axis
+from harness.figures.sheets import (
+    BAR,
+    BELOW,
+    HEAD,
+    LETTER,
+    colour_bar,
+    line_width,
+    place,
+    sheet,
+    stacked,
+    step_axis,
+    value_axis,
+)
 from harness.record.record import Record
 
 
@@ -57,7 +69,8 @@ def panels(
     titles = told_apart(shown, _WIDTH // LETTER - 10)
     for panel, name, points in zip(axes, titles, shown.values(), strict=False):
         label = f"{quantity} in training"
-        panel.plot(*points, color=BLUE, marker="o" if len(points[0]) <= _FEW else None, label=label)
+        marker, width = "o" if len(points[0]) <= _FEW else None, line_width(len(points[0]), 1.8)
+        panel.plot(*points, color=BLUE, marker=marker, linewidth=width, label=label)
         panel.set(title="" if len(shown) == 1 else name, ylabel=quantity)
         value_axis(panel, points[1], scale)
     if evaluated:

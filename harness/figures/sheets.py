@@ -29,6 +29,7 @@ BAR = 9
 BELOW = 44
 """Pixels that the numbers and the label below axes take."""
 _STEPS = [1, 2, 5, 10]  # between ticks
+_MANY, _THIN = 800, 0.6  # points of a curve, and the width of one that has more
 _WIDE = 100.0  # from the smallest value to the largest: more than a linear axis can show
 _HUGE = 1e200  # from here on the margins of a logarithmic axis are infinite
 
@@ -87,6 +88,11 @@ def value_axis(axes: Axes, values: Sequence[float], scale: str = "linear") -> No
         axes.yaxis.set_major_locator(MaxNLocator(5, min_n_ticks=3, steps=_STEPS))
         axes.yaxis.set_major_formatter(plain)
     axes.grid(visible=True)
+
+
+def line_width(points: int, usual: float) -> float:
+    """Return how wide a curve is: a thin one, where the usual would fill the space between its peaks."""
+    return usual if points <= _MANY else _THIN
 
 
 def rows_beside(axes: Axes, texts: Sequence[str], first: float = 0.0) -> None:

@@ -12,6 +12,7 @@ import pytest
 from harness.atomic_files import write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
 from harness.errors import HarnessError, SuiteError
+from harness.explaining.files_read import noted
 from harness.plugin import whole_project
 from harness.plugin.changed_lines import ChangedLines
 from harness.plugin.gated_test import GatedTest, id_of
@@ -55,7 +56,8 @@ class Claims:
         self._doubt = ""  # why tests that own baselines may not be among these
 
     def pytest_sessionstart(self) -> None:
-        """Note which baselines stand, before a test can touch them."""
+        """Note which baselines stand, before a test can touch them, and from now on which files tests read."""
+        noted()
         with contextlib.suppress(HarnessError, OSError):  # said when they are needed
             self._stamps = stamps(self._session.baselines)
         if self._session.demands_all and self._concludes:

@@ -16,6 +16,7 @@ from harness.baselines.folder import spelt_out
 from harness.baselines.origin import sources
 from harness.baselines.store import baseline_name
 from harness.errors import OutputError
+from harness.explaining.files_read import texts_read
 from harness.plugin import devices
 from harness.plugin.session import Session
 from harness.recording.imported import told
@@ -183,7 +184,9 @@ class GatedTest:
             named: those that the test says they depend on.
         """
         session = self.session
-        return sources(session.config.rootpath, session.started, [*named, *told(session.imported)])
+        root, apart = session.config.rootpath, [session.output, session.read_baselines, session.baselines]
+        read = texts_read(root, session.started, apart)
+        return sources(root, session.started, [*named, *told(session.imported), *read])
 
     def blame(self, baseline: "Baseline", file: Path, present: Iterable[str], where: str = "") -> "list[Changed]":
         """Return the files that are not what a baseline was made from, the likeliest cause first, tests last.

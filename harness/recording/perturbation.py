@@ -26,8 +26,8 @@ class Planted(Protocol):
     def batch(self, images: object, labels: object) -> None:
         """Called with each batch before its fingerprint is taken."""
 
-    def end(self, record: Record) -> None:
-        """Called with what the training did."""
+    def end(self, record: Record, optimizers: "Mapping[str, list[Optimizer]]") -> None:
+        """Called with what the training did, and with the optimizers of each named parameter group."""
 
 
 class Enough(BaseException):

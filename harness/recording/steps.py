@@ -128,6 +128,15 @@ class Recording:
             raise RecorderError.nothing_watched()
         return [watched for watched in present if watched.by_hand or not watched.optimizers] or present
 
+    def optimizers(self) -> dict[str, list[Optimizer]]:
+        """Return those that hold each parameter group, by its name: after a resume there are several."""
+        found: dict[str, list[Optimizer]] = {}
+        for watched in self.watched:
+            for optimizer in watched.optimizers:
+                for label, _ in watched.groups(optimizer):
+                    found.setdefault(label, []).append(optimizer)
+        return found
+
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
         self._has_batches, self.evaluating = True, False

@@ -21,6 +21,7 @@ from harness.report.words import (
     change_text,
     commit_text,
     count,
+    digest_text,
     drawn_text,
     gate_text,
     mode_change,
@@ -198,6 +199,8 @@ def _change(first: Deviation) -> str:
 def _numbers(first: Deviation) -> str:
     if first.stream.kind == "random":
         return drawn_text(first.step)
+    if told := digest_text(first.stream, str(first.baseline), str(first.value)):
+        return f"{step_text(first.step, first.moment)}   {told}"
     before, now = _value(first.baseline), _value(first.value)
     if first.stream.kind == "module":
         before, now = parts_apart(before, now)

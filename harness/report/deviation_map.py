@@ -44,7 +44,7 @@ def _row(name: str, text: str, points: Sequence[Deviation], steps: int) -> Row:
     columns, cells = min(MOST_COLUMNS, steps), dict[int, Deviation]()
     for point in points:
         column = point.step * columns // steps
-        cells[column] = max(cells.get(column, point), point, key=_rank)
+        cells[column] = max(cells.get(column, point), point, key=lambda each: each.severity)
     ends = [choose(points, key=lambda point: point.step) for choose in (min, max)]
     shown = {point.step: point for point in (*ends, *cells.values())}
     drawn = [shown[step] for step in sorted(shown)]
@@ -59,10 +59,6 @@ def _row(name: str, text: str, points: Sequence[Deviation], steps: int) -> Row:
         baseline=_numbers(point.baseline for point in drawn),
         values=_numbers(point.value for point in drawn),
     )
-
-
-def _rank(point: Deviation) -> tuple[int, float]:
-    return level(point.size, point.threshold), point.size
 
 
 def _digit(point: Deviation | None) -> str:

@@ -9,7 +9,7 @@ from harness.report.cost_text import cost_text
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
-from harness.report.words import caught_text, number
+from harness.report.words import caught_text, digest_text, number
 
 
 _RUNS = 6
@@ -110,7 +110,8 @@ def apart(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
 def first_text(first: First) -> str:
     """Word where a training first leaves its baseline, and by how much."""
     place = f"{first.when}, {first.stage}, {first.text}"
-    return f"{place}: baseline {first.baseline}, now {first.value}{first_sizes(first)}"
+    told = digest_text(first.stream, first.baseline, first.value)
+    return f"{place}: {told or f'baseline {first.baseline}, now {first.value}{first_sizes(first)}'}"
 
 
 def first_sizes(first: First) -> str:

@@ -1,5 +1,6 @@
 """Trainings, streams and stored baselines in words."""
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,7 @@ _WORDED = {
 _OF_PARTS = {"order": "places of the samples in {0}", "shape": "shape of {0} in the batch"}
 """What a batch's part has beside itself, by the end of its stream's name."""
 _OF_GROUPS = ("learning_rate", "setting")
+_DIGEST = re.compile("[0-9a-f]{16}")
 _LONGEST_VALUE, _LONGEST_MODE = 12, 20
 """Characters of a value, and of a mode, in a line that sums up."""
 _LEAST_NAME = 9
@@ -120,6 +122,17 @@ def value_text(value: object) -> str:
     if value is None:
         return "nothing"
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def digest_text(stream: str, before: str, now: str) -> str:
+    """Say what two digests tell; empty if the values of a stream are none."""
+    if not (_DIGEST.fullmatch(before) and _DIGEST.fullmatch(now)):
+        return ""
+    key = StreamKey(stream)
+    if key.kind == "batch":
+        moved = key.tensor.endswith(" order")
+        return "the same samples in other places" if moved else "other samples than in the baseline"
+    return "other random numbers than in the baseline" if key.kind == "random" else ""
 
 
 def change_text(before: object, now: object) -> str:

@@ -13,24 +13,34 @@ RECORD = "test_gate-test_training.json"
 
 
 def test_a_failure_names_the_file_and_the_commit(project, capsys):
-    """Directly below the headline; in results.json as data; of a baseline that was committed with its code."""
+    """Directly below the headline; in results.json as data; of a baseline that was committed with its code.
+
+    A file that the test has read is one of the project, too, but none that it has written.
+    """
+    files = ["config.json", "test_gate.py"]
+    (project.path / "config.json").write_text("[1]")
+    written = "Path('out.txt').write_text('[]') * len(Path('out.txt').read_text())"
+    read = f"[{written} // 4, *json.loads(Path('config.json').read_text())][1]"
+    project.edit("import pytest", "import json\nimport pytest\nfrom pathlib import Path")
+    project.edit("warmup_steps=1", f"warmup_steps={read}")
     project.generate()
-    assert [*Baseline.from_text((project.baselines / RECORD).read_text()).sources] == ["test_gate.py"]
-    for words in (["init", "--quiet"], ["add", "baselines", "test_gate.py"], ["commit", "--quiet", "-m", "start"]):
+    assert [*Baseline.from_text((project.baselines / RECORD).read_text()).sources] == files
+    for words in (["init", "--quiet"], ["add", "baselines", *files], ["commit", "--quiet", "-m", "start"]):
         git(project.path, *words)
-    project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
+    project.edit("warmup_steps=", "learning_rate=0.25025, warmup_steps=")
+    project.edit("[1]", "[2]", "config.json")
     git(project.path, "commit", "--quiet", "--all", "-m", "Faster")
     result = project.run("-k", "test_training")
 
     lines = result.stdout.lines
     place = next(index for index, line in enumerate(lines) if line.startswith("training differs from its baseline "))
-    assert lines[place + 1].startswith("  blame      test_gate.py  (+1 -1)  ")
+    assert lines[place + 1].startswith("  blame      config.json  (+1 -1)  ")
     assert lines[place + 1].endswith(' "Faster", today')
     (finding,) = json.loads((project.path / "build" / "harness" / "results.json").read_text())["results"]
-    (changed,) = finding["subject"]["blame"]
-    assert (changed["path"], changed["added"], changed["commit"]["subject"]) == ("test_gate.py", 1, "Faster")
+    changed = [(each["path"], each["added"], each["commit"]["subject"]) for each in finding["subject"]["blame"]]
+    assert changed == [(name, 1, "Faster") for name in files]
     main(["show", str(project.baselines / RECORD)])
-    assert "  made from     1 file of the project\n" in capsys.readouterr().out
+    assert "  made from     2 files of the project\n" in capsys.readouterr().out
 
 
 def test_an_annotation_stands_where_the_divergence_comes_from(pytester, monkeypatch):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -92,7 +93,7 @@ class Planted:
     def batch(self, images: object, labels: object) -> None:
         """Leave it alone."""
 
-    def end(self, record: Record) -> None:
+    def end(self, record: Record, optimizers: Mapping[str, list[Optimizer]]) -> None:
         """Leave it alone."""
 
 
