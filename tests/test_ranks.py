@@ -111,7 +111,10 @@ def test_buffers_are_compared_as_a_step_begins():
     single, first = single_of(clues=clues), rank(0, (0.0, 0.5), (0.5, 0.7))
     found = held([first, rank(1, (0.0, 0.5), (0.6, 0.9))], single)
     assert found.comparison.verdict == "same"
-    assert found.apart == "BatchNorm1d see the samples of their own rank: what they make is not held against it"
+    assert (
+        found.apart
+        == "BatchNorm1d see samples of their own rank: what they make is not compared with the single process"
+    )
     assert place(held([first, rank(1, (0.0, 0.6), (0.6, 0.9))], single)) == (1, "ranks", "ranks/buffer_before/m")
 
 
@@ -134,7 +137,9 @@ def test_samples_that_a_sampler_repeats_are_explained():
 
     found = held(ranks, single)
     assert (found.comparison.verdict, found.comparison.record.num_steps) == ("same", 1)
-    assert found.apart == "a sampler repeats samples to fill the batch of step 1: from there on nothing is"
+    assert (
+        found.apart == "a sampler repeats samples in step 1: from there on nothing is compared with the single process"
+    )
 
     assert held([rank_of(0, (3, 3)), rank_of(1, (3, 3))]).comparison.verdict == "different", "twice as many are none"
 

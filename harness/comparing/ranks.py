@@ -25,8 +25,8 @@ _OF_ITS_RANK = re.compile(r"(Lazy)?BatchNorm\dd\(|\w*Dropout\d?d?\((?!p=0(\.0)?[
 """Modules, in their own words, that do: each rank normalises by its own samples, and draws its own masks."""
 _OF_EACH = ("buffer", "logged", "evaluation")
 """Kinds of streams that each rank has its own numbers of."""
-_OWN = ("loader", "random", "placement", "world")
-"""Kinds of clues likewise."""
+_SET_UP = tuple(kind for kind in CAUSES if kind not in ("loader", "random", "placement", "world"))
+"""Kinds of clues that are not a rank's own."""
 _HASH = 2**64
 """Fingerprints of integers are added modulo this."""
 
@@ -62,7 +62,7 @@ def merge(records: Sequence[Record]) -> Record:
         holders = feeding if key.kind == "batch" else records
         streams[key] = _merged(key, [record.streams.find(key) for record in holders], sizes)
     structure = {name: entry for record in reversed(records) for name, entry in record.structure.items()}
-    clues = ((key, stream) for key, stream in first.clues.items() if key.kind in CAUSES and key.kind not in _OWN)
+    clues = ((key, _as_written(key, stream)) for key, stream in first.clues.items() if key.kind in _SET_UP)
     return dataclasses.replace(
         first,
         structure={name: structure[name] for record in records for name in record.structure},
@@ -90,10 +90,14 @@ def compare_ranks(records: Sequence[Record], single: Record, ignore: Collection[
     texts = []
     if names:
         now, before = (_only(record, lambda _, stage: stage in _SETTLED) for record in (now, before))
-        texts.append(f"{', '.join(names)} see the samples of their own rank: what they make is not held against it")
+        texts.append(
+            f"{', '.join(names)} see samples of their own rank: what they make is not compared with the single process"
+        )
     if (padded := _first_padded(now, before, len(records))) is not None:
         now, before = (_until(record, padded) for record in (now, before))
-        texts.append(f"a sampler repeats samples to fill the batch of step {padded}: from there on nothing is")
+        texts.append(
+            f"a sampler repeats samples in step {padded}: from there on nothing is compared with the single process"
+        )
     before, now = (dataclasses.replace(record, world=None) for record in (before, now))  # these differ, of course
     return Held(compare(before, now), "; ".join(texts))
 
@@ -106,6 +110,13 @@ def _summands(records: Iterable[Record]) -> set[StreamKey]:
     """Return the streams of tensors whose parts would have to be added before anything can be said of them."""
     streams = (item for record in records for item in record.streams.items())
     return {key for key, stream in streams if stream.part and stream.part.is_summand}
+
+
+def _as_written(key: StreamKey, stream: Stream) -> Stream:
+    """Return what a module says of itself by the name of its own class: FSDP2 gives it one that begins so."""
+    if key.kind != "module":
+        return stream
+    return dataclasses.replace(stream, values=tuple(str(value).removeprefix("FSDP") for value in stream.values))
 
 
 def _feeding(records: Sequence[Record]) -> Sequence[Record]:
