@@ -216,7 +216,8 @@ def _wait(processes: Sequence[BaseProcess]) -> list[int | None]:
         statuses = [process.exitcode for process in processes]
         if any(statuses) or None not in statuses:
             return statuses
-        wait([process.sentinel for process in processes if process.exitcode is None])
+        running = (process for process, status in zip(processes, statuses, strict=True) if status is None)
+        wait([process.sentinel for process in running])  # one may have ended since: asked again, there may be none
 
 
 def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
