@@ -49,7 +49,7 @@ takes = st.builds(Taken, st.floats(1e-6, 1e3), st.integers(0, 2**40))
 many = st.lists(st.tuples(takes, takes), min_size=1, max_size=9)
 
 
-def in_turns(there, here, seconds=1.0, known=1.0):
+def in_turns(there, here, seconds=1.0, known=1.0, **limits):
     """The cost by runs that take so long a step, the runs in their order, and the seconds that all took."""
     ran, now = [], [0.0]
 
@@ -63,7 +63,7 @@ def in_turns(there, here, seconds=1.0, known=1.0):
 
         return run
 
-    found = measure(running("there", there), running("here", here), AT, known, clock=lambda: now[0])
+    found = measure(running("there", there), running("here", here), AT, known, clock=lambda: now[0], **limits)
     return found, ran, now[0]
 
 
@@ -101,12 +101,13 @@ def test_the_sides_take_turns():
 
 
 def test_pairs_that_disagree_are_followed_by_more():
-    """Up to nine; until time is up."""
+    """Up to nine, or as many as somebody wants; until time is up."""
     wild = tuple(itertools.islice(itertools.cycle((1.0, 1.0, 1.5)), 9))
     _, ran, _ = in_turns((1.0,) * 9, wild)
     found, fewer, spent = in_turns((1.0,) * 9, wild, seconds=7.0, known=7.0)
 
     assert len(ran) == 18
+    assert len(in_turns((1.0,) * 9, wild, most=3)[1]) == 6
     assert (len(fewer), spent) == (10, 70)
     assert (found.ratio, found.largest) == (1.0, 1.5)
 

@@ -13,7 +13,7 @@ from harness.recording.perturbation import Rerun, Rerunner, Taken
 
 BUDGET = 60.0
 """Seconds that runs may take, after their first pair."""
-_LEAST, _MOST = 3, 9
+LEAST, MOST = 3, 9
 """Pairs of runs; beyond the least, as long as they say different things."""
 _APART = 1.05
 """Of the largest ratio to the smallest, up to which pairs say the same."""
@@ -60,6 +60,7 @@ def measure(
     at: str,
     seconds: float,
     budget: float = BUDGET,
+    most: int = MOST,
     clock: Callable[[], float] = time.monotonic,
 ) -> Cost:
     """Run a training at another commit and here, in turns, until the pairs agree or time is up.
@@ -70,13 +71,14 @@ def measure(
         at: the other commit.
         seconds: that the training took when this session ran it; a process around it is not counted.
         budget: seconds that the runs may take, after the first pair.
+        most: pairs of runs.
         clock: tells seconds.
     """
     pairs: list[Pair] = []
     began = clock()
     try:
-        while not _suffice(pairs):
-            missing = max(1, _LEAST - len(pairs))
+        while not _suffice(pairs, most):
+            missing = max(1, LEAST - len(pairs))
             if clock() - began + 2 * seconds * missing > budget:
                 break
             pairs.append((there(_HOW).taken, here(_HOW).taken))
@@ -84,9 +86,9 @@ def measure(
                 began = clock()  # until now processes were prepared, which may take longer than all trainings
     except HarnessError as error:
         return Cost(at=at, unknown=error.what)
-    if len(pairs) < _LEAST and _are_timed(pairs):
+    if len(pairs) < LEAST and _are_timed(pairs):
         one = (clock() - began) / 2 if pairs else seconds
-        return Cost(at=at, unknown=f"{2 * _LEAST} trainings take more than {budget:.0f} s, one {one:.0f} s")
+        return Cost(at=at, unknown=f"{2 * LEAST} trainings take more than {budget:.0f} s, one {one:.0f} s")
     return cost_of(pairs, at)
 
 
@@ -111,12 +113,12 @@ def cost_of(pairs: Sequence[Pair], at: str) -> Cost:
     )
 
 
-def _suffice(pairs: Sequence[Pair]) -> bool:
+def _suffice(pairs: Sequence[Pair], most: int) -> bool:
     """Tell whether more pairs would say nothing more."""
     if not _are_timed(pairs):
         return True
     ratios = _ratios(pairs)
-    return len(pairs) >= _LEAST and (max(ratios) <= _APART * min(ratios) or len(pairs) == _MOST)
+    return len(pairs) >= LEAST and (max(ratios) <= _APART * min(ratios) or len(pairs) == most)
 
 
 def _are_timed(pairs: Sequence[Pair]) -> bool:

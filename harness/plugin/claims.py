@@ -57,8 +57,9 @@ class Claims:
 
     def pytest_sessionstart(self) -> None:
         """Note which baselines stand, before a test can touch them, and from now on which files tests read."""
-        noted()
         with contextlib.suppress(HarnessError, OSError):  # said when they are needed
+            if self._session.generate_path is not None or self._session.baselines.exists():  # else a guest
+                noted()
             self._stamps = stamps(self._session.baselines)
         if self._session.demands_all and self._concludes:
             self._session.outcome.forget()
