@@ -2,11 +2,12 @@
 
 import json
 import sys
+from unittest.mock import Mock, PropertyMock
 
 import pytest
 
 from harness import errors
-from harness.elsewhere.ranks import How, Ranks
+from harness.elsewhere.ranks import How, Ranks, _wait
 from tests.plugin.conftest import GENERATE
 
 
@@ -155,6 +156,18 @@ def test_a_function_that_no_other_process_finds_is_refused():
     for function in (inner, lambda: None, "text"):
         with pytest.raises(errors.RanksError, match="cannot be found in another process"):
             Ranks(How())(function)
+
+
+def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
+    """Between being asked whether it has ended and being waited for, a rank may end: nobody waits for none."""
+    statuses = iter([None, 0, 0])
+    rank = Mock(sentinel="rank")
+    type(rank).exitcode = PropertyMock(side_effect=lambda: next(statuses))
+    waited = Mock()
+    monkeypatch.setattr("harness.elsewhere.ranks.wait", waited)
+
+    assert _wait([rank]) == [0]
+    waited.assert_called_once_with(["rank"])
 
 
 def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
