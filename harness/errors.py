@@ -26,6 +26,7 @@ HarnessError
 │   ├── UnseededError      run again as it is, it is another
 │   └── FaultError         it ended with an exception while a standard fault was to be planted in it
 ├── WorkerError            a worker that could not run a test for this session
+├── RanksError             ranks of a distributed training that do not belong together, or have failed
 ├── TreeError              a commit whose tree cannot be trained in
 ├── EventsError            TensorBoard's event files that cannot be compared or written
 │   └── EventsCutOffError  one that ends within an event
@@ -687,6 +688,14 @@ class RerunError(HarnessError):
         )
 
     @classmethod
+    def launched(cls, *, nodeid: str, ranks: int) -> Self:
+        return cls(
+            f"this session is one of {ranks} ranks that a launcher started, and no rank can be run again alone",
+            where=nodeid,
+            fix="start pytest itself, and the ranks in the test: with the fixture `ranks`, or with the launcher",
+        )
+
+    @classmethod
     def unrepeatable(cls, *, nodeid: str) -> Self:
         what = "this training, run again without any change, is not the same"
         fix = (
@@ -773,6 +782,45 @@ class WorkerError(HarnessError):
     def unable(cls, *, nodeid: str, worker: str, reason: str) -> Self:
         fix = "have pytest-training-regression there in the same version, with what the project needs, and room"
         return cls(f"the worker {worker} cannot begin this test: {reason}", where=nodeid, fix=fix)
+
+
+class RanksError(HarnessError):
+    """Ranks of a distributed training that do not belong together, or have failed."""
+
+    @classmethod
+    def local(cls, *, name: str) -> Self:
+        what = f"{name} cannot be found in another process"
+        return cls(what, where="ranks(...)", fix="define it with `def` in a module, not within another function")
+
+    @classmethod
+    def failed(cls, *, rank: int, world_size: int, line: str) -> Self:
+        what = f"rank {rank} of {world_size} failed: {line}"
+        return cls(what, fix="read its traceback in the captured output; the other ranks were ended")
+
+    @classmethod
+    def no_record(cls, *, name: str, found: str) -> Self:
+        fix = "return recorder.record, once the recorder's block has ended"
+        return cls(f"{name} returned {found}, not a Record", where="ranks(...)", fix=fix)
+
+    @classmethod
+    def empty(cls, *, place: str) -> Self:
+        fix = 'have every rank save its own: recorder.record.save(f"{folder}/rank{rank}.json")'
+        return cls("there is no record of any rank", where=place, fix=fix)
+
+    @classmethod
+    def missing(cls, *, ranks: Sequence[int], world_size: int, place: str) -> Self:
+        what = f"of {world_size} ranks, the record of rank {_listed(map(str, ranks))} is missing"
+        return cls(what, where=place, fix="have every rank save its record, and start all of them")
+
+    @classmethod
+    def foreign(cls, *, found: Sequence[str], place: str) -> Self:
+        what = f"these records are not one a rank of one training: {_some(found)}"
+        return cls(what, where=place, fix="give those of one training; if they are in a folder, empty it before each")
+
+    @classmethod
+    def apart(cls, *, first: str, nodeid: str) -> Self:
+        what = f"the ranks of this training part, which cannot become a baseline: {first}"
+        return cls(what, where=nodeid, fix="have all ranks train the same model, then write the baseline")
 
 
 class TreeError(HarnessError):

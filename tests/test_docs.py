@@ -35,8 +35,8 @@ LONG = [page for page in GUIDES if page.stem in ("low-precision", "random-number
 """Guides that train many times."""
 TRACED = [README, ROOT / "docs" / "red-gate.md"]
 """Pages that quote the line of a fault, which a baseline knows that measured its thresholds."""
-AT_NIGHT = ("adapters", "shipped", "figures", "machines")
-"""Guides whose parts other tests run, too: examples, the gate, pictures, what runs elsewhere."""
+AT_NIGHT = ("adapters", "shipped", "figures", "machines", "distributed")
+"""Guides whose parts other tests run, too: examples, the gate, pictures, what runs elsewhere, ranks."""
 QUICK = [
     pytest.param(page, marks=pytest.mark.long if page.stem in AT_NIGHT else ())
     for page in (README, *GUIDES)

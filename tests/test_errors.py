@@ -529,6 +529,53 @@ MESSAGES = [
         "  fix    regenerate it, and look at who loosened it and why: pytest x",
     ),
     (
+        errors.RanksError.local(name="test_a.<locals>.train"),
+        "test_a.<locals>.train cannot be found in another process\n"
+        "  where  ranks(...)\n"
+        "  fix    define it with `def` in a module, not within another function",
+    ),
+    (
+        errors.RanksError.failed(rank=1, world_size=2, line="ValueError: no"),
+        "rank 1 of 2 failed: ValueError: no\n"
+        "  fix    read its traceback in the captured output; the other ranks were ended",
+    ),
+    (
+        errors.RanksError.no_record(name="train", found="int"),
+        "train returned int, not a Record\n"
+        "  where  ranks(...)\n"
+        "  fix    return recorder.record, once the recorder's block has ended",
+    ),
+    (
+        errors.RanksError.empty(place="out"),
+        "there is no record of any rank\n"
+        "  where  out\n"
+        '  fix    have every rank save its own: recorder.record.save(f"{folder}/rank{rank}.json")',
+    ),
+    (
+        errors.RanksError.missing(ranks=[1, 3], world_size=4, place="out"),
+        "of 4 ranks, the record of rank 1, 3 is missing\n"
+        "  where  out\n"
+        "  fix    have every rank save its record, and start all of them",
+    ),
+    (
+        errors.RanksError.foreign(found=["rank 0 of 2", "rank 0 of 4"], place="out"),
+        "these records are not one a rank of one training: rank 0 of 2, rank 0 of 4\n"
+        "  where  out\n"
+        "  fix    give those of one training; if they are in a folder, empty it before each",
+    ),
+    (
+        errors.RanksError.apart(first="gradient of w at step 1", nodeid="test_a.py::test_b"),
+        "the ranks of this training part, which cannot become a baseline: gradient of w at step 1\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    have all ranks train the same model, then write the baseline",
+    ),
+    (
+        errors.RerunError.launched(nodeid="test_a.py::test_b", ranks=2),
+        "this session is one of 2 ranks that a launcher started, and no rank can be run again alone\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    start pytest itself, and the ranks in the test: with the fixture `ranks`, or with the launcher",
+    ),
+    (
         errors.RerunError.unrepeatable(nodeid="test_a.py::test_b"),
         "this training, run again without any change, is not the same\n"
         "  where  test_a.py::test_b\n"

@@ -30,6 +30,8 @@ NAMES = {
     "loader/1/workers": ("loader", "1", "workers", False, "loader/1/workers"),
     "random/torch": ("random", "torch", "", False, "random/torch"),
     "mode/the model": ("mode", "the model", "", False, "mode/the model"),
+    "buffer_before/norm.mean": ("buffer_before", "norm.mean", "", False, "buffer_before/norm.mean"),
+    "ranks/gradient/conv.weight": ("ranks", "gradient/conv.weight", "", False, "ranks/gradient/conv.weight"),
     "output/block1.norm": ("output", "block1.norm", "", False, "output"),
     "evaluation_output/block1.norm": ("evaluation_output", "block1.norm", "", False, "evaluation_output"),
     "output_gradient/block1.norm": ("output_gradient", "block1.norm", "", False, "output_gradient"),

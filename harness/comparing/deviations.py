@@ -120,6 +120,8 @@ def share(size: float, threshold: float) -> float:
 _NONE = Limit(0.0)
 DATASET = StreamKey("dataset")
 """The data set of a record, as if it were a stream."""
+AGREED = "the same on all ranks"
+"""What stands in the place of what merged ranks part in (`comparing.ranks`)."""
 _BATCHES = StreamKey("batches of the step")
 """The number of micro-batches, likewise."""
 
@@ -154,6 +156,9 @@ def stream_deviations(
     yield from (exact("data", _BATCHES, step, former[step], present[step]) for step in others)
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
+        if key.kind == "ranks":
+            yield from _of_ranks(key, now)
+            continue
         if key.distance and before is None and now is not None:
             before = dataclasses.replace(now, values=(0.0,) * len(now.steps))
         elif not (_knows(baseline, key) and _knows(record, key)):
@@ -180,6 +185,12 @@ def clue_deviations(baseline: Record, record: Record, calibration: Calibration |
             pairs = _aligned(key, before, now, batches)
             points = _of_stream(key, _either(before, now).stage, pairs, scales.get(key, 0.0), find_limit, STRICT)
             yield from (point for point in points if _tells(point))
+
+
+def _of_ranks(key: StreamKey, now: Stream | None) -> Iterator[Deviation]:
+    """Yield what ranks part in: no baseline makes that right."""
+    pairs = zip(now.steps, now.values, strict=True) if now else ()
+    return (exact("ranks", key, step, AGREED, value) for step, value in pairs)
 
 
 def _tells(point: Deviation) -> bool:

@@ -25,7 +25,7 @@ End = Literal["passed", "failed", "skipped", "xfailed", "foreign", "absent", "un
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that a test checks, with what it says of it (`training_regression.check`).
+    """A record that a test checks, with what it says of it (`training_regression.check`, `check_ranks`).
 
     Args:
         name: tells several records of one test apart.
@@ -37,6 +37,8 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         thresholds: how far streams may part.
         allow_nonfinite: streams that may hold NaN.
         sources: files that the record depends on, from the project's root.
+        ranks: texts of the ranks that the record was merged from, where a single process says what they should do.
+        single: text of its record; empty where the baseline says so.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: Mapping[str, float]
     allow_nonfinite: Sequence[str]
     sources: Sequence[str]
+    ranks: Sequence[str] = ()
+    single: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ _TRIVIAL = frozenset(
         "aten._reshape_alias",
         "aten._unsafe_view",
         "aten.alias",
+        "aten.as_strided",
         "aten.detach",
         "aten.empty",
         "aten.empty_like",

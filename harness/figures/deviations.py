@@ -114,8 +114,8 @@ def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
         sizes = largest.setdefault(point.stage, {})
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
         worst[point.step] = max(worst.get(point.step, point), point, key=lambda point: point.severity)
-    colours = (*COLOURS[:6], GREY, "black")  # yellow would be too pale
-    for stage, colour, marker in zip(STAGES[1:], colours, "os^DvPX*", strict=True):
+    colours = (*COLOURS[:4], "saddlebrown", *COLOURS[4:6], GREY, "black")  # yellow would be too pale
+    for stage, colour, marker in zip(STAGES[1:], colours, "os^DpvPX*", strict=True):
         if stage in largest:
             dense = len(largest[stage]) > len(worst) / 2  # evaluations have nothing between them
             marked = marker if not dense or len(worst) <= _FEW_MARKS else None

@@ -16,7 +16,7 @@ from harness.explaining import files_read
 from harness.plugin import devices, options, whole_project
 from harness.plugin.against import Ready
 from harness.plugin.claims import CLAIMS, Claims
-from harness.plugin.fixtures import _device, device, training, training_regression  # noqa: F401 # pytest looks here
+from harness.plugin.fixtures import _device, device, ranks, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.messages import messages, put_cause_first
 from harness.plugin.on_errand import Hands
 from harness.plugin.ownership import uses

@@ -1,4 +1,4 @@
-"""The fixtures: `device`, `training` and `training_regression`."""
+"""The fixtures: `device`, `training`, `ranks` and `training_regression`."""
 
 import contextlib
 import gc
@@ -14,6 +14,7 @@ from harness.plugin.session import SESSION
 
 
 if TYPE_CHECKING:
+    from harness.elsewhere.ranks import Ranks
     from harness.plugin.regression import TrainingRegression
     from harness.recipe import Recipe
     from harness.record.record import Record
@@ -39,6 +40,12 @@ def training(request: pytest.FixtureRequest, _training_device: str) -> "Callable
     session = request.config.stash[SESSION]
     session.code.remember()  # before any test has replaced some of it
     return lambda recipe: session.train(recipe, _training_device)
+
+
+@pytest.fixture(scope="session")
+def ranks(request: pytest.FixtureRequest) -> "Ranks":
+    """`ranks(function, world_size=2)` runs a function of a module on every rank of a process group (`Ranks`)."""
+    return request.config.stash[SESSION].ranks
 
 
 @pytest.fixture

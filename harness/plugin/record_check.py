@@ -13,7 +13,7 @@ import msgspec
 
 from harness.baselines.environments import Choice, beside, nearest
 from harness.baselines.store import load_with_states, to_states
-from harness.errors import AcceptError, BaselineError, HarnessError
+from harness.errors import AcceptError, BaselineError, HarnessError, RerunError
 from harness.explaining.traced import Traced
 from harness.explaining.where import is_same_start
 from harness.plugin.gated_test import GatedTest
@@ -250,6 +250,8 @@ class RecordCheck:
         with session.workers.room(self.record.device):
             if training and not how.environment:
                 reran = session.retrain(training, how)
+            elif session.launched:
+                raise RerunError.launched(nodeid=self.test.id, ranks=session.launched)
             else:
                 reran = session.reruns.run(self.test.id, self.name, how)
         return reran._replace(record=reran.record.without(self.gate.ignore))

@@ -1,5 +1,6 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import dataclasses
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from harness.baselines.environments import Choice, others
 from harness.baselines.failed import FIRST, LOOSENED, WITH_STATES, made_by_training
@@ -17,13 +19,16 @@ from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.metrics import of_seeds
 from harness.comparing.plausible import implausible
+from harness.comparing.ranks import compare_ranks, merge
 from harness.comparing.variants import put_back
+from harness.elsewhere.ranks import gathered
 from harness.elsewhere.worker import Handed
 from harness.errors import (
     BaselineError,
     BaselineImplausibleError,
     BaselineMissingError,
     EquivalenceError,
+    RanksError,
     RerunError,
     SuiteError,
 )
@@ -39,16 +44,25 @@ from harness.recipe import Precision
 from harness.record import Baseline
 from harness.record.environment import describe
 from harness.record.gate import Gate, asked, require_at_work
+from harness.record.ranks import of_all_ranks
 from harness.record.record import Record, require_record
 from harness.recording.perturbation import current
 from harness.report import failed_pictures
 from harness.report.blame_text import blame_lines
-from harness.report.comparison_text import calibration_note, cause, difference, equivalence_text, note, power_text
+from harness.report.comparison_text import (
+    calibration_note,
+    cause,
+    difference,
+    equivalence_text,
+    note,
+    parity_text,
+    power_text,
+)
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
 from harness.report.session_text import loosened_text
 from harness.report.where_text import unknown_text, where_text
-from harness.report.words import gate_text, title
+from harness.report.words import at_step, gate_text, stream_text, title
 from harness.tensorboard.reading import read_events
 
 
@@ -56,6 +70,7 @@ if TYPE_CHECKING:
     from harness.baselines.environments import Choice
     from harness.comparing.comparison import Comparison
     from harness.comparing.deviations import Deviation
+    from harness.comparing.ranks import Held
     from harness.explaining.blame import Changed
     from harness.record import Calibration
     from harness.recording.states import States
@@ -230,8 +245,7 @@ class TrainingRegression:
         self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
-                effect = self._session.effect
-                assignment.hand_in(record, effect.outcome(record), effect.traced(record))
+                assignment.hand_in(record, self._session.took_effect(record), self._session.traced(record))
             return
         gate = asked(ignore, thresholds, allow_nonfinite)
         require_at_work(gate, record, self._test.id)
@@ -269,7 +283,86 @@ class TrainingRegression:
             self._states[handed.name] = None
         gate = asked(handed.ignore, handed.thresholds, handed.allow_nonfinite)
         sources = [*map(Path, handed.sources), *read]
-        self._decide(RecordCheck(self._test, record, handed.name, None, None, sources, gate, handed.of_recipe))
+        checked = RecordCheck(self._test, record, handed.name, None, None, sources, gate, handed.of_recipe)
+        if handed.single:
+            found = [*map(Record.from_text, handed.ranks)]
+            self._parity(checked, compare_ranks(found, Record.from_text(handed.single), gate.ignore))
+        else:
+            self._decide(checked)
+
+    def check_ranks(
+        self,
+        records: "Record | Sequence[Record] | str | os.PathLike[str]",
+        *,
+        single: "Record | None" = None,
+        name: str = "",
+        ignore: Collection[str] = (),
+        sources: Sequence[str | os.PathLike[str]] = (),
+    ) -> None:
+        """Check all ranks of a distributed training as one.
+
+        Ranks must agree in what they share: weights, the gradients that optimizers use, updates, optimizer state, rates
+        and buffers. Merged, with samples added and losses averaged, they must do what a single process does on the same
+        samples, or, without one, what this test's baseline says.
+
+        Args:
+            records: of all ranks, as `ranks(function)` returns them; the folder that each has saved its own in; or,
+                where a launcher started pytest itself, this rank's own, while there is a process group.
+            single: of one process that trains on all samples; the baseline counts if there is none.
+            name: as for `check`.
+            ignore: as for `check`.
+            sources: as for `check`.
+
+        Raises:
+            RanksError: a rank is missing, or is another training's; ranks that part are to become a baseline.
+            HarnessError: as for `check`.
+        """
+        __tracebackhide__ = True
+        own = gathered(records) if isinstance(records, Record) else records
+        found = of_all_ranks(own, "training_regression.check_ranks")
+        merged = merge(found)
+        self._session.ranks.stands_for(merged, found)
+        if single is None:
+            self._require_one(merged)
+            if self._session.generate_path and self._session.rank:
+                pytest.skip("the baseline of all ranks is written by the first")
+            self.check(merged, name=name, ignore=ignore, sources=sources)
+            return
+        require_record(single, "training_regression.check_ranks")
+        self._take(name)
+        if assignment := self._session.assignment:
+            if name == assignment.name:
+                assignment.hand_in(merged, self._session.took_effect(merged), self._session.traced(merged))
+            return
+        gate = asked(ignore, {}, False)
+        named = named_sources(self._session.config.rootpath, sources)
+        if errand := self._session.errand:
+            texts = [record.to_text() for record in found]
+            handed = self._handed(merged, name, gate, named)
+            errand.checks.append(structs.replace(handed, ranks=texts, single=single.to_text()))
+            return
+        checked = RecordCheck(self._test, merged, name, sources=named, gate=gate)
+        self._parity(checked, compare_ranks(found, single, gate.ignore))
+
+    def _require_one(self, merged: "Record") -> None:
+        """Refuse to make a baseline of ranks that part."""
+        parted = min(merged.streams.of("ranks"), key=lambda found: found[1].steps, default=None)
+        if self._session.generate_path and parted:
+            key, stream = parted
+            first = f"{stream_text(key)} {at_step(stream.steps[0])}: {stream.values[0]}"
+            raise RanksError.apart(first=first, nodeid=self._test.id)
+
+    def _parity(self, checked: RecordCheck, held: "Held") -> None:
+        """Conclude what ranks do beside a single process: there is nothing to accept."""
+        __tracebackhide__ = True
+        comparison = held.comparison
+        passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not self._session.strict)
+        text = parity_text(held, self._test.id, self._session.shown(self._session.outcome.page), passed=passed)
+        check = dataclasses.replace(checked.check(), baseline="", accept="")
+        finding = check.training(comparison, passed=passed, text=text, notable=bool(held.apart))
+        self._conclude(finding, text, "" if passed else cause(comparison))
+        if self._session.measures_power and not held.apart:
+            self._measure(checked, comparison.baseline)
 
     def _take(self, name: str) -> None:
         """Refuse a second record of a name."""
@@ -492,7 +585,7 @@ class TrainingRegression:
         """Plant faults in the training; too many that escape are a failure."""
         __tracebackhide__ = True
         with self._session.outcome.keeping_errors(self._test.item, checked.check()):
-            states = checked.stored_states(baseline)
+            states = checked.stored_states(baseline) if checked.path.exists() else None
             power = measure(checked.judged, baseline, states, checked.rerun, strict=self._session.strict)
             if power is None:
                 raise RerunError.unrepeatable(nodeid=self._test.id)

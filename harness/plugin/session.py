@@ -18,11 +18,12 @@ import pytest
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
+from harness.elsewhere.ranks import How, Ranks
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
 from harness.elsewhere.worker import Errand
-from harness.errors import DevicePrecisionError, NoCifar10Error
+from harness.errors import DevicePrecisionError, FaultError, NoCifar10Error
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.outcome import Counts, Outcome
@@ -32,6 +33,7 @@ from harness.tensorboard.runs import Runs
 
 
 if TYPE_CHECKING:
+    from harness.explaining.traced import Traced
     from harness.explaining.tracing import Tracing
     from harness.recipe import Recipe
     from harness.record.record import Record
@@ -67,6 +69,7 @@ class Session(Settings):
         self.assignment = Assignment.from_environment()
         self.effect = Effect()
         self.errand = Errand.from_environment()
+        self.ranks = self._ranks()
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         self.workers = Sharing(self._meeting_place())
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
@@ -118,6 +121,7 @@ class Session(Settings):
     def doing(self) -> str:
         """Say what this session compares with what, or writes, and what data it was given."""
         data = f"; CIFAR-10 from {self.cifar10}" if self.cifar10 else ""
+        data += f"; rank {self.rank} of {self.launched}" if self.launched else ""
         if self.generate_path is None:
             what = "and figures" if self.comparing_figures else "but not figures (no --mpl)"
             return f"comparing records {what}{self._doing_against()}{data}"
@@ -172,13 +176,28 @@ class Session(Settings):
             self.effect = stack.enter_context(in_force(assigned.perturbation, assigned.fault, tracing))
             self.config.add_cleanup(stack.close)
 
+    def _ranks(self) -> Ranks:
+        """Return what runs functions on ranks, perturbed as this process was assigned."""
+        if (assigned := self.assignment) is None:
+            return Ranks()
+        traced = self.config.rootpath if assigned.traces else None
+        return Ranks(How(assigned.perturbation, assigned.fault, traced, assigned.step), is_fresh=True)
+
+    def took_effect(self, record: "Record") -> tuple[bool, str]:
+        """Return what became of a fault in a record's training, in this process or on ranks (`Effect.outcome`)."""
+        return self.ranks.outcome([record]) or self.effect.outcome(record)
+
+    def traced(self, record: "Record") -> "Traced | None":
+        """Return the trace of a record's training, in this process or on ranks, if one was taken."""
+        return self.ranks.traced([record]) or self.effect.traced(record)
+
     @contextlib.contextmanager
     def giving_up(self) -> Iterator[None]:
         """In a process that reruns a test, leave word of what it ends with, and of what a fault has to do with that."""
         try:
             yield
         except (Exception, pytest.fail.Exception) as error:
-            failure = self.effect.failure(error)
+            failure = error if isinstance(error, FaultError) else self.effect.failure(error)
             if self.assignment and failure and "pytest-timeout" not in str(error):
                 self.assignment.give_up(failure)
             raise

@@ -120,25 +120,40 @@ class Settings:
         if hasattr(self.config, "workerinput"):
             return Path(self.config.workerinput["training_regression_output"])
         if given := self.config.getoption("--training-output"):
-            return spelt_out(self._here / given)
+            return spelt_out(self._here / given / self._of_rank)
         usual = self._usual_output
         is_open = os.access(next(place for place in (usual, *usual.parents) if os.access(place, os.F_OK)), os.W_OK)
         return usual if is_open else Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}")
 
+    @cached_property
+    def launched(self) -> int:
+        """How many ranks a launcher started that each are such a session; 0 for a session alone."""
+        size = os.environ.get("WORLD_SIZE", "") if "LOCAL_RANK" in os.environ else ""
+        return int(size) if size.isdecimal() and int(size) > 1 else 0
+
+    @cached_property
+    def rank(self) -> int:
+        """Which of these ranks it is: all but the first leave what they leave in folders of their own."""
+        return int(os.environ.get("RANK", 0)) if self.launched else 0
+
     @property
     def _usual_output(self) -> Path:
-        return self.config.rootpath / "build" / "harness"
+        return self.config.rootpath / "build" / "harness" / self._of_rank
+
+    @property
+    def _of_rank(self) -> str:
+        return f"rank{self.rank}" if self.rank else ""
 
     @property
     def output_option(self) -> list[str]:
         """What commands need to find what this session leaves."""
-        usual = self.output == self._usual_output
+        usual = self.output == self._usual_output and not self.rank
         return [] if usual else ["--output", str(self.shown(self.output))]
 
     @property
     def is_makeshift(self) -> bool:
         """Whether what this session leaves is in a temporary folder, since the project cannot be written to."""
-        return bool(self.output_option) and not self.config.getoption("--training-output")
+        return self.output != self._usual_output and not self.config.getoption("--training-output")
 
     def open_output(self) -> None:
         """Make the folder of what this session leaves, before any training; git is told to leave it alone.

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Meta
 
 
-STAGES = ("structure", "data", "init", "schedule", "forward", "backward", "update", "state", "evaluation")
-"""Causal order. The schedule comes first in a step: the rate that the step will use is settled before it begins."""
+STAGES = ("structure", "data", "init", "schedule", "forward", "ranks", "backward", "update", "state", "evaluation")
+"""Causal order. The schedule comes first in a step: the rate that the step will use is settled before it begins.
+Ranks part where they exchange gradients: before these are what an optimizer uses."""
 LONGEST_RUN = 10**9
 """Steps; beyond it a file is no record, and lists of one entry a step would fill the memory."""
 
@@ -28,10 +29,10 @@ DIGITS = 10
 """Of those numbers, that are kept: they never judge, and a record is to be small."""
 KINDS = (
     *(*TENSOR_KINDS, "batch", "learning_rate", "logged", "optimizer_steps", "evaluation", "distance"),
-    *(*CAUSES, *CALLS),
+    *(*CAUSES, *CALLS, "buffer_before", "ranks"),
 )
 """Kinds of streams that a recorder of this version knows: a baseline says which its own knew."""
-_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation", *CAUSES, *CALLS)
+_NAMED = (*TENSOR_KINDS, "batch", "learning_rate", "evaluation", *CAUSES, *CALLS, "buffer_before", "ranks")
 _WITH_ENTRY = ("optimizer", "setting", "loader")
 _FAMILIES = (*TENSOR_KINDS, *CALLS)
 FIRST_STEP = -1

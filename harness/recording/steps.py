@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
@@ -36,6 +37,7 @@ from harness.recording.hooks import (
 )
 from harness.recording.images import ActivationMaps
 from harness.recording.jitter import jitter_alike
+from harness.recording.norms import norms
 from harness.recording.parts import held
 from harness.recording.perturbation import current
 from harness.recording.precision import Float64Guard, module_names
@@ -83,6 +85,7 @@ class Recording:
         self._has_stepped = self._failed = False  # whether something failed that is no mistake of the loop
         self._met = -1
         self._left: Set[str] = set()
+        self._shown: dict[WatchedModel, int] = {}
         self._looked = (-1, 0)
         self._first_step = stack.enter_context(contextlib.ExitStack())
         self._guard = Float64Guard(functools.partial(self.whole, "a forward pass"))
@@ -286,11 +289,13 @@ class Recording:
             on_output(model, self._whole(doing, passed)),
             on_load(model, self._whole(doing, self._unwatched.forget)),
         )
+        inner = model.module if isinstance(model, DistributedDataParallel) else model
+        within = on_forward(inner, self._whole(doing, lambda _: self._compare_buffers(watched)))
         guard = functools.partial(self._whole, doing)
         calls = Calls(model, watched.prefix, self._found, guard, self.builder.parts)
         self._calls[watched] = calls
         calls.begin_step(self._step)
-        for undo in (hung, after, loaded, calls.end, stays_behind(model)):
+        for undo in (hung, within, after, loaded, calls.end, stays_behind(model)):
             self.stack.callback(undo)
 
     def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:
@@ -372,6 +377,16 @@ class Recording:
             self._look(watched.model)
         if not self._over:  # a model that is watched between two steps starts with the next one
             self._open()
+
+    def _compare_buffers(self, watched: WatchedModel) -> None:
+        """Record the buffers of one rank of several as a step begins: whether all have the same is known by them."""
+        trains = watched.model.training and torch.is_grad_enabled() and not self._over
+        is_rank = self.world is not None and self.world.size > 1
+        if is_rank and trains and self._shown.get(watched) != self._step:
+            self._shown[watched] = self._step
+            found = watched.buffers()
+            names = [f"buffer_before/{name}" for name in found]
+            self.builder.add("ranks", names, self._step, norms(found.values()))
 
     def _look(self, model: nn.Module) -> None:
         """Keep activation maps of the first image of an evaluation, of the first model that is trained."""

@@ -10,6 +10,7 @@ from harness.baselines.origin import ABOUT
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
+from harness.comparing.ranks import Held
 from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
@@ -434,6 +435,22 @@ def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower 
     names = ", ".join(family.replace("/", " ") for family, step in steps.items() if step == first)
     more = f" ({len(steps)} kinds of numbers by step {max(steps.values())})" if max(steps.values()) > first else ""
     return f"from step {first} on rounding alone moves {names} too far to be judged{more}: {remedy} would help"
+
+
+def parity_text(held: Held, test: str, page: object, *, passed: bool) -> str:
+    """Word what ranks do beside a single process.
+
+    Args:
+        held: the one against the other.
+        test: pytest's id of the test.
+        page: of the report.
+        passed: whether they do the same.
+    """
+    if passed:
+        text = f"ranks beside a single process: {note(held.comparison)}"
+        return "; ".join(filter(None, [text, inert_line(held.apart)]))
+    text = failure(held.comparison, test=test, against="a single process", look=[str(page)])
+    return text + (f"\n  {'apart':<9}  {inert_line(held.apart)}" if held.apart else "")
 
 
 def equivalence_text(equivalence: Equivalence, generate: str = "", compare: str = "") -> str:

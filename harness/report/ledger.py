@@ -123,6 +123,8 @@ def found(findings: Iterable[Finding]) -> Iterator[tuple[tuple[str, str], tuple[
     """Yield what checks did with their baselines, as entries of `Done`; planted faults are no comparison."""
     for finding in findings:
         place = finding.baseline, finding.test
+        if not finding.baseline:  # ranks beside a single process have none
+            continue
         if finding.kind == "error":
             yield place, ("not compared", finding.text.partition("\n")[0])
         elif finding.kind != "power":

@@ -18,6 +18,7 @@ _WORDED = {
     "update": "update of {0}",
     "weight": "norm of {0}",
     "buffer": "norm of buffer {0}",
+    "buffer_before": "norm of buffer {0} as a step began",
     "init": "initial {0}",
     "learning_rate": "learning rate of {0}",
     "batch": "{0} of the batch",
@@ -58,6 +59,8 @@ def stream_text(stream: str, structure: Mapping[str, Mapping[str, Any]] | None =
     key = StreamKey(stream)
     named = group_text(key.tensor, structure or {}) if key.kind in _OF_GROUPS else key.tensor
     worded, (part, _, end) = _WORDED.get(key.kind, "{0}"), named.rpartition(" ")
+    if key.kind == "ranks":
+        return stream_text(key.tensor, structure, room)
     if key.kind == "batch" and part and end in _OF_PARTS:
         worded, named = _OF_PARTS[end], part
     words = worded + " against the stored state" * key.distance

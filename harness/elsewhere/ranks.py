@@ -1,0 +1,292 @@
+"""Run a function on several ranks, each in a process of its own, and collect their records."""
+
+import contextlib
+import datetime
+import importlib
+import importlib.util
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness.elsewhere.rerun import Effect, in_force
+from harness.errors import FaultError, RanksError
+from harness.explaining.traced import Traced
+from harness.record import Record
+from harness.recording.perturbation import Perturbation
+
+
+_PATIENCE = datetime.timedelta(minutes=5)
+"""That a rank waits for the others in one operation."""
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+"""All ranks are on this machine, whose name may lead elsewhere."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How trainings on ranks are perturbed.
+
+    Args:
+        perturbation: what recorders change.
+        fault: what is planted; empty for nothing.
+        traced: the project whose lines a trace of the first rank is to name; None for no trace.
+        step: of the divergence that it is to explain.
+    """
+
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    fault: str = ""
+    traced: Path | None = None
+    step: int | None = None
+
+    @contextlib.contextmanager
+    def in_force(self, rank: int) -> Iterator[Effect]:
+        """Perturb the training of a rank."""
+        from harness.explaining.tracing import Tracing
+
+        tracing = Tracing(self.traced, step=self.step) if self.traced and not rank else None
+        with in_force(self.perturbation, self.fault, tracing) as effect:
+            yield effect
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What all ranks of a training are given; see `Ranks`."""
+
+    folder: Path
+    world_size: int
+    backend: str
+    function: tuple[str, str, str]  # module, its file, name in there
+    arguments: Sequence[Any]
+    how: "How"
+
+    def file(self, rank: int, kind: str) -> Path:
+        """Return the file of what a rank leaves: its "record", "outcome", "trace" or "failure"."""
+        return self.folder / f"rank{rank}-{kind}.json"
+
+
+class Ranks:
+    """Runs functions on ranks, and knows what became of what is planted in them.
+
+    Args:
+        how: trainings in them are perturbed.
+        is_fresh: whether this process has only just begun, so that copies of it are as good as new ones.
+    """
+
+    def __init__(self, how: How | None = None, *, is_fresh: bool = False) -> None:
+        self._how, self._is_fresh = how or How(), is_fresh
+        self._outcomes: list[tuple[weakref.ref[Record], tuple[bool, str], Traced | None]] = []
+
+    def __call__(
+        self, function: Callable[..., Any], *arguments: Any, world_size: int = 2, backend: str = "gloo"
+    ) -> list[Record]:
+        """Run a function on every rank of a process group; return the record that it returned on each.
+
+            def train(rate): ...                    # on one rank: torch.distributed is ready
+                return recorder.record
+
+            def test_ddp(ranks, training_regression):
+                training_regression.check_ranks(ranks(train, 0.1))
+
+        Args:
+            function: of a module, not of another function. It returns a record, or a `Recorder` whose block has ended.
+            *arguments: that it is called with.
+            world_size: number of ranks.
+            backend: of torch.distributed.
+
+        Raises:
+            RanksError: the function cannot be had in another process; a rank raised an exception, died or returned
+                something else. The others are ended then.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="training-regression-ranks-"))
+        place = _place_of(function)
+        given = _Given(folder, world_size, backend, place, arguments, self._how)
+        try:
+            _run(given, self._method)
+            return [self._collected(given, rank) for rank in range(world_size)]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def _method(self) -> str:
+        """How a process begins: a copy of one that has computed on several threads, or on a GPU, would stand still."""
+        from torch import cuda
+
+        copies = self._is_fresh and self._how.perturbation.threads == 1 and not cuda.is_initialized()
+        return "fork" if copies and hasattr(os, "fork") else "spawn"
+
+    def _collected(self, given: _Given, rank: int) -> Record:
+        seconds, step_seconds, outcome = json.loads(given.file(rank, "outcome").read_text(encoding="utf-8"))
+        record = Record.from_text(given.file(rank, "record").read_text(encoding="utf-8"))
+        record = replace(record, seconds=seconds, step_seconds=tuple(step_seconds))
+        file = given.file(rank, "trace")
+        traced = msgspec.json.decode(file.read_bytes(), type=Traced) if file.exists() else None
+        self._outcomes.append((weakref.ref(record), tuple(outcome), traced))
+        return record
+
+    def stands_for(self, merged: Record, records: Collection[Record]) -> None:
+        """Take note that a record is that of several ranks: what took effect in any of them did in it."""
+        if outcome := self.outcome(records):
+            self._outcomes.append((weakref.ref(merged), outcome, self.traced(records)))
+
+    def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
+        """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
+        found = [outcome for known, outcome, _ in self._outcomes if any(record is known() for record in records)]
+        return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
+
+    def traced(self, records: Collection[Record]) -> Traced | None:
+        """Return the trace of the first rank of some records, if one was taken."""
+        found = (traced for known, _, traced in self._outcomes if any(record is known() for record in records))
+        return next(filter(None, found), None)
+
+
+def gathered(record: Record) -> list[Record]:
+    """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone."""
+    from torch import distributed
+
+    if not (record.world and distributed.is_available() and distributed.is_initialized()):
+        return [record]
+    texts: list[Any] = [None] * record.world.size
+    distributed.all_gather_object(texts, record.to_text())
+    return [Record.from_text(text) for text in texts]
+
+
+def _place_of(function: Callable[..., Any]) -> tuple[str, str, str]:
+    """Return module, file and name of a function, by which another process finds it."""
+    module, name = getattr(function, "__module__", ""), getattr(function, "__qualname__", repr(function))
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if not file or "<" in name:
+        raise RanksError.local(name=name)
+    return module, file, name
+
+
+def _find(module: str, file: str, name: str) -> Callable[..., Any]:
+    found: Any = sys.modules.get(module)
+    if found is None:
+        try:
+            found = importlib.import_module(module)
+        except ImportError:  # under pytest's import mode "importlib", its name leads nowhere
+            found = _load(module, file)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return] # what is called
+
+
+def _load(module: str, file: str) -> Any:
+    spec = importlib.util.spec_from_file_location(module, file)
+    assert spec is not None, "it is a Python file"
+    assert spec.loader is not None, "it is a Python file"
+    sys.modules[module] = found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def _run(given: _Given, method: str) -> None:
+    """Run all ranks until they have ended; once one has failed, end the others."""
+    context: Any = multiprocessing.get_context(method)
+    processes = [context.Process(target=_main, args=(given, rank)) for rank in range(given.world_size)]
+    try:
+        for process in processes:
+            process.start()
+        statuses = _wait(processes)
+    finally:
+        for process in processes:
+            if process.pid:
+                process.kill()
+                process.join()
+    _raise_first(given, statuses)
+
+
+def _wait(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Wait until all have ended, or one has failed; return the exit statuses of those that have."""
+    while True:
+        statuses = [process.exitcode for process in processes]
+        if any(statuses) or None not in statuses:
+            return statuses
+        running = (process for process, status in zip(processes, statuses, strict=True) if status is None)
+        wait([process.sentinel for process in running])  # one may have ended since: asked again, there may be none
+
+
+def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
+    """Raise what the first rank that failed ended with: the others may have failed for want of it."""
+    files = {rank: given.file(rank, "failure") for rank in range(given.world_size)}
+    told = [(*json.loads(file.read_text(encoding="utf-8")), rank) for rank, file in files.items() if file.exists()]
+    for _, line, fault, rank in sorted(told, key=lambda each: each[0]):
+        if fault:
+            raise FaultError(**fault)
+        raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
+    for rank, status in enumerate(statuses):
+        if status is not None and not given.file(rank, "outcome").exists():
+            line = f"it ended with exit status {status}"
+            raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
+
+
+def _main(given: _Given, rank: int) -> None:
+    """Be one rank."""
+    begun = threading.Thread(target=_end_with_parent, daemon=True)
+    begun.start()
+    try:
+        with _group(given, rank), given.how.in_force(rank) as effect:
+            result = _find(*given.function)(*given.arguments)
+            _leave(given, rank, getattr(result, "record", result), effect)
+    except BaseException as error:  # whatever it is, the session that asked shows it
+        traceback.print_exc()
+        fault = vars(error) if isinstance(error, FaultError) else None
+        line = traceback.format_exception_only(error)[-1].strip()
+        given.file(rank, "failure").write_text(json.dumps([time.time(), line, fault]), encoding="utf-8")
+        sys.stderr.flush()
+        os._exit(1)  # threads of torch may wait for other ranks
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that asked for it is no more: nobody would."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _group(given: _Given, rank: int) -> Iterator[None]:
+    """Be in the process group, on one thread, with the variables that a launcher sets."""
+    os.environ |= {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}
+    os.environ |= {"WORLD_SIZE": f"{given.world_size}", "LOCAL_WORLD_SIZE": f"{given.world_size}"}
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", _LOOPBACK)
+    import torch
+    from torch import distributed
+
+    torch.set_num_threads(1)
+    store = distributed.FileStore(str(given.folder / "store"), given.world_size)  # type: ignore[attr-defined]
+    distributed.init_process_group(
+        given.backend, store=store, rank=rank, world_size=given.world_size, timeout=_PATIENCE
+    )
+    yield
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _leave(given: _Given, rank: int, record: object, effect: Effect) -> None:
+    """Leave a rank's record, what it took, and what became of the fault."""
+    if not isinstance(record, Record):
+        raise RanksError.no_record(name=given.function[-1], found=type(record).__name__)
+    kept = record if rank == 0 else replace(record, pictures={}, histograms={}, confusion=())  # packing takes seconds
+    given.file(rank, "record").write_text(kept.to_text(), encoding="utf-8")
+    if traced := effect.traced(record):
+        given.file(rank, "trace").write_bytes(msgspec.json.encode(traced))
+    outcome = [record.seconds, record.step_seconds, effect.outcome(record)]
+    given.file(rank, "outcome").write_text(json.dumps(outcome), encoding="utf-8")

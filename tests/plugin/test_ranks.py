@@ -1,0 +1,264 @@
+"""Promises of `ranks` and `check_ranks`: real ranks are run, collected, and held against a single process."""
+
+import json
+import sys
+from unittest.mock import Mock, PropertyMock
+
+import pytest
+
+from harness import errors
+from harness.elsewhere.ranks import How, Ranks, _wait
+from tests.plugin.conftest import GENERATE
+
+
+TRAINING = """
+import os
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+from harness import Recorder
+
+RATE = 0.1
+
+def train(fault=""):
+    size, rank = 1, 0
+    if distributed.is_initialized():
+        size, rank = distributed.get_world_size(), distributed.get_rank()
+    if fault == "raises" and rank:
+        raise ValueError("no such data")
+    if fault == "dies" and rank:
+        os._exit(3)
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        data = TensorDataset(torch.rand(16, 4), torch.arange(16) % 2)
+        net = DistributedDataParallel(model) if size > 1 else model
+        optimizer = torch.optim.SGD(net.parameters(), lr=RATE, momentum=0.9)
+        recorder.watch(model, optimizer)
+        sampler = DistributedSampler(data, size, rank)
+        for epoch in range(2):
+            sampler.set_epoch(epoch)
+            for inputs, labels in DataLoader(data, 8 // size, sampler=sampler):
+                recorder.batch(inputs, labels)
+                loss = nn.functional.cross_entropy((model if fault == "raw" else net)(inputs), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                recorder.log(loss=loss)
+                optimizer.step()
+    return recorder
+"""
+PARITY = """
+import pytest
+from training import train
+
+@pytest.fixture(scope="module")
+def single():
+    return train().record
+
+def test_same(ranks, single, training_regression):
+    training_regression.check_ranks(ranks(train), single=single)
+"""
+RAW = """
+def test_raw(ranks, single, training_regression):
+    training_regression.check_ranks(ranks(train, "raw"), single=single)
+"""
+FAILING = """
+import pytest
+from training import train
+
+@pytest.mark.parametrize("fault", ["raises", "dies"])
+def test_failing(ranks, fault):
+    ranks(train, fault)
+
+def test_local(ranks):
+    ranks(lambda: None)
+
+def test_nothing(ranks):
+    ranks(print)
+"""
+GATE = """
+from training import train
+
+def test_gate(ranks, training_regression):
+    training_regression.check_ranks(ranks(train))
+"""
+ONE = """
+from training import train
+
+def test_one(training_regression):
+    training_regression.check(train().record)
+"""
+LAUNCHED = """
+import pytest
+from torch import distributed
+from training import train
+
+@pytest.fixture(scope="module", autouse=True)
+def group():
+    distributed.init_process_group("gloo")
+    yield
+    distributed.destroy_process_group()
+
+def test_gate(training_regression):
+    training_regression.check_ranks(train().record)
+"""
+SCRIPT = """
+import sys
+from torch import distributed
+from training import train
+
+distributed.init_process_group("gloo")
+train().record.save(f"{sys.argv[1]}/rank{distributed.get_rank()}.json")
+distributed.destroy_process_group()
+"""
+FOLDER = """
+import subprocess
+import sys
+from training import train
+
+def test_folder(training_regression, tmp_path):
+    options = ["--standalone", "--nproc_per_node=2", "script.py", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", *options], check=True)
+    training_regression.check_ranks(tmp_path, single=train().record, sources=["script.py", "training.py"])
+"""
+
+
+@pytest.fixture
+def distributed(project, monkeypatch):
+    """A project that trains on ranks."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    project.write(training=TRAINING)
+    (project.path / "test_gate.py").unlink()
+    return project
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.long)])
+def test_two_ranks_do_what_one_process_does(distributed, monkeypatch, method):
+    """Below rounding, however their processes begin; there is no baseline, and none is missed."""
+    monkeypatch.setattr(Ranks, "_method", method)
+    distributed.write(test_parity=PARITY)
+    result = distributed.run()
+
+    result.assert_outcomes(passed=1)
+    found = json.loads((distributed.path / "build/harness/results.json").read_text())
+    assert [each["verdict"] for each in found["results"]] == ["same"]
+    assert float(found["results"][0]["subject"]["largest"]) < 1e-12
+    assert found["ledger"]["entries"] == []
+
+
+def test_a_function_that_no_other_process_finds_is_refused():
+    """Before any process starts."""
+
+    def inner():
+        """Local."""
+
+    for function in (inner, lambda: None, "text"):
+        with pytest.raises(errors.RanksError, match="cannot be found in another process"):
+            Ranks(How())(function)
+
+
+def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
+    """Between being asked whether it has ended and being waited for, a rank may end: nobody waits for none."""
+    statuses = iter([None, 0, 0])
+    rank = Mock(sentinel="rank")
+    type(rank).exitcode = PropertyMock(side_effect=lambda: next(statuses))
+    waited = Mock()
+    monkeypatch.setattr("harness.elsewhere.ranks.wait", waited)
+
+    assert _wait([rank]) == [0]
+    waited.assert_called_once_with(["rank"])
+
+
+def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
+    """What all but the first leave stands in folders of theirs; none is run again alone, which would wait for ever."""
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    distributed.write(test_one=ONE)
+    distributed.run(GENERATE).assert_outcomes(passed=1)
+    result = distributed.run("--training-gate-power")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["comparing records *; rank 1 of 2", "*build/harness/rank1/report.html"])
+    result.stdout.fnmatch_lines(["*this session is one of 2 ranks that a launcher started, and no rank can be run*"])
+    assert (distributed.path / "build/harness/rank1/results.json").exists()
+    assert not (distributed.path / "build/harness/results.json").exists()
+
+
+@pytest.mark.long
+def test_a_rank_that_parts_is_named(distributed):
+    """The raw module called for its wrapper: nobody averages the gradients."""
+    distributed.write(test_parity=PARITY + RAW)
+    result = distributed.run()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "training differs from a single process from step 0 on: ranks, gradient of 0.weight",
+            "  first      step 0   baseline the same on all ranks   now * on rank 0, * on rank 1",
+            "  unchanged  structure, data, init, schedule, forward",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*accept*")
+
+
+@pytest.mark.long
+def test_a_rank_that_fails_ends_all(distributed):
+    """Which one, and what it raised last; one that died says with what status. Nobody waits for the others."""
+    distributed.write(test_failing=FAILING)
+    result = distributed.run("-rf")
+
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines_random(
+        [
+            "rank 1 of 2 failed: ValueError: no such data",
+            "rank 1 of 2 failed: it ended with exit status 3",
+            "*<lambda> cannot be found in another process",
+            "print cannot be found in another process",
+        ]
+    )
+
+
+@pytest.mark.long
+def test_faults_and_draws_of_rounding_reach_the_ranks(distributed, measured_thresholds, own_process):
+    """A baseline of ranks has thresholds of its own; planted faults are caught; a red one names its line."""
+    distributed.write(test_ranked=GATE)
+    distributed.generate()
+    result = distributed.run("--training-gate-power")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["gate power 1.00: * planted faults caught*"])
+    result.stdout.fnmatch_lines(["  rate-scaled * caught at step 0, schedule, learning rate of all parameters"])
+
+    text = next(iter(distributed.files().values())).decode()
+    assert '"variants"' in text
+    distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
+    result = distributed.run()
+    result.stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
+
+
+@pytest.mark.long
+def test_torchrun_starts_pytest(distributed, monkeypatch):
+    """Each rank is a session; they gather their records, have one verdict, and the first writes the baseline."""
+    distributed.write(test_launched=LAUNCHED)
+
+    def run(*options):
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pytest")
+        return distributed.pytester.run(sys.executable, *launcher, *options, timeout=100)
+
+    run(GENERATE).stdout.fnmatch_lines_random(["*1 skipped*", "1 of 1 baseline generated"])
+    assert run("--mpl").ret == 0
+
+    distributed.edit("RATE = 0.1", "RATE = 0.1001", file="training.py")
+    result = run("--mpl")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*learning rate of all parameters*"])
+    assert (distributed.path / "build/harness/report.html").exists()
+
+
+@pytest.mark.long
+def test_a_test_starts_torchrun(distributed):
+    """Every rank saves its record in a folder, which is checked."""
+    distributed.write(script=SCRIPT, test_folder=FOLDER)
+    result = distributed.run()
+
+    result.assert_outcomes(passed=1)

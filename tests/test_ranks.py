@@ -1,0 +1,217 @@
+"""Promises about ranks: merged they are one training, and what they part in is named. Made records stand for ranks."""
+
+import dataclasses
+
+import pytest
+
+from harness import Record, compare, errors
+from harness.comparing.deviations import AGREED
+from harness.comparing.ranks import compare_ranks, merge
+from harness.record import Part, Stream, World
+from harness.record.ranks import of_all_ranks
+from harness.report.comparison_text import parity_text
+from tests.test_record import record_of
+
+
+def rank_of(rank, sizes=(2, 2), size=2, loss=(1.0, 2.0), clues=(), **streams):
+    """One rank of a training of two steps: its samples and losses are its own, its gradients are not."""
+    own = {
+        "batch/size": Stream("data", (0, 1), sizes),
+        "batch/images": Stream("data", (0, 1), ("ffffffffffffffff", f"{rank:016x}")),
+        "batch/images order": Stream("data", (0, 1), (f"{rank}a", f"{rank}b")),
+        "batch/images shape": Stream("data", (0,), (f"{sizes[0]}x3",)),
+        "loss": Stream("forward", (0, 1), loss),
+        "gradient/w": Stream("backward", (0, 1), (0.5, 0.25)),
+        "weight/w": Stream("state", (0, 1), (3.0, 4.0)),
+    }
+    named = {name.replace("__", "/"): stream for name, stream in streams.items()}
+    clues = {name: Stream("structure", (0,), (text,)) for name, text in clues}
+    return record_of(own | named, world=World(rank, size, "gloo"), clues=clues)
+
+
+def single_of(sizes=(4, 4), loss=(2.0, 3.0), images=("fffffffffffffffe", f"{1:016x}"), **streams):
+    """The single process that trains on the samples of both."""
+    own = {"batch__images": Stream("data", (0, 1), images)} | streams
+    record = rank_of(0, sizes, loss=loss, **own)
+    return dataclasses.replace(record, world=None)
+
+
+def pair(**streams):
+    """Two ranks; the second has some streams of its own."""
+    return [rank_of(0), rank_of(1, loss=(3.0, 4.0), **streams)]
+
+
+def held(ranks, single=None):
+    """What `check_ranks(ranks, single=single)` finds."""
+    return compare_ranks(ranks, single or single_of())
+
+
+def place(found):
+    """Step, stage and stream of the first divergence."""
+    return tuple(found.comparison.first_divergence)
+
+
+def test_ranks_that_do_what_one_process_does_are_the_same():
+    """Sizes and fingerprints add up, losses average, gradients are equal; order and shape are each rank's own."""
+    found = held(pair())
+
+    assert (found.comparison.verdict, found.comparison.largest, found.apart) == ("same", 0.0, "")
+    assert compare(merge([single_of()]), merge(pair())).verdict == "same"
+    assert Record.from_text(merge(pair()).to_text()) == merge(pair())
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"batch__images": Stream("data", (0, 1), ("ffffffffffffffff", f"{7:016x}"))}, (1, "data", "batch/images")),
+        ({"sizes": (2, 1)}, (1, "data", "batch/size")),
+        ({"gradient__w": Stream("backward", (0, 1), (0.5, 0.26))}, (1, "ranks", "ranks/gradient/w")),
+        ({"weight__w": Stream("state", (0,), (3.0,))}, (1, "ranks", "ranks/weight/w")),
+        ({"learning_rate__w": Stream("schedule", (0, 1), (0.1, 0.1))}, (0, "schedule", "learning_rate/w")),
+    ],
+)
+def test_what_one_rank_does_alone_is_named(changed, expected):
+    """Other samples are data; another gradient, or none, is of the stage "ranks", before what comes of it."""
+    assert place(held(pair(**changed))) == expected
+
+
+def test_losses_that_do_not_average_are_named():
+    """Local losses, weighted by their batches, are the single process's."""
+    uneven = [rank_of(0, (3, 3), loss=(1.0, 1.0)), rank_of(1, (1, 1), loss=(5.0, 5.0))]
+
+    assert held(uneven, single_of(loss=(2.0, 2.0))).comparison.verdict == "same"
+    assert place(held(uneven, single_of(loss=(3.0, 3.0)))) == (0, "forward", "loss")
+
+
+def test_all_ranks_may_be_wrong_together():
+    """A sum for a mean is the same on all ranks, and another than the single process's gradient."""
+    doubled = Stream("backward", (0, 1), (1.0, 0.5))
+    ranks = [rank_of(0, gradient__w=doubled), rank_of(1, loss=(3.0, 4.0), gradient__w=doubled)]
+
+    assert place(held(ranks)) == (0, "backward", "gradient/w")
+
+
+def test_micro_batches_are_added():
+    """A single process that accumulates has the samples of a step in several batches; each loss counts by its own."""
+    twice = {
+        "batch__size": Stream("data", (0, 0, 1, 1), (1, 3, 2, 2)),
+        "batch__images": Stream("data", (0, 0, 1, 1), ("ffffffffffffffff",) * 2 + (f"{0:016x}", f"{1:016x}")),
+    }
+    assert held(pair(), single_of(**twice)).comparison.verdict == "same"
+
+
+def test_buffers_are_compared_as_a_step_begins():
+    """After a step BatchNorm's differ in correct trainings; as it begins they don't, unless nobody hands them out."""
+    clues = [("module/bn", "BatchNorm1d(2, eps=1e-05)")]
+
+    def rank(number, before, after):
+        streams = {"buffer_before__m": Stream("ranks", (0, 1), before), "buffer__m": Stream("state", (0, 1), after)}
+        return rank_of(number, clues=clues, **streams)
+
+    single, first = single_of(clues=clues), rank(0, (0.0, 0.5), (0.5, 0.7))
+    found = held([first, rank(1, (0.0, 0.5), (0.6, 0.9))], single)
+    assert found.comparison.verdict == "same"
+    assert (
+        found.apart
+        == "BatchNorm1d see samples of their own rank: what they make is not compared with the single process"
+    )
+    assert place(held([first, rank(1, (0.0, 0.6), (0.6, 0.9))], single)) == (1, "ranks", "ranks/buffer_before/m")
+
+
+def test_dropout_that_drops_nothing_is_no_excuse():
+    """What follows from modules that see their own rank is not judged; a rate of 0 is none."""
+    wrong = Stream("backward", (0, 1), (0.4, 0.2))
+
+    def ranks(rate):
+        clues = [("module/drop", f"Dropout(p={rate}, inplace=False)")]
+        return [rank_of(rank, clues=clues, loss=loss, gradient__w=wrong) for rank, loss in ((0, (1, 2)), (1, (3, 4)))]
+
+    assert held(ranks(0.5)).comparison.verdict == "same"
+    assert held(ranks(0.0)).comparison.verdict == "different"
+
+
+def test_samples_that_a_sampler_repeats_are_explained():
+    """A last batch with one sample more than there are is padded: the trainings part there, and nobody is to blame."""
+    ranks = [rank_of(0, (2, 1)), rank_of(1, (2, 1), loss=(3.0, 9.0))]
+    single = single_of((4, 1), images=("fffffffffffffffe", f"{9:016x}"))
+
+    found = held(ranks, single)
+    assert (found.comparison.verdict, found.comparison.record.num_steps) == ("same", 1)
+    assert (
+        found.apart == "a sampler repeats samples in step 1: from there on nothing is compared with the single process"
+    )
+
+    assert held([rank_of(0, (3, 3)), rank_of(1, (3, 3))]).comparison.verdict == "different", "twice as many are none"
+
+
+def test_what_ranks_part_in_is_said():
+    """The place, and what each has; no baseline makes it right, not even one that holds the same."""
+    ranks = pair(gradient__w=Stream("backward", (0, 1), (0.5, 0.26)))
+    merged, text = merge(ranks), parity_text(held(ranks), "test_a.py::test", "report.html", passed=False)
+
+    assert text.startswith("training differs from a single process from step 1 on: ranks, gradient of w\n")
+    assert f"  first      step 1   baseline {AGREED}   now 0.25 on rank 0, 0.26 on rank 1\n" in text
+    assert compare(merged, merged).verdict == "different"
+
+
+def test_tensors_of_one_rank_alone_are_put_together():
+    """Optimizer state that each rank holds a part of is whole in the merged record."""
+    states = [Stream("state", (0, 1), (0.1, 0.2)), Stream("state", (0, 1), (0.3, 0.4))]
+    ranks = [rank_of(0, optimizer__w__m=states[0]), rank_of(1, loss=(3.0, 4.0), optimizer__v__m=states[1])]
+
+    assert held(ranks, single_of(optimizer__w__m=states[0], optimizer__v__m=states[1])).comparison.verdict == "same"
+
+
+def test_slices_of_a_tensor_are_put_together():
+    """The squares of their norms add up, each slice once, whoever holds it; two that hold the same must agree."""
+
+    def rank(number, value, index, loss):
+        part = Stream("backward", (0, 1), (value, value), part=Part(index, 2))
+        return rank_of(number, (1, 1), 4, loss, gradient__w=part, weight__w=dataclasses.replace(part, stage="state"))
+
+    values = [(0, 3.0, 0), (1, 4.0, 1), (2, 3.0, 0), (3, 4.0, 1)]
+    ranks = [rank(*value, (2.0, 3.0)) for value in values]
+    whole = Stream("backward", (0, 1), (5.0, 5.0))
+    assert merge(ranks).streams["gradient/w"] == whole
+    assert not [*merge(ranks).streams.of("ranks")]
+
+    ranks[3] = rank(3, 4.5, 1, (2.0, 3.0))
+    assert merge(ranks).streams["ranks/gradient/w"].values == ("4 on rank 1, 4.5 on rank 3",)
+
+
+def test_ranks_that_divide_a_model_may_have_the_same_samples():
+    """Their batch counts once, as in tensor parallel; of ranks that hold whole tensors each counts."""
+
+    def rank(number, part):
+        whole = rank_of(0, gradient__w=Stream("backward", (0, 1), (3.0, 3.0), part=part))
+        return dataclasses.replace(whole, world=World(number, 2, "gloo"))
+
+    assert merge([rank(0, Part(0, 2)), rank(1, Part(1, 2))]).streams["batch/size"].values == (2, 2)
+    assert merge([rank(0, None), rank(1, None)]).streams["batch/size"].values == (4, 4)
+
+
+def test_nothing_is_said_of_summands():
+    """The norm of a sum does not follow from those of its parts: neither side is asked for it."""
+    part = Stream("backward", (0, 1), (3.0, 3.0), part=Part(0, 2, is_summand=True))
+    ranks = [rank_of(0, gradient__w=part), rank_of(1, loss=(3.0, 4.0), gradient__w=part)]
+
+    assert held(ranks).comparison.verdict == "same"
+    assert "gradient/w" not in merge(ranks).streams
+
+
+def test_a_folder_holds_all_ranks(tmp_path):
+    """In their order, whatever the files are called; what is missing, twice or foreign is named."""
+    for name, rank in {"a": 1, "b": 0}.items():
+        rank_of(rank).save(tmp_path / f"{name}.json")
+
+    assert [record.world.rank for record in of_all_ranks(tmp_path, "f")] == [0, 1]
+    with pytest.raises(errors.RanksError, match="of 2 ranks, the record of rank 0 is missing"):
+        of_all_ranks([rank_of(1)], "f")
+    with pytest.raises(errors.RanksError, match="not one a rank of one training: rank 1 of 2, rank 1 of 2"):
+        of_all_ranks([rank_of(1), rank_of(1)], "f")
+    with pytest.raises(errors.RanksError, match="rank 0 of 2, a single process"):
+        of_all_ranks([rank_of(0), single_of()], "f")
+    with pytest.raises(errors.RanksError, match="there is no record of any rank"):
+        of_all_ranks(tmp_path / "empty", "f")
+    with pytest.raises(errors.ArgumentError, match="a Record"):
+        of_all_ranks(["rank0"], "f")
