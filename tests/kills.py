@@ -262,7 +262,7 @@ def main() -> int:
         broken = _kill_writers(folder, options.count, options.seed) if options.count else False
         commands = [*_told(command_kills(folder / "commands", options.commands, options.seed))]
     print(command_table(commands), f"{time.monotonic() - began:.0f} s", sep="\n\n")
-    return broken or not all(kill.untouched and kill.works and not kill.left for kill in commands)
+    return broken or not all(kill.untouched and kill.works is not False and not kill.left for kill in commands)
 
 
 def _told(kills: Iterator[CommandKill]) -> Iterator[CommandKill]:
