@@ -246,7 +246,7 @@ def test_required_waits_for_every_job():
 
 def is_program(path):
     """Whether a module can be run, examples', users' and tests' own texts apart."""
-    theirs = "examples" in path.parts or (path.parent.name == "programs" and path.name != "__main__.py")
+    theirs = {"examples", "adapters"} & {*path.parts} or (path.parent.name == "programs" and path.name != "__main__.py")
     ours = not (path.name.startswith("test_") or theirs)
     return ours and '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")
 

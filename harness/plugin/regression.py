@@ -329,20 +329,31 @@ class TrainingRegression:
             self.check(merged, name=name, ignore=ignore, sources=sources)
             return
         require_record(single, "training_regression.check_ranks")
+        self._beside(single, merged, found, name, asked(ignore, {}, False), sources)
+
+    def _beside(
+        self,
+        single: "Record",
+        merged: "Record",
+        ranks: "Sequence[Record]",
+        name: str,
+        gate: Gate,
+        sources: Sequence[str | os.PathLike[str]],
+    ) -> None:
+        """Hold ranks against a single process, here or where this process was sent from."""
+        __tracebackhide__ = True
         self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
                 assignment.hand_in(merged, self._session.took_effect(merged), self._session.traced(merged))
             return
-        gate = asked(ignore, {}, False)
         named = named_sources(self._session.config.rootpath, sources)
         if errand := self._session.errand:
-            texts = [record.to_text() for record in found]
-            handed = self._handed(merged, name, gate, named)
+            handed, texts = self._handed(merged, name, gate, named), [record.to_text() for record in ranks]
             errand.checks.append(structs.replace(handed, ranks=texts, single=single.to_text()))
             return
         checked = RecordCheck(self._test, merged, name, sources=named, gate=gate)
-        self._parity(checked, compare_ranks(found, single, gate.ignore))
+        self._parity(checked, compare_ranks(ranks, single, gate.ignore))
 
     def _require_one(self, merged: "Record") -> None:
         """Refuse to make a baseline of ranks that part."""

@@ -92,7 +92,7 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
             monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
     if "measured_costs" not in request.fixturenames:
         monkeypatch.setattr(
-            "harness.plugin.cost.measure", lambda there, here, at, seconds, budget: Cost(at=at, unknown="-")
+            "harness.plugin.cost.measure", lambda there, here, at, seconds, budget, most: Cost(at=at, unknown="-")
         )
     monkeypatch.setattr("harness.plugin.devices.available_devices", lambda: ("cpu",))  # what is counted is the CPU's
     github = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")

@@ -16,7 +16,7 @@ from harness.elsewhere import sessions
 from harness.elsewhere.kept import Kept, Notes, Tried, surroundings
 from harness.elsewhere.sessions import Order
 from harness.elsewhere.trees import Tree
-from harness.plugin.against import _own_options, there
+from harness.plugin.against import own_options, there
 from harness.plugin.session import SESSION
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import QUICK
@@ -456,4 +456,4 @@ def test_options_of_the_projects_own_are_part_of_what_is_kept():
     words = ["tests", "-k", "a", "--lr=0.2", "--training-strict", "--mpl", "--runslow", "--maxfail=2"]
     config = SimpleNamespace(invocation_params=SimpleNamespace(args=words, dir="."))
 
-    assert _own_options(config) == ["--lr=0.2", "--runslow"]
+    assert own_options(config) == ["--lr=0.2", "--runslow"]
