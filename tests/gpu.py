@@ -4,13 +4,18 @@
 - what chooses other kernels behind the recorder's back: TF32, cuDNN's autotuning, atomics; benign or a fault;
 - float32, bfloat16 and float16 trainings twice, bit for bit, and from stored states;
 - a recorded step against the bare one, the transfers of a step, peak memory;
-- the trace of a step.
+- the trace of a step;
+- a bfloat16 training against its own commit, bit for bit, and one whose rate is off by 1e-7;
+- two ranks with NCCL, where there are two GPUs.
 
 On a machine without a GPU it says so, and ends well.
 """
 
 import contextlib
+import os
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,15 +24,19 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from harness import Record, Recorder, compare, recipes, train
 from harness.baselines.store import load_baseline
+from harness.comparing.ranks import compare_ranks
+from harness.elsewhere.ranks import Ranks
 from harness.explaining.tracing import Tracing
 from harness.record.environment import describe
 from harness.recording.perturbation import Perturbation, perturbed
 from harness.recording.states import States
+from tests.repositories import repository
 
 
 BASELINES = Path("baselines")
@@ -35,15 +44,22 @@ STEPS = 60
 WARM_UP = 10
 
 
-def loop(recorder: Recorder | None, dtype: torch.dtype, *, scaler: bool = False) -> Iterator[Tensor]:
+def loop(
+    recorder: Recorder | None,
+    dtype: torch.dtype,
+    *,
+    scaler: bool = False,
+    rate: float = 0.05,
+    device: str = "cuda",
+) -> Iterator[Tensor]:
     """A small training of one's own on the GPU, step by step; each gives its loss."""
     model = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AvgPool2d(4),
         nn.Flatten(), nn.Linear(1024, 10),
-    ).to("cuda")  # fmt: skip
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True)
-    scaling = torch.amp.GradScaler("cuda", enabled=scaler)
+    ).to(device)  # fmt: skip
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True)
+    scaling = torch.amp.GradScaler(device, enabled=scaler)
     if recorder:
         recorder.watch(model, optimizer)
     draws = torch.Generator().manual_seed(1)
@@ -54,8 +70,8 @@ def loop(recorder: Recorder | None, dtype: torch.dtype, *, scaler: bool = False)
         if recorder:
             recorder.batch(images_NCHW, labels_N)
         optimizer.zero_grad()
-        with torch.autocast("cuda", dtype if low else torch.bfloat16, enabled=low):
-            loss = functional.cross_entropy(model(images_NCHW.to("cuda")), labels_N.to("cuda"))
+        with torch.autocast(device, dtype if low else torch.bfloat16, enabled=low):
+            loss = functional.cross_entropy(model(images_NCHW.to(device)), labels_N.to(device))
         scaling.scale(loss).backward()
         scaling.step(optimizer)
         scaling.update()
@@ -202,6 +218,70 @@ def trace() -> None:
     )
 
 
+AGAINST = """
+import pytest
+import torch
+from harness import Recorder
+from tests.gpu import loop
+
+@pytest.mark.device("DEVICE")
+def test_loop(training_regression, device):
+    with Recorder(precision="bfloat16", seed=0) as recorder:
+        for _ in loop(recorder, torch.bfloat16, rate=0.05, device=device):
+            pass
+    training_regression.check(recorder.record)
+"""
+
+
+def against(device: str = "cuda") -> None:
+    """A bfloat16 training held against a commit, unchanged and changed by a ten-millionth."""
+    with tempfile.TemporaryDirectory() as place:
+        text = AGAINST.replace("DEVICE", device)
+        project = repository(Path(place).resolve() / "project", {"test_loop.py": text, "pytest.ini": "[pytest]\n"})
+        variables = os.environ | {"PYTHONPATH": str(Path.cwd()), "XDG_CACHE_HOME": place}
+        for what, rate in (("unchanged", "0.05"), ("rate off by 1e-7", "0.0500000050")):
+            (project / "test_loop.py").write_text(text.replace("rate=0.05", f"rate={rate}"))
+            command = [sys.executable, "-m", "pytest", "-q", "--training-against=HEAD"]
+            said = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True).stdout
+            told = [
+                line for line in said.splitlines() if line.startswith(("training differs", "bits differ", "margins"))
+            ]
+            row(f"own loop, bfloat16, --training-against, {what}", next(iter(told), said.splitlines()[-1]))
+
+
+def one_rank(device: str) -> Recorder:
+    """Train on one rank, or, without a process group, on all samples."""
+    world = distributed.get_world_size() if distributed.is_initialized() else 1
+    rank = distributed.get_rank() if world > 1 else 0
+    place = torch.device(device, rank) if device == "cuda" else torch.device(device)
+    if device == "cuda":
+        torch.cuda.set_device(place)
+    with Recorder() as recorder:
+        model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)).to(place)
+        network = DistributedDataParallel(model) if world > 1 else model
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+        recorder.watch(model, optimizer)
+        inputs, labels = torch.randn(STEPS, 64, 64), torch.randint(0, 10, (STEPS, 64))
+        for images_ND, labels_N in zip(inputs[:, rank::world], labels[:, rank::world], strict=True):
+            recorder.batch(images_ND, labels_N)
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(network(images_ND.to(place)), labels_N.to(place))
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder
+
+
+def ranks(device: str = "cuda", backend: str = "nccl") -> None:
+    """Two ranks of DDP against one process with the same samples."""
+    what = f"DDP on two ranks with {backend}, against one process"
+    if device == "cuda" and (count := torch.cuda.device_count()) < 2:
+        row(what, f"not run: there is {count} GPU")
+        return
+    held = compare_ranks(Ranks()(one_rank, device, backend=backend), one_rank(device).record)
+    row(what, f"{held.comparison.verdict}, largest deviation {held.comparison.largest:.1e}")
+
+
 def main() -> int:
     """Print the table."""
     if not torch.cuda.is_available():
@@ -209,7 +289,7 @@ def main() -> int:
         return 0
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name()}, {describe('cuda')['system']}\n")
     print("| what | found |\n| --- | --- |", flush=True)
-    for measure in (committed, switches, low_precision, cost, trace):
+    for measure in (committed, switches, low_precision, cost, trace, against, ranks):
         began = time.perf_counter()
         try:
             measure()
