@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from harness.errors import FaultError, RerunError
-from harness.faults import FAULTS, Planting
+from harness.faults import FAULTS, OF_RANKS, Planting
 from harness.faults.gate_power import Mutant, Power, examine, measure
-from harness.record import Baseline, Calibration
+from harness.record import Baseline, Calibration, World
 from harness.recording.perturbation import Reran
 from harness.recording.states import States
 from tests.test_comparison import series
@@ -15,7 +15,9 @@ from tests.test_record import record_of
 
 
 BASELINE = record_of(
-    {"loss": series(1.0, 1.0), "weight/w": series(1.0, stage="state")}, structure={"w": {"group": "w"}}
+    {"loss": series(1.0, 1.0), "weight/w": series(1.0, stage="state")},
+    structure={"w": {"group": "w"}},
+    world=World(0, 2, "gloo"),
 )
 
 
@@ -79,6 +81,21 @@ def test_a_fault_that_took_no_effect_is_neither(outcome):
     assert found.mutants == [Mutant(fault, planted=False, reason=outcome[1]) for fault in FAULTS]
     assert outcome[1] in ("no dropout", "no recorder watches this training")
     assert found.planted == []
+
+
+@pytest.mark.parametrize("world", [None, World(0, 1, "gloo", 2)], ids=["no group", "a group of one"])
+def test_faults_of_ranks_are_not_tried_in_one_process(world):
+    """No run is wasted on them, and the reason is told."""
+    alone, tried = dataclasses.replace(BASELINE, world=world), []
+
+    def rerun(how):
+        tried.append(how.fault)
+        return Reran(alone, (True, ""))
+
+    found = measure(alone, alone, None, rerun)
+    told = {mutant.fault: mutant.reason for mutant in found.mutants if not mutant.planted}
+    assert told == dict.fromkeys(OF_RANKS, "the training is one process")
+    assert not OF_RANKS & {*tried}
 
 
 ERROR = ZeroDivisionError("a sum\nof nothing")

@@ -157,7 +157,7 @@ def stream_deviations(
     for key in {**baseline.streams, **record.streams}:
         before, now = baseline.streams.get(key), record.streams.get(key)
         if key.kind == "ranks":
-            yield from _of_ranks(key, now)
+            yield from _of_ranks(key, now) if now else ()
             continue
         if key.distance and before is None and now is not None:
             before = dataclasses.replace(now, values=(0.0,) * len(now.steps))
@@ -187,10 +187,10 @@ def clue_deviations(baseline: Record, record: Record, calibration: Calibration |
             yield from (point for point in points if _tells(point))
 
 
-def _of_ranks(key: StreamKey, now: Stream | None) -> Iterator[Deviation]:
+def _of_ranks(key: StreamKey, now: Stream) -> Iterator[Deviation]:
     """Yield what ranks part in: no baseline makes that right."""
-    pairs = zip(now.steps, now.values, strict=True) if now else ()
-    return (exact("ranks", key, step, AGREED, value) for step, value in pairs)
+    pairs = zip(now.steps, now.values, strict=True)
+    return (exact(now.stage, key, step, AGREED, value) for step, value in pairs)
 
 
 def _tells(point: Deviation) -> bool:

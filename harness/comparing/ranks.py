@@ -50,7 +50,8 @@ def merge(records: Sequence[Record]) -> Record:
     """Return the records of all ranks of a training as one; of a single process, what it is held against them by.
 
     Of samples, their sum over ranks and micro-batches stays; what ranks part in becomes a stream of its own, of the
-    stage "ranks". Where samples stand, shapes, and what modules put out are a rank's own, and are left out.
+    stage "ranks", or "init" where they start. Where samples stand, shapes, and what modules put out are a rank's own,
+    and are left out.
 
     Args:
         records: one a rank, in their order.
@@ -230,7 +231,8 @@ def _partings(records: Sequence[Record]) -> dict[StreamKey, Stream]:
                 key = StreamKey.of("ranks", point.stream)
                 if key not in found or point.step < found[key].steps[0]:
                     text = f"{_text(point.baseline)} on rank {other}, {_text(point.value)} on rank {rank}"
-                    found[key] = Stream("ranks", (point.step,), (text,))
+                    stage = "init" if point.stage == "init" else "ranks"
+                    found[key] = Stream(stage, (point.step,), (text,))
     return found
 
 
@@ -290,5 +292,5 @@ def _until(record: Record, step: int) -> Record:
         points = {each: values for each, values in _by_step(stream).items() if each < step}
         return _stream(stream.stage, points)
 
-    streams = {key: stream if stream.stage == "ranks" else cut(stream) for key, stream in record.streams.items()}
+    streams = {key: stream if key.kind == "ranks" else cut(stream) for key, stream in record.streams.items()}
     return dataclasses.replace(record, streams=Streams(streams))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from harness.errors import ArgumentError, FaultError
-from harness.faults import calls, data, modes, policies, sequences, settings, tensors
+from harness.faults import calls, data, modes, policies, ranks, sequences, settings, tensors
 from harness.faults.base import Fault
 from harness.record import Record
 from harness.recording.perturbation import Planted
@@ -18,8 +18,11 @@ _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
     data.LabelSwapped,
     data.ImagesChanged,
     data.SecondInputRepeated,
+    ranks.ShardRepeated,
+    ranks.EpochNotSet,
     sequences.LabelsNotShifted,
     tensors.WeightScaled,
+    ranks.SeedsApart,
     settings.RateScaled,
     settings.ScheduleStuck,
     sequences.PositionsShifted,
@@ -31,13 +34,21 @@ _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
     calls.DropoutChanged,
     calls.BatchNormEvaluating,
     modes.AutocastOn,
+    ranks.BuffersNotBroadcast,
+    ranks.WrapperBypassed,
+    ranks.ReducerHooksLost,
+    ranks.SyncSkipped,
+    ranks.GradientsSummed,
     calls.ZeroGradSkipped,
     tensors.GradientZeroed,
     tensors.GradientsRounded,
     calls.ClippingDropped,
+    ranks.ClippedOnOneRank,
+    ranks.ClippedLocally,
     settings.DecayDropped,
     settings.MomentumChanged,
     tensors.StateLost,
+    ranks.StateLostOnRanks,
     tensors.SteppedTwice,
     tensors.TensorFrozen,
     tensors.WeightsRounded,
@@ -48,6 +59,8 @@ _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
 FAULTS: Mapping[str, type[Fault]] = {fault.name: fault for fault in _IN_CAUSAL_ORDER}
 """All standard faults by name, in the causal order of the stages that they show in."""
 
+OF_RANKS = frozenset(name for name, fault in FAULTS.items() if fault.__module__ == ranks.__name__)
+"""Those that a training on several ranks alone can have."""
 
 _UNRELATED = (MemoryError, OSError, torch.OutOfMemoryError)
 """What ends a training for reasons of the machine, whatever was planted in it."""

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from harness.faults.base import Fault, weights
 from harness.faults.patching import Function
+from harness.recording.parts import held
 from harness.shipped.models import Dropout
 
 
@@ -142,7 +143,8 @@ class ClippingDropped(Fault):
     @torch.no_grad()
     def _clip(self, clip: Function, parameters: Any, *args: Any, **kwargs: Any) -> Any:
         parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-        before = [(p.grad, p.grad.clone()) for p in parameters if p.grad is not None and not p.grad.is_sparse]
+        own = [held(p.grad) for p in parameters if p.grad is not None and not p.grad.is_sparse]
+        before = [(gradient, gradient.clone()) for gradient in own]
         norm = clip(parameters, *args, **kwargs)
         for gradient, unclipped in before:
             self.planted = self.planted or not torch.equal(gradient, unclipped)

@@ -7,7 +7,7 @@ from harness.comparing.comparison import compare
 from harness.comparing.deviations import Divergence
 from harness.comparing.variants import is_repeated
 from harness.errors import FaultError, RerunError
-from harness.faults import FAULTS
+from harness.faults import FAULTS, OF_RANKS
 from harness.record import Baseline, Record
 from harness.recording.perturbation import Rerun, Rerunner
 from harness.recording.states import States
@@ -79,7 +79,14 @@ def measure(
     twin = rerun(Rerun("no fault, once more", states=states)).record if states else record
     if not is_repeated(twin, control) or compare(baseline, control).verdict == "different":
         return None
-    return Power(record, [_mutant(fault, baseline, states, rerun, strict) for fault in FAULTS])
+    is_alone = record.world is None or record.world.size == 1
+    mutants = [
+        Mutant(fault, planted=False, reason="the training is one process")
+        if is_alone and fault in OF_RANKS
+        else _mutant(fault, baseline, states, rerun, strict)
+        for fault in FAULTS
+    ]
+    return Power(record, mutants)
 
 
 def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:

@@ -1,7 +1,8 @@
 """Faults in weights, gradients and optimizer state."""
 
 import copy
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +13,13 @@ from torch.optim import Optimizer
 from harness.faults.base import Fault, weights
 from harness.recording.fingerprints import tensors_in
 from harness.recording.hooks import on_forward
+from harness.recording.named_tensors import state_of
+from harness.recording.parts import held
 
 
-class WeightScaled(Fault):
-    """One weight tensor starts 1 % larger: it does when the training begins, so that no checkpoint undoes it."""
+class StartFault(Fault, ABC):
+    """Changes weights as the training begins, so that no checkpoint undoes it."""
 
-    name = "weight-scaled"
-    reason = "no watched model starts with a weight other than 0"
     once = True
 
     def meet_model(self, model: nn.Module) -> None:
@@ -35,10 +36,24 @@ class WeightScaled(Fault):
         if self._steps or not self.due:
             return
         candidates = (p for optimizer in self._optimizers for p in weights(optimizer))
-        started = (p for p in candidates if not is_lazy(p) and p.is_floating_point() and p.any())
-        if (parameter := next(started, None)) is not None:
+        self.planted = self.change([p for p in candidates if not is_lazy(p) and p.is_floating_point()])
+
+    @abstractmethod
+    def change(self, weights: Sequence[Tensor]) -> bool:
+        """Change some of the weights that are trained; tell whether any could be."""
+
+
+class WeightScaled(StartFault):
+    """One weight tensor starts 1 % larger."""
+
+    name = "weight-scaled"
+    reason = "no watched model starts with a weight other than 0"
+
+    def change(self, weights: Sequence[Tensor]) -> bool:
+        parameter = next((weight for weight in weights if weight.any()), None)
+        if parameter is not None:
             parameter.mul_(1.01)
-            self.planted = True
+        return parameter is not None
 
 
 class GradientZeroed(Fault):
@@ -115,13 +130,13 @@ class StateLost(Fault):
     def meet_optimizer(self, optimizer: Optimizer) -> None:
         super().meet_optimizer(optimizer)
         # some optimizers fill their state when they are made, and fail without it
-        self._fresh[id(optimizer)] = {p: copy.deepcopy(state) for p, state in optimizer.state.items()}
+        self._fresh[id(optimizer)] = {p: copy.deepcopy(state) for p, state in state_of(optimizer).items()}
 
     def before_step(self, optimizer: Optimizer) -> None:
-        fresh = self._fresh[id(optimizer)]
-        if self.due and not _equal(fresh, optimizer.state):
-            optimizer.state.clear()
-            optimizer.state.update(fresh)
+        fresh, present = self._fresh[id(optimizer)], state_of(optimizer)
+        if self.due and not _equal(fresh, present):
+            present.clear()
+            present.update(fresh)
             self.planted = True
 
 
@@ -159,5 +174,5 @@ def _round(tensors: list[Tensor], dtype: torch.dtype) -> bool:
 
 
 def _equal(state: Mapping[Tensor, Any], other: Mapping[Tensor, Any]) -> bool:
-    one, two = ([*tensors_in(list(part.values()))] for part in (state, other))
+    one, two = ([*map(held, tensors_in(list(part.values())))] for part in (state, other))
     return len(one) == len(two) and all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, two, strict=True))

@@ -2,7 +2,7 @@
 
 import itertools
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ class NamedTensors:
 
     def _holds(self) -> list[object]:
         held = [*itertools.chain.from_iterable([table.values() for table in self._tables])]
-        states = [entries for optimizer in self._optimizers for entries in _state_of(optimizer).values()]
+        states = [entries for optimizer in self._optimizers for entries in state_of(optimizer).values()]
         tables = [entries.values() for entries in states if isinstance(entries, dict)]
         return held + [each for table in tables for each in table if isinstance(each, Tensor)]
 
@@ -101,7 +101,7 @@ class NamedTensors:
 
     def _states(self, parameters: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         for optimizer in self._optimizers:
-            states = {id(parameter): entries for parameter, entries in _state_of(optimizer).items()}
+            states = {id(parameter): entries for parameter, entries in state_of(optimizer).items()}
             for name, parameter in parameters.items():
                 entries = states.get(id(parameter))
                 for key, value in entries.items() if isinstance(entries, dict) else ():
@@ -109,7 +109,7 @@ class NamedTensors:
                         yield f"optimizer/{name}/{key}", value
 
 
-def _state_of(optimizer: Optimizer) -> Mapping[Any, Any]:
+def state_of(optimizer: Optimizer) -> MutableMapping[Any, Any]:
     """Return the state of an optimizer; of one that divides its work over ranks (ZeRO), what this rank has of it."""
     inner = getattr(optimizer, "optim", None)
     return inner.state if isinstance(inner, Optimizer) else optimizer.state
