@@ -8,6 +8,7 @@ import pytest
 
 from harness import errors
 from harness.elsewhere.ranks import How, Ranks, _wait
+from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE
 
 
@@ -234,6 +235,36 @@ def test_faults_and_draws_of_rounding_reach_the_ranks(distributed, measured_thre
     distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
     result = distributed.run()
     result.stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
+
+
+@pytest.mark.long
+def test_faults_of_distribution_are_caught(distributed, monkeypatch):
+    """Each in the ranks that it takes; what the training lacks for one is told."""
+    monkeypatch.setattr(gate_power, "FAULTS", {name: FAULTS[name] for name in FAULTS if name in OF_RANKS})
+    distributed.write(test_ranked=GATE)
+    distributed.edit("nn.ReLU()", "nn.BatchNorm1d(8), nn.ReLU()", file="training.py")
+    clipping = "nn.utils.clip_grad_norm_(net.parameters(), 0.1)"
+    distributed.edit("optimizer.step()", f"{clipping}\n{' ' * 16}optimizer.step()", file="training.py")
+    distributed.generate()
+    result = distributed.run("--training-gate-power")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "gate power 1.00: 9 of 9 planted faults caught   *",
+            "  shard-repeated         caught at step 0, data, labels of the batch",
+            "  epoch-not-set          caught at step 2, data, labels of the batch",
+            "  seeds-apart            caught at step 0, init, initial norm of 0.weight",
+            "  buffers-not-broadcast  caught at step 1, ranks, norm of buffer 1.running_mean as a step began",
+            "  wrapper-bypassed       caught at step 0, ranks, gradient of 0.weight",
+            "  reducer-hooks-lost     caught at step 0, ranks, gradient of 0.weight",
+            "  gradients-summed       caught at step 0, backward, gradient of 0.weight",
+            "  clipped-on-one-rank    caught at step 0, ranks, gradient of 0.weight",
+            "  state-lost-on-ranks    caught at step 1, ranks, update of 0.weight",
+            "  sync-skipped           not planted: no DistributedDataParallel accumulates gradients under no_sync",
+            "  clipped-locally        not planted: no call of torch.nn.utils.clip_grad_norm_ clips gradients that *",
+        ]
+    )
 
 
 @pytest.mark.long
