@@ -16,7 +16,7 @@ from harness import Recorder
 
 
 RANK, RANKS = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-SAMPLES, BATCH, CLIP = 64, 16, 0.2
+SAMPLES, BATCH, CLIP = 256, 64, 0.2
 
 
 class Samples(Dataset):

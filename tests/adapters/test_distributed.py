@@ -13,10 +13,12 @@ from harness.record.ranks import of_all_ranks
 
 
 LIBRARIES = {"accelerate": "accelerate", "trainer": "transformers", "lightning": "lightning"}
+"""What each program needs."""
 
 
-def run(*launcher, program, folder):
+def run(program, folder, ranks):
     """Run a program of `tests.adapters.distributed`, each rank on one thread."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo" if sys.platform == "linux" else "lo0"}
     command = [sys.executable, *launcher, "-m", "tests.adapters.distributed", program, str(folder)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
@@ -29,9 +31,8 @@ def test_two_ranks_are_one_process(tmp_path, program):
     """Half the batch on each: every number of the merged ranks is that of the whole batch, to 1e-12."""
     if not find_spec(LIBRARIES[program]):
         pytest.skip(f"{LIBRARIES[program]} is not installed")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    run(*launcher, program=program, folder=tmp_path / "two")
-    run(program=program, folder=tmp_path / "one")
+    run(program, tmp_path / "two", ranks=2)
+    run(program, tmp_path / "one", ranks=1)
 
     held = compare_ranks(of_all_ranks(tmp_path / "two", "test"), Record.load(tmp_path / "one" / "rank0.json"))
     assert (held.comparison.verdict, held.apart) == ("same", ""), held.comparison

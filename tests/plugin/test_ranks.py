@@ -238,7 +238,7 @@ def test_faults_and_draws_of_rounding_reach_the_ranks(distributed, measured_thre
 
 
 @pytest.mark.long
-def test_faults_of_distribution_are_caught(distributed, monkeypatch):
+def test_faults_of_distribution_are_caught(distributed, monkeypatch, own_process):
     """Each in the ranks that it takes; what the training lacks for one is told."""
     monkeypatch.setattr(gate_power, "FAULTS", {name: FAULTS[name] for name in FAULTS if name in OF_RANKS})
     distributed.write(test_ranked=GATE)
@@ -253,8 +253,8 @@ def test_faults_of_distribution_are_caught(distributed, monkeypatch):
         [
             "gate power 1.00: 9 of 9 planted faults caught   *",
             "  shard-repeated         caught at step 0, data, labels of the batch",
-            "  epoch-not-set          caught at step 2, data, labels of the batch",
-            "  seeds-apart            caught at step 0, init, initial norm of 0.weight",
+            "  epoch-not-set          caught at step 2, data, images of the batch",
+            "  seeds-apart            caught at step 0, init, initial 0.weight",
             "  buffers-not-broadcast  caught at step 1, ranks, norm of buffer 1.running_mean as a step began",
             "  wrapper-bypassed       caught at step 0, ranks, gradient of 0.weight",
             "  reducer-hooks-lost     caught at step 0, ranks, gradient of 0.weight",
