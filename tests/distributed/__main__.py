@@ -12,6 +12,7 @@
 import sys
 import tempfile
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 from harness import Record
@@ -25,6 +26,12 @@ from tests.distributed import cost, faults
 from tests.distributed.programs import PROGRAMS, on_a_rank, trained
 
 
+FRAMEWORKS = {
+    "accelerate": "Accelerate, AdamW, clipping",
+    "trainer": "Transformers, AdamW, clipping, accumulation",
+    "lightning": "Lightning, SGD, clipping",
+}
+"""What the programs of `tests.adapters.distributed` train with."""
 LARGEST = 1e-12
 SIZES = 2, 4
 
@@ -33,8 +40,8 @@ def main() -> int:
     """Print all tables; return whether anything in them is not as it must be."""
     with tempfile.TemporaryDirectory() as place:
         print(f"{'one process against ranks':<46}{'ranks':>6}{'verdict':>11}{'largest':>9}   must be below {LARGEST}")
-        good = [shown_parity(*row) for row in (*parity(Path(place)), *frameworks(Path(place)))]
-        print(f"\n{'fault':<23}{'reported in':<41}named")
+        good = [shown_parity(*row) for row in chain(parity(Path(place)), frameworks(Path(place)))]
+        print(f"\n{'fault':<23}{'reported in':<43}named")
         good += [shown_fault(*each) for each in faults.run(made(Path(place, "faults")))]
         good.append(shown_cost(*cost.measure(made(Path(place, "cost")))))
     return int(not all(good))
@@ -58,15 +65,15 @@ def parity(place):
 
 def frameworks(place):
     """Yield likewise what the programs on frameworks are; those that are not installed are said, and left out."""
-    for program, library in LIBRARIES.items():
-        if not find_spec(library):
-            print(f"{library} is not installed")
+    for program, title in FRAMEWORKS.items():
+        if not find_spec(LIBRARIES[program]):
+            print(f"{LIBRARIES[program]} is not installed")
             continue
         launch(program, place / program / "1", ranks=1)
         single = Record.load(place / program / "1" / "rank0.json")
         for size in SIZES:
             launch(program, place / program / f"{size}", ranks=size)
-            yield library, size, compare_ranks(of_all_ranks(place / program / f"{size}", "parity"), single)
+            yield title, size, compare_ranks(of_all_ranks(place / program / f"{size}", "parity"), single)
 
 
 def shown_parity(title, size, held):
@@ -80,7 +87,7 @@ def shown_fault(name, comparison, _):
     """Print a row; return whether it is as it must be."""
     first, must = comparison.first_divergence, faults.FAULTS[name]
     named = f"{step_text(first.step)}, {first.stage}, {stream_text(first.stream)}" if first else "nothing"
-    print(f"{name:<23}{must.report:<41}{named}", "" if first == must.first else f"must be {must.first}", flush=True)
+    print(f"{name:<23}{must.report:<43}{named}", "" if first == must.first else f"must be {must.first}", flush=True)
     return first == must.first
 
 
