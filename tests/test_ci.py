@@ -28,7 +28,6 @@ ELSEWHERE = {
     "tests.study.runs": "tests.study, a process a run",
     "tests.study.growth_runs": "tests.study.growth, a process a setting",
     "tests.study.silent_errors": "the tests, all of it",
-    "tests.adapters.distributed": "tests.distributed, a process a rank",
     "tests.docs.reference": "whoever changes options, commands or calls; the tests compare",
     "tests.docs.pictures": "whoever changes what pictures of the guides show",
 }
@@ -275,8 +274,7 @@ def test_every_program_runs_at_night():
 @pytest.mark.parametrize("program", [*programs()])
 def test_every_program_is_in_contributing(program):
     """Each stands there with its command; so does what starts those that nobody starts by hand."""
-    starters = {"tests.study.runs": "tests.study", "tests.study.growth_runs": "tests.study.growth"}
-    named = (starters | {"tests.adapters.distributed": "tests.distributed"}).get(program, program)
+    named = {"tests.study.runs": "tests.study", "tests.study.growth_runs": "tests.study.growth"}.get(program, program)
     assert re.search(rf"python -m {re.escape(named)}\b(?!\.)", CONTRIBUTING.read_text(encoding="utf-8"))
 
 

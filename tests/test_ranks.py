@@ -91,6 +91,16 @@ def test_all_ranks_may_be_wrong_together():
     assert place(held(ranks)) == (0, "backward", "gradient/w")
 
 
+def test_a_single_process_stands_for_ranks_that_are_run_again():
+    """With a fault planted: its place is named, and not that these are several."""
+    doubled = Stream("backward", (0, 1), (1.0, 0.5))
+    again = merge([rank_of(0, gradient__w=doubled), rank_of(1, loss=(3.0, 4.0), gradient__w=doubled)])
+
+    baseline = held(pair()).comparison.baseline
+    assert compare(baseline, again).first_divergence == (0, "backward", "gradient/w")
+    assert compare(baseline, merge(pair())).verdict == "same"
+
+
 def test_micro_batches_are_added():
     """A single process that accumulates has the samples of a step in several batches; each loss counts by its own."""
     twice = {
