@@ -94,7 +94,7 @@ def accumulated(net, way, inputs, labels):
 
 def on_a_rank(folder, names):
     """Train on one rank: soundly in each way that is needed, and under each fault; leave the records in folders."""
-    for way in {FAULTS[name].way for name in names}:
+    for way in dict.fromkeys(FAULTS[name].way for name in names):  # in the same order on all ranks
         record = trained(way)
         _leave(record, Path(folder, way))
     for name in names:
