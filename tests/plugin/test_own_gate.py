@@ -210,7 +210,7 @@ def test_values_that_are_never_the_same_may_be_ignored(program, measured_thresho
 def test_trainings_that_run_again_are_judged_without_what_is_ignored():
     """The short form: where they are compared with the first, neither has it."""
     first, again = (record_of({"loss": series(1.0), "evaluation/accuracy": series(value)}) for value in (0.25, 0.5))
-    session = Mock(reruns=Mock(run=Mock(return_value=Reran(again, (True, "")))))
+    session = Mock(launched=0, reruns=Mock(run=Mock(return_value=Reran(again, (True, "")))))
     session.trainings.of.return_value, session.workers.room = None, lambda device: contextlib.nullcontext()
     checked = RecordCheck(Mock(session=session), first, "", gate=Gate(ignore=("evaluation/*",)))
 

@@ -21,7 +21,7 @@ def measured(committed, monkeypatch):  # noqa: F811
     """A project whose training takes a quarter more than on main: nothing runs, and what would have is kept."""
     ran = []
 
-    def measure(there, here, at, seconds, budget):
+    def measure(there, here, at, seconds, budget, most):
         ran.extend([there(Rerun("a")), here(Rerun("b")), at, seconds > 0])
         return Cost(at=at, step=0.0125, former_step=0.01, ratio=1.25, smallest=1.22, largest=1.3)
 
