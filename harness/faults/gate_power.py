@@ -60,7 +60,7 @@ class Power:
 def measure(
     record: Record, baseline: Baseline | Record, states: States | None, rerun: Rerunner, *, strict: bool = False
 ) -> Power | None:
-    """Plant every standard fault in a training and judge each run as the gate would.
+    """Plant every standard fault that a training can have, and judge each run as the gate would.
 
     Args:
         record: of the training, which the gate has passed.
@@ -80,13 +80,8 @@ def measure(
     if not is_repeated(twin, control) or compare(baseline, control).verdict == "different":
         return None
     is_alone = record.world is None or record.world.size == 1
-    mutants = [
-        Mutant(fault, planted=False, reason="the training is one process")
-        if is_alone and fault in OF_RANKS
-        else _mutant(fault, baseline, states, rerun, strict)
-        for fault in FAULTS
-    ]
-    return Power(record, mutants)
+    faults = [fault for fault in FAULTS if not (is_alone and fault in OF_RANKS)]
+    return Power(record, [_mutant(fault, baseline, states, rerun, strict) for fault in faults])
 
 
 def _mutant(fault: str, baseline: Baseline | Record, states: States | None, rerun: Rerunner, strict: bool) -> Mutant:
