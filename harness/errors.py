@@ -818,6 +818,11 @@ class RanksError(HarnessError):
         return cls(what, where=place, fix="give those of one training; if they are in a folder, empty it before each")
 
     @classmethod
+    def not_single(cls, *, rank: int, world_size: int, nodeid: str) -> Self:
+        what = f"single is the record of rank {rank} of {world_size}"
+        return cls(what, where=nodeid, fix="give that of one process that trains on all samples")
+
+    @classmethod
     def apart(cls, *, first: str, nodeid: str) -> Self:
         what = f"the ranks of this training part, which cannot become a baseline: {first}"
         return cls(what, where=nodeid, fix="have all ranks train the same model, then write the baseline")

@@ -564,6 +564,12 @@ MESSAGES = [
         "  fix    give those of one training; if they are in a folder, empty it before each",
     ),
     (
+        errors.RanksError.not_single(rank=0, world_size=2, nodeid="test_a.py::test_b"),
+        "single is the record of rank 0 of 2\n"
+        "  where  test_a.py::test_b\n"
+        "  fix    give that of one process that trains on all samples",
+    ),
+    (
         errors.RanksError.apart(first="gradient of w at step 1", nodeid="test_a.py::test_b"),
         "the ranks of this training part, which cannot become a baseline: gradient of w at step 1\n"
         "  where  test_a.py::test_b\n"

@@ -84,32 +84,36 @@ def test_a_lost_worker_is_replaced_and_a_red_training_stays_red(tmp_path, lost):
 
 
 def test_what_is_kept_serves_while_all_that_it_read_is_the_same(tmp_path):
-    """By the same code, of the same test on the same device, if it passed, and no state of a baseline was put back."""
+    """By the same code, of the same test on the same device, if it passed, alone, and no state was put back."""
     data = tmp_path / "data.csv"
     data.write_text("1,2")
     read = {str(data): digest_of(data)}
-    good, stateful = Answer(end="passed", read=read), Answer(end="passed", checks=[handed(stateful=True)])
+    good = Answer(end="passed", read=read, alone=True)
+    stateful = Answer(end="passed", checks=[handed(stateful=True)], alone=True)
     folder = tmp_path / "kept"
     folder.mkdir()
 
     def run(*needs):
-        workers = InProcess(good=[good], stateful=[stateful], red=[Answer(end="failed")])
+        crowded = Answer(end="passed", read=read)
+        workers = InProcess(good=[good], crowded=[crowded], stateful=[stateful], red=[Answer(end="failed")])
         jobs = sent(workers, tmp_path, Kept(folder))
         for name in workers.answers:
             jobs.submit(job(name), Needs(*needs))
             jobs.answer(name)
         return {name for name, times in workers.submitted.items() if times}
 
-    assert run() == {"good", "stateful", "red"}
-    assert run() == {"stateful", "red"}
-    assert run("cuda", "H100") == {"good", "stateful", "red"}
+    everyone = {"good", "crowded", "stateful", "red"}
+    assert run() == everyone
+    assert run() == everyone - {"good"}
+    assert run("cuda", "H100") == everyone
     data.write_text("1,3 and more")
-    assert run() == {"good", "stateful", "red"}
+    assert run() == everyone
 
 
 def test_executors_are_found_by_name(tmp_path, monkeypatch):
     """Ours by a word, another one by module and class, with an address if it takes any."""
-    (tmp_path / "mine_of_test_sent.py").write_text("class Pool:\n    pass\n")
+    methods = "open = submit = done = cancel = close = lambda self, *_: None"
+    (tmp_path / "mine_of_test_sent.py").write_text(f"class Pool:\n    {methods}\n\nclass Other:\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
 
     assert isinstance(executor("local:3")[0], Local)
@@ -155,7 +159,7 @@ def test_a_process_that_leaves_no_answer_is_lost(tmp_path, monkeypatch):
     there.recipes.mkdir()
     (there.recipes / "a.json").write_text("{}")
     (there.recipes / "a.lock").touch()
-    there.leave("passed", "", {"net.py": "1"})
+    there.leave("passed", "", {"net.py": "1"}, alone=True)
 
     answer = Answer.from_bytes(errand.collect(""))
     assert (answer.end, answer.recipes, answer.read) == ("passed", {"a.json": b"{}"}, {"net.py": "1"})

@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from harness.errors import SuiteError
 
@@ -19,6 +19,7 @@ class Needs(NamedTuple):
     model: str = ""
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Has jobs done by workers. It knows nothing of trainings: a job is bytes, and so is its answer.
 
@@ -65,7 +66,11 @@ def executor(named: str) -> tuple[Executor, str]:
     module, _, rest = named.partition(":")
     kind, _, address = rest.partition(":")
     try:
-        made: Executor = getattr(importlib.import_module(module), kind)()
+        if module == "local":
+            raise ValueError("local:N wants a number of processes, 1 or more")
+        made = getattr(importlib.import_module(module), kind)()
+        if not isinstance(made, Executor):
+            raise TypeError(f"{kind} lacks one of an executor's five methods")
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise SuiteError.no_executor(name=named, reason=error) from error
     return made, address

@@ -221,17 +221,17 @@ def _wait(processes: Sequence[BaseProcess]) -> list[int | None]:
 
 
 def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
-    """Raise what the first rank that failed ended with: the others may have failed for want of it."""
+    """Raise what the first rank ended with that died or failed: the others may have failed for want of it."""
+    for rank, status in enumerate(statuses):
+        if status is not None and not any(given.file(rank, kind).exists() for kind in ("outcome", "failure")):
+            line = f"it ended with exit status {status}"
+            raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
     files = {rank: given.file(rank, "failure") for rank in range(given.world_size)}
     told = [(*json.loads(file.read_text(encoding="utf-8")), rank) for rank, file in files.items() if file.exists()]
     for _, line, fault, rank in sorted(told, key=lambda each: each[0]):
         if fault:
             raise FaultError(**fault)
         raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
-    for rank, status in enumerate(statuses):
-        if status is not None and not given.file(rank, "outcome").exists():
-            line = f"it ended with exit status {status}"
-            raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
 
 
 def _main(given: _Given, rank: int) -> None:

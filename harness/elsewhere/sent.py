@@ -86,8 +86,9 @@ class Sent:
         return answer if same else None
 
     def _keep(self, test: str, answer: Answer) -> None:
-        """Keep what a test that passed did; where states were put back, it depends on the baseline, too."""
-        if self._kept and answer.end == "passed" and not any(check.stateful for check in answer.checks):
+        """Keep what a test that passed did by itself; where states were put back, it depends on the baseline, too."""
+        passed = answer.end == "passed" and answer.alone
+        if self._kept and passed and not any(check.stateful for check in answer.checks):
             write(self._place(test), answer.to_bytes())
 
     def _place(self, test: str) -> Path:

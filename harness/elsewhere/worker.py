@@ -62,7 +62,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         text: what pytest says of a test that did not pass; why a worker cannot begin; the last lines of a lost job.
         checks: the records, in order.
         recipes: trainings of recipes, as workers of one machine leave them for each other: file to content.
-        read: files that the project's code read, with what they hold; what was imported below its root, too.
+        read: files that the project's code read, or did not find, with what they hold; imported ones, too.
+        alone: whether the test started no process, whose files nobody would know.
         worker: name of the machine.
         facts: of a foreign worker.
     """
@@ -72,6 +73,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     checks: Sequence[Handed] = ()
     recipes: Mapping[str, bytes] = {}
     read: Mapping[str, str] = {}
+    alone: bool = False
     worker: str = ""
     facts: Mapping[str, str] = {}
 
@@ -146,11 +148,19 @@ class Errand:
         """Folder of the recipes that were trained."""
         return self.folder / "recipes"
 
-    def leave(self, end: End, text: str, read: Mapping[str, str]) -> None:
+    def leave(self, end: End, text: str, read: Mapping[str, str], *, alone: bool) -> None:
         """Leave the answer."""
         kinds = (".json", ".states", ".test")
         recipes = {file.name: file.read_bytes() for file in sorted(self.recipes.glob("*")) if file.suffix in kinds}
-        answer = Answer(end=end, text=text, checks=self.checks, recipes=recipes, read=read, worker=socket.gethostname())
+        answer = Answer(
+            end=end,
+            text=text,
+            checks=self.checks,
+            recipes=recipes,
+            read=read,
+            alone=alone,
+            worker=socket.gethostname(),
+        )
         self._answer.write_bytes(answer.to_bytes())
 
     def collect(self, output: str) -> bytes:

@@ -1,5 +1,6 @@
 """A session on a worker: it runs one test for another session, compares nothing, and hands out what the test checks."""
 
+import multiprocessing
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ class Hands:
     def __init__(self, config: pytest.Config, errand: Errand) -> None:
         self._config, self._errand = config, errand
         self._end: End = "absent"
+        self._children = _ended_children()
         self._text = ""
         files_read.noted()
         for name in _CHOOSING:
@@ -52,7 +54,8 @@ class Hands:
         if self._end == "failed":
             return
         if report.failed:
-            self._end, self._text = "failed", report.longreprtext
+            captured = [f"{title}, on the worker:\n{text.rstrip()}" for title, text in report.sections if text.strip()]
+            self._end, self._text = "failed", "\n".join([report.longreprtext, *captured])
         elif report.skipped:
             reason = getattr(report, "wasxfail", None)
             self._end, self._text = ("skipped", skip_reason(report)) if reason is None else ("xfailed", reason)
@@ -62,11 +65,21 @@ class Hands:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Leave the answer."""
-        self._errand.leave(self._end, self._text, self._read())
+        alone = self._children == _ended_children() and not multiprocessing.active_children()
+        self._errand.leave(self._end, self._text, self._read(), alone=alone)
 
     def _read(self) -> Mapping[str, str]:
-        """Return the files that the test's result may depend on; what it made itself is gone with its folder."""
+        """Return the files that the test's result may depend on, also by their absence; its own folder is gone."""
         root, own = self._config.rootpath, self._errand.folder
         files = [Path(file) for file in [*files_read.noted()]] + imported(root)
-        there = [file for file in files if not file.is_relative_to(own) and file.is_file()]
-        return {os.fspath(file): digest_of(file) for file in dict.fromkeys(there)}
+        others = [file for file in files if not file.is_relative_to(own) and (file.is_file() or not file.exists())]
+        return {os.fspath(file): digest_of(file) for file in dict.fromkeys(others)}
+
+
+def _ended_children() -> object:
+    """Return what changes as soon as a child of this process has ended; nobody knows what that one has read."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return object()
+    return resource.getrusage(resource.RUSAGE_CHILDREN)

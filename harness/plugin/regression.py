@@ -314,7 +314,8 @@ class TrainingRegression:
             sources: as for `check`.
 
         Raises:
-            RanksError: a rank is missing, or is another training's; ranks that part are to become a baseline.
+            RanksError: a rank is missing, or is another training's; `single` is a rank; ranks that part are to become a
+                baseline.
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
@@ -342,6 +343,9 @@ class TrainingRegression:
     ) -> None:
         """Hold ranks against a single process, here or where this process was sent from."""
         __tracebackhide__ = True
+        if single.world and single.world.size > 1:
+            rank, size = single.world.rank, single.world.size
+            raise RanksError.not_single(rank=rank, world_size=size, nodeid=self._test.id)
         self._take(name)
         if assignment := self._session.assignment:
             if name == assignment.name:
