@@ -109,7 +109,7 @@ def run(folder, text=PROGRAM, *, early=False):
     linecache.clearcache()
     spec = importlib.util.spec_from_file_location("program", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    exec(compile(text, path, "exec"), vars(module))  # no bytecode: an edit within the second would meet the old one
     tracing = Tracing(folder, early=early)
     with perturbed(Perturbation(plant=tracing)):
         try:
