@@ -277,6 +277,22 @@ def test_settings_are_plain_values_of_groups():
     }
 
 
+def test_settings_that_join_or_are_written_into_are_noted():
+    """Settings of the same objects are read once: not where a name, a group or the inside of a value is another."""
+    builder, betas = StreamBuilder(), [0.9, 0.99]
+    noting, optimizer = causes.Causes(builder), torch.optim.SGD(nn.Linear(2, 2).parameters())
+    noting.set_rates(optimizer, [("w", {"betas": betas})], 0)
+    noting.set_rates(optimizer, [("w", {"betas": betas, "fused": None})], 1)
+    betas[0] = 0.8
+    noting.set_rates(optimizer, [("w", {"betas": betas, "fused": None})], 2)
+    noting.set_rates(optimizer, [("v", {"fused": None})], 3)
+    noting.set_rates(optimizer, [("v", {"maximize": None})], 4)
+
+    steps = {key: stream.steps for key, stream in builder.streams()[1].items()}
+    assert steps["setting/w/betas"] == (0, 2)
+    assert (steps["setting/w/fused"], steps["setting/v/fused"], steps["setting/v/maximize"]) == ((1,), (3,), (4,))
+
+
 def test_a_mode_names_few_modules():
     """The topmost of those in the other mode, and how many more there are."""
     model = nn.Sequential(*(nn.Sequential(nn.Dropout()) for _ in range(5)), nn.Sequential(nn.Linear(2, 2)))

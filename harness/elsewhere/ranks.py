@@ -157,7 +157,9 @@ def gathered(record: Record) -> list[Record]:
     """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone."""
     from torch import distributed
 
-    if not (record.world and distributed.is_available() and distributed.is_initialized()):
+    from harness.recording.process_group import has_group
+
+    if not (record.world and has_group()):
         return [record]
     texts: list[Any] = [None] * record.world.size
     distributed.all_gather_object(texts, record.to_text())

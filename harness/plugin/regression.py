@@ -1,6 +1,5 @@
 """The `training_regression` fixture: a record against its baseline."""
 
-import dataclasses
 import os
 import weakref
 from collections.abc import Collection, Mapping, Sequence
@@ -243,9 +242,7 @@ class TrainingRegression:
         __tracebackhide__ = True
         require_record(record, "training_regression.check")
         self._take(name)
-        if assignment := self._session.assignment:
-            if name == assignment.name:
-                assignment.hand_in(record, self._session.took_effect(record), self._session.traced(record))
+        if self._is_rerun(record, name):
             return
         gate = asked(ignore, thresholds, allow_nonfinite)
         require_at_work(gate, record, self._test.id)
@@ -347,9 +344,7 @@ class TrainingRegression:
             rank, size = single.world.rank, single.world.size
             raise RanksError.not_single(rank=rank, world_size=size, nodeid=self._test.id)
         self._take(name)
-        if assignment := self._session.assignment:
-            if name == assignment.name:
-                assignment.hand_in(merged, self._session.took_effect(merged), self._session.traced(merged))
+        if self._is_rerun(merged, name):
             return
         named = named_sources(self._session.config.rootpath, sources)
         if errand := self._session.errand:
@@ -373,11 +368,18 @@ class TrainingRegression:
         comparison = held.comparison
         passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not self._session.strict)
         text = parity_text(held, self._test.id, self._session.shown(self._session.outcome.page), passed=passed)
-        check = dataclasses.replace(checked.check(), baseline="", accept="")
+        check = replace(checked.check(), baseline="", accept="")
         finding = check.training(comparison, passed=passed, text=text, notable=bool(held.apart))
         self._conclude(finding, text, "" if passed else cause(comparison))
         if self._session.measures_power and not held.apart:
             self._measure(checked, comparison.baseline)
+
+    def _is_rerun(self, record: "Record", name: str) -> bool:
+        """Tell whether this process runs a training again for a session, and hand in the record that it wants."""
+        assignment = self._session.assignment
+        if assignment and name == assignment.name:
+            assignment.hand_in(record, self._session.took_effect(record), self._session.traced(record))
+        return assignment is not None
 
     def _take(self, name: str) -> None:
         """Refuse a second record of a name."""

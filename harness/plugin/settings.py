@@ -19,6 +19,7 @@ from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.sharing import own_folder
 from harness.errors import NotFoundError, OutputError, SuiteError
 from harness.plugin.command_line import command_line
+from harness.record.world import launched
 
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ class Settings:
     @cached_property
     def launched(self) -> int:
         """How many ranks a launcher started that each are such a session; 0 for a session alone."""
-        size = os.environ.get("WORLD_SIZE", "") if "LOCAL_RANK" in os.environ else ""
-        return int(size) if size.isdecimal() and int(size) > 1 else 0
+        size = launched() if "LOCAL_RANK" in os.environ else 0
+        return size if size > 1 else 0
 
     @cached_property
     def rank(self) -> int:

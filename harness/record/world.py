@@ -1,5 +1,6 @@
 """The world of a training: the process group that it ran in, and what it is of it."""
 
+import os
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -25,6 +26,12 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _ALONE = World(0, 1, "")
+
+
+def launched() -> int:
+    """Return how many processes a launcher says it has started, torchrun or one that does as it does; 0 for none."""
+    size = os.environ.get("WORLD_SIZE", "")
+    return min(int(size), 2**31 - 1) if size.isascii() and size.isdecimal() else 0
 
 
 def world_changes(before: World | None, now: World | None) -> Iterator[tuple[str, object, object]]:

@@ -1,7 +1,6 @@
 """What a training is set up with, in words and numbers: the causes of what else moves."""
 
 import contextlib
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,6 +20,8 @@ from harness.recording.stream_builder import StreamBuilder
 _NO_SETTINGS = ("params", "lr")
 """Of a parameter group: the rate in effect has a stream of its own; `initial_lr` is what a schedule starts from."""
 _FIXED = (int, float, bool, str, type(None))
+_Setting = tuple[str, str, object]
+"""Of an optimizer: its group, its name and its value."""
 _MODES = {True: "training", False: "evaluation"}
 _MOST_OTHERS = 3
 """Modules that are named as in another mode than their model."""
@@ -41,7 +42,7 @@ class Causes:
         self._generators: dict[str, torch.Generator] = {}
         self._loaders: dict[tuple[object, ...], str] = {}
         self._passed: dict[str, tuple[int, int]] = {}
-        self._set: dict[Optimizer, list[tuple[object, ...]]] = {}
+        self._set: dict[Optimizer, list[_Setting]] = {}
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
         """Note what the modules of a model are, and from now on the states of the generators that it draws from."""
@@ -76,7 +77,10 @@ class Causes:
 
     def _settings(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
         """Return the settings of an optimizer; none if they are the objects that they were."""
-        held = [tuple(value for name, value in group.items() if name not in _NO_SETTINGS) for _, group in groups]
+        groups = [*groups]
+        held = [
+            (label, name, value) for label, group in groups for name, value in group.items() if name not in _NO_SETTINGS
+        ]
         if _are_same(held, self._set.get(optimizer)):
             return {}
         self._set[optimizer] = held
@@ -89,12 +93,12 @@ class Causes:
         return {f"loader/{name}/{entry}": value for entry, value in found.items()}
 
 
-def _are_same(held: list[tuple[object, ...]], before: list[tuple[object, ...]] | None) -> bool:
+def _are_same(held: list[_Setting], before: list[_Setting] | None) -> bool:
     """Tell at a glance whether all values are the objects that they were, of kinds that nobody can write into."""
     if before is None or len(held) != len(before):
         return False
-    pairs = [pair for one, other in zip(held, before, strict=True) for pair in itertools.zip_longest(one, other)]
-    return all(one is other and _is_fixed(one) for one, other in pairs)
+    pairs = zip(held, before, strict=True)
+    return all(one[:2] == other[:2] and one[2] is other[2] and _is_fixed(one[2]) for one, other in pairs)
 
 
 def _is_fixed(value: object) -> bool:

@@ -1,10 +1,9 @@
 """The process group that a training runs in, as torch and the launcher's environment tell of it."""
 
-import os
-
 from torch import distributed
 
 from harness.record import World
+from harness.record.world import launched
 
 
 def world() -> World | None:
@@ -13,11 +12,10 @@ def world() -> World | None:
     Where a launcher has started several processes and none of them is in a group, that is a world of its own: a record
     of it is not taken for one of all ranks.
     """
-    size = os.environ.get("WORLD_SIZE", "")  # of torchrun, and of those that do as it does
-    launched = min(int(size), 2**31 - 1) if size.isascii() and size.isdecimal() else 0
+    started = launched()
     if not has_group():
-        return World(rank=0, size=1, backend="", launched=launched) if launched > 1 else None
-    return World(distributed.get_rank(), distributed.get_world_size(), _backend(), launched)
+        return World(rank=0, size=1, backend="", launched=started) if started > 1 else None
+    return World(distributed.get_rank(), distributed.get_world_size(), _backend(), started)
 
 
 def has_group() -> bool:

@@ -269,8 +269,7 @@ def _frozen(comparison: Comparison) -> str:
 
 def changed_text(comparison: Comparison, origin: Mapping[str, str], against: str = "") -> str:
     """Name what changed around a training, and in its recipe; empty if nothing is known to have."""
-    recipe = [f"world {text}" for text in in_words(comparison.world)]
-    recipe += [f"recipe: {text}" for text in in_words(comparison.recipe)]
+    recipe = _of_world(comparison) + [f"recipe: {text}" for text in in_words(comparison.recipe)]
     around = in_words(comparison.environment + _sources(comparison.baseline.origin, origin))
     since = against or "the baseline was made"
     return f"{'; '.join(recipe + around)} since {since}" if recipe or around else ""
@@ -370,8 +369,11 @@ def _initial(comparison: Comparison) -> str:
 
 def _world(comparison: Comparison) -> str:
     """Say which other world a training that passed ran in."""
-    changes = ", ".join(f"world {text}" for text in in_words(comparison.world))
-    return "; ".join(filter(None, [changes, _alone(comparison.record)]))
+    return "; ".join(filter(None, [", ".join(_of_world(comparison)), _alone(comparison.record)]))
+
+
+def _of_world(comparison: Comparison) -> list[str]:
+    return [f"world {text}" for text in in_words(comparison.world)]
 
 
 def _alone(record: Record) -> str:
