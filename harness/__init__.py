@@ -14,7 +14,8 @@ The rooms, top to bottom; a module imports only from its own room and from those
     faults        faults planted from outside, and the gate's power
     baselines     where baselines live, where they come from, what may become one
     explaining    from a divergence to its cause: operations, source lines, commits
-    elsewhere     trainings in other processes, on other machines, in the trees of other commits, beside other workers'
+    elsewhere     trainings in other processes, in the trees of other commits, beside other workers'
+    workers       tests sent to other machines: who runs them, the job, its answer, what both must have in common
     figures       figures of a record
     tensorboard   event files, written and read
     report        what a check found, and its forms: words, Markdown, HTML, JSON, history

@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from harness.elsewhere.executor import Needs, executor
-from harness.elsewhere.facts import digest, digest_of, facts
 from harness.elsewhere.kept import Kept
-from harness.elsewhere.local import Local
-from harness.elsewhere.sent import Sent
-from harness.elsewhere.worker import Answer, Errand, Handed, Job, Worker
 from harness.errors import SuiteError
+from harness.workers.executor import Needs, executor
+from harness.workers.facts import digest, digest_of, facts
+from harness.workers.local import Local
+from harness.workers.sent import Sent
+from harness.workers.worker import Answer, Errand, Handed, Job, Worker
 
 
 class InProcess:

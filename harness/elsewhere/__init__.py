@@ -1,1 +1,1 @@
-"""Trainings in another place: in a process of their own, and beside those of other workers."""
+"""Trainings in another place: a process of their own, another commit's tree, several ranks, beside other workers."""

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.elsewhere.facts import digest_of
-from harness.elsewhere.worker import End, Errand
 from harness.explaining import files_read
 from harness.plugin.claims import skip_reason
 from harness.plugin.gated_test import id_of
 from harness.recording.imported import imported
+from harness.workers.facts import digest_of
+from harness.workers.worker import End, Errand
 
 
 _CHOOSING = ("deselect", "lf", "stepwise", "splits", "training_shard", "training_against")

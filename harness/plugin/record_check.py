@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from harness.baselines.environments import Choice, beside, nearest
+from harness.baselines.environments import Choice, beside, nearest, others
 from harness.baselines.store import load_with_states, to_states
 from harness.errors import AcceptError, BaselineError, HarnessError, RerunError
 from harness.explaining.traced import Traced
@@ -20,12 +20,14 @@ from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
 from harness.record.gate import STRICT, Gate
 from harness.recording.perturbation import Reran, Rerun
+from harness.report import failed_pictures
 from harness.report.words import gate_text
 
 
 if TYPE_CHECKING:
     from harness.explaining.blame import Changed
     from harness.explaining.excerpt import Excerpt
+    from harness.plugin.session import Session
     from harness.record import Record
     from harness.recording.states import States
     from harness.report.check import Check
@@ -44,6 +46,7 @@ class RecordCheck:
         sources: files that the test says the record depends on.
         gate: what the test lets go.
         of_recipe: whether another process trained a recipe for it.
+        stateful: whether the test asked for states to be judged from.
     """
 
     test: GatedTest
@@ -54,6 +57,16 @@ class RecordCheck:
     sources: Sequence[Path] = ()
     gate: Gate = STRICT
     of_recipe: bool = False
+    stateful: bool = False
+
+    @property
+    def session(self) -> "Session":
+        """The session of the test."""
+        return self.test.session
+
+    def keeping_errors(self) -> contextlib.AbstractContextManager[None]:
+        """Keep an error within it as what this check found."""
+        return self.session.outcome.keeping_errors(self.test.item, self.check())
 
     @cached_property
     def judged(self) -> "Record":
@@ -98,16 +111,16 @@ class RecordCheck:
         Raises:
             BaselineError: one that is to be chosen from is broken.
         """
-        if not self.test.session.generate_path:
+        if not self.session.generate_path:
             return self.choice.path if self.choice else self.shared_path
         own = beside(self.shared_path, self.record.environment)
-        adds = self.test.session.adds_environment and self.is_elsewhere
+        adds = self.session.adds_environment and self.is_elsewhere
         return own if self.record.is_low_precision and (own.exists() or adds) else self.shared_path
 
     @property
     def shown_path(self) -> Path:
         """The baseline's file as people here would type it."""
-        return self.test.session.shown(self.path)
+        return self.session.shown(self.path)
 
     @property
     def run(self) -> str:
@@ -118,7 +131,7 @@ class RecordCheck:
     @property
     def pictures(self) -> Path:
         """Folder of the pictures that are drawn if the record differs from its baseline; each device has its own."""
-        return self.test.session.output / "pictures" / f"{self.shared_path.stem}-{self.record.device}"
+        return self.session.output / "pictures" / f"{self.shared_path.stem}-{self.record.device}"
 
     def check(self, accept: str = "", where: str = "") -> "Check":
         """Return what is the same in every finding of this check (`GatedTest.check`)."""
@@ -141,7 +154,7 @@ class RecordCheck:
         from harness.explaining.blame import base_of
         from harness.explaining.excerpt import excerpts
 
-        session = self.test.session
+        session = self.session
         known = [name for each in changed if (name := each.former or each.path) in baseline.sources]
         base = session.against.commit if session.against else base_of(session.git, baseline, self.path, known)
         return excerpts(session.git, base, where, changed)
@@ -149,7 +162,7 @@ class RecordCheck:
     @property
     def explain_command(self) -> str:
         """The command that looks for the line at the commit that made the baseline; empty where git knows none."""
-        session = self.test.session
+        session = self.session
         if session.against:
             setup = session.config.getoption("--training-setup")
             ready = ["--setup", setup] if setup else []
@@ -165,7 +178,7 @@ class RecordCheck:
         baseline = self._stored[0]
         if self.gate.asks_for(baseline.gate):
             return baseline
-        now, then, against = gate_text(self.gate), gate_text(baseline.gate), self.test.session.against
+        now, then, against = gate_text(self.gate), gate_text(baseline.gate), self.session.against
         if against:
             raise BaselineError.gate_there(nodeid=self.test.id, name=against.title, now=now, then=then)
         command = self.test.regenerate_command
@@ -206,19 +219,19 @@ class RecordCheck:
 
     def kept_states(self) -> "States | None":
         """Return the states that this training kept on its way, if it was to keep some and could."""
-        training = self.test.session.trainings.of(self.record)
+        training = self.session.trainings.of(self.record)
         states = training.states if training else self.filled
         return states if states and states.steps else None
 
     @property
     def is_recipes(self) -> bool:
         """Whether the record came from `training(recipe)`: states are put back where its result differs."""
-        return self.of_recipe or self.test.session.trainings.of(self.record) is not None
+        return self.of_recipe or self.session.trainings.of(self.record) is not None
 
     @property
     def trained_by(self) -> str:
         """The earlier test that the recipe was trained for, if this one was served from it."""
-        training = self.test.session.trainings.of(self.record)
+        training = self.session.trainings.of(self.record)
         return training.test if training and training.test != self.test.id else ""
 
     @property
@@ -245,7 +258,7 @@ class RecordCheck:
         Raises:
             RerunError: it came to no end.
         """
-        session = self.test.session
+        session = self.session
         training = session.trainings.of(self.record)
         with session.workers.room(self.record.device):
             if training and not how.environment:
@@ -255,6 +268,12 @@ class RecordCheck:
             else:
                 reran = session.reruns.run(self.test.id, self.name, how)
         return reran._replace(record=reran.record.without(self.gate.ignore))
+
+    def withdraw(self) -> None:
+        """Forget what an earlier session kept of a failure."""
+        for path in {self.path, self.shared_path, *others(self.shared_path)}:
+            self.test.withdraw(path)
+        failed_pictures.forget(self.pictures)
 
 
 def choose(test: GatedTest, name: str, environment: Mapping[str, str]) -> Choice | None:

@@ -7,11 +7,7 @@ from typing import Any, Self
 import pytest
 
 from harness.atomic_files import write
-from harness.elsewhere.executor import Executor, Needs, executor
-from harness.elsewhere.facts import digest, facts
 from harness.elsewhere.kept import Kept, surroundings
-from harness.elsewhere.sent import TRIES, Sent
-from harness.elsewhere.worker import FOLDER, Answer, Job
 from harness.errors import HarnessError, SuiteError, TreeError, WorkerError
 from harness.plugin import devices
 from harness.plugin.against import FACTS, own_options
@@ -22,6 +18,10 @@ from harness.plugin.ownership import MARKER, uses
 from harness.plugin.session import Session
 from harness.record.environment import differences
 from harness.report.words import number
+from harness.workers.executor import Executor, Needs, executor
+from harness.workers.facts import digest, facts
+from harness.workers.sent import TRIES, Sent
+from harness.workers.worker import FOLDER, Answer, Job
 
 
 _OTHERS = {

@@ -22,7 +22,6 @@ from harness.elsewhere.ranks import How, Ranks
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
-from harness.elsewhere.worker import Errand
 from harness.errors import DevicePrecisionError, FaultError, NoCifar10Error
 from harness.plugin.command_line import command_line, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
@@ -30,6 +29,7 @@ from harness.plugin.outcome import Counts, Outcome
 from harness.plugin.settings import Settings
 from harness.recording.imported import listening
 from harness.tensorboard.runs import Runs
+from harness.workers.worker import Errand
 
 
 if TYPE_CHECKING:

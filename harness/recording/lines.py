@@ -13,7 +13,8 @@ _LIBRARIES = tuple(
 )
 _HARNESS = os.path.realpath(f"{__file__}/../..") + os.sep
 _HOUSE = Path(__file__).parents[1]
-_OURS = tuple(str(_HOUSE / room) for room in ("recording", "adapters", "faults", "elsewhere", "plugin", "explaining"))
+_ROOMS = ("recording", "adapters", "faults", "elsewhere", "workers", "plugin", "explaining")
+_OURS = tuple(str(_HOUSE / room) for room in _ROOMS)
 _SHIPPED = str(_HOUSE / "shipped")
 
 

@@ -102,8 +102,8 @@ def test_tests_run_elsewhere_and_are_compared_here(sent):
 
 _POOL = """
 from pathlib import Path
-from harness.elsewhere.facts import facts
-from harness.elsewhere.worker import Answer, Job
+from harness.workers.facts import facts
+from harness.workers.worker import Answer, Job
 
 class Pool:
     def open(self, address):

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from harness.atomic_files import write
-from harness.elsewhere.executor import Executor, Needs
-from harness.elsewhere.facts import digest_of
 from harness.elsewhere.kept import Kept
-from harness.elsewhere.worker import Answer, Job
+from harness.workers.executor import Executor, Needs
+from harness.workers.facts import digest_of
+from harness.workers.worker import Answer, Job
 
 
 TRIES = 3

@@ -12,8 +12,8 @@ from typing import Literal, Self
 
 import msgspec
 
-from harness.elsewhere.facts import digest, facts
 from harness.elsewhere.rerun import Reruns
+from harness.workers.facts import digest, facts
 
 
 FOLDER = "{folder}"

@@ -23,7 +23,7 @@ class Needs(NamedTuple):
 class Executor(Protocol):
     """Has jobs done by workers. It knows nothing of trainings: a job is bytes, and so is its answer.
 
-    On a worker, `harness.elsewhere.worker.work(job)` does a job, in a process of its own, and returns the answer.
+    On a worker, `harness.workers.worker.work(job)` does a job, in a process of its own, and returns the answer.
     """
 
     def open(self, address: str) -> None:
@@ -56,11 +56,11 @@ def executor(named: str) -> tuple[Executor, str]:
         SuiteError: there is none.
     """
     if re.fullmatch(r"local:[1-9]\d*", named):
-        from harness.elsewhere.local import Local
+        from harness.workers.local import Local
 
         return Local(), named.partition(":")[2]
     if named == "ray" or named.startswith("ray://"):
-        from harness.elsewhere.on_ray import Ray
+        from harness.workers.on_ray import Ray
 
         return Ray(), named if named.startswith("ray://") else ""
     module, _, rest = named.partition(":")

@@ -3,9 +3,9 @@
 import contextlib
 from typing import Any
 
-from harness.elsewhere.executor import Needs
-from harness.elsewhere.worker import Answer, work
 from harness.errors import SuiteError
+from harness.workers.executor import Needs
+from harness.workers.worker import Answer, work
 
 
 class Ray:

@@ -3,8 +3,8 @@
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from harness.elsewhere.executor import Needs
-from harness.elsewhere.worker import Worker
+from harness.workers.executor import Needs
+from harness.workers.worker import Worker
 
 
 class Local:
