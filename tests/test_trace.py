@@ -309,6 +309,63 @@ def test_a_last_operation_that_is_gone_is_told_in_its_function(tmp_path):
     assert (line, row.endswith("missing here: the baseline's aten.relu")) == ("y = y + x.mean()", True)
 
 
+def test_a_first_operation_that_is_gone_is_told_in_its_function(tmp_path):
+    """With the line that calls it, if the operation before stands there: it may be gone from either."""
+    block = ("class Net", "def block(y):\n    y = y.sub(1)\n    return F.relu(y)\n\nclass Net",
+             "F.relu(y + x.mean())", "block(y + x.mean())")  # fmt: skip
+    record, traced = run(tmp_path, edited(*block))
+    without = (block[0], block[1].replace("y = y.sub(1)", "pass"), *block[2:])
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, *without)
+
+    assert line == "return F.relu(y)"
+    assert "in block, called at program.py:" in row
+
+
+def test_what_was_added_to_a_batch_is_named(baseline, tmp_path):
+    """Though nothing of the baseline stood in its place: the model makes other numbers of it."""
+    added = ("batch = slice(4 * step, 4 * step + 4)", "batch = slice(4 * step, 4 * step + 4); labels = labels.flip(0)")
+    row, line = told(baseline, tmp_path, *added)
+
+    assert (line, row.endswith("aten.flip, which the baseline has not")) == (added[1], True)
+
+
+@pytest.mark.parametrize("transformed", ["F(p, *batch)", "vmap(F, (None, 0, 0))(p, *batch).mean()"])
+def test_what_torch_func_transforms_is_traced(tmp_path, transformed):
+    """Tensors that are wrapped to be differentiated, or to run in a batch: the edited line is named."""
+    text = FUNCTIONAL.replace("TRANSFORMED", transformed)
+    record, traced = run(tmp_path, text)
+    baseline, text = Baseline(record, trace=traced.kept), text.replace("+ p", "+ 2 * p")
+    record, traced = run(tmp_path, text)
+    place = where(compare(baseline, record), traced).operation.places[0]
+
+    assert "+ 2 * p" in text.splitlines()[place.line - 1]
+
+
+FUNCTIONAL = """
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+from harness import Recorder
+
+def train():
+    with Recorder() as recorder:
+        model = nn.Linear(3, 2)
+        recorder.watch(model)
+        def F(p, x, y):
+            return (functional_call(model, p, (x,)) - y).square().mean() + p["weight"].square().sum()
+        for _ in range(2):
+            batch = torch.rand(4, 3), torch.rand(4, 2)
+            recorder.batch(*batch)
+            p = dict(model.named_parameters())
+            gradients = grad(lambda p: TRANSFORMED)(p)
+            with torch.no_grad():
+                [value.sub_(gradients[name]) for name, value in p.items()]
+            recorder.step()
+            recorder.log()
+    return recorder.record
+"""
+
+
 def test_a_module_that_does_nothing_changes_no_call(baseline, tmp_path):
     """The fault beside it is named."""
     spare = ("self.head = nn.Linear(4, 5)", "self.head = nn.Linear(4, 5); self.spare = nn.Identity()")

@@ -119,22 +119,30 @@ class Tracer(TorchDispatchMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if self.on:
-            try:
-                with torch._C.DisableTorchFunction():
-                    self._list(func, args, kwargs, result)
-            except Exception as error:  # the training goes on, without a trace
-                self.error, self.on = error, False
+            with self._unharmed():
+                self._list(func, args, kwargs, result)
         return result
 
     def enter(self, inputs: Any, model: nn.Module) -> None:
         """List what a model is given, with which weights and modes, as if it were made here: it is from anywhere."""
-        if self.on:
+        if not self.on:
+            return
+        with self._unharmed():
             given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
             places, _, _ = self._asked(_projects(sys._getframe(1)), None)
             training = {module.training for module in model.modules()}
             modes = torch.tensor([float(min(training)), float(max(training))])  # of however many modules
             size = number([*given, modes])
             self.operations.append(Operation(GIVEN, size, self._inputs(given), places or (), None, False))
+
+    @contextlib.contextmanager
+    def _unharmed(self) -> Iterator[None]:
+        """Look at something; if that fails, the training goes on, without a trace."""
+        try:
+            with torch._C.DisableTorchFunction():
+                yield
+        except Exception as error:
+            self.error, self.on = error, False
 
     def _returned(self, frame: FrameType, event: str, value: object) -> None:
         """List the floats and arrays that a function of the project is given and returns.
@@ -276,8 +284,15 @@ def _written(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator
 def _tensors(values: Any) -> _Tensors:
     """Return the tensors of a nest of values that hold numbers."""
     leaves = tree_leaves(list(values) if isinstance(values, Iterator) else values)
-    plain = (leaf for leaf in leaves if type(leaf) in (Tensor, nn.Parameter))
+    plain = (_unwrapped(leaf) for leaf in leaves if type(leaf) in (Tensor, nn.Parameter))
     return [leaf for leaf in plain if leaf.device.type != "meta" and leaf.layout is torch.strided]
+
+
+def _unwrapped(tensor: Tensor) -> Tensor:
+    """Return what `torch.func` has wrapped to differentiate it or to run it in a batch: that has the memory."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
 
 
 _RETURNED = (float, np.ndarray, tuple)

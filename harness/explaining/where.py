@@ -12,8 +12,9 @@ operation beside one of the baseline's whose result is nowhere any more.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import takewhile
 
 from harness.comparing.comparison import Comparison
@@ -125,22 +126,36 @@ def _is_built_in(stream: StreamKey, record: Record) -> bool:
 def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
     names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
-    searches = {}
-    for name in names:
-        old, rows = kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])
-        if _is_early(effect) and effect.stage != "schedule":
-            calls = effect.moment.batch if effect.stage == "data" else 0
-            end = _call(old.names, calls)
-            old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
-            rows = rows[: _call([row.name for row in rows], calls)]
-        searches[name] = _Search(old, rows, _CLOSE[comparison.record.precision])
+    close, calls = _CLOSE[comparison.record.precision], _calls_before(effect)
+    whole = {name: (kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])) for name in names}
+    searches = {name: _Search(*_until(calls, *rows), close) for name, rows in whole.items()}
     is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
-    tries = [(name, search.first) for name, search in searches.items()] * (effect.stage != "schedule")
+    tries: list[tuple[str, Callable[[], Where | None]]] = []
+    if effect.stage != "schedule":
+        tries += [(name, search.first) for name, search in searches.items()]
     if is_settled:
         tries += [(name, search.returned) for name, search in searches.items()]
-    else:
+    if calls is not None:  # what was added matters by what is made of it in the model
+        tries += [(name, partial(_Search(*rows, close).first, calls)) for name, rows in whole.items()]
+    elif not is_settled:
         tries += [(name, searches[name].gone) for name in names[-1:]]
     return next((replace(place, part=name) for name, call in tries if (place := call())), None)
+
+
+def _calls_before(effect: Deviation) -> int | None:
+    """Return how many calls of a model come before what differs was settled; None if that is no matter of calls."""
+    if not _is_early(effect) or effect.stage == "schedule":
+        return None
+    return effect.moment.batch if effect.stage == "data" else 0
+
+
+def _until(calls: int | None, old: Operations, rows: list[Operation]) -> tuple[Operations, list[Operation]]:
+    """Return the operations before a model is called the next time after so many calls; all, if it is None."""
+    if calls is None:
+        return old, rows
+    end = _call(old.names, calls)
+    old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
+    return old, rows[: _call([row.name for row in rows], calls)]
 
 
 def _call(names: Sequence[str], index: int) -> int:
@@ -214,15 +229,16 @@ class _Search:
         self._matched, self._close = Matched(before, self._rows, close), close
         self._values = _Values(kept, rows, close)
 
-    def first(self) -> Where | None:
-        """Return the first new result of known ones that matters.
+    def first(self, calls: int | None = None) -> Where | None:
+        """Return the first new result of known ones that matters; if that comes before so many calls of a model.
 
         One that did not in its pass does if something that does is made of it later: of other parts of it, say, or as
         it is differentiated.
         """
         new = set(self._matched.new)
         origins: dict[int, int] = {}  # of results that did not matter
-        for now, row in enumerate(self._rows):
+        end = len(self._rows) if calls is None else _call([row.name for row in self._rows], calls)
+        for now, row in enumerate(self._rows[:end]):
             if now in new and not new.intersection(row.inputs):
                 wake = _Wake(self._matched, new, now)
                 origin = next((origins[each] for each in self._sources(now, origins) if each in origins), wake.told)
@@ -272,14 +288,15 @@ class _Search:
         """Return what is nearest to the line that a gone operation stood in.
 
         It is where that operation is called now, or the one behind the gap, or, if it is a function's first and so the
-        gone one more likely the last of another function, the one before.
+        gone one more likely the last of another function, the one before; unless its line is the one that calls it.
         """
         before = max(0, now - 1)
         last, first = _function(self._rows[before]), _function(self._rows[now])
         alike = (at for at, row in enumerate(self._rows) if row.name == gone and self._matched.pair(at) is None)
         if moved := [at for at in alike if _function(self._rows[at]) in (last, first)]:
             return min(moved, key=lambda at: abs(at - now))
-        return now if self._rows[now].backward or last in ((), first) else before
+        is_called_there = _lines(self._rows[now])[1:2] == _lines(self._rows[before])[:1]
+        return now if self._rows[now].backward or last in ((), first) or is_called_there else before
 
 
 class _Wake:
@@ -369,6 +386,11 @@ class _Values:
         former = self._former[row.name]
         known = former[call:][:1] if len(former) == self._calls[row.name] else former
         return bool(known) and not any(are_close(number, row.number, self._close) for number in known)
+
+
+def _lines(row: Operation) -> list[tuple[str, int]]:
+    """Return file and line of a row, then of who calls the function itself, if that is known."""
+    return [(place.file, place.line) for place in row.places[: 1 + any(place.direct for place in row.places[:1])]]
 
 
 def _function(row: Operation) -> tuple[str, ...]:
