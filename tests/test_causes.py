@@ -194,6 +194,15 @@ def test_other_random_numbers_are_told_between_two_steps(baseline):
     assert "  first      other random numbers were drawn between the starts of steps 1 and 2" in lines
 
 
+@pytest.mark.parametrize("steps", [3, 5])
+def test_where_a_training_ends_no_random_numbers_are_told(baseline, steps):
+    """Those of the end and of a step's start are others at another moment: the first thing that is missing is told."""
+    lines = failure(compare(baseline, loop(steps=steps).record())).splitlines()
+
+    assert lines[0] == f"training differs from its baseline from step {min(steps, 4)} on: data, size of the batch"
+    assert f"  steps      {steps} in all, baseline 4" in lines
+
+
 HARMLESS = {
     "fused": {"options": {**Loop.options, "foreach": True}},
     "gradients": {"evaluate": lambda self, model, images: float(model.eval()(images).isfinite().all())},

@@ -329,7 +329,11 @@ def test_what_was_added_to_a_batch_is_named(baseline, tmp_path):
     assert (line, row.endswith("aten.flip, which the baseline has not")) == (added[1], True)
 
 
-@pytest.mark.parametrize("transformed", ["F(p, *batch)", "vmap(F, (None, 0, 0))(p, *batch).mean()"])
+TRANSFORMED = ("F(p, *batch)", "vmap(F, (None, 0, 0))(p, *batch).mean()", "jvp(lambda p: F(p, *batch), (p,), (p,))[1]")
+
+
+@pytest.mark.parametrize("transformed", TRANSFORMED)
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
 def test_what_torch_func_transforms_is_traced(tmp_path, transformed):
     """Tensors that are wrapped to be differentiated, or to run in a batch: the edited line is named."""
     text = FUNCTIONAL.replace("TRANSFORMED", transformed)
@@ -344,7 +348,7 @@ def test_what_torch_func_transforms_is_traced(tmp_path, transformed):
 FUNCTIONAL = """
 import torch
 from torch import nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jvp, vmap
 from harness import Recorder
 
 def train():

@@ -176,8 +176,14 @@ class Comparison:
         clues = clue_deviations(self.baseline.record, self.record, self.baseline.calibration)
         beyond = [clue for clue in (*set_up, *clues) if clue.is_beyond]
         idle = {clue.stream for clue in beyond if clue.stream.kind in CALLS and clue.step < effect.step - 1}
-        causes = (clue for clue in beyond if clue.stream not in idle and _may_cause(clue, effect))
+        beyond = [clue for clue in beyond if clue.stream not in idle and not self._is_of_end(clue)]
+        causes = (clue for clue in beyond if _may_cause(clue, effect))
         return min(causes, key=_rank, default=None)
+
+    def _is_of_end(self, clue: Deviation) -> bool:
+        """Tell whether generators are said to be others where one of the trainings had ended: it is another moment."""
+        before, now = self.baseline.record.num_steps, self.record.num_steps
+        return clue.stream.kind == "random" and before != now and clue.step >= min(before, now)
 
     @property
     def first(self) -> Deviation | None:

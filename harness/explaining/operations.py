@@ -285,7 +285,13 @@ def _tensors(values: Any) -> _Tensors:
     """Return the tensors of a nest of values that hold numbers."""
     leaves = tree_leaves(list(values) if isinstance(values, Iterator) else values)
     plain = (_unwrapped(leaf) for leaf in leaves if type(leaf) in (Tensor, nn.Parameter))
-    return [leaf for leaf in plain if leaf.device.type != "meta" and leaf.layout is torch.strided]
+    return [leaf for leaf in plain if _has_numbers(leaf)]
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    """Tell whether a tensor has a row of numbers in memory: zeros that forward differentiation makes have none."""
+    is_plain = tensor.layout is torch.strided and not tensor.is_nested
+    return is_plain and tensor.device.type != "meta" and not tensor._is_zerotensor()
 
 
 def _unwrapped(tensor: Tensor) -> Tensor:

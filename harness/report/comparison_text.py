@@ -111,9 +111,16 @@ def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
     if first and moved:
         yield "first", _numbers(first)
         yield "moves", f"{moved.stage}, {_named(moved, comparison)}, {_numbers(moved)}" if comparison.cause else ""
+        yield "steps", _steps(comparison)
         yield "threshold", _threshold(moved, comparison)
         yield "then", _then(comparison)
     yield "grows", _grows(comparison.growth)
+
+
+def _steps(comparison: Comparison) -> str:
+    """Say how many steps the training took, if the baseline's took more or fewer."""
+    before, now = comparison.baseline.record.num_steps, comparison.record.num_steps
+    return "" if before == now else f"{now} in all, baseline {before}"
 
 
 def bits_text(bits: Deviation | None, comparison: Comparison) -> str:
