@@ -136,6 +136,21 @@ def test_what_happens_in_plain_python_is_followed_by_the_lines_that_ran(then, tm
     assert "+            schedule.step(); schedule.step()" in found["diff"]
 
 
+def test_what_ran_when_the_project_was_imported_is_named_last(tmp_path):
+    """Defaults of functions that ran, and constants that other lines only use; not the head of what nobody called."""
+    before = LATE.replace(
+        "def rate(step):\n    return 1 / (1 + step)",
+        "def idle(since=1):\n    return since\n\n\n\n\n\n\n\nSHIFT = 1 - 1\n\n\n\n\n\n\n\n"
+        "def rate(\n    step,\n    since=1,\n):\n    return 1 / (since + step + SHIFT)",
+    )
+    after = before.replace("since=1", "since=2").replace("SHIFT = 1 - 1", "SHIFT = 2 - 1")
+    former, now = side(tmp_path / "then", before, 1), side(tmp_path / "now", after, 1)
+    found = explain(Baseline(former.record), former, now, changes(before, after))
+
+    texts = [after.splitlines()[edit.now.line - 1].strip() for edit in found.edits]
+    assert texts == ["SHIFT = 2 - 1", "since=2,"]
+
+
 def test_a_line_that_was_taken_out_is_named_as_it_was(then, tmp_path):
     """Gradients pile up: the operation is another line's."""
     found = rows(then, tmp_path, "            optimizer.zero_grad()\n", "", step=1)
