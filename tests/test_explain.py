@@ -127,6 +127,13 @@ def test_a_line_then_and_now_are_both_told(then, tmp_path):
     assert "ran then" not in found
 
 
+def test_an_operation_is_named_that_hardly_differs(then, tmp_path):
+    """Both trained on this machine, so a number need not be off by more than rounding on others makes of it."""
+    found = rows(then, tmp_path, "load()[0]) / 75", "load()[0]) / 75.0000001", step=0)
+
+    assert found["now"].endswith("/ 75.0000001")
+
+
 def test_what_happens_in_plain_python_is_followed_by_the_lines_that_ran(then, tmp_path):
     """A schedule is called once more: no operation tells it."""
     found = rows(then, tmp_path, "            schedule.step()", "            schedule.step(); schedule.step()", step=1)
