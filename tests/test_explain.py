@@ -46,8 +46,8 @@ LATE = LATE.replace("import copy\n", "import copy\nfrom pathlib import Path\n")
 RATE = "# then\nlr: 0.1\n"
 
 
-def side(folder, text, step=STEP, rate=RATE):
-    """The training of a program in a folder, traced around a step."""
+def side(folder, text, step=STEP, rate=RATE, root=None):
+    """The training of a program in a folder, which may not be the project's root, traced around a step."""
     folder.mkdir(exist_ok=True)
     (folder / "program.py").write_text(text)
     (folder / "rate.yaml").write_text(rate)
@@ -55,7 +55,7 @@ def side(folder, text, step=STEP, rate=RATE):
     spec = importlib.util.spec_from_file_location("program", folder / "program.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    tracing = Tracing(folder, step=step)
+    tracing = Tracing(root or folder, step=step)
     with perturbed(Perturbation(plant=tracing)):
         record = module.train()
     return Side(record, tracing.of(record))
@@ -231,6 +231,38 @@ def test_a_line_of_a_file_that_is_read_is_named(then, tmp_path):
     assert "  reads now  rate.yaml:2      lr: 2e-1" in lines
     assert "  read then  rate.yaml:2      lr: 0.1" in lines
     assert "             +lr: 2e-1" in lines
+
+
+def test_a_project_in_a_folder_of_its_repository_is_followed_into_the_others(tmp_path):
+    """Code that runs there, and files that it reads, have paths from the project's root on."""
+    after = LATE.replace("weight_decay=0.01", "weight_decay=0.02")
+    sides = []
+    for name, text in (("then", LATE), ("now", after)):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        sides.append(side(tmp_path / name / "lib", text, 0, root=tmp_path / name / "service"))
+    then, now = sides
+    found = explain(Baseline(then.record), then, now, changes(LATE, after, "../lib/program.py"))
+
+    assert found.now.line.partition(":")[0] == found.edits[0].now.file == "../lib/program.py"
+    assert now.traced.read == ["../lib/rate.yaml"]
+
+
+def test_changes_are_those_of_the_whole_repository_and_of_its_submodules(tmp_path):
+    """A project may be one of its folders; paths count from there."""
+    top, library = tmp_path / "top", tmp_path / "library"
+    for folder in (library, top):
+        (folder / "service").mkdir(parents=True)
+        (folder / "service" / "a.py").write_text("1")
+        git(folder, "init", "--quiet")
+        if folder == top:
+            git(folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
+        git(folder, "add", "--all")
+        git(folder, "commit", "--quiet", "--message", "one")
+    for file in ("service/a.py", "library/service/a.py"):
+        (top / file).write_text("2")
+
+    hunks = Git(top / "service").changes("HEAD").hunks
+    assert [(hunk.former, hunk.file) for hunk in hunks] == [("../library/service/a.py",) * 2, ("a.py",) * 2]
 
 
 def test_what_is_imported_or_written_was_not_read(tmp_path, monkeypatch):
@@ -465,5 +497,6 @@ def test_a_diff_is_whole_whatever_git_is_set_to(tmp_path):
     git(tmp_path, "commit", "--quiet", "--message", "one")
     file.write_text("a = 1\n\nb = 4\n\nc = 3\n")
 
-    assert Git(tmp_path).diff("HEAD", without=["a.py"]) == ""
-    assert Git(tmp_path).diff("HEAD").splitlines()[-6:] == [" a = 1", " ", "-b = 2", "+b = 4", " ", " c = 3"]
+    assert Git(tmp_path).changes("HEAD", without=["a.py"]).hunks == []
+    (hunk,) = Git(tmp_path).changes("HEAD").hunks
+    assert hunk.text.splitlines()[-6:] == [" a = 1", " ", "-b = 2", "+b = 4", " ", " c = 3"]

@@ -21,7 +21,6 @@ from harness.elsewhere.trees import commit_of, titled, tree_of
 from harness.errors import AcceptError, TreeError
 from harness.explaining.explanation import Side, as_baseline, explain
 from harness.explaining.git import Git
-from harness.explaining.hunks import Changes
 from harness.record import Baseline
 from harness.report import json_form
 from harness.report.explanation_text import About, environment_text, explanation_text
@@ -199,7 +198,7 @@ def _explained(asked: _Asked, against: _Against, setup: str) -> tuple[bool, str]
         with both(tree, root, test) as runs:
             then, now = _traced(runs, asked)
         stored = asked.stored or Baseline(then.record)
-        found = explain(stored, then, now, Changes(git.diff(tree.commit, without=lent)))
+        found = explain(stored, then, now, git.changes(tree.commit, without=lent))
         own, texts = compare(stored, then.record), list[str]()
         if is_around := not against.commit and own.verdict == "different":
             others = _other_sources(git, tree.commit, stored)
