@@ -18,6 +18,7 @@ from harness.comparing.comparison import compare
 from harness.elsewhere import sessions
 from harness.elsewhere.lending import lend
 from harness.elsewhere.trees import Tree
+from harness.errors import NotFoundError
 from harness.explaining.explanation import Explanation, Side, explain
 from harness.explaining.files_read import files_read, noted
 from harness.explaining.git import Commit, Git
@@ -432,6 +433,16 @@ def test_the_commit_is_the_one_that_the_last_session_was_held_against(tmp_path):
     (red,) = command._without_result(tmp_path, set())
     assert command._meant([red], Namespace(names=[red.name], root=tmp_path), named_whole=True) == [red]
     assert command._without_result(tmp_path, {red.test}) == []
+
+
+def test_a_green_test_may_be_named_if_it_is_here(tmp_path):
+    """Of one that is not, nobody has to try a commit to know."""
+    (tmp_path / "test_a.py").touch()
+    given = Namespace(names=["test_a.py::test_b"], root=tmp_path, baselines=tmp_path, output=tmp_path)
+    assert [each.test for each in command._meant([], given, named_whole=True)] == given.names
+    given.names = ["test_none.py::test_b"]
+    with pytest.raises(NotFoundError, match="test_none"):
+        command._meant([], given, named_whole=True)
 
 
 def test_what_is_around_the_code_is_blamed_where_the_commit_differs_too(then):

@@ -139,7 +139,8 @@ def _meant(red: Sequence[_Red], given: argparse.Namespace, *, named_whole: bool)
     root, found = project_root(given), list[_Red]()
     for name in given.names:
         meant = [each for each in red if each.test == name] or called(name, red, root)
-        if not meant and named_whole and "::" in name:
+        file, colons, _ = name.partition("::")
+        if not meant and named_whole and colons and (root / file).is_file():
             meant = [_Red(name)]
         if not meant:
             stored(given, name)
