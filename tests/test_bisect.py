@@ -191,6 +191,8 @@ class Sessions:
         if good == "broken":
             reason = "this test made no baseline there: ImportError: no net"
             return [], [Entry(baseline=check.baseline, test=check.test, fate="not compared", reason=reason)]
+        if good == "lacking":
+            return [], [Entry(baseline=check.baseline, test=check.test, fate="new")]
         former, present = (baseline_of({"loss": Stream("forward", (0, 1), (2.5, float(each)))}) for each in (good, now))
         comparison = compare(former, present.record)
         text = failure(comparison, against=self.asked[-1].against)
@@ -354,6 +356,7 @@ def test_where_nothing_differs_there_is_nothing_to_find(repository, sessions, ca
     [
         (("broken", "1"), "this test made no baseline there: ImportError: no net"),
         (("1", "broken"), "ImportError: no net"),
+        (("lacking", "1"), "HEAD~1 ({good}) has no test_a.py::test_net"),
     ],
 )
 def test_what_cannot_run_at_the_ends_is_a_message(repository, sessions, capsys, texts, reason):
@@ -363,7 +366,7 @@ def test_what_cannot_run_at_the_ends_is_a_message(repository, sessions, capsys, 
 
     assert lines[:2] == [
         f"it cannot be said whether the training at commit {commits[1][:12]} differs",
-        f"where {reason}",
+        f"where {reason.format(good=commits[0][:7])}",
     ]
 
 

@@ -18,6 +18,7 @@ from harness.comparing.comparison import compare
 from harness.elsewhere import sessions
 from harness.elsewhere.lending import lend
 from harness.elsewhere.trees import Tree
+from harness.errors import NotFoundError
 from harness.explaining.explanation import Explanation, Side, explain
 from harness.explaining.files_read import files_read, noted
 from harness.explaining.git import Commit, Git
@@ -46,8 +47,8 @@ LATE = LATE.replace("import copy\n", "import copy\nfrom pathlib import Path\n")
 RATE = "# then\nlr: 0.1\n"
 
 
-def side(folder, text, step=STEP, rate=RATE):
-    """The training of a program in a folder, traced around a step."""
+def side(folder, text, step=STEP, rate=RATE, root=None):
+    """The training of a program in a folder, which may not be the project's root, traced around a step."""
     folder.mkdir(exist_ok=True)
     (folder / "program.py").write_text(text)
     (folder / "rate.yaml").write_text(rate)
@@ -55,7 +56,7 @@ def side(folder, text, step=STEP, rate=RATE):
     spec = importlib.util.spec_from_file_location("program", folder / "program.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    tracing = Tracing(folder, step=step)
+    tracing = Tracing(root or folder, step=step)
     with perturbed(Perturbation(plant=tracing)):
         record = module.train()
     return Side(record, tracing.of(record))
@@ -127,6 +128,13 @@ def test_a_line_then_and_now_are_both_told(then, tmp_path):
     assert "ran then" not in found
 
 
+def test_an_operation_is_named_that_hardly_differs(then, tmp_path):
+    """Both trained on this machine, so a number need not be off by more than rounding on others makes of it."""
+    found = rows(then, tmp_path, "load()[0]) / 75", "load()[0]) / 75.0000001", step=0)
+
+    assert found["now"].endswith("/ 75.0000001")
+
+
 def test_what_happens_in_plain_python_is_followed_by_the_lines_that_ran(then, tmp_path):
     """A schedule is called once more: no operation tells it."""
     found = rows(then, tmp_path, "            schedule.step()", "            schedule.step(); schedule.step()", step=1)
@@ -134,6 +142,21 @@ def test_what_happens_in_plain_python_is_followed_by_the_lines_that_ran(then, tm
     assert found["runs now"].endswith("      schedule.step(); schedule.step()")
     assert found["ran then"].endswith("      schedule.step()")
     assert "+            schedule.step(); schedule.step()" in found["diff"]
+
+
+def test_what_ran_when_the_project_was_imported_is_named_last(tmp_path):
+    """Defaults of functions that ran, and constants that other lines only use; not the head of what nobody called."""
+    before = LATE.replace(
+        "def rate(step):\n    return 1 / (1 + step)",
+        "def idle(since=1):\n    return since\n\n\n\n\n\n\n\nSHIFT = 1 - 1\n\n\n\n\n\n\n\n"
+        "def rate(\n    step,\n    since=1,\n):\n    return 1 / (since + step + SHIFT)",
+    )
+    after = before.replace("since=1", "since=2").replace("SHIFT = 1 - 1", "SHIFT = 2 - 1")
+    former, now = side(tmp_path / "then", before, 1), side(tmp_path / "now", after, 1)
+    found = explain(Baseline(former.record), former, now, changes(before, after))
+
+    texts = [after.splitlines()[edit.now.line - 1].strip() for edit in found.edits]
+    assert texts == ["SHIFT = 2 - 1", "since=2,"]
 
 
 def test_a_line_that_was_taken_out_is_named_as_it_was(then, tmp_path):
@@ -209,6 +232,38 @@ def test_a_line_of_a_file_that_is_read_is_named(then, tmp_path):
     assert "  reads now  rate.yaml:2      lr: 2e-1" in lines
     assert "  read then  rate.yaml:2      lr: 0.1" in lines
     assert "             +lr: 2e-1" in lines
+
+
+def test_a_project_in_a_folder_of_its_repository_is_followed_into_the_others(tmp_path):
+    """Code that runs there, and files that it reads, have paths from the project's root on."""
+    after = LATE.replace("weight_decay=0.01", "weight_decay=0.02")
+    sides = []
+    for name, text in (("then", LATE), ("now", after)):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        sides.append(side(tmp_path / name / "lib", text, 0, root=tmp_path / name / "service"))
+    then, now = sides
+    found = explain(Baseline(then.record), then, now, changes(LATE, after, "../lib/program.py"))
+
+    assert found.now.line.partition(":")[0] == found.edits[0].now.file == "../lib/program.py"
+    assert now.traced.read == ["../lib/rate.yaml"]
+
+
+def test_changes_are_those_of_the_whole_repository_and_of_its_submodules(tmp_path):
+    """A project may be one of its folders; paths count from there."""
+    top, library = tmp_path / "top", tmp_path / "library"
+    for folder in (library, top):
+        (folder / "service").mkdir(parents=True)
+        (folder / "service" / "a.py").write_text("1")
+        git(folder, "init", "--quiet")
+        if folder == top:
+            git(folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "library")
+        git(folder, "add", "--all")
+        git(folder, "commit", "--quiet", "--message", "one")
+    for file in ("service/a.py", "library/service/a.py"):
+        (top / file).write_text("2")
+
+    hunks = Git(top / "service").changes("HEAD").hunks
+    assert [(hunk.former, hunk.file) for hunk in hunks] == [("../library/service/a.py",) * 2, ("a.py",) * 2]
 
 
 def test_what_is_imported_or_written_was_not_read(tmp_path, monkeypatch):
@@ -380,6 +435,16 @@ def test_the_commit_is_the_one_that_the_last_session_was_held_against(tmp_path):
     assert command._without_result(tmp_path, {red.test}) == []
 
 
+def test_a_green_test_may_be_named_if_it_is_here(tmp_path):
+    """Of one that is not, nobody has to try a commit to know."""
+    (tmp_path / "test_a.py").touch()
+    given = Namespace(names=["test_a.py::test_b"], root=tmp_path, baselines=tmp_path, output=tmp_path)
+    assert [each.test for each in command._meant([], given, named_whole=True)] == given.names
+    given.names = ["test_none.py::test_b"]
+    with pytest.raises(NotFoundError, match="test_none"):
+        command._meant([], given, named_whole=True)
+
+
 def test_what_is_around_the_code_is_blamed_where_the_commit_differs_too(then):
     """By what the record knows of it; or the code that the baseline was made from."""
     record = then[1].record
@@ -443,5 +508,6 @@ def test_a_diff_is_whole_whatever_git_is_set_to(tmp_path):
     git(tmp_path, "commit", "--quiet", "--message", "one")
     file.write_text("a = 1\n\nb = 4\n\nc = 3\n")
 
-    assert Git(tmp_path).diff("HEAD", without=["a.py"]) == ""
-    assert Git(tmp_path).diff("HEAD").splitlines()[-6:] == [" a = 1", " ", "-b = 2", "+b = 4", " ", " c = 3"]
+    assert Git(tmp_path).changes("HEAD", without=["a.py"]).hunks == []
+    (hunk,) = Git(tmp_path).changes("HEAD").hunks
+    assert hunk.text.splitlines()[-6:] == [" a = 1", " ", "-b = 2", "+b = 4", " ", " c = 3"]

@@ -21,7 +21,6 @@ from harness.elsewhere.trees import commit_of, titled, tree_of
 from harness.errors import AcceptError, TreeError
 from harness.explaining.explanation import Side, as_baseline, explain
 from harness.explaining.git import Git
-from harness.explaining.hunks import Changes
 from harness.record import Baseline
 from harness.report import json_form
 from harness.report.explanation_text import About, environment_text, explanation_text
@@ -140,7 +139,8 @@ def _meant(red: Sequence[_Red], given: argparse.Namespace, *, named_whole: bool)
     root, found = project_root(given), list[_Red]()
     for name in given.names:
         meant = [each for each in red if each.test == name] or called(name, red, root)
-        if not meant and named_whole and "::" in name:
+        file, colons, _ = name.partition("::")
+        if not meant and named_whole and colons and (root / file).is_file():
             meant = [_Red(name)]
         if not meant:
             stored(given, name)
@@ -199,7 +199,7 @@ def _explained(asked: _Asked, against: _Against, setup: str) -> tuple[bool, str]
         with both(tree, root, test) as runs:
             then, now = _traced(runs, asked)
         stored = asked.stored or Baseline(then.record)
-        found = explain(stored, then, now, Changes(git.diff(tree.commit, without=lent)))
+        found = explain(stored, then, now, git.changes(tree.commit, without=lent))
         own, texts = compare(stored, then.record), list[str]()
         if is_around := not against.commit and own.verdict == "different":
             others = _other_sources(git, tree.commit, stored)

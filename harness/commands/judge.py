@@ -115,6 +115,7 @@ class Judge:
         if gone or not compared or self.names - compared:
             said = [each.reason for each in results.ledger.entries if each.fate == "not compared" and each.reason]
             said += [f"{test} is not there any more" for test in gone]
+            said += [f"{self.title} has no {each.test}" for each in results.ledger.entries if each.fate == "new"]
             return Judged("not run", reason=[*said, sessions.reason(printed)][0])
         unjudged = [each.text.partition("\n")[0] for each in found if not each.is_judged]
         return Judged("not judged" if unjudged else "same", reason="".join(unjudged[:1]))

@@ -2,12 +2,17 @@
 
 import functools
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness.explaining.lines import repository, shown
+from harness.explaining.never_run import module
 from harness.explaining.operations import Tracer
 from harness.explaining.traced import Ran
+from harness.recording.imported import imported
 from harness.recording.lines import owner
 
 
@@ -20,7 +25,7 @@ class Executed:
     """
 
     def __init__(self, root: Path, tracer: Tracer) -> None:
-        self._root, self._tracer = root, tracer
+        self._root, self._tracer = repository(root), tracer
         self._known: set[tuple[str, int]] = set()
         self.lines: list[Ran] = []  # that ran since the last start
 
@@ -63,5 +68,22 @@ class Executed:
 
 @functools.cache
 def _is_in(root: Path, file: str) -> bool:
-    """Tell whether a file is one of the project's, and no library that lies in it."""
+    """Tell whether a file is one of the repository's, and no library that lies in it."""
     return file[:1] != "<" and owner(file) == "project" and Path(file).is_relative_to(root)
+
+
+def ran_at_import(root: Path, lines: Iterable[Ran]) -> Iterator[Ran]:
+    """Yield the lines that ran when the project was imported: constants, and the heads of the functions that ran.
+
+    Args:
+        root: of the project.
+        lines: that ran since.
+    """
+    ran = defaultdict[str, set[int]](set)
+    for each in lines:
+        ran[each.file].add(each.line)
+    for file in filter(Path.is_file, imported(repository(root))):
+        name, code = shown(str(file), root), module(file.read_bytes())
+        alive = code.heads | ran[name]
+        spans = (range(each.first, each.last + 1) for each in code.statements if not alive.isdisjoint(each.proof))
+        yield from (Ran(name, line, 0) for span in spans for line in span if line in code.heads)

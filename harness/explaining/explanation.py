@@ -74,8 +74,9 @@ def explain(baseline: Baseline, then: Side, now: Side, changes: Changes) -> Expl
         changes: since the commit.
     """
     comparison = compare(as_baseline(baseline, then), now.record)
-    found = where(comparison, now.traced)
-    former = where(compare(as_baseline(baseline, now), then.record), then.traced)  # the same question, asked backwards
+    found = where(comparison, now.traced, is_here=True)
+    backwards = compare(as_baseline(baseline, now), then.record)  # the same question
+    former = where(backwards, then.traced, is_here=True)
     evidence = _Evidence(comparison, then.traced, now.traced, found, former, changes)
     its = former if _is_its(former, found, changes) else None
     return Explanation(comparison, found, its, _edits(evidence.clues()), now.traced.error or then.traced.error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from harness.explaining.lines import repository, shown
 from harness.recording.imported import imported, is_installed
 from harness.recording.lines import owner
 
@@ -37,10 +38,11 @@ def noted() -> dict[str, float]:
 
 
 def files_read(root: Path) -> list[str]:
-    """Return those of them below a folder, relative to it; modules are no data."""
-    code = {*map(str, imported(root))}
-    below = (Path(file) for file in [*noted()] if file not in code)
-    return [file.relative_to(root).as_posix() for file in below if file.is_relative_to(root)]
+    """Return those of them in the repository of a project, from its root on; modules are no data."""
+    top = repository(root)
+    code = {*map(str, imported(top))}
+    below = (file for file in [*noted()] if file not in code and Path(file).is_relative_to(top))
+    return [shown(file, root) for file in below]
 
 
 def texts_read(root: Path, started: float, apart: Collection[Path]) -> list[Path]:

@@ -23,7 +23,7 @@ _HEADER = "//"
 """What no path begins with."""
 _DIFF = (
     *("-c", "core.quotePath=false", "-c", "diff.suppressBlankEmpty=false", "diff"),
-    *("-M", "--relative", "--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--no-ext-diff", "--no-textconv"),
+    *("-M", "--src-prefix=a/", "--dst-prefix=b/", "--no-color", "--no-ext-diff", "--no-textconv"),
 )
 """A patch in the same form, whatever git is set to."""
 
@@ -111,11 +111,12 @@ class Git:
         file, colons, rest = test.partition("::")
         return self.renamed(base).get(file, file) + colons + rest
 
-    def diff(self, base: str, without: Sequence[str] = ()) -> str:
-        """Return what changed since a commit, hunk by hunk; but not in some files."""
+    def changes(self, base: str, without: Sequence[str] = ()) -> Changes:
+        """Return what changed in the repository and its submodules since a commit; but not in some files."""
         out = [f":(exclude,literal){name}" for name in without]
-        output = git_output(self.root, *_DIFF, "-U3", base, "--", ".", *out)
-        return (output or b"").decode("utf-8", "surrogateescape")
+        prefix = git_output(self.root, "rev-parse", "--show-prefix") or b""
+        output = git_output(self.root, *_DIFF, "-U3", "--submodule=diff", base, "--", ":/", *out) or b""
+        return Changes(*(text.decode("utf-8", "surrogateescape") for text in (output, prefix.rstrip(b"\n"))))
 
     def text(self, commit: str, path: str) -> str | None:
         """Return what a file was in a commit, None if git does not know or it is too long to be read."""
@@ -134,7 +135,7 @@ class Git:
             return {}
         names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
         changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
-        patch = self._output(*_DIFF, "-U0", base, "--", *changed) if changed else ""
+        patch = self._output(*_DIFF, "--relative", "-U0", base, "--", *changed) if changed else ""
         return {**_of_patch(patch), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
 
     def _num_lines(self, name: str) -> int:

@@ -1,5 +1,6 @@
 """What changed in the files of a project since a commit, hunk by hunk, and which line of then is which of now."""
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,12 +91,13 @@ class Changes:
 
     Args:
         text: what `git diff` printed, with prefixes `a/` and `b/`.
+        folder: of the repository that paths are to count from; its top where it is empty.
     """
 
-    def __init__(self, text: str) -> None:
-        self.hunks = [*_hunks(text)]
+    def __init__(self, text: str, folder: str = "") -> None:
+        self.hunks = [*_hunks(text, folder)]
         renames = re.findall(r"^rename from (.*)\nrename to (.*)$", text, re.MULTILINE)
-        self._renamed = {now: then for then, now in renames}
+        self._renamed = {_from(folder, now): _from(folder, then) for then, now in renames}
 
     def at(self, file: str, line: int, *, then: bool = False) -> Hunk | None:
         """Return the hunk in which a line of now, or of then, is one that changed."""
@@ -129,7 +131,7 @@ class Changes:
         return file, line + shift
 
 
-def _hunks(text: str) -> Iterator[Hunk]:
+def _hunks(text: str, folder: str) -> Iterator[Hunk]:
     former = file = ""
     lines: list[str] = []
     for line in [*text.split("\n"), "diff --git"]:
@@ -141,11 +143,11 @@ def _hunks(text: str) -> Iterator[Hunk]:
         elif lines:
             lines.append(line)
         elif line.startswith("--- "):
-            former = _path(line)
+            former = _path(line, folder)
         elif line.startswith("+++ "):
-            file = _path(line)
+            file = _path(line, folder)
         elif found := _BINARY.fullmatch(line):
-            yield Hunk(found[1] or "", found[2] or "", _NO_LINES)
+            yield Hunk(_from(folder, found[1]), _from(folder, found[2]), _NO_LINES)
 
 
 def _indent(text: str) -> int:
@@ -160,6 +162,10 @@ def _holds(text: str, value: str) -> bool:
         return bool(re.search(rf"\b{re.escape(value)}\b", text))
 
 
-def _path(line: str) -> str:
+def _path(line: str, folder: str) -> str:
     name = line[4:].rstrip("\t")
-    return "" if name == "/dev/null" else name[2:]
+    return "" if name == "/dev/null" else _from(folder, name[2:])
+
+
+def _from(folder: str, name: str | None) -> str:
+    return posixpath.relpath(name, folder or ".") if name else ""

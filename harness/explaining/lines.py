@@ -3,6 +3,7 @@
 import ast
 import functools
 import linecache
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,20 @@ HOUSE = Path(__file__).parents[2]
 """Where our files count from."""
 _LONGEST = 200
 """Characters of a value that is kept."""
+
+
+@functools.cache
+def repository(root: Path) -> Path:
+    """Return the folder of the repository that a project is in, whose other folders it may use; or its own."""
+    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+
+
+def shown(file: str, root: Path) -> str:
+    """Return a file of the project's repository from the project's root on, one of ours likewise, others whole."""
+    path = os.path.normpath(file)
+    if Path(path).is_relative_to(repository(root)):
+        return Path(os.path.relpath(path, root)).as_posix()
+    return Path(path).relative_to(HOUSE).as_posix() if Path(path).is_relative_to(HOUSE) else file
 
 
 class Lines:
@@ -40,16 +55,11 @@ class Lines:
 
     def _place(self, frame: FrameType, direct: bool) -> Place:
         code, line = frame.f_code, frame.f_lineno
-        file = self._shown(code.co_filename)
+        file = shown(code.co_filename, self._root)
         found = dict(_plain(frame.f_globals, _names(code.co_filename, line)))
         named = {f"{file}:{name}": text.replace(str(self._root), ".") for name, text in found.items()}
         self.constants |= named
         return Place(file, line, code.co_qualname, direct, tuple(named))
-
-    def _shown(self, file: str) -> str:
-        path = Path(file)
-        root = self._root if path.is_relative_to(self._root) else HOUSE
-        return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
 
 
 def _plain(module: Mapping[str, Any], names: frozenset[str]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ between two batches belongs to the step of the first.
 """
 
 import contextlib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
-from harness.explaining.executed import Executed
+from harness.explaining.executed import Executed, ran_at_import
 from harness.explaining.files_read import files_read, noted
 from harness.explaining.operations import Tracer, built_at
 from harness.explaining.traced import Part, Place, Traced, step_name
@@ -154,8 +155,13 @@ class _Around(_Training):
 
     @property
     def traced(self) -> Traced:
-        """What was traced."""
-        return msgspec.structs.replace(super().traced, read=files_read(self._root))
+        """What was traced; before the start came what ran when the project was imported."""
+        parts = dict(self._parts)
+        if start := parts.get("start"):
+            since = itertools.chain.from_iterable(part.lines for part in parts.values())
+            lines = [*start.lines, *ran_at_import(self._root, since)]
+            parts["start"] = msgspec.structs.replace(start, lines=lines)
+        return msgspec.structs.replace(super().traced, parts=parts, read=files_read(self._root))
 
     def _after_step(self) -> None:
         self._stepped = True

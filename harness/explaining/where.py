@@ -11,6 +11,7 @@ Where no operation tells, the first value does that a function of the project re
 operation beside one of the baseline's whose result is nowhere any more.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
 from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned, step_name
 from harness.record import Record, StreamKey
-from harness.record.trace import Operations, Trace
+from harness.record.trace import Operations
 
 
 _SHIPPED = "harness/shipped/"
@@ -30,6 +31,8 @@ _BEFORE = ("structure", "data", "init", "schedule")
 """Stages that are settled before a step runs a model."""
 _CLOSE = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 1e-2}
 """Relative difference up to which two numbers of a precision are one: far above rounding within the first step."""
+_SHARE = 1e-3
+"""Of what differs at first: where both trainings ran on one machine, numbers that are closer are one."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,18 @@ class Where:
         return f"{place.file}:{place.line}"
 
 
-def where(comparison: Comparison, traced: Traced) -> Where | None:
+def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> Where | None:
     """Return the operation from which on a training differs from its baseline; None if the traces don't tell.
 
     Args:
         comparison: that differs.
         traced: the present training.
+        is_here: whether the baseline's was trained and traced on this machine, too.
     """
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    found = _built(comparison, traced) or _found(comparison, effect, kept, traced)
+    found = _built(comparison, traced) or _found(comparison, effect, traced, _close(comparison, effect, is_here))
     if found is None or not found.operation.places:
         return None
     if comparison.recipe and found.line.startswith(_SHIPPED):  # our loop does what another recipe says
@@ -94,6 +98,12 @@ def compared_parts(comparison: Comparison, traced: Traced) -> list[str]:
     """Return the names of the parts of a trace that may tell where a training leaves its baseline, in order."""
     effect = next(iter(comparison.deviations), None)
     return [name for name in _parts(comparison, effect) if name in traced.parts] if effect else []
+
+
+def _close(comparison: Comparison, effect: Deviation, is_here: bool) -> float:
+    """Return the relative difference up to which two numbers are one."""
+    at_first = (each.size for each in comparison.deviations if is_here and each.step == effect.step)
+    return min(_CLOSE[comparison.record.precision], _SHARE * max(filter(math.isfinite, at_first), default=math.inf))
 
 
 def _is_early(effect: Deviation) -> bool:
@@ -123,10 +133,12 @@ def _is_built_in(stream: StreamKey, record: Record) -> bool:
     return stream.kind == "setting" or (rates is not None and len({*rates.values}) == 1)
 
 
-def _found(comparison: Comparison, effect: Deviation, kept: Trace, traced: Traced) -> Where | None:
+def _found(comparison: Comparison, effect: Deviation, traced: Traced, close: float) -> Where | None:
     """Return the first operation that differs, or else the first value that a function returned, if that is early."""
+    kept = comparison.baseline.trace
+    assert kept, "a baseline without a trace tells nothing"
     names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
-    close, calls = _CLOSE[comparison.record.precision], _calls_before(effect)
+    calls = _calls_before(effect)
     whole = {name: (kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])) for name in names}
     searches = {name: _Search(*_until(calls, *rows), close) for name, rows in whole.items()}
     is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)

@@ -72,7 +72,8 @@ def hold(checked: RecordCheck) -> None:
         baseline = _stored_or_offered(checked)
         comparison, bits = _comparison(checked, baseline)
     finding = _found(checked, baseline, comparison, bits)
-    _conclude(checked, finding, finding.text, "" if finding.passed else cause(comparison, bits))
+    is_its = finding.verdict == comparison.verdict  # and not what the training costs
+    _conclude(checked, finding, finding.text, cause(comparison, bits) if is_its else "")
     if checked.session.verifies:
         with checked.keeping_errors():
             checked.session.counts.notes.append(verified(checked, baseline))
