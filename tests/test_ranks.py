@@ -221,7 +221,25 @@ def test_a_folder_holds_all_ranks(tmp_path):
         of_all_ranks([rank_of(1), rank_of(1)], "f")
     with pytest.raises(errors.RanksError, match="rank 0 of 2, a single process"):
         of_all_ranks([rank_of(0), single_of()], "f")
-    with pytest.raises(errors.RanksError, match="there is no record of any rank"):
-        of_all_ranks(tmp_path / "empty", "f")
-    with pytest.raises(errors.ArgumentError, match="a Record"):
-        of_all_ranks(["rank0"], "f")
+
+
+def test_what_holds_no_records_of_ranks_is_refused_by_name(tmp_path):
+    """No folder, a file, an empty folder, one that holds another JSON file, nothing, or something else."""
+    (tmp_path / "empty").mkdir()
+    foreign = tmp_path / "foreign" / "config.json"
+    foreign.parent.mkdir()
+    rank_of(0, size=1).save(foreign.parent / "rank0.json")
+    foreign.write_text('{"rate": 0.1}')
+
+    for given, expected in {
+        tmp_path / "none": "there is no such folder\n  where  .*none",
+        foreign: "there is no such folder\n  where  .*config.json",
+        tmp_path / "empty": "this folder holds no record of any rank",
+        foreign.parent: "this file is no training record: it is not of format .*\n  where  .*config.json",
+        (): r"there is no record of any rank\n  where  f\(\[\]\)",
+    }.items():
+        with pytest.raises(errors.RanksError, match=expected):
+            of_all_ranks(given, "f")
+    for given in (None, 5, ["rank0"], [rank_of(0), 1]):
+        with pytest.raises(errors.ArgumentError, match=r"f\(records=\.\.\.\)\n  fix .* the Record of each rank"):
+            of_all_ranks(given, "f")
