@@ -8,7 +8,6 @@ import json
 import multiprocessing
 import os
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -22,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from harness import scratch
 from harness.atomic_files import write
 from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
@@ -127,8 +127,8 @@ class Ranks:
                 something else or did not end in time. The others are ended then.
         """
         place, deadline = _place_of(function), time.time() + timeout_seconds
-        with tempfile.TemporaryDirectory(prefix="training-regression-ranks-", ignore_cleanup_errors=True) as folder:
-            given = _Given(Path(folder), world_size, backend, place, arguments, self._how, timeout_seconds, deadline)
+        with scratch.folder() as folder:
+            given = _Given(folder, world_size, backend, place, arguments, self._how, timeout_seconds, deadline)
             _run(given, self._method)
             return [self._collected(given, rank) for rank in range(world_size)]
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
+from harness import scratch
 from harness.errors import BaselineMissingError, HarnessError, OutputError
 
 
@@ -108,7 +108,7 @@ class Outcome:
         """Folder of this session's findings, and of no other's; a worker's is its controller's."""
         if self._kept is None:
             given = getattr(self._config, "workerinput", {}).get("training_regression_results")
-            self._kept = Path(given or tempfile.mkdtemp(prefix="training-regression-"))
+            self._kept = Path(given) if given else scratch.new_folder()
             if not given:
                 self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
         return self._kept
