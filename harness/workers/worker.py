@@ -3,15 +3,14 @@
 import functools
 import json
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 import msgspec
 
+from harness import scratch
 from harness.elsewhere.rerun import Reruns
 from harness.workers.facts import digest, facts
 
@@ -188,13 +187,10 @@ class Worker:
         found = facts(Path(job.root), job.cifar10)
         if digest(found) != job.facts:
             return Answer(end="foreign", facts=found, worker=socket.gethostname()).to_bytes()
-        folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
-        try:
+        with scratch.folder() as folder:
             errand = Errand(job.test, folder)
             errand.recipes.mkdir()
             return errand.collect(self._runs(job).start(folder, errand.variables))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _runs(self, job: Job) -> Reruns:
         key = (job.directory, *job.arguments)
