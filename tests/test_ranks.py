@@ -9,7 +9,9 @@ from harness.comparing.deviations import AGREED
 from harness.comparing.ranks import compare_ranks, merge
 from harness.record import Part, Stream, World
 from harness.record.ranks import of_all_ranks
+from harness.report.check import Check
 from harness.report.comparison_text import parity_text
+from harness.report.session_text import first_text, verdict_text
 from tests.test_record import record_of
 
 
@@ -160,8 +162,22 @@ def test_what_ranks_part_in_is_said():
     merged, text = merge(ranks), parity_text(held(ranks), "test_a.py::test", "report.html", passed=False)
 
     assert text.startswith("training differs from a single process from step 1 on: ranks, gradient of w\n")
-    assert f"  first      step 1   baseline {AGREED}   now 0.25 on rank 0, 0.26 on rank 1\n" in text
+    assert f"  first      step 1   expected {AGREED}   now 0.25 on rank 0, 0.26 on rank 1\n" in text
     assert compare(merged, merged).verdict == "different"
+
+
+def test_a_single_process_is_called_so():
+    """What ranks are held against is no baseline."""
+    doubled = Stream("backward", (0, 1), (1.0, 0.5))
+    ranks = [rank_of(0, gradient__w=doubled), rank_of(1, loss=(3.0, 4.0), gradient__w=doubled)]
+    found = held(ranks)
+    check = Check(test="t.py::test", name="", baseline="", file="t.py", line=1, accept="")
+    finding = check.training(found.comparison, passed=False, text="")
+
+    text = parity_text(found, "test_a.py::test", "report.html", passed=False)
+    assert "  first      step 0   single process 0.5   now 1 " in text
+    assert "gradient of w: single process 0.5, now 1 " in first_text(finding)
+    assert verdict_text([finding]) == "1 training on ranks differs from a single process"
 
 
 def test_tensors_of_one_rank_alone_are_put_together():

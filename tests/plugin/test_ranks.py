@@ -220,7 +220,7 @@ def test_a_rank_that_parts_is_named(distributed):
     result.stdout.fnmatch_lines(
         [
             "training differs from a single process from step 0 on: ranks, gradient of 0.weight",
-            "  first      step 0   baseline the same on all ranks   now * on rank 0, * on rank 1",
+            "  first      step 0   expected the same on all ranks   now * on rank 0, * on rank 1",
             "  unchanged  structure, data, init, schedule, forward",
         ]
     )
