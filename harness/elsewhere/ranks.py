@@ -23,6 +23,7 @@ import msgspec
 
 from harness import scratch
 from harness.atomic_files import write
+from harness.elsewhere.endings import ending
 from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
 from harness.explaining.traced import Traced
@@ -250,8 +251,7 @@ def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
     """Raise what the first rank ended with that died or failed: the others may have failed for want of it."""
     for rank, status in enumerate(statuses):
         if status is not None and not any(given.file(rank, kind).exists() for kind in ("outcome", "failure")):
-            line = f"it ended with exit status {status}"
-            raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
+            raise RanksError.failed(rank=rank, world_size=given.world_size, line=ending(status))
     files = {rank: given.file(rank, "failure") for rank in range(given.world_size)}
     told = [(*json.loads(file.read_text(encoding="utf-8")), rank) for rank, file in files.items() if file.exists()]
     for _, line, fault, rank in sorted(told, key=lambda each: each[0]):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from harness import scratch
+from harness.elsewhere.endings import ending
 from harness.elsewhere.imports import foreign_code
 from harness.elsewhere.repository import environment
 from harness.errors import FaultError, RecordError, RerunError
@@ -293,6 +294,8 @@ class Reruns:
                 return "".join(printed)
             printed.append(line)
         self._prepared.pop(chosen).communicate()
+        if process.returncode < 0:
+            printed.append(f"the process that runs are copies of: {ending(process.returncode)}\n")
         return "".join(printed)
 
 

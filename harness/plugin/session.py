@@ -64,10 +64,11 @@ class Session(Settings):
         self.counts = Counts()
         own = time.time()  # a worker's may be later, if it takes the place of one that crashed
         self.started: float = min(own, getattr(config, "workerinput", {}).get("training_regression_started", own))
-        self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
         self.effect = Effect()
         self.errand = Errand.from_environment()
+        asked = self.errand or self.assignment
+        self.outcome = Outcome(config, self.output, self.counts, asked.folder if asked else None)
         self.ranks = self._ranks()
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         self.workers = Sharing(self._meeting_place())

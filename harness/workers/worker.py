@@ -59,6 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         end: of the test, or why it did not run: the worker is foreign, has no such test, cannot begin, or was lost.
         text: what pytest says of a test that did not pass; why a worker cannot begin; the last lines of a lost job.
+        cause: of a test that failed, in a line.
         checks: the records, in order.
         recipes: trainings of recipes, as workers of one machine leave them for each other: file to content.
         read: files that the project's code read, or did not find, with what they hold; imported ones, too.
@@ -69,6 +70,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     end: End
     text: str = ""
+    cause: str = ""
     checks: Sequence[Handed] = ()
     recipes: Mapping[str, bytes] = {}
     read: Mapping[str, str] = {}
@@ -147,13 +149,14 @@ class Errand:
         """Folder of the recipes that were trained."""
         return self.folder / "recipes"
 
-    def leave(self, end: End, text: str, read: Mapping[str, str], *, alone: bool) -> None:
+    def leave(self, end: End, text: str, cause: str, read: Mapping[str, str], *, alone: bool) -> None:
         """Leave the answer."""
         kinds = (".json", ".states", ".test")
         recipes = {file.name: file.read_bytes() for file in sorted(self.recipes.glob("*")) if file.suffix in kinds}
         answer = Answer(
             end=end,
             text=text,
+            cause=cause,
             checks=self.checks,
             recipes=recipes,
             read=read,
