@@ -85,9 +85,7 @@ def test_a_test_runs_elsewhere_and_is_compared_here(sent):
 
 @pytest.mark.long
 def test_tests_run_elsewhere_and_are_compared_here(sent, monkeypatch, tmp_path):
-    """Recipes, loops with several records; red, lost with its worker, failed after its check, skipped; none leaves
-    anything among the temporary files.
-    """
+    """Recipes, loops with several records; red, lost, failed after its check, skipped; no temporary file is left."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     result = sent.run("--training-on=local:1")
