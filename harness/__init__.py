@@ -4,6 +4,7 @@ The rooms, top to bottom; a module imports only from its own room and from those
 
     inert         text of others that shows, and does nothing else
     errors        every way to be told "no"
+    scratch       temporary folders, and what killed sessions left of them
     atomic_files  reading no more than can be meant, writing whole or not at all
     recipe        what to train
     record        what a training did: streams of numbers, pictures, environment, and their text form

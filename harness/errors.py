@@ -40,7 +40,7 @@ A class is what a caller may want to catch; its constructors are the messages, e
 
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -784,6 +784,10 @@ class WorkerError(HarnessError):
         return cls(f"the worker {worker} cannot begin this test: {reason}", where=nodeid, fix=fix)
 
 
+_SAVE = 'recorder.record.save(f"{folder}/rank{rank}.json")'
+"""How a rank leaves its record."""
+
+
 class RanksError(HarnessError):
     """Ranks of a distributed training that do not belong together, or have failed."""
 
@@ -798,14 +802,36 @@ class RanksError(HarnessError):
         return cls(what, fix="read its traceback in the captured output; the other ranks were ended")
 
     @classmethod
+    def hung(cls, *, places: Mapping[int, str], world_size: int, seconds: float) -> Self:
+        ranks = _listed(map(str, places))
+        what = f"rank {ranks} of {world_size} did not end within {seconds:g} seconds"
+        where = "; ".join(f"rank {rank}: {place}" for rank, place in places.items())
+        fix = "read the captured output, which has the whole stacks; if only more time is needed: ranks(..., "
+        return cls(what, where=where, fix=f"{fix}timeout_seconds={2 * seconds:g})")
+
+    @classmethod
     def no_record(cls, *, name: str, found: str) -> Self:
         fix = "return recorder.record, once the recorder's block has ended"
         return cls(f"{name} returned {found}, not a Record", where="ranks(...)", fix=fix)
 
     @classmethod
+    def none_given(cls, *, function: str) -> Self:
+        fix = "give what ranks(function) returns, or the folder that every rank has saved its own in"
+        return cls("there is no record of any rank", where=f"{function}([])", fix=fix)
+
+    @classmethod
     def empty(cls, *, place: str) -> Self:
-        fix = 'have every rank save its own: recorder.record.save(f"{folder}/rank{rank}.json")'
-        return cls("there is no record of any rank", where=place, fix=fix)
+        return cls("this folder holds no record of any rank", where=place, fix=f"have every rank save its own: {_SAVE}")
+
+    @classmethod
+    def no_folder(cls, *, place: Place) -> Self:
+        fix = f"name the folder that every rank saves its own record in: {_SAVE}"
+        return cls("there is no such folder", where=str(place), fix=fix)
+
+    @classmethod
+    def unreadable(cls, *, path: Place, reason: str) -> Self:
+        fix = "leave nothing but the records of all ranks in this folder, and have them saved anew"
+        return cls(f"in the folder of all ranks' records, {reason}", where=str(path), fix=fix)
 
     @classmethod
     def missing(cls, *, ranks: Sequence[int], world_size: int, place: str) -> Self:

@@ -546,10 +546,36 @@ MESSAGES = [
         "  fix    return recorder.record, once the recorder's block has ended",
     ),
     (
-        errors.RanksError.empty(place="out"),
+        errors.RanksError.hung(places={0: "train.py:9 in train", 2: "nobody knows"}, world_size=4, seconds=300),
+        "rank 0, 2 of 4 did not end within 300 seconds\n"
+        "  where  rank 0: train.py:9 in train; rank 2: nobody knows\n"
+        "  fix    read the captured output, which has the whole stacks; if only more time is needed: "
+        "ranks(..., timeout_seconds=600)",
+    ),
+    (
+        errors.RanksError.none_given(function="check_ranks"),
         "there is no record of any rank\n"
+        "  where  check_ranks([])\n"
+        "  fix    give what ranks(function) returns, or the folder that every rank has saved its own in",
+    ),
+    (
+        errors.RanksError.empty(place="out"),
+        "this folder holds no record of any rank\n"
         "  where  out\n"
         '  fix    have every rank save its own: recorder.record.save(f"{folder}/rank{rank}.json")',
+    ),
+    (
+        errors.RanksError.no_folder(place="/a/out"),
+        "there is no such folder\n"
+        "  where  /a/out\n"
+        "  fix    name the folder that every rank saves its own record in: "
+        'recorder.record.save(f"{folder}/rank{rank}.json")',
+    ),
+    (
+        errors.RanksError.unreadable(path="out/a.json", reason="this file is no training record: it is cut off"),
+        "in the folder of all ranks' records, this file is no training record: it is cut off\n"
+        "  where  out/a.json\n"
+        "  fix    leave nothing but the records of all ranks in this folder, and have them saved anew",
     ),
     (
         errors.RanksError.missing(ranks=[1, 3], world_size=4, place="out"),

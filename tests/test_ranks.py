@@ -9,7 +9,9 @@ from harness.comparing.deviations import AGREED
 from harness.comparing.ranks import compare_ranks, merge
 from harness.record import Part, Stream, World
 from harness.record.ranks import of_all_ranks
+from harness.report.check import Check
 from harness.report.comparison_text import parity_text
+from harness.report.session_text import first_text, verdict_text
 from tests.test_record import record_of
 
 
@@ -160,8 +162,22 @@ def test_what_ranks_part_in_is_said():
     merged, text = merge(ranks), parity_text(held(ranks), "test_a.py::test", "report.html", passed=False)
 
     assert text.startswith("training differs from a single process from step 1 on: ranks, gradient of w\n")
-    assert f"  first      step 1   baseline {AGREED}   now 0.25 on rank 0, 0.26 on rank 1\n" in text
+    assert f"  first      step 1   expected {AGREED}   now 0.25 on rank 0, 0.26 on rank 1\n" in text
     assert compare(merged, merged).verdict == "different"
+
+
+def test_a_single_process_is_called_so():
+    """What ranks are held against is no baseline."""
+    doubled = Stream("backward", (0, 1), (1.0, 0.5))
+    ranks = [rank_of(0, gradient__w=doubled), rank_of(1, loss=(3.0, 4.0), gradient__w=doubled)]
+    found = held(ranks)
+    check = Check(test="t.py::test", name="", baseline="", file="t.py", line=1, accept="")
+    finding = check.training(found.comparison, passed=False, text="")
+
+    text = parity_text(found, "test_a.py::test", "report.html", passed=False)
+    assert "  first      step 0   single process 0.5   now 1 " in text
+    assert "gradient of w: single process 0.5, now 1 " in first_text(finding)
+    assert verdict_text([finding]) == "1 training on ranks differs from a single process"
 
 
 def test_tensors_of_one_rank_alone_are_put_together():
@@ -221,7 +237,25 @@ def test_a_folder_holds_all_ranks(tmp_path):
         of_all_ranks([rank_of(1), rank_of(1)], "f")
     with pytest.raises(errors.RanksError, match="rank 0 of 2, a single process"):
         of_all_ranks([rank_of(0), single_of()], "f")
-    with pytest.raises(errors.RanksError, match="there is no record of any rank"):
-        of_all_ranks(tmp_path / "empty", "f")
-    with pytest.raises(errors.ArgumentError, match="a Record"):
-        of_all_ranks(["rank0"], "f")
+
+
+def test_what_holds_no_records_of_ranks_is_refused_by_name(tmp_path):
+    """No folder, a file, an empty folder, one that holds another JSON file, nothing, or something else."""
+    (tmp_path / "empty").mkdir()
+    foreign = tmp_path / "foreign" / "config.json"
+    foreign.parent.mkdir()
+    rank_of(0, size=1).save(foreign.parent / "rank0.json")
+    foreign.write_text('{"rate": 0.1}')
+
+    for given, expected in {
+        tmp_path / "none": "there is no such folder\n  where  .*none",
+        foreign: "there is no such folder\n  where  .*config.json",
+        tmp_path / "empty": "this folder holds no record of any rank",
+        foreign.parent: "this file is no training record: it is not of format .*\n  where  .*config.json",
+        (): r"there is no record of any rank\n  where  f\(\[\]\)",
+    }.items():
+        with pytest.raises(errors.RanksError, match=expected):
+            of_all_ranks(given, "f")
+    for given in (None, 5, ["rank0"], [rank_of(0), 1]):
+        with pytest.raises(errors.ArgumentError, match=r"f\(records=\.\.\.\)\n  fix .* the Record of each rank"):
+            of_all_ranks(given, "f")

@@ -81,6 +81,9 @@ def test_a_lost_worker_is_replaced_and_a_red_training_stays_red(tmp_path, lost):
     assert [jobs.answer(name).end for name in ("lost", "dead", "red")] == ["passed", "lost", "failed"]
     assert workers.submitted == {"lost": 3, "dead": 3, "red": 1}
     assert jobs.counts["lost"] == 5
+    jobs.submit(job("late"), Needs())
+    jobs.close()
+    assert (jobs.counts["unasked"], jobs.counts["given up"]) == (0, 1)
 
 
 def test_what_is_kept_serves_while_all_that_it_read_is_the_same(tmp_path):
@@ -159,7 +162,7 @@ def test_a_process_that_leaves_no_answer_is_lost(tmp_path, monkeypatch):
     there.recipes.mkdir()
     (there.recipes / "a.json").write_text("{}")
     (there.recipes / "a.lock").touch()
-    there.leave("passed", "", {"net.py": "1"}, alone=True)
+    there.leave("passed", "", "", {"net.py": "1"}, alone=True)
 
     answer = Answer.from_bytes(errand.collect(""))
     assert (answer.end, answer.recipes, answer.read) == ("passed", {"a.json": b"{}"}, {"net.py": "1"})

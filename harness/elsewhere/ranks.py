@@ -7,9 +7,7 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -23,15 +21,20 @@ from typing import Any
 
 import msgspec
 
+from harness import scratch
+from harness.atomic_files import write
+from harness.elsewhere.endings import ending
 from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
 from harness.explaining.traced import Traced
 from harness.record import Record
+from harness.recording.lines import users_line
 from harness.recording.perturbation import Perturbation
 
 
-_PATIENCE = datetime.timedelta(minutes=5)
-"""That a rank waits for the others in one operation."""
+_GRACE_SECONDS = 5
+"""That ranks have, once their time is up, to say where they are."""
+_UNKNOWN = "nobody knows: it never began, or its process answers nothing"
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 """All ranks are on this machine, whose name may lead elsewhere."""
 
@@ -72,10 +75,17 @@ class _Given:
     function: tuple[str, str, str]  # module, its file, name in there
     arguments: Sequence[Any]
     how: "How"
+    timeout_seconds: float
+    deadline: float  # by the clock that all processes have
 
     def file(self, rank: int, kind: str) -> Path:
-        """Return the file of what a rank leaves: its "record", "outcome", "trace" or "failure"."""
+        """Return the file of what a rank leaves: its "record", "outcome", "trace", "failure", or "place" in time."""
         return self.folder / f"rank{rank}-{kind}.json"
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the ranks may go on; below 0 once their time is up."""
+        return self.deadline - time.time()
 
 
 class Ranks:
@@ -91,7 +101,12 @@ class Ranks:
         self._outcomes: list[tuple[weakref.ref[Record], tuple[bool, str], Traced | None]] = []
 
     def __call__(
-        self, function: Callable[..., Any], *arguments: Any, world_size: int = 2, backend: str = "gloo"
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        world_size: int = 2,
+        backend: str = "gloo",
+        timeout_seconds: float = 300,
     ) -> list[Record]:
         """Run a function on every rank of a process group; return the record that it returned on each.
 
@@ -106,19 +121,17 @@ class Ranks:
             *arguments: that it is called with.
             world_size: number of ranks.
             backend: of torch.distributed.
+            timeout_seconds: that all ranks may take together, from their start to their end, whatever they wait for.
 
         Raises:
-            RanksError: the function cannot be had in another process; a rank raised an exception, died or returned
-                something else. The others are ended then.
+            RanksError: the function cannot be had in another process; a rank raised an exception, died, returned
+                something else or did not end in time. The others are ended then.
         """
-        folder = Path(tempfile.mkdtemp(prefix="training-regression-ranks-"))
-        place = _place_of(function)
-        given = _Given(folder, world_size, backend, place, arguments, self._how)
-        try:
+        place, deadline = _place_of(function), time.time() + timeout_seconds
+        with scratch.folder() as folder:
+            given = _Given(folder, world_size, backend, place, arguments, self._how, timeout_seconds, deadline)
             _run(given, self._method)
             return [self._collected(given, rank) for rank in range(world_size)]
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def _method(self) -> str:
@@ -197,13 +210,15 @@ def _load(module: str, file: str) -> Any:
 
 
 def _run(given: _Given, method: str) -> None:
-    """Run all ranks until they have ended; once one has failed, end the others."""
+    """Run all ranks until they have ended; once one has failed, or their time is up, end the others."""
     context: Any = multiprocessing.get_context(method)
     processes = [context.Process(target=_main, args=(given, rank)) for rank in range(given.world_size)]
     try:
         for process in processes:
             process.start()
-        statuses = _wait(processes)
+        statuses = _wait(given, processes)
+        if not any(statuses) and None in statuses:
+            _raise_hung(given, processes)
     finally:
         for process in processes:
             if process.pid:
@@ -212,22 +227,31 @@ def _run(given: _Given, method: str) -> None:
     _raise_first(given, statuses)
 
 
-def _wait(processes: Sequence[BaseProcess]) -> list[int | None]:
-    """Wait until all have ended, or one has failed; return the exit statuses of those that have."""
+def _wait(given: _Given, processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Wait until all have ended, one has failed, or time is up; return the exit statuses of those that have ended."""
     while True:
         statuses = [process.exitcode for process in processes]
-        if any(statuses) or None not in statuses:
+        if any(statuses) or None not in statuses or given.seconds_left <= 0:
             return statuses
         running = (process for process, status in zip(processes, statuses, strict=True) if status is None)
-        wait([process.sentinel for process in running])  # one may have ended since: asked again, there may be none
+        sentinels = [process.sentinel for process in running]
+        wait(sentinels, max(0.0, given.seconds_left))  # one may have ended since: asked again, there may be none
+
+
+def _raise_hung(given: _Given, processes: Sequence[BaseProcess]) -> None:
+    """Raise which ranks have not ended, and where they are, as each of them says once its time is up."""
+    files = {rank: given.file(rank, "place") for rank, process in enumerate(processes) if process.exitcode is None}
+    while given.seconds_left > -_GRACE_SECONDS and not all(file.exists() for file in files.values()):
+        time.sleep(0.05)
+    places = {rank: file.read_text(encoding="utf-8") if file.exists() else _UNKNOWN for rank, file in files.items()}
+    raise RanksError.hung(places=places, world_size=given.world_size, seconds=given.timeout_seconds)
 
 
 def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
     """Raise what the first rank ended with that died or failed: the others may have failed for want of it."""
     for rank, status in enumerate(statuses):
         if status is not None and not any(given.file(rank, kind).exists() for kind in ("outcome", "failure")):
-            line = f"it ended with exit status {status}"
-            raise RanksError.failed(rank=rank, world_size=given.world_size, line=line)
+            raise RanksError.failed(rank=rank, world_size=given.world_size, line=ending(status))
     files = {rank: given.file(rank, "failure") for rank in range(given.world_size)}
     told = [(*json.loads(file.read_text(encoding="utf-8")), rank) for rank, file in files.items() if file.exists()]
     for _, line, fault, rank in sorted(told, key=lambda each: each[0]):
@@ -238,8 +262,7 @@ def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
 
 def _main(given: _Given, rank: int) -> None:
     """Be one rank."""
-    begun = threading.Thread(target=_end_with_parent, daemon=True)
-    begun.start()
+    threading.Thread(target=_watch, args=(given, rank), daemon=True).start()
     try:
         with _group(given, rank), given.how.in_force(rank) as effect:
             result = _find(*given.function)(*given.arguments)
@@ -255,12 +278,23 @@ def _main(given: _Given, rank: int) -> None:
     os._exit(0)
 
 
-def _end_with_parent() -> None:
-    """End this process once the one that asked for it is no more: nobody would."""
+def _watch(given: _Given, rank: int) -> None:
+    """Say where this rank is once its time is up; end it once the process that asked for it is no more."""
     parent = multiprocessing.parent_process()
-    if parent:
+    assert parent is not None, "it was started by multiprocessing"
+    if not wait([parent.sentinel], max(0.0, given.seconds_left)):
+        _say_place(given.file(rank, "place"))
         wait([parent.sentinel])
-        os._exit(1)
+    os._exit(1)
+
+
+def _say_place(file: Path) -> None:
+    """Print the stack of this process's training, and leave its line, and the function that it is in."""
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    traceback.print_stack(frame)
+    sys.stderr.flush()
+    line = users_line(traceback.walk_stack(frame)).removeprefix(f"{Path.cwd()}{os.sep}")
+    write(file, f"{line or 'no line of the project'}, in {frame.f_code.co_name}".encode())
 
 
 @contextlib.contextmanager
@@ -273,10 +307,9 @@ def _group(given: _Given, rank: int) -> Iterator[None]:
     from torch import distributed
 
     torch.set_num_threads(1)
+    patience = datetime.timedelta(seconds=given.timeout_seconds + 2 * _GRACE_SECONDS)  # its own time is up before
     store = distributed.FileStore(str(given.folder / "store"), given.world_size)  # type: ignore[attr-defined]
-    distributed.init_process_group(
-        given.backend, store=store, rank=rank, world_size=given.world_size, timeout=_PATIENCE
-    )
+    distributed.init_process_group(given.backend, store=store, rank=rank, world_size=given.world_size, timeout=patience)
     yield
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -4,10 +4,8 @@ import contextlib
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from harness import scratch
+from harness.elsewhere.endings import ending
 from harness.elsewhere.imports import foreign_code
 from harness.elsewhere.repository import environment
 from harness.errors import FaultError, RecordError, RerunError
@@ -235,8 +235,7 @@ class Reruns:
         Raises:
             RerunError: the process left no record; a FaultError if it could say what its fault has to do with that.
         """
-        folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
-        try:
+        with scratch.folder() as folder:
             if how.states:
                 (folder / "states").write_bytes(how.states.to_bytes())
             assignment = Assignment(test, name, how.perturbation, how.fault, folder, how.traces, how.step)
@@ -247,8 +246,6 @@ class Reruns:
             except (OSError, ValueError, RecordError) as error:
                 lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
                 raise RerunError.failed(change=how.text, nodeid=test, output=lines) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """End the processes that copies are made of."""
@@ -297,6 +294,8 @@ class Reruns:
                 return "".join(printed)
             printed.append(line)
         self._prepared.pop(chosen).communicate()
+        if process.returncode < 0:
+            printed.append(f"the process that runs are copies of: {ending(process.returncode)}\n")
         return "".join(printed)
 
 

@@ -31,7 +31,7 @@ class Hands:
         self._config, self._errand = config, errand
         self._end: End = "absent"
         self._children = _ended_children()
-        self._text = ""
+        self._text = self._cause = ""
         files_read.noted()
         for name in _CHOOSING:
             if hasattr(config.option, name):
@@ -56,6 +56,7 @@ class Hands:
         if report.failed:
             captured = [f"{title}, on the worker:\n{text.rstrip()}" for title, text in report.sections if text.strip()]
             self._end, self._text = "failed", "\n".join([report.longreprtext, *captured])
+            self._cause = getattr(getattr(report.longrepr, "reprcrash", None), "message", "").partition("\n")[0]
         elif report.skipped:
             reason = getattr(report, "wasxfail", None)
             self._end, self._text = ("skipped", skip_reason(report)) if reason is None else ("xfailed", reason)
@@ -66,7 +67,7 @@ class Hands:
     def pytest_sessionfinish(self) -> None:
         """Leave the answer."""
         alone = self._children == _ended_children() and not multiprocessing.active_children()
-        self._errand.leave(self._end, self._text, self._read(), alone=alone)
+        self._errand.leave(self._end, self._text, self._cause, self._read(), alone=alone)
 
     def _read(self) -> Mapping[str, str]:
         """Return the files that the test's result may depend on, also by their absence; its own folder is gone."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
+from harness import scratch
 from harness.errors import BaselineMissingError, HarnessError, OutputError
 
 
@@ -61,10 +61,12 @@ class Outcome:
         config: of the session.
         folder: where the report goes.
         counts: takes note of what could not be written.
+        asked: the folder that another session gave this process for what it leaves, if one did.
     """
 
-    def __init__(self, config: pytest.Config, folder: Path, counts: Counts) -> None:
+    def __init__(self, config: pytest.Config, folder: Path, counts: Counts, asked: Path | None = None) -> None:
         self._config = config
+        self._asked = asked
         self._folder = folder
         self._counts = counts
         self._kept: Path | None = None
@@ -108,7 +110,9 @@ class Outcome:
         """Folder of this session's findings, and of no other's; a worker's is its controller's."""
         if self._kept is None:
             given = getattr(self._config, "workerinput", {}).get("training_regression_results")
-            self._kept = Path(given or tempfile.mkdtemp(prefix="training-regression-"))
+            given = given or (self._asked and self._asked / "kept")  # which goes although this process may be killed
+            self._kept = Path(given) if given else scratch.new_folder()
+            self._kept.mkdir(exist_ok=True)
             if not given:
                 self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
         return self._kept

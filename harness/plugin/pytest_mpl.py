@@ -8,7 +8,6 @@ where there is nothing to compare, a command that accepts the figure, files that
 import contextlib
 import math
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness import scratch
 from harness.atomic_files import read
 from harness.baselines import png
 from harness.baselines.failed import FIRST
@@ -170,7 +170,7 @@ class FigureGate:
             return
         former = self._mpl.generate_dir, self._mpl.use_full_test_name
         try:
-            staging = Path(tempfile.mkdtemp(prefix="training-regression-")) if self._generates else None
+            staging = scratch.new_folder() if self._generates else None
         except OSError as error:
             raise BaselineWriteError.of(path="the folder for temporary files (TMPDIR)", reason=error) from error
         self._mpl.generate_dir, self._mpl.use_full_test_name = staging, False

@@ -219,7 +219,7 @@ class TrainingRegression:
                 pytest.skip("the baseline of all ranks is written by the first")
             self.check(merged, name=name, ignore=ignore, sources=sources)
             return
-        require_record(single, "training_regression.check_ranks")
+        require_record(single, "training_regression.check_ranks", "single")
         self._beside(single, merged, found, name, asked(ignore, {}, False), sources)
 
     def _beside(

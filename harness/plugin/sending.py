@@ -137,7 +137,7 @@ class Sending:
         for handed in answer.checks:
             regression.receive(handed, [file for file in read if file.suffix == ".py"])
         if answer.end == "failed":
-            raise failed(answer.text)
+            raise failed(answer.text, answer.cause)
         return True
 
     def _require(self, test: str, answer: Answer) -> None:
@@ -170,9 +170,12 @@ class Sending:
 
     def _said(self, sent: Sent) -> str:
         kept, lost, jobs = (sent.counts[name] for name in ("kept", "lost", "jobs"))
+        unasked, given_up = sent.counts["unasked"], sent.counts["given up"]
         parts = [f"{number(jobs - kept, 'test')} ran on {self._where}"]
         parts += [f"{kept} kept from before by the same code"] if kept else []
         parts += [f"{number(lost, 'worker')} lost"] if lost else []
+        parts += [f"{unasked} of them not compared"] if unasked else []
+        parts += [f"{given_up} given up: the session had stopped"] if given_up else []
         return ", ".join(parts)
 
 

@@ -4,17 +4,16 @@ import contextlib
 import json
 import os
 import re
-import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 import pytest
 
+from harness import scratch
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
@@ -65,10 +64,11 @@ class Session(Settings):
         self.counts = Counts()
         own = time.time()  # a worker's may be later, if it takes the place of one that crashed
         self.started: float = min(own, getattr(config, "workerinput", {}).get("training_regression_started", own))
-        self.outcome = Outcome(config, self.output, self.counts)
         self.assignment = Assignment.from_environment()
         self.effect = Effect()
         self.errand = Errand.from_environment()
+        asked = self.errand or self.assignment
+        self.outcome = Outcome(config, self.output, self.counts, asked.folder if asked else None)
         self.ranks = self._ranks()
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         self.workers = Sharing(self._meeting_place())
@@ -78,7 +78,7 @@ class Session(Settings):
         self.checked: list[Checked] = []
         self.drawn: list[Drawn] = []
         self.seconds_for_costs = BUDGET
-        self.imported = Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}.imported")
+        self.imported = scratch.new_path(".imported")
 
     def _meeting_place(self) -> Path | None:
         """Return the folder where trainings of recipes are left for others, if there are any."""
@@ -107,6 +107,7 @@ class Session(Settings):
 
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
+        scratch.sweep()
         self.outcome.report(ledger, self.started)
         if not self.against:
             with self.outcome.noted():

@@ -5,14 +5,13 @@ import os
 import re
 import shlex
 import shutil
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 
+from harness import scratch
 from harness.atomic_files import check_writable, write
 from harness.baselines.folder import named_folder, spelt_out, stated_folder
 from harness.baselines.plain_files import is_within, link_in
@@ -124,7 +123,7 @@ class Settings:
             return spelt_out(self._here / given / self._of_rank)
         usual = self._usual_output
         is_open = os.access(next(place for place in (usual, *usual.parents) if os.access(place, os.F_OK)), os.W_OK)
-        return usual if is_open else Path(tempfile.gettempdir(), f"training-regression-{uuid4().hex}")
+        return usual if is_open else scratch.new_path()
 
     @cached_property
     def launched(self) -> int:

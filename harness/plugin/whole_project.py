@@ -2,11 +2,11 @@
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
+from harness import scratch
 from harness.baselines.store import folded
 from harness.plugin.session import Session
 
@@ -59,9 +59,9 @@ def lies_outside(config: pytest.Config) -> bool:
 
 def owned_files(session: Session) -> tuple[set[str], str]:
     """Return the files that tests of the whole project own, as `folded` returns them, and why there may be more."""
-    with tempfile.TemporaryDirectory(prefix="training-regression-") as folder:
-        place = Path(folder, "claims.json")
-        output = session.reruns.start(Path(folder), {_VARIABLE: str(place)})
+    with scratch.folder() as folder:
+        place = folder / "claims.json"
+        output = session.reruns.start(folder, {_VARIABLE: str(place)})
         if not place.exists():
             last = output.strip().splitlines()[-1:]
             return set(), "the whole project could not be collected" + (f": {last[0]}" if last else "")

@@ -1,14 +1,17 @@
 """The records of all ranks of one training, as they are given or as they lie in a folder."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from harness.errors import RanksError
-from harness.record.record import Record, require_record
+from harness.errors import ArgumentError, RanksError, RecordError
+from harness.record.record import Record
 
 
-def of_all_ranks(records: Sequence[Record] | str | os.PathLike[str], function: str) -> list[Record]:
+_SAID = "what ranks(function) returns, the Record of each rank, or the folder of their files"
+
+
+def of_all_ranks(records: Iterable[Record] | str | os.PathLike[str], function: str) -> list[Record]:
     """Return the records of all ranks in their order.
 
     Args:
@@ -17,19 +20,36 @@ def of_all_ranks(records: Sequence[Record] | str | os.PathLike[str], function: s
 
     Raises:
         ArgumentError: one is no record.
-        RanksError: there is none, one is missing, or two are of one rank.
-        RecordError: a file holds none.
+        RanksError: there is none, one is missing, or two are of one rank; there is no such folder, or one of its JSON
+            files holds no record.
     """
     if isinstance(records, str | os.PathLike):
-        place = os.fspath(records)
-        found = [Record.load(path) for path in sorted(Path(records).glob("*.json"))]
-    else:
-        place, found = f"{function}(...)", [*records]
-    for record in found:
-        require_record(record, function)
+        return _in_order(_in_folder(Path(records)), os.fspath(records))
+    if not isinstance(records, Iterable):
+        raise ArgumentError.of(function, "records", records, _SAID)
+    given: list[object] = [*records]
+    found = [record for record in given if isinstance(record, Record)]
+    if wrong := [each for each in given if not isinstance(each, Record)]:
+        raise ArgumentError.of(function, "records", wrong, _SAID)
     if not found:
-        raise RanksError.empty(place=place)
-    return _in_order(found, place)
+        raise RanksError.none_given(function=function)
+    return _in_order(found, f"{function}(...)")
+
+
+def _in_folder(folder: Path) -> list[Record]:
+    if not folder.is_dir():
+        raise RanksError.no_folder(place=folder.absolute())
+    found = [_load(path) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise RanksError.empty(place=os.fspath(folder))
+    return found
+
+
+def _load(path: Path) -> Record:
+    try:
+        return Record.load(path)
+    except RecordError as error:
+        raise RanksError.unreadable(path=path, reason=error.what) from error
 
 
 def _in_order(records: list[Record], place: str) -> list[Record]:

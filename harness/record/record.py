@@ -197,17 +197,16 @@ class Record:
             raise RecordError.unreadable(path=os.fspath(path), reason=reason) from error
 
 
-def require_record(value: object, function: str) -> None:
+def require_record(value: object, function: str, field: str = "record") -> None:
     """Refuse what is no record: most often the recorder that holds one.
 
     Args:
         value: what was given.
         function: that it was given to, for the message.
+        field: its argument there.
 
     Raises:
         ArgumentError: it is none.
     """
     if not isinstance(value, Record):
-        raise ArgumentError.of(
-            function, "record", value, "a Record: recorder.record, once the recorder's block has ended"
-        )
+        raise ArgumentError.of(function, field, value, "a Record: recorder.record, once the recorder's block has ended")

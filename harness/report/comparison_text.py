@@ -23,6 +23,7 @@ from harness.report.words import (
     count,
     digest_text,
     drawn_text,
+    former_word,
     gate_text,
     mode_change,
     number,
@@ -51,6 +52,7 @@ _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from "
 _BASELINE = "its baseline"
+_SINGLE = "a single process"
 _COMPUTED = ("forward", "backward", "evaluation")
 _COMPILED = re.compile(r"OptimizedModule\(| compiled$")
 """In the text of a module that torch.compile compiles."""
@@ -93,7 +95,7 @@ def failure(
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
         ("bits", "" if bits in comparison.deviations[:1] else bits_text(bits, comparison)),
-        *_numbers_rows(comparison),
+        *_numbers_rows(comparison, is_single=against == _SINGLE),
         ("baseline", chosen),
         *_rows_around(comparison, origin or {}, against),
         *(("look", place) for place in look),
@@ -105,22 +107,23 @@ def failure(
     return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
 
 
-def _numbers_rows(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    """Yield what is said of the numbers that differ."""
+def _numbers_rows(comparison: Comparison, *, is_single: bool) -> Iterator[tuple[str, str]]:
+    """Yield what is said of the numbers that differ from a baseline's, or a single process's."""
     first, moved = comparison.first, next(iter(_found(comparison)), None)
     if first and moved:
-        yield "first", _numbers(first)
-        yield "moves", f"{moved.stage}, {_named(moved, comparison)}, {_numbers(moved)}" if comparison.cause else ""
-        yield "steps", _steps(comparison)
+        yield "first", _numbers(first, is_single=is_single)
+        numbers = _numbers(moved, is_single=is_single)
+        yield "moves", f"{moved.stage}, {_named(moved, comparison)}, {numbers}" if comparison.cause else ""
+        yield "steps", _steps(comparison, is_single=is_single)
         yield "threshold", _threshold(moved, comparison)
         yield "then", _then(comparison)
     yield "grows", _grows(comparison.growth)
 
 
-def _steps(comparison: Comparison) -> str:
-    """Say how many steps the training took, if the baseline's took more or fewer."""
+def _steps(comparison: Comparison, *, is_single: bool) -> str:
+    """Say how many steps the training took, if what it is held against took more or fewer."""
     before, now = comparison.baseline.record.num_steps, comparison.record.num_steps
-    return "" if before == now else f"{now} in all, baseline {before}"
+    return "" if before == now else f"{now} in all, {'single process' if is_single else 'baseline'} {before}"
 
 
 def bits_text(bits: Deviation | None, comparison: Comparison) -> str:
@@ -203,7 +206,7 @@ def _change(first: Deviation) -> str:
     return change_text(first.baseline, first.value)
 
 
-def _numbers(first: Deviation) -> str:
+def _numbers(first: Deviation, *, is_single: bool = False) -> str:
     if first.stream.kind == "random":
         return drawn_text(first.step)
     if told := digest_text(first.stream, str(first.baseline), str(first.value)):
@@ -211,7 +214,8 @@ def _numbers(first: Deviation) -> str:
     before, now = _value(first.baseline), _value(first.value)
     if first.stream.kind == "module":
         before, now = parts_apart(before, now)
-    text = f"{step_text(first.step, first.moment)}   baseline {before}   now {now}"
+    word = former_word(before, is_single=is_single)
+    text = f"{step_text(first.step, first.moment)}   {word} {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")
@@ -458,7 +462,7 @@ def parity_text(held: Held, test: str, page: object, *, passed: bool) -> str:
     if passed:
         text = f"ranks beside a single process: {note(held.comparison)}"
         return "; ".join(filter(None, [text, inert_line(held.apart)]))
-    text = failure(held.comparison, test=test, against="a single process", look=[str(page)])
+    text = failure(held.comparison, test=test, against=_SINGLE, look=[str(page)])
     return text + (f"\n  {'apart':<9}  {inert_line(held.apart)}" if held.apart else "")
 
 

@@ -267,6 +267,11 @@ class Finding(_Part, frozen=True, kw_only=True):
         return self.subject if isinstance(self.subject, Faults) else None
 
     @property
+    def is_beside_single(self) -> bool:
+        """Whether ranks were held against a single process: there is no baseline."""
+        return self.training is not None and not self.baseline
+
+    @property
     def share(self) -> float | None:
         """The margin as a number."""
         return None if self.margin is None else float(self.margin)

@@ -91,10 +91,10 @@ def _table(findings: Sequence[Finding]) -> str:
 
 
 def _cells(finding: Finding) -> Iterator[str]:
-    first = finding.training and finding.training.first
+    first = first_text(finding) or ("" if finding.passed else finding_headline(finding))
     yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
     yield code(finding_place(finding))
-    yield code(first_text(first)) if first else "" if finding.passed else code(finding_headline(finding))
+    yield code(first) if first else ""
     yield size_text(finding)
 
 

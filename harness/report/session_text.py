@@ -9,7 +9,7 @@ from harness.report.cost_text import cost_text
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First, Training
 from harness.report.history import shrinks
-from harness.report.words import caught_text, digest_text, number
+from harness.report.words import caught_text, digest_text, former_word, number
 
 
 _RUNS = 6
@@ -26,7 +26,7 @@ def junit_properties(finding: Finding) -> dict[str, str]:
         found["escaped_faults"] = ", ".join(faults.escaped) or "none"
     if training := finding.training:
         found["largest_deviation"] = f"{float(training.largest):.1e}"
-        found["first_divergence"] = first_text(training.first) if training.first else "none"
+        found["first_divergence"] = first_text(finding) or "none"
         found |= {} if finding.is_judged else {"not_judged": number(training.num_undecided, "value")}
         found |= {"cost": cost_text(training.cost)} if training.cost else {}
     suffix = f"[{finding.name}]" if finding.name else ""
@@ -64,6 +64,7 @@ def session_text(findings: Iterable[Finding]) -> str:
 _NOUNS = {"figure": "figure", "training": "training"}
 _VERBS = {
     "different": ("differs from its baseline", "differ from their baselines"),
+    "beside": ("on ranks differs from a single process", "on ranks differ from a single process"),
     "drift": ("drifts", "drift"),
     "error": ("could not be compared", "could not be compared"),
 }
@@ -77,8 +78,12 @@ def verdict_text(findings: Sequence[Finding]) -> str:
         odd = Counter(finding.verdict for finding in findings if finding.verdict in ("drift", "not judged", "escaped"))
         beside = ", ".join(f"{count} {verdict}" for verdict, count in odd.items())
         return f"Nothing differs: {number(len(findings), 'check')} passed" + (f", of them {beside}" if beside else "")
-    kinds = Counter((_NOUNS.get(finding.kind, "check"), finding.verdict) for finding in failed)
+    kinds = Counter((_NOUNS.get(finding.kind, "check"), _beside(finding)) for finding in failed)
     return ", ".join(_counted(noun, verdict, count) for (noun, verdict), count in kinds.items())
+
+
+def _beside(finding: Finding) -> str:
+    return "beside" if finding.is_beside_single and finding.verdict == "different" else finding.verdict
 
 
 def _counted(noun: str, verdict: str, count: int) -> str:
@@ -107,11 +112,14 @@ def apart(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
     return parts
 
 
-def first_text(first: First) -> str:
-    """Word where a training first leaves its baseline, and by how much."""
+def first_text(finding: Finding) -> str:
+    """Word where a training first leaves its baseline, or ranks a single process, and by how much; empty if nowhere."""
+    if not (finding.training and (first := finding.training.first)):
+        return ""
     place = f"{first.when}, {first.stage}, {first.text}"
     told = digest_text(first.stream, first.baseline, first.value)
-    return f"{place}: {told or f'baseline {first.baseline}, now {first.value}{first_sizes(first)}'}"
+    word = former_word(first.baseline, is_single=finding.is_beside_single)
+    return f"{place}: {told or f'{word} {first.baseline}, now {first.value}{first_sizes(first)}'}"
 
 
 def first_sizes(first: First) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harness.comparing.deviations import AGREED
 from harness.comparing.moments import ONCE, Moment
 from harness.errors import number as number  # of all texts, messages too
 from harness.inert import inert_line
@@ -133,6 +134,11 @@ def digest_text(stream: str, before: str, now: str) -> str:
         moved = key.tensor.endswith(" order")
         return "the same samples in other places" if moved else "other samples than in the baseline"
     return "other random numbers than in the baseline" if key.kind == "random" else ""
+
+
+def former_word(value: object, *, is_single: bool) -> str:
+    """Return whose a former value is: a baseline's, a single process's beside ranks, or what all ranks are to have."""
+    return "expected" if value == AGREED else "single process" if is_single else "baseline"
 
 
 def change_text(before: object, now: object) -> str:

@@ -33,6 +33,7 @@ class Sent:
         self._jobs: dict[str, tuple[bytes, Needs]] = {}
         self._tries = Counter[str]()
         self._here: set[str] = set()
+        self._asked: set[str] = set()
         self.counts = Counter[str]()
 
     def submit(self, job: Job, needs: Needs) -> None:
@@ -52,6 +53,7 @@ class Sent:
 
     def answer(self, test: str) -> Answer:
         """Wait for what became of a test."""
+        self._asked.add(test)
         while test not in self._here:
             name, data = self._executor.done()
             answer = Answer.from_bytes(data) if data else Answer(end="lost")
@@ -96,7 +98,9 @@ class Sent:
         return self._kept.folder / f"{_digest(test, *self._jobs[test][1])}.answer"
 
     def close(self) -> None:
-        """Give up what has not ended."""
+        """Give up what has not ended; count it, and what ended and was not asked for."""
+        self.counts["unasked"] = len(self._here - self._asked)
+        self.counts["given up"] = len(self._jobs.keys() - self._here)
         self._executor.cancel()
         self._executor.close()
 

@@ -3,15 +3,14 @@
 import functools
 import json
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 import msgspec
 
+from harness import scratch
 from harness.elsewhere.rerun import Reruns
 from harness.workers.facts import digest, facts
 
@@ -60,6 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         end: of the test, or why it did not run: the worker is foreign, has no such test, cannot begin, or was lost.
         text: what pytest says of a test that did not pass; why a worker cannot begin; the last lines of a lost job.
+        cause: of a test that failed, in a line.
         checks: the records, in order.
         recipes: trainings of recipes, as workers of one machine leave them for each other: file to content.
         read: files that the project's code read, or did not find, with what they hold; imported ones, too.
@@ -70,6 +70,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     end: End
     text: str = ""
+    cause: str = ""
     checks: Sequence[Handed] = ()
     recipes: Mapping[str, bytes] = {}
     read: Mapping[str, str] = {}
@@ -148,13 +149,14 @@ class Errand:
         """Folder of the recipes that were trained."""
         return self.folder / "recipes"
 
-    def leave(self, end: End, text: str, read: Mapping[str, str], *, alone: bool) -> None:
+    def leave(self, end: End, text: str, cause: str, read: Mapping[str, str], *, alone: bool) -> None:
         """Leave the answer."""
         kinds = (".json", ".states", ".test")
         recipes = {file.name: file.read_bytes() for file in sorted(self.recipes.glob("*")) if file.suffix in kinds}
         answer = Answer(
             end=end,
             text=text,
+            cause=cause,
             checks=self.checks,
             recipes=recipes,
             read=read,
@@ -188,13 +190,10 @@ class Worker:
         found = facts(Path(job.root), job.cifar10)
         if digest(found) != job.facts:
             return Answer(end="foreign", facts=found, worker=socket.gethostname()).to_bytes()
-        folder = Path(tempfile.mkdtemp(prefix="training-regression-"))
-        try:
+        with scratch.folder() as folder:
             errand = Errand(job.test, folder)
             errand.recipes.mkdir()
             return errand.collect(self._runs(job).start(folder, errand.variables))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _runs(self, job: Job) -> Reruns:
         key = (job.directory, *job.arguments)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from unittest.mock import Mock, PropertyMock
 
 import pytest
@@ -10,6 +11,7 @@ from harness import errors
 from harness.elsewhere.ranks import How, Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE
+from tests.test_record import record_of
 
 
 TRAINING = """
@@ -167,8 +169,30 @@ def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
     waited = Mock()
     monkeypatch.setattr("harness.elsewhere.ranks.wait", waited)
 
-    assert _wait([rank]) == [0]
-    waited.assert_called_once_with(["rank"])
+    assert _wait(Mock(seconds_left=60), [rank]) == [0]
+    waited.assert_called_once_with(["rank"], 60)
+
+
+def stand_still():
+    """Of three ranks, the first ends, one waits for nothing, and one for that."""
+    import torch
+    from torch import distributed
+
+    if distributed.get_rank() == 1:
+        threading.Event().wait()
+    if distributed.get_rank() == 2:
+        distributed.recv(torch.zeros(1), src=1)
+    return record_of({})
+
+
+def test_a_rank_that_hangs_is_given_up(monkeypatch):
+    """Outside an operation or within one: which, where each is, and what to do; one that has ended is not named."""
+    monkeypatch.setattr(Ranks, "_method", "fork")
+    expected = r"""rank 1, 2 of 3 did not end within 2 seconds
+  where  rank 1: .*test_ranks.py:\d+, in wait; rank 2: .*test_ranks.py:\d+, in recv
+  fix    .*ranks\(\.\.\., timeout_seconds=4\)"""
+    with pytest.raises(errors.RanksError, match=expected):
+        Ranks(How())(stand_still, world_size=3, timeout_seconds=2)
 
 
 def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
@@ -196,7 +220,7 @@ def test_a_rank_that_parts_is_named(distributed):
     result.stdout.fnmatch_lines(
         [
             "training differs from a single process from step 0 on: ranks, gradient of 0.weight",
-            "  first      step 0   baseline the same on all ranks   now * on rank 0, * on rank 1",
+            "  first      step 0   expected the same on all ranks   now * on rank 0, * on rank 1",
             "  unchanged  structure, data, init, schedule, forward",
         ]
     )

@@ -175,23 +175,29 @@ def test_a_process_that_cannot_be_prepared_is_told(reruns, tmp_path):
 
 
 def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
-    """Also where pytest itself raises, before it could say anything."""
+    """Also where pytest itself raises, before it could say anything; what kills it is told behind what it printed."""
     import subprocess
     import sys
 
     script = Path(rerun.__file__).with_name("forks.py").read_text()
     (tmp_path / "pytest.py").write_text(
-        "import sys\nif __name__ == '__main__':\n    raise RuntimeError(f'broken by {sys.argv[1:]}')"
+        "import os, sys\nif __name__ == '__main__':\n    print('begun', flush=True)\n"
+        "    sys.argv[1] == 'a' or os.kill(os.getpid(), 9)\n    raise RuntimeError(f'broken by {sys.argv[1:]}')"
     )
     forks = tmp_path / "harness" / "elsewhere" / "forks.py"
     forks.parent.mkdir(parents=True)
     forks.with_name("pytest.py").symlink_to(tmp_path / "pytest.py")
+    forks.with_name("endings.py").symlink_to(Path(rerun.__file__).with_name("endings.py"))
     (tmp_path / "harness" / "__init__.py").touch()
     forks.write_text(script.replace("torch._dynamo", "no_such_module"))
-    asked = {"arguments": ["a"], "directory": str(tmp_path), "variables": {}}
-    request = json.dumps({**asked, "output": str(tmp_path / "output.txt")}) + "\n"
+    asked = {"directory": str(tmp_path), "variables": {}, "output": str(tmp_path / "output.txt")}
+    request, killed = (json.dumps({**asked, "arguments": [name]}) + "\n" for name in ("a", "killed"))
     command = [sys.executable, str(forks), "pytest"]
-    done = subprocess.run(command, input=request * 2, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(command, input=request * 2 + killed, capture_output=True, text=True, cwd=tmp_path)
 
-    assert (done.stdout, done.returncode) == ("ended\n" * 2, 0)
-    assert (tmp_path / "output.txt").read_text().count("RuntimeError: broken by ['a']") == 2
+    assert (done.stdout, done.returncode) == ("ended\n" * 3, 0)
+    printed = (tmp_path / "output.txt").read_text()
+    assert printed.count("RuntimeError: broken by ['a']") == 2
+    assert printed.endswith(
+        "begun\n\nthe process of this run: it was ended by SIGKILL, as the system does when memory runs out\n"
+    )

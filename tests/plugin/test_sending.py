@@ -5,6 +5,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -75,15 +76,18 @@ def sent(project, monkeypatch):
 
 def test_a_test_runs_elsewhere_and_is_compared_here(sent):
     """Its record is that of the baseline, and what it asserts after its check fails it."""
-    result = sent.run("--training-on=local:1", "-k", "fails")
+    result = sent.run("--training-on=local:1", "-k", "fails", "-rf")
 
     result.assert_outcomes(failed=1, deselected=5)
     result.stdout.fnmatch_lines(["*AssertionError: after its check", "1 compared *", "1 test ran on local:1"])
+    result.stdout.fnmatch_lines(["FAILED test_gate.py::test_fails - AssertionError: after its check"])
 
 
 @pytest.mark.long
-def test_tests_run_elsewhere_and_are_compared_here(sent):
-    """Recipes, loops with several records; red, lost with its worker, failed after its check, skipped."""
+def test_tests_run_elsewhere_and_are_compared_here(sent, monkeypatch, tmp_path):
+    """Recipes, loops with several records; red, lost, failed after its check, skipped; no temporary file is left."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     result = sent.run("--training-on=local:1")
 
     result.assert_outcomes(passed=2, failed=3, skipped=1)
@@ -91,6 +95,7 @@ def test_tests_run_elsewhere_and_are_compared_here(sent):
         [
             "training differs from its baseline from step 0 on: schedule, learning rate of all parameters",
             "this test was lost with its worker 3 times",
+            "the process of this run: it ended with exit status 1",
             "*AssertionError: after its check",
             "5 tests ran on local:1, 3 workers lost",
         ]
@@ -98,6 +103,7 @@ def test_tests_run_elsewhere_and_are_compared_here(sent):
     assert [file.name for file in (sent.path / "build/harness/failed").glob("*.json")] == [
         "test_gate-test_loop,two.json"
     ]
+    assert not [*tmp_path.glob("training-regression-*")]
 
 
 _POOL = """
