@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from harness.elsewhere.handed_down import Told
 from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
 from harness.explaining.traced import Traced
@@ -83,11 +84,12 @@ class Ranks:
 
     Args:
         how: trainings in them are perturbed.
+        told: what trainings in processes of other launchers tell; None where nothing is asked of them.
         is_fresh: whether this process has only just begun, so that copies of it are as good as new ones.
     """
 
-    def __init__(self, how: How | None = None, *, is_fresh: bool = False) -> None:
-        self._how, self._is_fresh = how or How(), is_fresh
+    def __init__(self, how: How | None = None, told: Told | None = None, *, is_fresh: bool = False) -> None:
+        self._how, self._told, self._is_fresh = how or How(), told, is_fresh
         self._outcomes: list[tuple[weakref.ref[Record], tuple[bool, str], Traced | None]] = []
 
     def __call__(
@@ -142,15 +144,25 @@ class Ranks:
         if outcome := self.outcome(records):
             self._outcomes.append((weakref.ref(merged), outcome, self.traced(records)))
 
+    def failure(self, error: BaseException) -> FaultError | None:
+        """Return what it means for the fault that a test ended with an exception; None if no training told of one."""
+        return self._told.failure(error) if self._told else None
+
+    def _of(self, records: Collection[Record]) -> Iterator[tuple[tuple[bool, str], Traced | None]]:
+        """Yield what became of the fault in each of some records' trainings that is known, and its trace."""
+        for known, outcome, traced in self._outcomes:
+            if any(record is known() for record in records):
+                yield outcome, traced
+        yield from filter(None, map(self._told.of, records)) if self._told else ()
+
     def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
         """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
-        found = [outcome for known, outcome, _ in self._outcomes if any(record is known() for record in records)]
+        found = [outcome for outcome, _ in self._of(records)]
         return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
 
     def traced(self, records: Collection[Record]) -> Traced | None:
         """Return the trace of the first rank of some records, if one was taken."""
-        found = (traced for known, _, traced in self._outcomes if any(record is known() for record in records))
-        return next(filter(None, found), None)
+        return next((traced for _, traced in self._of(records) if traced), None)
 
 
 def gathered(record: Record) -> list[Record]:

@@ -18,6 +18,7 @@ import pytest
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
+from harness.elsewhere.handed_down import Told, perturbed_as
 from harness.elsewhere.ranks import How, Ranks
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
@@ -171,9 +172,7 @@ class Session(Settings):
         """Perturb every training of this process as it was assigned."""
         if self.assignment:
             stack = ExitStack()
-            assigned = self.assignment
-            tracing = self._tracing(step=assigned.step) if assigned.traces else None
-            self.effect = stack.enter_context(in_force(assigned.perturbation, assigned.fault, tracing))
+            self.effect = stack.enter_context(perturbed_as(self.assignment, self.config.rootpath))
             self.config.add_cleanup(stack.close)
 
     def _ranks(self) -> Ranks:
@@ -181,7 +180,8 @@ class Session(Settings):
         if (assigned := self.assignment) is None:
             return Ranks()
         traced = self.config.rootpath if assigned.traces else None
-        return Ranks(How(assigned.perturbation, assigned.fault, traced, assigned.step), is_fresh=True)
+        how = How(assigned.perturbation, assigned.fault, traced, assigned.step)
+        return Ranks(how, Told(assigned), is_fresh=True)
 
     def took_effect(self, record: "Record") -> tuple[bool, str]:
         """Return what became of a fault in a record's training, in this process or on ranks (`Effect.outcome`)."""
@@ -197,7 +197,8 @@ class Session(Settings):
         try:
             yield
         except (Exception, pytest.fail.Exception) as error:
-            failure = error if isinstance(error, FaultError) else self.effect.failure(error)
+            failure = error if isinstance(error, FaultError) else None
+            failure = failure or self.ranks.failure(error) or self.effect.failure(error)
             if self.assignment and failure and "pytest-timeout" not in str(error):
                 self.assignment.give_up(failure)
             raise
@@ -210,7 +211,7 @@ class Session(Settings):
 
         recipe, device = training.recipe, training.device
         progress = Progress(self.config, f"{recipe.title}, {how.text}", recipe.num_steps)
-        tracing = self._tracing(early=True) if how.traces else None
+        tracing = self._tracing() if how.traces else None
         with in_force(how.perturbation, how.fault, tracing) as effect, progress:
             try:
                 record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
@@ -218,10 +219,10 @@ class Session(Settings):
                 record = enough.record
         return Reran(record, effect.outcome(record), effect.traced(record))
 
-    def _tracing(self, *, early: bool = False, step: int | None = None) -> "Tracing":
+    def _tracing(self) -> "Tracing":
         from harness.explaining.tracing import Tracing
 
-        return Tracing(self.config.rootpath, early=early, step=step)
+        return Tracing(self.config.rootpath, early=True)
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress

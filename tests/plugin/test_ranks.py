@@ -293,3 +293,26 @@ def test_a_test_starts_torchrun(distributed):
     result = distributed.run()
 
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.long
+def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, measured_thresholds, own_process):
+    """A baseline of its ranks has thresholds of its own; planted faults are caught; a red one names its line."""
+    names = ("gradients-summed", "clipped-locally")
+    monkeypatch.setattr(gate_power, "FAULTS", {name: FAULTS[name] for name in names})
+    folder = FOLDER.replace("single=train().record, ", "")
+    distributed.write(script=SCRIPT, test_folder=folder)
+    distributed.generate()
+    result = distributed.run("--training-gate-power")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "gate power 1.00: 1 of 1 planted fault* caught   *",
+            "  gradients-summed  caught at step 0, backward, gradient of 0.weight",
+            "  clipped-locally   not planted: no call of torch.nn.utils.clip_grad_norm_ clips gradients that *",
+        ]
+    )
+
+    assert '"variants"' in next(iter(distributed.files().values())).decode()
+    distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
+    distributed.run().stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
