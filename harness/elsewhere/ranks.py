@@ -28,6 +28,7 @@ from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
 from harness.explaining.traced import Traced
 from harness.record import Record
+from harness.recording.followed import follow, unfollow
 from harness.recording.perturbation import Perturbation
 
 
@@ -252,6 +253,7 @@ def _main(given: _Given, rank: int) -> None:
     """Be one rank."""
     begun = threading.Thread(target=_end_with_parent, daemon=True)
     begun.start()
+    follow()
     try:
         with _group(given, rank), given.how.in_force(rank) as effect:
             result = _find(*given.function)(*given.arguments)
@@ -263,6 +265,7 @@ def _main(given: _Given, rank: int) -> None:
         given.file(rank, "failure").write_text(json.dumps([time.time(), line, fault]), encoding="utf-8")
         sys.stderr.flush()
         os._exit(1)  # threads of torch may wait for other ranks
+    unfollow()
     sys.stdout.flush()
     os._exit(0)
 
