@@ -166,17 +166,25 @@ class Ranks:
         return next((traced for _, traced in self._of(records) if traced), None)
 
 
-def gathered(record: Record) -> list[Record]:
-    """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone."""
+def gathered(record: Record, ran: Path) -> list[Record]:
+    """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone.
+
+    Args:
+        record: of this rank.
+        ran: log of the lines that ran on this rank (`Running`), which takes those of the others; it may not be there.
+    """
     from torch import distributed
 
     from harness.recording.process_group import has_group
 
     if not (record.world and has_group()):
         return [record]
-    texts: list[Any] = [None] * record.world.size
-    distributed.all_gather_object(texts, record.to_text())
-    return [Record.from_text(text) for text in texts]
+    told: list[Any] = [None] * record.world.size
+    distributed.all_gather_object(told, (record.to_text(), ran.read_bytes() if ran.exists() else b""))
+    if ran.exists():
+        with ran.open("ab") as log:
+            log.writelines(lines for _, lines in told)
+    return [Record.from_text(text) for text, _ in told]
 
 
 def _place_of(function: Callable[..., Any]) -> tuple[str, str, str]:

@@ -67,10 +67,6 @@ class ChangedLines:
         files = {name: self._session.config.rootpath / name for name in sorted(self.changed)}
         return {name: module(file.read_bytes()) for name, file in files.items() if file.is_file()}
 
-    @property
-    def _log(self) -> Path:
-        return self._session.shared / "ran"
-
     def watch(self, is_gated: Callable[[pytest.Item], bool]) -> None:
         """Watch what runs from now on, if anything has changed; where workers run the tests, they do.
 
@@ -79,11 +75,11 @@ class ChangedLines:
         """
         plugins = self._session.config.pluginmanager
         if self.changed and not plugins.hasplugin("dsession"):
-            self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._session.ran.parent.mkdir(parents=True, exist_ok=True)
             heads = {name: found.heads for name, found in self._modules.items()}
             wanted = {name: heads[name].union(*self._proofs(name)) for name in heads}
-            place = self._session.config.rootpath, self._log, wanted, heads
-            write_wanted(file := self._log.with_name("wanted.json"), *place)
+            place = self._session.config.rootpath, self._session.ran, wanted, heads
+            write_wanted(file := self._session.ran.with_name("wanted.json"), *place)
             plugins.register(_Watch(Running(*place), file, is_gated))
 
     def _proofs(self, name: str) -> list[frozenset[int]]:
@@ -96,9 +92,12 @@ class ChangedLines:
             ledger: of the session.
             tests: files with gated tests.
         """
-        if any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines) or not self._log.exists():
+        if (
+            any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines)
+            or not self._session.ran.exists()
+        ):
             return ledger
-        seen = noted(self._log)
+        seen = noted(self._session.ran)
         if why := seen.get(""):
             return msgspec.structs.replace(ledger, unwatched=", ".join(sorted(why)))
         names = (name for name in self._modules if name in tests or not self._is_of_tests(name))

@@ -209,7 +209,7 @@ class TrainingRegression:
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
-        own = gathered(records) if isinstance(records, Record) else records
+        own = gathered(records, self._session.ran) if isinstance(records, Record) else records
         found = of_all_ranks(own, "training_regression.check_ranks")
         merged = merge(found)
         self._session.ranks.stands_for(merged, found)

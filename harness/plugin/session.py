@@ -100,6 +100,11 @@ class Session(Settings):
         """Folder of what the processes of this session leave for each other, and for later."""
         return self.outcome.kept / "trainings"
 
+    @property
+    def ran(self) -> Path:
+        """Log of the lines that ran and are looked for (`Running`)."""
+        return self.shared / "ran"
+
     def listen(self) -> None:
         """Have processes that tests train in tell what they import, until the session ends."""
         stack = ExitStack()

@@ -9,7 +9,8 @@ import pytest
 from harness import errors
 from harness.elsewhere.ranks import How, Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
-from tests.plugin.conftest import GENERATE
+from tests.plugin.conftest import GENERATE, Project
+from tests.test_origin import git
 
 
 TRAINING = """
@@ -124,6 +125,15 @@ def test_folder(training_regression, tmp_path):
 """
 
 
+class Distributed(Project):
+    """A project that may be started on two ranks."""
+
+    def launch(self, *options):
+        """Start pytest by torchrun."""
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pytest")
+        return self.pytester.run(sys.executable, *launcher, "-p", "no:randomly", *options, timeout=100)
+
+
 @pytest.fixture
 def distributed(project, monkeypatch):
     """A project that trains on ranks."""
@@ -131,6 +141,7 @@ def distributed(project, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     project.write(training=TRAINING)
     (project.path / "test_gate.py").unlink()
+    project.__class__ = Distributed
     return project
 
 
@@ -272,10 +283,7 @@ def test_torchrun_starts_pytest(distributed, monkeypatch):
     """Each rank is a session; they gather their records, have one verdict, and the first writes the baseline."""
     distributed.write(test_launched=LAUNCHED)
 
-    def run(*options):
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pytest")
-        return distributed.pytester.run(sys.executable, *launcher, *options, timeout=100)
-
+    run = distributed.launch
     run(GENERATE).stdout.fnmatch_lines_random(["*1 skipped*", "1 of 1 baseline generated"])
     assert run("--mpl").ret == 0
 
@@ -316,3 +324,23 @@ def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, m
     assert '"variants"' in next(iter(distributed.files().values())).decode()
     distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
     distributed.run().stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["ranks", "torchrun", "each a session"])
+def test_lines_of_ranks_have_run(distributed, way):
+    """What one rank alone runs is no line that no training runs; a script may have run more before it was watched."""
+    launched = way == "each a session"
+    files = {"ranks": {"test_it": GATE}, "torchrun": {"script": SCRIPT, "test_it": FOLDER}}
+    distributed.write(**files.get(way, {"test_it": LAUNCHED}))
+    distributed.edit('fault == "raises" and rank:', "rank:\n        fault = fault\n    if rank > 1:", "training.py")
+    distributed.edit(", single=train().record", "", "test_it.py") if way == "torchrun" else None
+    run = distributed.launch if launched else distributed.run
+    assert run(GENERATE).ret == 0
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "start"]):
+        git(distributed.path, *words)
+    distributed.edit("fault = fault", 'fault = fault or ""', "training.py")
+    distributed.edit('ValueError("no', 'ValueError("there is no', "training.py")
+
+    doubt = ", unless another process ran it" if way == "torchrun" else ""
+    run().stdout.fnmatch_lines([f"training.py:17 changed, run by no gated training: not judged{doubt}"])
