@@ -1,5 +1,6 @@
 """Promises of `ranks` and `check_ranks`: real ranks are run, collected, and held against a single process."""
 
+import dataclasses
 import json
 import sys
 from unittest.mock import Mock, PropertyMock
@@ -11,6 +12,7 @@ from harness.elsewhere.ranks import How, Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE, Project
 from tests.test_origin import git
+from tests.test_ranks import rank_of, single_of
 
 
 TRAINING = """
@@ -134,6 +136,18 @@ class Distributed(Project):
         return self.pytester.run(sys.executable, *launcher, "-p", "no:randomly", *options, timeout=100)
 
 
+REFUSED = """
+from harness import Record
+
+def test_low_precision(training_regression):
+    training_regression.check_ranks("records", single=Record.load("single.json"))
+
+def test_states(training_regression):
+    training_regression.states()
+    training_regression.check_ranks("records")
+"""
+
+
 @pytest.fixture
 def distributed(project, monkeypatch):
     """A project that trains on ranks."""
@@ -168,6 +182,23 @@ def test_a_function_that_no_other_process_finds_is_refused():
     for function in (inner, lambda: None, "text"):
         with pytest.raises(errors.RanksError, match="cannot be found in another process"):
             Ranks(How())(function)
+
+
+def test_what_holds_in_float64_alone_is_refused(project):
+    """Ranks and a single process part by rounding in low precision; states do not reach ranks."""
+    folder = project.path / "records"
+    folder.mkdir()
+    for place, record in [
+        *((folder / f"{rank}.json", rank_of(rank)) for rank in range(2)),
+        ("single.json", single_of()),
+    ]:
+        dataclasses.replace(record, precision="float32").save(project.path / place)
+    project.write(test_gate=REFUSED)
+    result = project.run()
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["in float32 rounding alone parts ranks from a single process"])
+    result.stdout.fnmatch_lines(["states that a test asks for do not reach its ranks"])
 
 
 def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
