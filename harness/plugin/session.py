@@ -114,9 +114,21 @@ class Session(Settings):
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
         self.outcome.report(ledger, self.started)
+        if self.launched:
+            with self.outcome.noted():
+                self._tell_of_ranks()
         if not self.against:
             with self.outcome.noted():
                 self._remember(ledger)
+
+    def _tell_of_ranks(self) -> None:
+        """Have the report of the first rank say what became of the others."""
+        from harness.report.written import tell_of_ranks
+
+        first = self.output.parent if self.rank else self.output
+        told = tell_of_ranks(first, self.launched, self.shown(first).as_posix())
+        if told and not self.rank:
+            self.outcome.ledger = told
 
     def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""

@@ -186,13 +186,9 @@ def test_a_function_that_no_other_process_finds_is_refused():
 
 def test_what_holds_in_float64_alone_is_refused(project):
     """Ranks and a single process part by rounding in low precision; states do not reach ranks."""
-    folder = project.path / "records"
-    folder.mkdir()
-    for place, record in [
-        *((folder / f"{rank}.json", rank_of(rank)) for rank in range(2)),
-        ("single.json", single_of()),
-    ]:
-        dataclasses.replace(record, precision="float32").save(project.path / place)
+    (project.path / "records").mkdir()
+    for place, record in {"records/0": rank_of(0), "records/1": rank_of(1), "single": single_of()}.items():
+        dataclasses.replace(record, precision="float32").save(project.path / f"{place}.json")
     project.write(test_gate=REFUSED)
     result = project.run()
 
@@ -214,7 +210,10 @@ def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
 
 
 def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
-    """What all but the first leave stands in folders of theirs; none is run again alone, which would wait for ever."""
+    """What all but the first leave stands in folders of theirs, and the first says what became of them.
+
+    None is run again alone, which would wait for ever.
+    """
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     distributed.write(test_one=ONE)
@@ -226,6 +225,15 @@ def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distribut
     result.stdout.fnmatch_lines(["*this session is one of 2 ranks that a launcher started, and no rank can be run*"])
     assert (distributed.path / "build/harness/rank1/results.json").exists()
     assert not (distributed.path / "build/harness/results.json").exists()
+
+    monkeypatch.setenv("RANK", "0")
+    told = "rank 1 of 2: 1 of 1 check failed: test_one.py::test_one   build/harness/rank1"
+    distributed.run().stdout.fnmatch_lines([told])
+    assert told in (distributed.path / "build/harness/report.md").read_text()
+    monkeypatch.setenv("RANK", "1")
+    distributed.run()
+    told = "rank 1 of 2: 1 check passed   build/harness/rank1"
+    assert told in (distributed.path / "build/harness/report.md").read_text(), "whoever ends later adds itself"
 
 
 @pytest.mark.long
