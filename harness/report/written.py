@@ -60,6 +60,6 @@ def _became(report: Results | None) -> str:
         return "nothing is known, it has not ended or left nothing"
     red = [found.test for found in report.results if not found.passed]
     if not red:
-        return f"{number(len(report.results), 'check')} passed"
+        return f"{number(len(report.results), 'check')} passed" if report.results else "nothing was compared"
     more = f" and {len(red) - _SAID} more" if len(red) > _SAID else ""
     return f"{len(red)} of {number(len(report.results), 'check')} failed: {', '.join(red[:_SAID])}{more}"
