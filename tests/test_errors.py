@@ -596,6 +596,18 @@ MESSAGES = [
         "  fix    give that of one process that trains on all samples",
     ),
     (
+        errors.RanksError.stateful(nodeid="test_a.py::test_b"),
+        "states that a test asks for do not reach its ranks\n"
+        "  where  test_a.py::test_b\n"
+        '  fix    leave training_regression.states() out, or have the ranks train in precision="float64"',
+    ),
+    (
+        errors.RanksError.rounded(precision="float32", nodeid="test_a.py::test_b"),
+        "in float32 rounding alone parts ranks from a single process\n"
+        "  where  test_a.py::test_b\n"
+        '  fix    have both train in precision="float64", or leave single out: then the baseline of the test counts',
+    ),
+    (
         errors.RanksError.apart(first="gradient of w at step 1", nodeid="test_a.py::test_b"),
         "the ranks of this training part, which cannot become a baseline: gradient of w at step 1\n"
         "  where  test_a.py::test_b\n"

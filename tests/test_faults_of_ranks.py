@@ -1,7 +1,12 @@
 """Promises of faults of distribution: planted into two ranks, each is red at its first wrong step, its place named."""
 
-import pytest
+import contextlib
 
+import pytest
+from torch import nn
+from torch.utils.data import BatchSampler
+
+from harness.faults import FAULTS as FAULTS_BY_NAME
 from harness.faults import OF_RANKS
 from tests.distributed.faults import FAULTS, run
 
@@ -35,3 +40,32 @@ def test_every_fault_has_a_public_report():
     """And a place that it must be named at."""
     assert set(FAULTS) == OF_RANKS
     assert len({fault.report for fault in FAULTS.values()}) == len(FAULTS)
+
+
+def shared_out(rank, fault=None):
+    """What Accelerate gives one of two ranks in two epochs, and whether a fault took effect in that."""
+    samplers = pytest.importorskip("accelerate.data_loader", reason="accelerate is not installed")
+    sampler = samplers.SeedableRandomSampler(range(8), data_seed=0)
+    shard = samplers.BatchSamplerShard(BatchSampler(sampler, 2, drop_last=False), 2, rank)
+    with contextlib.ExitStack() as stack:
+        planted = FAULTS_BY_NAME[fault](stack) if fault else None
+        if planted:
+            planted.begin()
+            planted.watch(nn.Linear(1, 1), None)  # by then its loaders are prepared
+        given = []
+        for epoch in range(2):
+            sampler.set_epoch(epoch)
+            given.append([*shard])
+        return given, planted and planted.planted
+
+
+def test_faults_reach_the_samplers_of_accelerate():
+    """The first's share for the second's, which it is for the first itself; one order for all epochs."""
+    (first, _), (second, _) = map(shared_out, range(2))
+    assert first != second
+    assert second[0] != second[1]
+
+    assert shared_out(1, "shard-repeated") == (first, True)
+    assert shared_out(0, "shard-repeated") == (first, False)
+    assert shared_out(1, "epoch-not-set") == ([second[0], second[0]], True)
+    assert shared_out(1) == (second, None), "nothing is left"

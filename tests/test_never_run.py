@@ -203,7 +203,7 @@ def test_a_file_that_was_imported_before_has_run_at_import(tmp_path, monkeypatch
 @pytest.mark.parametrize("begins", ["before", "meanwhile"])
 def test_beside_another_tracer_nothing_is_known(tmp_path, monkeypatch, watched, begins):
     """A debugger, or coverage of Python 3.11: it stays, and that is noted."""
-    monkeypatch.setattr("harness.recording.running._is_free", lambda: begins != "before")
+    monkeypatch.setattr("harness.recording.running.is_free", lambda: begins != "before")
     found = watched("A = 1\n")
     if begins == "meanwhile":
         monkeypatch.setattr(found.running._watch, "off", lambda: False)

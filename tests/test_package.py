@@ -39,7 +39,7 @@ def declared(path):
     asked = list(PROJECT["dependencies"])
     if path.parent.name == "adapters":
         asked += PROJECT["optional-dependencies"].get(path.stem, [])
-    if path == HARNESS / "elsewhere" / "on_ray.py":  # imported where a session asks for it
+    if path == HARNESS / "workers" / "on_ray.py":  # imported where a session asks for it
         asked += PROJECT["optional-dependencies"]["ray"]
     found = {normal(re.match(r"[\w.-]+", requirement).group()) for requirement in asked}
     return found | ({"pytest-xdist"} if path == HARNESS / "plugin" / "xdist.py" else set())  # loaded by pytest-xdist

@@ -24,10 +24,12 @@ import msgspec
 from harness import scratch
 from harness.atomic_files import write
 from harness.elsewhere.endings import ending
+from harness.elsewhere.handed_down import Told
 from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import FaultError, RanksError
 from harness.explaining.traced import Traced
 from harness.record import Record
+from harness.recording.followed import follow, unfollow
 from harness.recording.lines import users_line
 from harness.recording.perturbation import Perturbation
 
@@ -93,11 +95,12 @@ class Ranks:
 
     Args:
         how: trainings in them are perturbed.
+        told: what trainings in processes of other launchers tell; None where nothing is asked of them.
         is_fresh: whether this process has only just begun, so that copies of it are as good as new ones.
     """
 
-    def __init__(self, how: How | None = None, *, is_fresh: bool = False) -> None:
-        self._how, self._is_fresh = how or How(), is_fresh
+    def __init__(self, how: How | None = None, told: Told | None = None, *, is_fresh: bool = False) -> None:
+        self._how, self._told, self._is_fresh = how or How(), told, is_fresh
         self._outcomes: list[tuple[weakref.ref[Record], tuple[bool, str], Traced | None]] = []
 
     def __call__(
@@ -155,28 +158,46 @@ class Ranks:
         if outcome := self.outcome(records):
             self._outcomes.append((weakref.ref(merged), outcome, self.traced(records)))
 
+    def failure(self, error: BaseException) -> FaultError | None:
+        """Return what it means for the fault that a test ended with an exception; None if no training told of one."""
+        return self._told.failure(error) if self._told else None
+
+    def _of(self, records: Collection[Record]) -> Iterator[tuple[tuple[bool, str], Traced | None]]:
+        """Yield what became of the fault in each of some records' trainings that is known, and its trace."""
+        for known, outcome, traced in self._outcomes:
+            if any(record is known() for record in records):
+                yield outcome, traced
+        yield from filter(None, map(self._told.of, records)) if self._told else ()
+
     def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
         """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
-        found = [outcome for known, outcome, _ in self._outcomes if any(record is known() for record in records)]
+        found = [outcome for outcome, _ in self._of(records)]
         return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
 
     def traced(self, records: Collection[Record]) -> Traced | None:
         """Return the trace of the first rank of some records, if one was taken."""
-        found = (traced for known, _, traced in self._outcomes if any(record is known() for record in records))
-        return next(filter(None, found), None)
+        return next((traced for _, traced in self._of(records) if traced), None)
 
 
-def gathered(record: Record) -> list[Record]:
-    """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone."""
+def gathered(record: Record, ran: Path) -> list[Record]:
+    """Return the records of all ranks, on each that calls this with its own; where no group is left, that alone.
+
+    Args:
+        record: of this rank.
+        ran: log of the lines that ran on this rank (`Running`), which takes those of the others; it may not be there.
+    """
     from torch import distributed
 
     from harness.recording.process_group import has_group
 
     if not (record.world and has_group()):
         return [record]
-    texts: list[Any] = [None] * record.world.size
-    distributed.all_gather_object(texts, record.to_text())
-    return [Record.from_text(text) for text in texts]
+    told: list[Any] = [None] * record.world.size
+    distributed.all_gather_object(told, (record.to_text(), ran.read_bytes() if ran.exists() else b""))
+    if ran.exists():
+        with ran.open("ab") as log:
+            log.writelines(lines for _, lines in told)
+    return [Record.from_text(text) for text, _ in told]
 
 
 def _place_of(function: Callable[..., Any]) -> tuple[str, str, str]:
@@ -263,6 +284,7 @@ def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
 def _main(given: _Given, rank: int) -> None:
     """Be one rank."""
     threading.Thread(target=_watch, args=(given, rank), daemon=True).start()
+    follow()
     try:
         with _group(given, rank), given.how.in_force(rank) as effect:
             result = _find(*given.function)(*given.arguments)
@@ -274,6 +296,7 @@ def _main(given: _Given, rank: int) -> None:
         given.file(rank, "failure").write_text(json.dumps([time.time(), line, fault]), encoding="utf-8")
         sys.stderr.flush()
         os._exit(1)  # threads of torch may wait for other ranks
+    unfollow()
     sys.stdout.flush()
     os._exit(0)
 

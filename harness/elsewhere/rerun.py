@@ -56,6 +56,11 @@ class Effect:
     draws: Sequence[str] = ()
     tracing: "Tracing | None" = None
 
+    @property
+    def is_planted(self) -> bool:
+        """Whether the fault took effect in any training, whatever became of that."""
+        return self.planting is not None and self.planting.is_planted
+
     def outcome(self, record: Record) -> tuple[bool, str]:
         """Return whether the fault took effect in a record's training, and if not, why; without one, the draws.
 
@@ -128,17 +133,24 @@ class Assignment:
     @classmethod
     def from_environment(cls) -> Self | None:
         """Return this process's assignment, or None in an ordinary session."""
-        if _VARIABLE not in os.environ:
-            return None
-        content = json.loads(Path(os.environ[_VARIABLE]).read_text(encoding="utf-8"))
+        return cls.read(Path(os.environ[_VARIABLE])) if _VARIABLE in os.environ else None
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Return the assignment that another process has written."""
+        content = json.loads(file.read_text(encoding="utf-8"))
         perturbation, folder = Perturbation(**content.pop("perturbation")), Path(content.pop("folder"))
         return cls(**content, perturbation=perturbation, folder=folder)
 
     def write(self) -> Path:
         """Write the assignment for another process; return its file."""
-        path = self.folder / "assignment.json"
-        path.write_text(json.dumps({**dataclasses.asdict(self), "folder": str(self.folder)}), encoding="utf-8")
-        return path
+        self.file.write_text(json.dumps({**dataclasses.asdict(self), "folder": str(self.folder)}), encoding="utf-8")
+        return self.file
+
+    @property
+    def file(self) -> Path:
+        """The file that another process reads it from."""
+        return self.folder / "assignment.json"
 
     @property
     def _record(self) -> Path:

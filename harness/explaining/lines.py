@@ -75,7 +75,7 @@ def _value(module: Mapping[str, Any], name: str) -> object:
     first, attribute, key = found.groups() if found else ("", None, None)
     value = module.get(first)
     if attribute:
-        inner = isinstance(value, ModuleType) and owner(value.__file__ or "") == "project"
+        inner = isinstance(value, ModuleType) and owner(getattr(value, "__file__", None) or "") == "project"
         return vars(value).get(attribute) if inner else None
     return value.get(key) if key and isinstance(value, dict) else value
 

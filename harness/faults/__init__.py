@@ -109,9 +109,14 @@ class Planting:
         """Say what it means that a training ended with an exception while the fault was in force."""
         if raised := self._raised:
             return raised
-        if any(fault.planted for fault in self._planted) and not isinstance(error, _UNRELATED):
+        if self.is_planted and not isinstance(error, _UNRELATED):
             return FaultError.broken(fault=self._kind.name, error=error)
         return FaultError.untouched(fault=self._kind.name, error=error)
+
+    @property
+    def is_planted(self) -> bool:
+        """Whether the fault took effect in any training."""
+        return any(fault.planted for fault in self._planted)
 
     @property
     def _raised(self) -> FaultError | None:

@@ -1,6 +1,9 @@
 """Faults of distribution: what ranks have to share out, hand on, or do alike. None can be planted in one process."""
 
+import copy
+import functools
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -27,22 +30,30 @@ def _size() -> int:
     return distributed.get_world_size() if has_group() else 1
 
 
+def _of_accelerate(name: str) -> list[type]:
+    """Return a class of Accelerate, if that is loaded."""
+    found = getattr(sys.modules.get("accelerate.data_loader"), name, None)
+    return [found] if found else []
+
+
 class ShardRepeated(Fault):
     """Every rank is given the samples of the first."""
 
     name = "shard-repeated"
-    reason = "no torch.utils.data.DistributedSampler shares out samples"
+    reason = "no sampler of torch or Accelerate shares out samples"
 
     def begin(self) -> None:
-        self.swap_method(DistributedSampler, "__iter__", self._iterate)
+        self.swap_method(DistributedSampler, "__iter__", functools.partial(self._iterate, "rank"))
 
-    def _iterate(self, method: Function, sampler: Any) -> Iterator[Any]:
-        rank, sampler.rank = sampler.rank, 0
-        try:
-            chosen: Iterator[Any] = method(sampler)
-        finally:
-            sampler.rank = rank
-        self.planted = self.planted or rank > 0
+    def meet_model(self, model: nn.Module) -> None:
+        for sampler in _of_accelerate("BatchSamplerShard") if len(self._models) == 1 else ():
+            self.swap_method(sampler, "__iter__", functools.partial(self._iterate, "process_index"))
+
+    def _iterate(self, share: str, method: Function, sampler: Any) -> Iterator[Any]:
+        self.planted = self.planted or getattr(sampler, share) > 0
+        first = copy.copy(sampler)
+        setattr(first, share, 0)
+        chosen: Iterator[Any] = method(first)
         return chosen
 
 
@@ -50,13 +61,18 @@ class EpochNotSet(Fault):
     """The samples are shuffled in each epoch as in the first."""
 
     name = "epoch-not-set"
-    reason = "no torch.utils.data.DistributedSampler that shuffles is told of another epoch"
+    reason = "no sampler of torch or Accelerate that shuffles is told of another epoch"
 
     def begin(self) -> None:
         self.swap_method(DistributedSampler, "set_epoch", self._set_epoch)
 
+    def meet_model(self, model: nn.Module) -> None:
+        for sampler in _of_accelerate("SeedableRandomSampler") if len(self._models) == 1 else ():
+            self.swap_method(sampler, "set_epoch", self._set_epoch)
+
     def _set_epoch(self, method: Function, sampler: Any, epoch: int) -> None:
-        self.planted = self.planted or (sampler.shuffle and epoch != sampler.epoch and sampler.num_replicas > 1)
+        matters = getattr(sampler, "shuffle", True) and getattr(sampler, "num_replicas", 2) > 1
+        self.planted = self.planted or (matters and epoch != sampler.epoch)
 
 
 class SeedsApart(StartFault):

@@ -3,8 +3,7 @@
 import contextlib
 import fnmatch
 import inspect
-import sys
-from collections.abc import Callable, Collection, Generator, Mapping, Set
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Set
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType
@@ -16,17 +15,14 @@ import pytest
 from harness.errors import HarnessError
 from harness.plugin import whole_project
 from harness.plugin.session import Session
-from harness.recording.imported import is_installed, told
+from harness.recording.followed import asking, write_wanted
+from harness.recording.imported import is_installed
 from harness.recording.running import Running, noted
 
 
 if TYPE_CHECKING:
     from harness.explaining.never_run import Module, NeverRun
     from harness.report.ledger import Ledger
-
-
-_ELSEWHERE = "another process ran it"
-_COMPILED = "torch.compile traced it"
 
 
 class ChangedLines:
@@ -71,10 +67,6 @@ class ChangedLines:
         files = {name: self._session.config.rootpath / name for name in sorted(self.changed)}
         return {name: module(file.read_bytes()) for name, file in files.items() if file.is_file()}
 
-    @property
-    def _log(self) -> Path:
-        return self._session.shared / "ran"
-
     def watch(self, is_gated: Callable[[pytest.Item], bool]) -> None:
         """Watch what runs from now on, if anything has changed; where workers run the tests, they do.
 
@@ -83,11 +75,12 @@ class ChangedLines:
         """
         plugins = self._session.config.pluginmanager
         if self.changed and not plugins.hasplugin("dsession"):
-            self._log.parent.mkdir(parents=True, exist_ok=True)
+            self._session.ran.parent.mkdir(parents=True, exist_ok=True)
             heads = {name: found.heads for name, found in self._modules.items()}
             wanted = {name: heads[name].union(*self._proofs(name)) for name in heads}
-            running = Running(self._session.config.rootpath, self._log, wanted, heads)
-            plugins.register(_Watch(self._session, running, wanted, is_gated))
+            place = self._session.config.rootpath, self._session.ran, wanted, heads
+            write_wanted(file := self._session.ran.with_name("wanted.json"), *place)
+            plugins.register(_Watch(Running(*place), file, is_gated))
 
     def _proofs(self, name: str) -> list[frozenset[int]]:
         return [each.proof for each in self._modules[name].statements if each.touches(self.changed[name])]
@@ -99,9 +92,12 @@ class ChangedLines:
             ledger: of the session.
             tests: files with gated tests.
         """
-        if any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines) or not self._log.exists():
+        if (
+            any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines)
+            or not self._session.ran.exists()
+        ):
             return ledger
-        seen = noted(self._log)
+        seen = noted(self._session.ran)
         if why := seen.get(""):
             return msgspec.structs.replace(ledger, unwatched=", ".join(sorted(why)))
         names = (name for name in self._modules if name in tests or not self._is_of_tests(name))
@@ -130,18 +126,14 @@ class _Watch:
     """Hooks that tell what counts of what runs: while files are imported, shared fixtures built, gated tests run.
 
     Args:
-        session: the session's state.
         running: what notes the lines.
-        names: of the files that have changed.
+        file: that tells other processes what is looked for (`followed.asking`).
         is_gated: tells whether a test's trainings are.
     """
 
-    def __init__(
-        self, session: Session, running: Running, names: Collection[str], is_gated: Callable[[pytest.Item], bool]
-    ) -> None:
-        self._session, self._running, self._names, self._is_gated = session, running, names, is_gated
+    def __init__(self, running: Running, file: Path, is_gated: Callable[[pytest.Item], bool]) -> None:
+        self._running, self._file, self._is_gated = running, file, is_gated
         self._gated: list[str] | None = None
-        self._compiled_before = _compiled()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -150,7 +142,7 @@ class _Watch:
         function = inspect.unwrap(item.function) if isinstance(item, pytest.Function) else None
         if isinstance(function, FunctionType) and not gated:
             self._running.take(function.__code__)
-        with self._running.counting(gated):
+        with self._counting() if gated else self._running.counting(False):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -161,22 +153,15 @@ class _Watch:
         if self._gated is None:
             self._gated = [item.nodeid for item in request.session.items if self._is_gated(item)]
         shared = fixturedef.scope != "function" and any(each.startswith(fixturedef.baseid) for each in self._gated)
-        with self._running.counting(True) if shared else contextlib.nullcontext():
+        with self._counting() if shared else contextlib.nullcontext():
             return (yield)
 
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Count what runs in a block, here and in processes that are started in it."""
+        with self._running.counting(True), asking(self._file):
+            yield
+
     def pytest_sessionfinish(self) -> None:
-        """Note what cannot be seen from here."""
-        elsewhere = {str(file) for file in told(self._session.imported)}
-        compiled = _compiled() > self._compiled_before
-        for name in self._names:
-            if str(self._session.config.rootpath / name) in elsewhere:
-                self._running.note(name, _ELSEWHERE)
-            if compiled:
-                self._running.note(name, _COMPILED)
+        """Note no more."""
         self._running.close()
-
-
-def _compiled() -> int:
-    """Return how many functions torch.compile has traced in this process."""
-    counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {})
-    return sum(counters.get("frames", {}).values())

@@ -175,25 +175,10 @@ class Outcome:
                 self.reported = True
 
     def _report(self, ledger: "Ledger", started: float) -> None:
-        """Write the files of the report: all, or none. A green session needs no page; `harness report` makes one."""
-        from harness.atomic_files import write_all
-        from harness.report.json_form import to_text
-        from harness.report.markdown import markdown
         from harness.report.run import run_of
+        from harness.report.written import write_report
 
-        run = run_of(self._config.rootpath, started)
-        texts = {
-            self.markdown: markdown(self.findings, ledger),
-            self._folder / "results.json": to_text(self.findings, ledger, run),
-        }
-        if self.failed:
-            from harness.report.failed_pictures import shown
-            from harness.report.html.page import page
-
-            texts[self.page] = page(self.findings, shown(self.findings, self._folder), ledger, run)
-        write_all({path: text.encode("utf-8", "backslashreplace") for path, text in texts.items()})
-        if not self.failed:
-            self.page.unlink(missing_ok=True)  # of an earlier session that was red
+        write_report(self._folder, self.findings, ledger, run_of(self._config.rootpath, started))
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:

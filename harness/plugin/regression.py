@@ -204,12 +204,14 @@ class TrainingRegression:
             sources: as for `check`.
 
         Raises:
-            RanksError: a rank is missing, or is another training's; `single` is a rank; ranks that part are to become a
-                baseline.
+            RanksError: a rank is missing, or is another training's; `single` is a rank, or of low precision; ranks that
+                part are to become a baseline; the test has asked for states, which do not reach ranks.
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
-        own = gathered(records) if isinstance(records, Record) else records
+        if name in self._states:
+            raise RanksError.stateful(nodeid=self._test.id)
+        own = gathered(records, self._session.ran) if isinstance(records, Record) else records
         found = of_all_ranks(own, "training_regression.check_ranks")
         merged = merge(found)
         self._session.ranks.stands_for(merged, found)
@@ -236,6 +238,8 @@ class TrainingRegression:
         if single.world and single.world.size > 1:
             rank, size = single.world.rank, single.world.size
             raise RanksError.not_single(rank=rank, world_size=size, nodeid=self._test.id)
+        if merged.is_low_precision:
+            raise RanksError.rounded(precision=merged.precision, nodeid=self._test.id)
         self._take(name)
         if self._is_rerun(merged, name):
             return

@@ -17,6 +17,7 @@ from harness import scratch
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
+from harness.elsewhere.handed_down import Told, perturbed_as
 from harness.elsewhere.ranks import How, Ranks
 from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
@@ -99,6 +100,11 @@ class Session(Settings):
         """Folder of what the processes of this session leave for each other, and for later."""
         return self.outcome.kept / "trainings"
 
+    @property
+    def ran(self) -> Path:
+        """Log of the lines that ran and are looked for (`Running`)."""
+        return self.shared / "ran"
+
     def listen(self) -> None:
         """Have processes that tests train in tell what they import, until the session ends."""
         stack = ExitStack()
@@ -109,9 +115,21 @@ class Session(Settings):
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
         scratch.sweep()
         self.outcome.report(ledger, self.started)
+        if self.launched:
+            with self.outcome.noted():
+                self._tell_of_ranks()
         if not self.against:
             with self.outcome.noted():
                 self._remember(ledger)
+
+    def _tell_of_ranks(self) -> None:
+        """Have the report of the first rank say what became of the others."""
+        from harness.report.written import tell_of_ranks
+
+        first = self.output.parent if self.rank else self.output
+        told = tell_of_ranks(first, self.launched, self.shown(first).as_posix())
+        if told and not self.rank:
+            self.outcome.ledger = told
 
     def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""
@@ -172,9 +190,7 @@ class Session(Settings):
         """Perturb every training of this process as it was assigned."""
         if self.assignment:
             stack = ExitStack()
-            assigned = self.assignment
-            tracing = self._tracing(step=assigned.step) if assigned.traces else None
-            self.effect = stack.enter_context(in_force(assigned.perturbation, assigned.fault, tracing))
+            self.effect = stack.enter_context(perturbed_as(self.assignment, self.config.rootpath))
             self.config.add_cleanup(stack.close)
 
     def _ranks(self) -> Ranks:
@@ -182,7 +198,8 @@ class Session(Settings):
         if (assigned := self.assignment) is None:
             return Ranks()
         traced = self.config.rootpath if assigned.traces else None
-        return Ranks(How(assigned.perturbation, assigned.fault, traced, assigned.step), is_fresh=True)
+        how = How(assigned.perturbation, assigned.fault, traced, assigned.step)
+        return Ranks(how, Told(assigned), is_fresh=True)
 
     def took_effect(self, record: "Record") -> tuple[bool, str]:
         """Return what became of a fault in a record's training, in this process or on ranks (`Effect.outcome`)."""
@@ -198,7 +215,8 @@ class Session(Settings):
         try:
             yield
         except (Exception, pytest.fail.Exception) as error:
-            failure = error if isinstance(error, FaultError) else self.effect.failure(error)
+            failure = error if isinstance(error, FaultError) else None
+            failure = failure or self.ranks.failure(error) or self.effect.failure(error)
             if self.assignment and failure and "pytest-timeout" not in str(error):
                 self.assignment.give_up(failure)
             raise
@@ -211,7 +229,7 @@ class Session(Settings):
 
         recipe, device = training.recipe, training.device
         progress = Progress(self.config, f"{recipe.title}, {how.text}", recipe.num_steps)
-        tracing = self._tracing(early=True) if how.traces else None
+        tracing = self._tracing() if how.traces else None
         with in_force(how.perturbation, how.fault, tracing) as effect, progress:
             try:
                 record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
@@ -219,10 +237,10 @@ class Session(Settings):
                 record = enough.record
         return Reran(record, effect.outcome(record), effect.traced(record))
 
-    def _tracing(self, *, early: bool = False, step: int | None = None) -> "Tracing":
+    def _tracing(self) -> "Tracing":
         from harness.explaining.tracing import Tracing
 
-        return Tracing(self.config.rootpath, early=early, step=step)
+        return Tracing(self.config.rootpath, early=True)
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress

@@ -1,6 +1,9 @@
 """What a rerun of a training changes from outside: its seeds, its arithmetic, or something that is planted in it."""
 
 import contextlib
+import importlib
+import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -46,15 +49,18 @@ class Perturbation:
     other_layout: bool = False  # whether 4-D weights change from contiguous to channels last, and back
     jitter: int = 0  # seed of random changes of every weight by one unit in the last place, each step; 0 for none
     watches_draws: bool = False  # whether draws that nobody seeded are looked for
-    plant: Callable[[contextlib.ExitStack], Planted] | None = None
+    plant: Callable[[contextlib.ExitStack], Planted | None] | None = None
     """Called as each recorder begins, with the stack that takes what ends the effect; None plants nothing."""
 
 
+_VARIABLE = "HARNESS_PERTURBED"
 _in_force: dict[object, tuple[int, Perturbation]] = {}  # by nothing but themselves, in order: thread, perturbation
 
 
 def current() -> Perturbation:
     """Return the perturbation in force: this thread's own, or else the last one, as loops may train in threads."""
+    if _VARIABLE in os.environ and not _in_force:
+        _obey(**json.loads(os.environ[_VARIABLE]))
     in_force = [*_in_force.values()][::-1]
     own = [perturbation for thread, perturbation in in_force if thread == threading.get_ident()]
     return next(iter(own + [perturbation for _, perturbation in in_force]), Perturbation())
@@ -69,6 +75,30 @@ def perturbed(perturbation: Perturbation) -> Iterator[None]:
         yield
     finally:
         del _in_force[key]
+
+
+@contextlib.contextmanager
+def obeyed_by_children(how: str, **given: object) -> Iterator[None]:
+    """Have processes that are started in a block, and that record a training, put a perturbation in force themselves.
+
+    Args:
+        how: module and name of the function that does, as `module:function`.
+        **given: that it is called with, beside `session`, the id of this process: what JSON holds.
+    """
+    before = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = json.dumps({"session": os.getpid(), "how": how, "given": given})
+    try:
+        yield
+    finally:
+        os.environ.pop(_VARIABLE)
+        if before is not None:
+            os.environ[_VARIABLE] = before
+
+
+def _obey(session: int, how: str, given: Mapping[str, object]) -> None:
+    if session != os.getpid():
+        module, _, name = how.partition(":")
+        getattr(importlib.import_module(module), name)(session=session, **given)
 
 
 @dataclass(frozen=True)

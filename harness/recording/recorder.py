@@ -21,6 +21,7 @@ from harness.recording.by_hand import ByHand
 from harness.recording.class_names import are_names
 from harness.recording.determinism import deterministic
 from harness.recording.fingerprints import tensors_in
+from harness.recording.followed import follow
 from harness.recording.hooks import unwrapped
 from harness.recording.images import activation_pictures, class_labels, confusion, filter_picture, mistakes, picture
 from harness.recording.imported import note_running, tell
@@ -31,6 +32,9 @@ from harness.recording.precision import named_mixture, refuse_low_loss
 from harness.recording.states import States
 from harness.recording.steps import Recording
 from harness.recording.workers import workers_inherit
+
+
+follow()  # now: a script that trains imports this before it calls its own functions
 
 
 def numbers(name: str, value: object, method: str) -> tuple[tuple[str, float | int], ...]:

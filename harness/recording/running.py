@@ -13,7 +13,9 @@ from harness.recording.imported import imported
 
 
 TAKEN = "another tracer is active"
+_COMPILED = "torch.compile traced it"
 _NONE = frozenset[int]()
+_open: "list[Running]" = []
 
 
 class Running:
@@ -35,8 +37,10 @@ class Running:
         self._wanted: dict[int, tuple[CodeType, frozenset[int]]] = {}  # by id: its hash takes longer than a call
         log.touch(mode=0o600)
         self._note_imported()
-        self._watch = _Watch(self._lines, self._ran) if _is_free() else None
+        self._watch = _Watch(self._lines, self._ran) if is_free() else None
         self._counts = False
+        self._compiled = _compiled()
+        _open.append(self)
         if self._watch:
             self._count(True)
         else:
@@ -64,15 +68,14 @@ class Running:
         if self._watch:
             self._watch.close()
         self._note_imported()
+        for name in self._left if _compiled() > self._compiled else ():
+            self.note(name, _COMPILED)
+        if self in _open:
+            _open.remove(self)
 
     def note(self, name: str, what: object) -> None:
         """Note something of a file: a line that ran, or a doubt; of none, why nothing is known."""
-        with contextlib.suppress(OSError):  # a training is worth more than what is known of it
-            target = os.open(self._log, os.O_WRONLY | os.O_APPEND)
-            try:
-                os.write(target, f"{what}\t{name}\n".encode("utf-8", "surrogateescape"))  # at once: others write, too
-            finally:
-                os.close(target)
+        note(self._log, name, what)
 
     def take(self, code: CodeType) -> None:
         """Look for the lines of some code no more."""
@@ -116,6 +119,27 @@ class Running:
             self.note(self._names[code.co_filename], line)
 
 
+def _compiled() -> int:
+    """Return how many functions torch.compile has traced in this process."""
+    counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {})
+    return sum(counters.get("frames", {}).values())
+
+
+def note(log: Path, name: str, what: object) -> None:
+    """Note something of a file in a log, as `Running.note`."""
+    with contextlib.suppress(OSError):  # a training is worth more than what is known of it
+        target = os.open(log, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(target, f"{what}\t{name}\n".encode("utf-8", "surrogateescape"))  # at once: others write, too
+        finally:
+            os.close(target)
+
+
+def is_watched() -> bool:
+    """Tell whether lines are noted in this process already, as in one that is forked from one that does."""
+    return bool(_open)
+
+
 def noted(log: Path) -> dict[str, set[str]]:
     """Return what was noted of each file."""
     found: dict[str, set[str]] = {}
@@ -128,7 +152,8 @@ def noted(log: Path) -> dict[str, set[str]]:
 if sys.version_info >= (3, 12):
     _TOOLS = (4, 3)  # Hypothesis takes 3; the others are those of debuggers, coverage, profilers and optimizers
 
-    def _is_free() -> bool:
+    def is_free() -> bool:
+        """Tell whether nobody else watches what runs here."""
         return any(sys.monitoring.get_tool(tool) is None for tool in _TOOLS)
 
     class _Watch:
@@ -184,7 +209,8 @@ if sys.version_info >= (3, 12):
 
 else:
 
-    def _is_free() -> bool:
+    def is_free() -> bool:
+        """Tell whether nobody else watches what runs here."""
         return sys.gettrace() is None
 
     class _Watch:

@@ -50,6 +50,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         problems: why the session must not be green, beside its findings; a line each.
         never_run: what has changed since the baselines, and no gated training ran.
         unwatched: why that is not known; empty if it is, or nothing has changed.
+        ranks: what became of the other ranks that a launcher started as sessions, and where, a line each.
     """
 
     entries: list[Entry] = []
@@ -63,6 +64,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     problems: list[str] = []
     never_run: list[NeverRun] = []
     unwatched: str = ""
+    ranks: list[str] = []
 
     @property
     def baselines(self) -> list[Entry]:
@@ -184,6 +186,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     if ledger.vanished:
         yield f"{number(len(ledger.vanished), 'test')} of {ledger.against} not there any more:"
         yield from _some([_perhaps_moved(test, ledger.baselines) for test in ledger.vanished])
+    yield from ledger.ranks
     baselines = ledger.baselines
     if not baselines:
         return

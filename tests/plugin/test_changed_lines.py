@@ -42,6 +42,12 @@ def test_it(training_regression, trained):
     net.loss(trained)
     training_regression.check(Record.from_text(Path("record.txt").read_text()))
 """
+CHILD = """
+    import subprocess, sys
+    program = "from harness.recording.followed import follow; {}follow(); import net; net.loss(101)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+"""
+"""Of a test: has another process run the lines that it does not run itself."""
 LINES = [
     "net.py:5-6, 13-14 changed, run by no gated training: not judged",
     "net2.py changed, imported by no gated training: not judged",
@@ -93,6 +99,14 @@ def test_nothing_is_said_of_a_part_of_the_tests(changed):
     git(changed.path, "add", "--all")
     git(changed.path, "commit", "--quiet", "--amend", "-m", "all at once")
     assert told(changed.run()) == []
+
+
+@pytest.mark.parametrize(("before", "doubt"), [("", ""), ("import net; ", ", unless another process ran it")])
+def test_what_runs_in_another_process_has_run(changed, before, doubt):
+    """It notes its lines itself; what a file ran there before it did is not known."""
+    changed.edit("    net.loss(trained)\n", CHILD.format(before), "test_net.py")
+
+    assert told(changed.run()) == [LINES[0].replace("5-6, ", "") + doubt, LINES[1]]
 
 
 def test_against_a_commit_lines_count_that_changed_since():

@@ -1,5 +1,6 @@
 """Promises of `ranks` and `check_ranks`: real ranks are run, collected, and held against a single process."""
 
+import dataclasses
 import json
 import sys
 import threading
@@ -10,7 +11,9 @@ import pytest
 from harness import errors
 from harness.elsewhere.ranks import How, Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
-from tests.plugin.conftest import GENERATE
+from tests.plugin.conftest import GENERATE, Project
+from tests.test_origin import git
+from tests.test_ranks import rank_of, single_of
 from tests.test_record import record_of
 
 
@@ -126,6 +129,27 @@ def test_folder(training_regression, tmp_path):
 """
 
 
+class Distributed(Project):
+    """A project that may be started on two ranks."""
+
+    def launch(self, *options):
+        """Start pytest by torchrun."""
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pytest")
+        return self.pytester.run(sys.executable, *launcher, "-p", "no:randomly", *options, timeout=100)
+
+
+REFUSED = """
+from harness import Record
+
+def test_low_precision(training_regression):
+    training_regression.check_ranks("records", single=Record.load("single.json"))
+
+def test_states(training_regression):
+    training_regression.states()
+    training_regression.check_ranks("records")
+"""
+
+
 @pytest.fixture
 def distributed(project, monkeypatch):
     """A project that trains on ranks."""
@@ -133,6 +157,7 @@ def distributed(project, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     project.write(training=TRAINING)
     (project.path / "test_gate.py").unlink()
+    project.__class__ = Distributed
     return project
 
 
@@ -159,6 +184,19 @@ def test_a_function_that_no_other_process_finds_is_refused():
     for function in (inner, lambda: None, "text"):
         with pytest.raises(errors.RanksError, match="cannot be found in another process"):
             Ranks(How())(function)
+
+
+def test_what_holds_in_float64_alone_is_refused(project):
+    """Ranks and a single process part by rounding in low precision; states do not reach ranks."""
+    (project.path / "records").mkdir()
+    for place, record in {"records/0": rank_of(0), "records/1": rank_of(1), "single": single_of()}.items():
+        dataclasses.replace(record, precision="float32").save(project.path / f"{place}.json")
+    project.write(test_gate=REFUSED)
+    result = project.run()
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["in float32 rounding alone parts ranks from a single process"])
+    result.stdout.fnmatch_lines(["states that a test asks for do not reach its ranks"])
 
 
 def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
@@ -196,7 +234,10 @@ def test_a_rank_that_hangs_is_given_up(monkeypatch):
 
 
 def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
-    """What all but the first leave stands in folders of theirs; none is run again alone, which would wait for ever."""
+    """What all but the first leave stands in folders of theirs, and the first says what became of them.
+
+    None is run again alone, which would wait for ever.
+    """
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     distributed.write(test_one=ONE)
@@ -208,6 +249,15 @@ def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distribut
     result.stdout.fnmatch_lines(["*this session is one of 2 ranks that a launcher started, and no rank can be run*"])
     assert (distributed.path / "build/harness/rank1/results.json").exists()
     assert not (distributed.path / "build/harness/results.json").exists()
+
+    monkeypatch.setenv("RANK", "0")
+    told = "rank 1 of 2: 1 of 1 check failed: test_one.py::test_one   build/harness/rank1"
+    distributed.run().stdout.fnmatch_lines([told])
+    assert told in (distributed.path / "build/harness/report.md").read_text()
+    monkeypatch.setenv("RANK", "1")
+    distributed.run()
+    told = "rank 1 of 2: 1 check passed   build/harness/rank1"
+    assert told in (distributed.path / "build/harness/report.md").read_text(), "whoever ends later adds itself"
 
 
 @pytest.mark.long
@@ -296,10 +346,7 @@ def test_torchrun_starts_pytest(distributed, monkeypatch):
     """Each rank is a session; they gather their records, have one verdict, and the first writes the baseline."""
     distributed.write(test_launched=LAUNCHED)
 
-    def run(*options):
-        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pytest")
-        return distributed.pytester.run(sys.executable, *launcher, *options, timeout=100)
-
+    run = distributed.launch
     run(GENERATE).stdout.fnmatch_lines_random(["*1 skipped*", "1 of 1 baseline generated"])
     assert run("--mpl").ret == 0
 
@@ -317,3 +364,46 @@ def test_a_test_starts_torchrun(distributed):
     result = distributed.run()
 
     result.assert_outcomes(passed=1)
+
+
+@pytest.mark.long
+def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, measured_thresholds, own_process):
+    """A baseline of its ranks has thresholds of its own; planted faults are caught; a red one names its line."""
+    names = ("gradients-summed", "clipped-locally")
+    monkeypatch.setattr(gate_power, "FAULTS", {name: FAULTS[name] for name in names})
+    folder = FOLDER.replace("single=train().record, ", "")
+    distributed.write(script=SCRIPT, test_folder=folder)
+    distributed.generate()
+    result = distributed.run("--training-gate-power")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "gate power 1.00: 1 of 1 planted fault* caught   *",
+            "  gradients-summed  caught at step 0, backward, gradient of 0.weight",
+            "  clipped-locally   not planted: no call of torch.nn.utils.clip_grad_norm_ clips gradients that *",
+        ]
+    )
+
+    assert '"variants"' in next(iter(distributed.files().values())).decode()
+    distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
+    distributed.run().stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["ranks", "torchrun", "each a session"])
+def test_lines_of_ranks_have_run(distributed, way):
+    """What one rank alone runs is no line that no training runs; a script may have run more before it was watched."""
+    launched = way == "each a session"
+    files = {"ranks": {"test_it": GATE}, "torchrun": {"script": SCRIPT, "test_it": FOLDER}}
+    distributed.write(**files.get(way, {"test_it": LAUNCHED}))
+    distributed.edit('fault == "raises" and rank:', "rank:\n        fault = fault\n    if rank > 1:", "training.py")
+    distributed.edit(", single=train().record", "", "test_it.py") if way == "torchrun" else None
+    run = distributed.launch if launched else distributed.run
+    assert run(GENERATE).ret == 0
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "-m", "start"]):
+        git(distributed.path, *words)
+    distributed.edit("fault = fault", 'fault = fault or ""', "training.py")
+    distributed.edit('ValueError("no', 'ValueError("there is no', "training.py")
+
+    doubt = ", unless another process ran it" if way == "torchrun" else ""
+    run().stdout.fnmatch_lines([f"training.py:17 changed, run by no gated training: not judged{doubt}"])

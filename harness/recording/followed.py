@@ -1,0 +1,63 @@
+"""Lines that run in processes which a watched one starts: they watch themselves, from when they import the recorder."""
+
+import atexit
+import contextlib
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from harness.atomic_files import write
+from harness.recording.imported import imported
+from harness.recording.running import Running, is_free, is_watched, note
+
+
+ELSEWHERE = "another process ran it"
+"""A doubt: what ran there before it watched itself is not known."""
+_VARIABLE = "HARNESS_RUNNING"
+_following: list[Running] = []
+
+
+def write_wanted(
+    file: Path, root: Path, log: Path, wanted: Mapping[str, Collection[int]], heads: Mapping[str, Collection[int]]
+) -> None:
+    """Write for processes that will be started what they look for; of the arguments see `Running`."""
+    lines = [{name: sorted(each) for name, each in one.items()} for one in (wanted, heads)]
+    write(file, json.dumps([str(root), str(log), *lines]).encode("utf-8", "surrogateescape"))
+
+
+@contextlib.contextmanager
+def asking(file: Path) -> Iterator[None]:
+    """Have processes that are started in a block note which lines run in them.
+
+    Args:
+        file: that `write_wanted` has written.
+    """
+    before = os.environ.get(_VARIABLE)
+    os.environ[_VARIABLE] = json.dumps([os.getpid(), str(file)])
+    try:
+        yield
+    finally:
+        os.environ.pop(_VARIABLE, None)
+        if before is not None:
+            os.environ[_VARIABLE] = before
+
+
+def follow() -> None:
+    """Note which lines run until this process ends, if one that started it asks for that."""
+    session, file = json.loads(os.environ.get(_VARIABLE) or "[0, null]")
+    if file is None or session == os.getpid() or is_watched() or not Path(file).exists():
+        return
+    root, log, wanted, heads = json.loads(Path(file).read_bytes().decode("utf-8", "surrogateescape"))
+    before = {file.relative_to(root).as_posix() for file in imported(Path(root))}
+    for name in before & wanted.keys() if is_free() else wanted:
+        note(Path(log), name, ELSEWHERE)
+    if is_free():
+        _following.append(Running(Path(root), Path(log), wanted, heads))
+        atexit.register(unfollow)
+
+
+def unfollow() -> None:
+    """Note no more: for processes that end without doing what they have registered for their end."""
+    while _following:
+        _following.pop().close()
