@@ -20,7 +20,7 @@ FAULTS = {
         ("            optimizer.zero_grad()\n", "", "step 1 on: backward, gradient of 0.weight"),
     ],
     ("lightning", "lit_stripes.py"): [
-        ("accumulate_grad_batches=2", "accumulate_grad_batches=3", "step 0 on: data, size of the batch"),
+        ("accumulate_grad_batches=2", "accumulate_grad_batches=3", "step 0 on: data, batches of the step"),
         ("gradient_clip_val=1.0", "gradient_clip_val=0.999", "step 0 on: backward, gradient of net.0.weight"),
         ("weight_decay=0.01", "weight_decay=0.0101", "step 0 on: schedule, weight_decay of all parameters"),
         (".argmax(1) == labels", ".argmin(1) == labels", "step 2 on: evaluation, val_accuracy of the evaluation"),

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 import torch
@@ -52,12 +52,13 @@ class Calls:
     def __init__(self, model: nn.Module, prefix: str, found: Found, guard: Guard, parts: dict[str, Part]) -> None:
         self._found, self._guard, self._parts = found, guard, parts
         named = ((module, prefix + name) for name, module in model.named_modules() if name)
-        self._calls = [  # a script takes no hooks
-            (module, self._call(module, name))
+        self._calls = {  # a script takes no hooks
+            name: (module, self._call(module, name))
             for module, name in named
             if not isinstance(module, torch.jit.ScriptModule)
-        ]
-        self._hung = list[Hung]()
+        }
+        self._hung = dict[str, Hung]()
+        self._eager = set[str]()  # modules that were seen to call what hangs on them
         self._kind = ""  # of what is followed now; empty: nothing is
         self._noted = set[StreamKey]()
         self._last: tuple[Callable[[], Tensor | None], int, Tensor] = lambda: None, 0, torch.empty(0)
@@ -82,25 +83,41 @@ class Calls:
     def end(self) -> None:
         """Follow nothing any more: a graph that the loop keeps has hooks still."""
         self._follow("")
+        self._take_off(self._calls)
 
     def _follow(self, kind: str) -> None:
-        """Have hooks while something is followed: a module without any is called in half the time."""
+        """Have hooks while something is followed: a module without any is called in half the time.
+
+        What is compiled keeps them: it never calls them, and would be compiled again without.
+        """
         self._kind = kind
         if not kind:
-            while self._hung:
-                self._hung.pop()()
-        elif not self._hung:
-            self._hung = [on_output(module, called) for module, called in self._calls]
+            self._take_off(self._eager)
+        elif len(self._hung) < len(self._calls):
+            absent = ((name, call) for name, call in self._calls.items() if name not in self._hung)
+            self._hung |= {name: on_output(*call) for name, call in absent}
+
+    def _take_off(self, names: Iterable[str]) -> None:
+        for name in names:
+            if hung := self._hung.pop(name, None):
+                hung()
 
     def _call(self, module: nn.Module, name: str) -> Callable[..., None]:
         keys = {kind: StreamKey.of(kind, name) for kind in CALLS}
         back = unserializable_hook(self._guard(functools.partial(self._came_back, keys["output_gradient"])))
-        return self._guard(functools.partial(self._called, keys, back, any(True for _ in module.children())))
+        return self._guard(functools.partial(self._called, name, keys, back, any(True for _ in module.children())))
 
     def _called(
-        self, keys: Mapping[str, StreamKey], back: Callable[..., None], holds: bool, _: object, output: object
+        self,
+        name: str,
+        keys: Mapping[str, StreamKey],
+        back: Callable[..., None],
+        holds: bool,
+        _: object,
+        output: object,
     ) -> None:
         """Note what a module returned, and what will come back to it; once where it returns what its last one did."""
+        self._eager.add(name)
         if not self._kind or _on_trial.get() or torch._C._current_graph_task_id() != -1:
             return
         key = keys[self._kind]
