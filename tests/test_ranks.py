@@ -3,10 +3,12 @@
 import dataclasses
 
 import pytest
+from torch import distributed
 
 from harness import Record, compare, errors
 from harness.comparing.deviations import AGREED
 from harness.comparing.ranks import compare_ranks, merge
+from harness.elsewhere.ranks import gathered
 from harness.record import Part, Stream, World
 from harness.record.ranks import of_all_ranks
 from harness.report.check import Check
@@ -259,3 +261,21 @@ def test_what_holds_no_records_of_ranks_is_refused_by_name(tmp_path):
     for given in (None, 5, ["rank0"], [rank_of(0), 1]):
         with pytest.raises(errors.ArgumentError, match=r"f\(records=\.\.\.\)\n  fix .* the Record of each rank"):
             of_all_ranks(given, "f")
+
+
+def test_ranks_that_are_sessions_take_each_others_lines_once(tmp_path, monkeypatch):
+    """However often they gather their records: else what they hand on grows with each check, by their number."""
+    monkeypatch.setattr("harness.recording.process_group.has_group", lambda: True)
+    log, theirs = tmp_path / "ran", b"1\tnet.py\n7\tnet.py\n"
+    monkeypatch.setattr(
+        distributed,
+        "all_gather_object",
+        lambda into, own: into.__setitem__(slice(None), [own, (rank_of(1).to_text(), theirs + own[1])]),
+    )
+    log.write_bytes(b"1\tnet.py\n5\tnet.py\n")
+    for _ in range(3):
+        assert [record.world.rank for record in gathered(rank_of(0), log)] == [0, 1]
+
+    assert sorted(log.read_bytes().splitlines()) == [b"1\tnet.py", b"5\tnet.py", b"7\tnet.py"]
+    gathered(rank_of(0), tmp_path / "none")
+    assert not (tmp_path / "none").exists(), "nothing has changed"

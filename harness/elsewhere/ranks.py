@@ -192,11 +192,13 @@ def gathered(record: Record, ran: Path) -> list[Record]:
 
     if not (record.world and has_group()):
         return [record]
+    own = ran.read_bytes() if ran.exists() else b""
     told: list[Any] = [None] * record.world.size
-    distributed.all_gather_object(told, (record.to_text(), ran.read_bytes() if ran.exists() else b""))
+    distributed.all_gather_object(told, (record.to_text(), own))
+    others = {line for _, lines in told for line in lines.splitlines(keepends=True)}
     if ran.exists():
-        with ran.open("ab") as log:
-            log.writelines(lines for _, lines in told)
+        with ran.open("ab") as log:  # each line once: what it took before comes back with the next check
+            log.write(b"".join(sorted(others.difference(own.splitlines(keepends=True)))))
     return [Record.from_text(text) for text, _ in told]
 
 
