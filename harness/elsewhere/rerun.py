@@ -312,5 +312,9 @@ class Reruns:
 
 
 def inherited() -> dict[str, str]:
-    """Return this process's variables but for git's and xdist's: they would make another process believe in them."""
-    return {name: value for name, value in environment().items() if not name.startswith("PYTEST_XDIST")}
+    """Return this process's variables but for git's and xdist's: they would make another process believe in them.
+
+    Nor does it note which lines run: what only a rerun does, no test has done.
+    """
+    left_out = ("PYTEST_XDIST", "HARNESS_RUNNING")
+    return {name: value for name, value in environment().items() if not name.startswith(left_out)}

@@ -17,6 +17,8 @@ from harness.plugin.messages import failed, refuse
 from harness.plugin.ownership import MARKER, uses
 from harness.plugin.session import Session
 from harness.record.environment import differences
+from harness.recording.followed import ELSEWHERE
+from harness.recording.running import note
 from harness.report.words import number
 from harness.workers.executor import Executor, Needs, executor
 from harness.workers.facts import digest, facts
@@ -133,12 +135,18 @@ class Sending:
         answer = self._answer(test)
         self._require(test, answer)
         read = [file for file in map(Path, answer.read) if file.is_relative_to(self._config.rootpath)]
+        self._doubt(read)
         regression: Any = pyfuncitem.funcargs["training_regression"]
         for handed in answer.checks:
             regression.receive(handed, [file for file in read if file.suffix == ".py"])
         if answer.end == "failed":
             raise failed(answer.text, answer.cause)
         return True
+
+    def _doubt(self, read: Sequence[Path]) -> None:
+        """Note that a worker may have run lines of files: which, it does not say."""
+        for file in read:
+            note(self._session.ran, file.relative_to(self._config.rootpath).as_posix(), ELSEWHERE)
 
     def _require(self, test: str, answer: Answer) -> None:
         """Raise what a test means that did not run, or not to its end."""
@@ -174,7 +182,7 @@ class Sending:
         parts = [f"{number(jobs - kept, 'test')} ran on {self._where}"]
         parts += [f"{kept} kept from before by the same code"] if kept else []
         parts += [f"{number(lost, 'worker')} lost"] if lost else []
-        parts += [f"{unasked} of them not compared"] if unasked else []
+        parts += [f"{number(unasked, 'test')} not compared"] if unasked else []
         parts += [f"{given_up} given up: the session had stopped"] if given_up else []
         return ", ".join(parts)
 

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from harness.baselines.store import save_baseline
+from harness.elsewhere.rerun import inherited
 from harness.plugin.changed_lines import ChangedLines
 from harness.record import Baseline
+from harness.recording.followed import asking
 from tests.test_origin import git
 from tests.test_record import record_of
 
@@ -107,6 +109,22 @@ def test_what_runs_in_another_process_has_run(changed, before, doubt):
     changed.edit("    net.loss(trained)\n", CHILD.format(before), "test_net.py")
 
     assert told(changed.run()) == [LINES[0].replace("5-6, ", "") + doubt, LINES[1]]
+
+
+@pytest.mark.long
+def test_what_runs_on_workers_may_have_run(changed):
+    """They do not say which lines, whenever they have begun."""
+    here, elsewhere = told(changed.run("--training-on=local:1"))[0], ", unless another process ran it"
+
+    assert here.startswith("net.py:")
+    assert here.endswith(f"not judged{elsewhere}")
+
+
+def test_reruns_and_jobs_note_no_lines(tmp_path):
+    """Else it would matter whether a gated test runs when the process begins that they are copies of."""
+    before = inherited()
+    with asking(tmp_path / "wanted.json"):
+        assert inherited() == before
 
 
 def test_against_a_commit_lines_count_that_changed_since():
