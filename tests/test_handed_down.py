@@ -7,7 +7,7 @@ import sys
 import torch
 
 from harness import Record, Recorder
-from harness.elsewhere.handed_down import Told, perturbed_as
+from harness.elsewhere.handed_down import Told, obey, perturbed_as
 from harness.elsewhere.rerun import Assignment
 from harness.recording.perturbation import Perturbation
 
@@ -77,3 +77,9 @@ def test_a_training_that_nobody_perturbs_tells_nothing(tmp_path, monkeypatch):
     assert train(1).seed == 0
     assert not [*tmp_path.glob("*.told")]
     assert Told(assigned).failure(ValueError()) is None
+
+
+def test_a_process_that_outlives_the_rerun_trains_as_it_is_written(tmp_path):
+    """A server that a test has started keeps its environment; the assignment in it is gone with its folder."""
+    obey(str(tmp_path / "assignment.json"), str(tmp_path), session=0)
+    assert train(1).seed == 0

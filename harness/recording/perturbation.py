@@ -90,7 +90,7 @@ def obeyed_by_children(how: str, **given: object) -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(_VARIABLE)
+        os.environ.pop(_VARIABLE, None)
         if before is not None:
             os.environ[_VARIABLE] = before
 
