@@ -851,7 +851,7 @@ class RanksError(HarnessError):
     @classmethod
     def stateful(cls, *, nodeid: str) -> Self:
         what = "states that a test asks for do not reach its ranks"
-        fix = 'leave training_regression.states() out, or have the ranks train in precision="float64"'
+        fix = 'leave training_regression.states() out; if rounding then matters, train in precision="float64"'
         return cls(what, where=nodeid, fix=fix)
 
     @classmethod

@@ -599,7 +599,7 @@ MESSAGES = [
         errors.RanksError.stateful(nodeid="test_a.py::test_b"),
         "states that a test asks for do not reach its ranks\n"
         "  where  test_a.py::test_b\n"
-        '  fix    leave training_regression.states() out, or have the ranks train in precision="float64"',
+        '  fix    leave training_regression.states() out; if rounding then matters, train in precision="float64"',
     ),
     (
         errors.RanksError.rounded(precision="float32", nodeid="test_a.py::test_b"),

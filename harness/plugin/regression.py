@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from harness.baselines.environments import Choice
 from harness.baselines.origin import named_sources
 from harness.comparing.ranks import compare_ranks, merge
 from harness.elsewhere.ranks import gathered
-from harness.errors import (
-    RanksError,
-    SuiteError,
-)
+from harness.errors import RanksError, SuiteError
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.generating import generate
 from harness.plugin.judging import hold, judge, parity
