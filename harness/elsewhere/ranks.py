@@ -5,6 +5,7 @@ import datetime
 import importlib
 import importlib.util
 import json
+import math
 import multiprocessing
 import os
 import sys
@@ -26,7 +27,7 @@ from harness.atomic_files import write
 from harness.elsewhere.endings import ending
 from harness.elsewhere.handed_down import Told
 from harness.elsewhere.rerun import Effect, in_force
-from harness.errors import FaultError, RanksError
+from harness.errors import ArgumentError, FaultError, RanksError
 from harness.explaining.traced import Traced
 from harness.record import Record
 from harness.recording.followed import follow, unfollow
@@ -127,9 +128,12 @@ class Ranks:
             timeout_seconds: that all ranks may take together, from their start to their end, whatever they wait for.
 
         Raises:
+            ArgumentError: the time is none.
             RanksError: the function cannot be had in another process; a rank raised an exception, died, returned
                 something else or did not end in time. The others are ended then.
         """
+        if not 0 < timeout_seconds < math.inf:
+            raise ArgumentError.of("ranks", "timeout_seconds", timeout_seconds, "a number above 0, and finite")
         place, deadline = _place_of(function), time.time() + timeout_seconds
         with scratch.folder() as folder:
             given = _Given(folder, world_size, backend, place, arguments, self._how, timeout_seconds, deadline)

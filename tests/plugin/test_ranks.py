@@ -233,6 +233,13 @@ def test_a_rank_that_hangs_is_given_up(monkeypatch):
         Ranks(How())(stand_still, world_size=3, timeout_seconds=2)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+def test_a_time_that_is_none_is_refused(seconds):
+    """Before a process is started: ranks have an end."""
+    with pytest.raises(errors.ArgumentError, match="timeout_seconds cannot be"):
+        Ranks(How())(stand_still, timeout_seconds=seconds)
+
+
 def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
     """What all but the first leave stands in folders of theirs, and the first says what became of them.
 
