@@ -5,12 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
 import torch
 from torch.utils.data import DistributedSampler
 
 from harness import Record, Recorder, errors
 from harness.comparing.ranks import merge
 from harness.elsewhere.handed_down import obey, perturbed_as
+from harness.elsewhere.ranks import Ranks
 from harness.elsewhere.rerun import Assignment
 from harness.record import World
 from harness.recording.perturbation import Perturbation
@@ -55,6 +57,12 @@ def train_share(rank):
     return replace(recorder.record, world=World(rank, 2, "gloo"))
 
 
+def train_and_raise(error):
+    """Train on a rank, which fails afterwards."""
+    train(1)
+    raise error
+
+
 def start(folder, **variables):
     """Run the script in a folder, with variables of its own; return its record and its last line."""
     run = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, env=variables, check=False, capture_output=True)
@@ -79,6 +87,21 @@ def test_a_script_is_perturbed_and_tells_of_it(tmp_path, monkeypatch):
 
     failure = effects.failure(subprocess.SubprocessError("it failed"))
     assert (failure.planted, failure.what) == (True, "the training ended with SubprocessError: it failed")
+
+
+def test_a_rank_is_perturbed_and_tells_of_it(tmp_path, monkeypatch):
+    """As a script; what it ends with is judged there, where it is known what the machine is to blame for."""
+    monkeypatch.setattr(Ranks, "_method", "fork")
+    assigned = Assignment("test_a.py::test", "", Perturbation(seed_shift=7), "weights-rounded", tmp_path)
+    assigned.write()
+    with perturbed_as(assigned, tmp_path) as effects:
+        (record,) = Ranks()(train, 2, world_size=1)
+        for error, planted in {ValueError("not finite"): True, OSError("disk full"): False}.items():
+            with pytest.raises(errors.FaultError, match=f"the training ended with {type(error).__name__}: ") as raised:
+                Ranks()(train_and_raise, error, world_size=1)
+            assert raised.value.planted is planted
+
+    assert (record.seed, effects.outcome(record)) == (7, (True, ""))
 
 
 def test_what_ranks_tell_counts_for_all_of_them(tmp_path):
