@@ -91,8 +91,10 @@ def rows(then, folder, *edits, step=STEP):
 def test_the_steps_around_a_divergence_are_traced_whole(then):
     """And the first; with backward operations and the lines that ran, of each in the order in which they first did."""
     _, former = then
-    parts = former.traced.parts
+    parts = dict(former.traced.parts)
+    imported = parts.pop("import")
 
+    assert (imported.step, imported.operations) == (-1, [])
     assert {name: part.step for name, part in parts.items()} == {"start": 0, "step 1": 1, "step 2": 2}
     assert all(any(row.backward for row in part.operations) for part in parts.values())
     texts = [LATE.splitlines()[line.line - 1].strip() for line in parts["step 1"].lines]
@@ -157,6 +159,18 @@ def test_what_ran_when_the_project_was_imported_is_named_last(tmp_path):
 
     texts = [after.splitlines()[edit.now.line - 1].strip() for edit in found.edits]
     assert texts == ["SHIFT = 2 - 1", "since=2,"]
+
+
+def test_a_constant_that_nothing_uses_stands_behind_a_line_that_was_taken_out(tmp_path):
+    """The line ran in the training then, the constant only when the project was imported."""
+    before = LATE.replace("def rate(step):", "IDLE = 10\n\n\n\n\n\n\n\n\ndef rate(step):")
+    after = before.replace("IDLE = 10", "IDLE = 20").replace("        schedule.step()\n", "")
+    assert after.count("\n") == before.count("\n") - 1
+    former, now = side(tmp_path / "then", before, 1), side(tmp_path / "now", after, 1)
+    first, last = explain(Baseline(former.record), former, now, changes(before, after)).edits
+
+    assert before.splitlines()[first.then.line - 1].strip() == "schedule.step()"
+    assert after.splitlines()[last.now.line - 1] == "IDLE = 20"
 
 
 def test_a_line_that_was_taken_out_is_named_as_it_was(then, tmp_path):

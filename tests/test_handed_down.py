@@ -3,12 +3,18 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import pytest
 import torch
+from torch.utils.data import DistributedSampler
 
-from harness import Record, Recorder
-from harness.elsewhere.handed_down import Told, obey, perturbed_as
+from harness import Record, Recorder, errors
+from harness.comparing.ranks import merge
+from harness.elsewhere.handed_down import obey, perturbed_as
+from harness.elsewhere.ranks import Ranks
 from harness.elsewhere.rerun import Assignment
+from harness.record import World
 from harness.recording.perturbation import Perturbation
 
 
@@ -39,6 +45,24 @@ def train(num_steps, *, breaks=False):
     return recorder.record
 
 
+def train_share(rank):
+    """Train on the share of one of two ranks."""
+    with Recorder() as recorder:
+        model = torch.nn.Linear(1, 1)
+        recorder.watch(model)
+        for index in DistributedSampler(range(4), 2, rank, shuffle=False):
+            recorder.batch(inputs := torch.full((2, 1), float(index)))
+            recorder.log(loss=model(inputs).square().mean())
+            recorder.step()
+    return replace(recorder.record, world=World(rank, 2, "gloo"))
+
+
+def train_and_raise(error):
+    """Train on a rank, which fails afterwards."""
+    train(1)
+    raise error
+
+
 def start(folder, **variables):
     """Run the script in a folder, with variables of its own; return its record and its last line."""
     run = subprocess.run([sys.executable, "-c", SCRIPT], cwd=folder, env=variables, check=False, capture_output=True)
@@ -51,19 +75,47 @@ def test_a_script_is_perturbed_and_tells_of_it(tmp_path, monkeypatch):
     assigned = Assignment("test_a.py::test", "", Perturbation(seed_shift=7), "weights-rounded", tmp_path)
     assigned.write()
     plain = train(2)
-    with perturbed_as(assigned, tmp_path):
+    with perturbed_as(assigned, tmp_path) as effects:
         record, said = start(tmp_path, **os.environ)
         own = train(2)
 
-    told = Told(assigned)
     assert (record.seed, said) == (7, "AssertionError: as a training may")
     assert record.streams == own.streams != plain.streams
-    assert told.of(record) == ((True, ""), None)
-    assert told.of(plain) is None
+    assert [effects.outcome(each) for each in (record, own)] == [(True, "")] * 2
+    assert effects.outcome(plain) == (False, "no recorder watches this training")
     assert len([*tmp_path.glob("*.told")]) == 3, "those of this process are known here"
 
-    failure = told.failure(subprocess.SubprocessError("it failed"))
+    failure = effects.failure(subprocess.SubprocessError("it failed"))
     assert (failure.planted, failure.what) == (True, "the training ended with SubprocessError: it failed")
+
+
+def test_a_rank_is_perturbed_and_tells_of_it(tmp_path, monkeypatch):
+    """As a script; what it ends with is judged there, where it is known what the machine is to blame for."""
+    monkeypatch.setattr(Ranks, "_method", "fork")
+    assigned = Assignment("test_a.py::test", "", Perturbation(seed_shift=7), "weights-rounded", tmp_path)
+    assigned.write()
+    with perturbed_as(assigned, tmp_path) as effects:
+        (record,) = Ranks()(train, 2, world_size=1)
+        for error, planted in {ValueError("not finite"): True, OSError("disk full"): False}.items():
+            with pytest.raises(errors.FaultError, match=f"the training ended with {type(error).__name__}: ") as raised:
+                Ranks()(train_and_raise, error, world_size=1)
+            assert raised.value.planted is planted
+
+    assert (record.seed, effects.outcome(record)) == (7, (True, ""))
+
+
+def test_what_ranks_tell_counts_for_all_of_them(tmp_path):
+    """Also where the fault has one do what the other does; how a rank died says nothing of the fault."""
+    assigned = Assignment("test_a.py::test", "", Perturbation(), "shard-repeated", tmp_path)
+    assigned.write()
+    with perturbed_as(assigned, tmp_path) as effects, obey(str(assigned.file), str(tmp_path), session=0):
+        ranks = [*map(train_share, range(2))]
+
+    assert ranks[0].streams == ranks[1].streams
+    effects.stands_for(merged := merge(ranks), ranks)
+    assert [effects.outcome(each) for each in (*ranks, merged)] == [(True, "")] * 3
+    died = errors.RanksError.failed(rank=1, world_size=2, line="it ended with signal 9")
+    assert (effects.failure(ValueError()).planted, effects.failure(died).planted) == (True, False)
 
 
 def test_a_training_that_nobody_perturbs_tells_nothing(tmp_path, monkeypatch):
@@ -71,15 +123,15 @@ def test_a_training_that_nobody_perturbs_tells_nothing(tmp_path, monkeypatch):
     assigned = Assignment("test_a.py::test", "", Perturbation(seed_shift=7), "", tmp_path)
     assigned.write()
     before = {**os.environ}
-    with perturbed_as(assigned, tmp_path):
+    with perturbed_as(assigned, tmp_path) as effects:
         assert train(1).seed == 7
     assert os.environ == before
     assert train(1).seed == 0
     assert not [*tmp_path.glob("*.told")]
-    assert Told(assigned).failure(ValueError()) is None
+    assert effects.failure(ValueError()) is None
 
 
 def test_a_process_that_outlives_the_rerun_trains_as_it_is_written(tmp_path):
     """A server that a test has started keeps its environment; the assignment in it is gone with its folder."""
-    obey(str(tmp_path / "assignment.json"), str(tmp_path), session=0)
-    assert train(1).seed == 0
+    with obey(str(tmp_path / "assignment.json"), str(tmp_path), session=0):
+        assert train(1).seed == 0

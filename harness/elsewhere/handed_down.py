@@ -1,13 +1,12 @@
-"""A perturbation that is handed down to processes which a test starts (scripts, launchers), and what they tell of it.
+"""A perturbation that is handed down to processes which a test starts (ranks, scripts), and what they tell of it.
 
 It goes by this process's environment: a child that is started without it trains as it is written, and tells nothing.
 """
 
-import atexit
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import msgspec
 
 from harness.atomic_files import write
 from harness.elsewhere.rerun import Assignment, Effect, in_force
-from harness.errors import FaultError
+from harness.errors import FaultError, RanksError
 from harness.explaining.traced import Traced
 from harness.record import Record
 from harness.recording.perturbation import Planted, current, obeyed_by_children, perturbed
@@ -40,44 +39,61 @@ class _Word(msgspec.Struct, frozen=True):
     traced: Traced | None = None
 
 
-class Told:
-    """What processes that this one has started told of their trainings.
+class Effects:
+    """What became of a perturbation in the trainings of a block, and in those of processes that were started in it.
 
     Args:
         assigned: what this process was asked to do.
+        own: what became of it in this process.
     """
 
-    def __init__(self, assigned: Assignment) -> None:
-        self._assigned = assigned
+    def __init__(self, assigned: Assignment, own: Effect) -> None:
+        self._assigned, self._own = assigned, own
+        self._merged: dict[str, set[str]] = {}
 
     @property
     def _words(self) -> list[_Word]:
         files = sorted(self._assigned.folder.glob(f"*{_KIND}"))
         return [msgspec.json.decode(file.read_bytes(), type=_Word) for file in files]
 
-    def of(self, record: Record) -> tuple[tuple[bool, str], Traced | None] | None:
-        """Return what became of the fault in a record's training, and its trace; None if nobody told of it.
+    def stands_for(self, merged: Record, records: Collection[Record]) -> None:
+        """Take note that a record is that of several ranks: what took effect in any of them did in it."""
+        self._merged[_digest(merged)] = {_digest(record) for record in records}
+
+    def _of(self, record: Record) -> list[_Word]:
+        """Return what other processes told of a record's training: of several, where ranks did the same."""
+        words = self._words
+        digests = self._merged.get(digest := _digest(record), {digest}) if words else ()
+        return [word for word in words if word.digest in digests]
+
+    def outcome(self, record: Record) -> tuple[bool, str]:
+        """Return what became of the fault in a record's training; see `Effect`.
 
         Raises:
             FaultError: planting the fault raised an exception, which the training survived.
         """
-        words = self._words
-        found = next((word for word in words if word.digest == _digest(record)), None) if words else None
-        if found and found.raised:
-            raise FaultError(**found.raised)
-        return (found.outcome, found.traced) if found else None
+        words = self._of(record)
+        for raised in filter(None, (word.raised for word in words)):
+            raise FaultError(**raised)
+        return max((word.outcome for word in words), default=None) or self._own.outcome(record)
+
+    def traced(self, record: Record) -> Traced | None:
+        """Return the trace of a record's training, of ranks of the first, if one was taken."""
+        return next((word.traced for word in self._of(record) if word.traced), None) or self._own.traced(record)
 
     def failure(self, error: BaseException) -> FaultError | None:
-        """Return what it means for the fault that a test ended with an exception; None if nobody told of one."""
+        """Return what it means for the fault that a test ended with an exception; None without a fault."""
         words = self._words if self._assigned.fault else []
         if raised := next((word.raised for word in words if word.raised), None):
             return FaultError(**raised)
         planted = any(word.outcome[0] for word in words)
-        return FaultError.broken(fault=self._assigned.fault, error=error) if planted else None
+        if planted and not isinstance(error, RanksError):  # which the machine may be to blame for: it says who died
+            return FaultError.broken(fault=self._assigned.fault, error=error)
+        return self._own.failure(error)
 
 
 @contextlib.contextmanager
-def perturbed_as(assigned: Assignment, root: Path) -> Iterator[Effect]:
+def perturbed_as(assigned: Assignment, root: Path) -> Iterator[Effects]:
     """Perturb the trainings of a block as it was assigned, and those of processes that are started in it.
 
     Args:
@@ -85,35 +101,32 @@ def perturbed_as(assigned: Assignment, root: Path) -> Iterator[Effect]:
         root: of the project, whose lines a trace names.
 
     Yields:
-        What becomes of it in this process.
+        What becomes of it.
     """
-    with _in_force(assigned, root, os.getpid()) as effect:
-        how, given = f"{__name__}:{obey.__name__}", {"file": str(assigned.file), "root": str(root)}
-        with obeyed_by_children(how, **given):
-            yield effect
+    how, given = f"{__name__}:{obey.__name__}", {"file": str(assigned.file), "root": str(root)}
+    with obey(**given, session=os.getpid()) as own, obeyed_by_children(how, **given):
+        yield Effects(assigned, own)
 
 
-def obey(file: str, root: str, session: int) -> None:
-    """Perturb the trainings of this process until it ends, as another that started it was assigned.
+@contextlib.contextmanager
+def obey(file: str, root: str, session: int) -> Iterator[Effect]:
+    """Perturb the trainings of a block, in a session or in a process that it started.
 
     Args:
         file: of the assignment.
         root: of the project.
         session: id of the process that is told what became of it.
+
+    Yields:
+        What becomes of it in this process.
     """
     if not (place := Path(file)).exists():  # a server that a test has started outlives what was asked
+        yield Effect()
         return
-    stack = contextlib.ExitStack()
-    stack.enter_context(_in_force(Assignment.read(place), Path(root), session))
-    atexit.register(stack.close)
-
-
-@contextlib.contextmanager
-def _in_force(assigned: Assignment, root: Path, session: int) -> Iterator[Effect]:
     from harness.explaining.tracing import Tracing
 
-    is_first = os.environ.get("RANK", "0") == "0"
-    tracing = Tracing(root, step=assigned.step) if assigned.traces and is_first else None
+    assigned, is_first = Assignment.read(place), os.environ.get("RANK", "0") == "0"
+    tracing = Tracing(Path(root), step=assigned.step) if assigned.traces and is_first else None
     with (
         in_force(assigned.perturbation, assigned.fault, tracing) as effect,
         perturbed(replace(current(), plant=_Telling(effect, assigned.folder, session))),

@@ -12,27 +12,21 @@ import sys
 import threading
 import time
 import traceback
-import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from harness import scratch
 from harness.atomic_files import write
 from harness.elsewhere.endings import ending
-from harness.elsewhere.handed_down import Told
-from harness.elsewhere.rerun import Effect, in_force
 from harness.errors import ArgumentError, FaultError, RanksError
-from harness.explaining.traced import Traced
 from harness.record import Record
 from harness.recording.followed import follow, unfollow
 from harness.recording.lines import users_line
-from harness.recording.perturbation import Perturbation
+from harness.recording.perturbation import current, obeying
 
 
 _GRACE_SECONDS = 5
@@ -40,32 +34,6 @@ _GRACE_SECONDS = 5
 _UNKNOWN = "nobody knows: it never began, or its process answers nothing"
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 """All ranks are on this machine, whose name may lead elsewhere."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How trainings on ranks are perturbed.
-
-    Args:
-        perturbation: what recorders change.
-        fault: what is planted; empty for nothing.
-        traced: the project whose lines a trace of the first rank is to name; None for no trace.
-        step: of the divergence that it is to explain.
-    """
-
-    perturbation: Perturbation = field(default_factory=Perturbation)
-    fault: str = ""
-    traced: Path | None = None
-    step: int | None = None
-
-    @contextlib.contextmanager
-    def in_force(self, rank: int) -> Iterator[Effect]:
-        """Perturb the training of a rank."""
-        from harness.explaining.tracing import Tracing
-
-        tracing = Tracing(self.traced, step=self.step) if self.traced and not rank else None
-        with in_force(self.perturbation, self.fault, tracing) as effect:
-            yield effect
 
 
 @dataclass(frozen=True)
@@ -77,12 +45,11 @@ class _Given:
     backend: str
     function: tuple[str, str, str]  # module, its file, name in there
     arguments: Sequence[Any]
-    how: "How"
     timeout_seconds: float
     deadline: float  # by the clock that all processes have
 
     def file(self, rank: int, kind: str) -> Path:
-        """Return the file of what a rank leaves: its "record", "outcome", "trace", "failure", or "place" in time."""
+        """Return the file of what a rank leaves: its "record", "times", "failure", or "place" in time."""
         return self.folder / f"rank{rank}-{kind}.json"
 
     @property
@@ -92,17 +59,14 @@ class _Given:
 
 
 class Ranks:
-    """Runs functions on ranks, and knows what became of what is planted in them.
+    """Runs functions on ranks.
 
     Args:
-        how: trainings in them are perturbed.
-        told: what trainings in processes of other launchers tell; None where nothing is asked of them.
         is_fresh: whether this process has only just begun, so that copies of it are as good as new ones.
     """
 
-    def __init__(self, how: How | None = None, told: Told | None = None, *, is_fresh: bool = False) -> None:
-        self._how, self._told, self._is_fresh = how or How(), told, is_fresh
-        self._outcomes: list[tuple[weakref.ref[Record], tuple[bool, str], Traced | None]] = []
+    def __init__(self, *, is_fresh: bool = False) -> None:
+        self._is_fresh = is_fresh
 
     def __call__(
         self,
@@ -136,51 +100,23 @@ class Ranks:
             raise ArgumentError.of("ranks", "timeout_seconds", timeout_seconds, "a number above 0, and finite")
         place, deadline = _place_of(function), time.time() + timeout_seconds
         with scratch.folder() as folder:
-            given = _Given(folder, world_size, backend, place, arguments, self._how, timeout_seconds, deadline)
+            given = _Given(folder, world_size, backend, place, arguments, timeout_seconds, deadline)
             _run(given, self._method)
-            return [self._collected(given, rank) for rank in range(world_size)]
+            return [_collected(given, rank) for rank in range(world_size)]
 
     @property
     def _method(self) -> str:
         """How a process begins: a copy of one that has computed on several threads, or on a GPU, would stand still."""
         from torch import cuda
 
-        copies = self._is_fresh and self._how.perturbation.threads == 1 and not cuda.is_initialized()
+        copies = self._is_fresh and current().threads == 1 and not cuda.is_initialized()
         return "fork" if copies and hasattr(os, "fork") else "spawn"
 
-    def _collected(self, given: _Given, rank: int) -> Record:
-        seconds, step_seconds, outcome = json.loads(given.file(rank, "outcome").read_text(encoding="utf-8"))
-        record = Record.from_text(given.file(rank, "record").read_text(encoding="utf-8"))
-        record = replace(record, seconds=seconds, step_seconds=tuple(step_seconds))
-        file = given.file(rank, "trace")
-        traced = msgspec.json.decode(file.read_bytes(), type=Traced) if file.exists() else None
-        self._outcomes.append((weakref.ref(record), tuple(outcome), traced))
-        return record
 
-    def stands_for(self, merged: Record, records: Collection[Record]) -> None:
-        """Take note that a record is that of several ranks: what took effect in any of them did in it."""
-        if outcome := self.outcome(records):
-            self._outcomes.append((weakref.ref(merged), outcome, self.traced(records)))
-
-    def failure(self, error: BaseException) -> FaultError | None:
-        """Return what it means for the fault that a test ended with an exception; None if no training told of one."""
-        return self._told.failure(error) if self._told else None
-
-    def _of(self, records: Collection[Record]) -> Iterator[tuple[tuple[bool, str], Traced | None]]:
-        """Yield what became of the fault in each of some records' trainings that is known, and its trace."""
-        for known, outcome, traced in self._outcomes:
-            if any(record is known() for record in records):
-                yield outcome, traced
-        yield from filter(None, map(self._told.of, records)) if self._told else ()
-
-    def outcome(self, records: Collection[Record]) -> tuple[bool, str] | None:
-        """Return whether the fault took effect in any of some records' trainings, or why not; None if none is ours."""
-        found = [outcome for outcome, _ in self._of(records)]
-        return next((outcome for outcome in found if outcome[0]), next(iter(found), None))
-
-    def traced(self, records: Collection[Record]) -> Traced | None:
-        """Return the trace of the first rank of some records, if one was taken."""
-        return next((traced for _, traced in self._of(records) if traced), None)
+def _collected(given: _Given, rank: int) -> Record:
+    seconds, step_seconds = json.loads(given.file(rank, "times").read_text(encoding="utf-8"))
+    record = Record.from_text(given.file(rank, "record").read_text(encoding="utf-8"))
+    return replace(record, seconds=seconds, step_seconds=tuple(step_seconds))
 
 
 def gathered(record: Record, ran: Path) -> list[Record]:
@@ -277,7 +213,7 @@ def _raise_hung(given: _Given, processes: Sequence[BaseProcess]) -> None:
 def _raise_first(given: _Given, statuses: Sequence[int | None]) -> None:
     """Raise what the first rank ended with that died or failed: the others may have failed for want of it."""
     for rank, status in enumerate(statuses):
-        if status is not None and not any(given.file(rank, kind).exists() for kind in ("outcome", "failure")):
+        if status is not None and not any(given.file(rank, kind).exists() for kind in ("times", "failure")):
             raise RanksError.failed(rank=rank, world_size=given.world_size, line=ending(status))
     files = {rank: given.file(rank, "failure") for rank in range(given.world_size)}
     told = [(*json.loads(file.read_text(encoding="utf-8")), rank) for rank, file in files.items() if file.exists()]
@@ -292,9 +228,9 @@ def _main(given: _Given, rank: int) -> None:
     threading.Thread(target=_watch, args=(given, rank), daemon=True).start()
     follow()
     try:
-        with _group(given, rank), given.how.in_force(rank) as effect:
+        with _group(given, rank), obeying():
             result = _find(*given.function)(*given.arguments)
-            _leave(given, rank, getattr(result, "record", result), effect)
+            _leave(given, rank, getattr(result, "record", result))
     except BaseException as error:  # whatever it is, the session that asked shows it
         traceback.print_exc()
         fault = vars(error) if isinstance(error, FaultError) else None
@@ -344,13 +280,10 @@ def _group(given: _Given, rank: int) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def _leave(given: _Given, rank: int, record: object, effect: Effect) -> None:
-    """Leave a rank's record, what it took, and what became of the fault."""
+def _leave(given: _Given, rank: int, record: object) -> None:
+    """Leave a rank's record, and what it took."""
     if not isinstance(record, Record):
         raise RanksError.no_record(name=given.function[-1], found=type(record).__name__)
     kept = record if rank == 0 else replace(record, pictures={}, histograms={}, confusion=())  # packing takes seconds
     given.file(rank, "record").write_text(kept.to_text(), encoding="utf-8")
-    if traced := effect.traced(record):
-        given.file(rank, "trace").write_bytes(msgspec.json.encode(traced))
-    outcome = [record.seconds, record.step_seconds, effect.outcome(record)]
-    given.file(rank, "outcome").write_text(json.dumps(outcome), encoding="utf-8")
+    given.file(rank, "times").write_text(json.dumps([record.seconds, record.step_seconds]), encoding="utf-8")

@@ -139,7 +139,10 @@ class _Evidence:
     changes: Changes
 
     def clues(self) -> Iterator[_Clue]:
-        """Yield what tells most first: the lines of the operation, values, lines that ran, files that were read."""
+        """Yield what tells most first: the lines of the operation, values, lines that ran, files that were read.
+
+        What ran as the project was imported comes last: a constant may be one that nothing uses.
+        """
         near = compared_parts(self.comparison, self.now)
         yield from self._of_places()
         yield from self._of_values()
@@ -147,6 +150,7 @@ class _Evidence:
         yield from self._of_files()
         if "start" not in near:  # it may be made ready long before
             yield from self._of_lines(["start"], None, None)
+        yield from (clue for clue in self._of_lines(["import"], None, None) if clue.hunk)
 
     def _of_places(self) -> Iterator[_Clue]:
         for found, then in ((self.found, False), (self.former, True)):

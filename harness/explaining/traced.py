@@ -99,7 +99,7 @@ class Traced(Struct, frozen=True):
 
     Args:
         torch: its version.
-        parts: "start" and "evaluation"; or "start" and `step_name` of the steps that were asked for.
+        parts: "start" and "evaluation"; or "import", "start" and `step_name` of the steps that were asked for.
         constants: as of a `Trace`.
         error: why it is none, or no whole one; empty if it is.
         built: the line that built the optimizer of each parameter group, by its name, where one is known.

@@ -155,12 +155,9 @@ class _Around(_Training):
 
     @property
     def traced(self) -> Traced:
-        """What was traced; before the start came what ran when the project was imported."""
-        parts = dict(self._parts)
-        if start := parts.get("start"):
-            since = itertools.chain.from_iterable(part.lines for part in parts.values())
-            lines = [*start.lines, *ran_at_import(self._root, since)]
-            parts["start"] = msgspec.structs.replace(start, lines=lines)
+        """What was traced, and what had run when the project was imported."""
+        since = itertools.chain.from_iterable(part.lines for part in self._parts.values())
+        parts = self._parts | {"import": Part(-1, [], [*ran_at_import(self._root, since)])}
         return msgspec.structs.replace(super().traced, parts=parts, read=files_read(self._root))
 
     def _after_step(self) -> None:

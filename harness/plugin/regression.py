@@ -210,7 +210,8 @@ class TrainingRegression:
         own = gathered(records, self._session.ran) if isinstance(records, Record) else records
         found = of_all_ranks(own, "training_regression.check_ranks")
         merged = merge(found)
-        self._session.ranks.stands_for(merged, found)
+        if self._session.effects:
+            self._session.effects.stands_for(merged, found)
         if single is None:
             self._require_one(merged)
             if self._session.generate_path and self._session.rank:
@@ -257,9 +258,9 @@ class TrainingRegression:
 
     def _is_rerun(self, record: "Record", name: str) -> bool:
         """Tell whether this process runs a training again for a session, and hand in the record that it wants."""
-        assignment = self._session.assignment
-        if assignment and name == assignment.name:
-            assignment.hand_in(record, self._session.took_effect(record), self._session.traced(record))
+        assignment, effects = self._session.assignment, self._session.effects
+        if assignment and effects and name == assignment.name:
+            assignment.hand_in(record, effects.outcome(record), effects.traced(record))
         return assignment is not None
 
     def _take(self, name: str) -> None:

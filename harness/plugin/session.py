@@ -17,9 +17,9 @@ from harness import scratch
 from harness.atomic_files import write
 from harness.elsewhere.code import Code
 from harness.elsewhere.cost import BUDGET
-from harness.elsewhere.handed_down import Told, perturbed_as
-from harness.elsewhere.ranks import How, Ranks
-from harness.elsewhere.rerun import Assignment, Effect, Reruns, in_force
+from harness.elsewhere.handed_down import Effects, perturbed_as
+from harness.elsewhere.ranks import Ranks
+from harness.elsewhere.rerun import Assignment, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
 from harness.errors import DevicePrecisionError, FaultError, NoCifar10Error
@@ -33,7 +33,6 @@ from harness.workers.worker import Errand
 
 
 if TYPE_CHECKING:
-    from harness.explaining.traced import Traced
     from harness.explaining.tracing import Tracing
     from harness.recipe import Recipe
     from harness.record.record import Record
@@ -66,11 +65,11 @@ class Session(Settings):
         own = time.time()  # a worker's may be later, if it takes the place of one that crashed
         self.started: float = min(own, getattr(config, "workerinput", {}).get("training_regression_started", own))
         self.assignment = Assignment.from_environment()
-        self.effect = Effect()
+        self.effects: Effects | None = None
         self.errand = Errand.from_environment()
         asked = self.errand or self.assignment
         self.outcome = Outcome(config, self.output, self.counts, asked.folder if asked else None)
-        self.ranks = self._ranks()
+        self.ranks = Ranks(is_fresh=self.assignment is not None)
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         self.workers = Sharing(self._meeting_place())
         self.runs = Runs(self.workers, labelled=bool(config.getoption("--training-tensorboard")))
@@ -190,24 +189,8 @@ class Session(Settings):
         """Perturb every training of this process as it was assigned."""
         if self.assignment:
             stack = ExitStack()
-            self.effect = stack.enter_context(perturbed_as(self.assignment, self.config.rootpath))
+            self.effects = stack.enter_context(perturbed_as(self.assignment, self.config.rootpath))
             self.config.add_cleanup(stack.close)
-
-    def _ranks(self) -> Ranks:
-        """Return what runs functions on ranks, perturbed as this process was assigned."""
-        if (assigned := self.assignment) is None:
-            return Ranks()
-        traced = self.config.rootpath if assigned.traces else None
-        how = How(assigned.perturbation, assigned.fault, traced, assigned.step)
-        return Ranks(how, Told(assigned), is_fresh=True)
-
-    def took_effect(self, record: "Record") -> tuple[bool, str]:
-        """Return what became of a fault in a record's training, in this process or on ranks (`Effect.outcome`)."""
-        return self.ranks.outcome([record]) or self.effect.outcome(record)
-
-    def traced(self, record: "Record") -> "Traced | None":
-        """Return the trace of a record's training, in this process or on ranks, if one was taken."""
-        return self.ranks.traced([record]) or self.effect.traced(record)
 
     @contextlib.contextmanager
     def giving_up(self) -> Iterator[None]:
@@ -216,7 +199,7 @@ class Session(Settings):
             yield
         except (Exception, pytest.fail.Exception) as error:
             failure = error if isinstance(error, FaultError) else None
-            failure = failure or self.ranks.failure(error) or self.effect.failure(error)
+            failure = failure or (self.effects.failure(error) if self.effects else None)
             if self.assignment and failure and "pytest-timeout" not in str(error):
                 self.assignment.give_up(failure)
             raise

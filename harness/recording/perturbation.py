@@ -1,5 +1,6 @@
 """What a rerun of a training changes from outside: its seeds, its arithmetic, or something that is planted in it."""
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -60,7 +61,9 @@ _in_force: dict[object, tuple[int, Perturbation]] = {}  # by nothing but themsel
 def current() -> Perturbation:
     """Return the perturbation in force: this thread's own, or else the last one, as loops may train in threads."""
     if _VARIABLE in os.environ and not _in_force:
-        _obey(**json.loads(os.environ[_VARIABLE]))
+        stack = contextlib.ExitStack()
+        stack.enter_context(obeying())
+        atexit.register(stack.close)
     in_force = [*_in_force.values()][::-1]
     own = [perturbation for thread, perturbation in in_force if thread == threading.get_ident()]
     return next(iter(own + [perturbation for _, perturbation in in_force]), Perturbation())
@@ -82,7 +85,7 @@ def obeyed_by_children(how: str, **given: object) -> Iterator[None]:
     """Have processes that are started in a block, and that record a training, put a perturbation in force themselves.
 
     Args:
-        how: module and name of the function that does, as `module:function`.
+        how: module and name of the context manager that does, as `module:function`.
         **given: that it is called with, beside `session`, the id of this process: what JSON holds.
     """
     before = os.environ.get(_VARIABLE)
@@ -95,10 +98,14 @@ def obeyed_by_children(how: str, **given: object) -> Iterator[None]:
             os.environ[_VARIABLE] = before
 
 
-def _obey(session: int, how: str, given: Mapping[str, object]) -> None:
-    if session != os.getpid():
-        module, _, name = how.partition(":")
-        getattr(importlib.import_module(module), name)(session=session, **given)
+def obeying() -> contextlib.AbstractContextManager[object]:
+    """Return what has a block follow the process that started this one (`obeyed_by_children`), if that asks for it."""
+    asked = json.loads(os.environ.get(_VARIABLE, "{}"))
+    if asked.get("session", os.getpid()) == os.getpid():
+        return contextlib.nullcontext()
+    module, _, name = asked["how"].partition(":")
+    follow: Callable[..., contextlib.AbstractContextManager[object]] = getattr(importlib.import_module(module), name)
+    return follow(session=asked["session"], **asked["given"])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from unittest.mock import Mock, PropertyMock
 import pytest
 
 from harness import errors
-from harness.elsewhere.ranks import How, Ranks, _wait
+from harness.elsewhere.ranks import Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE, Project
 from tests.test_origin import git
@@ -183,7 +183,7 @@ def test_a_function_that_no_other_process_finds_is_refused():
 
     for function in (inner, lambda: None, "text"):
         with pytest.raises(errors.RanksError, match="cannot be found in another process"):
-            Ranks(How())(function)
+            Ranks()(function)
 
 
 def test_what_holds_in_float64_alone_is_refused(project):
@@ -230,14 +230,14 @@ def test_a_rank_that_hangs_is_given_up(monkeypatch):
   where  rank 1: .*test_ranks.py:\d+, in wait; rank 2: .*test_ranks.py:\d+, in recv
   fix    .*ranks\(\.\.\., timeout_seconds=4\)"""
     with pytest.raises(errors.RanksError, match=expected):
-        Ranks(How())(stand_still, world_size=3, timeout_seconds=2)
+        Ranks()(stand_still, world_size=3, timeout_seconds=2)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
 def test_a_time_that_is_none_is_refused(seconds):
     """Before a process is started: ranks have an end."""
     with pytest.raises(errors.ArgumentError, match="timeout_seconds cannot be"):
-        Ranks(How())(stand_still, timeout_seconds=seconds)
+        Ranks()(stand_still, timeout_seconds=seconds)
 
 
 def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distributed, monkeypatch):
@@ -376,7 +376,7 @@ def test_a_test_starts_torchrun(distributed):
 @pytest.mark.long
 def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, measured_thresholds, own_process):
     """A baseline of its ranks has thresholds of its own; planted faults are caught; a red one names its line."""
-    names = ("gradients-summed", "clipped-locally")
+    names = ("shard-repeated", "gradients-summed", "clipped-locally")
     monkeypatch.setattr(gate_power, "FAULTS", {name: FAULTS[name] for name in names})
     folder = FOLDER.replace("single=train().record, ", "")
     distributed.write(script=SCRIPT, test_folder=folder)
@@ -385,7 +385,8 @@ def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, m
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "gate power 1.00: 1 of 1 planted fault* caught   *",
+            "gate power 1.00: 2 of 2 planted faults caught   *",
+            "  shard-repeated    caught at step 0, data, labels of the batch",
             "  gradients-summed  caught at step 0, backward, gradient of 0.weight",
             "  clipped-locally   not planted: no call of torch.nn.utils.clip_grad_norm_ clips gradients that *",
         ]
