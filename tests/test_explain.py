@@ -164,7 +164,7 @@ def test_what_ran_when_the_project_was_imported_is_named_last(tmp_path):
 def test_a_constant_that_nothing_uses_stands_behind_a_line_that_was_taken_out(tmp_path):
     """The line ran in the training then, the constant only when the project was imported."""
     before = LATE.replace("def rate(step):", "IDLE = 10\n\n\n\n\n\n\n\n\ndef rate(step):")
-    after = before.replace("IDLE = 10", "IDLE = 20").replace("        schedule.step()\n", "")
+    after = before.replace("IDLE = 10", "IDLE = 20").replace("            schedule.step()\n", "")
     assert after.count("\n") == before.count("\n") - 1
     former, now = side(tmp_path / "then", before, 1), side(tmp_path / "now", after, 1)
     first, last = explain(Baseline(former.record), former, now, changes(before, after)).edits
