@@ -4,11 +4,12 @@ import atexit
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from harness.atomic_files import write
 from harness.recording.imported import imported
+from harness.recording.inherited import inherited
 from harness.recording.running import Running, is_free, is_watched, note
 
 
@@ -26,21 +27,13 @@ def write_wanted(
     write(file, json.dumps([str(root), str(log), *lines]).encode("utf-8", "surrogateescape"))
 
 
-@contextlib.contextmanager
-def asking(file: Path) -> Iterator[None]:
-    """Have processes that are started in a block note which lines run in them.
+def asking(file: Path) -> contextlib.AbstractContextManager[None]:
+    """Return what has processes that are started in a block note which lines run in them.
 
     Args:
         file: that `write_wanted` has written.
     """
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = json.dumps([os.getpid(), str(file)])
-    try:
-        yield
-    finally:
-        os.environ.pop(_VARIABLE, None)
-        if before is not None:
-            os.environ[_VARIABLE] = before
+    return inherited(_VARIABLE, [os.getpid(), str(file)])
 
 
 def follow() -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from harness.recording.inherited import inherited
+
 
 _STANDARD = sysconfig.get_path("stdlib")
 """Folder of the standard library, which may be in an environment within the project."""
@@ -50,15 +52,10 @@ def listening(root: Path, file: Path) -> Iterator[None]:
         root: of the project.
         file: that they write to; it is there once one has told something.
     """
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = json.dumps([os.getpid(), str(root), str(file)])
     try:
-        yield
+        with inherited(_VARIABLE, [os.getpid(), str(root), str(file)]):
+            yield
     finally:
-        if before is None:
-            os.environ.pop(_VARIABLE, None)
-        else:
-            os.environ[_VARIABLE] = before
         file.unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from harness.record import Record
+from harness.recording.inherited import inherited
 
 
 if TYPE_CHECKING:
@@ -80,22 +81,14 @@ def perturbed(perturbation: Perturbation) -> Iterator[None]:
         del _in_force[key]
 
 
-@contextlib.contextmanager
-def obeyed_by_children(how: str, **given: object) -> Iterator[None]:
-    """Have processes that are started in a block, and that record a training, put a perturbation in force themselves.
+def obeyed_by_children(how: str, **given: object) -> contextlib.AbstractContextManager[None]:
+    """Return what has processes that are started in a block, and record a training, put a perturbation in force, too.
 
     Args:
         how: module and name of the context manager that does, as `module:function`.
         **given: that it is called with, beside `session`, the id of this process: what JSON holds.
     """
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = json.dumps({"session": os.getpid(), "how": how, "given": given})
-    try:
-        yield
-    finally:
-        os.environ.pop(_VARIABLE, None)
-        if before is not None:
-            os.environ[_VARIABLE] = before
+    return inherited(_VARIABLE, {"session": os.getpid(), "how": how, "given": given})
 
 
 def obeying() -> contextlib.AbstractContextManager[object]:
