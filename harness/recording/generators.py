@@ -1,6 +1,7 @@
 """The generators that a training may draw from, and digests of their states."""
 
 import ctypes
+import functools
 import random
 import zlib
 from collections.abc import Mapping
@@ -48,7 +49,13 @@ def _of_numpy() -> int:
     generator = numpys.get_bit_generator()
     if not isinstance(generator, np.random.MT19937):
         return zlib.crc32(repr(generator.state).encode())
-    return zlib.crc32(ctypes.string_at(generator.ctypes.state_address, _TWISTER_BYTES))
+    return zlib.crc32(_state_of(generator))
+
+
+@functools.lru_cache(maxsize=1)
+def _state_of(generator: np.random.MT19937) -> "ctypes.Array[ctypes.c_char]":
+    """Return the bytes of a generator's state as they are now, and later."""
+    return (ctypes.c_char * _TWISTER_BYTES).from_address(generator.ctypes.state_address)
 
 
 def _of_torch(generator: torch.Generator) -> int:

@@ -154,7 +154,7 @@ class Recorder:
             elif mixture := named_mixture(error, state.module_names(), self.precision, state.origin):
                 raise mixture
         if kind is None:
-            self._missed = state.broken
+            self._missed = state.wholeness.broken
 
     @property
     def record(self) -> Record:

@@ -3,11 +3,9 @@
 import contextlib
 import functools
 import math
-import traceback
 from bisect import bisect
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from pathlib import Path
-from typing import Any, ParamSpec, Self
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from harness.errors import HarnessError, RecorderError
+from harness.errors import RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value, World
 from harness.record.streams import FIRST_STEP
@@ -47,15 +45,12 @@ from harness.recording.step_times import StepTimes
 from harness.recording.stream_builder import StreamBuilder
 from harness.recording.unwatched import Unwatched
 from harness.recording.watched_model import WatchedModel, record_states
+from harness.recording.wholeness import Block, Wholeness
 
 
 # distance from a stored state from which on a tensor was initialised otherwise; rounding explains 1e-7 in float32 and
 # 4e-3 in bfloat16
 _ELSEWHERE = 1e-2
-
-_HOUSE = Path(__file__).parents[1]
-
-P = ParamSpec("P")
 
 _MOST_STEPS = 10**6
 """Between the seeds of two draws of jitter."""
@@ -81,8 +76,8 @@ class Recording:
         self.stack = stack
         stack.callback(self.activations.release)
         self._precision, self._states, self._perturbation = precision, states, current()
-        self.broken: HarnessError | None = None
-        self._has_stepped = self._failed = False  # whether something failed that is no mistake of the loop
+        self.wholeness = Wholeness(lambda: self._step)
+        self._has_stepped = False
         self._met = -1
         self._left: Set[str] = set()
         self._shown: dict[WatchedModel, int] = {}
@@ -101,7 +96,8 @@ class Recording:
         self._parted = False
         self._settled = self._midway = self._has_batches = False
         self._unwatched = Unwatched(self._present)
-        begin, end = (self._whole("a step", call) for call in (self._unwatched.begin, self._unwatched.end))
+        stack.callback(self._unwatched.leave)
+        begin, end = (self.wholeness.guarded("a step", call) for call in (self._unwatched.begin, self._unwatched.end))
         stack.callback(on_every_step(begin, lambda optimizer: end(optimizer, self._step)))
         stack.callback(around_scaled_steps(self._scaled))
 
@@ -140,7 +136,8 @@ class Recording:
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""
         self._has_batches, self.evaluating = True, False
-        self._see_world()
+        if not self._step:
+            self._see_world()
         self._check_weights()
         self._begin_step()
         self._unwatched.begin_batch()
@@ -193,8 +190,8 @@ class Recording:
 
         An error of before is raised again: the loop has caught it, or gone on after it.
         """
-        if self.broken:
-            raise self.broken
+        if self.wholeness.broken:
+            raise self.wholeness.broken
         self.world = self.world or world()
         self._check_hooks()
         self._check_weights()
@@ -221,27 +218,9 @@ class Recording:
             self.distributions.add_last("weight", watched.parameters(), self._step + 1)
             self.distributions.add_last("gradient", watched.last_gradients(), self._step)
 
-    @contextlib.contextmanager
-    def whole(self, doing: str) -> Iterator[Self]:
-        """Keep the first error that is raised in a block: what was to be recorded there is missing.
-
-        All that a loop calls of the recorder, and all that is called by its hooks, runs in such a block. A mistake of
-        the loop is raised. Whatever else goes wrong is no concern of the loop: it goes on, and nothing is raised any
-        more.
-
-        Args:
-            doing: whose part it is, in words.
-        """
-        try:
-            yield self
-        except Exception as error:
-            if not isinstance(error, HarnessError):
-                self._failed, cause = True, error
-                error = RecorderError.incomplete(doing=doing, error=cause, step=self._step, place=_place(cause))
-                error.__cause__ = cause
-            self.broken = self.broken or error
-            if not self._failed:
-                raise
+    def whole(self, doing: str) -> "Block[Recording]":
+        """Return a context that keeps the first error; `doing` says whose part it is."""
+        return Block(self.wholeness, doing, self)
 
     def trained(self) -> Iterator[WatchedModel]:
         """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
@@ -264,17 +243,6 @@ class Recording:
         self.watched.append(watched)
         return watched
 
-    def _whole(self, doing: str, notify: Callable[P, None]) -> Callable[P, None]:
-        @functools.wraps(notify)
-        def notified(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:  # a context costs more than most calls
-                notify(*args, **kwargs)
-            except Exception:
-                with self.whole(doing):
-                    raise
-
-        return notified
-
     def _hang(self, watched: WatchedModel) -> None:
         """Hang hooks on a model."""
         model, doing = watched.model, f"a forward pass of {type(watched.model).__name__}"
@@ -283,19 +251,17 @@ class Recording:
             if torch.is_grad_enabled() and not self._over:
                 self._unwatched.end_pass(watched)
 
-        hung = on_forward(model, self._whole(doing, lambda _: self._on_forward(watched)))
+        guard = functools.partial(self.wholeness.guarded, doing)
+        hung = on_forward(model, guard(lambda _: self._on_forward(watched)))
         watched.hung.append((type(model).__name__, hung))
-        after, loaded = (
-            on_output(model, self._whole(doing, passed)),
-            on_load(model, self._whole(doing, self._unwatched.forget)),
-        )
-        inner = model.module if isinstance(model, DistributedDataParallel) else model
-        within = on_forward(inner, self._whole(doing, lambda _: self._compare_buffers(watched)))
-        guard = functools.partial(self._whole, doing)
+        self._unwatched.follow(watched, lambda: on_output(model, guard(passed)))
+        loaded = on_load(model, guard(self._unwatched.forget))
+        if isinstance(model, DistributedDataParallel):  # hands out the first rank's buffers as a pass begins
+            self.stack.callback(on_forward(model.module, guard(lambda _: self._compare_buffers(watched))))
         calls = Calls(model, watched.prefix, self._found, guard, self.builder.parts)
         self._calls[watched] = calls
         calls.begin_step(self._step)
-        for undo in (hung, within, after, loaded, calls.end, stays_behind(model)):
+        for undo in (hung, loaded, calls.end, stays_behind(model)):
             self.stack.callback(undo)
 
     def _follow(self, watched: WatchedModel, optimizer: Optimizer) -> None:
@@ -326,7 +292,7 @@ class Recording:
             self._optimizer_steps += 1
             self._end()
 
-        hung = on_step(optimizer, *(self._whole(doing, call) for call in (before, gradients, after)))
+        hung = on_step(optimizer, *(self.wholeness.guarded(doing, call) for call in (before, gradients, after)))
         watched.hung.append((type(optimizer).__name__, hung))
         self.stack.callback(hung)
 
@@ -377,6 +343,8 @@ class Recording:
             self._look(watched.model)
         if not self._over:  # a model that is watched between two steps starts with the next one
             self._open()
+        if self.world and not isinstance(watched.model, DistributedDataParallel):
+            self._compare_buffers(watched)
 
     def _compare_buffers(self, watched: WatchedModel) -> None:
         """Record the buffers of one rank of several as a step begins: whether all have the same is known by them."""
@@ -512,14 +480,6 @@ def _number(made: object) -> float:
     """Return the number of the operation that made a tensor, in the order of operations with gradients."""
     node = getattr(made, "grad_fn", None)
     return math.inf if node is None else node._sequence_nr()
-
-
-def _place(error: BaseException) -> str:
-    """Return file and line of ours that an error comes from; the guard is in between wherever torch is called."""
-    frames = ((frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__))
-    calls = ((Path(code.co_filename), line) for code, line in frames if code.co_name != "__torch_function__")
-    *_, (file, line) = ((file, line) for file, line in calls if file.is_relative_to(_HOUSE))
-    return f"{file.relative_to(_HOUSE.parent).as_posix()}:{line}"
 
 
 def _stands_in(watched: WatchedModel, former: WatchedModel, optimizer: Optimizer | None, name: str | None) -> bool:

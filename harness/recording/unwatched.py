@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from harness.errors import RecorderError
+from harness.recording.hooks import Hung
 from harness.recording.watched_model import WatchedModel
 
 
@@ -31,10 +32,22 @@ class Unwatched:
         self._present = present
         self._marks: dict[WatchedModel, dict[Tensor, float]] = {}
         self._seen: set[WatchedModel] = set()  # models of which a pass was seen
+        self._hang: dict[WatchedModel, Callable[[], Hung]] = {}
+        self._hung: dict[WatchedModel, Hung] = {}  # what tells that a pass has ended, where that is asked for
         self._running: list[tuple[Optimizer, int]] = []  # optimizers in their step, with the number of steps before it
         self._steps = self._batches = self._most_batches = self._moving = 0
         self._stranger = ""
         self._suspects = False  # whether weights have moved since a step
+
+    def follow(self, watched: WatchedModel, hang: Callable[[], Hung]) -> None:
+        """Follow the passes of a model: `hang` has each end in `end_pass`, until what it returns is called."""
+        self._hang[watched], self._hung[watched] = hang, hang()
+
+    def leave(self) -> None:
+        """Follow no passes any more."""
+        for hung in self._hung.values():
+            hung()
+        self._hung.clear()
 
     def begin_batch(self) -> None:
         """Count a batch, and mark the weights of models whose passes are not seen."""
@@ -50,6 +63,8 @@ class Unwatched:
             self._marks.pop(watched, None)  # from before the pass
         if self._suspects:
             self._mark(watched)
+        elif hung := self._hung.pop(watched, None):  # its weights are as the last step has left them
+            hung()
 
     def end_step(self) -> None:
         """Count the step of a watched optimizer."""
@@ -74,7 +89,9 @@ class Unwatched:
         suspect = name or self._moved({watched: watched.left_weights() for watched in self._unmarked()})
         self.forget()
         self._moving = self._moving + 1 if suspect else 0
-        self._suspects = self._suspects or bool(suspect)
+        if suspect and not self._suspects:
+            self._suspects = True
+            self._hung |= {watched: hang() for watched, hang in self._hang.items() if watched not in self._hung}
         if name and self._steps and self._moving > self._most_batches:
             raise RecorderError.moved_unwatched(tensor=name, step=step)
 
