@@ -12,14 +12,21 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
 
     From an accelerator they come with one transfer. Sums run in float64 (float32 on MPS, which has no other).
     """
-    tensors = list(tensors)
-    if all(tensor.dtype is torch.float64 and tensor.layout is torch.strided for tensor in tensors):  # at a glance
-        return read(torch._foreach_norm(tensors, 2, dtype=torch.float64)) if tensors else []
-    wide = torch.float32 if any(tensor.is_mps for tensor in tensors) else torch.float64
-    plain = [_plain(tensor, wide) for tensor in tensors]
-    several = [each for each in plain if isinstance(each, Tensor)]
-    found = iter(read(torch._foreach_norm(several, 2, dtype=wide)) if several else ())
-    return [next(found) if isinstance(each, Tensor) else each for each in plain]
+    tensors, wide = list(tensors), torch.float64
+    odd = [place for place, each in enumerate(tensors) if each.dtype is not wide or each.layout is not torch.strided]
+    if any(tensors[place].is_mps for place in odd):
+        wide = torch.float32
+    counters = dict[int, float]()
+    for place in odd:
+        if _is_counter(tensors[place]):
+            counters[place] = float(abs(tensors[place].item()))
+        else:
+            tensors[place] = real(tensors[place], wide)
+    several = [each for place, each in enumerate(tensors) if place not in counters] if counters else tensors
+    found = read(torch._foreach_norm(several, 2, dtype=wide)) if several else []
+    for place, number in counters.items():
+        found.insert(place, number)
+    return found
 
 
 def read(scalars: Sequence[Tensor]) -> list[float]:
@@ -34,13 +41,9 @@ def read(scalars: Sequence[Tensor]) -> list[float]:
     return [values[place] for place in range(len(scalars))]
 
 
-def _plain(tensor: Tensor, wide: torch.dtype) -> Tensor | float:
-    """Return `real`, of most tensors at a glance; of a counter on the CPU, its number."""
-    if tensor.dtype is wide and tensor.layout is torch.strided:
-        return tensor
-    if tensor.dtype is torch.int64 and not tensor.ndim and tensor.is_cpu:
-        return float(abs(tensor.item()))
-    return real(tensor, wide)
+def _is_counter(tensor: Tensor) -> bool:
+    """Tell whether a tensor is a number of batches, say, on the CPU."""
+    return tensor.dtype is torch.int64 and not tensor.ndim and tensor.is_cpu
 
 
 def real(tensor: Tensor, wide: torch.dtype) -> Tensor:

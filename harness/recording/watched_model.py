@@ -1,7 +1,8 @@
 """One watched model and its optimizers: what to measure of them, and under which names."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Real
 from typing import Any, NamedTuple, SupportsFloat, TypeGuard
@@ -39,6 +40,22 @@ class Left(NamedTuple):
     state: dict[str, Tensor]
 
 
+class Share(NamedTuple):
+    """What an optimizer holds of a model.
+
+    Args:
+        known: the model's parameters, by name.
+        parameters: of the optimizer, `None` after each group.
+        own: those of them that are the model's, by name, in the model's order.
+        labels: of the groups.
+    """
+
+    known: Mapping[str, Tensor]
+    parameters: list[Tensor | None]
+    own: dict[str, Tensor]
+    labels: list[str]
+
+
 class WatchedModel:
     """A model, the prefix of its tensors' names, its optimizers, and a copy of its weights as the last step ended."""
 
@@ -56,6 +73,7 @@ class WatchedModel:
         self.hung: list[tuple[str, Hung]] = []  # on whom, and what
         self.stepping: set[int] = set()  # ids of optimizers whose gradients of this step are recorded
         self._known: dict[str, Tensor] = {}
+        self._shares: dict[Optimizer, Share] = {}
         self._rows: dict[str, tuple[int, list[str], list[float]]] = {}
         self._by_design = ByDesign()
         self.by_hand: ByHand | None = None
@@ -108,7 +126,7 @@ class WatchedModel:
     def structure(self) -> dict[str, dict[str, Any]]:
         """Return shape, dtype, requires_grad and parameter group of every tensor."""
         self._known = self.parameters()
-        groups = self._groups(self.optimizers)
+        groups = (pair for optimizer in self.optimizers for pair in self.groups(optimizer))
         labels = {name: label for label, group in groups for name in self._names(group["params"])}
         return {
             name: {
@@ -156,13 +174,12 @@ class WatchedModel:
         Of a closure that is called several times in a step, the first gradients are recorded.
         """
         self._stepped = step, builder.phase
-        own = self._names(p for group in optimizer.param_groups for p in group["params"])
         every = {name: p.grad for name, p in self._known.items() if p.grad is not None}
         if self._named.last.is_distributed:
             self.parts |= {f"gradient/{name}": part for name, part in parts_of(every).items()}
             every = {name: held(gradient) for name, gradient in every.items()}
         found = dict(zip(every, norms(every.values()), strict=True))
-        gradients = {name: every[name] for name in own if name in every}
+        gradients = {name: every[name] for name in self._share(optimizer).own if name in every}
         if self._precision == "float64":
             if self.parts:
                 found |= self._drop_noise_of_parts(step, gradients, found)
@@ -211,10 +228,21 @@ class WatchedModel:
 
     def groups(self, optimizer: Optimizer) -> list[tuple[str, dict[str, Any]]]:
         """Return an optimizer's parameter groups as they are now, by the name of each."""
-        known = {id(parameter) for parameter in self._known.values()}
-        if any(id(parameter) not in known for group in optimizer.param_groups for parameter in group["params"]):
+        return [*zip(self._share(optimizer).labels, optimizer.param_groups, strict=True)]
+
+    def _share(self, optimizer: Optimizer) -> Share:
+        """Return what an optimizer holds now; the same object as before, if that is what it held before."""
+        parameters = [each for group in optimizer.param_groups for each in (*group["params"], None)]
+        last = self._shares.get(optimizer)
+        if last and last.known is self._known and _are_the_same(parameters, last.parameters):
+            return last
+        known = {id(None), *map(id, self._known.values())}
+        if any(id(parameter) not in known for parameter in parameters):
             self._known = self.parameters()  # some may have joined since the last step
-        return [*self._groups([optimizer])]
+        # named after its first tensor in the model's order: their order is free
+        firsts = (next(iter(self._names(group["params"])), f"{self.prefix}none") for group in optimizer.param_groups)
+        share = self._shares[optimizer] = Share(self._known, parameters, self._names(parameters), [*firsts])
+        return share
 
     def record_rates(self, builder: StreamBuilder, step: int, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Record the learning rate in effect of each parameter group (`groups`) that is not frozen."""
@@ -311,27 +339,27 @@ class WatchedModel:
         dense = (p if p.layout is torch.strided else p.to_dense() for p in known)
         return [real(weight, torch.get_default_dtype()) for weight in dense]
 
-    def _groups(self, optimizers: Iterable[Optimizer]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each parameter group, named after its first tensor in the model's order: their order is free."""
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                yield next(iter(self._names(group["params"])), f"{self.prefix}none"), group
-
-    def _names(self, parameters: Iterable[Tensor]) -> dict[str, Tensor]:
+    def _names(self, parameters: Iterable[Tensor | None]) -> dict[str, Tensor]:
         """Return those of some parameters that are the model's, by name, in the model's order."""
         wanted = {id(parameter) for parameter in parameters}
         return {name: parameter for name, parameter in self._known.items() if id(parameter) in wanted}
 
 
-@torch.inference_mode(False)
 @torch.no_grad()
 def record_states(models: Iterable[WatchedModel], builder: StreamBuilder, step: int) -> None:
     """Record what a step left behind in models that have begun: updates, weights, buffers, optimizer state."""
+    if torch.is_inference_mode_enabled():  # an evaluation follows, and copies of weights outlive it
+        with torch.inference_mode(False):
+            return record_states(models, builder, step)
     begun = [watched for watched in models if watched.begun]
     left = [watched.left() for watched in begun]
     found = iter(norms(each for updates, _, state in left for each in (*updates.values(), *state.values())))
     for watched, its in zip(begun, left, strict=True):
         watched.record_left(builder, step, its, found)
+
+
+def _are_the_same(some: Sequence[object], others: Sequence[object]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _trains(group: Mapping[str, Any]) -> bool:
