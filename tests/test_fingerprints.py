@@ -56,7 +56,7 @@ def test_what_becomes_of_a_batch_later_does_not_count(large, monkeypatch):
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
         labels = torch.zeros(2, dtype=torch.int64)
-        for step in range(10):
+        for step in range(40):
             labels.fill_(step)
             recorder.batch(labels)
             labels.zero_()
@@ -64,8 +64,8 @@ def test_what_becomes_of_a_batch_later_does_not_count(large, monkeypatch):
             optimizer.step()
 
     stream = recorder.record.streams["batch/images"]
-    assert (stream.steps, stream.phases) == (tuple(range(10)), ())
-    assert stream.values == tuple(fingerprint([step, step])[""] for step in range(10))
+    assert (stream.steps, stream.phases) == (tuple(range(40)), ())
+    assert stream.values == tuple(fingerprint([step, step])[""] for step in range(40))
 
 
 @settings(max_examples=30)

@@ -15,9 +15,9 @@ _MOST_NUMBERED = 8
 """Parts of a sequence that are told apart; there are more in lists of samples."""
 _PAIR = 2
 """Tensors in a list that may be images and labels, each of all samples."""
-_AT_ONCE = 8
+_AT_ONCE = 32
 """Batches that are worked out at once, unless they are large: then it does not matter."""
-_MOST_BYTES = 1_000_000
+_MOST_BYTES = 4_000_000
 _OWN = "size"
 """What no part is called."""
 

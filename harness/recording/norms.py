@@ -7,10 +7,14 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def norms(tensors: Iterable[Tensor]) -> list[float]:
+def norms(tensors: Iterable[Tensor], *, before: Sequence[Tensor] = ()) -> list[float]:
     """Return the Euclidean norm of each tensor, of any shape, dtype and device.
 
     From an accelerator they come with one transfer. Sums run in float64 (float32 on MPS, which has no other).
+
+    Args:
+        tensors: what is measured.
+        before: norms that were taken already where the tensors are; they come first.
     """
     tensors, wide = list(tensors), torch.float64
     odd = [place for place, each in enumerate(tensors) if each.dtype is not wide or each.layout is not torch.strided]
@@ -23,9 +27,9 @@ def norms(tensors: Iterable[Tensor]) -> list[float]:
         else:
             tensors[place] = real(tensors[place], wide)
     several = [each for place, each in enumerate(tensors) if place not in counters] if counters else tensors
-    found = read(torch._foreach_norm(several, 2, dtype=wide)) if several else []
+    found = read([*before, *(torch._foreach_norm(several, 2, dtype=wide) if several else ())])
     for place, number in counters.items():
-        found.insert(place, number)
+        found.insert(len(before) + place, number)
     return found
 
 

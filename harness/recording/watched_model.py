@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from numbers import Real
 from typing import Any, NamedTuple, SupportsFloat, TypeGuard
@@ -30,13 +30,11 @@ class Left(NamedTuple):
     """What a step left behind.
 
     Args:
-        updates: by stream name, in the place of the copies of weights until they are recorded.
-        weights: as dense numbers.
+        updates: their norms by stream name, where the weights are.
         state: weights, buffers and optimizer state, by stream name.
     """
 
     updates: dict[str, Tensor]
-    weights: list[Tensor]
     state: dict[str, Tensor]
 
 
@@ -258,14 +256,12 @@ class WatchedModel:
             builder.add(stage, names, step, values)
 
     def left(self) -> Left:
-        """Return what the step left behind."""
+        """Return what the step left behind, and copy the weights."""
         named = self._named.now(self.prefix)
         self._known = named.parameters
-        state = self._held(named)
         if not self.optimizers:  # an average has no updates of its own
-            return Left({}, [], state)
-        weights = self._numbers()
-        return Left(dict(zip(named.updates, self._updates(weights), strict=True)), weights, state)
+            return Left({}, self._held(named))
+        return Left(dict(zip(named.updates, self._updates(), strict=True)), self._held(named))
 
     def _held(self, named: Named) -> dict[str, Tensor]:
         """Return what this rank holds of weights, buffers and optimizer state."""
@@ -274,15 +270,14 @@ class WatchedModel:
         self.parts |= named.parts
         return {name: held(tensor) for name, tensor in named.state.items()}
 
-    def record_left(self, builder: StreamBuilder, step: int, left: Left, found: Iterator[float]) -> None:
-        """Record the norms of what the step left behind."""
-        updates, weights, state = left
-        if updates:
-            phase = self._stepped[1] if self._stepped[0] == step else builder.phase
-            builder.add("update", [*updates], step, [*islice(found, len(updates))], phase=phase)
-            torch._foreach_copy_([*updates.values()], weights)
-        self._left = state, self._by_design.norms(state, [*islice(found, len(state))])
-        builder.add("state", [*state], step, self._left[1])
+    def record_left(
+        self, builder: StreamBuilder, step: int, left: Left, updates: list[float], state: list[float]
+    ) -> None:
+        """Record what the step left behind, of whose updates and state these are the norms."""
+        phase = self._stepped[1] if self._stepped[0] == step else builder.phase
+        builder.add("update", [*left.updates], step, updates, phase=phase)
+        self._left = left.state, self._by_design.norms(left.state, state)
+        builder.add("state", [*left.state], step, self._left[1])
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -323,13 +318,17 @@ class WatchedModel:
                 moved = previous + (weight - before[name])
                 previous.copy_(torch.where(previous == before[name], weight, moved))
 
-    def _updates(self, weights: list[Tensor]) -> list[Tensor]:
-        """Turn the copies of the weights into updates."""
+    def _updates(self) -> Sequence[Tensor]:
+        """Return the norms of the updates, and copy the weights while both are in the caches."""
+        weights = self._numbers()
         for name, weight in zip(self._known, weights, strict=True):
             if name not in self._previous or self._previous[name].shape != weight.shape:  # added or resized since
                 self._previous[name] = torch.zeros_like(weight)
-        updates = [self._previous[name] for name in self._known]
-        torch._foreach_sub_(updates, weights)
+        copies = [self._previous[name] for name in self._known]
+        torch._foreach_sub_(copies, weights)
+        wide = torch.float32 if any(weight.is_mps for weight in weights) else torch.float64
+        updates = torch._foreach_norm(copies, 2, dtype=wide)
+        torch._foreach_copy_(copies, weights)
         return updates
 
     def _numbers(self) -> list[Tensor]:
@@ -353,9 +352,11 @@ def record_states(models: Iterable[WatchedModel], builder: StreamBuilder, step: 
             return record_states(models, builder, step)
     begun = [watched for watched in models if watched.begun]
     left = [watched.left() for watched in begun]
-    found = iter(norms(each for updates, _, state in left for each in (*updates.values(), *state.values())))
-    for watched, its in zip(begun, left, strict=True):
-        watched.record_left(builder, step, its, found)
+    measured = [each for its in left for each in its.updates.values()]
+    found = iter(norms((each for its in left for each in its.state.values()), before=measured))
+    updates = [[*islice(found, len(its.updates))] for its in left]
+    for watched, its, own in zip(begun, left, updates, strict=True):
+        watched.record_left(builder, step, its, own, [*islice(found, len(its.state))])
 
 
 def _are_the_same(some: Sequence[object], others: Sequence[object]) -> bool:
