@@ -207,7 +207,7 @@ def _transfers(records: bool) -> float:
 def trace() -> None:
     """The operations of the first step and where they were asked for."""
     tracing = Tracing(Path.cwd())
-    with perturbed(Perturbation(plant=tracing)):
+    with tracing.building(), perturbed(Perturbation(plant=tracing)):
         record = recorded("float64", torch.float64)
     traced = tracing.of(record)
     assert traced is not None, "the training was traced"

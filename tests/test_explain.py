@@ -57,7 +57,7 @@ def side(folder, text, step=STEP, rate=RATE, root=None):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     tracing = Tracing(root or folder, step=step)
-    with perturbed(Perturbation(plant=tracing)):
+    with tracing.building(), perturbed(Perturbation(plant=tracing)):
         record = module.train()
     return Side(record, tracing.of(record))
 

@@ -111,7 +111,7 @@ def run(folder, text=PROGRAM, *, early=False):
     module = importlib.util.module_from_spec(spec)
     exec(compile(text, path, "exec"), vars(module))  # no bytecode: an edit within the second would meet the old one
     tracing = Tracing(folder, early=early)
-    with perturbed(Perturbation(plant=tracing)):
+    with tracing.building(), perturbed(Perturbation(plant=tracing)):
         try:
             record = module.train()
         except Enough as enough:

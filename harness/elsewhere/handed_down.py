@@ -172,11 +172,11 @@ class _Training:
         if self._planted:
             self._planted.batch(images, labels)
 
-    def end(self, record: Record, optimizers: "Mapping[str, list[Optimizer]]") -> None:
+    def end(self, record: Record, built: Mapping[str, Any]) -> None:
         """Pass on, and keep the record."""
         self.record = record
         if self._planted:
-            self._planted.end(record, optimizers)
+            self._planted.end(record, built)
 
 
 def _word(effect: Effect, record: Record | None) -> _Word:

@@ -98,6 +98,8 @@ def in_force(perturbation: Perturbation, fault: str, tracing: "Tracing | None" =
     planting = Planting(fault) if fault else None
     with contextlib.ExitStack() as stack:
         stack.enter_context(perturbed(dataclasses.replace(perturbation, plant=planting or tracing)))
+        if tracing:
+            stack.enter_context(tracing.building())
         draws = stack.enter_context(watched()) if perturbation.watches_draws else ()
         effect = Effect(planting, draws, tracing)
         try:

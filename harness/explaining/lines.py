@@ -34,6 +34,13 @@ def shown(file: str, root: Path) -> str:
     return Path(path).relative_to(HOUSE).as_posix() if Path(path).is_relative_to(HOUSE) else file
 
 
+def projects(frame: FrameType | None) -> FrameType | None:
+    """Return the innermost frame, from one on, whose code is the project's."""
+    while frame and owner(frame.f_code.co_filename) != "project":
+        frame = frame.f_back
+    return frame
+
+
 class Lines:
     """Makes places of frames.
 
@@ -65,7 +72,7 @@ class Lines:
 def _plain(module: Mapping[str, Any], names: frozenset[str]) -> Iterator[tuple[str, str]]:
     for name in sorted(names):
         value = _value(module, name)
-        if _is_plain(value) and len(text := repr(value)) <= _LONGEST:
+        if is_plain(value) and len(text := repr(value)) <= _LONGEST:
             yield name, text
 
 
@@ -80,25 +87,40 @@ def _value(module: Mapping[str, Any], name: str) -> object:
     return value.get(key) if key and isinstance(value, dict) else value
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
+    """Tell whether a value is made of numbers and texts alone."""
     if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
+        return all(map(is_plain, value))
     if isinstance(value, dict):
-        return all(map(_is_plain, [*value, *value.values()]))
+        return all(map(is_plain, [*value, *value.values()]))
     return isinstance(value, bool | int | float | str)
 
 
 @functools.cache
 def _names(file: str, line: int) -> frozenset[str]:
     """Return the names that the statement at a line of a file uses; of one with a body, those of its head."""
-    statements = [node for node in _statements(file) if node.lineno <= line <= (node.end_lineno or line)]
-    if not statements:
+    statement = _statement(file, line)
+    if statement is None:
         return frozenset()
-    statement = max(statements, key=lambda node: node.lineno)
     body = getattr(statement, "body", None)
     end = body[0].lineno - 1 if isinstance(body, list) else statement.end_lineno or line
     uses = (node for node in ast.walk(statement) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript))
     return frozenset(ast.unparse(node) for node in uses if node.lineno <= max(end, statement.lineno))
+
+
+@functools.cache
+def arguments(file: str, line: int) -> tuple[tuple[str, int], ...]:
+    """Return name and line of what the calls that begin at a line of a file are given by name."""
+    statement = _statement(file, line)
+    nodes = ast.walk(statement) if statement else ()
+    calls = (node for node in nodes if isinstance(node, ast.Call) and node.lineno == line)
+    return tuple((each.arg, each.lineno) for call in calls for each in call.keywords if each.arg)
+
+
+def _statement(file: str, line: int) -> ast.stmt | None:
+    """Return the innermost statement that a line of a file belongs to."""
+    around = [node for node in _statements(file) if node.lineno <= line <= (node.end_lineno or line)]
+    return max(around, key=lambda node: node.lineno, default=None)
 
 
 @functools.cache

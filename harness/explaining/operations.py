@@ -7,12 +7,14 @@ autograd node leads from a backward operation to its forward one.
 import contextlib
 import functools
 import math
+import random
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -21,8 +23,9 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils._pytree import tree_leaves
 
-from harness.explaining.lines import Lines
-from harness.explaining.traced import GIVEN, Operation, Place
+from harness.explaining.lines import Lines, projects
+from harness.explaining.traced import GIVEN, Built, Operation, Place
+from harness.recording.built import built_at
 from harness.recording.lines import owner
 
 
@@ -59,13 +62,16 @@ _MOST = 5000
 """Operations of a part: of a longer one the first."""
 _MOST_RETURNED = 200
 """Values that functions of the project return, in a part."""
+_SEEDING = ("manual_seed", "seed")
+_SEED_FILES = (random.__file__, torch.random.__file__)
+"""Of the functions that give a seed on."""
+_MOST_SEEDS = 2**28
+"""Larger ones have more digits than a baseline keeps."""
 _MOST_PLACES = 3
 _PIECE = 2**20
 """Elements of an array that are looked at together."""
 _WIDE = 4096
 _GOLDEN, _ROOT = (5**0.5 - 1) / 2, 2**0.5
-_BUILT = "_training_regression_built"
-"""Attribute of modules and optimizers: the line that built them. It goes along with a copy."""
 _Tensors = list[Tensor]
 
 
@@ -90,10 +96,9 @@ class Tracer(TorchDispatchMode):
         self._writers: dict[int, dict[Any, int]] = {}
         self._forward: dict[int, tuple[tuple[Place, ...], Place | None]] = {}
         stack.callback(self.stop)
+        for function in (np.random.seed, np.random.default_rng):  # which Python tells no profiler of
+            stack.enter_context(mock.patch.object(np.random, function.__name__, self._seeding(function)))
         stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code would show none of its operations
-        for kind in (nn.Module, Optimizer):
-            stack.callback(setattr, kind, "__init__", kind.__init__)
-            kind.__init__ = self._built(kind.__init__)  # type: ignore[method-assign]
 
     def start(self) -> None:
         """List operations from now on, in a list of its own."""
@@ -129,7 +134,7 @@ class Tracer(TorchDispatchMode):
             return
         with self._unharmed():
             given = [*_tensors(inputs), *_tensors([*model.parameters(), *model.buffers()])]
-            places, _, _ = self._asked(_projects(sys._getframe(1)), None)
+            places, _, _ = self._asked(projects(sys._getframe(1)), None)
             training = {module.training for module in model.modules()}
             modes = torch.tensor([float(min(training)), float(max(training))])  # of however many modules
             size = number([*given, modes])
@@ -150,6 +155,8 @@ class Tracer(TorchDispatchMode):
         No operation shows what made them. Of a function that is given others, what it returns is an effect.
         """
         code = frame.f_code
+        if self.on and event == "c_return" and getattr(value, "__name__", "") in _SEEDING:
+            self._seeded(frame, value)
         if not self.on or event not in ("call", "return") or owner(code.co_filename) != "project":
             return
         if code.co_filename[:1] == "<" or (event == "return" and type(value) not in _RETURNED):
@@ -166,6 +173,32 @@ class Tracer(TorchDispatchMode):
                     self._left -= 1
                     self.operations.append(Operation(name, size, (), (self.lines.place(frame),), None, False))
         self.on = True
+
+    def _seeded(self, frame: FrameType, function: Any) -> None:
+        """List the seed that torch's or Python's generator is given."""
+        with contextlib.suppress(Exception):
+            own = getattr(function, "__self__", None)
+            seed = own.initial_seed() if isinstance(own, torch.Generator) else frame.f_locals.get("a")
+            self._list_seed(f"{type(own).__name__}.{function.__name__}()", seed, frame)
+
+    def _seeding(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of NumPy's that lists the seed which it is given."""
+
+        @functools.wraps(function)
+        def seeded(seed: object = None, *args: Any, **kwargs: Any) -> Any:
+            if self.on:
+                self._list_seed(f"numpy.random.{function.__name__}()", seed, sys._getframe(1))
+            return function(seed, *args, **kwargs)
+
+        return seeded
+
+    def _list_seed(self, name: str, seed: object, frame: FrameType | None) -> None:
+        """List a seed that the project gives, not one that a library draws for a generator of its own."""
+        while frame and frame.f_code.co_filename in _SEED_FILES:
+            frame = frame.f_back
+        if frame and type(seed) is int and owner(frame.f_code.co_filename) == "project":
+            kept = float(seed % _MOST_SEEDS)
+            self.operations.append(Operation(name, kept, (), (self.lines.place(frame),), None, False))
 
     def _inputs(self, given: _Tensors) -> tuple[int, ...]:
         """Return the operations that made what goes into one."""
@@ -202,12 +235,12 @@ class Tracer(TorchDispatchMode):
                 between = False
             elif name != "decorate_context":  # no_grad around a function
                 between = True
-                if not found and built is None:
-                    built = vars(frame.f_locals.get("self")).get(_BUILT) if _has_vars(frame) else None
+                if not found and built is None and (noted := _built(frame)):
+                    built = noted.places[0]
             frame = frame.f_back
         if not found and node is not None:
             known = self._forward.get(node._sequence_nr())
-            around = _projects(frame)  # the line that called for the backward pass
+            around = projects(frame)  # the line that called for the backward pass
             places, built = known or ((self.lines.place(around),) if around else (), None)
             return places, built, True
         direct = [called for _, called in found[1:]] + [False]
@@ -229,27 +262,6 @@ class Tracer(TorchDispatchMode):
             else:
                 self._writers[_memory(tensor)] = {None: last}
 
-    def _built(self, initialise: Callable[..., None]) -> Callable[..., None]:
-        """Return an `__init__` that notes the line which builds an object of a library."""
-
-        @functools.wraps(initialise)
-        def __init__(instance: Any, *args: Any, **kwargs: Any) -> None:
-            initialise(instance, *args, **kwargs)
-            frame = _projects(sys._getframe(1))
-            while frame and frame.f_locals.get("self") is instance:  # an `__init__` of the project's own
-                frame = _projects(frame.f_back)
-            if frame:
-                vars(instance)[_BUILT] = self.lines.place(frame)
-
-        return __init__
-
-
-def _projects(frame: FrameType | None) -> FrameType | None:
-    """Return the innermost frame, from one on, whose code is the project's."""
-    while frame and owner(frame.f_code.co_filename) != "project":
-        frame = frame.f_back
-    return frame
-
 
 def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:
     """Yield what an operation has made or written, a row each, or in one what it makes of lists.
@@ -263,13 +275,10 @@ def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:
         yield from ([tensor] for tensor in results if tensor.is_floating_point() and tensor.numel())
 
 
-def built_at(optimizer: Optimizer) -> Place | None:
-    """Return the line that built an optimizer, if it was built while its training was traced."""
-    return vars(optimizer).get(_BUILT)
-
-
-def _has_vars(frame: FrameType) -> bool:
-    return isinstance(frame.f_locals.get("self"), nn.Module | Optimizer)
+def _built(frame: FrameType) -> Built | None:
+    """Return who built the module or optimizer that a frame runs in, if it does in one and that is known."""
+    thing = frame.f_locals.get("self")
+    return built_at(thing) if isinstance(thing, nn.Module | Optimizer) else None
 
 
 def _written(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[Any]:

@@ -1,16 +1,15 @@
 """What a traced training did: its operations, and the lines that asked for them. No torch."""
 
+from collections.abc import Container, Iterable
 from typing import Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from harness.record.trace import Operations, Trace, packed
 
 
 GIVEN = "call of the model"
 """Stands for an operation: what a model is given, with which weights, and whether it trains."""
-BUILT = "building of the optimizer"
-"""Stands for one, too: where settings of an optimizer are others, the line that built it."""
 _LARGEST = 8192
 """Characters of a baseline's trace."""
 _FORMS = ((True, 5000), (False, 5000), (False, 600), (False, 200))
@@ -33,6 +32,29 @@ class Place(Struct, frozen=True, array_like=True):
     function: str
     direct: bool = False
     constants: tuple[str, ...] = ()
+
+
+class Built(Struct, frozen=True, array_like=True):
+    """Who built something of a library's.
+
+    Args:
+        places: the line where the call begins, and the one outside of its function, if one is known.
+        arguments: name and line of what it was given by name.
+    """
+
+    places: tuple[Place, ...]
+    arguments: tuple[tuple[str, int], ...]
+
+    def naming(self, constants: Iterable[str]) -> Self:
+        """Return it with the names of constants that it has to do with."""
+        line, *around = self.places
+        return type(self)((structs.replace(line, constants=(*line.constants, *constants)), *around), self.arguments)
+
+    def at(self, names: Container[str]) -> tuple[Place, ...]:
+        """Return its places; the first at the line of an argument, if one of these names is given."""
+        line, *around = self.places
+        given = (number for name, number in self.arguments if name in names)
+        return structs.replace(line, line=next(given, line.line)), *around
 
 
 class Operation(Struct, frozen=True, array_like=True):
@@ -66,6 +88,11 @@ def step_name(step: int) -> str:
 def is_returned(name: str) -> bool:
     """Tell whether a name stands for what a function of the project returned, or was given."""
     return name.endswith(")")
+
+
+def is_seed(name: str) -> bool:
+    """Tell whether what is returned is the seed that a generator was given."""
+    return name.endswith((".manual_seed()", ".seed()", ".default_rng()"))
 
 
 class Ran(Struct, frozen=True, array_like=True):
@@ -102,7 +129,8 @@ class Traced(Struct, frozen=True):
         parts: "start" and "evaluation"; or "import", "start" and `step_name` of the steps that were asked for.
         constants: as of a `Trace`.
         error: why it is none, or no whole one; empty if it is.
-        built: the line that built the optimizer of each parameter group, by its name, where one is known.
+        built: who built modules, optimizers and data loaders, by kind and name of their streams, where that is known.
+        schedules: who built the schedules of rates, in order.
         read: the project's files of data that were read until it ended, in order; known where a step was asked for.
     """
 
@@ -110,7 +138,8 @@ class Traced(Struct, frozen=True):
     parts: dict[str, Part]
     constants: dict[str, str]
     error: str = ""
-    built: dict[str, Place] = {}
+    built: dict[str, Built] = {}
+    schedules: list[Built] = []
     read: list[str] = []
 
     @classmethod

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 
+from harness.explaining.building import Building
 from harness.explaining.executed import Executed, ran_at_import
 from harness.explaining.files_read import files_read, noted
-from harness.explaining.operations import Tracer, built_at
-from harness.explaining.traced import Part, Place, Traced, step_name
+from harness.explaining.operations import Tracer
+from harness.explaining.traced import Built, Part, Traced, step_name
 from harness.record import Record
 from harness.recording.hooks import around_forward, on_step
 from harness.recording.perturbation import Enough
@@ -40,17 +41,22 @@ class Tracing:
 
     def __init__(self, root: Path, *, early: bool = False, step: int | None = None) -> None:
         self._root, self._early, self._step = root, early, step
+        self._building = Building(root)
         if step is not None:
             noted()
         self._trainings: list[_Training] = []
+
+    def building(self) -> contextlib.AbstractContextManager[None]:
+        """Return a block that notes who builds what the trainings are made of, perhaps before they begin."""
+        return self._building.on()
 
     def __call__(self, stack: contextlib.ExitStack) -> "Planted":
         """Begin to trace a training, until a stack closes."""
         tracer = Tracer(self._root, stack)
         if self._step is None:
-            training = _Training(tracer, stack, self._early)
+            training = _Training(tracer, self._building, stack, self._early)
         else:
-            training = _Around(tracer, stack, self._early, self._step, self._root)
+            training = _Around(tracer, self._building, stack, self._early, self._step, self._root)
         self._trainings.append(training)
         training.start()
         return training
@@ -64,10 +70,10 @@ class Tracing:
 class _Training:
     """A training that is traced: whether it trains or evaluates, and in which step."""
 
-    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool) -> None:
-        self._tracer, self._stack, self._early = tracer, stack, early
+    def __init__(self, tracer: Tracer, building: Building, stack: contextlib.ExitStack, early: bool) -> None:
+        self._tracer, self._building, self._stack, self._early = tracer, building, stack, early
         self._parts: dict[str, Part] = {}
-        self._built: dict[str, Place] = {}
+        self._built: Mapping[str, Built] = {}
         self._step = 0
         self._stepped = self._evaluated = self._done = self._has_batches = False
         self.record: Record | None = None
@@ -89,14 +95,10 @@ class _Training:
         if self._early and self._done:
             raise Enough
 
-    def end(self, record: Record, optimizers: "Mapping[str, list[Optimizer]]") -> None:
-        """Keep what the training did, and the one line that built the optimizers of each parameter group."""
+    def end(self, record: Record, built: Mapping[str, Built]) -> None:
+        """Keep what the training did, and who built what it is made of."""
         self._train()
-        self.record = record
-        for group, held in optimizers.items():
-            lines = {built_at(optimizer) for optimizer in held}
-            if len(lines) == 1 and (line := lines.pop()):
-                self._built[group] = line
+        self.record, self._built = record, built
 
     def is_of(self, record: Record) -> bool:
         """Tell whether a record is this training's."""
@@ -107,7 +109,9 @@ class _Training:
         """What was traced."""
         error = self._tracer.error
         text = f"{type(error).__name__}: {error}" if error else ""
-        return Traced(str(torch.__version__), self._parts, self._tracer.lines.constants, text, self._built)
+        constants = {**self._building.constants, **self._tracer.lines.constants}
+        schedules = self._building.schedules
+        return Traced(str(torch.__version__), self._parts, constants, text, dict(self._built), schedules)
 
     def _pass(self, model: "nn.Module", *inputs: object) -> None:
         self._tracer.enter(inputs, model)
@@ -143,8 +147,10 @@ class _Around(_Training):
         root: of the project.
     """
 
-    def __init__(self, tracer: Tracer, stack: contextlib.ExitStack, early: bool, step: int, root: Path) -> None:
-        super().__init__(tracer, stack, early)
+    def __init__(
+        self, tracer: Tracer, building: Building, stack: contextlib.ExitStack, early: bool, step: int, root: Path
+    ) -> None:
+        super().__init__(tracer, building, stack, early)
         self._root, self._steps, self._executed = root, (0, step - 1, step), Executed(root, tracer)
         stack.callback(self._executed.stop)
 

@@ -12,6 +12,7 @@ operation beside one of the baseline's whose result is nowhere any more.
 """
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from itertools import takewhile
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
-from harness.explaining.traced import BUILT, GIVEN, Operation, Traced, is_returned, step_name
+from harness.explaining.traced import GIVEN, Built, Operation, Place, Traced, is_returned, is_seed, step_name
 from harness.record import Record, StreamKey
 from harness.record.trace import Operations
 
@@ -33,6 +34,16 @@ _CLOSE = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 1e-2}
 """Relative difference up to which two numbers of a precision are one: far above rounding within the first step."""
 _SHARE = 1e-3
 """Of what differs at first: where both trainings ran on one machine, numbers that are closer are one."""
+
+
+_ARGUMENTS = {
+    "sampler": ("shuffle", "sampler", "batch_sampler"),
+    "workers": ("num_workers",),
+    "start_method": ("multiprocessing_context",),
+}
+"""Of a data loader: what sets what is noted of it, where that has another name."""
+_SAID = re.compile(r"(\w+)=([^,()]*)")
+"""What a module says of itself."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Where:
         constants: (name, former, present) of plain values of modules that its lines name, and that are others now.
         returned: the first value that a function of the project returned before, and that is another now, and its
             former number: it may be why the operation gives another number.
-        part: name of the part of the trace that it ran in; empty if it stands for the building of an optimizer.
+        part: name of the part of the trace that it ran in; empty if it stands for the building of something.
     """
 
     operation: Operation
@@ -76,7 +87,9 @@ def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> W
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    found = _built(comparison, traced) or _found(comparison, effect, traced, _close(comparison, effect, is_here))
+    found = _set_up(comparison, traced) or _scheduled(comparison, traced)
+    found = found or _found(comparison, effect, traced, _close(comparison, effect, is_here))
+    found = _made(comparison, traced, found) or found
     if found is None or not found.operation.places:
         return None
     if comparison.recipe and found.line.startswith(_SHIPPED):  # our loop does what another recipe says
@@ -117,14 +130,51 @@ def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
     return effect.step > 0 and kept is not None and step_name(effect.step) in kept.parts
 
 
-def _built(comparison: Comparison, traced: Traced) -> Where | None:
-    """Return the line that built the optimizer whose settings are others from the start."""
+def _set_up(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built the optimizer whose settings are others from the start, or a data loader."""
     first = comparison.first
-    if first is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
+    if first is None or first.value is None:
         return None
-    lines = {*traced.built.values()}  # one may be all: of groups that are others now, too
-    line = traced.built.get(first.stream.tensor) or (lines.pop() if len(lines) == 1 else None)
-    return Where(Operation(BUILT, 0.0, (), (line,), None, False), "", False, None, (), None) if line else None
+    stream = first.stream
+    if stream.kind == "loader":
+        loader = traced.built.get(f"loader/{stream.tensor}")
+        names = _ARGUMENTS.get(stream.entry, (stream.entry,))
+        return _standing("data loader that samples otherwise", loader.at(names)) if loader else None
+    if first.step > 0 or not _is_built_in(stream, comparison.record):
+        return None
+    known = {name: built for name, built in traced.built.items() if name.startswith("setting/")}
+    builts = {*known.values()}  # one may be all: of groups that are others now, too
+    built = known.get(f"setting/{stream.tensor}") or (builts.pop() if len(builts) == 1 else None)
+    names = ("lr",) if stream.entry in ("", "initial_lr") else (stream.entry,)
+    return _standing("optimizer whose settings are others", built.at(names)) if built else None
+
+
+def _scheduled(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built a schedule with other settings, where a rate is another."""
+    kept, first = comparison.baseline.trace, comparison.first
+    if not (kept and first) or first.stream.kind != "learning_rate":
+        return None
+    for built in traced.schedules:
+        if changed := [*_changes(built.places, kept.constants, traced.constants)]:
+            return _standing("schedule whose settings are others", built.at([name for name, _, _ in changed]))
+    return None
+
+
+def _made(comparison: Comparison, traced: Traced, found: Where | None) -> Where | None:
+    """Return the line that built a module that says other things of itself; None if an operation in it is known."""
+    first = comparison.first
+    if first is None or first.stream.kind != "module":
+        return None
+    built: Built | None = traced.built.get(f"module/{first.stream.tensor}")
+    if built is None or (found and built.places[0] in (found.operation.built, *found.operation.places)):
+        return None
+    before, now = ({*_SAID.findall(str(value))} for value in (first.baseline, first.value))
+    return _standing("module that is another", built.at([name for name, _ in before ^ now]))
+
+
+def _standing(what: str, places: tuple[Place, ...]) -> Where:
+    """Return where something is built, which stands for an operation."""
+    return Where(Operation(what, 0.0, (), places, None, False), "", False, None, (), None)
 
 
 def _is_built_in(stream: StreamKey, record: Record) -> bool:
@@ -213,7 +263,13 @@ def _parts(comparison: Comparison, effect: Deviation) -> Iterator[str]:
 
 
 def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    places = [*operation.places, *([operation.built] if operation.built else [])]
+    return _changes([*operation.places, *([operation.built] if operation.built else [])], before, now)
+
+
+def _changes(
+    places: Iterable[Place], before: Mapping[str, str], now: Mapping[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield name, former and present value of the constants that places name."""
     for key in dict.fromkeys(key for place in places for key in place.constants):
         if key in before and before[key] != now[key]:
             yield key.rpartition(":")[2], before[key], now[key]
@@ -294,6 +350,8 @@ class _Search:
             return Where(self._rows[beside], gone, beside != now, None, (), None)
         other, number = self._matched.place(now)
         returned = None if number is None else self._values.first_new(self._rows[now])
+        if returned and is_seed(returned[0].name):
+            return Where(returned[0], "", False, returned[1], (), None)
         return Where(self._rows[now], other, False, number, (), returned)
 
     def _beside_gap(self, now: int, gone: str) -> int:
@@ -397,7 +455,12 @@ class _Values:
         """
         former = self._former[row.name]
         known = former[call:][:1] if len(former) == self._calls[row.name] else former
-        return bool(known) and not any(are_close(number, row.number, self._close) for number in known)
+        return bool(known) and not any(_is_value(number, row.number, self._close) for number in known)
+
+
+def _is_value(one: float, other: float, close: float) -> bool:
+    """Tell whether two values are one; whole numbers, such as seeds, are none if they are only close."""
+    return one == other or (not (one % 1 == other % 1 == 0) and are_close(one, other, close))
 
 
 def _lines(row: Operation) -> list[tuple[str, int]]:

@@ -63,7 +63,7 @@ class Fault:
         """Whether the fault may take effect now."""
         return self._steps >= self.first_step and not (self.once and self.planted)
 
-    def end(self, record: Record, optimizers: Mapping[str, list[Optimizer]]) -> None:
+    def end(self, record: Record, built: Mapping[str, Any]) -> None:
         """Take note of what the training did under the fault."""
         self._record = record
 

@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from harness.record import Value
 from harness.record.streams import FIRST_STEP
 from harness.recording import generators
+from harness.recording.built import built_at
 from harness.recording.stream_builder import StreamBuilder
 
 
@@ -43,10 +44,13 @@ class Causes:
         self._loaders: dict[tuple[object, ...], str] = {}
         self._passed: dict[str, tuple[int, int]] = {}
         self._set: dict[Optimizer, list[_Setting]] = {}
+        self.built: dict[str, Any] = {}  # who built what is noted, by kind and name of its streams, where that is known
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
         """Note what the modules of a model are, and from now on the states of the generators that it draws from."""
         self._note("structure", step, lambda: modules(model, prefix))
+        for path, module in named_modules(model, prefix):
+            self._keep_built(f"module/{path}", module)
         with contextlib.suppress(Exception):
             self._generators |= generators.of_model(model)
 
@@ -75,6 +79,10 @@ class Causes:
         with contextlib.suppress(Exception):
             self._builder.note(stage, find(), step)
 
+    def _keep_built(self, name: str, thing: object) -> None:
+        if (found := built_at(thing)) is not None:
+            self.built.setdefault(name, found)
+
     def _settings(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
         """Return the settings of an optimizer; none if they are the objects that they were."""
         groups = [*groups]
@@ -84,12 +92,15 @@ class Causes:
         if _are_same(held, self._set.get(optimizer)):
             return {}
         self._set[optimizer] = held
+        for label, _ in groups:
+            self._keep_built(f"setting/{label}", optimizer)
         return settings(optimizer, groups)
 
     def _sampling(self, loader: DataLoader[Any]) -> dict[str, Value]:
         found = sampling(loader)
         name = self._loaders.setdefault(tuple(found.items()), str(len(self._loaders)))
         self._generators |= generators.of_loader(name, loader)
+        self._keep_built(f"loader/{name}", loader)
         return {f"loader/{name}/{entry}": value for entry, value in found.items()}
 
 
@@ -130,9 +141,13 @@ def _plain(value: object) -> Value | None:
 
 def modules(model: nn.Module, prefix: str) -> dict[str, Value]:
     """Return what each module of a model is, by stream name: its class, and what it says of itself."""
-    paths = ((f"{prefix}{name}".rstrip(".") or "model", module) for name, module in model.named_modules())
     with torch.random.fork_rng(devices=[]):  # whatever they draw is no draw of the training
-        return {f"module/{path}": _text(module) for path, module in paths}
+        return {f"module/{path}": _text(module) for path, module in named_modules(model, prefix)}
+
+
+def named_modules(model: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of a model, by the name that streams give them."""
+    return ((f"{prefix}{name}".rstrip(".") or "model", module) for name, module in model.named_modules())
 
 
 def _text(module: nn.Module) -> str:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from harness.record import Record
 from harness.recording.inherited import inherited
@@ -31,8 +31,8 @@ class Planted(Protocol):
     def batch(self, images: object, labels: object) -> None:
         """Called with each batch before its fingerprint is taken."""
 
-    def end(self, record: Record, optimizers: "Mapping[str, list[Optimizer]]") -> None:
-        """Called with what the training did, and with the optimizers of each named parameter group."""
+    def end(self, record: Record, built: Mapping[str, Any]) -> None:
+        """Called with what the training did, and with who built what it is made of (`Causes.built`)."""
 
 
 class Enough(BaseException):

@@ -148,7 +148,7 @@ class Recorder:
                 self._record = self._finish(state)
                 tell()
                 if self._planted:
-                    self._planted.end(self._record, state.optimizers())
+                    self._planted.end(self._record, state.built)
                 if isinstance(error, Enough):
                     error.record = self._record
             elif mixture := named_mixture(error, state.module_names(), self.precision, state.origin):

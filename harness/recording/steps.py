@@ -124,14 +124,10 @@ class Recording:
             raise RecorderError.nothing_watched()
         return [watched for watched in present if watched.by_hand or not watched.optimizers] or present
 
-    def optimizers(self) -> dict[str, list[Optimizer]]:
-        """Return those that hold each parameter group, by its name: after a resume there are several."""
-        found: dict[str, list[Optimizer]] = {}
-        for watched in self.watched:
-            for optimizer in watched.optimizers:
-                for label, _ in watched.groups(optimizer):
-                    found.setdefault(label, []).append(optimizer)
-        return found
+    @property
+    def built(self) -> Mapping[str, Any]:
+        """Who built modules, optimizers and data loaders, by kind and name of their streams, where that is noted."""
+        return self._causes.built
 
     def begin_batch(self) -> None:
         """Begin a step if an optimizer has stepped since the last one began."""

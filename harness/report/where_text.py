@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from harness.explaining.traced import BUILT, GIVEN, Place
+from harness.explaining.traced import GIVEN, Place
 from harness.explaining.where import Where
 from harness.report.words import told_apart
 
@@ -46,8 +46,8 @@ def _returned(found: Where) -> Iterator[str]:
 
 def _difference(found: Where) -> str:
     operation, number = found.operation, found.number
-    if operation.name == BUILT:
-        return "builds the optimizer whose settings are others"
+    if not found.part:
+        return f"builds the {operation.name}"
     if found.gone:
         return f"missing here: the baseline's {found.baseline}"
     if operation.name == GIVEN and number is not None:

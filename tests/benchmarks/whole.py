@@ -52,7 +52,7 @@ def _traced(recipe: Recipe) -> float:
     """Return the seconds of the training that a baseline and a red check run again for its operations."""
     before = time.process_time()
     plant = Tracing(Path.cwd(), early=True)
-    with perturbed(Perturbation(plant=plant)), contextlib.suppress(Enough):
+    with plant.building(), perturbed(Perturbation(plant=plant)), contextlib.suppress(Enough):
         train(recipe)
     return time.process_time() - before
 
