@@ -138,12 +138,13 @@ def test_an_operation_is_named_that_hardly_differs(then, tmp_path):
 
 
 def test_what_happens_in_plain_python_is_followed_by_the_lines_that_ran(then, tmp_path):
-    """A schedule is called once more: no operation tells it."""
-    found = rows(then, tmp_path, "            schedule.step()", "            schedule.step(); schedule.step()", step=1)
+    """A rate is doubled: no operation tells it."""
+    doubled = 'schedule.step(); optimizer.param_groups[0]["lr"] *= 2'
+    found = rows(then, tmp_path, "            schedule.step()", f"            {doubled}", step=1)
 
-    assert found["runs now"].endswith("      schedule.step(); schedule.step()")
+    assert found["runs now"].endswith(f"      {doubled}")
     assert found["ran then"].endswith("      schedule.step()")
-    assert "+            schedule.step(); schedule.step()" in found["diff"]
+    assert f"+            {doubled}" in found["diff"]
 
 
 def test_what_ran_when_the_project_was_imported_is_named_last(tmp_path):
@@ -177,7 +178,8 @@ def test_a_line_that_was_taken_out_is_named_as_it_was(then, tmp_path):
     """Gradients pile up: the operation is another line's."""
     found = rows(then, tmp_path, "            optimizer.zero_grad()\n", "", step=1)
 
-    assert found["ran then"].endswith("      optimizer.zero_grad()")
+    assert found["where"].endswith("missing here: the baseline's call of SGD.zero_grad in train")
+    assert found["then"].endswith("      optimizer.zero_grad()")
     assert "runs now" not in found
     assert "-            optimizer.zero_grad()" in found["diff"]
 

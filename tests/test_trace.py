@@ -109,9 +109,9 @@ def run(folder, text=PROGRAM, *, early=False):
     linecache.clearcache()
     spec = importlib.util.spec_from_file_location("program", path)
     module = importlib.util.module_from_spec(spec)
-    exec(compile(text, path, "exec"), vars(module))  # no bytecode: an edit within the second would meet the old one
     tracing = Tracing(folder, early=early)
     with tracing.building(), perturbed(Perturbation(plant=tracing)):
+        exec(compile(text, path, "exec"), vars(module))  # no bytecode: an edit within the second would meet the old one
         try:
             record = module.train()
         except Enough as enough:
@@ -321,12 +321,15 @@ def test_a_first_operation_that_is_gone_is_told_in_its_function(tmp_path):
     assert "in block, called at program.py:" in row
 
 
-def test_what_was_added_to_a_batch_is_named(baseline, tmp_path):
-    """Though nothing of the baseline stood in its place: the model makes other numbers of it."""
-    added = ("batch = slice(4 * step, 4 * step + 4)", "batch = slice(4 * step, 4 * step + 4); labels = labels.flip(0)")
-    row, line = told(baseline, tmp_path, *added)
+def test_what_was_added_to_a_batch_is_named(tmp_path):
+    """Though nothing of the baseline stood in its place, nor is made of it before the model is called."""
+    images = "images = x[batch]\n            recorder.batch(images,"
+    whole = ("recorder.batch(x[batch],", images, "model(x[batch])", "model(images)")
+    record, traced = run(tmp_path, edited(*whole))
+    added = (whole[0], images.replace("x[batch]", "x[batch].cumsum(3)"), *whole[2:])
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, *added)
 
-    assert (line, row.endswith("aten.flip, which the baseline has not")) == (added[1], True)
+    assert (line, row.endswith("aten.cumsum, which the baseline has not")) == ("images = x[batch].cumsum(3)", True)
 
 
 TRANSFORMED = ("F(p, *batch)", "vmap(F, (None, 0, 0))(p, *batch).mean()", "jvp(lambda p: F(p, *batch), (p,), (p,))[1]")
@@ -436,8 +439,125 @@ def test_of_two_optimizers_the_line_is_named_that_built_the_one(tmp_path, old, n
     now, seen = run(tmp_path, TWO.replace(old, new))
     row = row_of(compare(Baseline(record, trace=traced.kept), now), seen)
 
-    assert row.startswith(f"program.py:{line} in train ")
+    assert row.startswith(f"program.py:{line} in train")
     assert row.endswith("builds the optimizer whose settings are others")
+
+
+LOADED = """
+import random
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from harness import Recorder
+
+CRITERION = nn.CrossEntropyLoss(label_smoothing=0.1)
+SIZE = 4
+GROUPED = 2
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(5, 3)
+        self.limit = nn.Hardtanh(
+            min_val=-0.1,
+
+
+            max_val=0.1,
+        )
+
+    def forward(self, x, late):
+        return self.limit(self.linear(x)) if late else self.linear(x)
+
+def loader(x, labels):
+    generator = torch.Generator()
+    generator.manual_seed(1)
+    data = TensorDataset(x, labels)
+    return DataLoader(
+        data,
+        SIZE,
+        generator=generator,
+
+
+        drop_last=False,
+
+
+        shuffle=True,
+    )
+
+def train():
+    with Recorder() as recorder:
+        noise = np.random.default_rng(2).permutation(18) / 18
+        labels = random.Random(3).choices(range(3), k=18)
+        x = torch.from_numpy(noise)[:, None] + torch.rand(18, 5)
+        model = Net()
+        optimizer = torch.optim.AdamW(
+            model.parameters(),
+
+
+            betas=(0.9, 0.99),
+        )
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
+        recorder.watch(model, optimizer)
+        for at, (images, targets) in enumerate(loader(x, torch.tensor(labels))):
+            recorder.batch(images, targets)
+            optimizer.zero_grad()
+            loss = CRITERION(model(images, at > 0), targets) / GROUPED
+            loss.backward()
+            recorder.log(loss=loss)
+            if GROUPED < 3 or at % 2:
+                optimizer.step()
+                schedule.step()
+    return recorder.record
+"""
+
+
+ZEROED, MOVED = "            optimizer.zero_grad()", "                schedule.step()"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """The baseline of a program with a data loader, seeds, a schedule, and what is built when it is imported."""
+    record, traced = run(tmp_path_factory.mktemp("loaded"), LOADED)
+    return Baseline(record, trace=traced.kept)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named", "says"),
+    [
+        ("label_smoothing=0.1", "label_smoothing=0.2", "CRITERION(", "built at program.py:9 "),
+        ("shuffle=True", "shuffle=False", "shuffle=False", "builds the data loader that samples otherwise"),
+        ("drop_last=False", "drop_last=True", "drop_last=True", "called at program.py:"),
+        ("SIZE = 4", "SIZE = 5", "return DataLoader(", "      SIZE 4 -> 5      "),
+        ("betas=(0.9", "betas=(0.8", "betas=(0.8", "builds the optimizer whose settings are others"),
+        ("max_val=0.1", "max_val=0.2", "max_val=0.2", "builds the module whose settings are others"),
+        ("gamma=0.5", "gamma=0.6", "StepLR(", "gamma 0.5 -> 0.6      builds the schedule whose settings are others"),
+        ("manual_seed(1)", "manual_seed(5)", "manual_seed(5)", "Generator.manual_seed() gives 5, baseline 1"),
+        ("default_rng(2)", "default_rng(5)", "default_rng(5)", "numpy.random.default_rng() gives 5, baseline 2"),
+        ("Random(3)", "Random(5)", "Random(5)", "Random.seed() gives 5, baseline 3"),
+        ("GROUPED = 2", "GROUPED = 3", "/ GROUPED", "GROUPED 2 -> 3      names a constant that is another"),
+        (f"{ZEROED}\n", "", "in enumerate(loader", "missing here: the baseline's call of AdamW.zero_grad in train"),
+        (f"{MOVED}\n", "", "optimizer.step()", "missing here: the baseline's call of StepLR.step in train"),
+        ("schedule.step()", "[schedule.step() for _ in '12']", "'12'", "call of StepLR.step in "),
+    ],
+)
+def test_what_no_operation_shows_is_named_by_its_line(loaded, tmp_path, old, new, named, says):
+    """What is built with other settings, at the line of the argument; a seed; a constant; a call."""
+    text = LOADED.replace(old, new)
+    record, traced = run(tmp_path, text)
+    row = row_of(compare(loaded, record), traced)
+
+    assert LOADED.count(old) == 1
+    assert named in text.splitlines()[int(row.partition(" ")[0].partition(":")[2]) - 1]
+    assert says in row
+
+
+def test_calls_that_are_made_elsewhere_are_none(loaded, tmp_path):
+    """Gradients that are zeroed behind the step, not before it, are the same: the fault beside that is named."""
+    moved = LOADED.replace(f"{ZEROED}\n", "").replace(MOVED, f"{MOVED}\n{ZEROED}")
+    record, traced = run(tmp_path, moved.replace("loss.backward()", "(2 * loss).backward()"))
+
+    assert "aten.mul" in row_of(compare(loaded, record), traced)
 
 
 BENIGN = (
@@ -493,13 +613,13 @@ def test_what_is_gone_is_told_by_the_line_behind_it(baseline, tmp_path):
 
 
 def test_an_evaluation_is_told_that_moves_no_number_of_its_own(tmp_path):
-    """A forgotten `eval()` shows in the next step alone, but its cause in the evaluation."""
+    """A forgotten `eval()` shows in the next step alone, but its cause in the evaluation: where it was called."""
     counts = ("return criterion(output, labels).item()", "return float(len(output))")
     record, traced = run(tmp_path, edited(*counts))
     row, line = told(Baseline(record, trace=traced.kept), tmp_path, *counts, "    model.eval()\n", "")
 
     assert line == "output = model(x)"
-    assert row.endswith("the model is called with other input, weights or mode")
+    assert row.endswith("missing here: the baseline's call of Net.eval in evaluate")
 
 
 def test_nothing_is_told_where_the_trace_does_not_reach(baseline, tmp_path):

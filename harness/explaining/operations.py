@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils._pytree import tree_leaves
 
 from harness.explaining.lines import Lines, projects
-from harness.explaining.traced import GIVEN, Built, Operation, Place
+from harness.explaining.traced import CALL, GIVEN, Built, Operation, Place
 from harness.recording.built import built_at
 from harness.recording.lines import owner
 
@@ -62,6 +63,15 @@ _MOST = 5000
 """Operations of a part: of a longer one the first."""
 _MOST_RETURNED = 200
 """Values that functions of the project return, in a part."""
+_CALLED: dict[str, tuple[type, ...]] = {
+    "train": (nn.Module,),
+    "eval": (nn.Module,),
+    "zero_grad": (nn.Module, Optimizer),
+    "step": (LRScheduler,),
+}
+"""Calls that no operation shows, and whose they are."""
+_WRAPPERS = ("inner", "_fn")
+"""Functions of torch's around one of them."""
 _SEEDING = ("manual_seed", "seed")
 _SEED_FILES = (random.__file__, torch.random.__file__)
 """Of the functions that give a seed on."""
@@ -157,6 +167,8 @@ class Tracer(TorchDispatchMode):
         code = frame.f_code
         if self.on and event == "c_return" and getattr(value, "__name__", "") in _SEEDING:
             self._seeded(frame, value)
+        if self.on and event == "call" and code.co_name in _CALLED and owner(code.co_filename) == "library":
+            self._called(frame, code.co_name)
         if not self.on or event not in ("call", "return") or owner(code.co_filename) != "project":
             return
         if code.co_filename[:1] == "<" or (event == "return" and type(value) not in _RETURNED):
@@ -173,6 +185,17 @@ class Tracer(TorchDispatchMode):
                     self._left -= 1
                     self.operations.append(Operation(name, size, (), (self.lines.place(frame),), None, False))
         self.on = True
+
+    def _called(self, frame: FrameType, name: str) -> None:
+        """List a call of the project's own that sets a mode, zeroes gradients or moves a schedule."""
+        with contextlib.suppress(Exception):
+            thing, around = frame.f_locals.get("self"), frame.f_back
+            while around and around.f_code.co_name in _WRAPPERS:
+                around = around.f_back
+            if around and owner(around.f_code.co_filename) == "project" and isinstance(thing, _CALLED[name]):
+                name = "eval" if frame.f_locals.get("mode") is False else name
+                text = f"{CALL}{type(thing).__name__}.{name} in {around.f_code.co_qualname}"
+                self.operations.append(Operation(text, 0.0, (), (self.lines.place(around),), None, False))
 
     def _seeded(self, frame: FrameType, function: Any) -> None:
         """List the seed that torch's or Python's generator is given."""

@@ -10,6 +10,8 @@ from harness.record.trace import Operations, Trace, packed
 
 GIVEN = "call of the model"
 """Stands for an operation: what a model is given, with which weights, and whether it trains."""
+CALL = "call of "
+"""What stands for one begins with it, too: a call that sets a mode, zeroes gradients or moves a schedule."""
 _LARGEST = 8192
 """Characters of a baseline's trace."""
 _FORMS = ((True, 5000), (False, 5000), (False, 600), (False, 200))
@@ -93,6 +95,11 @@ def is_returned(name: str) -> bool:
 def is_seed(name: str) -> bool:
     """Tell whether what is returned is the seed that a generator was given."""
     return name.endswith((".manual_seed()", ".seed()", ".default_rng()"))
+
+
+def is_call(name: str) -> bool:
+    """Tell whether a name stands for a call that computes nothing, `call of SGD.zero_grad in train`."""
+    return name.startswith(CALL) and name != GIVEN
 
 
 class Ran(Struct, frozen=True, array_like=True):

@@ -11,6 +11,7 @@ Where no operation tells, the first value does that a function of the project re
 operation beside one of the baseline's whose result is nowhere any more.
 """
 
+import itertools
 import math
 import re
 from collections import Counter, defaultdict
@@ -22,6 +23,7 @@ from itertools import takewhile
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
+from harness.explaining.silent_calls import first_other, is_aside
 from harness.explaining.traced import GIVEN, Built, Operation, Place, Traced, is_returned, is_seed, step_name
 from harness.record import Record, StreamKey
 from harness.record.trace import Operations
@@ -42,6 +44,8 @@ _ARGUMENTS = {
     "start_method": ("multiprocessing_context",),
 }
 """Of a data loader: what sets what is noted of it, where that has another name."""
+_CALLS = {"mode": (".train", ".eval"), "backward": (".zero_grad",), "schedule": (".step",)}
+"""Kinds of streams and stages, and the calls that make what is in them."""
 _SAID = re.compile(r"(\w+)=([^,()]*)")
 """What a module says of itself."""
 
@@ -58,7 +62,7 @@ class Where:
         constants: (name, former, present) of plain values of modules that its lines name, and that are others now.
         returned: the first value that a function of the project returned before, and that is another now, and its
             former number: it may be why the operation gives another number.
-        part: name of the part of the trace that it ran in; empty if it stands for the building of something.
+        part: name of the part of the trace that it ran in; empty if a line stands for what is another.
     """
 
     operation: Operation
@@ -87,9 +91,9 @@ def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> W
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    found = _set_up(comparison, traced) or _scheduled(comparison, traced)
+    found = _set_up(comparison, traced) or _scheduled(comparison, traced) or _called(comparison, traced)
     found = found or _found(comparison, effect, traced, _close(comparison, effect, is_here))
-    found = _made(comparison, traced, found) or found
+    found = _made(comparison, traced, found) or found or _of_constant(kept.constants, traced)
     if found is None or not found.operation.places:
         return None
     if comparison.recipe and found.line.startswith(_SHIPPED):  # our loop does what another recipe says
@@ -139,14 +143,14 @@ def _set_up(comparison: Comparison, traced: Traced) -> Where | None:
     if stream.kind == "loader":
         loader = traced.built.get(f"loader/{stream.tensor}")
         names = _ARGUMENTS.get(stream.entry, (stream.entry,))
-        return _standing("data loader that samples otherwise", loader.at(names)) if loader else None
+        return _standing("builds the data loader that samples otherwise", loader.at(names)) if loader else None
     if first.step > 0 or not _is_built_in(stream, comparison.record):
         return None
     known = {name: built for name, built in traced.built.items() if name.startswith("setting/")}
     builts = {*known.values()}  # one may be all: of groups that are others now, too
     built = known.get(f"setting/{stream.tensor}") or (builts.pop() if len(builts) == 1 else None)
     names = ("lr",) if stream.entry in ("", "initial_lr") else (stream.entry,)
-    return _standing("optimizer whose settings are others", built.at(names)) if built else None
+    return _standing("builds the optimizer whose settings are others", built.at(names)) if built else None
 
 
 def _scheduled(comparison: Comparison, traced: Traced) -> Where | None:
@@ -156,24 +160,53 @@ def _scheduled(comparison: Comparison, traced: Traced) -> Where | None:
         return None
     for built in traced.schedules:
         if changed := [*_changes(built.places, kept.constants, traced.constants)]:
-            return _standing("schedule whose settings are others", built.at([name for name, _, _ in changed]))
+            return _standing(
+                "builds the schedule whose settings are others", built.at([name for name, _, _ in changed])
+            )
     return None
 
 
 def _made(comparison: Comparison, traced: Traced, found: Where | None) -> Where | None:
-    """Return the line that built a module that says other things of itself; None if an operation in it is known."""
+    """Return the line that built a module with other settings; None if an operation in it is known."""
     first = comparison.first
-    if first is None or first.stream.kind != "module":
+    if first is None or first.stream.kind != "module" or None in (first.baseline, first.value):
         return None
-    built: Built | None = traced.built.get(f"module/{first.stream.tensor}")
-    if built is None or (found and built.places[0] in (found.operation.built, *found.operation.places)):
-        return None
+    built = traced.built.get(f"module/{first.stream.tensor}")
     before, now = ({*_SAID.findall(str(value))} for value in (first.baseline, first.value))
-    return _standing("module that is another", built.at([name for name, _ in before ^ now]))
+    if built is None or before == now or (found and _ran_in(found, built)):
+        return None
+    return _standing("builds the module whose settings are others", built.at([name for name, _ in before ^ now]))
+
+
+def _ran_in(found: Where, built: Built) -> bool:
+    """Tell whether an operation ran in what was built, or was asked for by who built it."""
+    return built.places[0] in (found.operation.built, *found.operation.places)
+
+
+def _called(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return a call that is made more or less often, of those that make what differs: a mode, gradients, a rate."""
+    kept, first = comparison.baseline.trace, comparison.first
+    names = (_CALLS.get(first.stream.kind) or _CALLS.get(first.stage)) if first else None
+    if not (kept and names):
+        return None
+    for part in (name for name in kept.parts if name in traced.parts):
+        rows = _shown(traced.parts[part].operations, kept.parts[part])
+        if found := first_other(kept.parts[part], rows, names):
+            return Where(found[0], found[1], bool(found[1]), None, (), None, part)
+    return None
+
+
+def _of_constant(before: Mapping[str, str], traced: Traced) -> Where | None:
+    """Return the first line that names the one constant which is another now; None if several are."""
+    changed = [name for name, text in before.items() if traced.constants.get(name, text) != text]
+    rows = itertools.chain.from_iterable(part.operations for part in traced.parts.values())
+    places = (place for row in rows for place in row.places if {*changed} & {*place.constants})
+    place = next(places, None) if len(changed) == 1 else None
+    return _standing("names a constant that is another", (place,)) if place else None
 
 
 def _standing(what: str, places: tuple[Place, ...]) -> Where:
-    """Return where something is built, which stands for an operation."""
+    """Return a line that says what is another, in the place of an operation."""
     return Where(Operation(what, 0.0, (), places, None, False), "", False, None, (), None)
 
 
@@ -291,9 +324,9 @@ class _Search:
     """
 
     def __init__(self, kept: Operations, rows: Sequence[Operation], close: float) -> None:
-        old = [row for row in zip(kept.names, kept.numbers, strict=True) if not is_returned(row[0])]
+        old = [row for row in zip(kept.names, kept.numbers, strict=True) if not is_aside(row[0])]
         before = replace(kept, names=[name for name, _ in old], numbers=[number for _, number in old])
-        self._rows = without(rows, lambda row: is_returned(row.name))
+        self._rows = without(rows, lambda row: is_aside(row.name))
         self._matched, self._close = Matched(before, self._rows, close), close
         self._values = _Values(kept, rows, close)
 

@@ -47,7 +47,7 @@ def _returned(found: Where) -> Iterator[str]:
 def _difference(found: Where) -> str:
     operation, number = found.operation, found.number
     if not found.part:
-        return f"builds the {operation.name}"
+        return operation.name
     if found.gone:
         return f"missing here: the baseline's {found.baseline}"
     if operation.name == GIVEN and number is not None:
