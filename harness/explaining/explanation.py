@@ -2,20 +2,16 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, compare
+from harness.explaining.edited import given
 from harness.explaining.hunks import At, Changes, Hunk
 from harness.explaining.traced import Place, Traced
 from harness.explaining.where import Where, compared_parts, where
 from harness.record import Baseline, Record
-
-
-_GIVEN = ("setting", "config", "learning_rate")
-"""Streams of values that may stand in a file."""
 
 
 @dataclass(frozen=True)
@@ -160,21 +156,12 @@ class _Evidence:
 
     def _of_values(self) -> Iterator[_Clue]:
         """Yield the changed lines that hold a value that is another now, and then those that name it."""
-        values = [*self._values()]
+        values = [*given(self.comparison, self.found)]
         for hunk, (_, before, now) in itertools.product(self._hunks(), values):
             if hunk.first(before, then=True) and hunk.first(now):
                 yield from _of_hunk(hunk, before, now)
         for hunk, (name, _, _) in itertools.product(self._hunks(), values):
             yield from _of_hunk(hunk, name, name) if name else ()
-
-    def _values(self) -> Iterator[tuple[str, str, str]]:
-        """Yield name, former and present text of constants and settings."""
-        for name, before, now in self.found.constants if self.found else ():
-            yield re.findall(r"\w+", name)[-1], before.strip("'") or "''", now.strip("'") or "''"
-        for each in (self.comparison.first, self.comparison.cause):
-            if each and each.stream.kind in _GIVEN:
-                name = "" if each.stream.kind == "learning_rate" else each.stream.entry or each.stream.tensor
-                yield name, str(each.baseline), str(each.value)
 
     def _hunks(self) -> list[Hunk]:
         """Return those of code and of files that were read."""

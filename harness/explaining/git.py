@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta, Struct
 
 from harness.baselines.origin import CONTENT_DIGITS, content_name, git_output
-from harness.explaining.hunks import Changes
+from harness.explaining.hunks import Changes, Hunk
 
 
 _SECONDS = 20.0
@@ -135,8 +135,12 @@ class Git:
             return {}
         names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
         changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
-        patch = self._output(*_DIFF, "--relative", "-U0", base, "--", *changed) if changed else ""
-        return {**_of_patch(patch), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
+        return {**_lines(self.hunks(base, changed)), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
+
+    def hunks(self, base: str, paths: Sequence[str]) -> list[Hunk]:
+        """Return what changed in some files since a commit, without lines around it."""
+        asks = paths and _COMMIT.fullmatch(base)
+        return Changes(self._output(*_DIFF, "--relative", "-U0", base, "--", *paths)).hunks if asks else []
 
     def _num_lines(self, name: str) -> int:
         try:
@@ -161,10 +165,10 @@ def _is_python(name: str) -> bool:
     return name.endswith(".py")
 
 
-def _of_patch(patch: str) -> dict[str, list[int]]:
-    """Return the lines that a patch without context adds, and those before which it takes some out, by path."""
+def _lines(hunks: Iterable[Hunk]) -> dict[str, list[int]]:
+    """Return the lines that hunks without context add, and those before which they take some out, by path."""
     found: dict[str, list[int]] = {}
-    for hunk in Changes(patch).hunks:
+    for hunk in hunks:
         if _is_python(hunk.file):  # which is still there
             now = hunk.spans[1]
             found.setdefault(hunk.file, []).extend(now or [now.start])

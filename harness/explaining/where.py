@@ -47,7 +47,7 @@ _ARGUMENTS = {
 _CALLS = {"mode": (".train", ".eval"), "backward": (".zero_grad",), "schedule": (".step",)}
 """Kinds of streams and stages, and the calls that make what is in them."""
 _SAID = re.compile(r"(\w+)=([^,()]*)")
-"""What a module says of itself."""
+"""A part of what a module says of itself."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,15 @@ def _made(comparison: Comparison, traced: Traced, found: Where | None) -> Where 
     if first is None or first.stream.kind != "module" or None in (first.baseline, first.value):
         return None
     built = traced.built.get(f"module/{first.stream.tensor}")
-    before, now = ({*_SAID.findall(str(value))} for value in (first.baseline, first.value))
+    before, now = said(first.baseline), said(first.value)
     if built is None or before == now or (found and _ran_in(found, built)):
         return None
-    return _standing("builds the module whose settings are others", built.at([name for name, _ in before ^ now]))
+    return _standing("builds the module whose settings are others", built.at(dict(before.items() ^ now.items())))
+
+
+def said(module: object) -> dict[str, str]:
+    """Return what a module says of itself, by name."""
+    return dict(_SAID.findall(str(module)))
 
 
 def _ran_in(found: Where, built: Built) -> bool:

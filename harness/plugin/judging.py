@@ -9,7 +9,8 @@ from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.variants import put_back
 from harness.errors import BaselineError, BaselineMissingError, EquivalenceError, RerunError
-from harness.explaining.where import unknown, where
+from harness.explaining.edited import given
+from harness.explaining.where import Where, unknown, where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import verified
 from harness.plugin.cost import cost, with_cost
@@ -22,7 +23,7 @@ from harness.report.blame_text import blame_lines
 from harness.report.comparison_text import cause, difference, equivalence_text, note, parity_text, power_text
 from harness.report.comparison_text import failure as failure_text
 from harness.report.finding import Finding
-from harness.report.where_text import unknown_text, where_text
+from harness.report.where_text import edited_text, unknown_text, where_text
 
 
 if TYPE_CHECKING:
@@ -91,8 +92,12 @@ def _found(checked: RecordCheck, baseline: Baseline, comparison: "Comparison", b
         text = note(comparison, chosen=checked.chosen_text, trained=checked.trained_by, bits=bits)
         accept, changed, place, line, code = checked.test.accept_command, None, "", "", []
     else:
-        place, line = _where(comparison, checked)
+        found, place = _where(comparison, checked)
+        line = found.line if found else ""
         changed = checked.blame(baseline, line)
+        if edit := checked.edited(baseline, changed or [], [*given(comparison, found)]):
+            place, line = edited_text(edit, place, line), f"{edit.at.file}:{edit.at.line}"
+            changed = sorted(changed or [], key=lambda each: each.path != edit.at.file)
         text, accept = _failure(comparison, checked, baseline, drawn, changed, place, bits)
         code = checked.code(baseline, line, changed or [])
     former = None if passed else baseline.record
@@ -230,14 +235,14 @@ def _failure(
     return text, accept
 
 
-def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[str, str]:
-    """Return where a training differs first, in words, and that line alone; empty if it is not known."""
+def _where(comparison: "Comparison", checked: RecordCheck) -> tuple[Where | None, str]:
+    """Return where a training differs first, and that in words, or why it is not known."""
     if comparison.baseline.trace is None:
-        return unknown_text("", checked.explain_command) if checked.session.against else "", ""
+        return None, unknown_text("", checked.explain_command) if checked.session.against else ""
     found = where(comparison, checked.traced)
     if found:
-        return where_text(found), found.line
-    return unknown_text(unknown(comparison, checked.traced), checked.explain_command), ""
+        return found, where_text(found)
+    return None, unknown_text(unknown(comparison, checked.traced), checked.explain_command)
 
 
 def _obstacle(checked: RecordCheck, baseline: Baseline) -> str:

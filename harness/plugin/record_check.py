@@ -26,6 +26,7 @@ from harness.report.words import gate_text
 
 if TYPE_CHECKING:
     from harness.explaining.blame import Changed
+    from harness.explaining.edited import Edited, Given
     from harness.explaining.excerpt import Excerpt
     from harness.plugin.session import Session
     from harness.record import Record
@@ -151,13 +152,26 @@ class RecordCheck:
             where: the line that a divergence comes from, as `models/net.py:42`; empty if that is not known.
             changed: files that have changed since.
         """
-        from harness.explaining.blame import base_of
         from harness.explaining.excerpt import excerpts
+
+        return excerpts(self.session.git, self._base(baseline, changed), where, changed)
+
+    def edited(self, baseline: Baseline, changed: "Sequence[Changed]", values: "Sequence[Given]") -> "Edited | None":
+        """Return the line of the files that have changed since which holds one of some values as it is now."""
+        from harness.explaining.edited import edited
+
+        if not values:
+            return None
+        git, paths = self.session.git, [each.path for each in changed]
+        return edited(git.hunks(self._base(baseline, changed), paths), values)
+
+    def _base(self, baseline: Baseline, changed: "Sequence[Changed]") -> str:
+        """Return the commit that has files which have changed since a baseline was made as they were then."""
+        from harness.explaining.blame import base_of
 
         session = self.session
         known = [name for each in changed if (name := each.former or each.path) in baseline.sources]
-        base = session.against.commit if session.against else base_of(session.git, baseline, self.path, known)
-        return excerpts(session.git, base, where, changed)
+        return session.against.commit if session.against else base_of(session.git, baseline, self.path, known)
 
     @property
     def explain_command(self) -> str:

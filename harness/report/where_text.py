@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from harness.explaining.edited import Edited
 from harness.explaining.traced import GIVEN, Place
 from harness.explaining.where import Where
 from harness.report.words import told_apart
@@ -14,6 +15,19 @@ def unknown_text(reason: str, command: str = "") -> str:
     """Say why no line is known, and which command looks further; empty if there is neither."""
     known = f"no line is known: {reason}" if reason else "no line is known" * bool(command)
     return "; ".join(filter(None, [known, command and f"next: {command}"]))
+
+
+def edited_text(edit: Edited, place: str, line: str) -> str:
+    """Return a place with the line in which a value is another now; without one, that line alone.
+
+    Args:
+        edit: the line and the value.
+        place: `where_text`, or why no line is known.
+        line: of the place; empty if none is known.
+    """
+    at = f"{edit.at.file}:{edit.at.line}"
+    says = f"{at} says {edit.value.now}, and said {edit.value.before}"
+    return place if line == at else f"{place}{_GAP}{says}" if line else says
 
 
 def where_text(found: Where) -> str:

@@ -1,0 +1,59 @@
+"""Which line was edited so that it holds a value as it is now, and no more as it was."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from harness.comparing.comparison import Comparison
+from harness.comparing.deviations import Deviation
+from harness.explaining.hunks import At, Hunk
+from harness.explaining.where import Where, said
+
+
+_GIVEN = ("setting", "config", "learning_rate", "loader")
+"""Streams of values that may stand in a file."""
+
+
+class Given(NamedTuple):
+    """A value that is another now: what it is called, if that is known, its former and its present text."""
+
+    name: str
+    before: str
+    now: str
+
+
+class Edited(NamedTuple):
+    """Where a value is another now."""
+
+    at: At
+    value: Given
+
+
+def given(comparison: Comparison, found: Where | None) -> Iterator[Given]:
+    """Yield the constants and settings that are others now."""
+    for name, before, now in found.constants if found else ():
+        yield Given(re.findall(r"\w+", name)[-1], before.strip("'") or "''", now.strip("'") or "''")
+    if comparison.first:
+        yield from (value for value in _settings(comparison.first) if value.before != value.now)
+
+
+def _settings(each: Deviation) -> Iterator[Given]:
+    if each.stream.kind == "module":
+        before, now = said(each.baseline), said(each.value)
+        yield from (Given(name, before[name], now[name]) for name in before.keys() & now.keys())
+    elif each.stream.kind in _GIVEN:
+        name = "" if each.stream.kind == "learning_rate" else each.stream.entry or each.stream.tensor
+        yield Given(name, str(each.baseline), str(each.value))
+
+
+def edited(hunks: Sequence[Hunk], values: Sequence[Given]) -> Edited | None:
+    """Return the line that is new and holds a value as it is now, where one is gone that held it as it was.
+
+    None if there are several.
+    """
+    found: dict[At, Edited] = {}
+    for hunk, value in itertools.product(hunks, values):
+        if hunk.first(value.before, then=True) and (at := hunk.first(value.now)):
+            found.setdefault(at, Edited(at, value))
+    return found.popitem()[1] if len(found) == 1 else None
