@@ -19,6 +19,7 @@ from harness.elsewhere import sessions
 from harness.elsewhere.lending import lend
 from harness.elsewhere.trees import Tree
 from harness.errors import NotFoundError
+from harness.explaining.edited import Given, edited
 from harness.explaining.explanation import Explanation, Side, explain
 from harness.explaining.files_read import files_read, noted
 from harness.explaining.git import Commit, Git
@@ -30,6 +31,7 @@ from harness.recording.perturbation import Perturbation, perturbed
 from harness.report.explanation_text import About, environment_text, explanation_text
 from harness.report.json_form import to_text
 from harness.report.ledger import Ledger
+from harness.report.where_text import edited_text
 from tests.test_origin import git
 from tests.test_page import training
 from tests.test_record import baseline_of
@@ -62,9 +64,10 @@ def side(folder, text, step=STEP, rate=RATE, root=None):
     return Side(record, tracing.of(record))
 
 
-def changes(before, after, file="program.py"):
-    """What git would print of two versions of the program, or of another file."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), f"a/{file}", f"b/{file}", lineterm="")
+def changes(before, after, file="program.py", around=3):
+    """What git would print of two versions of the program, or of another file, with so many lines around."""
+    texts = before.splitlines(), after.splitlines()
+    lines = difflib.unified_diff(*texts, f"a/{file}", f"b/{file}", lineterm="", n=around)
     return Changes("\n".join([f"diff --git a/{file} b/{file}", *lines, ""]))
 
 
@@ -360,6 +363,33 @@ def test_a_hunk_knows_what_is_new_and_what_is_gone():
     assert (first.first(), first.first(then=True)) == (("new.py", 3), ("old.py", 3))
     assert first.first("dreieinhalb") == ("new.py", 4)
     assert first.first("two") is second.first() is third.first() is None
+
+
+THEN = "rate = 0.1\nsize = 3\n\nother = 0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("edits", "told"),
+    [
+        (["rate = 0.1", "rate = 0.2"], "config.py:1 says 0.2, and said 0.1"),
+        (["rate = 0.1", "rate = 0.3"], None),
+        (["size = 3", "size = 0.2"], None),
+        (["rate = 0.1", "rate = 0.2", "other = 0.1", "other = 0.2"], None),
+        (["rate = 0.1", "rate = 0.2", "size = 3", "size = 0.2"], "config.py:1 says 0.2, and said 0.1"),
+    ],
+)
+def test_an_edited_line_that_holds_a_value_is_told_where_one_alone_does(edits, told):
+    """It held it as it was, and holds it as it is now; beside the line that uses the value, or without one alone."""
+    now = THEN
+    for before, after in zip(edits[::2], edits[1::2], strict=True):
+        now = now.replace(before, after)
+    hunks = [*changes("", "lr = 0.2\n", "new.py").hunks, *changes(THEN, now, "config.py", around=0).hunks]
+    found = edited(hunks, [Given("lr", "0.1", "0.2"), Given("decay", "3", "4")])
+
+    assert (found and edited_text(found, "no line is known", "")) == told
+    if found:
+        assert edited_text(found, "net.py:3 in f", "net.py:3") == f"net.py:3 in f      {told}"
+        assert edited_text(found, "config.py:1 in f", "config.py:1") == "config.py:1 in f"
 
 
 @pytest.mark.parametrize(

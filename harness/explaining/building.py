@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
-from harness.explaining.lines import Lines, arguments, is_plain, projects
+from harness.explaining.lines import Lines, arguments, plain, projects
 from harness.explaining.traced import Built
 from harness.recording.built import BUILT
 
@@ -76,8 +76,7 @@ class Building:
 
     def _note_schedule(self, schedule: LRScheduler, found: Built) -> None:
         """Note a schedule among all: what it is set up with is known as it begins, and no stream is its own."""
-        kind = type(schedule).__name__
-        own = {name: value for name, value in vars(schedule).items() if name[0] != "_" and name not in _NO_SETTINGS}
-        plain = {f"{kind}:{name}": repr(value) for name, value in own.items() if is_plain(value)}
-        self._settings |= plain
-        self.schedules.append(found.naming(plain))
+        names = (name for name in vars(schedule) if name[0] != "_" and name not in _NO_SETTINGS)
+        settings = {f"{type(schedule).__name__}:{name}": text for name, text in plain(vars(schedule), names)}
+        self._settings |= settings
+        self.schedules.append(found.naming(settings))

@@ -5,7 +5,7 @@ import functools
 import linecache
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -63,16 +63,17 @@ class Lines:
     def _place(self, frame: FrameType, direct: bool) -> Place:
         code, line = frame.f_code, frame.f_lineno
         file = shown(code.co_filename, self._root)
-        found = dict(_plain(frame.f_globals, _names(code.co_filename, line)))
+        found = dict(plain(frame.f_globals, _names(code.co_filename, line)))
         named = {f"{file}:{name}": text.replace(str(self._root), ".") for name, text in found.items()}
         self.constants |= named
         return Place(file, line, code.co_qualname, direct, tuple(named))
 
 
-def _plain(module: Mapping[str, Any], names: frozenset[str]) -> Iterator[tuple[str, str]]:
+def plain(module: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and text of what stands in a module under some names, if it is made of numbers and texts alone."""
     for name in sorted(names):
         value = _value(module, name)
-        if is_plain(value) and len(text := repr(value)) <= _LONGEST:
+        if _is_plain(value) and len(text := repr(value)) <= _LONGEST:
             yield name, text
 
 
@@ -87,12 +88,11 @@ def _value(module: Mapping[str, Any], name: str) -> object:
     return value.get(key) if key and isinstance(value, dict) else value
 
 
-def is_plain(value: object) -> bool:
-    """Tell whether a value is made of numbers and texts alone."""
+def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
-        return all(map(is_plain, value))
+        return all(map(_is_plain, value))
     if isinstance(value, dict):
-        return all(map(is_plain, [*value, *value.values()]))
+        return all(map(_is_plain, [*value, *value.values()]))
     return isinstance(value, bool | int | float | str)
 
 

@@ -13,7 +13,7 @@ RECORD = "test_gate-test_training.json"
 
 
 def test_a_failure_names_the_file_and_the_commit(project, capsys):
-    """Directly below the headline; in results.json as data; of a baseline that was committed with its code.
+    """Directly below the line that says another value; in results.json as data; of a baseline that came with its code.
 
     A file that the test has read is one of the project, too, but none that it has written.
     """
@@ -27,15 +27,16 @@ def test_a_failure_names_the_file_and_the_commit(project, capsys):
     assert [*Baseline.from_text((project.baselines / RECORD).read_text()).sources] == files
     for words in (["init", "--quiet"], ["add", "baselines", *files], ["commit", "--quiet", "-m", "start"]):
         git(project.path, *words)
-    project.edit("warmup_steps=", "learning_rate=0.25025, warmup_steps=")
+    project.edit("import json", "import json  # for the steps")
     project.edit("[1]", "[2]", "config.json")
     git(project.path, "commit", "--quiet", "--all", "-m", "Faster")
     result = project.run("-k", "test_training")
 
     lines = result.stdout.lines
     place = next(index for index, line in enumerate(lines) if line.startswith("training differs from its baseline "))
-    assert lines[place + 1].startswith("  blame      config.json  (+1 -1)  ")
-    assert lines[place + 1].endswith(' "Faster", today')
+    assert lines[place + 1] == "  where      config.json:1 says 2, and said 1"
+    assert lines[place + 2].startswith("  blame      config.json  (+1 -1)  ")
+    assert lines[place + 2].endswith(' "Faster", today')
     (finding,) = json.loads((project.path / "build" / "harness" / "results.json").read_text())["results"]
     changed = [(each["path"], each["added"], each["commit"]["subject"]) for each in finding["subject"]["blame"]]
     assert changed == [(name, 1, "Faster") for name in files]
