@@ -80,7 +80,8 @@ class Recording:
         self.evaluating, self.logs, self.initial = False, False, ""
         self.stack = stack
         stack.callback(self.activations.release)
-        self._precision, self._states, self._perturbation = precision, states, current()
+        self._precision, self._perturbation = precision, current()
+        self._states = states and (self._perturbation.states or states)
         self.broken: HarnessError | None = None
         self._has_stepped = self._failed = False  # whether something failed that is no mistake of the loop
         self._met = -1
