@@ -226,7 +226,7 @@ class TrainingRegression:
 
         Raises:
             RanksError: a rank is missing, or is another training's; `single` is a rank, or of low precision; ranks that
-                part are to become a baseline; the test has asked for states, which do not reach ranks.
+                part are to become a baseline.
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
