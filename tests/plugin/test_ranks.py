@@ -9,6 +9,7 @@ from unittest.mock import Mock, PropertyMock
 import pytest
 
 from harness import errors
+from harness.comparing import variants
 from harness.elsewhere.ranks import Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE, Project
@@ -400,6 +401,26 @@ def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, m
     assert '"variants"' in next(iter(distributed.files().values())).decode()
     distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
     distributed.run().stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["ranks", "torchrun"])
+def test_states_reach_the_ranks(distributed, monkeypatch, own_process, way):
+    """A baseline of low precision has those of all ranks, and thresholds that are measured from them."""
+    monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
+    monkeypatch.setattr(variants, "KERNELS", ())
+    test = GATE if way == "ranks" else FOLDER.replace("single=train().record, ", "")
+    distributed.write(script=SCRIPT, test_it=test.replace("):\n", "):\n    training_regression.states()\n", 1))
+    distributed.edit("Recorder()", 'Recorder(precision="bfloat16", states=States())', file="training.py")
+    distributed.edit("import Recorder", "import Recorder, States", file="training.py")
+    distributed.edit("nn.ReLU()", "nn.BatchNorm1d(8), nn.ReLU()", file="training.py")
+    result = distributed.run(GENERATE)
+    result.stdout.fnmatch_lines(["training, bfloat16, cpu: 4 states stored, thresholds 3 x the largest deviation *"])
+    assert any(name.endswith(".safetensors") for name in distributed.files())
+
+    assert distributed.run().ret == 0
+    distributed.edit("loss.backward()", "(1.01 * loss).backward()", file="training.py")
+    distributed.run().stdout.fnmatch_lines(["training differs from its baseline from step 0 on: backward, *"])
 
 
 @pytest.mark.long
