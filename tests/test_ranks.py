@@ -193,6 +193,11 @@ def test_a_single_process_is_called_so():
     assert "gradient of w: single process 0.5, now 1 " in first_text(finding)
     assert verdict_text([finding]) == "1 training on ranks differs from a single process"
 
+    found = held([rank_of(0), rank_of(1, loss=(3.0, 4.0), batch__images=Stream("data", (0,), (f"{7:016x}",)))])
+    finding = check.training(found.comparison, passed=False, text="")
+    for text in (parity_text(found, "test_a.py::test", "report.html", passed=False), first_text(finding)):
+        assert "other samples than in the single process" in text
+
 
 def test_tensors_of_one_rank_alone_are_put_together():
     """Optimizer state that each rank holds a part of is whole in the merged record."""
