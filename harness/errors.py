@@ -849,12 +849,6 @@ class RanksError(HarnessError):
         return cls(what, where=nodeid, fix="give that of one process that trains on all samples")
 
     @classmethod
-    def stateful(cls, *, nodeid: str) -> Self:
-        what = "states that a test asks for do not reach its ranks"
-        fix = 'leave training_regression.states() out; if rounding then matters, train in precision="float64"'
-        return cls(what, where=nodeid, fix=fix)
-
-    @classmethod
     def rounded(cls, *, precision: str, nodeid: str) -> Self:
         what = f"in {precision} rounding alone parts ranks from a single process"
         fix = 'have both train in precision="float64", or leave single out: then the baseline of the test counts'

@@ -596,12 +596,6 @@ MESSAGES = [
         "  fix    give that of one process that trains on all samples",
     ),
     (
-        errors.RanksError.stateful(nodeid="test_a.py::test_b"),
-        "states that a test asks for do not reach its ranks\n"
-        "  where  test_a.py::test_b\n"
-        '  fix    leave training_regression.states() out; if rounding then matters, train in precision="float64"',
-    ),
-    (
         errors.RanksError.rounded(precision="float32", nodeid="test_a.py::test_b"),
         "in float32 rounding alone parts ranks from a single process\n"
         "  where  test_a.py::test_b\n"

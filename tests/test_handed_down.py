@@ -16,6 +16,7 @@ from harness.elsewhere.ranks import Ranks
 from harness.elsewhere.rerun import Assignment
 from harness.record import World
 from harness.recording.perturbation import Perturbation
+from harness.recording.states import States
 
 
 SCRIPT = """
@@ -102,6 +103,47 @@ def test_a_rank_is_perturbed_and_tells_of_it(tmp_path, monkeypatch):
             assert raised.value.planted is planted
 
     assert (record.seed, effects.outcome(record)) == (7, (True, ""))
+
+
+def train_from(states, rate=0.1):
+    """Train on one of two ranks, in bfloat16, with a buffer of its own; then something else."""
+    with Recorder(precision="bfloat16", states=states) as recorder:
+        model = torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.BatchNorm1d(1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        recorder.watch(model, optimizer)
+        for _ in range(2):
+            recorder.batch(inputs := torch.rand(8, 4) + torch.distributed.get_rank())
+            model(inputs).square().mean().backward()
+            recorder.log(loss=0.0)
+            optimizer.step()
+    train(1)
+    return recorder.record
+
+
+def test_ranks_fill_states_and_are_put_back_on_them(tmp_path, monkeypatch):
+    """Each on its own; what is recorded without states, there or here, goes its own way."""
+    monkeypatch.setattr(Ranks, "_method", "fork")
+    assigned = Assignment("test_a.py::test", "", Perturbation(), "", tmp_path)
+    assigned.write()
+    with perturbed_as(assigned, tmp_path) as effects:
+        with effects.hand_down(States()):
+            records = Ranks()(train_from, States())
+        effects.stands_for(merged := merge(records), records)
+        states = effects.states(merged)
+        with effects.hand_down(states):
+            again = merge(Ranks()(train_from, States()))
+            parted = merge(Ranks()(train_from, States(), 0.2))
+        (alone,) = Ranks()(train_from, States(), world_size=1)
+
+    assert states.steps == (0, 1)
+    assert "weight/0.weight" in states._kept[0]
+    assert {f"rank{rank}/{name}" for rank in (0, 1) for name in ("weight/0.weight", "buffer/1.running_mean")} < {
+        *states._kept[1]
+    }
+    assert {value for key, stream in again.streams.items() if key.distance for value in stream.values} == {0}
+    assert max(parted.streams["distance/weight/0.weight"].values) > 0
+    assert not any(key.distance for key in alone.streams)
+    assert effects.states(train(1)) is None
 
 
 def test_what_ranks_tell_counts_for_all_of_them(tmp_path):

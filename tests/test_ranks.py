@@ -64,6 +64,18 @@ def test_ranks_that_do_what_one_process_does_are_the_same():
     assert Record.from_text(merge(pair()).to_text()) == merge(pair())
 
 
+def test_the_rank_that_is_farthest_from_a_stored_state_counts():
+    """A distance that one of them has is the training's, and so is one that is no number."""
+    far, none = (Stream("state", (0, 1), (0.0, last)) for last in (0.5, float("nan")))
+    near = {"distance/weight/w": Stream("state", (0, 1), (0.25, 0.0))}
+
+    def merged(other):
+        return merge([rank_of(0, **near), rank_of(1, **{"distance/weight/w": other})]).streams["distance/weight/w"]
+
+    assert merged(far).values == (0.25, 0.5)
+    assert str(merged(none).values) == "(0.25, nan)"
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
@@ -180,6 +192,11 @@ def test_a_single_process_is_called_so():
     assert "  first      step 0   single process 0.5   now 1 " in text
     assert "gradient of w: single process 0.5, now 1 " in first_text(finding)
     assert verdict_text([finding]) == "1 training on ranks differs from a single process"
+
+    found = held([rank_of(0), rank_of(1, loss=(3.0, 4.0), batch__images=Stream("data", (0,), (f"{7:016x}",)))])
+    finding = check.training(found.comparison, passed=False, text="")
+    for text in (parity_text(found, "test_a.py::test", "report.html", passed=False), first_text(finding)):
+        assert "other samples than in the single process" in text
 
 
 def test_tensors_of_one_rank_alone_are_put_together():

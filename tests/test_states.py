@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import struct
 
 import pytest
@@ -171,6 +172,39 @@ def test_a_state_that_grows_too_large_ends_the_keeping(monkeypatch):
     found = filled([50, 10, 10], 40, monkeypatch)
 
     assert (found.steps, found.collects) == ((), False)
+
+
+def test_states_of_ranks_are_one_and_each_gets_its_own_back():
+    """What all hold alike is kept once; a rank's own buffers, slices, and what it alone has, are kept of each."""
+    ranks = [
+        States({step: state(weight__a=floats(1.0, 2.0), buffer__b=floats(float(rank)), **own) for step in steps})
+        for rank, (steps, own) in enumerate([((0, 1, 2), {"optimizer__a__m": 5.0}), ((0, 2), {})])
+    ]
+    merged = States.of_ranks(ranks)
+    again = States.from_bytes(merged.to_bytes())
+
+    assert merged.steps == (0, 2), "those that all can be put back on"
+    assert len(merged._kept[0]) == 4
+    for rank, kept in enumerate(ranks):
+        assert again.of_rank(rank).sha256 == States({step: kept._kept[step] for step in (0, 2)}).sha256
+    assert not again.of_rank(0).collects
+    assert States().of_rank(0).collects
+
+
+def test_states_of_ranks_take_no_more_than_those_of_one(monkeypatch):
+    """Where each holds its own, half of them may have to go."""
+    ranks = [filled([10] * 4, 40, monkeypatch) for _ in range(2)]
+    ranks[1]._kept = {step: state(weight__a=kept["weight/a"] + 1) for step, kept in ranks[1]._kept.items()}
+
+    assert States.of_ranks(ranks).steps == (0, 2)
+
+
+def test_states_reach_another_process():
+    """As an argument: empty to be filled, or filled."""
+    kept = States({0: state(weight__a=floats(1.0, 2.0))})
+
+    assert pickle.loads(pickle.dumps(kept)).sha256 == kept.sha256
+    assert pickle.loads(pickle.dumps(States())).collects
 
 
 def test_what_is_kept_is_a_copy():

@@ -155,6 +155,9 @@ def _merged(key: StreamKey, streams: Sequence[Stream | None], sizes: Sequence[_S
     if key.kind == "batch":
         sums = {step: [_sum(value for each in points for value in each.get(step, ()))] for step in steps}
         return _stream(first.stage, sums)
+    if key.distance:
+        farthest = {step: [_farthest(value for each in points for value in each.get(step, ()))] for step in steps}
+        return _stream(first.stage, farthest)
     if any(stream and stream.part for stream in streams):
         return _whole(streams)
     if key.kind in _OF_EACH and len({*streams}) > 1:
@@ -170,6 +173,11 @@ def _whole(streams: Iterable[Stream | None]) -> Stream:
     steps = dict.fromkeys(step for each in held for step in each)
     norms = {step: [*map(_norm, zip(*(each[step] for each in held if step in each), strict=False))] for step in steps}
     return _stream(next(iter(slices.values())).stage, norms)
+
+
+def _farthest(values: Iterable[Value]) -> Value:
+    """Return the largest of some numbers, or NaN where one is."""
+    return max(map(float, values), key=lambda value: (math.isnan(value), value))
 
 
 def _norm(values: Iterable[Value]) -> Value:

@@ -47,7 +47,7 @@ def _tell(output: str, status: int) -> None:
     """Say behind what a run printed how it ended: another way than by its own."""
     from harness.elsewhere.endings import ending
 
-    with Path(output).open("a", encoding="utf-8") as file:
+    with contextlib.suppress(OSError), Path(output).open("a", encoding="utf-8") as file:  # else nobody waits for it
         file.write(f"\nthe process of this run: {ending(status)}\n")
 
 
@@ -63,14 +63,14 @@ def _bring_harness() -> None:
 
 def _run(module: str, arguments: Sequence[str], directory: str, variables: Mapping[str, str], output: str) -> None:
     """Run the module in this copy of the process, in a directory and with variables of its own, and end it."""
-    os.chdir(directory)
-    sys.path.insert(0, directory)  # as `python -m` has it
-    os.environ.clear()
-    os.environ.update(variables)
-    for stream, place, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY), (2, output, os.O_WRONLY)):
-        os.dup2(os.open(place, mode | os.O_CREAT | os.O_APPEND), stream)
-    sys.argv = [module, *arguments]
     try:
+        for stream, place, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY), (2, output, os.O_WRONLY)):
+            os.dup2(os.open(place, mode | os.O_CREAT | os.O_APPEND), stream)
+        os.chdir(directory)
+        sys.path.insert(0, directory)  # as `python -m` has it
+        os.environ.clear()
+        os.environ.update(variables)
+        sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__")
     except SystemExit:
         pass

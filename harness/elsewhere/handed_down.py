@@ -1,4 +1,4 @@
-"""A perturbation that is handed down to processes which a test starts (ranks, scripts), and what they tell of it.
+"""What is handed down to processes that a test starts (ranks, scripts): a perturbation, states; what they tell of it.
 
 It goes by this process's environment: a child that is started without it trains as it is written, and tells nothing.
 """
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
+    from harness.recording.states import States
+
 _KIND = ".told"
 """How the files of what is told end."""
 
@@ -37,24 +39,43 @@ class _Word(msgspec.Struct, frozen=True):
     outcome: tuple[bool, str]
     raised: dict[str, Any] | None = None
     traced: Traced | None = None
+    states: bytes = b""  # that it was to fill
+    rank: int = 0
 
 
 class Effects:
-    """What became of a perturbation in the trainings of a block, and in those of processes that were started in it.
+    """What became of what was handed down, in the trainings of a block and in processes that were started in it.
 
     Args:
         assigned: what this process was asked to do.
+        root: of the project, whose lines a trace names.
         own: what became of it in this process.
     """
 
-    def __init__(self, assigned: Assignment, own: Effect) -> None:
-        self._assigned, self._own = assigned, own
+    def __init__(self, assigned: Assignment, root: Path, own: Effect) -> None:
+        self._assigned, self._root, self._own = assigned, root, own
         self._merged: dict[str, set[str]] = {}
+        self._told: dict[Path, _Word] = {}
 
     @property
-    def _words(self) -> list[_Word]:
-        files = sorted(self._assigned.folder.glob(f"*{_KIND}"))
-        return [msgspec.json.decode(file.read_bytes(), type=_Word) for file in files]
+    def _words(self) -> Collection[_Word]:
+        for file in sorted(self._assigned.folder.glob(f"*{_KIND}")):
+            if file not in self._told:
+                self._told[file] = msgspec.json.decode(file.read_bytes(), type=_Word)
+        return self._told.values()
+
+    def hand_down(self, states: "States | None" = None) -> contextlib.AbstractContextManager[None]:
+        """Return what hands down, to processes that are started in a block, what was assigned.
+
+        Args:
+            states: that trainings fill, or are put back on, if they take any.
+        """
+        given = {"file": str(self._assigned.file), "root": str(self._root), "states": ""}
+        if states is not None:
+            file = self._assigned.folder / f"{uuid4().hex}.states"
+            file.write_bytes(states.to_bytes())
+            given["states"] = str(file)
+        return obeyed_by_children(f"{__name__}:{obey.__name__}", **given)
 
     def stands_for(self, merged: Record, records: Collection[Record]) -> None:
         """Take note that a record is that of several ranks: what took effect in any of them did in it."""
@@ -76,6 +97,13 @@ class Effects:
         for raised in filter(None, (word.raised for word in words)):
             raise FaultError(**raised)
         return max((word.outcome for word in words), default=None) or self._own.outcome(record)
+
+    def states(self, record: Record) -> "States | None":
+        """Return the states that a record's training has filled in another process, those of all ranks as one."""
+        from harness.recording.states import States
+
+        told = {word.rank: word.states for word in self._of(record) if word.states}
+        return States.of_ranks([States.from_bytes(told[rank]) for rank in sorted(told)]) if told else None
 
     def traced(self, record: Record) -> Traced | None:
         """Return the trace of a record's training, of ranks of the first, if one was taken."""
@@ -103,19 +131,21 @@ def perturbed_as(assigned: Assignment, root: Path) -> Iterator[Effects]:
     Yields:
         What becomes of it.
     """
-    how, given = f"{__name__}:{obey.__name__}", {"file": str(assigned.file), "root": str(root)}
-    with obey(**given, session=os.getpid()) as own, obeyed_by_children(how, **given):
-        yield Effects(assigned, own)
+    with obey(str(assigned.file), str(root), session=os.getpid()) as own:
+        effects = Effects(assigned, root, own)
+        with effects.hand_down():
+            yield effects
 
 
 @contextlib.contextmanager
-def obey(file: str, root: str, session: int) -> Iterator[Effect]:
+def obey(file: str, root: str, session: int, states: str = "") -> Iterator[Effect]:
     """Perturb the trainings of a block, in a session or in a process that it started.
 
     Args:
         file: of the assignment.
         root: of the project.
         session: id of the process that is told what became of it.
+        states: file of those that trainings fill, or are put back on; empty for none.
 
     Yields:
         What becomes of it in this process.
@@ -125,42 +155,59 @@ def obey(file: str, root: str, session: int) -> Iterator[Effect]:
         return
     from harness.explaining.tracing import Tracing
 
-    assigned, is_first = Assignment.read(place), os.environ.get("RANK", "0") == "0"
-    tracing = Tracing(Path(root), step=assigned.step) if assigned.traces and is_first else None
+    assigned, handed = Assignment.read(place), Path(states).read_bytes() if states else b""
+    tracing = Tracing(Path(root), step=assigned.step) if assigned.traces and not _rank() else None
     with (
         in_force(assigned.perturbation, assigned.fault, tracing) as effect,
-        perturbed(replace(current(), plant=_Telling(effect, assigned.folder, session))),
+        perturbed(replace(current(), plant=_Telling(effect, assigned.folder, session, handed))),
     ):
         yield effect
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
 
 
 class _Telling:
     """Plants what an effect is of; in another process than the session's, each training tells what became of it."""
 
-    def __init__(self, effect: Effect, folder: Path, session: int) -> None:
-        self._effect, self._folder, self._session = effect, folder, session
+    def __init__(self, effect: Effect, folder: Path, session: int, states: bytes) -> None:
+        self._effect, self._folder, self._session, self._states = effect, folder, session, states
 
     def __call__(self, stack: contextlib.ExitStack) -> Planted | None:
         plant = self._effect.planting or self._effect.tracing
         planted = plant(stack) if plant else None
         if os.getpid() == self._session:
             return planted
-        telling = _Training(planted)
+        telling = _Training(planted, self._own_states())
+        stack.enter_context(perturbed(replace(current(), states=telling.states)))
         stack.callback(self._tell, telling)
         return telling
 
+    def _own_states(self) -> "States | None":
+        """Return states for one training of this rank."""
+        from harness.recording.states import States
+
+        return States.from_bytes(self._states).of_rank(_rank()) if self._states else None
+
     def _tell(self, training: "_Training") -> None:
-        word = _word(self._effect, training.record)
+        word = _word(self._effect, training)
         if self._folder.exists():  # else the session has not waited
             write(self._folder / f"{uuid4().hex}{_KIND}", msgspec.json.encode(word))
 
 
 class _Training:
-    """Passes on what a recorder tells, and keeps its record."""
+    """Passes on what a recorder tells, and keeps its record, and the states that it is to fill."""
 
-    def __init__(self, planted: Planted | None) -> None:
-        self._planted = planted
+    def __init__(self, planted: Planted | None, states: "States | None") -> None:
+        self._planted, self.states = planted, states
+        self._fills = states is not None and states.collects
         self.record: Record | None = None
+
+    @property
+    def filled(self) -> bytes:
+        """The states that it has filled; empty where it was to fill none, or could keep none."""
+        return self.states.to_bytes() if self.states and self._fills and self.states.steps else b""
 
     def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
         """Pass on."""
@@ -179,14 +226,16 @@ class _Training:
             self._planted.end(record, built)
 
 
-def _word(effect: Effect, record: Record | None) -> _Word:
+def _word(effect: Effect, training: _Training) -> _Word:
     """Return what there is to tell of a training; of one without a record, whether the fault was planted in any."""
+    record, rank = training.record, _rank()
     try:
         if record is None:
-            return _Word("", (effect.is_planted, ""))
-        return _Word(_digest(record), effect.outcome(record), traced=effect.traced(record))
+            return _Word("", (effect.is_planted, ""), rank=rank)
+        traced, states = effect.traced(record), training.filled
+        return _Word(_digest(record), effect.outcome(record), traced=traced, states=states, rank=rank)
     except FaultError as error:
-        return _Word(_digest(record) if record else "", (False, ""), vars(error))
+        return _Word(_digest(record) if record else "", (False, ""), vars(error), rank=rank)
 
 
 def _digest(record: Record) -> str:

@@ -24,7 +24,7 @@ from harness.record.environment import available_devices, describe, machine
 
 
 _NOISE = re.compile(
-    r"(PYTEST_(?!ADDOPTS)|HARNESS_(ASKED|TREE|ORDER|RERUN)|(OLD)?PWD$|SHLVL$|_$|PS\d$|GITHUB_|RUNNER_|PYTHONPATH$|"
+    r"(PYTEST_(?!ADDOPTS)|HARNESS_(?!CIFAR10$)|(OLD)?PWD$|SHLVL$|_$|PS\d$|GITHUB_|RUNNER_|PYTHONPATH$|"
     r"TERM(_PROGRAM.*)?$|COLORTERM$|COLUMNS$|LINES$|WINDOWID$|TMUX(_PANE)?$|STY$|SSH_|DISPLAY$|DBUS_|XDG_(?!DATA)|VSCODE_)"
 )
 """Names of variables that no training reads; paths of modules are those of the tree."""

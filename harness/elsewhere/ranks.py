@@ -46,7 +46,7 @@ class _Given:
     function: tuple[str, str, str]  # module, its file, name in there
     arguments: Sequence[Any]
     timeout_seconds: float
-    deadline: float  # by the clock that all processes have
+    deadline: float  # by the clock that all processes have, and nobody sets
 
     def file(self, rank: int, kind: str) -> Path:
         """Return the file of what a rank leaves: its "record", "times", "failure", or "place" in time."""
@@ -55,7 +55,7 @@ class _Given:
     @property
     def seconds_left(self) -> float:
         """How long the ranks may go on; below 0 once their time is up."""
-        return self.deadline - time.time()
+        return self.deadline - time.monotonic()
 
 
 class Ranks:
@@ -98,7 +98,7 @@ class Ranks:
         """
         if not 0 < timeout_seconds < math.inf:
             raise ArgumentError.of("ranks", "timeout_seconds", timeout_seconds, "a number above 0, and finite")
-        place, deadline = _place_of(function), time.time() + timeout_seconds
+        place, deadline = _place_of(function), time.monotonic() + timeout_seconds
         with scratch.folder() as folder:
             given = _Given(folder, world_size, backend, place, arguments, timeout_seconds, deadline)
             _run(given, self._method)
@@ -235,7 +235,7 @@ def _main(given: _Given, rank: int) -> None:
         traceback.print_exc()
         fault = vars(error) if isinstance(error, FaultError) else None
         line = traceback.format_exception_only(error)[-1].strip()
-        given.file(rank, "failure").write_text(json.dumps([time.time(), line, fault]), encoding="utf-8")
+        given.file(rank, "failure").write_text(json.dumps([time.monotonic(), line, fault]), encoding="utf-8")
         sys.stderr.flush()
         os._exit(1)  # threads of torch may wait for other ranks
     unfollow()

@@ -22,7 +22,7 @@ from harness.plugin.on_errand import Hands
 from harness.plugin.ownership import uses
 from harness.plugin.sending import Sending
 from harness.plugin.session import SESSION, Session
-from harness.plugin.there import There, obey
+from harness.plugin.there import There, carry_out
 from harness.plugin.verdict import Status
 
 
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options.check_ini(config)
         devices.check_options(config)
         if order := Order.from_environment():
-            obey(config, order)
+            carry_out(config, order)
         config.stash[SESSION] = session = Session(config)
         config.add_cleanup(session.reruns.close)
         if config.getoption("--training-tensorboard"):

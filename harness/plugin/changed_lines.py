@@ -135,6 +135,12 @@ class _Watch:
         self._running, self._file, self._is_gated = running, file, is_gated
         self._gated: list[str] | None = None
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """Count what processes run that are started while files are imported, as what runs here."""
+        with asking(self._file):
+            return (yield)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Count what a gated test runs; any other is no training code itself."""

@@ -211,7 +211,14 @@ class Claims:
             against=against.title if against else "",
             commit=against.commit if against else "",
             vanished=against.vanished(self.files) if against else [],
+            failed=self._failed_otherwise(findings),
         )
+
+    def _failed_otherwise(self, findings: "list[Finding]") -> list[str]:
+        """Return the tests that failed, but for those of which a check did."""
+        ids = {nodeid: id_ for id_, nodeid in self._nodeids.items()}
+        failed = (ids.get(nodeid, nodeid) for nodeid, outcome in self._outcomes.items() if outcome.word == "failed")
+        return sorted({*failed} - {finding.test for finding in findings if not finding.passed})
 
     def _skips(self) -> "Done":
         """Return the baselines of files that were skipped as a whole: by name, since nobody knows their tests."""

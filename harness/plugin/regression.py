@@ -1,5 +1,6 @@
 """The `training_regression` fixture: a record against its baseline."""
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
+from harness import scratch
 from harness.baselines.origin import named_sources
 from harness.comparing.ranks import compare_ranks, merge
+from harness.elsewhere.handed_down import Effects, perturbed_as
 from harness.elsewhere.ranks import gathered
+from harness.elsewhere.rerun import Assignment
 from harness.errors import RanksError, SuiteError
 from harness.plugin.gated_test import GatedTest
 from harness.plugin.generating import generate
@@ -23,7 +27,7 @@ from harness.record.environment import describe
 from harness.record.gate import Gate, asked, require_at_work
 from harness.record.ranks import of_all_ranks
 from harness.record.record import Record, require_record
-from harness.recording.perturbation import current
+from harness.recording.perturbation import Perturbation, current
 from harness.report.words import at_step, stream_text
 from harness.tensorboard.reading import read_events
 from harness.workers.worker import Handed
@@ -51,6 +55,9 @@ class TrainingRegression:
         self._names: set[str] = set()
         self._states: dict[str, States | None] = {}
         self._chosen: dict[str, Choice] = {}
+        self._effects = session.effects
+        self._handing_down = contextlib.ExitStack()
+        item.addfinalizer(self._handing_down.close)
 
     def states(self, *, name: str = "") -> "States | None":
         """Return what a `Recorder` needs to be judged from state to state: in low precision, or where rounding grows.
@@ -60,6 +67,9 @@ class TrainingRegression:
         Under --mpl-generate-path the recorder fills them, and they are stored beside the baseline. Later the training
         is put back on each of them, so that rounding has only a few steps to grow.
 
+        Processes that the test starts afterwards have them, too, wherever a recorder there is given `States`: ranks,
+        `ranks(train, training_regression.states())`, and scripts, `Recorder(states=States())`.
+
         Args:
             name: as for `check`.
 
@@ -67,7 +77,22 @@ class TrainingRegression:
             BaselineError: the baseline, or its states, are broken.
         """
         self._states[name] = states = self._given(name)
+        if states is not None:
+            self._effects = self._effects or self._of_children()
+            self._handing_down.enter_context(self._effects.hand_down(states))
         return states
+
+    def _of_children(self) -> Effects:
+        """Return what becomes of what processes are handed that this test starts."""
+        folder = self._handing_down.enter_context(scratch.folder())
+        assigned = Assignment(self._test.id, "", Perturbation(), "", folder)
+        assigned.write()
+        return self._handing_down.enter_context(perturbed_as(assigned, self._session.config.rootpath))
+
+    def _filled(self, name: str, record: "Record") -> "States | None":
+        """Return the states that were filled in a record's training, here or in another process."""
+        own = self._states.get(name)
+        return self._effects.states(record) if self._effects and own is not None and not own.steps else own
 
     def _given(self, name: str) -> "States | None":
         session = self._session
@@ -132,7 +157,7 @@ class TrainingRegression:
             errand.checks.append(self._handed(record, name, gate, named))
             return
         stateful = name in self._states
-        filled, chosen = self._states.get(name), self._chosen.get(name)
+        filled, chosen = self._filled(name, record), self._chosen.get(name)
         self._decide(RecordCheck(self._test, record, name, filled, chosen, named, gate, stateful=stateful))
 
     def _handed(self, record: "Record", name: str, gate: Gate, named: Sequence[Path]) -> Handed:
@@ -201,17 +226,15 @@ class TrainingRegression:
 
         Raises:
             RanksError: a rank is missing, or is another training's; `single` is a rank, or of low precision; ranks that
-                part are to become a baseline; the test has asked for states, which do not reach ranks.
+                part are to become a baseline.
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
-        if name in self._states:
-            raise RanksError.stateful(nodeid=self._test.id)
         own = gathered(records, self._session.ran) if isinstance(records, Record) else records
         found = of_all_ranks(own, "training_regression.check_ranks")
         merged = merge(found)
-        if self._session.effects:
-            self._session.effects.stands_for(merged, found)
+        if self._effects:
+            self._effects.stands_for(merged, found)
         if single is None:
             self._require_one(merged)
             if self._session.generate_path and self._session.rank:
@@ -258,7 +281,7 @@ class TrainingRegression:
 
     def _is_rerun(self, record: "Record", name: str) -> bool:
         """Tell whether this process runs a training again for a session, and hand in the record that it wants."""
-        assignment, effects = self._session.assignment, self._session.effects
+        assignment, effects = self._session.assignment, self._effects
         if assignment and effects and name == assignment.name:
             assignment.hand_in(record, effects.outcome(record), effects.traced(record))
         return assignment is not None

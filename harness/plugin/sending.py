@@ -46,7 +46,6 @@ class Sending:
     def __init__(self, config: pytest.Config, session: Session, executor: Executor) -> None:
         self._config, self._session, self._executor = config, session, executor
         self._where = str(config.getoption("--training-on"))
-        self._around = surroundings()  # now: what listens to children's imports is another variable each time
         self._facts: dict[str, str] = {}
         self._sent: Sent | None = None
         self._files: dict[str, list[str]] = {}  # of tests that were sent
@@ -96,7 +95,7 @@ class Sending:
     def _kept(self) -> Kept | None:
         """Return where records are kept; None where the project is in no git repository, or there is no room."""
         option = self._config.option
-        given = [self._where, self._around, *own_options(self._config)]
+        given = [self._where, surroundings(), *own_options(self._config)]
         given += [str(getattr(option, name, "") or "") for name in FACTS]
         try:
             kept = Kept.of_code(self._config.rootpath, digest(self._facts), given)

@@ -28,7 +28,7 @@ _OFF = (
 """Options of the session that asks which are not for this one: it only writes, and the tests are chosen already."""
 
 
-def obey(config: pytest.Config, order: Order) -> None:
+def carry_out(config: pytest.Config, order: Order) -> None:
     """Have this session write the baselines that it was asked for, and nothing else."""
     for name in _OFF:
         if hasattr(config.option, name):

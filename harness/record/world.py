@@ -26,12 +26,21 @@ class World(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _ALONE = World(0, 1, "")
+_OF_A_LAUNCH = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_ADDR", "MASTER_PORT")
+"""Variables that tell one start of a launcher's processes from others; two of torchrun are alike in all of them."""
 
 
 def launched() -> int:
     """Return how many processes a launcher says it has started, torchrun or one that does as it does; 0 for none."""
     size = os.environ.get("WORLD_SIZE", "")
     return min(int(size), 2**31 - 1) if size.isascii() and size.isdecimal() else 0
+
+
+def launch() -> str:
+    """Return what processes have in common that a launcher started together, and others have not, if that is known."""
+    size = os.environ.get("WORLD_SIZE")
+    here = f"process {os.getppid()}" if size and size == os.environ.get("LOCAL_WORLD_SIZE") else ""
+    return " ".join(filter(None, [*(os.environ.get(name, "") for name in _OF_A_LAUNCH), here]))
 
 
 def world_changes(before: World | None, now: World | None) -> Iterator[tuple[str, object, object]]:

@@ -53,6 +53,7 @@ class Perturbation:
     watches_draws: bool = False  # whether draws that nobody seeded are looked for
     plant: Callable[[contextlib.ExitStack], Planted | None] | None = None
     """Called as each recorder begins, with the stack that takes what ends the effect; None plants nothing."""
+    states: "States | None" = None  # that a recorder which is given some follows in their place
 
 
 _VARIABLE = "HARNESS_PERTURBED"

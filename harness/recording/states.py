@@ -2,7 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -16,6 +18,9 @@ from harness.recording.jitter import jitter
 
 STATES_BYTES = 2_000_000
 """Most bytes that a training's states may take, so that they can be committed."""
+
+_OF_A_RANK = re.compile(r"rank(\d+)/(.*)", re.DOTALL)
+"""Names of what one rank alone holds, in the states of several."""
 
 # a tensor counts as no smaller than this share of the largest of its kind: a fresh bias is zero but for rounding
 _LEAST_SHARE = 1e-3
@@ -42,6 +47,21 @@ class States:
         self._every = 1
         self.collects = not self._kept
 
+    def __reduce__(self) -> "tuple[Callable[[bytes], States], tuple[bytes]]":
+        return type(self).from_bytes, (self.to_bytes(),)
+
+    @classmethod
+    def of_ranks(cls, ranks: "Sequence[States]") -> Self:
+        """Return the states of all ranks of a training as one: what all hold alike is kept once."""
+        steps = set[int].intersection(*({*each.steps} for each in ranks))
+        merged = cls({step: _of_all([each._kept[step] for each in ranks]) for step in steps})
+        merged._thin_out()
+        return merged
+
+    def of_rank(self, rank: int) -> "States":
+        """Return what one rank of a training has of the states of all; empty to collect where they are."""
+        return States({step: _of_one(state, rank) for step, state in self._kept.items()})
+
     @property
     def steps(self) -> tuple[int, ...]:
         """Steps that begin with a kept state, ascending."""
@@ -53,10 +73,13 @@ class States:
             return
         plain = torch.contiguous_format
         self._kept[step] = {name: t.cpu().clone(memory_format=plain) for name, t in _storable(tensors).items()}
+        self._thin_out()
+        self.collects = bool(self._kept)  # one state alone is too large: keep none at all
+
+    def _thin_out(self) -> None:
         while sum(tensor.nbytes for state in self._kept.values() for tensor in state.values()) > STATES_BYTES:
             self._every *= 2
             self._kept = {} if len(self._kept) == 1 else {n: s for n, s in self._kept.items() if n % self._every == 0}
-            self.collects = bool(self._kept)  # one state alone is too large: keep none at all
 
     @torch.no_grad()
     def put_back(self, step: int, tensors: Arrays, seed: int = 0, *, reach: float = math.inf) -> dict[str, float]:
@@ -78,7 +101,8 @@ class States:
             if fits and not distances[name] > reach:
                 tensors[name].copy_(value)
                 moved.append(name)
-        jitter((tensors[name] for name in sorted(moved)), seed and seed + step)  # a file has them in any order
+        for name in moved if seed else ():  # each by its name: not all ranks hold all of them
+            jitter([tensors[name]], zlib.crc32(f"{seed + step} {name}".encode()))
         return distances
 
     def to_bytes(self) -> bytes:
@@ -110,6 +134,20 @@ class States:
     def sha256(self) -> str:
         """Fingerprint of the states."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def _of_all(ranks: Sequence[Arrays]) -> dict[str, Tensor]:
+    """Return what all ranks hold: under its own name if all hold the same, or else under that of each rank."""
+    names = dict.fromkeys(name for each in ranks for name in each)
+    alike = {name for name in names if all(name in each and torch.equal(each[name], ranks[0][name]) for each in ranks)}
+    own = {f"rank{rank}/{name}": each[name] for rank, each in enumerate(ranks) for name in each if name not in alike}
+    return {name: ranks[0][name] for name in names if name in alike} | own
+
+
+def _of_one(state: Arrays, rank: int) -> dict[str, Tensor]:
+    """Return what one rank holds."""
+    found = ((_OF_A_RANK.fullmatch(name), name, tensor) for name, tensor in state.items())
+    return {its[2] if its else name: tensor for its, name, tensor in found if not its or its[1] == f"{rank}"}
 
 
 def _storable(tensors: Arrays) -> dict[str, Tensor]:

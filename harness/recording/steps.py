@@ -75,7 +75,8 @@ class Recording:
         self.evaluating, self.logs, self.initial = False, False, ""
         self.stack = stack
         stack.callback(self.activations.release)
-        self._precision, self._states, self._perturbation = precision, states, current()
+        self._precision, self._perturbation = precision, current()
+        self._states = states and (self._perturbation.states or states)
         self.wholeness = Wholeness(lambda: self._step)
         self._has_stepped = False
         self._met = -1

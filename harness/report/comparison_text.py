@@ -209,7 +209,7 @@ def _change(first: Deviation) -> str:
 def _numbers(first: Deviation, *, is_single: bool = False) -> str:
     if first.stream.kind == "random":
         return drawn_text(first.step)
-    if told := digest_text(first.stream, str(first.baseline), str(first.value)):
+    if told := digest_text(first.stream, str(first.baseline), str(first.value), is_single=is_single):
         return f"{step_text(first.step, first.moment)}   {told}"
     before, now = _value(first.baseline), _value(first.value)
     if first.stream.kind == "module":

@@ -47,6 +47,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         against: what the commit is called whose trainings are the baselines; empty where they are stored.
         commit: its whole name.
         vanished: gated tests of that commit that are not there any more.
+        failed: tests that failed although what they checked did not.
         problems: why the session must not be green, beside its findings; a line each.
         never_run: what has changed since the baselines, and no gated training ran.
         unwatched: why that is not known; empty if it is, or nothing has changed.
@@ -61,6 +62,7 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     against: str = ""
     commit: str = ""
     vanished: list[str] = []
+    failed: list[str] = []
     problems: list[str] = []
     never_run: list[NeverRun] = []
     unwatched: str = ""
@@ -96,6 +98,7 @@ def united(ledgers: Sequence[Ledger]) -> Ledger:
         against=next((ledger.against for ledger in ledgers if ledger.against), ""),
         commit=next((ledger.commit for ledger in ledgers if ledger.commit), ""),
         vanished=[*dict.fromkeys(test for ledger in ledgers for test in ledger.vanished)],
+        failed=[*dict.fromkeys(test for ledger in ledgers for test in ledger.failed)],
         problems=[problem for ledger in ledgers for problem in ledger.problems],
         never_run=[each for each in ledgers[0].never_run if all(each in ledger.never_run for ledger in ledgers)],
     )

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from harness.baselines.origin import git_output
 from harness.record.environment import machine
+from harness.record.world import launch
 
 
 _LIBRARIES = ("torch", "matplotlib")
@@ -27,6 +28,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
         machine: processor and system.
         versions: of what computes.
         seconds: that the session took.
+        launch: what the sessions have in common that one launcher started (`record.world.launch`).
     """
 
     project: str = ""
@@ -36,6 +38,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True):
     machine: str = ""
     versions: str = ""
     seconds: float = 0.0
+    launch: str = ""
 
 
 UNKNOWN = Run()
@@ -58,6 +61,7 @@ def run_of(root: Path, started: float) -> Run:
         machine=f"{machine()['processor']}, {platform.system()} {platform.machine()}",
         versions=", ".join([f"Python {platform.python_version()}", *_versions()]),
         seconds=round(max(0.0, time.time() - started), 1),
+        launch=launch(),
     )
 
 

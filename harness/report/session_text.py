@@ -117,8 +117,9 @@ def first_text(finding: Finding) -> str:
     if not (finding.training and (first := finding.training.first)):
         return ""
     place = f"{first.when}, {first.stage}, {first.text}"
-    told = digest_text(first.stream, first.baseline, first.value)
-    word = former_word(first.baseline, is_single=finding.is_beside_single)
+    is_single = finding.is_beside_single
+    told = digest_text(first.stream, first.baseline, first.value, is_single=is_single)
+    word = former_word(first.baseline, is_single=is_single)
     return f"{place}: {told or f'{word} {first.baseline}, now {first.value}{first_sizes(first)}'}"
 
 

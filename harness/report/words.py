@@ -125,15 +125,14 @@ def value_text(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def digest_text(stream: str, before: str, now: str) -> str:
-    """Say what two digests tell; empty if the values of a stream are none."""
+def digest_text(stream: str, before: str, now: str, *, is_single: bool = False) -> str:
+    """Say what two digests tell; empty if the values of a stream are none. The former may be a single process's."""
     if not (_DIGEST.fullmatch(before) and _DIGEST.fullmatch(now)):
         return ""
-    key = StreamKey(stream)
+    key, there = StreamKey(stream), "in the single process" if is_single else "in the baseline"
     if key.kind == "batch":
-        moved = key.tensor.endswith(" order")
-        return "the same samples in other places" if moved else "other samples than in the baseline"
-    return "other random numbers than in the baseline" if key.kind == "random" else ""
+        return "the same samples in other places" if key.tensor.endswith(" order") else f"other samples than {there}"
+    return f"other random numbers than {there}" if key.kind == "random" else ""
 
 
 def former_word(value: object, *, is_single: bool) -> str:

@@ -7,6 +7,7 @@ from filelock import FileLock
 from msgspec import structs
 
 from harness.atomic_files import write_all
+from harness.record.world import launch
 from harness.report.failed_pictures import shown
 from harness.report.finding import Finding
 from harness.report.html.page import page
@@ -41,25 +42,39 @@ def tell_of_ranks(first: Path, size: int, place: str) -> Ledger | None:
         place: that folder, as a person reads it.
 
     Returns:
-        The ledger of the first rank; None if it has not ended.
+        The ledger of the first rank; None if it has not ended, or was started at another time.
     """
     with FileLock(first / ".ranks.lock"):
-        report = left(first)
+        report = _of(launch(), first)
         if report is None:
             return None
-        became = {rank: _became(left(first / f"rank{rank}")) for rank in range(1, size)}
+        became = {rank: _became(_of(report.run.launch, first / f"rank{rank}")) for rank in range(1, size)}
         lines = [f"rank {rank} of {size}: {text}   {place}/rank{rank}" for rank, text in became.items()]
         ledger = structs.replace(report.ledger, ranks=lines)
         write_report(first, report.results, ledger, report.run)
         return ledger
 
 
+def _of(launch: str, folder: Path) -> Results | None:
+    """Return what a rank has left in its folder, if it was started with the others: an earlier one may lie there."""
+    report = left(folder)
+    return report if report and report.run.launch == launch else None
+
+
 def _became(report: Results | None) -> str:
     """Say what became of a rank."""
     if report is None:
-        return "nothing is known, it has not ended or left nothing"
+        return "no results of this run: it has not ended, or has left none"
     red = [found.test for found in report.results if not found.passed]
-    if not red:
-        return f"{number(len(report.results), 'check')} passed" if report.results else "nothing was compared"
-    more = f" and {len(red) - _SAID} more" if len(red) > _SAID else ""
-    return f"{len(red)} of {number(len(report.results), 'check')} failed: {', '.join(red[:_SAID])}{more}"
+    checks = number(len(report.results), "check")
+    if red:
+        checks = f"{len(red)} of {checks} failed: {_named(red)}"
+    else:
+        checks = f"{checks} passed" if report.results else "nothing was compared"
+    otherwise = report.ledger.failed
+    return f"{checks}; {number(len(otherwise), 'test')} failed otherwise: {_named(otherwise)}" if otherwise else checks
+
+
+def _named(tests: Sequence[str]) -> str:
+    more = f" and {len(tests) - _SAID} more" if len(tests) > _SAID else ""
+    return f"{', '.join(tests[:_SAID])}{more}"

@@ -6,6 +6,7 @@ torchrun --nproc_per_node=2 -m tests.adapters.distributed accelerate FOLDER
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,10 +14,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from harness import Recorder
+from tests.distributed.programs import OPTIMIZERS, programs_of
 
 
 RANK, RANKS = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-SAMPLES, BATCH, CLIP = 256, 64, 0.2
+SAMPLES, BATCH, EPOCHS = 256, 64, 2
 
 
 class Samples(Dataset):
@@ -47,41 +49,51 @@ class Network(nn.Module):
         return {"loss": functional.cross_entropy(logits, labels), "logits": logits}
 
 
-def accelerate(recorder):
-    """A loop on Accelerate, with clipping."""
+def optimizer_of(model, program):
+    """The optimizer of a model."""
+    kind, options = OPTIMIZERS[program.optimizer]
+    return kind(model.parameters(), **options)
+
+
+def accelerate(recorder, program):
+    """A loop on Accelerate."""
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=True)
-    model = Network()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    loader = DataLoader(Samples(), BATCH // RANKS, shuffle=True, generator=torch.Generator().manual_seed(7))
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    accelerator, model = Accelerator(cpu=True, gradient_accumulation_steps=program.micro), Network()
+    shuffled = {"shuffle": True, "generator": torch.Generator().manual_seed(7)}
+    loader = DataLoader(Samples(), BATCH // RANKS // program.micro, **shuffled)
+    model, optimizer, loader = accelerator.prepare(model, optimizer_of(model, program), loader)
     recorder.watch(model, optimizer)
-    for _ in range(2):
+    for _ in range(EPOCHS):
         for batch in loader:
-            recorder.batch(batch["inputs"], batch["labels"])
-            loss = model(**batch)["loss"]
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), CLIP)
-            recorder.log(loss=loss)
-            optimizer.step()
-            optimizer.zero_grad()
+            with accelerator.accumulate(model):
+                recorder.batch(batch["inputs"], batch["labels"])
+                loss = model(**batch)["loss"]
+                accelerator.backward(loss)
+                if program.clip and accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(model.parameters(), program.clip)
+                recorder.log(loss=loss)
+                optimizer.step()
+                optimizer.zero_grad()
 
 
-def trainer(recorder):
-    """The Trainer of transformers, which accumulates two micro-batches a step."""
+def transformers(recorder, program):
+    """The Trainer of transformers."""
     from transformers import Trainer, TrainingArguments
 
     from harness.adapters.transformers import TransformersRecorder
 
-    sizes = {"per_device_train_batch_size": BATCH // RANKS // 2, "gradient_accumulation_steps": 2}
+    sizes = {"per_device_train_batch_size": BATCH // RANKS // program.micro}
+    sizes["gradient_accumulation_steps"] = program.micro
     quiet = {"use_cpu": True, "report_to": "none", "disable_tqdm": True, "save_strategy": "no"}
+    model, callbacks = Network(), [TransformersRecorder(recorder)]
+    optimizers = optimizer_of(model, program), None
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(folder, num_train_epochs=2, max_grad_norm=CLIP, **sizes, **quiet)
-        Trainer(Network(), arguments, train_dataset=Samples(), callbacks=[TransformersRecorder(recorder)]).train()
+        arguments = TrainingArguments(folder, num_train_epochs=EPOCHS, max_grad_norm=program.clip, **sizes, **quiet)
+        Trainer(model, arguments, train_dataset=Samples(), callbacks=callbacks, optimizers=optimizers).train()
 
 
-def lightning(recorder):
+def lightning(recorder, program):
     """Lightning's Trainer with its strategy `ddp`; the order of the samples is our own, since it shuffles others."""
     import lightning.pytorch as lightning
 
@@ -98,21 +110,25 @@ def lightning(recorder):
             return loss
 
         def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            return optimizer_of(self, program)
 
     switches = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    options = {"accelerator": "cpu", "devices": RANKS, "strategy": "ddp" if RANKS > 1 else "auto", "max_epochs": 2}
+    options = {"accelerator": "cpu", "devices": RANKS, "strategy": "ddp" if RANKS > 1 else "auto", "max_epochs": EPOCHS}
+    options |= {"gradient_clip_val": program.clip or None, "accumulate_grad_batches": program.micro}
     callbacks, quiet = [LightningRecorder(recorder)], dict.fromkeys((*switches, "use_distributed_sampler"), False)
     samples = Samples()
-    loader = DataLoader(samples, BATCH // RANKS, sampler=DistributedSampler(samples, RANKS, RANK))
-    lightning.Trainer(callbacks=callbacks, gradient_clip_val=CLIP, **options, **quiet).fit(Module(), loader)
+    loader = DataLoader(samples, BATCH // RANKS // program.micro, sampler=DistributedSampler(samples, RANKS, RANK))
+    lightning.Trainer(callbacks=callbacks, **options, **quiet).fit(Module(), loader)
 
 
-def main(program, folder):
-    """Run a program and save its record."""
-    with Recorder() as recorder:
-        globals()[program](recorder)
-    recorder.record.save(f"{folder}/rank{RANK}.json")
+def main(library, folder):
+    """Run the programs of a library, and save the record of each in a folder of its number."""
+    for number, program in enumerate(programs_of(library)):
+        with Recorder() as recorder:
+            globals()[library](recorder, program)
+        place = Path(folder, f"{number}")
+        place.mkdir(parents=True, exist_ok=True)
+        recorder.record.save(place / f"rank{RANK}.json")
 
 
 if __name__ == "__main__":

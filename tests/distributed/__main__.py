@@ -15,23 +15,16 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-from harness import Record
 from harness.comparing.ranks import compare_ranks
 from harness.elsewhere.ranks import Ranks
 from harness.record.ranks import of_all_ranks
 from harness.report.words import step_text, stream_text
-from tests.adapters.test_distributed import LIBRARIES
+from tests.adapters.test_distributed import held
 from tests.adapters.test_distributed import run as launch
 from tests.distributed import cost, faults
-from tests.distributed.programs import PROGRAMS, on_a_rank, trained
+from tests.distributed.programs import LIBRARIES, PROGRAMS, on_a_rank, programs_of, trained
 
 
-FRAMEWORKS = {
-    "accelerate": "Accelerate, AdamW, clipping",
-    "trainer": "Transformers, AdamW, clipping, accumulation",
-    "lightning": "Lightning, SGD, clipping",
-}
-"""What the programs of `tests.adapters.distributed` train with."""
 LARGEST = 1e-12
 SIZES = 2, 4
 
@@ -40,7 +33,7 @@ def main() -> int:
     """Print all tables; return whether anything in them is not as it must be."""
     with tempfile.TemporaryDirectory() as place:
         print(f"{'one process against ranks':<46}{'ranks':>6}{'verdict':>11}{'largest':>9}   must be below {LARGEST}")
-        good = [shown_parity(*row) for row in chain(parity(Path(place)), frameworks(Path(place)))]
+        good = [shown_parity(*row) for row in chain(parity(Path(place)), libraries(Path(place)))]
         print(f"\n{'fault':<23}{'reported in':<43}named")
         good += [shown_fault(*each) for each in faults.run(made(Path(place, "faults")))]
         good.append(shown_cost(*cost.measure(made(Path(place, "cost")))))
@@ -63,17 +56,17 @@ def parity(place):
             yield program.title, size, compare_ranks(of_all_ranks(folder, "parity"), single)
 
 
-def frameworks(place):
-    """Yield likewise what the programs on frameworks are; those that are not installed are said, and left out."""
-    for program, title in FRAMEWORKS.items():
-        if not find_spec(LIBRARIES[program]):
-            print(f"{LIBRARIES[program]} is not installed")
+def libraries(place):
+    """Yield likewise what the programs on libraries are; those that are not installed are said, and left out."""
+    for library, name in LIBRARIES.items():
+        if not find_spec(library):
+            print(f"{name} is not installed")
             continue
-        launch(program, place / program / "1", ranks=1)
-        single = Record.load(place / program / "1" / "rank0.json")
+        for size in (1, *SIZES):
+            launch(library, place / library / f"{size}", ranks=size)
         for size in SIZES:
-            launch(program, place / program / f"{size}", ranks=size)
-            yield title, size, compare_ranks(of_all_ranks(place / program / f"{size}", "parity"), single)
+            for number, program in enumerate(programs_of(library)):
+                yield program.title, size, held(place / library, number, size)
 
 
 def shown_parity(title, size, held):

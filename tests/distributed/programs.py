@@ -19,7 +19,7 @@ class Program(NamedTuple):
     """What is trained.
 
     Args:
-        way: how a model or its optimizer is divided; one of `WAYS`.
+        way: how a model or its optimizer is divided, or the library that does it; one of `WAYS` or `LIBRARIES`.
         optimizer: of `OPTIMIZERS`.
         clip: norm of gradients; 0 clips nothing.
         micro: number of micro-batches that each batch is made of.
@@ -34,20 +34,24 @@ class Program(NamedTuple):
     def title(self) -> str:
         """The program in words."""
         parts = (self.optimizer, "clipping" if self.clip else "", "accumulation" if self.micro > 1 else "")
-        return f"{WAYS[self.way]}, {', '.join(filter(None, parts))}"
+        return f"{(WAYS | LIBRARIES)[self.way]}, {', '.join(filter(None, parts))}"
 
 
 WAYS = {"ddp": "DDP", "fsdp2": "FSDP2", "tp": "tensor parallel", "zero": "ZeRO"}
+LIBRARIES = {"accelerate": "Accelerate", "transformers": "Transformers", "lightning": "Lightning"}
+"""Their programs are in `tests.adapters.distributed`."""
 OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "SGD": (torch.optim.SGD, {"lr": 0.05, "momentum": 0.9}),
     "AdamW": (torch.optim.AdamW, {"lr": 1e-3}),
 }
-PROGRAMS = [
-    Program(way, optimizer, *rest)
-    for way in WAYS
-    for optimizer in OPTIMIZERS
-    for rest in ((), (0.1,), (0.0, 2), (0.1, 2))
-]
+
+
+def programs_of(way):
+    """Return all that are divided in one way."""
+    return [Program(way, optimizer, *rest) for optimizer in OPTIMIZERS for rest in ((), (0.1,), (0.0, 2), (0.1, 2))]
+
+
+PROGRAMS = [program for way in WAYS for program in programs_of(way)]
 
 
 class Net(nn.Module):

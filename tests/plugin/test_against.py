@@ -436,6 +436,8 @@ def test_a_test_can_be_run_again_in_the_commits_tree(looped):
         ("PYTEST_CURRENT_TEST", False),
         ("PWD", False),
         ("HARNESS_ASKED", False),
+        ("HARNESS_RUNNING", False),
+        ("HARNESS_CIFAR10", True),
     ],
 )
 def test_what_a_training_may_read_is_part_of_what_is_kept(monkeypatch, name, matters):

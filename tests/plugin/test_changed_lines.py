@@ -1,6 +1,7 @@
 """Promises of a session on code that changed: what no gated training runs is named, in all forms, and nothing else."""
 
 import json
+from textwrap import dedent
 from types import SimpleNamespace
 
 import pytest
@@ -109,6 +110,14 @@ def test_what_runs_in_another_process_has_run(changed, before, doubt):
     changed.edit("    net.loss(trained)\n", CHILD.format(before), "test_net.py")
 
     assert told(changed.run()) == [LINES[0].replace("5-6, ", "") + doubt, LINES[1]]
+
+
+def test_what_a_process_runs_that_is_started_at_import_has_run(changed):
+    """As what a file runs itself when it is imported."""
+    changed.edit("import pytest\n", f"import pytest\n{dedent(CHILD.format(''))}", "test_net.py")
+    changed.edit("    net.loss(trained)\n", "", "test_net.py")
+
+    assert told(changed.run()) == [LINES[0].replace("5-6, ", ""), LINES[1]]
 
 
 @pytest.mark.long

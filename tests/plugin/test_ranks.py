@@ -9,6 +9,7 @@ from unittest.mock import Mock, PropertyMock
 import pytest
 
 from harness import errors
+from harness.comparing import variants
 from harness.elsewhere.ranks import Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE, Project
@@ -143,10 +144,6 @@ from harness import Record
 
 def test_low_precision(training_regression):
     training_regression.check_ranks("records", single=Record.load("single.json"))
-
-def test_states(training_regression):
-    training_regression.states()
-    training_regression.check_ranks("records")
 """
 
 
@@ -187,16 +184,15 @@ def test_a_function_that_no_other_process_finds_is_refused():
 
 
 def test_what_holds_in_float64_alone_is_refused(project):
-    """Ranks and a single process part by rounding in low precision; states do not reach ranks."""
+    """Ranks and a single process part by rounding in low precision."""
     (project.path / "records").mkdir()
     for place, record in {"records/0": rank_of(0), "records/1": rank_of(1), "single": single_of()}.items():
         dataclasses.replace(record, precision="float32").save(project.path / f"{place}.json")
     project.write(test_gate=REFUSED)
     result = project.run()
 
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["in float32 rounding alone parts ranks from a single process"])
-    result.stdout.fnmatch_lines(["states that a test asks for do not reach its ranks"])
 
 
 def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
@@ -262,9 +258,19 @@ def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distribut
     distributed.run().stdout.fnmatch_lines([told])
     assert told in (distributed.path / "build/harness/report.md").read_text()
     monkeypatch.setenv("RANK", "1")
+    (distributed.path / "test_one.py").write_text(f"{ONE}    assert not training_regression, 'as a test may'\n")
     distributed.run()
-    told = "rank 1 of 2: 1 check passed   build/harness/rank1"
+    told = "rank 1 of 2: 1 check passed; 1 test failed otherwise: test_one.py::test_one   build/harness/rank1"
     assert told in (distributed.path / "build/harness/report.md").read_text(), "whoever ends later adds itself"
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of a later start")
+    distributed.run()
+    assert told in (distributed.path / "build/harness/report.md").read_text(), "it is of an earlier one"
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "of the last")
+    distributed.run().stdout.fnmatch_lines(
+        ["rank 1 of 2: no results of this run: it has not ended, or has left none *"]
+    )
 
 
 @pytest.mark.long
@@ -395,6 +401,26 @@ def test_faults_and_draws_of_rounding_reach_torchrun(distributed, monkeypatch, m
     assert '"variants"' in next(iter(distributed.files().values())).decode()
     distributed.edit("nn.ReLU()", "nn.GELU()", file="training.py")
     distributed.run().stdout.fnmatch_lines(["*where *training.py:* in train*aten.gelu*aten.relu*"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", ["ranks", "torchrun"])
+def test_states_reach_the_ranks(distributed, monkeypatch, own_process, way):
+    """A baseline of low precision has those of all ranks, and thresholds that are measured from them."""
+    monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
+    monkeypatch.setattr(variants, "KERNELS", ())
+    test = GATE if way == "ranks" else FOLDER.replace("single=train().record, ", "")
+    distributed.write(script=SCRIPT, test_it=test.replace("):\n", "):\n    training_regression.states()\n", 1))
+    distributed.edit("Recorder()", 'Recorder(precision="bfloat16", states=States())', file="training.py")
+    distributed.edit("import Recorder", "import Recorder, States", file="training.py")
+    distributed.edit("nn.ReLU()", "nn.BatchNorm1d(8), nn.ReLU()", file="training.py")
+    result = distributed.run(GENERATE)
+    result.stdout.fnmatch_lines(["training, bfloat16, cpu: 4 states stored, thresholds 3 x the largest deviation *"])
+    assert any(name.endswith(".safetensors") for name in distributed.files())
+
+    assert distributed.run().ret == 0
+    distributed.edit("loss.backward()", "(1.01 * loss).backward()", file="training.py")
+    distributed.run().stdout.fnmatch_lines(["training differs from its baseline from step 0 on: backward, *"])
 
 
 @pytest.mark.long

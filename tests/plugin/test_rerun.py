@@ -175,7 +175,10 @@ def test_a_process_that_cannot_be_prepared_is_told(reruns, tmp_path):
 
 
 def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
-    """Also where pytest itself raises, before it could say anything; what kills it is told behind what it printed."""
+    """Also where pytest itself raises, before it could say anything; what kills it is told behind what it printed.
+
+    A folder that is gone, as that of a session that was killed, ends no other run.
+    """
     import subprocess
     import sys
 
@@ -192,11 +195,14 @@ def test_the_prepared_process_shows_what_ends_a_run(tmp_path):
     forks.write_text(script.replace("torch._dynamo", "no_such_module"))
     asked = {"directory": str(tmp_path), "variables": {}, "output": str(tmp_path / "output.txt")}
     request, killed = (json.dumps({**asked, "arguments": [name]}) + "\n" for name in ("a", "killed"))
+    gone = (asked | {name: str(tmp_path / "gone" / "file"), "arguments": ["a"]} for name in ("directory", "output"))
+    unmet = "".join(f"{json.dumps(each)}\n" for each in gone)
     command = [sys.executable, str(forks), "pytest"]
-    done = subprocess.run(command, input=request * 2 + killed, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(command, input=request * 2 + unmet + killed, capture_output=True, text=True, cwd=tmp_path)
 
-    assert (done.stdout, done.returncode) == ("ended\n" * 3, 0)
+    assert (done.stdout, done.returncode) == ("ended\n" * 5, 0)
     printed = (tmp_path / "output.txt").read_text()
+    assert printed.count("FileNotFoundError: ") == 1, "of the folder that it was to run in"
     assert printed.count("RuntimeError: broken by ['a']") == 2
     assert printed.endswith(
         "begun\n\nthe process of this run: it was ended by SIGKILL, as the system does when memory runs out\n"
