@@ -708,26 +708,28 @@ class UnseededError(RerunError):
     """A training that, run again as it is, is another."""
 
     @classmethod
-    def of(cls, *, step: int, stage: str, stream: str, draws: str) -> Self:
+    def of(cls, *, step: int, stage: str, stream: str, draws: str, others: Sequence[str] = ()) -> Self:
         what = f"this training, run again without any change, is another from step {step} on: {stage}, {stream}"
         fix = (
             "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its "
             "own; let nothing depend on the order of a set, on the clock or on files of an earlier run"
         )
-        return cls(what, where=draws or _NO_DRAW, fix=fix)
+        return cls(what, where=draws or _no_draw(others), fix=fix)
 
     @classmethod
-    def in_one_session(cls, *, step: int, stage: str, stream: str, draws: str) -> Self:
+    def in_one_session(cls, *, step: int, stage: str, stream: str, draws: str, others: Sequence[str] = ()) -> Self:
         what = f"two trainings of one session differ from step {step} on: {stage}, {stream}"
         fix = (
             "a later one says nothing of the one that the test got; find what is another the second time: a draw "
             "without a seed, a cache or counter that outlives a training, a patch that has ended, threads that race, "
             "on a GPU an operation that has no deterministic kernel"
         )
-        return cls(what, where=draws or _NO_DRAW, fix=fix)
+        return cls(what, where=draws or _no_draw(others), fix=fix)
 
 
-_NO_DRAW = "no draw without a seed was seen"
+def _no_draw(others: Sequence[str]) -> str:
+    began = f"; {' and '.join(others)} were others at the first step: drawn from before the block, or without a seed"
+    return "no draw without a seed was seen" + began * bool(others)
 
 
 class FaultError(RerunError):

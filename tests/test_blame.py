@@ -47,9 +47,9 @@ class Repository:
         git(self.root, "commit", "--quiet", "--message", subject, *options)
         return Git(self.root)._ask("log", "-z", "-1", "--format=%H")[0]
 
-    def made(self, commit=""):
+    def made(self, commit="", files=FILES):
         """Make the baseline of the present files."""
-        sources = {name: content_name(self.root, name) for name in FILES if (self.root / name).exists()}
+        sources = {name: content_name(self.root, name) for name in files if (self.root / name).exists()}
         self.baseline = dataclasses.replace(self.baseline, origin={"commit": commit[:12]}, sources=sources)
         self.file.write_text(self.baseline.to_text())
 
@@ -206,17 +206,26 @@ def test_unchanged_files_are_said_and_ask_nothing(plain, monkeypatch):
 
 
 def test_a_project_may_be_a_folder_of_a_repository(tmp_path):
-    """Paths count from its root."""
+    """Paths count from its root; files of other folders are named from there, too."""
     git(tmp_path, "init", "--quiet")
-    (tmp_path / "project").mkdir()
+    for name in ("project", "common"):
+        (tmp_path / name).mkdir()
     project = Repository(tmp_path / "project")
-    project.made(project.commit("first"))
-    project.write(**{"net.py": "x\n"})
+    project.write(**{"../common/loss.py": "a\nb\n", "../common/old.py": "c\nd\n"})
+    project.made(project.commit("first"), [*FILES, "../common/loss.py", "../common/old.py"])
+    project.write(**{"net.py": "x\n", "../common/loss.py": "a\nc\n", "../common/new.py": "e\n"})
+    (tmp_path / "common" / "old.py").rename(project.root / "moved.py")
     project.commit("Shorter")
 
-    (line,) = project.lines()
-    assert line.startswith("net.py  (+1 -4)  ")
-    assert '"Shorter"' in line
+    lines = project.lines(present=["../common/new.py", "moved.py"])
+    assert [line.partition("  ")[0] for line in lines] == [
+        "net.py",
+        "../common/loss.py",
+        "../common/new.py",
+        "../common/old.py -> moved.py",
+    ]
+    assert lines[0].startswith("net.py  (+1 -4)  ")
+    assert all('"Shorter"' in line for line in lines)
 
 
 @pytest.mark.parametrize("commit", ["--output=x", "-2", "HEAD", "master", "0123456\x00", "00:net.py"])

@@ -11,7 +11,7 @@ from harness.comparing import variants
 from harness.comparing.metrics import of_seeds
 from harness.comparing.plausible import implausible
 from harness.comparing.thresholds import MARGINS
-from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured, put_back, require_same
+from harness.comparing.variants import DRAWS, KERNELS, calibrate, measured, put_back, require_repeatable, require_same
 from harness.errors import UnseededError
 from harness.record import STAGES, Baseline, Stream
 from harness.recording.perturbation import Perturbation, Reran, Rerun, perturbed
@@ -251,6 +251,21 @@ def test_a_training_that_is_run_again_is_the_same_bit_for_bit():
     ):
         with pytest.raises(UnseededError, match=f"two trainings of one session differ from {place}"):
             require_same(RAN, answering(again))
+
+
+def test_random_numbers_that_are_others_from_the_start_are_named():
+    """Of a generator that an earlier test drew from, say: no draw without a seed is seen. Later ones only follow."""
+    first, again, later = (
+        dataclasses.replace(
+            low(loss=series(loss)), clues={"random/a": series("0", number), "random/b": series(number, stage="data")}
+        )
+        for loss, number in ((1.0, "1"), (2.0, "1"), (2.0, "2"))
+    )
+    with pytest.raises(UnseededError, match="no draw without a seed was seen; random numbers of b were others at"):
+        require_repeatable(first, answering(later))
+    with pytest.raises(UnseededError) as error:
+        require_repeatable(first, answering(again))
+    assert error.value.where == "no draw without a seed was seen"
 
 
 def test_what_is_put_back_is_judged_only_where_it_is_the_training_that_ran():

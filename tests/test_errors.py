@@ -501,9 +501,10 @@ MESSAGES = [
         "own; let nothing depend on the order of a set, on the clock or on files of an earlier run",
     ),
     (
-        errors.UnseededError.in_one_session(step=3, stage="forward", stream="loss", draws=""),
+        errors.UnseededError.in_one_session(step=3, stage="forward", stream="loss", draws="", others=["a", "b"]),
         "two trainings of one session differ from step 3 on: forward, loss\n"
-        "  where  no draw without a seed was seen\n"
+        "  where  no draw without a seed was seen; a and b were others at the first step: drawn from before the block, or "
+        "without a seed\n"
         "  fix    a later one says nothing of the one that the test got; find what is another the second time: a draw "
         "without a seed, a cache or counter that outlives a training, a patch that has ended, threads that race, on a "
         "GPU an operation that has no deterministic kernel",

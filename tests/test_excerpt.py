@@ -48,4 +48,6 @@ def test_where_the_line_is_as_it_was_what_changed_is_shown_too(tmp_path):
     (root / "data.py").write_text("a\nb\nc\n")
     assert [file for file, *_ in shown(root, "net.py:7", "data.py")] == ["net.py"]  # which has another name, say
     assert shown(root, "../outside.py:1") == []
+    (root / "inner").mkdir()
+    assert [file for file, *_ in shown(root / "inner", "../net.py:7")] == ["../net.py"]  # of the same repository
     assert shown(root, "") == []

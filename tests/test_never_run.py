@@ -219,7 +219,7 @@ def test_what_is_no_python_has_no_statement():
 
 
 def test_git_knows_which_lines_changed(tmp_path):
-    """Edited, new, moved or gone, below the project's root; a line that looks like one of the patch is a line."""
+    """Edited, new, moved or gone, in other folders of the repository, too; one that looks like a patch's is a line."""
     root = tmp_path / "a project"
     root.mkdir()
     text = "".join(f"line = {number}\n" for number in range(20))
@@ -238,10 +238,12 @@ def test_git_knows_which_lines_changed(tmp_path):
     git(tmp_path, "commit", "--quiet", "-m", "changes")
     (root / "new.py").write_text("a = 1\nb = 2\n")
     (root / "new.txt").write_text("a")
-    (tmp_path / "outside.py").write_text("")
+    (tmp_path / "outside.py").write_text(text.replace("line = 2\n", "line = 0\n"))
+    (tmp_path / "beside.py").write_text("a = 1\n")
+    changed = {"edited.py": [4, 5, 10], "short er.py": [21], "new.py": [1, 2]}
 
-    assert Git(root).changed_lines(base) == {"edited.py": [4, 5, 10], "short er.py": [21], "new.py": [1, 2]}
-    assert Git(root).changed_lines("") == Git(tmp_path / "nowhere").changed_lines(base) == {}
+    assert Git(root).changed_lines(base) == changed | {"../outside.py": [3], "../beside.py": [1]}
+    assert Git(root).changed_lines("") == Git(tmp_path.parent / "nowhere").changed_lines(base) == {}
 
 
 LEDGER = Ledger(

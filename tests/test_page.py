@@ -28,7 +28,7 @@ from harness.report.finding import Figure
 from harness.report.html.chart import Chart, Line, linear, logarithmic
 from harness.report.html.page import page
 from harness.report.run import Run, united
-from harness.report.session_text import first_text
+from harness.report.session_text import first_text, verdict_text
 from tests.browser import CHROMIUM, browsing
 from tests.pages import AXE, accessibility
 from tests.study.figures import with_growth
@@ -158,7 +158,8 @@ def test_what_is_not_judged_stands_out_although_it_passed():
     html = page([unjudged()])
     tags = Reading(html).tags
 
-    assert "Nothing differs: 1 check passed, of them 1 not judged" in said(unjudged())
+    assert "Nothing differs: 1 check passed, but is not judged" in said(unjudged())
+    assert verdict_text([unjudged()] * 2) == "Nothing differs: 2 checks passed, but 2 are not judged"
     assert "1 training is not judged" in said(unjudged(passed=False))
     assert "1 of 2 checks passed" in said(unjudged(), training((2.0, 9.0, 1.0)))
     assert "1 value not judged" in said(unjudged())

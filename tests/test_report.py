@@ -14,6 +14,7 @@ from harness.comparing.equivalence import judge
 from harness.faults.gate_power import Mutant, Power
 from harness.plugin.progress import progress_line
 from harness.record import Baseline, Calibration, Stream
+from harness.record.stream_text import stream_text
 from harness.report.comparison_text import (
     calibration_note,
     cause,
@@ -23,7 +24,7 @@ from harness.report.comparison_text import (
     power_text,
     unjudged_text,
 )
-from harness.report.words import stream_text, training_line
+from harness.report.words import training_line
 from tests.test_record import record_of
 
 

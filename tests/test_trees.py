@@ -172,6 +172,16 @@ def test_a_name_that_is_no_commits_is_refused(shared, revision):
     assert error.value.what.startswith(f"{revision!r} is no commit: ")
 
 
+@pytest.mark.parametrize(("revision", "what"), [("HEAD:net.py", "file"), ("HEAD^{tree}", "folder"), ("v0", "file")])
+def test_a_name_of_what_a_commit_holds_is_refused_in_plain_words(shared, revision, what):
+    """Rather than in git's."""
+    git(shared, "tag", "-fam", "a license", "v0", "HEAD:net.py")
+
+    with pytest.raises(TreeError) as error:
+        commit_of(shared, revision)
+    assert error.value.what == f"{revision!r} is no commit: it is a {what} of one"
+
+
 def test_a_name_that_fits_several_commits_is_refused(shared, monkeypatch):
     """Git says so."""
     monkeypatch.setattr(repository, "_git", lambda *_, refuse: (_ for _ in ()).throw(refuse(repository._reason(said))))

@@ -14,6 +14,7 @@ from harness.atomic_files import read
 from harness.baselines.folder import spelt_out
 from harness.errors import SuiteError
 from harness.recording.imported import imported
+from harness.recording.project_files import is_of, name_of, repository
 
 
 ABOUT = ("made", "command", "reason")
@@ -116,8 +117,8 @@ def sources(root: Path, started: float, others: Iterable[Path] = ()) -> dict[str
         started: when the process did, in seconds since the epoch.
         others: files beside the Python files that this process has imported; outside the project they do not count.
     """
-    ours = sorted({*imported(root), *(file for file in others if file.is_relative_to(root))})
-    names = {file.relative_to(root).as_posix(): file.stat().st_mtime > started for file in ours if file.is_file()}
+    ours = sorted({*imported(root), *(file for file in others if is_of(root, file))})
+    names = {name_of(root, file): file.stat().st_mtime > started for file in ours if file.is_file()}
     return {name: "" if edited else content_name(root, name) for name, edited in names.items()}
 
 
@@ -136,7 +137,7 @@ def named_sources(root: Path, names: Iterable[str | os.PathLike[str]]) -> list[P
         exact = Path(root, name)
         matches = [exact] if exact.is_file() else [Path(root, match) for match in _matching(root, name)]
         files = [Path(os.path.normpath(match)) for match in matches if match.is_file()]
-        if not files or not all(file.is_relative_to(root) for file in files):
+        if not files or not all(is_of(root, file) for file in files):
             raise SuiteError.no_source(name=name, root=root)
         found += files
     return found
@@ -152,8 +153,9 @@ def changed_sources(root: Path, before: Mapping[str, str]) -> list[str]:
 
 
 def is_inside(root: Path, name: str) -> bool:
-    """Tell whether a path, which may be anybody's, is one below the root of a project."""
-    return spelt_out(root) in spelt_out(root / name).parents
+    """Tell whether a path, which may be anybody's, is one of a project's files."""
+    path = spelt_out(root / name)
+    return repository(spelt_out(root)) in path.parents and not path.is_dir()
 
 
 def content_name(root: Path, name: str) -> str:

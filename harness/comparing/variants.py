@@ -12,6 +12,7 @@ from harness.comparing.thresholds import MARGINS
 from harness.errors import UnseededError
 from harness.record import STAGES, Calibration, Record
 from harness.record.calibration import place_of
+from harness.record.stream_text import stream_text
 from harness.record.streams import CAUSES, LONGEST_RUN
 from harness.recording.perturbation import Perturbation, Reran, Rerun, Rerunner
 
@@ -57,7 +58,7 @@ def require_repeatable(record: Record, rerun: Rerunner) -> None:
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     reran = rerun(Rerun("another hash seed", Perturbation(watches_draws=True), {"PYTHONHASHSEED": seed}))
     if first := _parting(record, reran.record, STAGES):
-        raise UnseededError.of(**first, draws=reran.outcome[1])
+        raise UnseededError.of(**first, **_drawn(record, reran))
 
 
 def require_same(record: Record, rerun: Rerunner, states: "States | None" = None) -> None:
@@ -114,7 +115,7 @@ def calibrate(record: Record, states: "States | None", rerun: Rerunner) -> Calib
     draws = [rerun(dataclasses.replace(draw, states=states)) for draw in DRAWS]
     for reran in draws:
         if first := _parting(record, reran.record, _BESIDE_WEIGHTS, steps=1):
-            raise UnseededError.of(**first, draws=reran.outcome[1])
+            raise UnseededError.of(**first, **_drawn(record, reran))
     if not states and all(is_repeated(record, reran.record) for reran in draws):
         return None
     kernels = KERNELS if record.is_low_precision else ()
@@ -136,7 +137,20 @@ class _Place(TypedDict):
 def _require_equal(record: Record, reran: Reran, stages: Collection[str] = STAGES) -> None:
     """Refuse a training of the same session whose structure, initial weights or numbers of some stages are others."""
     if first := _settled(record, reran.record) or _parting(record, reran.record, stages):
-        raise UnseededError.in_one_session(**first, draws=reran.outcome[1])
+        raise UnseededError.in_one_session(**first, **_drawn(record, reran))
+
+
+class _Drawn(TypedDict):
+    draws: str
+    others: list[str]
+
+
+def _drawn(record: Record, reran: Reran) -> _Drawn:
+    """Return the line that drew without a seed, if any was seen, and random numbers that are others from the start."""
+    again = reran.record.clues
+    both = ((key, stream, again.find(key)) for key, stream in record.clues.of("random"))
+    others = [stream_text(key) for key, then, now in both if now and then.values[:1] != now.values[:1]]
+    return _Drawn(draws=reran.outcome[1], others=others)
 
 
 def _settled(record: Record, again: Record) -> _Place | None:
@@ -156,7 +170,9 @@ def _parting(record: Record, again: Record, stages: Collection[str], steps: int 
     points = (point for point in stream_deviations(record, again) if point.is_other)
     parted = (point for point in points if point.stage in stages and point.step < steps)
     first = min(parted, key=lambda point: point.causal_order, default=None)
-    return None if first is None else _Place(step=first.step, stage=first.stage, stream=first.stream)
+    if first is None:
+        return None
+    return _Place(step=first.step, stage=first.stage, stream=stream_text(first.stream, record.structure))
 
 
 def measured(baseline: Record, states: "States | None", replays: Mapping[str, Record]) -> Calibration:

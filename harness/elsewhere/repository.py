@@ -37,6 +37,8 @@ _SETTINGS = {
 _CONFIG = f"[core]\n\thooksPath = {os.devnull}\n[gc]\n\tauto = 0\n"
 _REFS = ("refs/heads", "refs/remotes", "refs/tags")
 _COMMIT = re.compile("[0-9a-f]{40,64}")
+_KINDS = {"tree": "it is a folder of one", "blob": "it is a file of one"}
+"""What else a revision may mean, as git calls it and in words."""
 _POINTER = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:(\w{64})\n")
 _Refuse = Callable[[str], TreeError]
 
@@ -79,8 +81,11 @@ class Repository:
         Raises:
             TreeError: it means none that is here.
         """
-        found = self._named(revision, revision)
-        return self._named(f"{found}^{{commit}}", revision)  # asked apart: `:/text` takes all that follows it for text
+        found = self._named(f"{self._named(revision, revision)}^{{}}", revision)  # `:/text` takes all that follows
+        kind = self._ask("cat-file", "-t", found, refuse=lambda reason: self._unknown(revision, reason)).strip()
+        if kind in _KINDS:
+            raise TreeError.unknown(revision=revision, root=self.own, reason=_KINDS[kind])
+        return found
 
     def _named(self, name: str, revision: str) -> str:
         words = ("rev-parse", "--verify", "--end-of-options", name)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 from harness.explaining.blame import Changed
 from harness.explaining.git import Git
+from harness.recording.project_files import is_of
 
 
 MOST_LINES = 24
@@ -64,7 +65,7 @@ def excerpts(git: Git, base: str, where: str, changed: Sequence[Changed]) -> lis
 def _excerpt(git: Git, base: str, file: str, former: str, line: int = 0) -> Excerpt | None:
     """Return what surrounds a line, or without one, what changed first; None if nothing did, or it cannot be shown."""
     path = (git.root / file).resolve()
-    if not (path.is_relative_to(git.root.resolve()) and path.is_file() and path.stat().st_size < _LARGEST):
+    if not (is_of(git.root.resolve(), path) and path.is_file() and path.stat().st_size < _LARGEST):
         return None
     now = _lines(path)
     then = git.text(base, former) if former else None

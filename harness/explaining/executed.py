@@ -8,12 +8,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.explaining.lines import repository, shown
+from harness.explaining.lines import shown
 from harness.explaining.never_run import module
 from harness.explaining.operations import Tracer
 from harness.explaining.traced import Ran
 from harness.recording.imported import imported
 from harness.recording.lines import owner
+from harness.recording.project_files import repository
 
 
 class Executed:
@@ -82,7 +83,7 @@ def ran_at_import(root: Path, lines: Iterable[Ran]) -> Iterator[Ran]:
     ran = defaultdict[str, set[int]](set)
     for each in lines:
         ran[each.file].add(each.line)
-    for file in filter(Path.is_file, imported(repository(root))):
+    for file in filter(Path.is_file, imported(root)):
         name, code = shown(str(file), root), module(file.read_bytes())
         alive = code.heads | ran[name]
         spans = (range(each.first, each.last + 1) for each in code.statements if not alive.isdisjoint(each.proof))

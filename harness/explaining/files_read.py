@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.explaining.lines import repository, shown
 from harness.recording.imported import imported, is_installed
 from harness.recording.lines import owner
+from harness.recording.project_files import is_of, name_of
 
 
 _TEXTS = (".json", ".yaml", ".yml", ".toml", ".txt")
@@ -39,10 +39,9 @@ def noted() -> dict[str, float]:
 
 def files_read(root: Path) -> list[str]:
     """Return those of them in the repository of a project, from its root on; modules are no data."""
-    top = repository(root)
-    code = {*map(str, imported(top))}
-    below = (file for file in [*noted()] if file not in code and Path(file).is_relative_to(top))
-    return [shown(file, root) for file in below]
+    code = {*imported(root)}
+    read = (Path(file) for file in [*noted()])
+    return [name_of(root, file) for file in read if file not in code and is_of(root, file)]
 
 
 def texts_read(root: Path, started: float, apart: Collection[Path]) -> list[Path]:
@@ -56,7 +55,7 @@ def texts_read(root: Path, started: float, apart: Collection[Path]) -> list[Path
         apart: folders of other files.
     """
     texts = [Path(file) for file, last in [*noted().items()] if last >= started and file.endswith(_TEXTS)]
-    inside = [file for file in texts if file.is_relative_to(root) and not is_installed(file)]
+    inside = [file for file in texts if is_of(root, file) and not is_installed(file)]
     own = [file for file in inside if not any(file.is_relative_to(folder) for folder in apart)]
     found = [(file, file.stat()) for file in own if file.is_file()]
     return [file for file, about in found if about.st_size <= _LARGEST_TEXT and about.st_mtime <= started]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,6 +14,7 @@ from msgspec import Meta, Struct
 
 from harness.baselines.origin import CONTENT_DIGITS, content_name, git_output
 from harness.explaining.hunks import Changes, Hunk
+from harness.recording.project_files import name_of, repository
 
 
 _SECONDS = 20.0
@@ -50,13 +52,25 @@ class Git:
     """Asks the repository of a project, each question once; what git cannot answer has an empty answer.
 
     Args:
-        root: of the project, which may be a folder of the repository; paths count from there.
+        root: of the project, which may be a folder of the repository; paths count from there, git's from its top.
         seconds: that it may take.
     """
 
     root: Path
     seconds: float = _SECONDS
     _answers: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def _top(self) -> Path:
+        return repository(self.root)
+
+    def _named(self, path: str) -> str:
+        """Return a path of git's from the project's root on."""
+        return name_of(self.root, self._top / path) if path else ""
+
+    def _placed(self, path: str) -> str:
+        """Return one from the root on as git has it."""
+        return name_of(self._top, self.root / path)
 
     def _ask(self, *words: str) -> list[str]:
         """Return the parts of an answer, which zero bytes separate."""
@@ -67,7 +81,7 @@ class Git:
     def _output(self, *words: str) -> str:
         began = time.monotonic()
         asked = ("--literal-pathspecs", *words)  # a path is meant as it is
-        output = git_output(self.root, *asked, seconds=self.seconds) if self.seconds > 0 else None
+        output = git_output(self._top, *asked, seconds=self.seconds) if self.seconds > 0 else None
         self.seconds -= time.monotonic() - began
         return (output or b"").decode("utf-8", "surrogateescape")
 
@@ -79,17 +93,18 @@ class Git:
         """Return what of these files a commit has, path to content (`content_name`)."""
         if not (paths and (commit == "HEAD" or _COMMIT.fullmatch(commit))):
             return {}
-        entries = (entry.partition("\t") for entry in self._ask("ls-tree", "-z", commit, "--", *paths))
-        return {path: about.split()[2][:CONTENT_DIGITS] for about, _, path in entries}
+        placed = map(self._placed, paths)
+        entries = (entry.partition("\t") for entry in self._ask("ls-tree", "-z", commit, "--", *placed))
+        return {self._named(path): about.split()[2][:CONTENT_DIGITS] for about, _, path in entries}
 
     def lines(self, base: str, paths: Sequence[str]) -> dict[str, Lines]:
         """Return what changed between a commit and now, by present path."""
         if not (paths and base):
             return {}
         found = {}
-        parts = iter(self._ask("diff", "--numstat", "-z", "-M", "--relative", base, "--", *paths))
+        parts = iter(self._ask("diff", "--numstat", "-z", "-M", base, "--", *map(self._placed, paths)))
         for added, removed, path in (part.split("\t", 2) for part in parts):
-            former, present = ("", path) if path else (next(parts), next(parts))
+            former, present = map(self._named, ("", path) if path else (next(parts), next(parts)))
             found[present] = Lines(former, *(int(number) if number != "-" else None for number in (added, removed)))
         return found
 
@@ -98,13 +113,17 @@ class Git:
 
         Git sees that they are alike; of one that it was not told of, all has to be the same.
         """
-        status = ("diff", "--name-status", "-z", "-M", "--relative")
+        status = ("diff", "--name-status", "-z", "-M")
         parts = self._ask(*status, "--diff-filter=R", base)
-        gone = self.contents(base, self._ask(*status, "--diff-filter=D", base)[1::2])
+        then, now = (map(self._named, parts[place::3]) for place in (1, 2))
+        gone = self.contents(base, [*map(self._named, self._ask(*status, "--diff-filter=D", base)[1::2])])
         former = {content: path for path, content in gone.items()}
-        new = self._ask("ls-files", "-z", "--others", "--exclude-standard") if gone else []
+        new = self._new() if gone else []
         moved = {path: former[content] for path in new if (content := content_name(self.root, path)) in former}
-        return {**moved, **dict(zip(parts[2::3], parts[1::3], strict=True))}
+        return {**moved, **dict(zip(now, then, strict=True))}
+
+    def _new(self) -> list[str]:
+        return [*map(self._named, self._ask("ls-files", "-z", "--others", "--exclude-standard"))]
 
     def former(self, base: str, test: str) -> str:
         """Return the id that a test has in a commit: its file may have another name there."""
@@ -113,14 +132,13 @@ class Git:
 
     def changes(self, base: str, without: Sequence[str] = ()) -> Changes:
         """Return what changed in the repository and its submodules since a commit; but not in some files."""
-        out = [f":(exclude,literal){name}" for name in without]
-        prefix = git_output(self.root, "rev-parse", "--show-prefix") or b""
-        output = git_output(self.root, *_DIFF, "-U3", "--submodule=diff", base, "--", ":/", *out) or b""
-        return Changes(*(text.decode("utf-8", "surrogateescape") for text in (output, prefix.rstrip(b"\n"))))
+        out = [f":(exclude,literal){self._placed(name)}" for name in without]
+        output = git_output(self._top, *_DIFF, "-U3", "--submodule=diff", base, "--", ":/", *out) or b""
+        return Changes(output.decode("utf-8", "surrogateescape"), self._placed("."))
 
     def text(self, commit: str, path: str) -> str | None:
         """Return what a file was in a commit, None if git does not know or it is too long to be read."""
-        output = git_output(self.root, "show", f"{commit}:./{path}") if _COMMIT.fullmatch(commit) else None
+        output = git_output(self._top, "show", f"{commit}:{self._placed(path)}") if _COMMIT.fullmatch(commit) else None
         return None if output is None else output.decode("utf-8", "replace")
 
     def about(self, commit: str) -> Commit | None:
@@ -133,14 +151,15 @@ class Git:
         """Return the present lines of Python files that a commit does not have; all lines of a file that is new."""
         if not base:
             return {}
-        names = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", "--relative", base, "--"))
-        changed, new = list(names), filter(_is_python, self._ask("ls-files", "-z", "--others", "--exclude-standard"))
-        return {**_lines(self.hunks(base, changed)), **{name: [*range(1, 1 + self._num_lines(name))] for name in new}}
+        changed = filter(_is_python, self._ask("diff", "--name-only", "-z", "--no-renames", base, "--"))
+        new = {name: [*range(1, 1 + self._num_lines(name))] for name in filter(_is_python, self._new())}
+        return {**_lines(self.hunks(base, [*map(self._named, changed)])), **new}
 
     def hunks(self, base: str, paths: Sequence[str]) -> list[Hunk]:
         """Return what changed in some files since a commit, without lines around it."""
-        asks = paths and _COMMIT.fullmatch(base)
-        return Changes(self._output(*_DIFF, "--relative", "-U0", base, "--", *paths)).hunks if asks else []
+        if not (paths and _COMMIT.fullmatch(base)):
+            return []
+        return Changes(self._output(*_DIFF, "-U0", base, "--", *map(self._placed, paths)), self._placed(".")).hunks
 
     def _num_lines(self, name: str) -> int:
         try:
@@ -153,11 +172,11 @@ class Git:
         if not (paths and base):
             return {}
         form = f"--format={_HEADER}%h%x00%an%x00%cI%x00%s"
-        options = ("-z", "--name-only", "--relative", "--no-show-signature", form)
+        options = ("-z", "--name-only", "--no-show-signature", form)
         found: dict[str, Commit] = {}
         with contextlib.suppress(ValueError):  # a year that is none
-            for commit, path in _of_each(self._ask("log", *options, f"{base}..HEAD", "--", *paths)):
-                found.setdefault(path, commit)
+            for commit, path in _of_each(self._ask("log", *options, f"{base}..HEAD", "--", *map(self._placed, paths))):
+                found.setdefault(self._named(path), commit)
         return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.explaining.traced import Place
 from harness.recording.lines import owner
+from harness.recording.project_files import is_of, name_of
 
 
 HOUSE = Path(__file__).parents[2]
@@ -20,18 +21,12 @@ _LONGEST = 200
 """Characters of a value that is kept."""
 
 
-@functools.cache
-def repository(root: Path) -> Path:
-    """Return the folder of the repository that a project is in, whose other folders it may use; or its own."""
-    return next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
-
-
 def shown(file: str, root: Path) -> str:
     """Return a file of the project's repository from the project's root on, one of ours likewise, others whole."""
-    path = os.path.normpath(file)
-    if Path(path).is_relative_to(repository(root)):
-        return Path(os.path.relpath(path, root)).as_posix()
-    return Path(path).relative_to(HOUSE).as_posix() if Path(path).is_relative_to(HOUSE) else file
+    path = Path(os.path.normpath(file))
+    if is_of(root, path):
+        return name_of(root, path)
+    return path.relative_to(HOUSE).as_posix() if path.is_relative_to(HOUSE) else file
 
 
 def projects(frame: FrameType | None) -> FrameType | None:

@@ -109,7 +109,12 @@ class ChangedLines:
         return any(fnmatch.fnmatch(Path(name).name, pattern) for pattern in patterns)
 
     def _judged(self, name: str, seen: Set[str]) -> "NeverRun | None":
-        """Return what of a file never ran; None if all of it did, or nothing in it does anything."""
+        """Return what of a file never ran; None if all of it did, or nothing in it does anything.
+
+        Another folder of the repository is somebody else's, but for files that are imported.
+        """
+        if name.startswith("../") and not seen:
+            return None
         from harness.explaining.never_run import NeverRun, never_run
 
         ran = {int(line) for line in seen if line.isdigit()}

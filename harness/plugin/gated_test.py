@@ -168,7 +168,7 @@ class GatedTest:
         from harness.report.check import Check
 
         file, _, line = where.rpartition(":")
-        path = self.item.config.rootpath / file if file else self.item.path
+        path = spelt_out(self.item.config.rootpath / file) if file else self.item.path
         return Check(self.id, name, baseline, self._shown(path), int(line or 1 + (self.item.location[1] or 0)), accept)
 
     def _shown(self, path: Path) -> str:

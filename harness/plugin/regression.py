@@ -27,8 +27,9 @@ from harness.record.environment import describe
 from harness.record.gate import Gate, asked, require_at_work
 from harness.record.ranks import of_all_ranks
 from harness.record.record import Record, require_record
+from harness.record.stream_text import stream_text
 from harness.recording.perturbation import Perturbation, current
-from harness.report.words import at_step, stream_text
+from harness.report.words import at_step
 from harness.tensorboard.reading import read_events
 from harness.workers.worker import Handed
 

@@ -18,6 +18,7 @@ from harness.plugin.ownership import MARKER, uses
 from harness.plugin.session import Session
 from harness.record.environment import differences
 from harness.recording.followed import ELSEWHERE
+from harness.recording.project_files import is_of, name_of
 from harness.recording.running import note
 from harness.report.words import number
 from harness.workers.executor import Executor, Needs, executor
@@ -133,7 +134,7 @@ class Sending:
         test = id_of(pyfuncitem)
         answer = self._answer(test)
         self._require(test, answer)
-        read = [file for file in map(Path, answer.read) if file.is_relative_to(self._config.rootpath)]
+        read = [file for file in map(Path, answer.read) if is_of(self._config.rootpath, file)]
         self._doubt(read)
         regression: Any = pyfuncitem.funcargs["training_regression"]
         for handed in answer.checks:
@@ -145,7 +146,7 @@ class Sending:
     def _doubt(self, read: Sequence[Path]) -> None:
         """Note that a worker may have run lines of files: which, it does not say."""
         for file in read:
-            note(self._session.ran, file.relative_to(self._config.rootpath).as_posix(), ELSEWHERE)
+            note(self._session.ran, name_of(self._config.rootpath, file), ELSEWHERE)
 
     def _require(self, test: str, answer: Answer) -> None:
         """Raise what a test means that did not run, or not to its end."""

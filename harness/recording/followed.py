@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.atomic_files import write
 from harness.recording.imported import imported
 from harness.recording.inherited import inherited
+from harness.recording.project_files import name_of
 from harness.recording.running import Running, is_free, is_watched, note
 
 
@@ -42,7 +43,7 @@ def follow() -> None:
     if file is None or session == os.getpid() or is_watched() or not Path(file).exists():
         return
     root, log, wanted, heads = json.loads(Path(file).read_bytes().decode("utf-8", "surrogateescape"))
-    before = {file.relative_to(root).as_posix() for file in imported(Path(root))}
+    before = {name_of(Path(root), file) for file in imported(Path(root))}
     for name in before & wanted.keys() if is_free() else wanted:
         note(Path(log), name, ELSEWHERE)
     if is_free():

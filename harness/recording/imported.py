@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.recording.inherited import inherited
+from harness.recording.project_files import is_of, repository
 
 
 _STANDARD = sysconfig.get_path("stdlib")
@@ -32,11 +33,11 @@ def note_running() -> None:
 
 
 def imported(root: Path) -> list[Path]:
-    """Return the files below a folder that this process has imported or run; what is installed does not count."""
+    """Return the files of a project that this process has imported or run; what is installed does not count."""
     names = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
     names = {name for name in names if name.endswith(".py")} | _ran
-    below = (Path(name) for name in sorted(names) if name.startswith(str(root)))
-    return [file for file in below if file.is_relative_to(root) and not is_installed(file) and file.name[:1] != "<"]
+    below = (Path(name) for name in sorted(names) if name.startswith(str(repository(root))))
+    return [file for file in below if is_of(root, file) and not is_installed(file) and file.name[:1] != "<"]
 
 
 def is_installed(file: Path) -> bool:

@@ -10,6 +10,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from harness.recording.imported import imported
+from harness.recording.project_files import is_of, name_of
 
 
 TAKEN = "another tracer is active"
@@ -85,7 +86,7 @@ class Running:
     def _note_imported(self) -> None:
         """Note what runs at import of files whose import was not seen: before this began, or where nothing counted."""
         for file in imported(self._root):
-            name = file.relative_to(self._root).as_posix()
+            name = name_of(self._root, file)
             heads = self._heads.get(name, ())
             if self._left.get(name, {0}).issuperset(heads):
                 for line in heads:
@@ -107,8 +108,7 @@ class Running:
         """Return the path from the root of a file whose lines are looked for; empty for any other."""
         with contextlib.suppress(OSError, ValueError):  # no folder to count from, or no name of a file
             for path in (Path(os.path.abspath(file)), Path(os.path.realpath(file))):  # noqa: PTH100 # a link, or not
-                name = path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else ""
-                if name in self._left:
+                if is_of(self._root, path) and (name := name_of(self._root, path)) in self._left:
                     return name
         return ""
 

@@ -14,6 +14,7 @@ from harness.explaining.blame import Changed
 from harness.explaining.excerpt import Excerpt
 from harness.inert import inert
 from harness.record import STAGES, Stream, StreamKey
+from harness.record.stream_text import stream_text
 from harness.report.deviation_map import rows
 from harness.report.finding import (
     LONGEST_CURVE,
@@ -34,7 +35,7 @@ from harness.report.finding import (
     Verdict,
     plain,
 )
-from harness.report.words import gate_text, step_text, stream_text, value_text
+from harness.report.words import gate_text, step_text, value_text
 
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
+from harness.record.stream_text import stream_text
 from harness.report.words import (
     at_step,
     caught_text,
@@ -29,7 +30,6 @@ from harness.report.words import (
     number,
     parts_apart,
     step_text,
-    stream_text,
     title,
     told_apart,
     value_text,

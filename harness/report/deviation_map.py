@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation, share
 from harness.comparing.selection import judged, selection
+from harness.record.stream_text import stream_text
 from harness.report.finding import MOST_COLUMNS, MOST_ROWS, Number, Row, plain
-from harness.report.words import stream_text
 
 
 _DECADES, _MANY = 2, 3

@@ -68,6 +68,11 @@ _VERBS = {
     "drift": ("drifts", "drift"),
     "error": ("could not be compared", "could not be compared"),
 }
+_ODD = {
+    "drift": ("drifted", "drifted"),
+    "not judged": ("is not judged", "are not judged"),
+    "escaped": ("lets faults escape", "let faults escape"),
+}
 
 
 def verdict_text(findings: Sequence[Finding]) -> str:
@@ -75,11 +80,16 @@ def verdict_text(findings: Sequence[Finding]) -> str:
     own, _ = apart(findings)
     failed = [finding for finding in own if not finding.passed]
     if not failed:
-        odd = Counter(finding.verdict for finding in findings if finding.verdict in ("drift", "not judged", "escaped"))
-        beside = ", ".join(f"{count} {verdict}" for verdict, count in odd.items())
-        return f"Nothing differs: {number(len(findings), 'check')} passed" + (f", of them {beside}" if beside else "")
+        return f"Nothing differs: {number(len(findings), 'check')} passed{_although(findings)}"
     kinds = Counter((_NOUNS.get(finding.kind, "check"), _beside(finding)) for finding in failed)
     return ", ".join(_counted(noun, verdict, count) for (noun, verdict), count in kinds.items())
+
+
+def _although(findings: Sequence[Finding]) -> str:
+    """Say what is odd about checks that passed; of one it goes without a number."""
+    odd = Counter(finding.verdict for finding in findings if finding.verdict in _ODD)
+    counts = ((f"{count} " if len(findings) > 1 else "", _ODD[verdict][count > 1]) for verdict, count in odd.items())
+    return ", but " * bool(odd) + ", ".join(map("".join, counts))
 
 
 def _beside(finding: Finding) -> str:

@@ -18,7 +18,8 @@ from pathlib import Path
 from harness.comparing.ranks import compare_ranks
 from harness.elsewhere.ranks import Ranks
 from harness.record.ranks import of_all_ranks
-from harness.report.words import step_text, stream_text
+from harness.record.stream_text import stream_text
+from harness.report.words import step_text
 from tests.adapters.test_distributed import held
 from tests.adapters.test_distributed import run as launch
 from tests.distributed import cost, faults

@@ -10,7 +10,9 @@ from harness.baselines.store import save_baseline
 from harness.elsewhere.rerun import inherited
 from harness.plugin.changed_lines import ChangedLines
 from harness.record import Baseline
+from harness.record.streams import Stream
 from harness.recording.followed import asking
+from tests.plugin.conftest import GENERATE
 from tests.test_origin import git
 from tests.test_record import record_of
 
@@ -134,6 +136,31 @@ def test_reruns_and_jobs_note_no_lines(tmp_path):
     before = inherited()
     with asking(tmp_path / "wanted.json"):
         assert inherited() == before
+
+
+def test_a_folder_of_a_repository_may_use_another(project, monkeypatch):
+    """What it imports from there is blamed and watched; what is nothing to it is not."""
+    top, own = project.path, project.path / "trainer"
+    for folder in ("trainer", "common", "website"):
+        (top / folder).mkdir()
+    before, after = (record_of({"loss": Stream("forward", (0,), (loss,))}).to_text() for loss in (1.0, 2.0))
+    files = {"trainer/record.txt": before, "common/net.py": NET, "website/app.py": "A = 1\n"}
+    files |= {"trainer/test_net.py": TEST, "trainer/conftest.py": "import sys; sys.path.insert(0, '../common')"}
+    for name, text in files.items():
+        (top / name).write_text(text)
+    (top / "test_gate.py").unlink()
+    git(top, "init", "--quiet")
+    monkeypatch.chdir(own)
+    project.run("--rootdir=.", GENERATE)
+    git(top, "add", "--all")
+    git(top, "commit", "--quiet", "-m", "start")
+    project.edit("x = 100", "x = 1.0 * x", "common/net.py")
+    project.edit("A = 1", "A = 2", "website/app.py")
+    (own / "record.txt").write_text(after)
+    result = project.run("--rootdir=.")
+
+    assert told(result) == ["../common/net.py:5 changed, run by no gated training: not judged"]
+    result.stdout.fnmatch_lines(["  blame      ../common/net.py  (+1 -1)  with changes not committed"])
 
 
 def test_against_a_commit_lines_count_that_changed_since():
