@@ -574,7 +574,6 @@ def test_one_trajectory_is_put_back():
 class Plain(Fault):
     """A fault that changes nothing where it could."""
 
-    name = "plain"
     reason = "never"
 
     def begin(self):
