@@ -108,9 +108,7 @@ class Check:
     def trouble(self, text: str, *, accept: str = "") -> Finding:
         """Return what was found where there was nothing to compare: a baseline that is missing or broken, say.
 
-        Args:
-            text: the message.
-            accept: the command line that makes this run's result the baseline, where that is not the check's own.
+        What makes this run's result the baseline is `accept`, where that is not the check's own.
         """
         return dataclasses.replace(self, accept=accept or self.accept)._finding(Trouble(), "error", False, text)
 

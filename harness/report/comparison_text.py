@@ -436,12 +436,7 @@ def _unjudged(comparison: Comparison) -> str:
 
 
 def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower rate or stored states") -> str:
-    """Say what of a training is not judged, and what would help.
-
-    Args:
-        steps: family of streams to the step from which on; the text is empty if there are none.
-        remedy: what would help.
-    """
+    """Say from which steps on families of streams are not judged, and what would help; empty if there are none."""
     if not steps:
         return ""
     first = min(steps.values())
@@ -451,14 +446,7 @@ def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower 
 
 
 def parity_text(held: Held, test: str, page: object, *, passed: bool) -> str:
-    """Word what ranks do beside a single process.
-
-    Args:
-        held: the one against the other.
-        test: pytest's id of the test.
-        page: of the report.
-        passed: whether they do the same.
-    """
+    """Word what ranks do beside a single process."""
     if passed:
         text = f"ranks beside a single process: {note(held.comparison)}"
         return "; ".join(filter(None, [text, inert_line(held.apart)]))
@@ -469,10 +457,7 @@ def parity_text(held: Held, test: str, page: object, *, passed: bool) -> str:
 def equivalence_text(equivalence: Equivalence, generate: str = "", compare: str = "") -> str:
     """Word a training's seeds held against its baseline's: a headline, a line a metric, and how they were judged.
 
-    Args:
-        equivalence: what was found.
-        generate: the command line that stores more seeds; said where these leave the question open.
-        compare: the one that is judged by them.
+    Where they leave the question open, the command lines follow that store more seeds, and that judge by them.
     """
     columns = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
     rows = [columns, *(_cells(shift) for shift in equivalence.shifts)]
@@ -516,10 +501,7 @@ def _stated_test(equivalence: Equivalence) -> list[str]:
 def power_text(power: "Power", test: str, least: float = 0.0) -> str:
     """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first.
 
-    Args:
-        power: of the test's gate.
-        test: pytest's id of it.
-        least: share that has to be caught; where it is not, the last line says why.
+    Where less than the least share is caught, the last line says why.
     """
     score = "" if power.score is None else f" {power.score:.2f}"
     headline = f"gate power{score}: {caught_text(len(power.caught), len(power.planted))}"

@@ -43,12 +43,7 @@ UNKNOWN = Run()
 
 
 def run_of(root: Path, started: float) -> Run:
-    """Return what runs here.
-
-    Args:
-        root: of the project.
-        started: when the session did, in seconds since the epoch.
-    """
+    """Return what runs in a project, and since when (seconds since the epoch)."""
     branch, commit = _commit(root)
     return Run(
         project=root.name,
