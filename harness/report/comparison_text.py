@@ -28,6 +28,7 @@ from harness.report.words import (
     mode_change,
     number,
     parts_apart,
+    rows_text,
     step_text,
     stream_text,
     title,
@@ -104,7 +105,7 @@ def failure(
     headline = note(comparison)
     if told := comparison.first or bits:
         headline = _headline(told, comparison, against, within=comparison.first is None)
-    return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
+    return rows_text(inert_line(headline), rows)
 
 
 def _numbers_rows(comparison: Comparison, *, is_single: bool) -> Iterator[tuple[str, str]]:
@@ -451,7 +452,7 @@ def parity_text(held: Held, test: str, page: object, *, passed: bool) -> str:
         text = f"ranks beside a single process: {note(held.comparison)}"
         return "; ".join(filter(None, [text, inert_line(held.apart)]))
     text = failure(held.comparison, test=test, against=_SINGLE, look=[str(page)])
-    return text + (f"\n  {'apart':<9}  {inert_line(held.apart)}" if held.apart else "")
+    return rows_text(text, {"apart": held.apart})
 
 
 def equivalence_text(equivalence: Equivalence, generate: str = "", compare: str = "") -> str:

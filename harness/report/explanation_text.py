@@ -13,7 +13,7 @@ from harness.explaining.traced import Place
 from harness.inert import inert_line
 from harness.report.comparison_text import changed_text, failure
 from harness.report.where_text import unknown_text, where_text
-from harness.report.words import ago
+from harness.report.words import ago, rows_text
 
 
 _HUNKS, _PLACES = 3, 6
@@ -76,7 +76,7 @@ def _rows(comparison: Comparison, about: About, says: str, rows: Iterable[tuple[
     named = f'{commit.id} "{commit.subject}", {ago(commit.when)}' if commit else ""
     shown = [("test", about.test), ("commit", ", ".join(filter(None, [named, lent, says]))), *rows]
     headline = failure(comparison, against=about.against).partition("\n")[0]
-    return "\n".join([headline, *(f"  {label:<9}  {inert_line(text)}" for label, text in shown if text)])
+    return rows_text(headline, shown)
 
 
 def _line(place: Place | At, root: Path) -> str:
