@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector, vector_to_parameters
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-from tests.loops.loop import adam, batches, fit, learning, loop, mlp, sgd
+from tests.loops.loop import adam, batches, cross_entropy, fit, learning, loop, mlp, sgd
 
 
 class Checkpointed(nn.Module):
@@ -65,7 +65,7 @@ def losses_one_after_another(model, inputs, targets):
 @learning()
 def gradients_by_autograd_grad(model, inputs, targets):
     """Gradients that are computed without `backward`, and written into the weights."""
-    loss = functional.cross_entropy(model(inputs), targets)
+    loss = cross_entropy(model, inputs, targets)
     for parameter, value in zip(model.parameters(), torch.autograd.grad(loss, model.parameters()), strict=True):
         parameter.grad = value
     return {"loss": loss}
@@ -75,7 +75,7 @@ def gradients_by_autograd_grad(model, inputs, targets):
 def penalised_gradient(model, inputs, targets):
     """A penalty on the gradient of the inputs: a backward pass through a backward pass."""
     inputs.requires_grad_()
-    loss = functional.cross_entropy(model(inputs), targets)
+    loss = cross_entropy(model, inputs, targets)
     (slope,) = torch.autograd.grad(loss, inputs, create_graph=True)
     (loss + slope.square().sum()).backward()
     return {"loss": loss, "slope": slope.norm()}
@@ -84,7 +84,7 @@ def penalised_gradient(model, inputs, targets):
 @learning()
 def curvature(model, inputs, targets):
     """Gradients of the gradient's norm, by `backward(create_graph=True)`."""
-    loss = functional.cross_entropy(model(inputs), targets)
+    loss = cross_entropy(model, inputs, targets)
     slopes = torch.autograd.grad(loss, model.parameters(), create_graph=True)
     penalty = sum(slope.square().sum() for slope in slopes)
     (loss + 0.1 * penalty).backward()
@@ -150,11 +150,11 @@ def without_gradients(model, inputs, targets):
     slope = torch.zeros_like(start)
     for direction in torch.randn(3, len(start)):
         vector_to_parameters(start + 0.01 * direction, model.parameters())
-        slope += functional.cross_entropy(model(inputs), targets) * direction
+        slope += cross_entropy(model, inputs, targets) * direction
     vector_to_parameters(start, model.parameters())
     for parameter, part in zip(model.parameters(), slope.split([p.numel() for p in model.parameters()]), strict=True):
         parameter.grad = part.view_as(parameter)
-    return {"loss": functional.cross_entropy(model(inputs), targets)}
+    return {"loss": cross_entropy(model, inputs, targets)}
 
 
 @learning()
@@ -179,7 +179,7 @@ def scaled_gradients(recorder, rate):
     for inputs, targets in batches():
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         clip_grad_norm_(model.parameters(), 0.1)
@@ -199,7 +199,7 @@ def scaler_leaves_a_step_out(recorder, rate):
     for number, (inputs, targets) in enumerate(batches()):
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         scaler.scale(loss * (torch.inf if number == 1 else 1)).backward()
         scaler.step(optimizer)
         scaler.update()
@@ -215,7 +215,7 @@ def accumulated(recorder, rate):
     recorder.watch(model, optimizer)
     for number, (inputs, targets) in enumerate(batches(steps=8)):
         recorder.batch(inputs, targets)
-        loss = functional.cross_entropy(model(inputs), targets) / 3
+        loss = cross_entropy(model, inputs, targets) / 3
         loss.backward()
         recorder.log(loss=loss)
         if number % 3 == 2 or number == 7:
@@ -227,7 +227,7 @@ def accumulated(recorder, rate):
 @learning()
 def clipped(model, inputs, targets):
     """Gradients that are bounded by value, then by norm."""
-    loss = functional.cross_entropy(model(inputs), targets)
+    loss = cross_entropy(model, inputs, targets)
     loss.backward()
     clip_grad_value_(model.parameters(), 0.05)
     return {"loss": loss, "norm": clip_grad_norm_(model.parameters(), 0.1)}
@@ -279,7 +279,7 @@ def own_function(model, inputs, targets):
 def saved_tensors_packed(model, inputs, targets):
     """What the backward pass needs is stored elsewhere meanwhile."""
     with torch.autograd.graph.saved_tensors_hooks(lambda x: x.detach().numpy().copy(), torch.from_numpy):
-        return functional.cross_entropy(model(inputs), targets)
+        return cross_entropy(model, inputs, targets)
 
 
 @learning()
@@ -306,5 +306,5 @@ def adversarial(model, inputs, targets):
     loss = functional.cross_entropy(model(inputs + 0.1 * slope.sign()), targets)
     loss.backward()
     with torch.no_grad():
-        clean = functional.cross_entropy(model(inputs), targets)
+        clean = cross_entropy(model, inputs, targets)
     return {"loss": loss, "clean": clean}
