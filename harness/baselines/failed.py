@@ -20,7 +20,7 @@ from harness.baselines.environments import is_of_another
 from harness.baselines.folder import spelt_out
 from harness.baselines.origin import changed_sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
-from harness.errors import AcceptError, Reason, RecordError
+from harness.errors import AcceptError, Reason, RecordError, some
 from harness.record import Baseline, Calibration, Record
 from harness.record.gate import STRICT
 from harness.record.text import loads
@@ -281,8 +281,7 @@ def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> N
     changed = changed_sources(root, candidate.sources)
     if not changed and _is_fresh(path, candidate.compared, data):
         return
-    others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    reason = f"{changed[0] if changed else 'its baseline'}{others} changed after the comparison"
+    reason = f"{some(changed, 1) or 'its baseline'} changed after the comparison"
     raise AcceptError.stale(name=candidate.name, reason=reason, test=candidate.test)
 
 

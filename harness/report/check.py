@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.comparing.comparison import Comparison
-from harness.comparing.deviations import Deviation, share
+from harness.comparing.deviations import Deviation, share, worst
 from harness.comparing.equivalence import Equivalence
 from harness.explaining.blame import Changed
 from harness.explaining.excerpt import Excerpt
@@ -223,12 +223,8 @@ def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def profile(comparison: Comparison) -> Profile:
     """Return, for each step in which anything is judged, the deviation that takes most of its threshold."""
-    worst: dict[int, Deviation] = {}
-    for point in filter(lambda point: point.is_judged, comparison.points):
-        former = worst.get(point.step)
-        if former is None or point.severity > former.severity:
-            worst[point.step] = point
-    points = [worst[step] for step in sorted(worst)]
+    judged = (point for point in comparison.points if point.is_judged)
+    points = [*worst(judged, lambda point: point.step).values()]
     if len(points) > LONGEST_CURVE:
         points = [max(bucket, key=lambda point: point.severity) for bucket in _buckets(points, LONGEST_CURVE)]
     return Profile(

@@ -12,6 +12,7 @@ from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
 from harness.comparing.ranks import Held
 from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
+from harness.errors import some
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
@@ -276,7 +277,9 @@ def _frozen(comparison: Comparison) -> str:
     for name, now in comparison.frozen.items():
         held.setdefault(now, []).append(name)
     words = {True: "held", False: "no longer held"}
-    return "; ".join(f"frozen tensors {words[now]} by an optimizer: {_listed(names)}" for now, names in held.items())
+    return "; ".join(
+        f"frozen tensors {words[now]} by an optimizer: {some(names, _LEFT_OUT)}" for now, names in held.items()
+    )
 
 
 def changed_text(comparison: Comparison, origin: Mapping[str, str], against: str = "") -> str:
@@ -363,15 +366,10 @@ def _left_out(record: Record) -> str:
     total = number(len(names) + len(record.streams), kind)
     values = number(sum(record.replaced.values()), "value")
     texts = [
-        names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
-        record.replaced and f"a later file takes the place of {values}: {_listed([*record.replaced])}",
+        names and f"the test ignores {len(names)} of {total}: {some(names, _LEFT_OUT)}",
+        record.replaced and f"a later file takes the place of {values}: {some([*record.replaced], _LEFT_OUT)}",
     ]
     return "; ".join(text for text in texts if text)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LEFT_OUT} more" if len(names) > _LEFT_OUT else ""
-    return ", ".join(names[:_LEFT_OUT]) + more
 
 
 def _initial(comparison: Comparison) -> str:
