@@ -27,7 +27,7 @@ from harness.report.comparison_text import failure, note
 from harness.report.json_form import to_text
 from harness.report.ledger import Entry, Ledger
 from tests.projects import loop_test
-from tests.test_origin import git
+from tests.repositories import git
 from tests.test_page import training
 from tests.test_record import baseline_of
 

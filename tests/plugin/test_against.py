@@ -21,7 +21,7 @@ from harness.plugin.session import SESSION
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import QUICK
 from tests.projects import FAULT, SMALL, SQUARES, loop_test
-from tests.test_origin import git
+from tests.repositories import git
 
 
 TRAINING, CURVE = "test_gate.py::test_training[cpu]", "test_gate.py::test_loss_curve[cpu]"
