@@ -96,13 +96,9 @@ def _made(made: str, place: str) -> str:
     return f"{made}, used in line {line}" if file == maker else f"{made}, used at {place}"
 
 
-_SOME = 10
-"""Names that a message gives of many."""
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
-    return _listed(names[:_SOME]) + more
+def some(names: Sequence[str], most: int = 10) -> str:
+    """Return the first of many names, and how many more there are."""
+    return _listed(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def number(count: int, noun: str) -> str:
@@ -634,7 +630,7 @@ class AcceptError(HarnessError):
     @classmethod
     def unknown(cls, *, name: str, place: Place, near: Sequence[str]) -> Self:
         what = f"no result of a failed comparison is called {name!r}"
-        return cls(what, where=str(place), fix=f"use one of {_some(near)}")
+        return cls(what, where=str(place), fix=f"use one of {some(near)}")
 
     @classmethod
     def no_reason(cls, *, option: str) -> Self:
@@ -768,7 +764,7 @@ class WorkerError(HarnessError):
     @classmethod
     def foreign(cls, *, nodeid: str, worker: str, unlike: Sequence[str]) -> Self:
         fix = "have every worker see this checkout as it is now, with the same installation"
-        return cls(f"the worker {worker} has something else than this session: {_some(unlike)}", where=nodeid, fix=fix)
+        return cls(f"the worker {worker} has something else than this session: {some(unlike)}", where=nodeid, fix=fix)
 
     @classmethod
     def lost(cls, *, nodeid: str, times: int, output: str) -> Self:
@@ -842,7 +838,7 @@ class RanksError(HarnessError):
 
     @classmethod
     def foreign(cls, *, found: Sequence[str], place: str) -> Self:
-        what = f"these records are not one a rank of one training: {_some(found)}"
+        what = f"these records are not one a rank of one training: {some(found)}"
         return cls(what, where=place, fix="give those of one training; if they are in a folder, empty it before each")
 
     @classmethod
@@ -928,7 +924,7 @@ class TreeError(HarnessError):
     @classmethod
     def foreign(cls, *, commit: str, modules: Sequence[str]) -> Self:
         return cls(
-            f"a training at commit {commit[:12]} ran code that is not that commit's: {_some(modules)}",
+            f"a training at commit {commit[:12]} ran code that is not that commit's: {some(modules)}",
             fix="name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
             "--training-setup=COMMAND",
         )
@@ -1074,7 +1070,7 @@ class ReportError(HarnessError):
     @classmethod
     def not_whole(cls, *, reason: str, names: Sequence[str]) -> Self:
         fix = "see to it that every job ran and kept its results, and that its tests check what they own"
-        return cls(reason, where=_some(names), fix=fix)
+        return cls(reason, where=some(names), fix=fix)
 
     @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
@@ -1088,13 +1084,13 @@ class NotFoundError(HarnessError):
     @classmethod
     def baseline(cls, *, name: str, place: Place | BaseException, near: Sequence[str] = ()) -> Self:
         fix = "give a name that `harness list` prints, a test, a file, a folder, or REVISION:PATH"
-        fix += f"; near it are {_some(near)}" if near else ""
+        fix += f"; near it are {some(near)}" if near else ""
         return cls(f"there is no baseline, file or folder {name!r}", where=str(place), fix=fix)
 
     @classmethod
     def several(cls, *, name: str, place: Place, found: Sequence[str]) -> Self:
         what = f"{name!r} is a part of several names, and this takes one"
-        return cls(what, where=str(place), fix=f"give more of the name: {_some(found)}")
+        return cls(what, where=str(place), fix=f"give more of the name: {some(found)}")
 
     @classmethod
     def nothing(cls, *, former: str, present: str) -> Self:
@@ -1109,7 +1105,7 @@ class NotFoundError(HarnessError):
     @classmethod
     def loop(cls, *, loop: str, place: Place, near: Sequence[str] = ()) -> Self:
         fix = "give a script (--loop train.py), or a function or class of a module (--loop mylib.train:main)"
-        fix += f"; found are {_some(near)}" if near else ""
+        fix += f"; found are {some(near)}" if near else ""
         return cls(f"there is no training loop {loop!r}", where=str(place), fix=fix)
 
     @classmethod
@@ -1180,13 +1176,13 @@ class SuiteError(HarnessError):
             "let the exception of check() end its test: no try around it, no thread, no xfail; skip a test whose "
             "training is to differ"
         )
-        return cls("a check failed, but its test did not", where=_some(tests), fix=fix)
+        return cls("a check failed, but its test did not", where=some(tests), fix=fix)
 
     @classmethod
     def rerun(cls, *, tests: Sequence[str]) -> Self:
         what = "a check failed, and passed when its test was run again: two trainings of one session differ"
         fix = "find out what differs from run to run, and run the test without retries"
-        return cls(what, where=_some(tests), fix=fix)
+        return cls(what, where=some(tests), fix=fix)
 
     @classmethod
     def nothing_compared(cls, *, count: int) -> Self:
@@ -1234,23 +1230,23 @@ class SuiteError(HarnessError):
     def unreached(cls, *, baselines: Sequence[str], why: str) -> Self:
         what = f"{number(len(baselines), 'baseline')} not checked by the tests that own them"
         fix = f"check them, skip the test with a reason, or delete the files ({why}: nothing may be left out silently)"
-        return cls(what, where=_some(baselines), fix=fix)
+        return cls(what, where=some(baselines), fix=fix)
 
     @classmethod
     def touched(cls, *, files: Sequence[str]) -> Self:
         what = f"{number(len(files), 'baseline')} written to, or removed, while they were compared"
-        return cls(what, where=_some(files), fix="write baselines with --mpl-generate-path or harness accept only")
+        return cls(what, where=some(files), fix="write baselines with --mpl-generate-path or harness accept only")
 
     @classmethod
     def unclaimed(cls, *, files: Sequence[str], folder: Place) -> Self:
         what = f"{number(len(files), 'baseline')} in {folder} that no test claims"
-        return cls(what, where=_some(files), fix="delete them, or bring their tests back (--training-strict)")
+        return cls(what, where=some(files), fix="delete them, or bring their tests back (--training-strict)")
 
     @classmethod
     def unknown_owners(cls, *, files: Sequence[str], folder: Place, reason: str) -> Self:
         what = f"{number(len(files), 'baseline')} in {folder} whose tests are not known: {reason}"
         fix = "run the whole project; in a job of a matrix, say which part it is: --training-shard=1/4"
-        return cls(what, where=_some(files), fix=fix)
+        return cls(what, where=some(files), fix=fix)
 
     @classmethod
     def linked_folder(cls, *, path: Place, target: Place) -> Self:
@@ -1278,7 +1274,7 @@ class SuiteError(HarnessError):
 
     @classmethod
     def idle_pattern(cls, *, nodeid: str, argument: str, pattern: str, near: Sequence[str]) -> Self:
-        fix = f"take it out, or name a stream that there is: {_some(near)}"
+        fix = f"take it out, or name a stream that there is: {some(near)}"
         return cls(f"{argument}=[{pattern!r}] fits no stream of the record", where=nodeid, fix=fix)
 
     @classmethod

@@ -12,30 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.projects import loop_test
 from tests.repositories import busy, contents, repository
 from tests.tree_kills import rooms
 
 
-TEST = """
-import torch
-import loop
-from harness import Recorder
-
-def test_loop(training_regression):
-    with Recorder(seed=0) as recorder:
-        model = torch.nn.Linear(4, 1)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for _ in range(2):
-            inputs = torch.rand(8, 4)
-            recorder.batch(inputs)
-            optimizer.zero_grad()
-            loss = loop.loss_of(model(inputs))
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    training_regression.check(recorder.record)
-"""
+TEST = loop_test(loss="loop.loss_of(model(inputs))", steps=2, imports="import loop")
 LOOP = "def loss_of(outputs):\n    return outputs.{}().mean()\n"
 HARNESS = [sys.executable, "-c", "import sys; from harness.commands import main; sys.exit(main())"]
 COMMANDS: Mapping[str, Sequence[str]] = {

@@ -5,22 +5,13 @@ import os
 import subprocess
 
 
-_NOBODY = (
-    "-c",
-    "user.name=a",
-    "-c",
-    "user.email=a@b",
-    "-c",
-    "commit.gpgSign=false",
-    "-c",
-    "protocol.file.allow=always",
-)
+_NOBODY = ("user.name=a", "user.email=a@b", "commit.gpgSign=false", "protocol.file.allow=always")
 
 
 def git(folder, *words):
     """Run git in a folder, without a person's settings; return what it prints."""
     environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    command = ["git", "-C", str(folder), *_NOBODY, *words]
+    command = ["git", "-C", str(folder), *(word for each in _NOBODY for word in ("-c", each)), *words]
     done = subprocess.run(command, capture_output=True, env=environment, check=True)
     return os.fsdecode(done.stdout).strip()
 

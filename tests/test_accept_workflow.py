@@ -15,8 +15,8 @@ from harness.baselines.failed import Candidate, digest, offer
 from harness.baselines.origin import content_name
 from harness.baselines.store import save_baseline
 from harness.record import Baseline, Stream
+from tests.repositories import git
 from tests.test_ci import ROOT, load, needs_bash
-from tests.test_origin import git
 from tests.test_record import baseline_of, record_of
 
 

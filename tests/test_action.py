@@ -15,8 +15,8 @@ import pytest
 
 from harness.report.markdown import markdown
 from tests.projects import QUICK
+from tests.repositories import git
 from tests.test_ci import ROOT, load, needs_bash, syntax_error
-from tests.test_origin import git
 from tests.test_page import training
 
 

@@ -26,7 +26,8 @@ from harness.report.check import Check
 from harness.report.comparison_text import failure, note
 from harness.report.json_form import to_text
 from harness.report.ledger import Entry, Ledger
-from tests.test_origin import git
+from tests.projects import loop_test
+from tests.repositories import git
 from tests.test_page import training
 from tests.test_record import baseline_of
 
@@ -492,26 +493,7 @@ def test_compare_holds_one_tree_against_another(repository, monkeypatch, capsys)
     assert capsys.readouterr().out.splitlines() == ["nothing was compared", said, "nothing was compared"]
 
 
-TRAINING = """
-import torch
-import net
-from harness import Recorder
-
-def test_net(training_regression):
-    with Recorder(seed=0) as recorder:
-        model = torch.nn.Linear(4, 2)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for _ in range(4):
-            inputs = torch.rand(8, 4)
-            recorder.batch(inputs)
-            optimizer.zero_grad()
-            loss = net.loss_of(model(inputs))
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    training_regression.check(recorder.record)
-"""
+TRAINING = loop_test("test_net", "net.loss_of(model(inputs))", imports="import net")
 LOSS = "def loss_of(outputs):\n    # {0}\n    return outputs.{1}().mean()\n"
 
 

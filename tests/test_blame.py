@@ -16,7 +16,7 @@ from harness.report.blame_text import blame_lines
 from harness.report.comparison_text import failure
 from harness.report.html.page import page
 from harness.report.markdown import annotation, markdown
-from tests.test_origin import git
+from tests.repositories import git
 from tests.test_page import Reading, check
 from tests.test_record import baseline_of, record_of
 

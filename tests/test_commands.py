@@ -13,7 +13,8 @@ import harness
 from harness.baselines.store import save_baseline, save_figure
 from harness.commands import main
 from harness.record.streams import Stream
-from tests.test_origin import ABOUT, git, picture
+from tests.repositories import git
+from tests.test_origin import ABOUT, picture
 from tests.test_record import baseline_of, record_of
 
 

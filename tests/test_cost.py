@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import subprocess
 import sys
 from functools import partial
 from types import SimpleNamespace
@@ -26,6 +25,7 @@ from harness.report.html.page import page
 from harness.report.json_form import Results, to_text
 from harness.report.markdown import markdown
 from harness.report.session_text import cost_lines, junit_properties
+from tests.repositories import repository as in_git
 from tests.test_page import Reading, check, training
 from tests.test_record import baseline_of, record_of
 
@@ -319,13 +319,7 @@ def test_loop(training_regression):
 def repository(tmp_path, monkeypatch):
     """A project with a commit, where git and caches leave nothing elsewhere."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "pytest.ini").write_text("[pytest]\n")
-    (root / "test_gate.py").write_text(LOOP)
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=root, check=True)
-    return root
+    return in_git(tmp_path / "project", {"pytest.ini": "[pytest]\n", "test_gate.py": LOOP})
 
 
 @pytest.mark.long

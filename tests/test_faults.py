@@ -207,53 +207,55 @@ def gathering_loss(logits, targets):
     return -logits.log_softmax(-1).gather(-1, targets[..., None]).mean()
 
 
-def language(way="is_causal", pairs=moved, loss_of=logit_loss, padded=True):
-    """Record three steps of a language model."""
-    with Recorder() as recorder:
-        model = Tokens(way)
+def plain(build, loss_of, steps=3, precision="float64"):
+    """Record a loop as everybody writes it; `loss_of(recorder, model)` takes a batch."""
+    with Recorder(precision=precision) as recorder:
+        model = build()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         recorder.watch(model, optimizer)
-        for _ in range(3):
-            text = torch.randint(10, (4, 7))
-            if padded:
-                text[0, 5:] = 10
-            tokens, targets = pairs(text)
-            recorder.batch(tokens, targets)
+        for _ in range(steps):
             optimizer.zero_grad()
-            loss = loss_of(model(tokens), targets)
+            loss = loss_of(recorder, model)
             loss.backward()
             optimizer.step()
             recorder.log(loss=loss)
     return recorder.record
 
 
-def policy(discrete=True, together=True, uses_entropy=True):
-    """Record three steps of REINFORCE; actions are judged together, or one after the other."""
-    with Recorder() as recorder:
-        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+def language(way="is_causal", pairs=moved, loss_of=logit_loss, padded=True):
+    """Record three steps of a language model."""
 
+    def loss(recorder, model):
+        text = torch.randint(10, (4, 7))
+        if padded:
+            text[0, 5:] = 10
+        tokens, targets = pairs(text)
+        recorder.batch(tokens, targets)
+        return loss_of(model(tokens), targets)
+
+    return plain(lambda: Tokens(way), loss)
+
+
+def policy(discrete=True, together=True):
+    """Record three steps of REINFORCE; actions are judged together, or one after the other."""
+
+    def loss(recorder, model):
         def acting(states):
             outputs = model(states)
             return Categorical(logits=outputs) if discrete else Independent(Normal(outputs, 1.0 + outputs**2), 1)
 
-        for _ in range(3):
-            states = torch.rand(6, 4)
-            recorder.batch((states, states.roll(1, 0)))
-            with torch.no_grad():
-                actions = acting(states).sample()
-            returns = torch.rand(6)
-            policies = [acting(states)] if together else [acting(state) for state in states]
-            asked = [(policies[0], actions)] if together else zip(policies, actions, strict=True)
-            log_probs = torch.cat([policy.log_prob(action).view(-1) for policy, action in asked])
-            bonus = torch.cat([policy.entropy().view(-1) for policy in policies]).mean() if uses_entropy else 0.0
-            loss = -(returns * log_probs).mean() - 0.01 * bonus
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    return recorder.record
+        states = torch.rand(6, 4)
+        recorder.batch((states, states.roll(1, 0)))
+        with torch.no_grad():
+            actions = acting(states).sample()
+        returns = torch.rand(6)
+        policies = [acting(states)] if together else [acting(state) for state in states]
+        asked = [(policies[0], actions)] if together else zip(policies, actions, strict=True)
+        log_probs = torch.cat([policy.log_prob(action).view(-1) for policy, action in asked])
+        bonus = torch.cat([policy.entropy().view(-1) for policy in policies]).mean()
+        return -(returns * log_probs).mean() - 0.01 * bonus
+
+    return plain(lambda: nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), loss)
 
 
 @functools.cache
@@ -412,16 +414,31 @@ def test_an_unknown_fault_is_refused():
 # What language models and reinforcement learning have.
 
 
-@pytest.mark.parametrize(
-    "way",
-    ["boolean", "added", "filled", "chosen", "added by hand", "heads", "heads with weights", "layer"],
-)
-def test_masks_of_all_kinds_are_dropped(way):
-    """Given to torch's attention or put on the scores by hand: a token sees what comes after it."""
-    record, outcome = judged("attention-mask-dropped", language, way=way)
+MASKS = ("boolean", "added", "filled", "chosen", "added by hand", "heads", "heads with weights", "layer")
+"""Given to torch's attention or put on the scores by hand: a token sees what comes after it."""
+LABELS = [
+    {"pairs": moved, "loss_of": gathering_loss},
+    {"pairs": views, "loss_of": logit_loss},
+    {"pairs": whole, "loss_of": moving_loss},
+    {"pairs": whole, "loss_of": padding_loss},
+]
+"""Moved in the batch, as views of it, or by the model; what views share is not written to."""
+POLICIES = [{"discrete": False}, {"together": False}, {"discrete": False, "together": False}]
+"""Continuous actions, distributions of distributions, and actions that are judged one by one."""
+REACHED = [
+    *(("attention-mask-dropped", {"way": way}, (0, "forward")) for way in MASKS),
+    *(("labels-not-shifted", way, (1, "forward" if place else "data")) for place, way in enumerate(LABELS)),
+    *((name, way, (0, "forward")) for name in ("actions-shifted", "entropy-dropped") for way in POLICIES),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "place"), REACHED)
+def test_whatever_way_it_is_written_a_fault_reaches_it(name, options, place):
+    """Masks, labels and policies of all kinds."""
+    record, outcome = judged(name, ELSEWHERE[name], **options)
 
     assert outcome == (True, "")
-    assert compare(unfaulted(language, way=way), record).first_divergence[:2] == (0, "forward")
+    assert compare(unfaulted(ELSEWHERE[name], **options), record).first_divergence[:2] == place
 
 
 def test_tokens_of_one_batch_are_changed_and_put_back():
@@ -442,23 +459,6 @@ def test_attention_that_hides_nothing_has_no_mask_to_drop(way):
 
     assert outcome == (False, FAULTS["attention-mask-dropped"].reason)
     assert compare(unfaulted(language, way=way), record).verdict == "same"
-
-
-@pytest.mark.parametrize(
-    ("pairs", "loss_of", "stage"),
-    [
-        (moved, gathering_loss, "data"),
-        (views, logit_loss, "forward"),
-        (whole, moving_loss, "forward"),
-        (whole, padding_loss, "forward"),
-    ],
-)
-def test_labels_are_found_wherever_they_are_moved(pairs, loss_of, stage):
-    """In the batch, as views of it, or by the model; what views share is not written to."""
-    record, outcome = judged("labels-not-shifted", language, pairs=pairs, loss_of=loss_of)
-
-    assert outcome == (True, "")
-    assert compare(unfaulted(language, pairs=pairs, loss_of=loss_of), record).first_divergence[:2] == (1, stage)
 
 
 def test_labels_that_are_none_of_the_batch_are_left_alone():
@@ -520,16 +520,6 @@ def test_padding_counts_where_a_loss_is_miscounted():
     assert outcomes == [(True, ""), (False, FAULTS["loss-miscounted"].reason)]
 
 
-@pytest.mark.parametrize("name", ["actions-shifted", "entropy-dropped"])
-@pytest.mark.parametrize("options", [{"discrete": False}, {"together": False}, {"discrete": False, "together": False}])
-def test_policies_of_all_kinds_are_reached(name, options):
-    """Continuous actions, distributions of distributions, and actions that are judged one by one."""
-    record, outcome = judged(name, policy, **options)
-
-    assert outcome == (True, "")
-    assert compare(unfaulted(policy, **options), record).first_divergence[:2] == (0, "forward")
-
-
 def test_what_a_distribution_does_not_depend_on_is_left_alone():
     """Samples with gradients, and a fit by likelihood, whose sum is the same in any order."""
     rows = torch.arange(4.0, requires_grad=True)
@@ -549,21 +539,12 @@ def test_one_trajectory_is_put_back():
     path = torch.rand(9, 4, dtype=torch.float64)
     before, seen = path.clone(), []
 
-    def loop():
-        with Recorder() as recorder:
-            model = nn.Linear(4, 4)
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-            recorder.watch(model, optimizer)
-            for _ in range(3):
-                recorder.batch({"now": path[:-1], "next": path[1:]})
-                seen.append(path.equal(before))
-                loss = (model(path[:-1]) - path[1:]).square().mean()
-                loss.backward()
-                optimizer.step()
-                recorder.log(loss=loss)
-        return recorder.record
+    def loss(recorder, model):
+        recorder.batch({"now": path[:-1], "next": path[1:]})
+        seen.append(path.equal(before))
+        return (model(path[:-1]) - path[1:]).square().mean()
 
-    assert judged("second-input-repeated", loop)[1] == (True, "")
+    assert judged("second-input-repeated", plain, build=lambda: nn.Linear(4, 4), loss_of=loss)[1] == (True, "")
     assert seen == [True, False, True]
     assert path.equal(before)
 
@@ -571,10 +552,9 @@ def test_one_trajectory_is_put_back():
 # Errors of the planting itself are told from those of the training.
 
 
-class Plain(Fault):
+class Idle(Fault):
     """A fault that changes nothing where it could."""
 
-    name = "plain"
     reason = "never"
 
     def begin(self):
@@ -588,59 +568,59 @@ class Plain(Fault):
 
 
 @pytest.fixture
-def plain(monkeypatch):
+def idle_fault(monkeypatch):
     """A planting of that fault."""
-    monkeypatch.setattr(sys.modules["harness.faults"], "FAULTS", {"plain": Plain})
-    return Planting("plain")
+    monkeypatch.setattr(sys.modules["harness.faults"], "FAULTS", {"idle": Idle})
+    return Planting("idle")
 
 
 HOOKS = ["begin", "call", "meet_model", "meet_optimizer", "batch", "before_step", "gradients", "after_step", "end"]
 
 
 @pytest.mark.parametrize("where", HOOKS)
-def test_an_error_of_the_planting_is_ours(monkeypatch, plain, where):
+def test_an_error_of_the_planting_is_ours(monkeypatch, idle_fault, where):
     """Wherever it is raised, and whatever the training makes of it, it comes out as what it is; nothing is left."""
-    method = getattr(Plain, where)
+    method = getattr(Idle, where)
 
     def buggy(*args):
         method(*args)
         raise TypeError(f"a bug in {where}")
 
-    monkeypatch.setattr(Plain, where, buggy)
+    monkeypatch.setattr(Idle, where, buggy)
     before = torch_now()
-    with perturbed(Perturbation(plant=plain)), pytest.raises(errors.FaultError) as caught:
+    with perturbed(Perturbation(plant=idle_fault)), pytest.raises(errors.FaultError) as caught:
         bare()
 
     assert caught.value.what == f"planting raised TypeError: a bug in {where}"
     assert isinstance(caught.value.__cause__, TypeError)
     assert not caught.value.planted
-    assert plain.failure(RuntimeError("what a training makes of it")) is caught.value
+    assert idle_fault.failure(RuntimeError("what a training makes of it")) is caught.value
     assert torch_now() == before
     with pytest.raises(errors.FaultError):  # also if the training went on
-        plain.outcome(unfaulted(bare))
+        idle_fault.outcome(unfaulted(bare))
 
 
-def test_an_error_of_the_training_is_its_own(plain):
+def test_an_error_of_the_training_is_its_own(idle_fault):
     """What torch raises when a fault calls it: if the fault was planted by then, that is what came of it."""
     images, labels = dataset(16)
-    assert not plain.failure(ValueError("before any recorder")).planted
-    with perturbed(Perturbation(plant=plain)), pytest.raises(IndexError) as caught:
+    assert not idle_fault.failure(ValueError("before any recorder")).planted
+    with perturbed(Perturbation(plant=idle_fault)), pytest.raises(IndexError) as caught:
         bare(batches=[(images, labels + 7)])
 
-    assert plain.failure(caught.value).planted
-    assert plain.failure(caught.value).what == f"the training ended with IndexError: {caught.value}"
+    assert idle_fault.failure(caught.value).planted
+    assert idle_fault.failure(caught.value).what == f"the training ended with IndexError: {caught.value}"
 
 
 @pytest.mark.parametrize(
     "error", [FileNotFoundError("no/file"), MemoryError(), torch.OutOfMemoryError(), TimeoutError()]
 )
-def test_what_a_machine_lacks_tells_nothing_of_a_fault(plain, error):
+def test_what_a_machine_lacks_tells_nothing_of_a_fault(idle_fault, error):
     """Although it was planted by then."""
-    with perturbed(Perturbation(plant=plain)):
+    with perturbed(Perturbation(plant=idle_fault)):
         bare()
 
-    assert not plain.failure(error).planted
-    assert plain.failure(error).what.endswith("which tells nothing of the fault")
+    assert not idle_fault.failure(error).planted
+    assert idle_fault.failure(error).what.endswith("which tells nothing of the fault")
 
 
 # Nothing is left behind.
@@ -742,18 +722,14 @@ def test_trying_a_mode_leaves_no_trace():
 
 def test_a_copy_of_a_model_is_not_under_the_fault():
     """A deep copy made within the block carries inert hooks."""
-    with perturbed(Perturbation(plant=Planting("autocast-on"))), Recorder(precision="float32") as recorder:
-        model = nn.Linear(48, 3)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+
+    def loss(recorder, model):
         images = torch.rand(8, 48)
-        recorder.batch(images)
-        loss = model(images).sum()
-        loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss)
         assert model(images).dtype == torch.bfloat16
         assert copy.deepcopy(model)(images).dtype == torch.float32
+        return model(images).sum()
+
+    faulted("autocast-on", plain, build=lambda: nn.Linear(48, 3), loss_of=loss, precision="float32")
 
 
 def test_references_that_somebody_keeps_are_harmless():
@@ -967,22 +943,16 @@ def test_an_evaluation_keeps_its_last_batch():
 def test_overlapping_data_is_put_back(name):
     """Inputs and targets of a language model are views of one text; token numbers stay in their range."""
     text = torch.randint(50, (4, 9), generator=torch.Generator().manual_seed(0))
-    before = text.clone()
-    planting = Planting(name)
-    with perturbed(Perturbation(plant=planting)), Recorder() as recorder:
-        model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 50))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for rows in (slice(0, 2), slice(2, 4)):
-            tokens, targets = text[rows, :-1], text[rows, 1:]
-            recorder.batch({"tokens": tokens}, targets)
-            assert 0 <= text.min() <= text.max() < 50
-            loss = functional.cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
+    before, rows = text.clone(), iter((slice(0, 2), slice(2, 4)))
 
-    assert planting.outcome(recorder.record) == (True, "")
+    def loss(recorder, model):
+        part = text[next(rows)]
+        recorder.batch({"tokens": part[:, :-1]}, part[:, 1:])
+        assert 0 <= text.min() <= text.max() < 50
+        return functional.cross_entropy(model(part[:, :-1]).flatten(0, 1), part[:, 1:].flatten())
+
+    build = lambda: nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 50))  # noqa: E731
+    assert judged(name, plain, build=build, loss_of=loss, steps=2)[1] == (True, "")
     assert torch.equal(text, before)
 
 
@@ -1048,28 +1018,18 @@ def test_what_does_nothing_cannot_be_broken(name):
     assert compare(unfaulted(idle), record).verdict == "same"
 
 
-def small(model, each_step=lambda recorder, model: None, precision="float64"):
-    """Record three steps of a model on one batch."""
-    with Recorder(precision=precision) as recorder:
-        model = model()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for _ in range(3):
-            each_step(recorder, model)
-            loss = model(torch.ones(4, 48)).square().mean()
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    return recorder.record
+def of_ones(recorder, model):
+    """The loss of one batch, the same in each step."""
+    return model(torch.ones(4, 48)).square().mean()
 
 
 def test_an_evaluation_mode_in_which_nothing_runs_cannot_be_forgotten():
     """A model that is put into training mode again before it runs is never evaluated."""
     _, outcome = judged(
         "eval-forgotten",
-        small,
-        model=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
-        each_step=lambda recorder, model: model.eval().train(),
+        plain,
+        build=lambda: nn.Sequential(nn.Linear(48, 3), nn.Dropout(0.5)),
+        loss_of=lambda recorder, model: of_ones(recorder, model.eval().train()),
     )
 
     assert outcome == (False, FAULTS["eval-forgotten"].reason)
@@ -1084,13 +1044,13 @@ def test_a_watched_part_of_a_watched_model_leaves_autocast_to_the_whole():
             kinds.append(super().forward(x).dtype)
             return super().forward(x)
 
-    _, outcome = judged(
-        "autocast-on",
-        small,
-        precision="float32",
-        model=lambda: nn.Sequential(nn.Linear(48, 8), Last(8, 3)),
-        each_step=lambda recorder, model: None if kinds else recorder.watch(model[0], name="part"),
-    )
+    def loss(recorder, model):
+        if not kinds:
+            recorder.watch(model[0], name="part")
+        return of_ones(recorder, model)
+
+    build = lambda: nn.Sequential(nn.Linear(48, 8), Last(8, 3))  # noqa: E731
+    _, outcome = judged("autocast-on", plain, build=build, loss_of=loss, precision="float32")
 
     assert outcome == (True, "")
     assert kinds[2:] == [torch.bfloat16] * 3  # behind the two trials
@@ -1147,8 +1107,9 @@ def test_a_lazy_model_is_tried_once_it_has_its_shapes():
     """Trying both modes of a model draws no random numbers, also when its weights are drawn in the first pass."""
 
     def lazy():
-        return small(lambda: nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3)), precision="float32")
+        return nn.Sequential(nn.LazyLinear(8), nn.Dropout(0.5), nn.Linear(8, 3))
 
-    record, outcome = judged("autocast-on", lazy)
+    options = {"build": lazy, "loss_of": of_ones, "precision": "float32"}
+    record, outcome = judged("autocast-on", plain, **options)
     assert outcome == (True, "")
-    assert compare(lazy(), record).first_divergence[:2] == (1, "forward")
+    assert compare(plain(**options), record).first_divergence[:2] == (1, "forward")

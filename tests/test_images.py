@@ -21,7 +21,7 @@ from harness.recording.histograms import histogram
 from harness.recording.images import confusion, filter_picture, mistakes, picture
 from tests.test_figures import rms
 from tests.test_record import record_of
-from tests.test_recorder import batches, build
+from tests.test_recorder import batches, build, train_on, watching
 
 
 def pixels_of(picture):
@@ -32,11 +32,7 @@ def pixels_of(picture):
 def run(*, steps=3, model=None, wrap=lambda model: model, evaluate=1, zero_first=True, to_none=True):
     """Record a loop; return the record, the final model, and the first and last gradient of its first layer."""
     gradients = []
-    with Recorder() as recorder:
-        built, _ = build()
-        model = model() if model else built
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+    with watching(model or (lambda: build()[0])) as (recorder, model, optimizer):
         call = wrap(model)
         for images, labels in batches(steps):
             recorder.batch(images, labels)
@@ -216,9 +212,7 @@ def test_activation_maps_are_what_the_convolution_returned():
 
 def batches_of_the_run():
     """The batches that `run` trained on."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with watching() as (recorder, model, optimizer):
         found = list(batches(3))
         functional.cross_entropy(model(found[0][0]), found[0][1]).backward()
         optimizer.step()
@@ -278,13 +272,9 @@ def test_maps_change_no_number():
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_maps_are_kept_in_any_mode_without_gradients(mode):
     """Also where the tensors of an evaluation may not be used in training any more."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
-        for images, labels in batches(2):
-            functional.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-            recorder.log(loss=0.0)
+    with watching() as (recorder, model, optimizer):
+        train_on(recorder, model, optimizer, 2)
+        (images, _), *_ = batches(1)
         model.eval()
         with mode():
             model(images)
@@ -294,15 +284,10 @@ def test_maps_are_kept_in_any_mode_without_gradients(mode):
 
 def test_a_model_that_never_ran_has_nothing_to_show():
     """A lazy model beside the trained one, which never gets its shapes, is no error."""
-    with Recorder() as recorder:
-        model, optimizer = build()
+    with watching() as (recorder, model, optimizer):
         lazy = nn.LazyConv2d(4, 3)
         recorder.watch(lazy, torch.optim.SGD(lazy.parameters(), lr=0.1), name="lazy")
-        recorder.watch(model, optimizer)
-        for images, labels in batches(2):
-            functional.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-            recorder.log(loss=0.0)
+        train_on(recorder, model, optimizer, 2)
 
     assert "filters" in recorder.record.pictures
     assert not [name for name in recorder.record.histograms if "lazy" in name]
@@ -503,13 +488,9 @@ def test_mistakes_are_the_surest_first(kind):
     images = torch.randint(256, (9, 8, 8, 3), dtype=torch.uint8)
     confidence = [0.2, 0.9, 0.4, math.nan, 0.5, 0.6, 0.7, 0.8, 0.3]
     labels, predicted = [1] * 9, [2, 1, 2, 2, 2, 2, 2, 2, 2]
+    given = {"labels": labels, "predicted": predicted, "confidence": confidence}
     with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
-        functional.cross_entropy(model(torch.rand(2, 3, 8, 8)), torch.tensor([0, 1])).backward()
-        optimizer.step()
-        recorder.log(loss=0.0)
-        recorder.keep_predictions(images, kind(labels), kind(predicted), confidence=kind(confidence))
+        step_of(recorder, images, images=images, **{name: kind(values) for name, values in given.items()})
     kept = recorder.record.pictures["mistakes"]
 
     assert kept.confidence == (0.8, 0.7, 0.6)
@@ -529,11 +510,7 @@ def test_later_predictions_take_the_place_of_earlier_ones():
     """A mistake of an early evaluation is not shown as one of the last."""
     images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
     with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
-        functional.cross_entropy(model(torch.rand(2, 3, 8, 8)), torch.tensor([0, 1])).backward()
-        optimizer.step()
-        recorder.log(loss=0.0)
+        step_of(recorder, images)
         recorder.keep_predictions(images, [0, 1], [1, 1], confidence=[0.5, 0.5])
         recorder.keep_predictions(images, [0, 1], [0, 1], confidence=[0.5, 0.5])
         with pytest.raises(errors.RecorderError, match="another length"):

@@ -10,9 +10,9 @@ from harness.baselines.folder import stated_folder
 from harness.baselines.store import save_baseline
 from harness.commands import main
 from tests.plugin.conftest import GENERATE, project  # noqa: F401 # a fixture
+from tests.repositories import git
 from tests.test_ci import load
 from tests.test_commands import BASELINE
-from tests.test_origin import git
 
 
 LINE = 'training_baselines = "baselines"'

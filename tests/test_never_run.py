@@ -16,7 +16,7 @@ from harness.report.html.page import page
 from harness.report.json_form import read, to_text
 from harness.report.ledger import Entry, Ledger, ledger_lines, united
 from harness.report.markdown import markdown
-from tests.test_origin import git
+from tests.repositories import git
 from tests.test_page import Reading, check
 
 

@@ -20,16 +20,11 @@ from harness.errors import RecordError, SuiteError
 from harness.record import Baseline, Record
 from harness.recording.imported import imported, listening, tell, told
 from harness.report.comparison_text import failure
+from tests.repositories import git
 from tests.test_record import baseline_of, record_of
 
 
 ABOUT = {"made": "2026-11-23 10:00 UTC", "commit": "1b53ba4", "dirty": "yes", "matplotlib": "3.11", "reason": "new"}
-
-
-def git(folder, *words):
-    """Run git with an author of its own."""
-    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", "-C", str(folder), *who, *words], check=True, capture_output=True)
 
 
 def test_commit_and_changes_on_top_of_it_are_told(tmp_path):

@@ -10,8 +10,9 @@ from harness.baselines import environments, store
 from harness.baselines.environments import beside, nearest
 from harness.baselines.plain_files import is_within, link_in
 from harness.baselines.store import check_figure, load_baseline, load_with_states, save_baseline, save_figure
+from tests.repositories import git
 from tests.test_baselines import calibrated, files, states_at
-from tests.test_origin import git, picture
+from tests.test_origin import picture
 from tests.test_record import baseline_of
 
 

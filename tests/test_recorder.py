@@ -52,6 +52,28 @@ def run(*, rate=0.1, before_step=None, after_step=None, optimizer=torch.optim.SG
     return recorder.record
 
 
+@contextlib.contextmanager
+def watching(make=lambda: build()[0], rate=0.1):
+    """A recorder that watches a model and SGD; its block is given all three."""
+    with Recorder() as recorder:
+        model = make()
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        recorder.watch(model, optimizer)
+        yield recorder, model, optimizer
+
+
+def train_on(recorder, model, optimizer, count=3, after=lambda step, images: None):
+    """Train a model on a few batches; `after` is called at the end of each step."""
+    for step, (images, labels) in enumerate(batches(count)):
+        recorder.batch(images, labels)
+        loss = functional.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        recorder.log(loss=loss)
+        after(step, images)
+
+
 @pytest.fixture(scope="module")
 def baseline():
     """Record of the loop without a fault."""
@@ -146,10 +168,7 @@ def watched_batches(order=(0, 1, 2, 3), labels=(0, 1, 2, 3), change=0):
     """Record one step on four fixed uint8 images in an order."""
     images = torch.arange(4 * 8 * 8 * 3, dtype=torch.int64).to(torch.uint8).reshape(4, 8, 8, 3)[list(order)].clone()
     images[0, 0, 0, 0] += change
-    with Recorder() as recorder:
-        model, optimizer = nn.Linear(1, 1), None
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+    with watching(lambda: nn.Linear(1, 1)) as (recorder, model, optimizer):
         recorder.batch(images, torch.tensor(labels), order=torch.tensor(order))
         loss = model(torch.ones(1, 1)).sum()
         loss.backward()
@@ -193,10 +212,8 @@ def test_noise_gradients_do_not_reach_adam():
 @pytest.mark.parametrize("size", [1e-13, 1e-9, 1e-2, 1.0])
 def test_the_norm_of_a_gradient_is_that_of_what_the_optimizer_is_given(size):
     """Without the noise in it, whether that is all of it, shows in its norm or does not."""
-    with Recorder() as recorder:
-        model = nn.ParameterDict({"large": torch.ones(2), "small": torch.ones(3)})
-        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-        recorder.watch(model, optimizer)
+    make = lambda: nn.ParameterDict({"large": torch.ones(2), "small": torch.ones(3)})  # noqa: E731
+    with watching(make, rate=1.0) as (recorder, model, optimizer):
         factors = torch.tensor([size, 0.9e-12, -0.9e-12])
         loss = model["large"].sum() / math.sqrt(2) + (model["small"] * factors).sum()
         recorder.log(loss=loss)
@@ -232,9 +249,7 @@ def test_tensors_that_take_the_place_of_others_are_recorded():
 
 def test_micro_batches_are_one_step():
     """Several batches before an optimizer step belong to that step."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with watching() as (recorder, model, optimizer):
         for _ in range(3):
             optimizer.zero_grad()
             for images, labels in batches(2):
@@ -251,9 +266,7 @@ def test_micro_batches_are_one_step():
 
 def test_loops_that_never_call_batch_have_steps_too():
     """Then a step begins with a training forward pass after an optimizer step."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with watching() as (recorder, model, optimizer):
         for images, labels in batches(3):
             optimizer.zero_grad()
             loss = functional.cross_entropy(model(images), labels)
@@ -289,9 +302,7 @@ def test_closures_are_followed():
 
 def test_a_resumed_model_takes_the_place_of_the_first(baseline):
     """Save, build anew, load, watch again: the same record as without."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with watching() as (recorder, model, optimizer):
         for step, (images, labels) in enumerate(batches()):
             recorder.batch(images, labels)
             optimizer.zero_grad()
@@ -316,17 +327,9 @@ def test_a_resumed_model_takes_the_place_of_the_first(baseline):
 
 def test_a_second_model_without_optimizer_is_recorded_beside_the_first():
     """An average of the weights is watched as a model of its own."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        average = copy.deepcopy(model)
-        recorder.watch(model, optimizer)
-        recorder.watch(average)
-        for images, labels in batches(2):
-            recorder.batch(images, labels)
-            loss = functional.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
+    with watching() as (recorder, model, optimizer):
+        recorder.watch(copy.deepcopy(model))
+        train_on(recorder, model, optimizer, 2)
 
     assert "weight/model2.0.weight" in recorder.record.streams
 
@@ -358,18 +361,13 @@ def test_each_of_two_resumed_models_takes_its_own_place():
 
 def test_a_copy_of_a_watched_model_is_not_watched():
     """Averages and best models are deep copies or pickles: they carry nothing of the recorder."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
-        for images, labels in batches(2):
-            recorder.batch(images, labels)
-            loss = functional.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-            best = copy.deepcopy(model).eval()
-            best(images)
-            recorder.log(again=loss)
+    with watching() as (recorder, model, optimizer):
+
+        def after(step, images):
+            copy.deepcopy(model).eval()(images)
+            recorder.log(again=1.0)
+
+        train_on(recorder, model, optimizer, 2, after)
 
     assert recorder.record.streams["again"].stage == "forward"
 
@@ -381,9 +379,7 @@ def test_a_compiled_model_is_recorded_like_a_plain_one():
     """
 
     def record(compiled):
-        with Recorder() as recorder:
-            model, optimizer = build()
-            recorder.watch(model, optimizer)
+        with watching() as (recorder, model, optimizer):
             call = torch.compile(model, backend="eager") if compiled else model
             for images, labels in batches(3):
                 optimizer.zero_grad()
@@ -414,10 +410,7 @@ def test_nan_is_recorded_and_found():
 
 def test_hooks_are_gone_afterwards():
     """Neither model nor optimizer keeps anything of the recorder, also after an exception."""
-    model, optimizer = None, None
-    with pytest.raises(ZeroDivisionError), Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with pytest.raises(ZeroDivisionError), watching() as (_, model, optimizer):
         raise ZeroDivisionError
 
     assert not model._forward_pre_hooks
@@ -469,17 +462,6 @@ def train_twins(recorder, model, optimizer):
     for each, its in ((twin, other), (model, optimizer)):
         each(torch.rand(2, 3, 8, 8)).sum().backward()
         its.step()
-
-
-def train_on(recorder, model, optimizer, count=3):
-    """Train a model on a few batches."""
-    for images, labels in batches(count):
-        recorder.batch(images, labels)
-        loss = functional.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        recorder.log(loss=loss)
 
 
 def change_optimizer(recorder, model, optimizer):
@@ -627,10 +609,8 @@ def enter_twice(recorder, model, optimizer):
 )
 def test_misuse_is_named(misuse, message):
     """Each wrong use ends in a message of its own."""
-    with pytest.raises(errors.RecorderError, match=f"^{message}"), Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
-        misuse(recorder, model, optimizer)
+    with pytest.raises(errors.RecorderError, match=f"^{message}"), watching() as watched:
+        misuse(*watched)
 
 
 def test_a_recorder_is_of_no_use_outside_its_block():
@@ -643,9 +623,7 @@ def test_a_recorder_is_of_no_use_outside_its_block():
 
 def test_what_is_told_too_late_is_missing():
     """A thread that logs after the block: its error dies with it, but there is no record without that value."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with watching() as (recorder, model, optimizer):
         train_on(recorder, model, optimizer, 1)
     assert recorder.record
     with contextlib.suppress(errors.RecorderError):
@@ -677,12 +655,9 @@ def perturb(model, images, labels):
 @pytest.mark.parametrize("way", ["accumulating", "perturbing", "bounding", "clipping", "loading", "averaging"])
 def test_weights_may_move_where_it_is_no_step(way):
     """Bounds, perturbations that are undone, clipping after a step, checkpoints, and averages that are swapped in."""
-    with Recorder() as recorder:
-        model = nn.Sequential(
-            nn.Flatten(), MaxNorm(192, 8) if way == "bounding" else nn.Linear(192, 8), nn.Linear(8, 10)
-        )
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+    first = MaxNorm if way == "bounding" else nn.Linear
+    make = lambda: nn.Sequential(nn.Flatten(), first(192, 8), nn.Linear(8, 10))  # noqa: E731
+    with watching(make) as (recorder, model, optimizer):
         start = copy.deepcopy(model.state_dict())
         for step, (images, labels) in enumerate(batches(8)):
             recorder.batch(images, labels)
@@ -754,10 +729,8 @@ def test_a_critic_may_be_trained_unwatched():
 
 def test_a_teacher_beside_the_student_is_no_evaluation():
     """A watched model that runs without gradients within a step leaves the loss a training loss."""
-    with Recorder() as recorder:
-        model, optimizer = build()
+    with watching() as (recorder, model, optimizer):
         teacher = build()[0].eval()
-        recorder.watch(model, optimizer)
         recorder.watch(teacher, name="teacher")
         for images, labels in batches(2):
             recorder.batch(images, labels)
@@ -789,10 +762,7 @@ def test_a_recorder_used_again_forgets_its_first_record():
 
 def test_sparse_gradients_and_late_parameters_are_recorded():
     """An embedding with sparse gradients, and a head that is added after the first step."""
-    with Recorder() as recorder:
-        model = nn.Sequential(nn.Embedding(5, 3, sparse=True))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+    with watching(lambda: nn.Sequential(nn.Embedding(5, 3, sparse=True))) as (recorder, model, optimizer):
         for step in range(3):
             recorder.batch(torch.tensor([1, 2]))
             if step == 1:
@@ -810,9 +780,7 @@ def test_sparse_gradients_and_late_parameters_are_recorded():
 
 def test_predictions_may_be_tensors():
     """What argmax returns is what is kept; another number of labels than images is refused."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model, optimizer)
+    with watching() as (recorder, model, optimizer):
         never_log(recorder, model, optimizer)
         recorder.log(loss=1.0)
         images = torch.rand(12, 3, 8, 8)
@@ -877,9 +845,7 @@ def test_a_logged_rate_is_named_as_the_schedule(baseline):
     """A loop that logs its learning rate: the rate of the optimizer is the cause, the logged one follows it."""
 
     def record(rate):
-        with Recorder() as recorder:
-            model, optimizer = build(rate)
-            recorder.watch(model, optimizer)
+        with watching(rate=rate) as (recorder, model, optimizer):
             for images, labels in batches(2):
                 recorder.batch(images, labels)
                 loss = functional.cross_entropy(model(images), labels)
@@ -893,17 +859,8 @@ def test_a_logged_rate_is_named_as_the_schedule(baseline):
 
 def test_lazy_modules_are_recorded_from_their_first_pass():
     """Before it they have no shape."""
-    with Recorder() as recorder:
-        model = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for images, labels in batches(3):
-            recorder.batch(images, labels)
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
+    with watching(lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(10))) as (recorder, *watched):
+        train_on(recorder, *watched)
 
     assert recorder.record.structure["1.weight"]["shape"] == [10, 192]
     assert recorder.record.streams["gradient/1.weight"].steps == (0, 1, 2)
@@ -925,26 +882,15 @@ def test_batches_come_in_many_forms():
 
 def test_a_model_in_evaluation_mode_that_is_trained_has_a_loss():
     """Fine-tuning with frozen BatchNorm: whoever steps is training."""
-    with Recorder() as recorder:
-        model, optimizer = build()
-        recorder.watch(model.eval(), optimizer)
-        for images, labels in batches(3):
-            recorder.batch(images, labels)
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(images), labels)
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
+    with watching(lambda: build()[0].eval()) as (recorder, *watched):
+        train_on(recorder, *watched)
 
     assert recorder.record.streams["loss"].steps == (0, 1, 2)
 
 
 def fitted(keep=False, tail=0, evaluates=True, mode=True):
     """A record of four steps; the best weights are restored at its end, or the last batches have no step."""
-    with Recorder() as recorder:
-        model = nn.Linear(3, 2).train(mode)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
+    with watching(lambda: nn.Linear(3, 2).train(mode)) as (recorder, model, optimizer):
         best = {name: value.clone() for name, value in model.state_dict().items()}
         for step in range(4 + tail):
             inputs = torch.rand(4, 3)

@@ -9,8 +9,8 @@ import tomllib
 
 import pytest
 
+from tests.repositories import git
 from tests.test_ci import GITHUB, ROOT, load, needs_bash
-from tests.test_origin import git
 
 
 WORKFLOW = GITHUB / "workflows" / "release.yml"

@@ -50,6 +50,12 @@ def read(folder):
     return accumulator
 
 
+def brief(record, folder):
+    """What TensorBoard reads of a record, without its labelled figures."""
+    write_events(record, folder, labelled=False)
+    return read(folder)
+
+
 def curve(events, tag):
     """A scalar's (step, value) pairs."""
     return [(event.step, event.value) for event in events.Scalars(tag)]
@@ -164,9 +170,8 @@ def test_a_weight_of_zero_has_no_ratio(tmp_path):
         "update/w": Stream("update", (0, 1), (1.0, 1.0)),
         "weight/w": Stream("state", (0, 1), (0.0, 2.0)),
     }
-    write_events(short(1.0, 1.0, **streams), tmp_path)
 
-    assert curve(read(tmp_path), "update_ratio/w") == [(1, 0.5)]
+    assert curve(brief(short(1.0, 1.0, **streams), tmp_path), "update_ratio/w") == [(1, 0.5)]
 
 
 def test_the_layout_has_the_charts_that_people_look_at_first(events):
@@ -219,9 +224,9 @@ def test_tables_say_where_and_what_was_trained(record, events):
 
 def test_a_table_survives_what_stands_in_it(tmp_path):
     """A bar or a line break in a value does not break its row."""
-    write_events(record_of({}, environment={"processor": "a|b\nc"}), tmp_path)
+    events = brief(record_of({}, environment={"processor": "a|b\nc"}), tmp_path)
 
-    assert text_of(read(tmp_path), "environment").splitlines()[-1] == r"| processor | a\|b c |"
+    assert text_of(events, "environment").splitlines()[-1] == r"| processor | a\|b c |"
 
 
 def hparams_of(events):
@@ -257,8 +262,7 @@ def test_a_table_begins_with_what_a_recipe_is_known_by(events):
 @pytest.mark.parametrize("config", [{}, {"rate": 0.1, "betas": (0.9, 0.99), "frozen": False}])
 def test_a_watched_loop_is_a_line_in_the_same_table(tmp_path, config):
     """Its configuration is shown first, or else what is known; columns are those of the first run, so it has all."""
-    write_events(dataclasses.replace(short(1.0), recipe=config), tmp_path)
-    columns, line = hparams_of(read(tmp_path))
+    columns, line = hparams_of(brief(dataclasses.replace(short(1.0), recipe=config), tmp_path))
 
     assert {info.name for info in columns.hparam_infos} >= {"learning_rate", "seed", "name", *config}
     assert dict(line.hparams).keys() == {"name", "precision", "seed", "device", *config}
@@ -300,8 +304,7 @@ def test_a_histogram_sums_up_at_the_middle_of_its_bins(tmp_path):
     """All that is known of an element is its bin."""
     counts = (3, *[0] * 30, 1)
     histogram = Histogram((4,), ((0.0, 32.0),), (counts,))
-    write_events(record_of({}, histograms={"weight/w": histogram}), tmp_path)
-    (event,) = read(tmp_path).Histograms("weight_histogram/w")
+    (event,) = brief(record_of({}, histograms={"weight/w": histogram}), tmp_path).Histograms("weight_histogram/w")
 
     assert event.histogram_value.sum == 3 * 0.5 + 31.5
     assert event.histogram_value.sum_squares == 3 * 0.5**2 + 31.5**2
@@ -362,11 +365,10 @@ def test_a_grid_holds_each_image_in_its_place(count, rows, columns):
 
 def test_without_labelled_figures_all_the_rest_is_there(record, events, tmp_path):
     """They take longer than everything else; a training that is as it was is seldom looked at."""
-    write_events(record, tmp_path, labelled=False)
-    brief, full = read(tmp_path).Tags(), events.Tags()
+    some, full = brief(record, tmp_path).Tags(), events.Tags()
 
-    assert [tag for tag in full["images"] if not tag.startswith("figures/")] == brief["images"]
-    assert {**full, "images": []} == {**brief, "images": []}
+    assert [tag for tag in full["images"] if not tag.startswith("figures/")] == some["images"]
+    assert {**full, "images": []} == {**some, "images": []}
 
 
 @pytest.mark.parametrize("make", [lambda path: path.write_text("a file"), lambda path: path.symlink_to("nowhere/x")])
@@ -386,10 +388,9 @@ def short(*losses, **streams):
 
 def test_a_second_run_takes_the_place_of_the_first(tmp_path):
     """TensorBoard merges all event files of a folder: the earlier run's are removed, so its values are gone."""
-    write_events(short(1.0, 2.0, 3.0), tmp_path)
-    write_events(short(5.0, 6.0), tmp_path)
+    brief(short(1.0, 2.0, 3.0), tmp_path)
 
-    assert curve(read(tmp_path), "training/loss") == [(0, 5.0), (1, 6.0)]
+    assert curve(brief(short(5.0, 6.0), tmp_path), "training/loss") == [(0, 5.0), (1, 6.0)]
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -400,7 +401,7 @@ def test_other_files_in_the_folder_stay(tmp_path):
     (tmp_path / "other" / "events.out.tfevents.1").write_bytes(b"")
     (tmp_path / "events.out.tfevents.1").write_bytes(b"")
 
-    write_events(short(1.0), tmp_path)
+    brief(short(1.0), tmp_path)
 
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert (tmp_path / "other" / "events.out.tfevents.1").exists()
@@ -432,9 +433,7 @@ def test_a_record_with_nan_and_without_pictures_has_its_curves(tmp_path):
 def test_a_training_that_exploded_has_its_curves(tmp_path):
     """Finite numbers whose squares are not: beyond float32 TensorBoard shows infinity."""
     gradient = Stream("backward", (0, 1), (1.0, 1e200))
+    events = brief(short(1.0, 1e300, **{"gradient/w": gradient}), tmp_path)
 
-    write_events(short(1.0, 1e300, **{"gradient/w": gradient}), tmp_path)
-
-    events = read(tmp_path)
     assert curve(events, "training/loss") == [(0, 1.0), (1, math.inf)]
     assert curve(events, "training/gradient_norm") == [(0, 1.0), (1, math.inf)]

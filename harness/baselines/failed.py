@@ -20,7 +20,7 @@ from harness.baselines.environments import is_of_another
 from harness.baselines.folder import spelt_out
 from harness.baselines.origin import changed_sources
 from harness.baselines.store import load_baseline, save_baseline, save_figure
-from harness.errors import AcceptError, Reason, RecordError
+from harness.errors import AcceptError, Reason, RecordError, some
 from harness.record import Baseline, Calibration, Record
 from harness.record.gate import STRICT
 from harness.record.text import loads
@@ -167,23 +167,17 @@ def _read(path: Path) -> Candidate:
 
 @dataclass(frozen=True)
 class Project:
-    """Where results may become baselines: nothing that lies in an artifact has a word in it.
+    """Where results may become baselines: nothing that lies in an artifact has a word in it."""
 
-    Args:
-        root: of the project.
-        baselines: folder of the baselines, as the project or whoever accepts names it.
-    """
-
-    root: Path
-    baselines: Path
+    root: Path  # of the project
+    baselines: Path  # folder of the baselines, as the project or whoever accepts names it
 
     def place(self, candidate: Candidate) -> Path:
         """Return the file that a result may become: a plain one, directly in the folder of the baselines.
 
         Raises:
-            AcceptError: it was compared with one that is elsewhere.
-            AcceptError: the folder is outside the project, or git's, or either is a link.
-            AcceptError: the file is neither a record nor a figure.
+            AcceptError: it was compared with one elsewhere, the folder is outside the project, git's or a link, or
+                the file is neither a record nor a figure.
         """
         root, folder = spelt_out(self.root), spelt_out(self.baselines)
         try:
@@ -228,13 +222,9 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
         Whether the thresholds of a record have to be measured: it is new, or lost those of another structure.
 
     Raises:
-        AcceptError: the result lacks a part of the baseline.
-        AcceptError: the result is gone, cut off or no result.
-        AcceptError: the baseline or a source has changed since the comparison.
-        AcceptError: the baseline is no plain file in the project's folder of baselines.
-        BaselineCorruptError: what stands there is no baseline.
+        AcceptError: the result lacks a part, is gone or damaged, or stale; or its place is none for a baseline.
+        BaselineError: what stands there is no baseline, or the result cannot be written.
         NonFiniteError: the result holds NaN or infinity.
-        BaselineWriteError: the baseline cannot be written.
     """
     path, command = project.place(candidate), project.command(candidate)
     if candidate.obstacle:
@@ -291,8 +281,7 @@ def _check_fresh(candidate: Candidate, root: Path, path: Path, data: bytes) -> N
     changed = changed_sources(root, candidate.sources)
     if not changed and _is_fresh(path, candidate.compared, data):
         return
-    others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    reason = f"{changed[0] if changed else 'its baseline'}{others} changed after the comparison"
+    reason = f"{some(changed, 1) or 'its baseline'} changed after the comparison"
     raise AcceptError.stale(name=candidate.name, reason=reason, test=candidate.test)
 
 

@@ -7,12 +7,12 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from harness.atomic_files import read
 from harness.baselines.folder import spelt_out
 from harness.errors import SuiteError
+from harness.record.environment import versions
 from harness.recording.imported import imported
 from harness.recording.project_files import is_of, name_of, repository
 
@@ -37,7 +37,7 @@ def origin(root: Path, command: str, reason: str = "") -> dict[str, str]:
         "commit": _git(root, "rev-parse", "--short=12", "HEAD"),
         "dirty": "" if status is None else "yes" if status else "no",
         "torch build": _torch_build(),
-        "torchvision": _version("torchvision"),
+        **versions("torchvision"),
         **drawing_versions(),
         "command": command,
         "reason": reason,
@@ -49,7 +49,7 @@ def drawing_versions() -> dict[str, str]:
     """Return the versions of what draws figures, name (of `DRAWING`) to text."""
     from matplotlib import ft2font
 
-    return dict(zip(DRAWING, (_version("matplotlib"), str(ft2font.__freetype_version__)), strict=True))
+    return {**versions("matplotlib"), "freetype": str(ft2font.__freetype_version__)}
 
 
 def is_reason(text: str) -> bool:
@@ -79,13 +79,6 @@ def git_output(folder: Path, *words: str, seconds: float = _GIT_SECONDS) -> byte
 def commit_date(file: Path) -> str:
     """Return the day of the last commit that changed a file; empty if there is none."""
     return _git(file.parent, "log", "-1", "--format=%cs", "--", file.name) or ""
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _torch_build() -> str:

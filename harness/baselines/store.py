@@ -138,13 +138,7 @@ def load_with_states(path: Path, command: str, shown: Path | None = None) -> tup
 def check_figure(path: Path, command: str, shown: Path | None = None, *, form: str = "png") -> None:
     """Refuse a committed figure that is no plain file, and a PNG that is none, is damaged or would fill the memory.
 
-    As `load_baseline` does; pytest-mpl says where there is none.
-
-    Args:
-        path: of the figure.
-        command: that makes it anew.
-        shown: its path in messages.
-        form: that pytest-mpl reads it in, whatever it is called.
+    As `load_baseline` does; pytest-mpl says where there is none, and reads it in its form, whatever it is called.
     """
     try:
         data = read_plain(path, command, shown or path)

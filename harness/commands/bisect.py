@@ -61,17 +61,11 @@ def _run(given: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Steps:
-    """A search, each step of which is printed.
+    """A search, each step of which is printed."""
 
-    Args:
-        history: that is searched.
-        judge: holds commits against the good one.
-        known: commits that were judged in this search.
-    """
-
-    history: History
-    judge: Judge
-    known: dict[str, Judged] = field(default_factory=dict)
+    history: History  # that is searched
+    judge: Judge  # holds commits against the good one
+    known: dict[str, Judged] = field(default_factory=dict)  # commits that were judged in this search
 
     def narrowed(self, found: Judged) -> Self:
         """Return the search for what a commit differs in alone."""
@@ -115,13 +109,7 @@ def _line(history: History, commit: str, verdict: str, took: float | None, *note
 def found_text(history: History, good: str, first: str, judged: Judged, setup: str, *, is_older: bool) -> str:
     """Say which commit it is, and what begins there.
 
-    Args:
-        history: of both.
-        good: what the commit is called whose training is the measure.
-        first: the commit.
-        judged: what became of its trainings.
-        setup: the command that makes trees ready.
-        is_older: whether it is of a branch that differed before it left the good commit's line.
+    An older one is of a branch that differed before it left the good commit's line.
     """
     about, parent = history.about(first), history.parents(first)[0][:12]
     ready = ["--setup", setup] if setup else []

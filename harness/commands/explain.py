@@ -98,19 +98,12 @@ def _against(given: argparse.Namespace) -> _Against:
 
 @dataclass(frozen=True)
 class _Red:
-    """A training that differs, or that somebody names.
+    """A training that differs, or that somebody names."""
 
-    Args:
-        test: its id.
-        check: which of its records.
-        file: of the baseline.
-        candidate: what is kept of it; None if nothing is.
-    """
-
-    test: str
-    check: str = ""
-    file: str = ""
-    candidate: Candidate | None = field(default=None, compare=False)
+    test: str  # id
+    check: str = ""  # which of its records
+    file: str = ""  # of the baseline
+    candidate: Candidate | None = field(default=None, compare=False)  # what is kept of it; None if nothing is
 
     @property
     def name(self) -> str:
@@ -128,13 +121,7 @@ def _without_result(output: Path, known: Collection[str]) -> list[_Red]:
 def _meant(red: Sequence[_Red], given: argparse.Namespace, *, named_whole: bool) -> list[_Red]:
     """Return what the names mean, or all that is red; of a name that only a green baseline has, nothing.
 
-    Args:
-        red: what there is.
-        given: with the names.
-        named_whole: whether a test may be named that is not red.
-
-    Raises:
-        NotFoundError: a name means nothing.
+    A test that is named whole may be green, if that is allowed; NotFoundError if a name means nothing.
     """
     root, found = project_root(given), list[_Red]()
     for name in given.names:
@@ -159,23 +146,14 @@ def _print(asked: "_Asked", folder: Path, against: _Against, setup: str) -> bool
 
 @dataclass(frozen=True)
 class _Asked:
-    """A test that is to be explained.
+    """A test that is to be explained."""
 
-    Args:
-        root: of the project.
-        test: its id.
-        check: which of its records.
-        path: of the baseline, if it is held against one.
-        stored: what that holds.
-        step: where it is known to differ.
-    """
-
-    root: Path
-    test: str
-    check: str = ""
-    path: Path | None = None
-    stored: Baseline | None = None
-    step: int = 0
+    root: Path  # of the project
+    test: str  # id
+    check: str = ""  # which of its records
+    path: Path | None = None  # of the baseline, if it is held against one
+    stored: Baseline | None = None  # what that holds
+    step: int = 0  # where it is known to differ
 
 
 def _asked(where: Project, output: Path, red: _Red) -> _Asked:

@@ -19,14 +19,9 @@ def slug(loop: Loop) -> str:
 
 
 def first_test(loop: Loop, place: Path, root: Path) -> str:
-    """Return the text of a test that compares what a loop does with a baseline.
+    """Return the text of a test that compares what a loop does with a baseline, to be written at a place.
 
     It is red until the loop tells a recorder what it does: never green without comparing.
-
-    Args:
-        loop: as its source has it.
-        place: where the text is to be written.
-        root: of the project.
     """
     shown = os.path.relpath(loop.path, root)
     body = [

@@ -27,40 +27,24 @@ _OUTPUT = ".training-regression-output"
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What became of a commit's trainings.
+    """What became of a commit's trainings."""
 
-    Args:
-        verdict: on all of them.
-        differing: of those that differ: the test, the file of the baseline, and the message.
-        lent: today's test files, which the commit lacks.
-        reason: why it could not be judged.
-    """
-
-    verdict: Literal["same", "different", "not judged", "not run"]
-    differing: list[tuple[str, str, str]] = []
-    lent: list[str] = []
-    reason: str = ""
+    verdict: Literal["same", "different", "not judged", "not run"]  # on all of them
+    differing: list[tuple[str, str, str]] = []  # test, file of the baseline and message of each that differs
+    lent: list[str] = []  # today's test files, which the commit lacks
+    reason: str = ""  # why it could not be judged
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Holds commits against one.
+    """Holds commits against one."""
 
-    Args:
-        root: of the project.
-        good: the commit whose trainings are the measure.
-        title: what that is called.
-        tests: pytest's ids or files, from the root; without any, all of the project.
-        setup: a command for the shell that makes a tree ready.
-        names: files of the baselines that count; without any, all that can be compared.
-    """
-
-    root: Path
-    good: str
-    title: str
-    tests: Sequence[str]
-    setup: str = ""
-    names: frozenset[str] = frozenset()
+    root: Path  # of the project
+    good: str  # the commit whose trainings are the measure
+    title: str  # what that is called
+    tests: Sequence[str]  # pytest's ids or files, from the root; without any, all of the project
+    setup: str = ""  # a command for the shell that makes a tree ready
+    names: frozenset[str] = frozenset()  # files of the baselines that count; without any, all that can be compared
 
     def narrowed(self, judged: Judged) -> Self:
         """Return a judge of what a commit differs in alone: the only tests that others have to run."""

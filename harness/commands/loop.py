@@ -30,35 +30,20 @@ _DEPTH = 4
 
 @dataclass(frozen=True)
 class Loop:
-    """A training loop, by its source.
+    """A training loop, by its source."""
 
-    Args:
-        path: of its file.
-        module: that it is imported from; empty for a script.
-        name: of the function or class; empty for a script.
-        kind: what it is.
-        method: of a class, that trains.
-        built: arguments that building a class takes.
-        called: arguments that the call takes.
-        flags: arguments of the command line, if it reads that.
-        exits: it ends the process.
-        watched: a model and its optimizer that are known outside of the loop.
-        recorder: where a function or class takes a recorder already: "call", "build" or "inside".
-        hints: lines to add to it, each with its place.
-    """
-
-    path: Path
-    module: str
-    name: str
+    path: Path  # of its file
+    module: str  # that it is imported from; empty for a script
+    name: str  # of the function or class; empty for a script
     kind: Literal["function", "class", "lightning", "script"]
-    method: str = ""
-    built: Mapping[str, str] = field(default_factory=dict)
-    called: Mapping[str, str] = field(default_factory=dict)
-    flags: Mapping[str, str] | None = None
-    exits: bool = False
-    watched: tuple[str, str] | None = None
-    recorder: str = ""
-    hints: Sequence[tuple[str, str]] = ()
+    method: str = ""  # of a class, that trains
+    built: Mapping[str, str] = field(default_factory=dict)  # arguments that building a class takes
+    called: Mapping[str, str] = field(default_factory=dict)  # arguments that the call takes
+    flags: Mapping[str, str] | None = None  # arguments of the command line, if it reads that
+    exits: bool = False  # it ends the process
+    watched: tuple[str, str] | None = None  # a model and its optimizer that are known outside of the loop
+    recorder: str = ""  # where a function or class takes a recorder already: "call", "build" or "inside"
+    hints: Sequence[tuple[str, str]] = ()  # lines to add to it, each with its place
 
 
 def look(text: str, root: Path) -> Loop:

@@ -34,13 +34,7 @@ _Named = TypeVar("_Named", bound=Named)
 def called(text: str, known: Sequence[_Named], root: Path) -> list[_Named]:
     """Return what a word of the command line means: the first of all readings that anything answers to.
 
-    Args:
-        text: the word.
-        known: what there is.
-        root: of the project, which ids of tests count from.
-
-    Raises:
-        NotFoundError: it is a part of several names.
+    Ids of tests count from the root; NotFoundError if the word is a part of several names.
     """
     file, tests = Path(text).name, _tests(text, root)
     for fits in (

@@ -28,10 +28,6 @@ def add_setup(parser: argparse.ArgumentParser) -> None:
 def named(root: Path, words: Sequence[str]) -> Named:
     """Return what words mean: the first is a revision, the second may be one, the others are tests.
 
-    Args:
-        root: of the project.
-        words: with at least one.
-
     Raises:
         TreeError: the first is no commit.
         NotFoundError: one of the others is neither, or both.

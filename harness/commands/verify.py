@@ -7,13 +7,7 @@ from pathlib import Path
 
 
 def verify(root: Path, folder: Path, tests: Sequence[str] = (), output: Path | None = None) -> int:
-    """Have pytest measure thresholds again, and print what it says.
-
-    Args:
-        root: pytest's root of the project.
-        folder: of the baselines.
-        tests: pytest's ids; all without any.
-        output: folder of what the session leaves; None for the usual one.
+    """Have pytest measure thresholds again, of all tests or those of some ids, and print what it says.
 
     Returns:
         0, or 1 if a baseline's thresholds are refused or a test fails, or 2 if pytest did not come to that.

@@ -110,6 +110,15 @@ class Deviation:
         return Divergence(self.step, self.stage, self.stream)
 
 
+def worst(points: Iterable[Deviation], place: Callable[[Deviation], int]) -> dict[int, Deviation]:
+    """Return the worst of the points that have a place in common, by place, ascending."""
+    found: dict[int, Deviation] = {}
+    for point in points:
+        at = place(point)
+        found[at] = max(found.get(at, point), point, key=lambda each: each.severity)
+    return dict(sorted(found.items()))
+
+
 def share(size: float, threshold: float) -> float:
     """Return a deviation over its threshold; of a threshold of 0, nothing or infinitely much."""
     if threshold:

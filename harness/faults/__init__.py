@@ -32,7 +32,7 @@ _IN_CAUSAL_ORDER: tuple[type[Fault], ...] = (
     calls.SmoothingDropped,
     calls.LossMiscounted,
     calls.DropoutChanged,
-    calls.BatchNormEvaluating,
+    calls.BatchnormEvaluating,
     modes.AutocastOn,
     ranks.BuffersNotBroadcast,
     ranks.WrapperBypassed,

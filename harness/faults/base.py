@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ class Fault:
     """
 
     name: ClassVar[str]
-    """What the fault is called: words and hyphens."""
+    """What the fault is called: the words of its class, with hyphens."""
     what: ClassVar[str]
     """What it changes, in one line: its docstring."""
     once: ClassVar[bool] = False
@@ -37,6 +38,7 @@ class Fault:
     """What the training lacks if the fault cannot be planted."""
 
     def __init_subclass__(cls) -> None:
+        cls.name = re.sub("(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
         cls.what = (cls.__doc__ or "").removesuffix(".")
 
     def __init__(self, stack: contextlib.ExitStack) -> None:

@@ -47,7 +47,6 @@ def bound(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 class SmoothingDropped(ArgumentFault):
     """Label smoothing is 0."""
 
-    name = "smoothing-dropped"
     reason = "no call of torch.nn.functional.cross_entropy smooths labels"
     functions = (functional.cross_entropy,)
 
@@ -58,7 +57,6 @@ class SmoothingDropped(ArgumentFault):
 class LossMiscounted(Fault):
     """A mean loss is divided by another count: that of all targets, ignored ones too, or that of a full batch."""
 
-    name = "loss-miscounted"
     reason = "no mean loss of torch.nn.functional ignores or weighs targets, or has fewer than one before it"
 
     def begin(self) -> None:
@@ -92,10 +90,9 @@ def _counted(arguments: dict[str, Any]) -> float:
     return len(kept) if weight is None else float(weight[kept].sum())
 
 
-class BatchNormEvaluating(ArgumentFault):
+class BatchnormEvaluating(ArgumentFault):
     """BatchNorm stays in evaluation mode while the model trains."""
 
-    name = "batchnorm-evaluating"
     reason = "no BatchNorm with running statistics is trained"
     functions = (functional.batch_norm,)
 
@@ -106,7 +103,6 @@ class BatchNormEvaluating(ArgumentFault):
 class DropoutChanged(ArgumentFault):
     """Dropout drops 10 % less."""
 
-    name = "dropout-changed"
     reason = "no call of torch.nn.functional.dropout and its kin drops anything"
     functions = (
         functional.dropout,
@@ -134,7 +130,6 @@ class DropoutChanged(ArgumentFault):
 class ClippingDropped(Fault):
     """Gradients are not clipped."""
 
-    name = "clipping-dropped"
     reason = "no call of torch.nn.utils.clip_grad_norm_ or clip_grad_value_ changes a gradient"
 
     def begin(self) -> None:
@@ -155,7 +150,6 @@ class ClippingDropped(Fault):
 class ZeroGradSkipped(Fault):
     """zero_grad() is skipped in one step: its gradients stay for the next."""
 
-    name = "zero-grad-skipped"
     reason = "zero_grad() never meets a gradient other than 0"
     once = True
     first_step = 1
@@ -177,7 +171,6 @@ class ZeroGradSkipped(Fault):
 class AverageSkipped(Fault):
     """The average of the weights is not updated in one step."""
 
-    name = "average-skipped"
     reason = "no torch.optim.swa_utils.AveragedModel is updated twice"
     once = True
     first_step = 1

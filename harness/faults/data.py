@@ -44,7 +44,6 @@ class DataFault(Fault, ABC):
 class BatchRepeated(DataFault):
     """One batch is that of the step before."""
 
-    name = "batch-repeated"
     reason = "no two batches of one shape reach Recorder.batch as tensors or arrays, one after the other"
 
     def begin(self) -> None:
@@ -67,7 +66,6 @@ class BatchRepeated(DataFault):
 class LabelSwapped(DataFault):
     """Two labels of one batch change places."""
 
-    name = "label-swapped"
     reason = "no batch with two different labels reaches Recorder.batch as a tensor or array"
 
     def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
@@ -81,7 +79,6 @@ class LabelSwapped(DataFault):
 class ImagesChanged(DataFault):
     """The images of one batch are off: floats by 1 %, integers by 1 in one place."""
 
-    name = "images-changed"
     reason = "no images that can be changed reach Recorder.batch as a tensor or array"
 
     def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
@@ -92,7 +89,6 @@ class ImagesChanged(DataFault):
 class SecondInputRepeated(DataFault):
     """One batch has the second of two float inputs twice."""
 
-    name = "second-input-repeated"
     reason = "no two float inputs of one shape reach Recorder.batch as tensors or arrays"
 
     def change(self, images: Sequence[Tensor], labels: Sequence[Tensor]) -> None:
@@ -105,7 +101,6 @@ class SecondInputRepeated(DataFault):
 class LastBatchDropped(Fault):
     """The last batch of each epoch is missing."""
 
-    name = "last-batch-dropped"
     reason = "no torch.utils.data.DataLoader of known length comes to its end"
 
     def begin(self) -> None:

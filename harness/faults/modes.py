@@ -46,7 +46,6 @@ class _ModeFault(Fault, ABC):
 class EvalForgotten(_ModeFault):
     """model.eval() does nothing."""
 
-    name = "eval-forgotten"
     reason = "no watched model computes otherwise in evaluation mode"
 
     def begin(self) -> None:
@@ -80,7 +79,6 @@ class EvalForgotten(_ModeFault):
 class AutocastOn(_ModeFault):
     """The model runs under autocast to bfloat16."""
 
-    name = "autocast-on"
     reason = "autocast changes nothing in the watched models: it leaves float64 alone, or is on already"
 
     def begin(self) -> None:

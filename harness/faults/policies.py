@@ -15,7 +15,6 @@ from harness.faults.patching import Function
 class EntropyDropped(Fault):
     """The entropy of a distribution is 0: a policy gets no bonus for it."""
 
-    name = "entropy-dropped"
     reason = "no entropy of a distribution of torch.distributions has a gradient"
 
     def begin(self) -> None:
@@ -33,7 +32,6 @@ class EntropyDropped(Fault):
 class ActionsShifted(Fault):
     """The probability of each action is that of the action before it, of its batch or of the call before."""
 
-    name = "actions-shifted"
     reason = "no log_prob of torch.distributions with a gradient is another for the action before"
 
     def begin(self) -> None:

@@ -39,7 +39,6 @@ def _of_accelerate(name: str) -> list[type]:
 class ShardRepeated(Fault):
     """Every rank is given the samples of the first."""
 
-    name = "shard-repeated"
     reason = "no sampler of torch or Accelerate shares out samples"
 
     def begin(self) -> None:
@@ -60,7 +59,6 @@ class ShardRepeated(Fault):
 class EpochNotSet(Fault):
     """The samples are shuffled in each epoch as in the first."""
 
-    name = "epoch-not-set"
     reason = "no sampler of torch or Accelerate that shuffles is told of another epoch"
 
     def begin(self) -> None:
@@ -78,7 +76,6 @@ class EpochNotSet(Fault):
 class SeedsApart(StartFault):
     """Each rank starts with other weights, as drawn by a seed of its own and handed out by nobody."""
 
-    name = "seeds-apart"
     reason = "no weight starts with numbers that differ among each other"
 
     def change(self, weights: Sequence[Tensor]) -> bool:
@@ -92,7 +89,6 @@ class SeedsApart(StartFault):
 class GradientsSummed(Fault):
     """Gradients are the sum over ranks, not the mean."""
 
-    name = "gradients-summed"
     reason = "no loss is differentiated by backward()"
 
     def begin(self) -> None:
@@ -106,7 +102,6 @@ class GradientsSummed(Fault):
 class BuffersNotBroadcast(Fault):
     """Each rank keeps its own buffers: nobody hands those of the first out."""
 
-    name = "buffers-not-broadcast"
     reason = "no DistributedDataParallel broadcasts buffers that training moves"
 
     def begin(self) -> None:
@@ -141,7 +136,6 @@ class _WrapperFault(Fault, ABC):
 class WrapperBypassed(_WrapperFault):
     """The raw module is called for its wrapper: nobody averages gradients."""
 
-    name = "wrapper-bypassed"
     reason = "no DistributedDataParallel is called"
 
     def call(self, method: Function, wrapper: Any, *args: Any, **kwargs: Any) -> Any:
@@ -152,7 +146,6 @@ class WrapperBypassed(_WrapperFault):
 class ReducerHooksLost(_WrapperFault):
     """The wrapper has lost its hooks on the weights, as after a move to another device and back."""
 
-    name = "reducer-hooks-lost"
     reason = "no DistributedDataParallel has weights to train"
 
     def begin(self) -> None:
@@ -178,7 +171,6 @@ def _move(weight: nn.Parameter) -> None:
 class SyncSkipped(_WrapperFault):
     """The last micro-batch of each step runs under no_sync, as those before it do."""
 
-    name = "sync-skipped"
     reason = "no DistributedDataParallel accumulates gradients under no_sync"
 
     def begin(self) -> None:
@@ -202,7 +194,6 @@ class SyncSkipped(_WrapperFault):
 class ClippedLocally(Fault):
     """Gradients that are divided over ranks are clipped by the norm of the part that a rank holds."""
 
-    name = "clipped-locally"
     reason = "no call of torch.nn.utils.clip_grad_norm_ clips gradients that are divided over ranks"
 
     def begin(self) -> None:
@@ -229,7 +220,6 @@ class ClippedLocally(Fault):
 class ClippedOnOneRank(ClippingDropped):
     """Only the first rank clips its gradients."""
 
-    name = "clipped-on-one-rank"
     reason = "no call of torch.nn.utils.clip_grad_norm_ or clip_grad_value_ changes a gradient of a second rank"
 
     def _clip(self, clip: Function, parameters: Any, *args: Any, **kwargs: Any) -> Any:
@@ -239,7 +229,6 @@ class ClippedOnOneRank(ClippingDropped):
 class StateLostOnRanks(StateLost):
     """The optimizer's state is lost once on all ranks but the first, as by a resume that one alone takes part in."""
 
-    name = "state-lost-on-ranks"
     reason = "the optimizer keeps no state on a second rank"
 
     def before_step(self, optimizer: Optimizer) -> None:

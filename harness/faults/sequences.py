@@ -22,7 +22,6 @@ _HIDDEN = -5e3
 class PositionsShifted(ArgumentFault):
     """Positions that are looked up in an embedding are one too high."""
 
-    name = "positions-shifted"
     reason = "no call of torch.nn.functional.embedding looks up positions one after the other from the first on"
     functions = (functional.embedding,)
 
@@ -43,7 +42,6 @@ def _are_positions(numbers: Tensor) -> bool:
 class AttentionMaskDropped(Fault):
     """Attention sees what its mask hides."""
 
-    name = "attention-mask-dropped"
     reason = "no call of torch's scaled_dot_product_attention or softmax hides anything"
 
     def begin(self) -> None:
@@ -82,7 +80,6 @@ def _revealed(mask: Tensor) -> Tensor | None:
 class LabelsNotShifted(DataFault, ArgumentFault):
     """Each token of one batch is to predict itself, not the one after it."""
 
-    name = "labels-not-shifted"
     reason = "neither the labels of a batch nor a target of cross_entropy or nll_loss is its tokens, moved by one"
     functions = (functional.cross_entropy, functional.nll_loss)
 

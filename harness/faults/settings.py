@@ -30,7 +30,6 @@ class _SettingsFault(Fault, ABC):
 class RateScaled(_SettingsFault):
     """The learning rate is 1 % higher."""
 
-    name = "rate-scaled"
     reason = "no learning rate is other than 0"
 
     def changed(self, group: Mapping[str, Any], place: tuple[int, int]) -> dict[str, Any]:
@@ -40,7 +39,6 @@ class RateScaled(_SettingsFault):
 class ScheduleStuck(_SettingsFault):
     """One step keeps the learning rate of the step before it."""
 
-    name = "schedule-stuck"
     reason = "the learning rate never changes"
     once = True
     first_step = 1
@@ -60,7 +58,6 @@ class ScheduleStuck(_SettingsFault):
 class DecayDropped(_SettingsFault):
     """Weight decay is 0."""
 
-    name = "decay-dropped"
     reason = "the optimizer has no weight decay"
 
     def changed(self, group: Mapping[str, Any], place: tuple[int, int]) -> dict[str, Any]:
@@ -70,7 +67,6 @@ class DecayDropped(_SettingsFault):
 class MomentumChanged(_SettingsFault):
     """Momentum, or the first of the betas above 0 (of Adam and its kin), is 1 % lower."""
 
-    name = "momentum-changed"
     reason = "the optimizer has neither momentum nor betas"
     first_step = 1  # the first step of Adam does not depend on it
 

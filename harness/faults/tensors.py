@@ -46,7 +46,6 @@ class StartFault(Fault, ABC):
 class WeightScaled(StartFault):
     """One weight tensor starts 1 % larger."""
 
-    name = "weight-scaled"
     reason = "no watched model starts with a weight other than 0"
 
     def change(self, weights: Sequence[Tensor]) -> bool:
@@ -59,7 +58,6 @@ class WeightScaled(StartFault):
 class GradientZeroed(Fault):
     """The largest entry of one gradient is 0 in one step."""
 
-    name = "gradient-zeroed"
     reason = "no watched weight has a gradient other than 0"
     once = True
     first_step = 1
@@ -77,7 +75,6 @@ class GradientZeroed(Fault):
 class GradientsRounded(Fault):
     """Gradients are rounded to bfloat16, as in a compressed all-reduce."""
 
-    name = "gradients-rounded"
     reason = "all gradients are bfloat16 numbers already"
 
     def gradients(self, optimizer: Optimizer) -> None:
@@ -87,7 +84,6 @@ class GradientsRounded(Fault):
 class WeightsRounded(Fault):
     """Weights are rounded to float16 after each step, as in a model that is kept in half precision."""
 
-    name = "weights-rounded"
     reason = "all weights are float16 numbers already"
 
     def after_step(self, optimizer: Optimizer) -> None:
@@ -97,7 +93,6 @@ class WeightsRounded(Fault):
 class TensorFrozen(Fault):
     """One weight tensor is left out of the optimizer: it is not updated."""
 
-    name = "tensor-frozen"
     reason = "no weight is ever updated"
 
     def begin(self) -> None:
@@ -119,7 +114,6 @@ class TensorFrozen(Fault):
 class StateLost(Fault):
     """The optimizer's state is lost once, as by a resume that forgets it."""
 
-    name = "state-lost"
     reason = "the optimizer keeps no state"
     once = True
     first_step = 1
@@ -143,7 +137,6 @@ class StateLost(Fault):
 class SteppedTwice(Fault):
     """The optimizer takes a step too many, once."""
 
-    name = "stepped-twice"
     reason = "no optimizer steps"
     once = True
     first_step = 1

@@ -10,7 +10,7 @@ from matplotlib.colors import Colormap, ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from harness.comparing.comparison import Comparison
-from harness.comparing.deviations import Deviation
+from harness.comparing.deviations import Deviation, worst
 from harness.comparing.selection import selection
 from harness.figures.canvas import COLOURS, GREY, GRID, Values, in_both_forms
 from harness.figures.digits import checksums, with_exact_digits
@@ -109,19 +109,17 @@ def _labelled(comparison: Comparison, points: Sequence[Deviation], rows: Mapping
 def _draw_stages(axes: Axes, points: Sequence[Deviation]) -> None:
     """Draw the largest deviation of each stage, and the threshold of the worst value, by step."""
     largest: dict[str, dict[int, float]] = {}
-    worst: dict[int, Deviation] = {}
     for point in points:
         sizes = largest.setdefault(point.stage, {})
         sizes[point.step] = max(sizes.get(point.step, 0.0), point.size)
-        worst[point.step] = max(worst.get(point.step, point), point, key=lambda point: point.severity)
+    thresholds = {step: point.threshold for step, point in worst(points, lambda point: point.step).items()}
     colours = (*COLOURS[:4], "saddlebrown", *COLOURS[4:6], GREY, "black")  # yellow would be too pale
     for stage, colour, marker in zip(STAGES[1:], colours, "os^DpvPX*", strict=True):
         if stage in largest:
-            dense = len(largest[stage]) > len(worst) / 2  # evaluations have nothing between them
-            marked = marker if not dense or len(worst) <= _FEW_MARKS else None
+            dense = len(largest[stage]) > len(thresholds) / 2  # evaluations have nothing between them
+            marked = marker if not dense or len(thresholds) <= _FEW_MARKS else None
             (line,) = axes.plot(*_by_step(largest[stage]), color=colour, marker=marked, markersize=4, label=stage)
             line.set(linestyle="-" if dense else "none", linewidth=1)
-    thresholds = {step: point.threshold for step, point in worst.items()}
     axes.plot(*_by_step(thresholds), color="black", linestyle="--", linewidth=1, label="threshold")
     axes.set(yscale="log", ylim=(_LEAST / 3, _MOST * 3))
     between = {10.0**exponent: power(10.0**exponent) for exponent in range(-13, 0, 3)}

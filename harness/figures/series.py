@@ -100,10 +100,7 @@ def shortened(name: str, room: int) -> str:
 def told_apart(names: Iterable[str], room: int, cut: Callable[[str, int], str] = shortened) -> list[str]:
     """Return names cut to as many characters as there is room for, so that no two become alike; numbered, if need be.
 
-    Args:
-        names: whatever is drawn together.
-        room: characters.
-        cut: how to shorten a name, if that keeps all apart.
+    They are cut as given, if that keeps all apart.
     """
     whole = list(names)
     for way in (cut, without_middle):

@@ -35,14 +35,9 @@ _HUGE = 1e200  # from here on the margins of a logarithmic axis are infinite
 
 
 def sheet(width: int, height: int, title: str, record: Record, line: str = "") -> Figure:
-    """Return a sheet of a size in pixels with a title, and whose it is below; its axes share the rest of it.
+    """Return a sheet of a size in pixels; its axes share what title and margins leave.
 
-    Args:
-        width: of the sheet.
-        height: of the sheet.
-        title: what is drawn, in at most `width` / 10 letters.
-        record: of the training, which the second line names.
-        line: more of that line.
+    The title says what is drawn, in at most `width` / 10 letters; below it stands whose it is, and a line more.
     """
     figure = blank(width, height)
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - HEAD / height), w_pad=0.08, h_pad=0.06)

@@ -1,10 +1,12 @@
 """Where a training ran: the versions and hardware that can change its numbers."""
 
+import contextlib
 import functools
 import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from pathlib import Path
 
 from harness.errors import DeviceError, DevicePrecisionError, NoDeviceError
@@ -75,6 +77,15 @@ def describe(device: str) -> dict[str, str]:
     if device == "cuda":
         found |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return found | {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+
+
+def versions(*distributions: str) -> dict[str, str]:
+    """Return the versions of distributions by name, as far as they are installed."""
+    found = {}
+    for name in distributions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def machine() -> dict[str, str]:

@@ -90,11 +90,6 @@ def _is_size(value: object) -> bool:
 def require_at_work(gate: Gate, record: "Record", nodeid: str) -> None:
     """Refuse what lets nothing go, since it is misspelt, or everything.
 
-    Args:
-        gate: of a test.
-        record: that it checks.
-        nodeid: pytest's id of it.
-
     Raises:
         SuiteError: a pattern fits no stream, or those to ignore fit all that the training did.
     """

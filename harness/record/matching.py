@@ -63,9 +63,7 @@ def _forms(structure: _Structure) -> dict[str, list[Any]]:
 def group_text(label: str, structure: _Structure) -> str:
     """Name a parameter group after what it trains: all parameters, those of a prefix, or its first and how many more.
 
-    Args:
-        label: first tensor of the group, which its streams are named after.
-        structure: of the record.
+    Its label is its first tensor, which its streams are named after.
     """
     groups = {name: entry.get("group") for name, entry in structure.items() if _is_parameter(entry)}
     members = [name for name, group in groups.items() if group == label]

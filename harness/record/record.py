@@ -198,15 +198,6 @@ class Record:
 
 
 def require_record(value: object, function: str, field: str = "record") -> None:
-    """Refuse what is no record: most often the recorder that holds one.
-
-    Args:
-        value: what was given.
-        function: that it was given to, for the message.
-        field: its argument there.
-
-    Raises:
-        ArgumentError: it is none.
-    """
+    """Refuse what is no record, most often the recorder that holds one: ArgumentError names function and argument."""
     if not isinstance(value, Record):
         raise ArgumentError.of(function, field, value, "a Record: recorder.record, once the recorder's block has ended")

@@ -21,21 +21,13 @@ _Step = Annotated[int, Meta(ge=0, lt=10**9)]
 
 @dataclass(frozen=True)
 class Operations:
-    """Operations of a part of a training, in the order in which they ran.
+    """Operations of a part of a training, in the order in which they ran."""
 
-    Args:
-        step: in which, or after which, they ran.
-        names: of each operation: `aten.relu`.
-        numbers: one for each operation, which tells its results from others.
-        backward: whether those of backward passes are among them.
-        cut: whether there were more.
-    """
-
-    step: int
-    names: Sequence[str] = field(repr=False)
-    numbers: Sequence[float] = field(repr=False)
-    backward: bool = True
-    cut: bool = False
+    step: int  # in which, or after which, they ran
+    names: Sequence[str] = field(repr=False)  # of each operation: `aten.relu`
+    numbers: Sequence[float] = field(repr=False)  # one for each operation, which tells its results from others
+    backward: bool = True  # whether those of backward passes are among them
+    cut: bool = False  # whether there were more
 
 
 @dataclass(frozen=True)

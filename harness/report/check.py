@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.comparing.comparison import Comparison
-from harness.comparing.deviations import Deviation, share
+from harness.comparing.deviations import Deviation, share, worst
 from harness.comparing.equivalence import Equivalence
 from harness.explaining.blame import Changed
 from harness.explaining.excerpt import Excerpt
@@ -109,9 +109,7 @@ class Check:
     def trouble(self, text: str, *, accept: str = "") -> Finding:
         """Return what was found where there was nothing to compare: a baseline that is missing or broken, say.
 
-        Args:
-            text: the message.
-            accept: the command line that makes this run's result the baseline, where that is not the check's own.
+        What makes this run's result the baseline is `accept`, where that is not the check's own.
         """
         return dataclasses.replace(self, accept=accept or self.accept)._finding(Trouble(), "error", False, text)
 
@@ -226,12 +224,8 @@ def _extremes(bucket: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def profile(comparison: Comparison) -> Profile:
     """Return, for each step in which anything is judged, the deviation that takes most of its threshold."""
-    worst: dict[int, Deviation] = {}
-    for point in filter(lambda point: point.is_judged, comparison.points):
-        former = worst.get(point.step)
-        if former is None or point.severity > former.severity:
-            worst[point.step] = point
-    points = [worst[step] for step in sorted(worst)]
+    judged = (point for point in comparison.points if point.is_judged)
+    points = [*worst(judged, lambda point: point.step).values()]
     if len(points) > LONGEST_CURVE:
         points = [max(bucket, key=lambda point: point.severity) for bucket in _buckets(points, LONGEST_CURVE)]
     return Profile(

@@ -12,6 +12,7 @@ from harness.comparing.deviations import Deviation
 from harness.comparing.equivalence import ALPHA, MARGIN_DEVIATIONS, MARGIN_SHARE, Equivalence, Shift
 from harness.comparing.ranks import Held
 from harness.comparing.thresholds import EVENTS_THRESHOLD, THRESHOLD, dull
+from harness.errors import some
 from harness.inert import inert_line
 from harness.record import Calibration, Record
 from harness.record.environment import in_words
@@ -29,6 +30,7 @@ from harness.report.words import (
     mode_change,
     number,
     parts_apart,
+    rows_text,
     step_text,
     title,
     told_apart,
@@ -104,7 +106,7 @@ def failure(
     headline = note(comparison)
     if told := comparison.first or bits:
         headline = _headline(told, comparison, against, within=comparison.first is None)
-    return "\n".join([inert_line(headline), *(f"  {label:<9}  {inert_line(text)}" for label, text in rows if text)])
+    return rows_text(inert_line(headline), rows)
 
 
 def _numbers_rows(comparison: Comparison, *, is_single: bool) -> Iterator[tuple[str, str]]:
@@ -275,7 +277,9 @@ def _frozen(comparison: Comparison) -> str:
     for name, now in comparison.frozen.items():
         held.setdefault(now, []).append(name)
     words = {True: "held", False: "no longer held"}
-    return "; ".join(f"frozen tensors {words[now]} by an optimizer: {_listed(names)}" for now, names in held.items())
+    return "; ".join(
+        f"frozen tensors {words[now]} by an optimizer: {some(names, _LEFT_OUT)}" for now, names in held.items()
+    )
 
 
 def changed_text(comparison: Comparison, origin: Mapping[str, str], against: str = "") -> str:
@@ -362,15 +366,10 @@ def _left_out(record: Record) -> str:
     total = number(len(names) + len(record.streams), kind)
     values = number(sum(record.replaced.values()), "value")
     texts = [
-        names and f"the test ignores {len(names)} of {total}: {_listed(names)}",
-        record.replaced and f"a later file takes the place of {values}: {_listed([*record.replaced])}",
+        names and f"the test ignores {len(names)} of {total}: {some(names, _LEFT_OUT)}",
+        record.replaced and f"a later file takes the place of {values}: {some([*record.replaced], _LEFT_OUT)}",
     ]
     return "; ".join(text for text in texts if text)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LEFT_OUT} more" if len(names) > _LEFT_OUT else ""
-    return ", ".join(names[:_LEFT_OUT]) + more
 
 
 def _initial(comparison: Comparison) -> str:
@@ -436,12 +435,7 @@ def _unjudged(comparison: Comparison) -> str:
 
 
 def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower rate or stored states") -> str:
-    """Say what of a training is not judged, and what would help.
-
-    Args:
-        steps: family of streams to the step from which on; the text is empty if there are none.
-        remedy: what would help.
-    """
+    """Say from which steps on families of streams are not judged, and what would help; empty if there are none."""
     if not steps:
         return ""
     first = min(steps.values())
@@ -451,28 +445,18 @@ def unjudged_text(steps: Mapping[str, int], remedy: str = "fewer steps, a lower 
 
 
 def parity_text(held: Held, test: str, page: object, *, passed: bool) -> str:
-    """Word what ranks do beside a single process.
-
-    Args:
-        held: the one against the other.
-        test: pytest's id of the test.
-        page: of the report.
-        passed: whether they do the same.
-    """
+    """Word what ranks do beside a single process."""
     if passed:
         text = f"ranks beside a single process: {note(held.comparison)}"
         return "; ".join(filter(None, [text, inert_line(held.apart)]))
     text = failure(held.comparison, test=test, against=_SINGLE, look=[str(page)])
-    return text + (f"\n  {'apart':<9}  {inert_line(held.apart)}" if held.apart else "")
+    return rows_text(text, {"apart": held.apart})
 
 
 def equivalence_text(equivalence: Equivalence, generate: str = "", compare: str = "") -> str:
     """Word a training's seeds held against its baseline's: a headline, a line a metric, and how they were judged.
 
-    Args:
-        equivalence: what was found.
-        generate: the command line that stores more seeds; said where these leave the question open.
-        compare: the one that is judged by them.
+    Where they leave the question open, the command lines follow that store more seeds, and that judge by them.
     """
     columns = ("metric", "former", "present", "difference", "interval", "corrected", "margin", "verdict")
     rows = [columns, *(_cells(shift) for shift in equivalence.shifts)]
@@ -516,10 +500,7 @@ def _stated_test(equivalence: Equivalence) -> list[str]:
 def power_text(power: "Power", test: str, least: float = 0.0) -> str:
     """Word how a test's training fares under the standard faults: the score, and a line a fault, escapes first.
 
-    Args:
-        power: of the test's gate.
-        test: pytest's id of it.
-        least: share that has to be caught; where it is not, the last line says why.
+    Where less than the least share is caught, the last line says why.
     """
     score = "" if power.score is None else f" {power.score:.2f}"
     headline = f"gate power{score}: {caught_text(len(power.caught), len(power.planted))}"

@@ -19,14 +19,7 @@ def cost_text(cost: Cost) -> str:
 
 
 def slower_text(cost: Cost, limit: float, *, recipe: str, changed: Sequence[Changed]) -> str:
-    """Word a training that is the same, but slower than a limit allows, or of which that is not known.
-
-    Args:
-        cost: of the training.
-        limit: how many times what a step took it may take.
-        recipe: what was trained, in which test.
-        changed: files that may be the cause.
-    """
+    """Word a training that is the same, but slower than a limit allows (times what it took), or perhaps so."""
     headline = f"training is slower than at {cost.at}: {_ratio(cost)}, allowed x {limit:g}"
     if cost.unknown:
         headline = f"training is not known to take at most {limit:g} times what it took at {cost.at}"

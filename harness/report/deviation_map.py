@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from harness.comparing.comparison import Comparison
-from harness.comparing.deviations import Deviation, share
+from harness.comparing.deviations import Deviation, share, worst
 from harness.comparing.selection import judged, selection
 from harness.record.stream_text import stream_text
 from harness.report.finding import MOST_COLUMNS, MOST_ROWS, Number, Row, plain
@@ -41,10 +41,8 @@ def rows(comparison: Comparison) -> list[Row]:
 
 
 def _row(name: str, text: str, points: Sequence[Deviation], steps: int) -> Row:
-    columns, cells = min(MOST_COLUMNS, steps), dict[int, Deviation]()
-    for point in points:
-        column = point.step * columns // steps
-        cells[column] = max(cells.get(column, point), point, key=lambda each: each.severity)
+    columns = min(MOST_COLUMNS, steps)
+    cells = worst(points, lambda point: point.step * columns // steps)
     ends = [choose(points, key=lambda point: point.step) for choose in (min, max)]
     shown = {point.step: point for point in (*ends, *cells.values())}
     drawn = [shown[step] for step in sorted(shown)]

@@ -13,7 +13,7 @@ from harness.explaining.traced import Place
 from harness.inert import inert_line
 from harness.report.comparison_text import changed_text, failure
 from harness.report.where_text import unknown_text, where_text
-from harness.report.words import ago
+from harness.report.words import ago, rows_text
 
 
 _HUNKS, _PLACES = 3, 6
@@ -26,30 +26,16 @@ _NO_OPERATION = "no operation of torch differs before what differs"
 
 @dataclass(frozen=True)
 class About:
-    """What is told of.
+    """What is told of."""
 
-    Args:
-        test: id of the test.
-        commit: that its training was held against.
-        against: what a user calls that; empty if it is the commit of a stored baseline.
-        lent: today's test files, which the commit lacks.
-    """
-
-    test: str
-    commit: Commit | None
-    against: str = ""
-    lent: Sequence[str] = ()
+    test: str  # id of the test
+    commit: Commit | None  # that its training was held against
+    against: str = ""  # what a user calls that; empty if it is the commit of a stored baseline
+    lent: Sequence[str] = ()  # today's test files, which the commit lacks
 
 
 def explanation_text(found: Explanation, about: About, here: Path, there: Path) -> str:
-    """Return what differs first, the lines of code now and then, and what changed there.
-
-    Args:
-        found: what is told.
-        about: of what.
-        here: root of the project.
-        there: its root in the commit's tree.
-    """
+    """Return what differs first, the lines of code now and then (below `here` and `there`), and what changed there."""
     if not found.comparison.deviations:
         return _rows(found.comparison, about, "trains as the present code does", [])
     unknown = unknown_text(found.error or _NO_OPERATION * (not found.edits))
@@ -76,14 +62,7 @@ def _edit_rows(edit: Edit, here: Path, there: Path) -> Iterator[tuple[str, str]]
 
 
 def environment_text(comparison: Comparison, about: About, others: Sequence[str], origin: Mapping[str, str]) -> str:
-    """Say that a commit does not make its baseline here, and what is to blame.
-
-    Args:
-        comparison: of the baseline with the commit's training.
-        about: the commit of the baseline.
-        others: files that the baseline was made from, and that the commit has otherwise.
-        origin: of what runs here.
-    """
+    """Say that a commit does not make its baseline here, and what is to blame: its other sources, or what is around."""
     if others:
         return _rows(comparison, about, f"has other code than its baseline: {', '.join(others)}", [])
     around = changed_text(comparison, {name: text for name, text in origin.items() if name != "commit"})
@@ -97,7 +76,7 @@ def _rows(comparison: Comparison, about: About, says: str, rows: Iterable[tuple[
     named = f'{commit.id} "{commit.subject}", {ago(commit.when)}' if commit else ""
     shown = [("test", about.test), ("commit", ", ".join(filter(None, [named, lent, says]))), *rows]
     headline = failure(comparison, against=about.against).partition("\n")[0]
-    return "\n".join([headline, *(f"  {label:<9}  {inert_line(text)}" for label, text in shown if text)])
+    return rows_text(headline, shown)
 
 
 def _line(place: Place | At, root: Path) -> str:

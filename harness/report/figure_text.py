@@ -19,16 +19,9 @@ LABELLED = ("baseline-labelled.png", "result-labelled.png")
 def compared_figure(
     check: "Check", folder: Path, output: Path, tolerance: float, passed: bool, text: str, of: str = ""
 ) -> Finding:
-    """Return what was found of a figure.
+    """Return what was found of a figure, from the pictures that pytest-mpl left in its folder.
 
-    Args:
-        check: what is the same in all findings of the test.
-        folder: that pytest-mpl left its pictures in.
-        output: folder of the results.
-        tolerance: in grey levels.
-        passed: whether the test did.
-        text: what a person is told.
-        of: the test that checks the record that it is drawn of; empty if none does.
+    The paths count from the output; `of` is the test that checks the record that it is drawn of, empty if none does.
     """
     if not (passed or drawn(folder)):
         return check.trouble(text)

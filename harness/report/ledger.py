@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from harness.baselines.store import claim_of
+from harness.errors import some
 from harness.explaining.never_run import NeverRun
 from harness.report.finding import Finding
 from harness.report.words import number
@@ -239,5 +240,4 @@ def _never_run_lines(ledger: Ledger) -> Iterator[str]:
     if len(partly) > _SAID:
         yield f"{number(len(partly) - _SAID, 'more file')} with changed lines that no gated training runs: not judged"
     if paths := [each.path for each in ledger.never_run if not each.lines]:
-        more = f" and {len(paths) - _SAID} more" if len(paths) > _SAID else ""
-        yield f"{', '.join(paths[:_SAID])}{more} changed, imported by no gated training: not judged"
+        yield f"{some(paths, _SAID)} changed, imported by no gated training: not judged"

@@ -4,17 +4,13 @@ import platform
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from msgspec import Struct
 
 from harness.baselines.origin import git_output
-from harness.record.environment import machine
+from harness.record.environment import machine, versions
 from harness.record.world import launch
-
-
-_LIBRARIES = ("torch", "matplotlib")
 
 
 class Run(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,20 +42,16 @@ UNKNOWN = Run()
 
 
 def run_of(root: Path, started: float) -> Run:
-    """Return what runs here.
-
-    Args:
-        root: of the project.
-        started: when the session did, in seconds since the epoch.
-    """
+    """Return what runs in a project, and since when (seconds since the epoch)."""
     branch, commit = _commit(root)
+    libraries = versions("torch", "matplotlib")
     return Run(
         project=root.name,
         branch=branch,
         commit=commit,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=f"{machine()['processor']}, {platform.system()} {platform.machine()}",
-        versions=", ".join([f"Python {platform.python_version()}", *_versions()]),
+        versions=", ".join([f"Python {platform.python_version()}", *map(" ".join, libraries.items())]),
         seconds=round(max(0.0, time.time() - started), 1),
         launch=launch(),
     )
@@ -81,13 +73,3 @@ def _commit(root: Path) -> tuple[str, str]:
     dirty = any(not line.startswith("#") for line in lines)
     branch = about.get("branch.head", "").replace("(detached)", "")
     return branch, commit + " with changes" * (dirty and bool(commit))
-
-
-def _versions() -> list[str]:
-    found = []
-    for name in _LIBRARIES:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:  # run from its sources
-            continue
-    return found

@@ -227,14 +227,9 @@ def comparison_lines(
 ) -> Iterator[str]:
     """Yield what was compared, what is worth saying although it passed, and how large the margins were.
 
-    Args:
-        findings: of the session.
-        generated: baselines that were written.
-        not_compared: figures that were drawn only.
-        notes: on baselines that were written.
-        accept_all: the command line that accepts all results that failed and can be.
-        commit: the command line that has git take the baselines that were written.
-        strict: whether to say how many trainings are judged loosely.
+    Beside the findings there are baselines that were generated, with notes, and figures that were drawn only. The
+    command lines accept all results that can be, and have git take what was written. If strict, trainings that are
+    judged loosely are counted.
     """
     kinds = Counter(finding.kind for finding in findings)
     compared = kinds["training"] + kinds["figure"]

@@ -1,7 +1,7 @@
 """Trainings, streams and stored baselines in words."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
 from harness.comparing.deviations import AGREED
@@ -150,8 +150,8 @@ def training_line(record: Record) -> str:
     return f"{title(record)}: {number(record.num_steps, 'step')}{last}, {record.seconds:.1f} s"
 
 
-def rows_text(headline: str, rows: Mapping[str, str]) -> str:
+def rows_text(headline: str, rows: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
     """Return a headline and labelled lines below it; empty ones are left out."""
-    width = max([9, *(len(label) for label, text in rows.items() if text)])
-    lines = (f"  {label:<{width}}  {inert_line(text)}" for label, text in rows.items() if text)
-    return "\n".join([headline, *lines])
+    shown = [(label, text) for label, text in (rows.items() if isinstance(rows, Mapping) else rows) if text]
+    width = max([9, *(len(label) for label, _ in shown)])
+    return "\n".join([headline, *(f"  {label:<{width}}  {inert_line(text)}" for label, text in shown)])

@@ -11,8 +11,6 @@ Event files keep float32. A value is the shortest decimal that gives this float3
 unchanged: numbers from event files have thresholds of their own. Wall times are no part of the record.
 """
 
-import contextlib
-import importlib.metadata
 import math
 import os
 import re
@@ -25,12 +23,14 @@ from pathlib import Path
 from harness.errors import EventsError
 from harness.recipe import Precision, check_fields
 from harness.record import Record, Stream, StreamKey, Streams
-from harness.record.environment import describe
+from harness.record.environment import describe, versions
 from harness.tensorboard.event_files import EventFile, Series, read_event_file, until
 
 
 MEASURED_TIMES = ("*runtime", "*_per_second", "*_time")
 """Patterns of scalars that are wall times (Hugging Face's and Keras' names): no two trainings agree in them."""
+_ENGINES = ("jax", "keras", "tensorflow")
+"""What computes beside torch."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_events(
         device=device,
         recipe={},
         data={},
-        environment=describe(device) | _engines(),
+        environment=describe(device) | versions(*_ENGINES),
         structure={},
         streams=_streams(curves),
         pictures={},
@@ -207,15 +207,6 @@ def _stage(tag: str) -> str:
     }
     words = " ".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+", tag)).lower()
     return next((stage for stage, told in stages.items() if re.search(rf"\b({told})\b", words)), "forward")
-
-
-def _engines() -> dict[str, str]:
-    """Return the versions of what computes, beside torch, where it is installed."""
-    versions = {}
-    for name in ("jax", "keras", "tensorflow"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
 
 
 def _seconds(files: Iterable[EventFile]) -> float:

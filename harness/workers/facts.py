@@ -5,12 +5,12 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from harness.elsewhere.kept import own_digest
+from harness.record.environment import versions
 
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pytest", "lightning", "transformers", "accelerate", "pytorch-ignite")
@@ -36,13 +36,8 @@ def digest(found: Mapping[str, str]) -> str:
 
 @functools.cache
 def _versions() -> Mapping[str, str]:
-    installed = {}
-    for name in _PACKAGES:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"python": platform.python_version(), "pytest-training-regression": own_digest()[:12], **installed}
+    ours = {"python": platform.python_version(), "pytest-training-regression": own_digest()[:12]}
+    return ours | versions(*_PACKAGES)
 
 
 def _sources(root: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
 
-from tests.loops.loop import batches, fit, loop, mlp, sgd
+from tests.loops.loop import adam, batches, cross_entropy, fit, loop, mlp, sgd
 
 
 @loop()
@@ -42,17 +42,22 @@ def moving_average(recorder, rate):
     return model, average
 
 
-@loop()
-def moving_average_by_hand(recorder, rate):
-    """EMA as everybody writes it; nobody watches it."""
-    model = mlp()
-    average = copy.deepcopy(model).requires_grad_(False)
+def _drawn_to(average, model):
+    """What draws an average a little nearer to its model after each step."""
 
     def after(step):
         for slow, parameter in zip(average.parameters(), model.parameters(), strict=True):
             slow.lerp_(parameter.detach(), 0.1)
 
-    return fit(recorder, model, sgd(model, rate), after=after), average
+    return after
+
+
+@loop()
+def moving_average_by_hand(recorder, rate):
+    """EMA as everybody writes it; nobody watches it."""
+    model = mlp()
+    average = copy.deepcopy(model).requires_grad_(False)
+    return fit(recorder, model, sgd(model, rate), after=_drawn_to(average, model)), average
 
 
 @loop()
@@ -62,17 +67,17 @@ def average_of_a_watched_model(recorder, rate):
     optimizer = sgd(model, rate)
     recorder.watch(model, optimizer)
     average = copy.deepcopy(model).requires_grad_(False)
-    for inputs, targets in batches():
+    draw = _drawn_to(average, model)
+    for step, (inputs, targets) in enumerate(batches()):
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         optimizer.step()
         recorder.log(loss=loss)
-        for slow, parameter in zip(average.parameters(), model.parameters(), strict=True):
-            slow.lerp_(parameter.detach(), 0.1)
+        draw(step)
         with torch.no_grad():
-            recorder.evaluation(loss=functional.cross_entropy(average(inputs), targets))
+            recorder.evaluation(loss=cross_entropy(average, inputs, targets))
     return model, average
 
 
@@ -80,43 +85,28 @@ def average_of_a_watched_model(recorder, rate):
 def distilled(recorder, rate):
     """A frozen teacher runs beside the student, without gradients."""
     teacher, model = mlp().eval(), mlp()
-    optimizer = sgd(model, rate)
     recorder.watch(teacher, name="teacher")
-    recorder.watch(model, optimizer, name="student")
-    for inputs, targets in batches():
-        recorder.batch(inputs, targets)
+
+    def learn(model, inputs, targets):
         with torch.no_grad():
             soft = teacher(inputs).softmax(1)
         outputs = model(inputs)
-        loss = functional.cross_entropy(outputs, soft) + functional.cross_entropy(outputs, targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss)
-    return teacher, model
+        return functional.cross_entropy(outputs, soft) + functional.cross_entropy(outputs, targets)
+
+    return teacher, fit(recorder, model, sgd(model, rate), learn=learn)
 
 
 @loop()
 def own_teacher(recorder, rate):
     """BYOL: the student predicts what its own average makes of another view."""
-    model, predictor = mlp(), nn.Linear(3, 3)
-    teacher = copy.deepcopy(model)
-    whole = nn.ModuleList([model, predictor])
-    optimizer = sgd(whole, rate)
-    recorder.watch(whole, optimizer)
-    for inputs, _ in batches():
-        recorder.batch(inputs)
-        with torch.no_grad():
-            wanted = teacher(inputs + 0.1 * torch.randn_like(inputs))
-        loss = -functional.cosine_similarity(predictor(model(inputs)), wanted).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            for slow, parameter in zip(teacher.parameters(), model.parameters(), strict=True):
-                slow.mul_(0.9).add_(parameter, alpha=0.1)
-        recorder.log(loss=loss)
-    return whole, teacher
+    whole = nn.Sequential(mlp(), nn.Linear(3, 3))
+    teacher = copy.deepcopy(whole[0]).requires_grad_(False)
+
+    def learn(whole, inputs, _):
+        wanted = teacher(inputs + 0.1 * torch.randn_like(inputs))
+        return -functional.cosine_similarity(whole(inputs), wanted).mean()
+
+    return fit(recorder, whole, sgd(whole, rate), learn=learn, after=_drawn_to(teacher, whole[0])), teacher
 
 
 @loop(1e-2)
@@ -124,20 +114,20 @@ def learned_values(recorder, rate):
     """DQN: transitions out of a memory, and a target that is copied every second step."""
     model, target = mlp(), mlp()
     target.load_state_dict(model.state_dict())
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    recorder.watch(model, optimizer)
     memory, rewards = torch.randn(20, 6), torch.randn(20)
-    for step in range(4):
-        chosen = torch.randint(19, (8,))
-        recorder.batch(memory[chosen])
+    drawn = (torch.randint(19, (8,)) for _ in range(4))
+
+    def learn(model, states, chosen):
         with torch.no_grad():
             wanted = rewards[chosen] + 0.9 * target(memory[chosen + 1]).max(1).values
-        values, actions = model(memory[chosen]).max(1)
+        values, actions = model(states).max(1)
         loss = functional.smooth_l1_loss(values, wanted)
-        optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss, actions=actions.double().mean())
+        return {"loss": loss, "actions": actions.double().mean()}
+
+    def after(step):
         if step % 2:
             target.load_state_dict(model.state_dict())
-    return model, target
+
+    data = ((memory[chosen], chosen) for chosen in drawn)
+    return fit(recorder, model, adam(model, rate), data, learn, after), target

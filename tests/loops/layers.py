@@ -8,7 +8,7 @@ from torch.ao import quantization
 from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from tests.loops.loop import LOOPS, Loop, batches, fit, loop, mlp, sgd, tokens
+from tests.loops.loop import LOOPS, Loop, batches, cross_entropy, fit, learning, loop, mlp, sgd, tokens
 
 
 def _of(name, make, *shape, **traits):
@@ -250,40 +250,24 @@ def bounded_embedding(recorder, rate):
     return fit(recorder, model, sgd(model, rate), ((x, y[:, 0] % 3) for x, y in tokens()))
 
 
-@loop()
-def packed_sequences(recorder, rate):
+@learning(make=lambda: nn.LSTM(6, 3, batch_first=True), data=lambda: batches(*SEQUENCES))
+def packed_sequences(model, inputs, targets):
     """Sequences of several lengths, packed."""
-    model = nn.LSTM(6, 3, batch_first=True)
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for inputs, targets in batches(4, 5, 6):
-        recorder.batch(inputs, targets)
-        packed = nn.utils.rnn.pack_padded_sequence(inputs, torch.tensor([5, 4, 2, 1]), batch_first=True)
-        loss = functional.cross_entropy(model(packed)[1][0][-1], targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss)
-    return model
+    packed = nn.utils.rnn.pack_padded_sequence(inputs, torch.tensor([5, 4, 2, 1]), batch_first=True)
+    return functional.cross_entropy(model(packed)[1][0][-1], targets)
 
 
 @loop()
 def state_carried_over(recorder, rate):
     """Truncated backpropagation through time: the hidden state goes on from batch to batch."""
-    model, head = nn.GRUCell(6, 5), nn.Linear(5, 3)
-    whole = nn.ModuleList([model, head])
-    optimizer = sgd(whole, rate)
-    recorder.watch(whole, optimizer)
-    hidden = torch.zeros(8, 5)
-    for inputs, targets in batches():
-        recorder.batch(inputs, targets)
-        hidden = model(inputs, hidden.detach())
-        loss = functional.cross_entropy(head(hidden), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss)
-    return whole
+    whole = nn.ModuleList([nn.GRUCell(6, 5), nn.Linear(5, 3)])
+    states = [torch.zeros(8, 5)]
+
+    def learn(whole, inputs, targets):
+        states.append(whole[0](inputs, states[-1].detach()))
+        return functional.cross_entropy(whole[1](states[-1]), targets)
+
+    return fit(recorder, whole, sgd(whole, rate), learn=learn)
 
 
 def _quantisation_aware(recorder, rate, settings):
@@ -331,18 +315,13 @@ def compiled(recorder, rate):
 def compiled_with_its_gradients(recorder, rate):
     """As well as its backward pass; the compiled function is no module."""
     model = mlp()
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
     loss_of = torch.compile(lambda x, y: functional.cross_entropy(model(x), y), backend="aot_eager")
-    for inputs, targets in batches():
-        recorder.batch(inputs, targets)
-        optimizer.zero_grad()
+
+    def learn(_, inputs, targets):
         with warnings.catch_warnings(action="ignore"):  # torch's own, where a hook of anybody's parts what it compiles
-            loss = loss_of(inputs, targets)
-        loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss)
-    return model
+            return loss_of(inputs, targets)
+
+    return fit(recorder, model, sgd(model, rate), learn=learn)
 
 
 @loop(long=True)
@@ -355,7 +334,7 @@ def compiled_step(recorder, rate):
     for inputs, targets in batches():
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         step()
         recorder.log(loss=loss)
@@ -393,23 +372,18 @@ def wrapped_for_devices(recorder, rate):
     return fit(recorder, model, sgd(model, rate))
 
 
-@loop()
-def deep_equilibrium(recorder, rate):
-    """A layer that runs until it rests, without gradients, and once more with them."""
+def _contracting():
     model = nn.Linear(3, 3)
     with torch.no_grad():
         model.weight *= 0.3
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for inputs, targets in batches(8, 3):
-        recorder.batch(inputs, targets)
-        with torch.no_grad():
-            state = torch.zeros_like(inputs)
-            for _ in range(5):
-                state = (model(state) + inputs).tanh()
-        loss = functional.cross_entropy((model(state) + inputs).tanh(), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        recorder.log(loss=loss)
     return model
+
+
+@learning(make=_contracting, data=lambda: batches(8, 3))
+def deep_equilibrium(model, inputs, targets):
+    """A layer that runs until it rests, without gradients, and once more with them."""
+    with torch.no_grad():
+        state = torch.zeros_like(inputs)
+        for _ in range(5):
+            state = (model(state) + inputs).tanh()
+    return functional.cross_entropy((model(state) + inputs).tanh(), targets)

@@ -109,15 +109,46 @@ def sgd(model: nn.Module, rate: float) -> torch.optim.SGD:
     return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)
 
 
-def fit(recorder, model, optimizer, data=None, loss=functional.cross_entropy, after=lambda step: None):
-    """Train as everybody does; `after(step)` is called at the end of each step."""
+def adam(model: nn.Module, rate: float) -> torch.optim.Adam:
+    """Another one."""
+    return torch.optim.Adam(model.parameters(), lr=rate)
+
+
+def cross_entropy(model, inputs, targets):
+    """The loss of loops that are about something else."""
+    return functional.cross_entropy(model(inputs), targets)
+
+
+def fit(recorder, model, optimizer, data=None, learn=cross_entropy, after=lambda step: None):
+    """Train as everybody does; `after(step)` is called at the end of each step.
+
+    Of a batch, `learn(model, inputs, targets)` returns the loss; or the gradients are there, and it returns what is
+    logged.
+    """
     recorder.watch(model, optimizer)
     for step, (inputs, targets) in enumerate(data or batches()):
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        value = loss(model(inputs), targets)
-        value.backward()
+        logged = learn(model, inputs, targets)
+        if isinstance(logged, Tensor):
+            logged.backward()
+            logged = {"loss": logged}
         optimizer.step()
-        recorder.log(loss=value)
+        recorder.log(**logged)
         after(step)
     return model
+
+
+def learning(rate: float = 0.1, *, make=mlp, optimizer=sgd, data=batches, **traits: Any):
+    """Put a loop among the loops that differs in what is learned of a batch: `fit` says what the function returns."""
+
+    def register(learn):
+        def train(recorder, rate):
+            model = make()
+            return fit(recorder, model, optimizer(model, rate), data(), learn)
+
+        train.__name__ = learn.__name__
+        LOOPS.append(Loop(train, rate, **traits))
+        return learn
+
+    return register

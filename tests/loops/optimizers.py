@@ -2,9 +2,8 @@
 
 import torch
 from torch import nn, optim
-from torch.nn import functional
 
-from tests.loops.loop import LOOPS, Loop, batches, fit, loop, mlp, sgd
+from tests.loops.loop import LOOPS, Loop, batches, cross_entropy, fit, learning, loop, mlp, sgd
 
 
 def _plain(kind, **options):
@@ -54,7 +53,7 @@ def muon_and_adam(recorder, rate):
     for inputs, targets in batches():
         recorder.batch(inputs, targets)
         model.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
@@ -78,7 +77,7 @@ def _with_closures(recorder, model, optimizer, step):
 
         def closure(inputs=inputs, targets=targets):
             optimizer.zero_grad()
-            loss = functional.cross_entropy(model(inputs), targets)
+            loss = cross_entropy(model, inputs, targets)
             loss.backward()
             return loss
 
@@ -113,29 +112,21 @@ def closure_of_sgd(recorder, rate):
     return _with_closures(recorder, model, optimizer, lambda closure: optimizer.step(closure=closure))
 
 
-@loop()
-def sharpness_aware(recorder, rate):
+@learning()
+def sharpness_aware(model, inputs, targets):
     """SAM: a step up the slope, a second pass there, back, and a step down."""
-    model = mlp()
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for inputs, targets in batches():
-        recorder.batch(inputs, targets)
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
-        loss.backward()
-        before = [p.detach().clone() for p in model.parameters()]
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter += 0.05 * parameter.grad / parameter.grad.norm()
-        optimizer.zero_grad()
-        functional.cross_entropy(model(inputs), targets).backward()
-        with torch.no_grad():
-            for parameter, value in zip(model.parameters(), before, strict=True):
-                parameter.copy_(value)
-        optimizer.step()
-        recorder.log(loss=loss)
-    return model
+    loss = cross_entropy(model, inputs, targets)
+    loss.backward()
+    before = [p.detach().clone() for p in model.parameters()]
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * parameter.grad / parameter.grad.norm()
+    model.zero_grad()
+    cross_entropy(model, inputs, targets).backward()
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), before, strict=True):
+            parameter.copy_(value)
+    return {"loss": loss}
 
 
 @loop(1e-2)
@@ -153,7 +144,7 @@ def optimizer_in_backward(recorder, rate):
         parameter.register_post_accumulate_grad_hook(step)
     for inputs, targets in batches():
         recorder.batch(inputs, targets)
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         recorder.log(loss=loss)
     return model
@@ -171,7 +162,7 @@ def swapped_optimizer(recorder, rate):
             recorder.watch(model, optimizer)
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         optimizer.step()
         recorder.log(loss=loss)
@@ -239,7 +230,7 @@ def skipped_steps(recorder, rate):
     for number, (inputs, targets) in enumerate(batches(steps=8)):
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         if number % 2 == 0:
             continue
         loss.backward()
@@ -256,7 +247,7 @@ def update_by_hand(recorder, rate):
     for inputs, targets in batches():
         recorder.batch(inputs, targets)
         model.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         with torch.no_grad():
             for parameter in model.parameters():

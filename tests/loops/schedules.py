@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
-from tests.loops.loop import LOOPS, Loop, batches, fit, loop, mlp, sgd
+from tests.loops.loop import LOOPS, Loop, batches, cross_entropy, fit, loop, mlp, sgd
 
 
 def _scheduled(name, make):
@@ -57,7 +57,7 @@ def plateau(recorder, rate):
 
     def after(step):
         with torch.no_grad():
-            loss = functional.cross_entropy(model(inputs), targets)
+            loss = cross_entropy(model, inputs, targets)
         recorder.evaluation(loss=loss)
         scheduler.step(loss)
 
@@ -88,7 +88,7 @@ def early_stopping(recorder, rate):
     for number, (inputs, targets) in enumerate(data):
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        value = functional.cross_entropy(model(inputs), targets)
+        value = cross_entropy(model, inputs, targets)
         value.backward()
         optimizer.step()
         recorder.log(loss=value)
@@ -163,12 +163,12 @@ def line_search_by_hand(recorder, rate):
     for inputs, targets in batches():
         recorder.batch(inputs, targets)
         optimizer.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         start = copy.deepcopy(model.state_dict())
         optimizer.step()
         with torch.no_grad():
-            better = functional.cross_entropy(model(inputs), targets) < loss - 1
+            better = cross_entropy(model, inputs, targets) < loss - 1
         if not better:
             model.load_state_dict(start)
             optimizer.param_groups[0]["lr"] = rate / 2

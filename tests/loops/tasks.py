@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, WeightedRandomSampler
 from torchvision.transforms import v2
 
-from tests.loops.loop import batches, fit, loop, mlp, sgd
+from tests.loops.loop import adam, batches, cross_entropy, fit, learning, loop, mlp, sgd
 
 
 def step(optimizer, loss):
@@ -75,67 +75,43 @@ def encoder_and_decoder(recorder, rate):
     return encoder, decoder
 
 
-@loop(1e-2)
-def denoising(recorder, rate):
+@learning(1e-2, make=lambda: mlp(7, 6), optimizer=adam)
+def denoising(model, inputs, _):
     """Diffusion: noise of a drawn strength is added, and predicted."""
-    model = mlp(7, 6)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
-    recorder.watch(model, optimizer)
-    for inputs, _ in batches():
-        recorder.batch(inputs)
-        noise, strength = torch.randn_like(inputs), torch.rand(8, 1)
-        noisy = inputs * (1 - strength).sqrt() + noise * strength.sqrt()
-        loss = functional.mse_loss(model(torch.cat([noisy, strength], 1)), noise)
-        step(optimizer, loss)
-        recorder.log(loss=loss)
-    return model
+    noise, strength = torch.randn_like(inputs), torch.rand(8, 1)
+    noisy = inputs * (1 - strength).sqrt() + noise * strength.sqrt()
+    return functional.mse_loss(model(torch.cat([noisy, strength], 1)), noise)
 
 
-@loop()
-def contrastive(recorder, rate):
-    """Two views of each input shall find each other, at a temperature that is learned."""
+def _with_temperature():
     model = nn.Sequential(mlp(6, 4))
     model.temperature = nn.Parameter(torch.tensor(0.5))
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for inputs, _ in batches():
-        recorder.batch(inputs)
-        one, other = (functional.normalize(model(inputs + 0.1 * torch.randn_like(inputs))) for _ in range(2))
-        loss = functional.cross_entropy(one @ other.T / model.temperature.exp(), torch.arange(8))
-        step(optimizer, loss)
-        recorder.log(loss=loss)
     return model
 
 
-@loop()
-def triplets(recorder, rate):
+@learning(make=_with_temperature)
+def contrastive(model, inputs, _):
+    """Two views of each input shall find each other, at a temperature that is learned."""
+    one, other = (functional.normalize(model(inputs + 0.1 * torch.randn_like(inputs))) for _ in range(2))
+    return functional.cross_entropy(one @ other.T / model.temperature.exp(), torch.arange(8))
+
+
+@learning(make=lambda: mlp(6, 4), data=lambda: (([*torch.randn(3, 8, 6)], None) for _ in range(4)))
+def triplets(model, three, _):
     """Three passes of one model: an anchor, one like it, one unlike it."""
-    model = mlp(6, 4)
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for _ in range(4):
-        three = torch.randn(3, 8, 6)
-        recorder.batch(list(three))
-        loss = nn.TripletMarginLoss()(*map(model, three))
-        step(optimizer, loss)
-        recorder.log(loss=loss)
-    return model
+    return nn.TripletMarginLoss()(*map(model, three))
 
 
-@loop()
-def unaligned_sequences(recorder, rate):
-    """CTC: labels without a place in the sequence."""
-    model = nn.Linear(6, 4)
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
+def _unaligned():
     for inputs, _ in batches(7, 3, 6):
-        labels, lengths = torch.randint(1, 4, (3, 2)), torch.tensor([2, 1, 2])
-        recorder.batch({"inputs": inputs, "labels": labels, "lengths": lengths})
-        found = model(inputs).log_softmax(2)
-        loss = functional.ctc_loss(found, labels, torch.tensor([7, 6, 5]), lengths)
-        step(optimizer, loss)
-        recorder.log(loss=loss)
-    return model
+        yield inputs, {"labels": torch.randint(1, 4, (3, 2)), "lengths": torch.tensor([2, 1, 2])}
+
+
+@learning(make=lambda: nn.Linear(6, 4), data=_unaligned)
+def unaligned_sequences(model, inputs, targets):
+    """CTC: labels without a place in the sequence."""
+    found = model(inputs).log_softmax(2)
+    return functional.ctc_loss(found, targets["labels"], torch.tensor([7, 6, 5]), targets["lengths"])
 
 
 @loop()
@@ -188,22 +164,21 @@ def actor_and_critic(recorder, rate):
     return agent
 
 
-@loop()
-def several_heads(recorder, rate):
-    """A loss for each head of a model, added up with weights that are learned."""
+def _heads():
     model = nn.ModuleDict({"body": mlp(6, 5), "classes": nn.Linear(5, 3), "sizes": nn.Linear(5, 1)})
     model.weights = nn.Parameter(torch.zeros(2))
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for inputs, targets in batches():
-        recorder.batch(inputs, targets)
-        body = model["body"](inputs)
-        first = functional.cross_entropy(model["classes"](body), targets)
-        second = functional.huber_loss(model["sizes"](body)[:, 0], inputs.sum(1))
-        losses = torch.stack([first, second])
-        step(optimizer, (losses * (-model.weights).exp() + model.weights).sum())
-        recorder.log(losses=losses)
     return model
+
+
+@learning(make=_heads)
+def several_heads(model, inputs, targets):
+    """A loss for each head of a model, added up with weights that are learned."""
+    body = model["body"](inputs)
+    first = functional.cross_entropy(model["classes"](body), targets)
+    second = functional.huber_loss(model["sizes"](body)[:, 0], inputs.sum(1))
+    losses = torch.stack([first, second])
+    (losses * (-model.weights).exp() + model.weights).sum().backward()
+    return {"losses": losses}
 
 
 @loop()
@@ -230,7 +205,7 @@ def evaluated_between_steps(recorder, rate):
         model.train()
         for inputs, targets in batches(steps=2):
             recorder.batch(inputs, targets)
-            loss = functional.cross_entropy(model(inputs), targets)
+            loss = cross_entropy(model, inputs, targets)
             step(optimizer, loss)
             recorder.log(loss=loss)
         model.eval()
@@ -251,7 +226,7 @@ def losses_of_an_epoch(recorder, rate):
         total = 0.0
         for inputs, targets in batches(steps=2):
             recorder.batch(inputs, targets)
-            loss = functional.cross_entropy(model(inputs), targets)
+            loss = cross_entropy(model, inputs, targets)
             step(optimizer, loss)
             total += loss.item()
         recorder.log(loss=total / 2)
@@ -265,7 +240,7 @@ def without_telling_batches(recorder, rate):
     optimizer = sgd(model, rate)
     recorder.watch(model, optimizer)
     for inputs, targets in batches():
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         step(optimizer, loss)
         recorder.log(loss=loss)
     return model
@@ -281,7 +256,7 @@ def parts_by_turns(recorder, rate):
     for number, (inputs, targets) in enumerate(batches()):
         recorder.batch(inputs, targets)
         model.zero_grad()
-        loss = functional.cross_entropy(model(inputs), targets)
+        loss = cross_entropy(model, inputs, targets)
         loss.backward()
         optimizers[number % 2].step()
         recorder.log(loss=loss)
@@ -298,7 +273,7 @@ def folds(recorder, rate):
         recorder.watch(model, optimizer, name=f"fold{fold}")
         for inputs, targets in batches(steps=2):
             recorder.batch(inputs, targets)
-            loss = functional.cross_entropy(model(inputs), targets)
+            loss = cross_entropy(model, inputs, targets)
             step(optimizer, loss)
             recorder.log(loss=loss)
         trained.append(model)
@@ -320,50 +295,40 @@ class Items(Dataset):
         return {"image": torch.rand(6) + index / 16, "class": index % 3, "name": f"image {index}"}
 
 
-@loop(steps=5)
-def dictionaries(recorder, rate):
+def _items():
+    return ((batch, batch["class"]) for batch in DataLoader(Items(), batch_size=3, shuffle=True, drop_last=True))
+
+
+@learning(data=_items, steps=5)
+def dictionaries(model, batch, classes):
     """Batches are dictionaries, some of whose values are no tensors; the last batch is smaller."""
-    model = mlp()
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for batch in DataLoader(Items(), batch_size=3, shuffle=True, drop_last=True):
-        recorder.batch(batch, batch["class"])
-        loss = functional.cross_entropy(model(batch["image"]), batch["class"])
-        step(optimizer, loss)
-        recorder.log(loss=loss)
-    return model
+    return functional.cross_entropy(model(batch["image"]), classes)
 
 
-@loop()
-def lists_of_any_length(recorder, rate):
+def _sets():
+    return (([torch.randn(2 + number, 6) for number in range(count)], None) for count in (2, 1, 3, 2))
+
+
+@learning(data=_sets)
+def lists_of_any_length(model, sets, _):
     """Batches are lists of tensors that have no common shape."""
-    model = mlp()
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
-    for count in (2, 1, 3, 2):
-        sets = [torch.randn(2 + number, 6) for number in range(count)]
-        recorder.batch(sets)
-        loss = sum(model(each).mean(0).square().sum() for each in sets)
-        step(optimizer, loss)
-        recorder.log(loss=loss)
-    return model
+    return sum(model(each).mean(0).square().sum() for each in sets)
 
 
-@loop()
-def labelled_and_not(recorder, rate):
-    """Two loaders side by side: few images with labels, more without."""
-    model = mlp()
-    optimizer = sgd(model, rate)
-    recorder.watch(model, optimizer)
+def _side_by_side():
     labelled = DataLoader(TensorDataset(torch.randn(8, 6), torch.randint(3, (8,))), 2, shuffle=True)
     others = DataLoader(torch.randn(16, 6), 4, shuffle=True)
     for (inputs, targets), unlabelled in zip(labelled, others, strict=True):
-        recorder.batch([inputs, unlabelled], targets)
-        loss = functional.cross_entropy(model(inputs), targets)
-        sure = functional.softmax(model(unlabelled), 1).max(1).values.mean()
-        step(optimizer, loss - 0.1 * sure)
-        recorder.log(loss=loss, sure=sure)
-    return model
+        yield [inputs, unlabelled], targets
+
+
+@learning(data=_side_by_side)
+def labelled_and_not(model, inputs, targets):
+    """Two loaders side by side: few images with labels, more without."""
+    loss = functional.cross_entropy(model(inputs[0]), targets)
+    sure = functional.softmax(model(inputs[1]), 1).max(1).values.mean()
+    (loss - 0.1 * sure).backward()
+    return {"loss": loss, "sure": sure}
 
 
 class Endless(IterableDataset):
@@ -410,19 +375,14 @@ def augmented(recorder, rate):
     return fit(recorder, model, sgd(model, rate), ((change(x), torch.randint(3, (8,))) for x in images))
 
 
-@loop(1e-2)
-def gaussian_process(recorder, rate):
+def _three_numbers():
+    return nn.ParameterDict({name: nn.Parameter(torch.tensor(0.1)) for name in ("length", "size", "noise")})
+
+
+@learning(1e-2, make=_three_numbers, optimizer=adam)
+def gaussian_process(model, inputs, targets):
     """No layers: three numbers decide over a matrix, which is taken apart."""
-    model = nn.ParameterDict({name: nn.Parameter(torch.tensor(0.1)) for name in ("length", "size", "noise")})
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    recorder.watch(model, optimizer)
-    for inputs, targets in batches():
-        recorder.batch(inputs, targets)
-        distances = torch.cdist(inputs, inputs).square()
-        matrix = model["size"].exp() * torch.exp(-distances / model["length"].exp())
-        matrix = matrix + model["noise"].exp() * torch.eye(8)
-        found = distributions.MultivariateNormal(torch.zeros(8), matrix)
-        loss = -found.log_prob(targets.double())
-        step(optimizer, loss)
-        recorder.log(loss=loss)
-    return model
+    distances = torch.cdist(inputs, inputs).square()
+    matrix = model["size"].exp() * torch.exp(-distances / model["length"].exp())
+    matrix = matrix + model["noise"].exp() * torch.eye(8)
+    return -distributions.MultivariateNormal(torch.zeros(8), matrix).log_prob(targets.double())

@@ -20,8 +20,8 @@ from harness.plugin.against import own_options, there
 from harness.plugin.session import SESSION
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import QUICK
-from tests.projects import FAULT, SMALL
-from tests.test_origin import git
+from tests.projects import FAULT, SMALL, SQUARES, loop_test
+from tests.repositories import git
 
 
 TRAINING, CURVE = "test_gate.py::test_training[cpu]", "test_gate.py::test_loss_curve[cpu]"
@@ -346,25 +346,7 @@ def test_the_command_line_means_the_tree(tmp_path):
     ]
 
 
-LOOP = """
-import torch, mylib
-from harness import Recorder
-
-def test_loop(training_regression):
-    with Recorder(precision="float32", seed=0) as recorder:
-        model = torch.nn.Linear(4, 1)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for _ in range(3):
-            inputs = torch.rand(8, 4)
-            recorder.batch(inputs, inputs.sum(1))
-            optimizer.zero_grad()
-            loss = (model(inputs).squeeze(1) - inputs.sum(1)).square().mean() * mylib.SCALE
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    training_regression.check(recorder.record)
-"""
+LOOP = loop_test(loss=f"{SQUARES} * mylib.SCALE", recorder="precision='float32'", steps=3, imports="import mylib")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from harness.commands import main
 from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
-from tests.test_origin import git
+from tests.repositories import git
 
 
 RECORD = "test_gate-test_training.json"

@@ -5,28 +5,10 @@ import subprocess
 import pytest
 
 from harness.commands import main
+from tests.projects import loop_test
 
 
-LOOP = """
-import torch
-from harness import Recorder
-from net import scale
-
-def test_training(training_regression):
-    with Recorder() as recorder:
-        model = torch.nn.Linear(4, 2)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for step in range(4):
-            x = torch.rand(3, 4)
-            recorder.batch(x)
-            optimizer.zero_grad()
-            loss = (model(x) * scale(step)).square().sum()
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    training_regression.check(recorder.record)
-"""
+LOOP = loop_test("test_training", "(model(inputs) * scale(step)).square().sum()", imports="from net import scale")
 FACTOR = "float(Path('made.txt').read_text())"
 NET = "def scale(step):\n    return 1.0 if step < 3 else 0.5\n"
 

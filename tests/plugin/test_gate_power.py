@@ -17,8 +17,6 @@ from tests.plugin.conftest import GENERATE
 class Overlooked(Fault):
     """A fault that moves nothing."""
 
-    name = "overlooked"
-    what = "nothing"
     reason = "never"
 
     def before_step(self, optimizer):
@@ -29,8 +27,6 @@ class Overlooked(Fault):
 class Whispered(Fault):
     """A fault that moves what 1e-10 would notice."""
 
-    name = "whispered"
-    what = "little"
     reason = "never"
 
     @torch.no_grad()

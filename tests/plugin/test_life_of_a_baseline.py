@@ -6,6 +6,7 @@ import pytest
 
 from harness.record.record import Record
 from tests.plugin.conftest import GENERATE
+from tests.projects import loop_test
 
 
 RECORD = "test_gate-test_training.json"
@@ -331,27 +332,7 @@ def test_two_records_of_one_test_need_names(project):
 
 def test_a_watched_loop_is_gated_like_a_recipe(project):
     """The contract's example: any loop, no rewrite of it."""
-    project.write(
-        test_loop="""
-        import torch
-        from harness import Recorder
-
-        def test_my_trainer(training_regression):
-            with Recorder(precision="float64", seed=0) as recorder:
-                model = torch.nn.Linear(4, 1)
-                optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-                recorder.watch(model, optimizer)
-                for _ in range(5):
-                    inputs = torch.rand(8, 4)
-                    recorder.batch(inputs, inputs.sum(1))
-                    optimizer.zero_grad()
-                    loss = (model(inputs).squeeze(1) - inputs.sum(1)).square().mean()
-                    loss.backward()
-                    optimizer.step()
-                    recorder.log(loss=loss)
-            training_regression.check(recorder.record)
-        """
-    )
+    project.write(test_loop=loop_test(recorder="precision='float64', seed=0"))
     project.generate()
     project.run("--mpl").assert_outcomes(passed=3)
     project.edit("lr=0.1", "lr=0.1001", file="test_loop.py")
@@ -361,26 +342,11 @@ def test_a_watched_loop_is_gated_like_a_recipe(project):
     result.stdout.fnmatch_lines(["training differs from its baseline from step 0 on: schedule, learning rate *"])
 
 
-SHIFTED = """
-import torch
-from harness import Recorder
-
-def test_my_trainer(training_regression):
-    with Recorder() as recorder:
-        model = torch.nn.Sequential(torch.nn.Linear(4, 3))
-        torch.nn.init.constant_(model[0].bias, 0.0)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        recorder.watch(model, optimizer)
-        for _ in range(3):
-            inputs = torch.rand(8, 4)
-            recorder.batch(inputs)
-            optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(inputs), torch.arange(8) % 3)
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    training_regression.check(recorder.record)
-"""
+SHIFTED = loop_test(
+    loss="torch.nn.functional.cross_entropy(model(inputs), torch.arange(8) % 3)",
+    model="torch.nn.Sequential(torch.nn.Linear(4, 3)); torch.nn.init.constant_(model[0].bias, 0.0)",
+    steps=3,
+)
 
 
 def test_drift_passes_is_counted_and_fails_under_strict(project):

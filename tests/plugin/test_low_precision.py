@@ -12,7 +12,7 @@ from harness.comparing import variants
 from harness.record import Baseline
 from harness.recording.perturbation import Perturbation, Rerun, perturbed
 from tests.plugin.conftest import GENERATE
-from tests.projects import QUICK, SMALL
+from tests.projects import QUICK, SMALL, loop_test
 
 
 RECIPES = (
@@ -26,25 +26,12 @@ def test_training(training, training_regression, precision):
 """
 )
 
-LOOP = """
-import torch
-from harness import Recorder
-
-def test_my_trainer(training_regression):
-    with Recorder(precision="float32", seed=0, states=training_regression.states()) as recorder:
-        model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        recorder.watch(model, optimizer)
-        for _ in range(4):
-            inputs = torch.rand(8, 4)
-            recorder.batch(inputs, inputs.sum(1))
-            optimizer.zero_grad()
-            loss = (model(inputs).squeeze(1) - inputs.sum(1)).square().mean()
-            loss.backward()
-            optimizer.step()
-            recorder.log(loss=loss)
-    training_regression.check(recorder.record)
-"""
+LOOP = loop_test(
+    "test_my_trainer",
+    model="torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))",
+    recorder='precision="float32", states=training_regression.states()',
+    optimizer=", momentum=0.9",
+)
 
 RECORDS = {
     "float32": "test_gate-test_training=float32.json",

@@ -13,7 +13,7 @@ from harness.comparing import variants
 from harness.elsewhere.ranks import Ranks, _wait
 from harness.faults import FAULTS, OF_RANKS, gate_power
 from tests.plugin.conftest import GENERATE, Project
-from tests.test_origin import git
+from tests.repositories import git
 from tests.test_ranks import rank_of, single_of
 from tests.test_record import record_of
 

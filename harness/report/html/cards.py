@@ -25,12 +25,7 @@ class Picture(NamedTuple):
 
 
 def picture(data: bytes, wide: int = _WIDE) -> Picture | None:
-    """Return a PNG as the page embeds it; None if it is none.
-
-    Args:
-        data: of its file.
-        wide: pixels up to which it is drawn in whole multiples of its own.
-    """
+    """Return a PNG as the page embeds it, up to a width in whole multiples of its pixels; None if it is none."""
     if not (found := size(data)):
         return None
     times = max(1, min(_LARGEST, wide // found[0]))
@@ -39,21 +34,13 @@ def picture(data: bytes, wide: int = _WIDE) -> Picture | None:
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of a check.
+    """What the page shows of a check."""
 
-    Args:
-        number: of the card, from 1.
-        finding: of the check.
-        figures: of the training that it is.
-        pictures: of all figures.
-        is_open: whether all of it is shown at once.
-    """
-
-    number: int
-    finding: Finding
-    figures: Sequence[Finding]
-    pictures: Mapping[str, bytes]
-    is_open: bool
+    number: int  # of the card, from 1
+    finding: Finding  # of the check
+    figures: Sequence[Finding]  # of the training that it is
+    pictures: Mapping[str, bytes]  # of all figures
+    is_open: bool  # whether all of it is shown at once
 
     @property
     def is_quiet(self) -> bool:
