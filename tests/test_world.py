@@ -10,6 +10,7 @@ from torch import distributed, nn
 from harness import Recorder, compare, errors
 from harness.record import Record, Stream, World
 from harness.record.text import _checksum
+from harness.record.world import launch
 from harness.report.comparison_text import changed_text, failure, note
 from tests.test_record import record_of
 
@@ -121,3 +122,25 @@ def test_a_world_that_cannot_be_is_no_record(world):
 
     with pytest.raises(errors.RecordError, match="a part is missing or of a wrong kind"):
         Record.from_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("variables", "others"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "a"}, {"TORCHELASTIC_RUN_ID": "b"}),
+        ({"TORCHELASTIC_RESTART_COUNT": "0"}, {"TORCHELASTIC_RESTART_COUNT": "1"}),
+        ({"LOCAL_WORLD_SIZE": "2"}, {"LOCAL_WORLD_SIZE": "1"}),
+    ],
+)
+def test_a_start_of_a_launcher_is_told_from_others(monkeypatch, variables, others):
+    """By what it says of itself and, where all its processes are on this machine, by its own process."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    found = []
+    for each in (variables, variables, others):
+        for name, value in each.items():
+            monkeypatch.setenv(name, value)
+        found.append(launch())
+
+    assert found[0] == found[1] != found[2]
