@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -78,10 +80,13 @@ def test_states_are_put_back_into_the_record_that_is_wanted_and_no_other(tmp_pat
     """A teacher that is trained in the same test may have tensors of the same names."""
     (tmp_path / "states").write_bytes(KEPT.to_bytes())
     _, found = assigned(tmp_path, monkeypatch, name=name)
-    tested = TrainingRegression(item=None, session=SimpleNamespace(assignment=found))
+    handed = Mock(return_value=nullcontext())
+    session = SimpleNamespace(assignment=found, effects=Mock(hand_down=handed))
+    tested = TrainingRegression(item=Mock(), session=session)
 
-    assert tested.states(name=name).sha256 == KEPT.sha256
+    assert (states := tested.states(name=name)).sha256 == KEPT.sha256
     assert tested.states(name="teacher") is None
+    handed.assert_called_once_with(states)
 
 
 PREPARED = """
