@@ -84,7 +84,8 @@ def test_states_are_put_back_into_the_record_that_is_wanted_and_no_other(tmp_pat
     session = SimpleNamespace(assignment=found, effects=Mock(hand_down=handed))
     tested = TrainingRegression(item=Mock(), session=session)
 
-    assert (states := tested.states(name=name)).sha256 == KEPT.sha256
+    states = tested.states(name=name)
+    assert states.sha256 == KEPT.sha256
     assert tested.states(name="teacher") is None
     handed.assert_called_once_with(states)
 
