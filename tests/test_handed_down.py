@@ -120,6 +120,11 @@ def train_from(states, rate=0.1):
     return recorder.record
 
 
+def train_first_from(states):
+    """Train otherwise, and let the first rank alone have states."""
+    return train_from(None if torch.distributed.get_rank() else states, 0.3)
+
+
 def test_ranks_fill_states_and_are_put_back_on_them(tmp_path, monkeypatch):
     """Each on its own; what is recorded without states, there or here, goes its own way."""
     monkeypatch.setattr(Ranks, "_method", "fork")
@@ -128,6 +133,9 @@ def test_ranks_fill_states_and_are_put_back_on_them(tmp_path, monkeypatch):
     with perturbed_as(assigned, tmp_path) as effects:
         with effects.hand_down(States()):
             records = Ranks()(train_from, States())
+            lacking = Ranks()(train_first_from, States())
+        effects.stands_for(merged := merge(lacking), lacking)
+        assert effects.states(merged) is None, "the second would be put on those of the first"
         effects.stands_for(merged := merge(records), records)
         states = effects.states(merged)
         with effects.hand_down(states):

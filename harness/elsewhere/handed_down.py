@@ -99,11 +99,14 @@ class Effects:
         return max((word.outcome for word in words), default=None) or self._own.outcome(record)
 
     def states(self, record: Record) -> "States | None":
-        """Return the states that a record's training has filled in another process, those of all ranks as one."""
+        """Return the states that a record's training has filled in other processes, if each of them could keep some."""
         from harness.recording.states import States
 
-        told = {word.rank: word.states for word in self._of(record) if word.states}
-        return States.of_ranks([States.from_bytes(told[rank]) for rank in sorted(told)]) if told else None
+        told = dict[int, bytes]()
+        for word in self._of(record):
+            told[word.rank] = told.get(word.rank) or word.states
+        filled = told and all(told.values())
+        return States.of_ranks([States.from_bytes(told[rank]) for rank in sorted(told)]) if filled else None
 
     def traced(self, record: Record) -> Traced | None:
         """Return the trace of a record's training, of ranks of the first, if one was taken."""
