@@ -12,6 +12,7 @@ import torch
 
 from harness.comparing.comparison import compare
 from harness.errors import RecordError
+from harness.explaining.edited import given
 from harness.explaining.operations import number
 from harness.explaining.traced import Operation, Part, Traced
 from harness.explaining.tracing import Tracing
@@ -550,6 +551,23 @@ def test_what_no_operation_shows_is_named_by_its_line(loaded, tmp_path, old, new
     assert LOADED.count(old) == 1
     assert named in text.splitlines()[int(row.partition(" ")[0].partition(":")[2]) - 1]
     assert says in row
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("manual_seed(1)", "manual_seed(5)", ("", "1", "5")),
+        ("max_val=0.1", "max_val=0.2", ("max_val", "0.1", "0.2")),
+        ("SIZE = 4", "SIZE = 5", ("SIZE", "4", "5")),
+        ("drop_last=False", "drop_last=True", ("drop_last", "False", "True")),
+    ],
+)
+def test_values_that_a_file_may_say_are_known(loaded, tmp_path, old, new, value):
+    """As they were, and as they are: of seeds, modules, constants and data loaders."""
+    record, traced = run(tmp_path, LOADED.replace(old, new))
+    comparison = compare(loaded, record)
+
+    assert value in [*given(comparison, where(comparison, traced))]
 
 
 def test_calls_that_are_made_elsewhere_are_none(loaded, tmp_path):

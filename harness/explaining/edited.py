@@ -8,6 +8,7 @@ from typing import NamedTuple
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.hunks import At, Hunk
+from harness.explaining.traced import is_seed
 from harness.explaining.where import Where, said
 
 
@@ -31,9 +32,11 @@ class Edited(NamedTuple):
 
 
 def given(comparison: Comparison, found: Where | None) -> Iterator[Given]:
-    """Yield the constants and settings that are others now."""
+    """Yield the constants, seeds and settings that are others now."""
     for name, before, now in found.constants if found else ():
         yield Given(re.findall(r"\w+", name)[-1], before.strip("'") or "''", now.strip("'") or "''")
+    if found and found.number is not None and is_seed(found.operation.name):
+        yield Given("", f"{found.number:.0f}", f"{found.operation.number:.0f}")
     if comparison.first:
         yield from (value for value in _settings(comparison.first) if value.before != value.now)
 

@@ -80,7 +80,7 @@ class Story:
 
     Args:
         project: of tests/plugin/conftest.py; its folder is the present one.
-        traces: whether baselines measure their thresholds and keep operations; else no line of a fault is printed.
+        traces: whether baselines measure their thresholds and keep operations; else the line of a fault is passed over.
     """
 
     def __init__(self, project, *, traces=False):
@@ -121,9 +121,12 @@ class Story:
     def _console(self, text):
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             line, *quotation = part.rstrip("\n").split("\n")
-            quotation = [text for text in quotation if self._traces or not text.startswith(_WHERE)]
             _, printed = self._run(line)
-            assert shows(printed, quotation), f"{line}\n" + "\n".join(printed)
+            told = [[text for text in texts if self._tells(text)] for texts in (printed, quotation)]
+            assert shows(*told), f"{line}\n" + "\n".join(printed)
+
+    def _tells(self, text):
+        return self._traces or not text.startswith(_WHERE)
 
     def _run(self, line):
         """Run a command line; return its exit status and the lines that it printed."""
