@@ -460,10 +460,18 @@ def with_lines(source, hints):
             ["after line 3   if recorder: recorder.log(loss=loss)"],
         ),
         ("def main():\n    main()\n    other()", ["in each step   if recorder: recorder.log(loss=loss)"]),
+        (
+            "def main():\n    model.eval()\n    loss.backward()\n    for a in b:\n        acc, f1 = evaluate(model)",
+            ["after line 5   if recorder: recorder.evaluation(acc=acc, f1=f1)"],
+        ),
+        (
+            "def main():\n    loss.backward()\n    print(\n        f'{validate(model)}')",
+            ["after line 4   if recorder: recorder.evaluation(accuracy=...)"],
+        ),
     ],
 )
 def test_hints_lead_to_where_the_step_is(root, capsys, source, hints):
-    """Down the calls to the function that holds `backward`, and to the end of what its optimizer does."""
+    """Down the calls to the function that holds `backward`, to the end of its optimizer's step, and to evaluations."""
     (root / "train.py").write_text(source)
     _, rest = init(capsys, "--loop", "train.py:main")
     given = [re.sub("   +", "   ", line.strip()) for line in rest if line.startswith("    ")]

@@ -19,6 +19,7 @@ _SHORT = {"epoch": 2, "step": 12, "iter": 12}
 _LENGTH = re.compile(r"(n|num|max|total|train|nb)?_?(epoch|step|iter)(s|ations?)?")
 _SKIPPED = re.compile(r"\.|venv$|env$|build$|node_modules$|site-packages$")
 """Folders that hold no file of the project's own."""
+_EVALUATION = re.compile("_?(eval|valid|test)")
 _NO_BATCH = re.compile(
     r"self|cls|model|net(work)?|module|opt(im|imizer)?|criterion|loss\w*|\w*loader|sched(uler)?|scaler|ema|device|dtype"
     r"|lr|rate|(batch_)?(i|idx|index|size|step|epoch)s?|args|cfg|config|recorder|logger|writer|generator"
@@ -255,7 +256,27 @@ def _hints(scope: ast.AST, tree: ast.Module, recorder: str, watched: object = No
     handed = [hint for each in way for hint in each.hints(recorder if each.scope is scope else "recorder")]
     back = next(_calls(inner, "backward"), None)
     log = (_end(inner, back), f"log(loss={_loss(back)})") if back else ("in each step", "log(loss=loss)")
-    return [*watch, *handed, *((at, f"if {name}: {name}.{line}") for at, line in [*_batch(inner, back), log])]
+    lines = [(name, *each) for each in [*_batch(inner, back), log]]
+    lines += [(recorder, *each) for each in _evaluation(scope)]
+    return [*watch, *handed, *((at, f"if {name}: {name}.{line}") for name, at, line in lines)]
+
+
+def _evaluation(scope: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the line that shows what the first function that evaluates returns; dots where it has no name."""
+    for statement in ast.walk(scope):
+        if isinstance(statement, ast.Assign | ast.Expr) and any(map(_evaluates, ast.walk(statement.value))):
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            held = isinstance(statement.value, ast.Call) and _evaluates(statement.value)
+            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)] * held
+            numbers = ", ".join(f"{each}={each}" for each in names) or "accuracy=..."
+            yield f"after line {statement.end_lineno}", f"evaluation({numbers})"
+            return
+
+
+def _evaluates(node: ast.AST) -> bool:
+    """Tell whether a call is one of an evaluation, and no switch of a mode (`model.eval()`)."""
+    called = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) and node.args else ""
+    return bool(_EVALUATION.match(called))
 
 
 class _Handed(NamedTuple):
