@@ -9,6 +9,7 @@ import pytest
 from harness.baselines.folder import stated_folder
 from harness.baselines.store import save_baseline
 from harness.commands import main
+from harness.commands.loop import found
 from tests.plugin.conftest import GENERATE, project  # noqa: F401 # a fixture
 from tests.test_ci import load
 from tests.test_commands import BASELINE
@@ -477,6 +478,37 @@ def test_hints_lead_to_where_the_step_is(root, capsys, source, hints):
     given = [re.sub("   +", "   ", line.strip()) for line in rest if line.startswith("    ")]
 
     assert given[-len(hints) :] == hints
+
+
+@pytest.mark.parametrize(
+    ("source", "hints", "callback"),
+    [
+        (
+            "import lightning as L\ndef fit():\n    L.Trainer(max_epochs=1).fit(Net())",
+            ["line 2   def fit(..., callbacks=())", "line 3   L.Trainer(..., callbacks=[*callbacks])"],
+            "LightningRecorder",
+        ),
+        (
+            "from transformers import Trainer\ndef fit():\n    trainer = Trainer(model, callbacks=[Stop()])",
+            ["line 2   def fit(..., callbacks=())", "line 3   Trainer(..., callbacks=[..., *callbacks])"],
+            "TransformersRecorder",
+        ),
+        (
+            "from transformers import Seq2SeqTrainer\ndef fit(callbacks=()):\n    Seq2SeqTrainer(callbacks=callbacks)",
+            [],
+            "TransformersRecorder",
+        ),
+    ],
+)
+def test_a_trainer_of_a_framework_takes_a_callback(root, capsys, source, hints, callback):
+    """It is found as a loop, and nobody is told to record in steps that the framework takes."""
+    (root / "train.py").write_text(source)
+    assert found(root) == ["train.py:fit"]
+    steps, rest = init(capsys, "--loop", "train.py:fit")
+    lines = (root / next(name for name in steps if name.startswith("tests/"))).read_text().splitlines()
+
+    assert [re.sub("   +", "   ", line.strip()) for line in rest if line.startswith("    ")] == hints
+    assert f"        fit(callbacks=[{callback}(recorder)])" in lines
 
 
 @pytest.mark.parametrize(
