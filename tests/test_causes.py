@@ -472,6 +472,19 @@ def test_data_loaders_that_sample_alike_are_one():
     assert [*replaced] == [0, "data", "loader/1/sampler"]
 
 
+@pytest.mark.parametrize(("steps", "stream"), [(2, "loader/0/drop_last"), (3, "learning_rate/w")])
+def test_a_data_loader_that_makes_other_steps_is_a_cause_of_another_schedule(steps, stream):
+    """A schedule is planned for as many steps as it has batches; where these are as many, the rate is another cause."""
+
+    def record(steps, rate, drop_last):
+        rates = Stream("schedule", tuple(range(steps)), (0.1, *[rate] * (steps - 1)))
+        clues = {"loader/0/drop_last": Stream("data", (0,), (drop_last,))}
+        return record_of({"learning_rate/w": rates}, clues=clues)
+
+    divergence = compare(record(3, 0.2, "False"), record(steps, 0.3, "True")).first_divergence
+    assert divergence.stream == stream
+
+
 def test_shapes_are_told_as_they_change():
     """Of tensors and arrays; a value where the shape is another than in the last batch."""
     parts = named_parts({"images": (ONE, np.zeros(3), 2.0, [1, 2])})

@@ -229,12 +229,16 @@ def test_a_session_counts_what_is_not_judged_and_says_it():
     ]
 
 
-def test_margins_tell_of_records_only_where_one_passed():
-    """A figure alone has no deviation, least of all one of 0."""
-    for records, said in (([], ""), ([training((2.0, 1.5, 1.0))], "deviation 0.0e+00, at most 0 % of a threshold; ")):
-        found = [figure(rms=0.5, passed=True), training((2.0, 1.6, 1.0)), *records]
+def test_margins_tell_only_of_what_passed():
+    """A figure alone has no deviation, least of all one of 0, and a record no RMS."""
+    drawn, same = (figure(rms=0.5, passed=True), "figure RMS 0.50"), (training((2.0, 1.5, 1.0)), _SAME)
+    for passed in ([drawn], [same], [same, drawn]):
+        found = [training((2.0, 1.6, 1.0)), *(each for each, _ in passed)]
         lines = [*comparison_lines(found, generated=0, not_compared=0, notes=(), accept_all="", commit="")]
-        assert lines[-1] == f"margins of what passed: {said}figure RMS 0.50"
+        assert lines[-1] == f"margins of what passed: {'; '.join(said for _, said in passed)}"
+
+
+_SAME = "deviation 0.0e+00, at most 0 % of a threshold"
 
 
 def test_a_long_summary_is_cut_between_its_parts():

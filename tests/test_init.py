@@ -9,6 +9,7 @@ import pytest
 from harness.baselines.folder import stated_folder
 from harness.baselines.store import save_baseline
 from harness.commands import main
+from harness.commands.loop import found
 from tests.plugin.conftest import GENERATE, project  # noqa: F401 # a fixture
 from tests.repositories import git
 from tests.test_ci import load
@@ -460,15 +461,54 @@ def with_lines(source, hints):
             ["after line 3   if recorder: recorder.log(loss=loss)"],
         ),
         ("def main():\n    main()\n    other()", ["in each step   if recorder: recorder.log(loss=loss)"]),
+        (
+            "def main():\n    model.eval()\n    loss.backward()\n    for a in b:\n        acc, f1 = evaluate(model)",
+            ["after line 5   if recorder: recorder.evaluation(acc=acc, f1=f1)"],
+        ),
+        (
+            "def main():\n    loss.backward()\n    print(\n        f'{validate(model)}')",
+            ["after line 4   if recorder: recorder.evaluation(accuracy=...)"],
+        ),
     ],
 )
 def test_hints_lead_to_where_the_step_is(root, capsys, source, hints):
-    """Down the calls to the function that holds `backward`, and to the end of what its optimizer does."""
+    """Down the calls to the function that holds `backward`, to the end of its optimizer's step, and to evaluations."""
     (root / "train.py").write_text(source)
     _, rest = init(capsys, "--loop", "train.py:main")
     given = [re.sub("   +", "   ", line.strip()) for line in rest if line.startswith("    ")]
 
     assert given[-len(hints) :] == hints
+
+
+@pytest.mark.parametrize(
+    ("source", "hints", "callback"),
+    [
+        (
+            "import lightning as L\ndef fit():\n    L.Trainer(max_epochs=1).fit(Net())",
+            ["line 2   def fit(..., callbacks=())", "line 3   L.Trainer(..., callbacks=[*callbacks])"],
+            "LightningRecorder",
+        ),
+        (
+            "from transformers import Trainer\ndef fit():\n    trainer = Trainer(model, callbacks=[Stop()])",
+            ["line 2   def fit(..., callbacks=())", "line 3   Trainer(..., callbacks=[..., *callbacks])"],
+            "TransformersRecorder",
+        ),
+        (
+            "from transformers import Seq2SeqTrainer\ndef fit(callbacks=()):\n    Seq2SeqTrainer(callbacks=callbacks)",
+            [],
+            "TransformersRecorder",
+        ),
+    ],
+)
+def test_a_trainer_of_a_framework_takes_a_callback(root, capsys, source, hints, callback):
+    """It is found as a loop, and nobody is told to record in steps that the framework takes."""
+    (root / "train.py").write_text(source)
+    assert found(root) == ["train.py:fit"]
+    steps, rest = init(capsys, "--loop", "train.py:fit")
+    lines = (root / next(name for name in steps if name.startswith("tests/"))).read_text().splitlines()
+
+    assert [re.sub("   +", "   ", line.strip()) for line in rest if line.startswith("    ")] == hints
+    assert f"        fit(callbacks=[{callback}(recorder)])" in lines
 
 
 @pytest.mark.parametrize(

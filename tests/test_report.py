@@ -593,3 +593,12 @@ def test_power_over_one_fault_reads_well():
     text = power_text(Power(a_record(), [Mutant("a", planted=True, caught=True)]), "t")
 
     assert text.startswith("gate power 1.00: 1 of 1 planted fault caught   ")
+
+
+@pytest.mark.parametrize(
+    ("precision", "why"),
+    [("float32", "it stores no states: equal in"), ("float64", "it cannot be run again from outside: 1e-10")],
+)
+def test_a_note_says_why_nothing_was_measured(precision, why):
+    """Low precision needs states for that; what is run again in another way is no reason there."""
+    assert f"thresholds not measured, since {why}" in calibration_note(record_of({}, precision=precision), None)

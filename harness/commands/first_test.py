@@ -56,7 +56,7 @@ def _imports(loop: Loop, body: str) -> Iterator[str]:
         library = "pytorch_lightning" if "pytorch_lightning" in loop.path.read_text() else "lightning"
         yield f"from {library} import Trainer"
     yield "from harness import Recorder"
-    yield from ["from harness.adapters.lightning import LightningRecorder"] if loop.kind == "lightning" else ()
+    yield from [f"from harness.adapters.{loop.adapter} import {_callback(loop)}"] if loop.adapter else ()
     yield from [f"from {loop.module} import {loop.name}"] if loop.module else ()
 
 
@@ -85,7 +85,7 @@ def _guards(loop: Loop, shown: str) -> Iterator[str]:
         yield f'pytest.fail("{_DOTS}", pytrace=False)'
     if loop.hints:
         source = "SCRIPT.read_text()" if loop.kind == "script" else f"inspect.getsource({loop.name})"
-        yield f'if "recorder" not in {source}:'
+        yield f'if "{"callbacks" if loop.adapter else "recorder"}" not in {source}:'
         yield f'    pytest.fail("{shown} tells no recorder what it does: add the lines above", pytrace=False)'
     if loop.flags is not None:
         words = [f"{flag}={value}" if flag.startswith("-") else value for flag, value in loop.flags.items()]
@@ -106,7 +106,12 @@ def _function(loop: Loop) -> Iterator[str]:
         given[name] = name
     if loop.watched:
         yield f"recorder.watch({', '.join(loop.watched)})"
-    yield _call(loop.name, {**given, "recorder": "recorder"})
+    told = {"callbacks": f"[{_callback(loop)}(recorder)]"} if loop.adapter else {"recorder": "recorder"}
+    yield _call(loop.name, {**given, **told})
+
+
+def _callback(loop: Loop) -> str:
+    return f"{loop.adapter.capitalize()}Recorder"
 
 
 def _class(loop: Loop) -> Iterator[str]:

@@ -19,6 +19,9 @@ _SHORT = {"epoch": 2, "step": 12, "iter": 12}
 _LENGTH = re.compile(r"(n|num|max|total|train|nb)?_?(epoch|step|iter)(s|ations?)?")
 _SKIPPED = re.compile(r"\.|venv$|env$|build$|node_modules$|site-packages$")
 """Folders that hold no file of the project's own."""
+_ADAPTERS = {"lightning": "lightning", "pytorch_lightning": "lightning", "transformers": "transformers"}
+"""What records a trainer, by the library that it is imported from."""
+_EVALUATION = re.compile("_?(eval|valid|test)")
 _NO_BATCH = re.compile(
     r"self|cls|model|net(work)?|module|opt(im|imizer)?|criterion|loss\w*|\w*loader|sched(uler)?|scaler|ema|device|dtype"
     r"|lr|rate|(batch_)?(i|idx|index|size|step|epoch)s?|args|cfg|config|recorder|logger|writer|generator"
@@ -43,6 +46,7 @@ class Loop:
     exits: bool = False  # it ends the process
     watched: tuple[str, str] | None = None  # a model and its optimizer that are known outside of the loop
     recorder: str = ""  # where a function or class takes a recorder already: "call", "build" or "inside"
+    adapter: str = ""  # of a framework whose trainer trains, which records as a callback; empty for a loop of one's own
     hints: Sequence[tuple[str, str]] = ()  # lines to add to it, each with its place
 
 
@@ -92,8 +96,8 @@ def _loops(path: Path, root: Path) -> Iterator[str]:
     except NotFoundError:
         return
     place = path.relative_to(root).as_posix()
-    if any(_calls(tree, "backward")):
-        inside = [each.name for each in _named(tree) if any(_calls(each, "backward"))]
+    inside = [each.name for each in _named(tree) if any(_calls(each, "backward")) or _trainer(each, tree)]
+    if inside or any(_calls(tree, "backward")):
         yield from (f"{place}:{name}" for name in inside) if inside else (place,)
 
 
@@ -142,12 +146,37 @@ def _function(path: Path, module: str, node: _Function, tree: ast.Module) -> Loo
     used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {node.name}
     if any(any(_calls(each, "parse_args")) for each in _named(tree) if each.name in used):
         loop = replace(loop, flags=_flags(tree))
-    hints = [_signature(node), *_hints(node, tree, "recorder", loop.watched)]
-    return loop if loop.recorder else replace(loop, hints=hints)
+    if loop.recorder:
+        return loop
+    if trainer := _trainer(node, tree):
+        return replace(loop, adapter=_adapter(tree), hints=[] if _takes(node, "callbacks") else _handing(node, trainer))
+    return replace(loop, hints=[_signature(node), *_hints(node, tree, "recorder", loop.watched)])
 
 
-def _signature(node: _Function) -> tuple[str, str]:
-    return f"line {node.lineno}", f"def {node.name}(..., recorder=None)"
+def _signature(node: _Function, argument: str = "recorder=None") -> tuple[str, str]:
+    return f"line {node.lineno}", f"def {node.name}(..., {argument})"
+
+
+def _adapter(tree: ast.Module) -> str:
+    """Return the adapter of the framework that a module imports; empty if there is none."""
+    modules = [each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
+    modules += [alias.name for each in ast.walk(tree) if isinstance(each, ast.Import) for alias in each.names]
+    return next((_ADAPTERS[top] for each in modules if (top := each.partition(".")[0]) in _ADAPTERS), "")
+
+
+def _trainer(node: ast.AST, tree: ast.Module) -> ast.Call | None:
+    """Return the call that builds a framework's trainer, where that trains."""
+    own = {each.name for each in _named(tree)}
+    calls = (each for each in ast.walk(node) if isinstance(each, ast.Call) and _adapter(tree))
+    names = ((each, ast.unparse(each.func)) for each in calls)
+    return next((each for each, name in names if name.endswith("Trainer") and name not in own), None)
+
+
+def _handing(node: _Function, trainer: ast.Call) -> list[tuple[str, str]]:
+    """Return the lines that hand callbacks on to a trainer, which may have some."""
+    given = "[..., *callbacks]" if any(each.arg == "callbacks" for each in trainer.keywords) else "[*callbacks]"
+    call = f"{ast.unparse(trainer.func)}(..., callbacks={given})"
+    return [_signature(node, "callbacks=()"), (f"line {trainer.lineno}", call)]
 
 
 def _exits(end: ast.stmt) -> bool:
@@ -164,7 +193,7 @@ def _class(path: Path, module: str, node: ast.ClassDef, method: str, tree: ast.M
     built = _arguments(init, bound=True) if init else {}
     if any(ast.unparse(base).endswith("LightningModule") for base in node.bases):
         called = {} if "train_dataloader" in methods else {"train_dataloaders": "..."}
-        return Loop(path, module, node.name, "lightning", built=built, called=called)
+        return Loop(path, module, node.name, "lightning", built=built, called=called, adapter="lightning")
     called = _arguments(train, bound=True) if train else {}
     loop = Loop(path, module, node.name, "class", method, built, called, recorder=_recorder_of(node, init, train))
     if loop.recorder:
@@ -180,8 +209,8 @@ def _recorder_of(node: ast.ClassDef, init: _Function | None, train: _Function | 
     return "call" if train and _takes(train) else "inside" if _mentions(node) else ""
 
 
-def _takes(node: _Function) -> bool:
-    return any(each.arg == "recorder" for each in (*node.args.args, *node.args.kwonlyargs))
+def _takes(node: _Function, name: str = "recorder") -> bool:
+    return any(each.arg == name for each in (*node.args.args, *node.args.kwonlyargs))
 
 
 def _mentions(node: ast.AST) -> bool:
@@ -240,7 +269,27 @@ def _hints(scope: ast.AST, tree: ast.Module, recorder: str, watched: object = No
     handed = [hint for each in way for hint in each.hints(recorder if each.scope is scope else "recorder")]
     back = next(_calls(inner, "backward"), None)
     log = (_end(inner, back), f"log(loss={_loss(back)})") if back else ("in each step", "log(loss=loss)")
-    return [*watch, *handed, *((at, f"if {name}: {name}.{line}") for at, line in [*_batch(inner, back), log])]
+    lines = [(name, *each) for each in [*_batch(inner, back), log]]
+    lines += [(recorder, *each) for each in _evaluation(scope)]
+    return [*watch, *handed, *((at, f"if {name}: {name}.{line}") for name, at, line in lines)]
+
+
+def _evaluation(scope: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the line that shows what the first function that evaluates returns; dots where it has no name."""
+    for statement in ast.walk(scope):
+        if isinstance(statement, ast.Assign | ast.Expr) and any(map(_evaluates, ast.walk(statement.value))):
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            held = isinstance(statement.value, ast.Call) and _evaluates(statement.value)
+            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)] * held
+            numbers = ", ".join(f"{each}={each}" for each in names) or "accuracy=..."
+            yield f"after line {statement.end_lineno}", f"evaluation({numbers})"
+            return
+
+
+def _evaluates(node: ast.AST) -> bool:
+    """Tell whether a call is one of an evaluation, and no switch of a mode (`model.eval()`)."""
+    called = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) and node.args else ""
+    return bool(_EVALUATION.match(called))
 
 
 class _Handed(NamedTuple):

@@ -166,7 +166,8 @@ class Comparison:
 
         It stands before the deviation, in the same step or the one before, since what is set up acts at once; the
         world, and what a recipe or a configuration says, may act at any later step, and a data loader at any on what it
-        loads. A module whose numbers left earlier and moved nothing is no cause: it was written in another way.
+        loads, and on a schedule if it takes other steps. A module whose numbers left earlier and moved nothing is no
+        cause: it was written in another way.
         """
         effect = next(iter(self._found), None)
         if effect is None:
@@ -177,13 +178,17 @@ class Comparison:
         beyond = [clue for clue in (*set_up, *clues) if clue.is_beyond]
         idle = {clue.stream for clue in beyond if clue.stream.kind in CALLS and clue.step < effect.step - 1}
         beyond = [clue for clue in beyond if clue.stream not in idle and not self._is_of_end(clue)]
-        causes = (clue for clue in beyond if _may_cause(clue, effect))
+        causes = (clue for clue in beyond if _may_cause(clue, effect, takes_others=self._takes_other_steps))
         return min(causes, key=_rank, default=None)
 
     def _is_of_end(self, clue: Deviation) -> bool:
         """Tell whether generators are said to be others where one of the trainings had ended: it is another moment."""
-        before, now = self.baseline.record.num_steps, self.record.num_steps
-        return clue.stream.kind == "random" and before != now and clue.step >= min(before, now)
+        end = min(self.baseline.record.num_steps, self.record.num_steps)
+        return clue.stream.kind == "random" and self._takes_other_steps and clue.step >= end
+
+    @property
+    def _takes_other_steps(self) -> bool:
+        return self.baseline.record.num_steps != self.record.num_steps
 
     @property
     def first(self) -> Deviation | None:
@@ -283,14 +288,22 @@ def _is_renamed_class(clue: Deviation) -> bool:
     return clue.stream.kind == "module" and None not in (clue.baseline, clue.value) and before == now
 
 
-def _may_cause(clue: Deviation, effect: Deviation) -> bool:
+def _may_cause(clue: Deviation, effect: Deviation, *, takes_others: bool) -> bool:
+    """Tell whether something that was set up otherwise may be why a value is another.
+
+    Args:
+        clue: what was set up.
+        effect: the value.
+        takes_others: whether the training takes more or fewer steps than its baseline.
+    """
     unseen = clue.stream.kind in ("mode", "random", "placement") and None in (clue.baseline, clue.value)
     if unseen or clue.causal_order >= effect.causal_order:
         return False
     if effect.stream.kind == "learning_rate" and clue.stream.kind == "setting":  # a schedule may move others beside it
         return "lr" in clue.stream.entry
     if clue.stream.kind == "loader" and None not in (clue.baseline, clue.value):
-        return effect.stage == "data"  # what workers draw shows in the second epoch
+        is_planned = effect.stage == "schedule" and takes_others  # by how many batches there are
+        return is_planned or effect.stage == "data"  # what workers draw shows in the second epoch
     if clue.stream.kind == "random":  # other numbers act at once, and on no rate
         return clue.step >= effect.step and effect.stage != "schedule"
     return clue.stream.kind in ("world", "config") or clue.step >= effect.step - 1

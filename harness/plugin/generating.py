@@ -35,8 +35,9 @@ def generate(checked: RecordCheck) -> None:
     if session.seeds:
         seeds = dict(of_seeds(checked.judged, session.seeds, checked.rerun))
     sources = {name: content for name, content in checked.test.sources(checked.sources).items() if content}
-    trace = checked.traced.kept if calibration else None
-    if calibration and not trace:
+    is_traced = bool(calibration) or (record.is_low_precision and record.source == "recorder")
+    trace = checked.traced.kept if is_traced else None
+    if is_traced and not trace:
         counts.notes.append(f"{title(record)}: no operations are kept: {checked.traced.error}   {checked.test.id}")
     baseline = Baseline(record, session.origin, calibration, seeds, gate, trace, sources)
     if reason := implausible(baseline):

@@ -406,7 +406,8 @@ def _hint(comparison: Comparison) -> str:
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
     """Word what the thresholds of a baseline come from, and what they leave unjudged."""
     if calibration is None:
-        reason = "thresholds not measured, since it cannot be run again from outside"
+        why = "it stores no states" if record.is_low_precision else "it cannot be run again from outside"
+        reason = f"thresholds not measured, since {why}"
         text = "; ".join(filter(None, [f"{title(record)}: {reason}: {_usual(record)}", _left_out(record)]))
         return f"{text}   {test}".rstrip()
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)

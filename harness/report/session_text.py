@@ -269,19 +269,22 @@ def _note(finding: Finding) -> str:
 
 
 def _margins(findings: Sequence[Finding]) -> Iterator[str]:
-    """Yield the largest deviation of the records that passed, if any, and the largest RMS of the figures.
+    """Yield the largest deviation of the records that passed, and the largest RMS of the figures, where there are any.
 
     Event files have another margin.
     """
     passed = [finding for finding in findings if finding.verdict == "same" and finding.passed]
     sharp = [found for found in passed if found.training and not _from_event_files(found.training)]
     figures = [finding.figure for finding in passed if finding.figure]
-    if sharp or figures:
-        deviation = max((float(found.training.largest) for found in sharp if found.training), default=0.0)
-        share = max((found.share or 0.0 for found in sharp), default=0.0)
-        rms = max((float(figure.rms or 0.0) for figure in figures), default=0.0)
-        records = f"deviation {deviation:.1e}, at most {100 * share:.2g} % of a threshold; " if sharp else ""
-        yield f"margins of what passed: {records}figure RMS {rms:.2f}"
+    margins = []
+    if sharp:
+        deviation = max(float(found.training.largest) for found in sharp if found.training)
+        share = max(found.share or 0.0 for found in sharp)
+        margins.append(f"deviation {deviation:.1e}, at most {100 * share:.2g} % of a threshold")
+    if figures:
+        margins.append(f"figure RMS {max(float(figure.rms or 0.0) for figure in figures):.2f}")
+    if margins:
+        yield f"margins of what passed: {'; '.join(margins)}"
 
 
 def _from_event_files(training: Training) -> bool:

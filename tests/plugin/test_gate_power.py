@@ -68,7 +68,7 @@ def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
             "  rate-scaled     caught at step 0, schedule, learning rate of conv1.weight and 3 more",
             "  eval-forgotten  not planted: no watched model computes otherwise in evaluation mode",
             "gate power: 2 of 2 planted faults caught",
-            "margins of what passed: deviation 0.0e+00, at most 0 % of a threshold; figure RMS 0.00",
+            "margins of what passed: deviation 0.0e+00, at most 0 % of a threshold",
         ]
     )
 

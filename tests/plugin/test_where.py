@@ -53,6 +53,7 @@ def test_training(training_regression):
             recorder.log(loss=loss)
     training_regression.check(recorder.record)
 """
+LOW = LOOP.replace("Recorder()", "Recorder(precision='float32')")
 FILE = "test_gate-test_training.json"
 ROW = "  where      net.py:11 in Net.forward      now aten.gelu      baseline aten.relu"
 
@@ -72,9 +73,12 @@ def written(project, monkeypatch, measured_thresholds):
     return write
 
 
-@pytest.mark.parametrize("text", [RECIPE, pytest.param(LOOP, marks=pytest.mark.long)])
+@pytest.mark.parametrize("text", [RECIPE, *(pytest.param(text, marks=pytest.mark.long) for text in (LOOP, LOW))])
 def test_a_red_training_names_the_line_and_what_stands_there_now(written, monkeypatch, text):
-    """Directly below the headline, of a recipe and of a loop; in results, page and, for an annotation, the check."""
+    """Directly below the headline; in results, page and, for an annotation, the check.
+
+    Of a recipe and of a loop, in float32 also without states, though nothing is measured there.
+    """
     project = written(text)
     monkeypatch.setenv("GITHUB_WORKSPACE", str(project.path))
     assert Baseline.from_text((project.baselines / FILE).read_text()).trace.parts["start"].step == 0
