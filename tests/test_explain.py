@@ -32,7 +32,7 @@ from harness.report.explanation_text import About, environment_text, explanation
 from harness.report.json_form import to_text
 from harness.report.ledger import Ledger
 from harness.report.where_text import edited_text
-from tests.test_origin import git
+from tests.repositories import git
 from tests.test_page import training
 from tests.test_record import baseline_of
 from tests.test_trace import PROGRAM

@@ -198,6 +198,11 @@ def labelled(name, kind="usual"):
     return getattr(figures, name)(made(kind), labelled=True)
 
 
+def words_of(figure):
+    """All that is written on a sheet."""
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
 @functools.cache
 def drawn(name, for_people=False):
     """The pixels of the unchanged record's figure."""
@@ -212,13 +217,7 @@ def rms(one, other):
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
 def test_a_gated_figure_holds_no_glyph(name, monkeypatch):
     """Text moves with every Matplotlib and FreeType release; what is not there cannot move."""
-    drawn = []
-    monkeypatch.setattr(
-        matplotlib.text.Text, "draw", lambda text, _: drawn.append(text.get_visible() and text.get_text())
-    )
-    pixels_of(getattr(figures, name)(a_record()))
-
-    assert not [text for text in drawn if text]
+    assert Written(getattr(figures, name)(a_record()), monkeypatch).texts == []
 
 
 @pytest.mark.parametrize("name", figures.OF_A_RECORD)
@@ -670,12 +669,10 @@ def test_a_loss_of_many_sizes_has_a_logarithmic_axis(values, scale):
 
 def test_a_loss_below_zero_is_drawn():
     """Of a policy or a critic; rounding noise around zero moves neither the axis nor the digits."""
-    noisy = [
-        figures.loss_curve(of_losses(policy_loss=(noise, 0.5), value_loss=(1.0, 0.5))) for noise in (3e-17, -1e-16)
-    ]
+    rounded = (of_losses(policy_loss=(noise, 0.5), value_loss=(1.0, 0.5)) for noise in (3e-17, -1e-16))
 
     assert loss_limits(of_losses(), [(1.0, -0.5)]) == (-2.0, 2.0)
-    assert rms(*noisy) == 0
+    assert rms(*map(figures.loss_curve, rounded)) == 0
 
 
 def test_a_watched_loop_gets_limits_of_its_own():
@@ -702,14 +699,8 @@ MISSING = {
     "learning_rate_curve": ("learning rate", WATCH),
     "gradient_flow": ("gradient norms", WATCH),
     "update_ratio": ("update norms", WATCH),
-    "weight_distributions": (
-        "weight histograms",
-        f"{WATCH}; {NO_HISTOGRAM}",
-    ),
-    "gradient_distributions": (
-        "gradient histograms",
-        f"{WATCH}; {NO_HISTOGRAM}",
-    ),
+    "weight_distributions": ("weight histograms", f"{WATCH}; {NO_HISTOGRAM}"),
+    "gradient_distributions": ("gradient histograms", f"{WATCH}; {NO_HISTOGRAM}"),
     "confusion_matrix": ("confusion matrix", f"{KEEP}, with labels from 0 to 99"),
     "class_accuracy": ("confusion matrix", f"{KEEP}, with labels from 0 to 99"),
     "filters": (
@@ -783,7 +774,7 @@ def test_biases_have_no_ratio():
 def test_many_layers_and_tensors_fit():
     """A deep model: evenly spread layers, the first and the last among them, at a bounded size."""
     for name in ("gradient_flow", "update_ratio", "model_structure", "weight_distributions"):
-        words = [text.get_text() for text in labelled(name, "crowded").findobj(matplotlib.text.Text)]
+        words = words_of(labelled(name, "crowded"))
         assert pixels_of(getattr(figures, name)(made("crowded"))).shape[0] <= 1400 * 1.3
         assert any(".layers.0" in text for text in words), name
         assert any(".layers.69" in text for text in words), name
@@ -792,18 +783,13 @@ def test_many_layers_and_tensors_fit():
 def test_classes_have_their_names():
     """Of CIFAR-10 and the embedded set; of other data, numbers."""
     captions = [
-        [text.get_text() for text in figures.mistakes(a_record(data={"name": data}), labelled=True).texts]
+        words_of(figures.mistakes(a_record(data={"name": data}), labelled=True))
         for data in ("cifar10", "synthetic", "mine")
     ]
 
     assert "cat\ntaken for\ndog\n90.0% sure" in captions[0]
     assert "frame\ntaken for\ndiagonal cross\n90.0% sure" in captions[1]
     assert "class 3\ntaken for\nclass 5\n90.0% sure" in captions[2]
-
-
-def words_of(figure):
-    """All that is written on a sheet."""
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
 
 
 @pytest.mark.parametrize("cut", [shortened, without_middle])
@@ -849,9 +835,8 @@ def test_tensors_that_are_not_drawn_are_counted():
     streams = {**a_record().streams, **{name.replace("conv1.bias", "norm.scale"): s for name, s in vector.items()}}
     record = dataclasses.replace(a_record(), streams=streams)
 
-    assert any(
-        "(not shown: 1 tensor of fewer than 32 elements)" in text for text in words_of(labelled("weight_distributions"))
-    )
+    distributions = "\n".join(words_of(labelled("weight_distributions")))
+    assert "(not shown: 1 tensor of fewer than 32 elements)" in distributions
     ratios = words_of(figures.update_ratio(record, labelled=True))
     assert "step\n(not shown: 1 layer without a matrix or kernel)" in ratios
 
@@ -1048,7 +1033,7 @@ def test_gated_deviations_hold_no_glyph():
     """They are one raster."""
     figure = figures.deviations(comparison())
 
-    assert not [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert not any(words_of(figure))
     assert pixels_of(figure).shape[:2] == (632, 640)
 
 

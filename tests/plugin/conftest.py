@@ -134,9 +134,12 @@ class Project:
         self.path = pytester.path
         self.baselines = pytester.path / "baselines"
 
-    def run(self, *options):
-        """Run pytest in this process."""
-        return self.pytester.runpytest_inprocess(*QUICK, *options)
+    def run(self, *options, **outcomes):
+        """Run pytest in this process; if outcomes are given, it has these."""
+        result = self.pytester.runpytest_inprocess(*QUICK, *options)
+        if outcomes:
+            result.assert_outcomes(**outcomes)
+        return result
 
     def generate(self, *options):
         """Write the baselines; where nothing has run yet, copy those that an equal project wrote before."""

@@ -30,7 +30,7 @@ def red(project):
     if not _RED:
         project.generate()
         project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-        project.run("--mpl").assert_outcomes(failed=2)
+        project.run("--mpl", failed=2)
         places = [project.path / "test_gate.py", *project.baselines.iterdir(), *(project.path / FAILED).iterdir()]
         _RED.update({path.relative_to(project.path): path.read_bytes() for path in places})
     for name, data in _RED.items():
@@ -61,16 +61,15 @@ def test_from_red_to_green_in_one_command_without_training(red, capsys):
     assert lines[4].startswith(f"{figure}</code> | <code>the figure differs, RMS ")
     assert lines[5].startswith(f"{record}</code> | <code>from the start&#58; structure, learning&#95;rate of ")
     assert lines[5].endswith(" |  | <code>1 file of the project</code> |")
-    red.run("--mpl").assert_outcomes(passed=2)
+    red.run("--mpl", passed=2)
     assert accept() == 2
     assert capsys.readouterr().err.startswith("no result of a failed comparison is kept here\n")
 
 
 def test_a_first_run_without_baselines_can_be_accepted(project, capsys):
     """Its record and figure become them: a line in each failure, and one for all; afterwards it is green."""
-    result = project.run("--mpl")
+    result = project.run("--mpl", failed=2)
 
-    result.assert_outcomes(failed=2)
     record, figure = (
         f'harness accept test_gate-{name} --reason "..."' for name in ("test_training", "test_loss_curve")
     )
@@ -83,7 +82,7 @@ def test_a_first_run_without_baselines_can_be_accepted(project, capsys):
     )
     assert main(["accept", "--no-training", "--reason", "the first ones"]) == 0
     assert capsys.readouterr().out.count("<code>it is the first one</code>") == 2
-    project.run("--mpl").assert_outcomes(passed=2)
+    project.run("--mpl", passed=2)
 
 
 STATEFUL = """
@@ -199,11 +198,10 @@ def test_a_recipe_is_served_only_by_the_same_code_and_says_so_where_it_fails(pro
     (project.path / "test_gate.py").write_text(SMALL + "def test_first(training):\n    training(RECIPE)\n" + SERVED)
     project.run(GENERATE).stdout.fnmatch_lines(["1 training in *", "0 compared * 2 generated, *"])
     monkeypatch.setenv("PATCHED", "1")
-    project.run().assert_outcomes(passed=2, failed=1)
+    project.run(passed=2, failed=1)
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    result = project.run()
+    result = project.run(passed=1, failed=2)
 
-    result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["  trained    by test_gate.py::test_first[[]cpu[]]", "2 trainings in *"])
     assert result.stdout.str().count("  trained  ") == 1
     (project.path / "config.txt").write_text("b")
@@ -302,7 +300,7 @@ def test_a_result_that_is_no_picture_is_refused(red, capsys):
 def test_a_run_that_passes_forgets_the_former_result(red, capsys):
     """Only what the last run of a test left can be accepted; tests that did not run keep theirs."""
     red.edit("learning_rate=0.06", "learning_rate=0.25")
-    red.run("-k", "test_training").assert_outcomes(passed=1, deselected=1)
+    red.run("-k", "test_training", passed=1, deselected=1)
 
     assert accept("test_gate-test_training") == 2
     assert capsys.readouterr().err.endswith("fix    use one of test_gate-test_loss_curve\n")

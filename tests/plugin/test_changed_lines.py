@@ -13,7 +13,7 @@ from harness.record import Baseline
 from harness.record.streams import Stream
 from harness.recording.followed import asking
 from tests.plugin.conftest import GENERATE
-from tests.test_origin import git
+from tests.repositories import git
 from tests.test_record import record_of
 
 

@@ -40,9 +40,8 @@ def gate(project):
 
 def test_an_unchanged_training_is_green_and_says_how_close_it_was(gate):
     """Event files keep float32, so the margin of float64 records is not theirs: a line of their own."""
-    result = gate.run()
+    result = gate.run(passed=1)
 
-    result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
             "training, float64 in event files, cpu: 6 steps, loss *, * s",
@@ -65,10 +64,7 @@ def test_generating_twice_gives_the_same_bytes(gate):
 def test_a_changed_training_is_red_and_names_step_stage_and_tag(gate):
     """The same lines as for a watched loop, and that event files keep float32."""
     gate.edit("RATE, STEPS = 0.1", "RATE, STEPS = 0.1001")
-    result = gate.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    gate.run(failed=1).stdout.fnmatch_lines(
         [
             "training differs from its baseline from step 0 on: schedule, train/lr",
             "  recipe     training, float64 in event files, cpu   test_gate.py::test_training",
@@ -85,20 +81,19 @@ def test_a_changed_training_is_red_and_names_step_stage_and_tag(gate):
 def test_a_change_below_float32_cannot_be_seen(gate):
     """What event files round away is no change; one part in 100,000 is one."""
     gate.edit("RATE, STEPS = 0.1", "RATE, STEPS = 0.1 + 1e-10")
-    gate.run().assert_outcomes(passed=1)
+    gate.run(passed=1)
     gate.edit("0.1 + 1e-10", "0.1 + 1e-6")
-    gate.run().assert_outcomes(failed=1)
+    gate.run(failed=1)
 
 
 def test_float32_is_exact_in_the_same_environment(project):
     """The caller says in which precision the training computed."""
     project.write(test_gate=EVENTS.replace("check_events(tmp_path)", 'check_events(tmp_path, precision="float32")'))
     project.generate()
-    project.run().assert_outcomes(passed=1)
+    project.run(passed=1)
     project.edit("RATE, STEPS = 0.1", "RATE, STEPS = 0.1 + 1e-7")
-    result = project.run()
+    result = project.run(failed=1)
 
-    result.assert_outcomes(failed=1)
     first = "  first      step 0   baseline 0.29037037   now 0.29037032   (1.7e-07, threshold 0e+00)"
     result.stdout.fnmatch_lines([first])
 
@@ -112,10 +107,7 @@ def test_an_accuracy_that_falls_on_another_machine_is_not_judged(project):
     elsewhere = replace(baseline.record, environment=baseline.record.environment | {"processor": "another"})
     (project.baselines / RECORD).write_text(elsewhere.to_text())
     project.edit("0.92", "0.02")
-    result = project.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
+    project.run(passed=1).stdout.fnmatch_lines(
         [
             "1 compared (1 record, 0 figures, 1 not judged), 0 generated, 0 not compared",
             "training, float32 in event files, cpu: not judged, 6 values moved by up to 9.8e-01, which nothing could "
@@ -129,10 +121,7 @@ def test_an_accuracy_that_falls_on_another_machine_is_not_judged(project):
 def test_a_missing_tag_is_red(gate):
     """A scalar that is no longer logged is named, with what the baseline holds."""
     gate.edit('writer.add_scalar("val/loss"', 'writer.add_scalar("val/error"')
-    result = gate.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    gate.run(failed=1).stdout.fnmatch_lines(
         [
             "training differs from its baseline from step 0 on: evaluation, val/loss",
             "  first      step 0   baseline 0.*   now nothing",
@@ -143,23 +132,17 @@ def test_a_missing_tag_is_red(gate):
 def test_a_shorter_training_is_red(gate):
     """A training that ended early is not the same as far as it went."""
     gate.edit("STEPS = 0.1, 6", "STEPS = 0.1, 4")
-    result = gate.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["training differs from its baseline from step 4 on: schedule, train/lr"])
+    gate.run(failed=1).stdout.fnmatch_lines(["training differs from its baseline from step 4 on: schedule, train/lr"])
 
 
 def test_nan_is_red_and_never_becomes_a_baseline(gate):
     """As everywhere in the gate."""
     before = gate.files()
     gate.edit('"train/loss", weight**2', '"train/loss", (1 if step < 3 else float("nan")) * weight**2')
-    result = gate.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["training differs from its baseline from step 3 on: forward, train/loss", "*now nan*"])
-    result = gate.run(GENERATE)
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["train/loss is nan at step 3 (forward)"])
+    gate.run(failed=1).stdout.fnmatch_lines(
+        ["training differs from its baseline from step 3 on: forward, train/loss", "*now nan*"]
+    )
+    gate.run(GENERATE, failed=1).stdout.fnmatch_lines(["train/loss is nan at step 3 (forward)"])
     assert gate.files() == before
 
 
@@ -178,9 +161,8 @@ def test_files_that_cannot_be_compared_end_in_a_message(gate, after, lines):
     """Missing, cut off, damaged, empty: what, where and what to do, without a traceback."""
     lead = "    import os, shutil\n    train(tmp_path)\n    (file,) = tmp_path.iterdir()\n"
     gate.edit("    train(tmp_path)\n", f"{lead}    {after}\n")
-    result = gate.run()
+    result = gate.run(failed=1)
 
-    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(lines)
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*harness/events*")
@@ -195,7 +177,7 @@ def test_one_test_may_check_several_folders(project):
     assert list(project.files()) == ["test_gate-test_training,again.json", RECORD]
     shown = project.path / "build" / "harness" / "tensorboard"
     assert sorted(run.name for run in shown.iterdir()) == ["gate-training", "gate-training,again"]
-    project.run().assert_outcomes(passed=1)
+    project.run(passed=1)
     project.edit("/ 3, step)\n\n", "/ 4, step)\n\n")
     result = project.run()
     result.stdout.fnmatch_lines(["training differs from its baseline from step 0 on: evaluation, val/loss"])
@@ -216,11 +198,9 @@ def test_files_of_an_earlier_session_are_red_unless_the_test_reads_old_ones(proj
     project.run(GENERATE, "--training-reason=so").stdout.fnmatch_lines(
         [f"training, float64 in event files, cpu: thresholds *; {ignored} *"]
     )
-    result = project.run()
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["the event file was left by an earlier run: *", "  where  runs/events.out.tfevents.*"])
+    project.run(failed=1).stdout.fnmatch_lines(
+        ["the event file was left by an earlier run: *", "  where  runs/events.out.tfevents.*"]
+    )
 
     project.edit('("runs", ignore', '("runs", old=True, ignore')
-    result = project.run()
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines([f"training, float64 in event files, cpu: same, *; {ignored}; *"])
+    project.run(passed=1).stdout.fnmatch_lines([f"training, float64 in event files, cpu: same, *; {ignored}; *"])

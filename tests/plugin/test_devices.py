@@ -23,9 +23,8 @@ def test_an_unknown_device_is_refused_at_once(project):
 def test_a_missing_device_is_skipped_with_its_reason_and_counted(project):
     """Asked for and absent: skipped, and the summary says why."""
     project.generate()
-    result = project.run("--mpl", "--training-device=cpu,cuda")
+    result = project.run("--mpl", "--training-device=cpu,cuda", passed=2, skipped=2)
 
-    result.assert_outcomes(passed=2, skipped=2)
     line = "2 tests skipped: this machine has no cuda device (torch.cuda.is_available() is False)"
     result.stdout.fnmatch_lines([line])
 
@@ -57,10 +56,7 @@ def test_a_test_can_ask_for_one_device(project):
             assert device == "cuda"
         """
     )
-    result = project.run("test_gpu.py", "-rs")
-
-    result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["*this machine has no cuda device*"])
+    project.run("test_gpu.py", "-rs", skipped=1).stdout.fnmatch_lines(["*this machine has no cuda device*"])
 
 
 def test_a_projects_own_device_fixture_wins(project):
@@ -82,7 +78,7 @@ def test_a_projects_own_device_fixture_wins(project):
         """
     )
 
-    project.run("test_own.py").assert_outcomes(passed=3)
+    project.run("test_own.py", passed=3)
 
 
 def test_one_baseline_serves_all_devices(project):
@@ -95,19 +91,13 @@ def test_one_baseline_serves_all_devices(project):
 def test_float64_is_skipped_on_mps(project, monkeypatch):
     """MPS has no float64: the test is skipped with that reason."""
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
-    result = project.run("--training-device=mps", "-rs")
-
-    result.assert_outcomes(skipped=2)
-    result.stdout.fnmatch_lines(["*mps cannot compute in float64*"])
+    project.run("--training-device=mps", "-rs", skipped=2).stdout.fnmatch_lines(["*mps cannot compute in float64*"])
 
 
 def test_without_cifar10_its_tests_are_skipped_with_the_line_that_enables_them(project):
     """No download, no failure: a reason."""
     project.edit('model="cifar_cnn",', 'model="cifar_cnn", data="cifar10",')
-    result = project.run("--mpl")
-
-    result.assert_outcomes(skipped=2)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", skipped=2).stdout.fnmatch_lines(
         ["2 tests skipped: this training needs CIFAR-10, and no path to it was given; --training-cifar10=PATH, *"]
     )
 
@@ -121,20 +111,18 @@ def test_a_path_without_cifar10_is_a_failure_that_names_it(project, monkeypatch,
         monkeypatch.setenv("HARNESS_CIFAR10", path)
     if source == "ini":
         project.pytester.makeini("[pytest]\ntraining_cifar10 = nowhere\n")
-    result = project.run("--mpl", *([f"--training-cifar10={path}"] if source == "option" else []))
-
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines([f"there is no CIFAR-10 at {path}"])
+    project.run(
+        "--mpl", *([f"--training-cifar10={path}"] if source == "option" else []), errors=2
+    ).stdout.fnmatch_lines([f"there is no CIFAR-10 at {path}"])
 
 
 def test_a_text_file_as_npz_is_named(project):
     """The message says which file cannot be used and why."""
     project.edit('model="cifar_cnn",', 'model="cifar_cnn", data="cifar10",')
     (project.path / "cifar.npz").write_text("not an archive")
-    result = project.run("--mpl", "--training-cifar10=cifar.npz")
-
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*cifar.npz cannot be used as CIFAR-10: *", "  fix    fetch the file again, *"])
+    project.run("--mpl", "--training-cifar10=cifar.npz", errors=2).stdout.fnmatch_lines(
+        ["*cifar.npz cannot be used as CIFAR-10: *", "  fix    fetch the file again, *"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,10 +148,7 @@ def test_a_model_of_the_wrong_shape_is_named(project):
         "import torch\ndef nine():\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 9))\n\nRECIPE = Recipe(model=nine,",
     )
-    result = project.run(GENERATE)
-
-    result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(
+    project.run(GENERATE, errors=2).stdout.fnmatch_lines(
         [
             "step 0: the model returned (4, 9), not logits of shape (4, 10)",
             "  where  model test_gate.nine",
@@ -192,7 +177,7 @@ def test_training_works_in_a_unittest_case(project):
         """
     )
 
-    project.run("test_case.py", "--training-device=cpu").assert_outcomes(passed=1)
+    project.run("test_case.py", "--training-device=cpu", passed=1)
 
 
 def test_an_unknown_device_in_a_marker_is_refused(project):
@@ -240,8 +225,7 @@ def test_a_test_can_ask_for_a_model_of_gpu(project, monkeypatch, model, outcomes
     monkeypatch.setattr("harness.plugin.devices.describe", lambda name: {"device": "NVIDIA H100 80GB HBM3"})
     text = f"import pytest\n@pytest.mark.device('cuda:{model}')\ndef test_a(device): assert device == 'cuda'"
     project.write(test_gpu=text)
-    result = project.run("test_gpu.py", "-rs")
+    result = project.run("test_gpu.py", "-rs", **outcomes)
 
-    result.assert_outcomes(**outcomes)
     said = "this machine has no cuda:A100 device: it has NVIDIA H100 80GB HBM3"
     assert (said in result.stdout.str()) is (model == "A100")

@@ -39,10 +39,7 @@ def own(project):
 def test_the_baseline_of_another_environment_is_named(loop):
     """Equal bit for bit, the training is green; what it was held against is no secret."""
     move(loop, "2.0.0")
-    result = loop.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
+    loop.run(passed=1).stdout.fnmatch_lines(
         [
             "training, float32, cpu: same, largest deviation 0.0e+00 in * values; baseline made in another environment "
             "(torch 2.0.0 -> *)"
@@ -53,10 +50,7 @@ def test_the_baseline_of_another_environment_is_named(loop):
 def test_strict_takes_no_baseline_of_another_environment(loop):
     """A message that says which there is, and the command that adds one; after it the gate is green."""
     move(loop, "2.0.0")
-    result = loop.run("--training-strict")
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    loop.run("--training-strict", failed=1).stdout.fnmatch_lines(
         [
             "no baseline of this environment is stored, and --training-strict takes no other; there is one made in "
             "another environment (torch 2.0.0 -> *)",
@@ -70,7 +64,7 @@ def test_strict_takes_no_baseline_of_another_environment(loop):
 
     assert {name: after[name] for name in before} == before
     assert len(own(loop)) == 1
-    loop.run("--training-strict").assert_outcomes(passed=1)
+    loop.run("--training-strict", passed=1)
 
 
 def test_a_baseline_is_added_only_where_it_is_asked_for(loop):
@@ -92,12 +86,12 @@ def test_the_own_baseline_is_what_changes_when_this_environment_regenerates(loop
     loop.generate(ADD)
     loop.edit("lr=0.1", "lr=0.2", file="test_loop.py")
     before = loop.files()
-    loop.run().assert_outcomes(failed=1)
+    loop.run(failed=1)
     after = loop.generate()
 
     assert after[SHARED] == before[SHARED]
     assert [after[name] != before[name] for name in own(loop)] == [True]
-    loop.run("--training-strict").assert_outcomes(passed=1)
+    loop.run("--training-strict", passed=1)
 
 
 def test_a_failure_says_which_baseline_it_speaks_of(loop):
@@ -106,9 +100,8 @@ def test_a_failure_says_which_baseline_it_speaks_of(loop):
     loop.generate(ADD)
     move(loop, "2.1.0", file=own(loop)[0])
     loop.edit("momentum=0.9", "momentum=0.2", file="test_loop.py")
-    result = loop.run()
+    result = loop.run(failed=1)
 
-    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["  baseline   the nearest of 2, none of this environment (torch 2.[01].0 -> *)", "  changed    torch 2* -> *"]
     )
@@ -129,7 +122,7 @@ def test_float64_has_one_baseline_for_all(project):
     project.generate()
     move(project, "2.0.0", file="test_gate-test_training.json")
     before = set(project.files())
-    project.run("--mpl", "--training-strict").assert_outcomes(passed=2)
+    project.run("--mpl", "--training-strict", passed=2)
     project.generate(ADD)
 
     assert set(project.files()) == before
@@ -148,7 +141,7 @@ def test_the_states_that_are_put_back_are_those_of_the_chosen_baseline(project, 
     for file in project.baselines.glob(f"{SHARED.removesuffix('.json')}~*"):
         file.unlink()
 
-    project.run("--training-strict").assert_outcomes(passed=1)
+    project.run("--training-strict", passed=1)
 
 
 OTHERS = "test_loop-test_my_trainer,@aaaaaaaaaaaa.json"
@@ -168,10 +161,7 @@ def nearer(loop):
 def test_no_result_becomes_the_baseline_of_another_environment(nearer):
     """That one would be red over it, or worse; the failure prints the command that adds one here."""
     nearer.edit("lr=0.1", "lr=0.2", file="test_loop.py")
-    result = nearer.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"  accept     pytest {TEST} --mpl-generate-path=baselines {ADD}"])
+    nearer.run(failed=1).stdout.fnmatch_lines([f"  accept     pytest {TEST} --mpl-generate-path=baselines {ADD}"])
     [kept] = candidates(nearer.path / "build" / "harness" / "failed")
     assert kept.file == OTHERS
     assert kept.obstacle
@@ -180,7 +170,7 @@ def test_no_result_becomes_the_baseline_of_another_environment(nearer):
 def test_a_failure_beside_another_environment_is_forgotten_when_this_one_has_its_own(nearer):
     """`harness accept` takes nothing that a later run has judged."""
     nearer.edit("lr=0.1", "lr=0.2", file="test_loop.py")
-    nearer.run().assert_outcomes(failed=1)
+    nearer.run(failed=1)
     nearer.generate(ADD)
 
     assert not candidates(nearer.path / "build" / "harness" / "failed")
@@ -192,7 +182,7 @@ def test_beside_its_own_baseline_no_other_is_read(loop):
     loop.generate(ADD)
     (loop.baselines / SHARED).write_text("{")
 
-    loop.run("--training-strict").assert_outcomes(passed=1)
+    loop.run("--training-strict", passed=1)
 
 
 def test_a_training_that_changes_to_float64_leaves_its_environments_behind(loop):
@@ -202,7 +192,7 @@ def test_a_training_that_changes_to_float64_leaves_its_environments_behind(loop)
     loop.edit('precision="float32"', 'precision="float64"', file="test_loop.py")
     loop.generate()
 
-    loop.run().assert_outcomes(passed=1)
+    loop.run(passed=1)
 
 
 @pytest.mark.long
@@ -213,10 +203,7 @@ def test_a_loop_in_float64_may_ask_for_states(loop, monkeypatch):
     loop.generate()
     assert any(name.endswith(".safetensors") for name in loop.files())
     move(loop, "2.0.0")
-    result = loop.run("--training-strict")
-
-    result.assert_outcomes(passed=1)
-    result.stdout.no_fnmatch_line("*another environment*")
+    loop.run("--training-strict", passed=1).stdout.no_fnmatch_line("*another environment*")
 
 
 def test_only_missing_environments_are_added(loop):

@@ -72,10 +72,7 @@ def test_a_baseline_with_seeds_is_compared_as_ever(seeded):
 
 def test_the_same_training_is_equivalent(seeded):
     """It passes, with the table and the line that accepts it; it is counted as judged, not as compared."""
-    result = seeded.run("--training-equivalence=3")
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
+    seeded.run("--training-equivalence=3", passed=1).stdout.fnmatch_lines(
         [
             "0 compared (0 records, 0 figures), 0 generated, 0 not compared, 1 judged by several seeds",
             "test_gate.py::test_training[[]cpu[]]",
@@ -91,17 +88,16 @@ def test_a_training_that_computes_otherwise_may_be_equivalent(seeded):
     """What the gate calls different, number by number, has the same results."""
     seeded.edit("learning_rate=0.01", "learning_rate=0.0100001")
 
-    seeded.run().assert_outcomes(failed=1)
-    seeded.run("--training-equivalence=3").assert_outcomes(passed=1)
+    seeded.run(failed=1)
+    seeded.run("--training-equivalence=3", passed=1)
 
 
 def test_a_worse_training_fails_with_the_table(seeded):
     """The failure is the verdict, metric by metric; the baseline stays as it was."""
     before = seeded.files()
     seeded.edit("learning_rate=0.01", "learning_rate=2.0")
-    result = seeded.run("--training-equivalence=3")
+    result = seeded.run("--training-equivalence=3", failed=1)
 
-    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
             "test_gate.py::test_training[[]cpu[]]",
@@ -125,10 +121,7 @@ def test_a_baseline_with_too_few_seeds_is_a_message(seeded, stored):
     """It names the command, to be run on the former version."""
     if not stored:
         seeded.generate()
-    result = seeded.run("--training-equivalence=4")
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    seeded.run("--training-equivalence=4", failed=1).stdout.fnmatch_lines(
         [
             f"the baseline holds the summaries of {stored} seeds, too few to judge by 4",
             f"  where  baselines/{RECORD}",
@@ -164,8 +157,8 @@ def test_a_loop_that_is_judged_by_its_results_goes_its_own_way(project):
     save_baseline(project.baselines / "test_gate-test_states.json", baseline, kept)
     project.write(test_gate="def test_states(training_regression):\n    assert training_regression.states() is None")
 
-    project.run("--training-equivalence=3").assert_outcomes(passed=1)
-    project.run().assert_outcomes(failed=1)
+    project.run("--training-equivalence=3", passed=1)
+    project.run(failed=1)
 
 
 LOOP = """
@@ -264,7 +257,6 @@ def test_a_watched_loop_is_judged_by_seeds(project, watched):
         shutil.copytree(loop.baselines, watched, dirs_exist_ok=True)
     shutil.copytree(watched, loop.baselines, dirs_exist_ok=True)
     loop.edit("loss=loss,", "loss=loss + 1,")
-    result = loop.run("--training-equivalence=3", "--rate=0.2")
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["worse after 3 of 3 paired seeds: worse in loss*", "  rate * 0.2 * 0.2 * equivalent"])
+    loop.run("--training-equivalence=3", "--rate=0.2", failed=1).stdout.fnmatch_lines(
+        ["worse after 3 of 3 paired seeds: worse in loss*", "  rate * 0.2 * 0.2 * equivalent"]
+    )

@@ -69,9 +69,8 @@ def test_a_disk_that_fills_up_at_the_end_is_one_message_and_status_1(green, full
     """Whichever file it is: the comparisons stand in the output, and all files of the report are new, or none."""
     folder = with_an_old_report(green)
     full(part)
-    result = green.run("--mpl")
+    result = green.run("--mpl", passed=2)
 
-    result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["2 compared (1 record, 1 figure), 0 generated, 0 not compared", *MESSAGE])
     assert result.stdout.str().count("what this session found cannot be kept") == 1
@@ -86,10 +85,7 @@ def test_a_page_that_finds_no_room_takes_the_whole_report_with_it(green, full):
     green.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
     folder = with_an_old_report(green)
     full("report.html")
-    result = green.run("--mpl")
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(MESSAGE)
+    green.run("--mpl", failed=2).stdout.fnmatch_lines(MESSAGE)
     assert still_old(folder) == {*REPORT}
     assert not left_over(green)
 
@@ -98,9 +94,8 @@ def test_everything_full_is_still_one_message(green, full):
     """Report, notes and the results that could be accepted: one reason, said once; the failure itself is told."""
     green.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
     full("build/harness/failed")
-    result = green.run("--mpl")
+    result = green.run("--mpl", failed=2)
 
-    result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
         ["training differs from its baseline from the start: structure, learning_rate of the configuration"]
     )
@@ -127,9 +122,8 @@ def test_a_full_disk_under_the_temporary_results_is_a_message(green, monkeypatch
         raise FULL
 
     monkeypatch.setattr("harness.report.json_form.keep", keep)
-    result = green.run("--mpl")
+    result = green.run("--mpl", passed=2)
 
-    result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(MESSAGE)
 
@@ -156,7 +150,7 @@ def test_a_project_without_tests_of_ours_may_have_a_file_there(project):
     (project.path / "test_gate.py").write_text("def test_plain():\n    pass\n")
     (project.path / "build").write_text("mine")
 
-    project.run("--mpl").assert_outcomes(passed=1)
+    project.run("--mpl", passed=1)
     assert (project.path / "build").read_text() == "mine"
 
 
@@ -191,10 +185,7 @@ def test_a_figure_that_cannot_be_compared_for_lack_of_room_is_a_message(green, m
         raise FULL
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
-    result = green.run("--mpl")
-
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
+    green.run("--mpl", passed=1, failed=1).stdout.fnmatch_lines(
         ["what this session found cannot be kept: No space left on device", "  where  build/harness/figures/test_gate*"]
     )
     assert green.files() == before
@@ -206,10 +197,9 @@ def test_a_disk_that_is_full_under_the_baselines_leaves_the_old_ones(green, full
     before = green.files()
     green.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
     full(f"baselines/{name}")
-    result = green.run(GENERATE)
-
-    result.assert_outcomes(**{"passed": 1, "failed": 1})
-    result.stdout.fnmatch_lines(["the baseline could not be written: No space left on device"])
+    green.run(GENERATE, **{"passed": 1, "failed": 1}).stdout.fnmatch_lines(
+        ["the baseline could not be written: No space left on device"]
+    )
     after = green.files()
     assert [file for file in after if after[file] == before[file]] == [name]
 
@@ -219,9 +209,8 @@ def test_a_broken_figure_is_a_message_that_says_how_to_mend_it(green, damage):
     """Before pytest-mpl opens it; it is in the report, too."""
     path = green.baselines / FIGURE
     path.write_bytes(damage(path.read_bytes()))
-    result = green.run("--mpl")
+    result = green.run("--mpl", passed=1, failed=1)
 
-    result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
             "the baseline cannot be read: *",
@@ -240,9 +229,8 @@ def test_a_worker_that_is_refused_fails_its_tests(green):
     green.edit("return training(RECIPE)", "raise AssertionError('trained')")
     shutil.rmtree(green.path / "build")
     (green.path / "build").write_text("mine")
-    result = green.run("--mpl", "-n", "1")
+    result = green.run("--mpl", "-n", "1", errors=2)
 
-    result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(["what this session found cannot be kept: *"])
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     assert "trained" not in result.stdout.str()

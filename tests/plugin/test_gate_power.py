@@ -55,10 +55,7 @@ def test_the_power_of_a_recipe_is_told_fault_by_fault(project, monkeypatch):
     """A passing test gets a score, a line a fault in the summary, and the session a total; nothing is published."""
     only(monkeypatch, "label-swapped", "rate-scaled", "eval-forgotten")
     project.generate()
-    result = project.run("--training-gate-power", "-k", "test_training")
-
-    result.assert_outcomes(passed=1, deselected=1)
-    result.stdout.fnmatch_lines(
+    project.run("--training-gate-power", "-k", "test_training", passed=1, deselected=1).stdout.fnmatch_lines(
         [
             "1 training in * s",
             "1 compared (1 record, 0 figures), 0 generated, 0 not compared",
@@ -92,9 +89,8 @@ def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch):
 def told_of(project, least, *, passes):
     """Measure the power where at least a share is asked for; whether it is enough or not, the fault is told."""
     options = ["--training-gate-power", "-k", "test_training", "-o", f"training_gate_power_min={least}"]
-    result = project.run(*options)
+    result = project.run(*options, passed=passes, failed=not passes, deselected=1)
 
-    result.assert_outcomes(passed=passes, failed=not passes, deselected=1)
     result.stdout.fnmatch_lines(
         [
             "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float64, cpu   test_gate.py::*",
@@ -118,10 +114,9 @@ def test_a_red_test_has_no_power_to_measure(project, monkeypatch):
     only(monkeypatch, "rate-scaled")
     project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    result = project.run("--training-gate-power", "-k", "test_training")
-
-    result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.no_fnmatch_line("*gate power*")
+    project.run("--training-gate-power", "-k", "test_training", failed=1, deselected=1).stdout.no_fnmatch_line(
+        "*gate power*"
+    )
 
 
 def test_writing_a_baseline_plants_nothing(project, monkeypatch):
@@ -148,10 +143,7 @@ def test_in_low_precision_faults_are_held_against_the_calibrated_baseline(projec
     only(monkeypatch, "momentum-changed", "overlooked")
     project.edit("warmup_steps=1)", 'warmup_steps=1, precision="float32")')
     project.generate()
-    result = project.run("--training-gate-power", "-k", "test_training")
-
-    result.assert_outcomes(passed=1, deselected=1)
-    result.stdout.fnmatch_lines(
+    project.run("--training-gate-power", "-k", "test_training", passed=1, deselected=1).stdout.fnmatch_lines(
         [
             "gate power 0.50: 1 of 2 planted faults caught   cifar_cnn, synthetic, float32, cpu   *",
             "  overlooked        ESCAPED: it moved nothing beyond the threshold",
@@ -230,9 +222,8 @@ def test_watched_loops_are_run_again_under_every_fault(project, monkeypatch):
     only(monkeypatch, "tensor-frozen")
     project.write(test_gate=LOOPS)
     project.generate()
-    result = project.run("--training-gate-power", "-o", "training_gate_power_min=0.5")
+    result = project.run("--training-gate-power", "-o", "training_gate_power_min=0.5", passed=1, failed=4)
 
-    result.assert_outcomes(passed=1, failed=4)
     result.stdout.fnmatch_lines(
         [
             "gate power: no fault could be planted   training, float64, cpu   test_gate.py::test_buggy",

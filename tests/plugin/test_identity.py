@@ -147,8 +147,8 @@ def test_a_figure_is_not_compared_with_itself(project):
     """A marker may name a folder of its own, but none of the session's; two spellings of a file are one."""
     project.pytester.makeini("[pytest]\ntraining_baselines = baselines\n")
     project.write(test_gate=FIGURE_AMONG_RESULTS)
-    result = project.run("--mpl")
-    result.assert_outcomes(failed=1)
+    result = project.run("--mpl", failed=1)
+
     result.stdout.fnmatch_lines(["*baselines would lie in build/harness, where this session leaves its results*"])
 
     twice = FIGURE_AMONG_RESULTS.replace("result.png", "sub/../RESULT.png").replace("test_f(", "test_g(")
@@ -176,7 +176,4 @@ def test_repetitions_of_a_test_are_one_test(project):
     (project.path / "test_gate.py").write_text(TEST.replace("VALUE", "1.0"))
     project.generate()
     (project.path / "conftest.py").write_text(REPEATED)
-    result = project.run("--training-ci")
-
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["1 of 1 baseline compared"])
+    project.run("--training-ci", passed=2).stdout.fnmatch_lines(["1 of 1 baseline compared"])

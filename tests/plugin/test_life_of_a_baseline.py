@@ -15,10 +15,7 @@ FIGURE = "test_gate-test_loss_curve.png"
 
 def test_a_missing_baseline_fails_and_writes_nothing(project):
     """The message gives the command that writes it; the folder stays as it was."""
-    result = project.run("--mpl")
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", failed=2).stdout.fnmatch_lines(
         [
             "there is no baseline for this training yet",
             "  where  baselines/test_gate-test_training.json",
@@ -30,10 +27,7 @@ def test_a_missing_baseline_fails_and_writes_nothing(project):
 
 def test_generating_writes_records_and_figures_and_says_so(project):
     """One run writes both; the figure tests count as passed, not as skipped."""
-    result = project.run(GENERATE)
-
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(
+    project.run(GENERATE, passed=2).stdout.fnmatch_lines(
         [
             "writing baselines to baselines",
             "cifar_cnn, synthetic, float64, cpu: 6 steps, loss *, * s",
@@ -47,10 +41,7 @@ def test_generating_writes_records_and_figures_and_says_so(project):
 def test_an_unchanged_training_is_green(project):
     """After generating, the gate passes and states what it compared and how close it was."""
     project.generate()
-    result = project.run("--mpl")
-
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", passed=2).stdout.fnmatch_lines(
         [
             "comparing records and figures",
             "2 compared (1 record, 1 figure), 0 generated, 0 not compared",
@@ -68,10 +59,7 @@ def test_a_changed_training_is_red_and_leaves_the_baseline_alone(project):
     """The failure names step, stage and stream, what changed, where to look and how to accept; figures are red too."""
     before = project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
-    result = project.run("--mpl")
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", failed=2).stdout.fnmatch_lines(
         [
             "training differs from its baseline from the start: structure, learning_rate of the configuration",
             "  recipe     cifar_cnn, synthetic, float64, cpu   test_gate.py::test_training[[]cpu[]]",
@@ -95,20 +83,17 @@ def test_the_printed_command_accepts_the_change(project):
     before = project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
 
-    project.run("test_gate.py::test_training[cpu]", GENERATE).assert_outcomes(passed=1)
+    project.run("test_gate.py::test_training[cpu]", GENERATE, passed=1)
     assert project.files()[FIGURE] == before[FIGURE]
-    project.run("test_gate.py::test_loss_curve[cpu]", GENERATE).assert_outcomes(passed=1)
-    project.run("--mpl").assert_outcomes(passed=2)
+    project.run("test_gate.py::test_loss_curve[cpu]", GENERATE, passed=1)
+    project.run("--mpl", passed=2)
 
 
 def test_numbers_are_compared_without_mpl(project):
     """A plain pytest run still compares the records, and says that figures were not."""
     project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    result = project.run()
-
-    result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(
+    project.run(failed=1, passed=1).stdout.fnmatch_lines(
         [
             "comparing records but not figures (no --mpl)",
             "1 compared (1 record, 0 figures), 0 generated, 1 not compared",
@@ -121,10 +106,7 @@ def test_figures_are_compared_without_the_numbers(project):
     project.generate()
     (project.baselines / RECORD).unlink()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.25025")
-    result = project.run("--mpl", "-k", "loss_curve")
-
-    result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", "-k", "loss_curve", failed=1, deselected=1).stdout.fnmatch_lines(
         [
             "the figure differs from its baseline: RMS *, tolerance 2",
             "  look      build/harness/figures/test_gate.test_loss_curve=cpu/side-by-side.png",
@@ -159,10 +141,7 @@ def test_nan_fails_and_names_the_step(project):
     project.edit("> 4", "> 99")
     project.generate()
     project.edit("> 99", "> 4")
-    result = project.run("--mpl")
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", failed=2).stdout.fnmatch_lines(
         [
             "training differs from its baseline from step 2 on: forward, loss",
             "  first      step 2   baseline * now nan",
@@ -174,10 +153,7 @@ def test_nan_fails_and_names_the_step(project):
 def test_nan_never_becomes_a_baseline(project):
     """Neither a record nor a figure with NaN is written."""
     nan_model(project)
-    result = project.run(GENERATE)
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
+    project.run(GENERATE, failed=2).stdout.fnmatch_lines(
         [
             "loss is nan at step 2 (forward)",
             "  where  the record of test_gate.Poisoned",
@@ -209,9 +185,7 @@ def test_an_incomplete_record_is_neither_compared_nor_written(project):
         """
     )
     for options in ((), (GENERATE,)):
-        result = project.run(*options)
-        result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(
+        project.run(*options, failed=1).stdout.fnmatch_lines(
             ["the recorder could not do its part of Recorder.batch, so this record is incomplete: NotImpl*", "gone on"]
         )
     assert project.files() == {}
@@ -252,9 +226,8 @@ def test_a_broken_baseline_is_a_message_not_a_traceback(project, damage, line):
     path = project.baselines / RECORD
     path.write_text(damage(path.read_text()))
     before = project.files()
-    result = project.run("--mpl")
+    result = project.run("--mpl", failed=1, passed=1)
 
-    result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines([line, "  where  baselines/test_gate-test_training.json", "  fix    *"])
     result.stdout.no_fnmatch_line("*Traceback*")
     assert project.files() == before
@@ -298,20 +271,18 @@ def test_a_full_disk_leaves_the_old_baselines_whole(project, monkeypatch, method
         return original(path, *args, **options)
 
     monkeypatch.setattr(Path, method, fail)
-    result = project.run(GENERATE)
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(["the baseline could not be written: No space left on device"] * 2)
+    project.run(GENERATE, failed=2).stdout.fnmatch_lines(
+        ["the baseline could not be written: No space left on device"] * 2
+    )
     assert project.files() == before
 
 
 def test_equal_recipes_are_trained_once(project):
     """All tests of a session that ask for the same recipe and device share one training."""
     project.write(test_other=(project.path / "test_gate.py").read_text())
-    result = project.run(GENERATE)
-
-    result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["1 training in * s", "0 compared (0 records, 0 figures), 4 generated, 0 not compared"])
+    project.run(GENERATE, passed=4).stdout.fnmatch_lines(
+        ["1 training in * s", "0 compared (0 records, 0 figures), 4 generated, 0 not compared"]
+    )
 
 
 def test_two_records_of_one_test_need_names(project):
@@ -327,19 +298,18 @@ def test_two_records_of_one_test_need_names(project):
     project.generate()
 
     assert {RECORD, "test_gate-test_training,again.json"} <= set(project.files())
-    project.run("--mpl").assert_outcomes(passed=2)
+    project.run("--mpl", passed=2)
 
 
 def test_a_watched_loop_is_gated_like_a_recipe(project):
     """The contract's example: any loop, no rewrite of it."""
     project.write(test_loop=loop_test(recorder="precision='float64', seed=0"))
     project.generate()
-    project.run("--mpl").assert_outcomes(passed=3)
+    project.run("--mpl", passed=3)
     project.edit("lr=0.1", "lr=0.1001", file="test_loop.py")
-    result = project.run("--mpl", "test_loop.py")
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["training differs from its baseline from step 0 on: schedule, learning rate *"])
+    project.run("--mpl", "test_loop.py", failed=1).stdout.fnmatch_lines(
+        ["training differs from its baseline from step 0 on: schedule, learning rate *"]
+    )
 
 
 SHIFTED = loop_test(
@@ -354,17 +324,14 @@ def test_drift_passes_is_counted_and_fails_under_strict(project):
     (project.path / "test_gate.py").write_text(SHIFTED)
     project.generate()
     project.edit("bias, 0.0", "bias, 1.0")
-    result = project.run("--mpl")
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
+    project.run("--mpl", passed=1).stdout.fnmatch_lines(
         [
             "1 compared (1 record, 0 figures, 1 of them drifted), 0 generated, 0 not compared",
             "training, float64, cpu: drift, largest deviation * in * values, first initial 0.bias; "
             "largest threshold used *e-1*, of *",
         ]
     )
-    project.run("--mpl", "--training-strict").assert_outcomes(failed=1)
+    project.run("--mpl", "--training-strict", failed=1)
 
 
 def test_a_rename_passes_and_is_said(project):
@@ -373,7 +340,4 @@ def test_a_rename_passes_and_is_said(project):
     project.generate()
     project.edit("torch.nn.Linear(4, 3)", "torch.nn.Sequential(torch.nn.Linear(4, 3))")
     project.edit("model[0].bias", "model[0][0].bias")
-    result = project.run("--mpl")
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*; renamed 0.weight -> 0.0.weight, 0.bias -> 0.0.bias"])
+    project.run("--mpl", passed=1).stdout.fnmatch_lines(["*; renamed 0.weight -> 0.0.weight, 0.bias -> 0.0.bias"])

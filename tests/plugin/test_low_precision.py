@@ -86,9 +86,8 @@ def test_generating_calibrates_and_leaves_nothing_behind(own_process, sound, pro
     """Records with thresholds, states beside them, and a line on each; no process runs on, no scrap is left."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    result = sound.run(GENERATE)
+    result = sound.run(GENERATE, passed=3)
 
-    result.assert_outcomes(passed=3)
     note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1 draw of rounding"
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 3 generated, 0 not compared", *[note] * 3])
     expected = {name for file in RECORDS.values() for name in (file, states_of(sound.baselines / file))}
@@ -112,10 +111,7 @@ def test_a_calibrated_baseline_knows_its_states(low):
 
 def test_an_unchanged_training_is_the_same(low):
     """In the environment of the baseline nothing has moved, whether the states were put back or not."""
-    result = low.run("--training-strict")
-
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(
+    low.run("--training-strict", passed=3).stdout.fnmatch_lines(
         [
             "3 compared (3 records, 0 figures), 0 generated, 0 not compared",
             "margins of what passed: deviation 0.0e+00, at most 0 % of a threshold",
@@ -200,10 +196,7 @@ def test_a_fault_in_a_watched_loop_is_red_and_says_whence_the_threshold(low):
 def test_a_fault_in_a_recipe_is_red_in_every_precision(low):
     """A training that is not its baseline bit for bit is put back on the states before it is judged."""
     low.edit("test_images=200)", "test_images=200, momentum=0.7)")
-    result = low.run("test_gate.py")
-
-    result.assert_outcomes(failed=2)
-    result.stdout.fnmatch_lines(
+    low.run("test_gate.py", failed=2).stdout.fnmatch_lines(
         [
             "training differs from its baseline from the start: structure, momentum of the configuration",
             "  moves      update, update of *",
@@ -227,10 +220,7 @@ def test_a_recipe_that_went_wrong_once_is_red(low, monkeypatch):
         return built[-1]
 
     monkeypatch.setattr(loop, "build_model", cold)
-    result = low.run("test_gate.py", "-k", "float32")
-
-    result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.fnmatch_lines(
+    low.run("test_gate.py", "-k", "float32", failed=1, deselected=1).stdout.fnmatch_lines(
         ["two trainings of one session differ from step 0 on: init, initial weights", "  where  no draw *"]
     )
 
@@ -260,9 +250,8 @@ def test_states_that_cannot_be_used_are_a_message_not_a_traceback(low, damage):
     states = states_of(low.baselines / RECORDS["loop"])
     reason = damage(low.baselines / states)
     before = low.files()
-    result = low.run("test_loop.py")
+    result = low.run("test_loop.py", failed=1)
 
-    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
             f"the states of the baseline cannot be read: {reason}",
@@ -279,10 +268,7 @@ def test_a_recipe_is_not_judged_by_half_a_baseline(low):
     """Equal bit for bit, it would need no states; their absence is told before any verdict."""
     states = states_of(low.baselines / RECORDS["float32"])
     missing(low.baselines / states)
-    result = low.run("test_gate.py", "-k", "float32")
-
-    result.assert_outcomes(failed=1, deselected=1)
-    result.stdout.fnmatch_lines(
+    low.run("test_gate.py", "-k", "float32", failed=1, deselected=1).stdout.fnmatch_lines(
         [
             "the states of the baseline cannot be read: No such file or directory",
             f"  where  baselines/{states}",
@@ -312,21 +298,19 @@ def test_a_loop_that_goes_over_to_float64_leaves_no_states_behind(low):
     """Its new baseline needs none; `states()` may stay in the test."""
     low.edit('precision="float32"', 'precision="float64"', file="test_loop.py")
     states = states_of(low.baselines / RECORDS["loop"])
-    low.run("test_loop.py", GENERATE).assert_outcomes(passed=1)
+    low.run("test_loop.py", GENERATE, passed=1)
 
     assert not (low.baselines / states).exists()
-    low.run("test_loop.py").assert_outcomes(passed=1)
+    low.run("test_loop.py", passed=1)
 
 
 def test_a_loop_that_forgets_its_states_is_exact_where_it_was_made(low):
     """Without `states=` the comparison is bit for bit in the same environment, and any change is red."""
     low.edit(", states=training_regression.states()", "", file="test_loop.py")
 
-    low.run("test_loop.py").assert_outcomes(passed=1)
+    low.run("test_loop.py", passed=1)
     low.edit("lr=0.1,", "lr=0.1, dampening=1e-6,", file="test_loop.py")
-    result = low.run("test_loop.py")
-    result.assert_outcomes(failed=1)
-    result.stdout.no_fnmatch_line("  threshold *")
+    low.run("test_loop.py", failed=1).stdout.no_fnmatch_line("  threshold *")
 
 
 def test_a_test_that_changes_its_folder_finds_its_baseline(low):
@@ -334,13 +318,10 @@ def test_a_test_that_changes_its_folder_finds_its_baseline(low):
     fixtures = "(training_regression, monkeypatch, tmp_path):\n    monkeypatch.chdir(tmp_path)"
     low.edit("(training_regression):", fixtures, file="test_loop.py")
 
-    low.run("test_loop.py").assert_outcomes(passed=1)
+    low.run("test_loop.py", passed=1)
 
 
 def test_the_first_run_has_no_states_and_says_that_there_is_no_baseline(low):
     """`states()` leaves it to `check` to say so."""
     shutil.rmtree(low.baselines)
-    result = low.run("test_loop.py")
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["there is no baseline for this training yet"])
+    low.run("test_loop.py", failed=1).stdout.fnmatch_lines(["there is no baseline for this training yet"])

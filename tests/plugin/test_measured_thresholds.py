@@ -98,10 +98,7 @@ def rewrite(project, **changes):
 
 def test_generating_measures_and_says_so(loop):
     """Three draws of rounding, by kind of number and step; a few kilobytes."""
-    result = loop.run(GENERATE)
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
+    loop.run(GENERATE, passed=1).stdout.fnmatch_lines(
         ["training, float64, cpu: thresholds 30 x the largest deviation (*e-1*) with 3 draws of rounding"]
     )
     calibration = stored(loop).calibration
@@ -136,10 +133,7 @@ def test_a_fault_that_one_threshold_for_all_would_pass_is_red_with_its_threshold
     """A momentum off by 1e-12 of its size: the message says what it was held against, and where that comes from."""
     loop.generate()
     loop.edit("momentum=0.9", "momentum=0.9 * (1 + 1e-12)", "test_loop.py")
-    result = loop.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    loop.run(failed=1).stdout.fnmatch_lines(
         [
             "training differs from its baseline from step 1 on: update, update of *",
             "  first      step 1   baseline *   now *   (*e-13, threshold *e-1*)",
@@ -152,10 +146,7 @@ def test_a_measured_threshold_stands_in_the_message(one_draw, wild):
     """Margin, measured size, and with what."""
     wild.generate()
     wild.edit("recorder.log(loss=loss)", "recorder.log(loss=loss * (1 + (step == 30) * 1e-4))", "test_loop.py")
-    result = wild.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    wild.run(failed=1).stdout.fnmatch_lines(
         [
             "training differs from its baseline from step 30 on: forward, loss",
             "  threshold  30 x *e-*, the largest up to this step with 1 draw of rounding",
@@ -174,7 +165,7 @@ def test_what_rounding_moves_too_far_is_named_when_it_is_written_and_when_it_is_
 
     late.assert_outcomes(failed=1)  # a number that is missing is no rounding, however late
     wild.edit("RATE, STEPS = 4.0", "RATE, STEPS = 4.0 * (1 + 1e-9)", "test_loop.py")
-    wild.run().assert_outcomes(failed=1)
+    wild.run(failed=1)
 
 
 def test_what_moves_where_nothing_is_judged_passes_counted_and_fails_under_strict(one_draw, wild, monkeypatch):
@@ -211,15 +202,12 @@ def test_what_moves_where_nothing_is_judged_passes_counted_and_fails_under_stric
 def test_stored_states_put_a_float64_loop_back(one_draw, wild):
     """From state to state rounding has no time to grow: everything is judged."""
     wild.edit("seed=0)", "seed=0, states=training_regression.states())", "test_loop.py")
-    result = wild.run(GENERATE)
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["training, float64, cpu: * states stored, thresholds 30 x * with * of rounding"])
-    compared = wild.run()
-    compared.assert_outcomes(passed=1)
-    compared.stdout.no_fnmatch_line("*too far to be judged*")
+    wild.run(GENERATE, passed=1).stdout.fnmatch_lines(
+        ["training, float64, cpu: * states stored, thresholds 30 x * with * of rounding"]
+    )
+    wild.run(passed=1).stdout.no_fnmatch_line("*too far to be judged*")
     wild.edit("optimizer.step()", "optimizer.step() if step != 40 else None", "test_loop.py")
-    wild.run().assert_outcomes(failed=1)
+    wild.run(failed=1)
 
 
 @pytest.mark.long
@@ -245,10 +233,7 @@ def test_a_draw_that_nobody_seeded_is_named_and_nothing_is_written(loop):
     """The training is run once more as it is, with another hash seed; if it is another, who drew is said."""
     loop.edit("STEPS = 0.05, 6", "STEPS = 0.05, 6\nimport numpy as np\nrng = np.random.default_rng()", "test_loop.py")
     loop.edit("recorder.log(loss=loss)", "recorder.log(loss=loss, noise=rng.random())", "test_loop.py")
-    result = loop.run(GENERATE)
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    loop.run(GENERATE, failed=1).stdout.fnmatch_lines(
         [
             "this training, run again without any change, is another from step 0 on: forward, noise",
             "  where  test_loop.py:*: numpy.random.default_rng() without a seed",
@@ -277,9 +262,8 @@ def test_a_record_that_comes_from_elsewhere_has_the_usual_threshold(one_draw, lo
     reads = "training_regression.check(Record.from_text(Path('record.json').read_text()))"
     head = "from pathlib import Path\nfrom harness import Record\n\n"
     loop.write(test_loop=f"{head}def test_loop(training_regression):\n    {reads}\n")
-    result = loop.run(GENERATE)
+    result = loop.run(GENERATE, passed=1)
 
-    result.assert_outcomes(passed=1)
     note = "thresholds not measured, since it cannot be run again from outside: 1e-10   test_loop.py::test_loop"
     result.stdout.fnmatch_lines([f"training, float64, cpu: {note}"])
     assert stored(loop).calibration is None
@@ -292,17 +276,17 @@ def test_an_accepted_result_inherits_thresholds_until_they_are_verified(one_draw
 
     loop.generate()
     loop.edit("RATE, STEPS = 0.05", "RATE, STEPS = 0.06", "test_loop.py")
-    loop.run().assert_outcomes(failed=1)
+    loop.run(failed=1)
     measured = stored(loop).calibration.largest
     assert main(["accept", "--reason", "a higher rate", "--root", str(loop.path)]) == 0
     inherited = stored(loop).calibration
 
     assert (inherited.inherited, inherited.largest) == (True, measured)
-    loop.run("--training-verify").assert_outcomes(passed=1)
+    loop.run("--training-verify", passed=1)
     verified = stored(loop).calibration
     assert not verified.inherited
     assert verified.largest != measured
-    loop.run("--training-verify").assert_outcomes(passed=1)
+    loop.run("--training-verify", passed=1)
 
 
 def test_thresholds_that_somebody_loosened_are_refused(one_draw, loop):
@@ -310,10 +294,8 @@ def test_thresholds_that_somebody_loosened_are_refused(one_draw, loop):
     loop.generate()
     rewrite(loop, largest={"loss": (1e-9,)})
 
-    loop.run().assert_outcomes(passed=1)
-    refused = loop.run("--training-verify")
-    refused.assert_outcomes(failed=1)
-    refused.stdout.fnmatch_lines(
+    loop.run(passed=1)
+    loop.run("--training-verify", failed=1).stdout.fnmatch_lines(
         [
             "the thresholds of this baseline are far above what its training shows: *, step 0",
             "  where  baselines/test_loop-test_loop.json: *, measured again * with 1 draw of rounding",
@@ -349,7 +331,7 @@ def test_a_wild_training_that_is_red_has_pictures_and_a_page(one_draw, real_pict
     """What is not judged is white in the figure of deviations, and no number of the page."""
     wild.generate()
     wild.edit("RATE, STEPS = 4.0", "RATE, STEPS = 4.0 * (1 + 1e-9)", "test_loop.py")
-    wild.run().assert_outcomes(failed=1)
+    wild.run(failed=1)
 
     found = json.loads((wild.path / "build/harness/results.json").read_text())["results"][0]["subject"]
     assert all(threshold <= 1e-6 for threshold in found["profile"]["thresholds"])
@@ -390,7 +372,7 @@ def test_a_result_of_another_structure_is_measured_when_it_is_accepted(one_draw,
 
     here.generate()
     here.edit("Linear(16, 3)", "Linear(16, 3, bias=False)", "test_loop.py")
-    here.run().assert_outcomes(failed=1)
+    here.run(failed=1)
     kept = {path: path.read_bytes() for path in (here.path / "build/harness/failed").iterdir()}
     before = (here.baselines / FILE).read_bytes()
     accept = ["accept", "--reason", "no bias"]
@@ -412,7 +394,6 @@ def test_initial_weights_that_differ_in_their_last_digits_are_a_note(one_draw, l
     loop.generate()
     moved = "model[0].bias.data[0] = torch.nextafter(model[0].bias.data[0], torch.ones(()))"
     loop.edit("Linear(16, 3))", f"Linear(16, 3))\n        {moved}", "test_loop.py")
-    result = loop.run()
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["training, float64, cpu: same, *; the initial weights differ in their last digits"])
+    loop.run(passed=1).stdout.fnmatch_lines(
+        ["training, float64, cpu: same, *; the initial weights differ in their last digits"]
+    )

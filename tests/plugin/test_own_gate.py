@@ -74,9 +74,8 @@ def gate(program):
 def test_a_loosened_gate_passes_what_it_lets_go_and_says_so(gate):
     """In the summary, in the note that reports hold, and in the lines of `harness list` and `harness show`."""
     project = gate(accuracy=0.25)
-    result = project.run()
+    result = project.run(passed=1)
 
-    result.assert_outcomes(passed=1)
     said = f"1 gate is loosened by its test: test_gate.py::test_training {WORDS}: 'few images'"
     result.stdout.fnmatch_lines(["1 compared *", said, "margins of what passed*"])
     results = json.loads((project.path / "build/harness/results.json").read_text())["results"]
@@ -113,12 +112,11 @@ def test_a_loosened_gate_is_red_for_the_rest(gate, change, line):
 def test_a_gate_is_not_loosened_without_a_reason(program):
     """Nothing is written; a reason of the baseline is a reason of its gate."""
     project = program('{"thresholds": {"loss": 0.1}}', poisoned=9)
-    result = project.run(GENERATE)
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["a gate is not loosened without a reason: the test *", "  where  test_gate.py::*"])
+    project.run(GENERATE, failed=1).stdout.fnmatch_lines(
+        ["a gate is not loosened without a reason: the test *", "  where  test_gate.py::*"]
+    )
     assert not project.files()
-    project.run(GENERATE, REASON).assert_outcomes(passed=1)
+    project.run(GENERATE, REASON, passed=1)
     assert Baseline.from_text(project.files()[RECORD].decode()).gate.reason == "few images"
 
 
@@ -135,7 +133,7 @@ def test_expected_nan_needs_no_reason_and_is_named(program):
 def test_a_gate_that_stays_keeps_its_reason(gate):
     """Baselines are written anew for another cause, and without one."""
     project = gate(rate=0.11)
-    project.run(GENERATE, "--training-reason=a larger rate").assert_outcomes(passed=1)
+    project.run(GENERATE, "--training-reason=a larger rate", passed=1)
     baseline = Baseline.from_text(project.files()[RECORD].decode())
 
     assert (baseline.gate.reason, baseline.origin["reason"]) == ("few images", "a larger rate")
@@ -161,20 +159,20 @@ def test_a_gate_that_is_not_its_baselines_is_refused(gate, given, now):
 def test_a_result_keeps_the_gate_that_it_was_judged_by(gate, monkeypatch):
     """`harness accept` replaces numbers; the record that is kept holds what was not compared, too."""
     project = gate(rate=0.11, accuracy=0.25)
-    project.run().assert_outcomes(failed=1)
+    project.run(failed=1)
     monkeypatch.chdir(project.path)
 
     assert main(["accept", "--reason", "a larger rate"]) == 0
     baseline = Baseline.from_text(project.files()[RECORD].decode())
     assert (baseline.gate.reason, baseline.origin["reason"]) == ("few images", "a larger rate")
     assert baseline.record.streams["evaluation/accuracy"].values == (0.25,)
-    project.run().assert_outcomes(passed=1)
+    project.run(passed=1)
 
 
 def test_the_first_baseline_of_a_loosened_gate_is_written_by_its_training(program, monkeypatch, capsys):
     """A result alone does not hold the gate."""
     project = program()
-    project.run().assert_outcomes(failed=1)
+    project.run(failed=1)
     monkeypatch.chdir(project.path)
 
     assert main(["accept", "--reason", "few images"]) == 2
@@ -200,11 +198,10 @@ def test_a_gate_that_cannot_be_is_refused(program, given, line):
 def test_values_that_are_never_the_same_may_be_ignored(program, measured_thresholds):
     """A number that depends on the clock keeps no baseline from being calibrated, and no training from being judged."""
     project = program(poisoned=9, accuracy="__import__('time').time()", given=GIVEN.replace('["loss"]', "[]"))
-    result = project.run(GENERATE, REASON)
-
-    result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["skipper, float64, cpu: thresholds 30 x the largest deviation *"])
-    project.run().assert_outcomes(passed=1)
+    project.run(GENERATE, REASON, passed=1).stdout.fnmatch_lines(
+        ["skipper, float64, cpu: thresholds 30 x the largest deviation *"]
+    )
+    project.run(passed=1)
 
 
 def test_trainings_that_run_again_are_judged_without_what_is_ignored():

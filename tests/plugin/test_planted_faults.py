@@ -106,17 +106,16 @@ def test_a_planted_fault_is_red_and_named(project, committed, old, new, headline
     (project.path / "test_gate.py").write_text(LOOP)
     folder = f"--mpl-generate-path={committed}"
     if not list(committed.glob("*")):
-        project.run(folder).assert_outcomes(passed=2)
+        project.run(folder, passed=2)
     baselines = f"--mpl-baseline-path={committed}"
     project.edit(old, new)
-    result = project.run("--mpl", baselines)
-
-    result.assert_outcomes(failed=2 if moves else 1, passed=0 if moves else 1)
-    result.stdout.fnmatch_lines([f"training differs from its baseline from {headline}"])
+    project.run("--mpl", baselines, failed=2 if moves else 1, passed=0 if moves else 1).stdout.fnmatch_lines(
+        [f"training differs from its baseline from {headline}"]
+    )
 
 
 def test_the_sound_loop_is_green(project, committed):
     """Nothing planted, nothing found."""
     (project.path / "test_gate.py").write_text(LOOP)
-    project.run(f"--mpl-generate-path={committed}").assert_outcomes(passed=2)
-    project.run("--mpl", f"--mpl-baseline-path={committed}").assert_outcomes(passed=2)
+    project.run(f"--mpl-generate-path={committed}", passed=2)
+    project.run("--mpl", f"--mpl-baseline-path={committed}", passed=2)

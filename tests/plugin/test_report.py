@@ -49,7 +49,7 @@ def test_the_report_can_be_made_anew_elsewhere(project, capsys):
     project.pytester.makeini("[pytest]\ntraining_baselines = baselines")
     project.generate()
     project.edit("(1, height)", "(2, height)")
-    project.run("--mpl").assert_outcomes(failed=3)
+    project.run("--mpl", failed=3)
     written = page(project)
     place = project.path / "artifact"
     (project.path / "build/harness").rename(place)
@@ -83,7 +83,7 @@ def test_a_green_session_takes_the_page_of_a_red_one_away(project):
     project.run("--mpl")
     assert "different" in page(project)
     project.edit(*FAULT[::-1])
-    project.run("--mpl").assert_outcomes(passed=2)
+    project.run("--mpl", passed=2)
 
     assert not (project.path / "build/harness/report.html").exists()
 
@@ -163,10 +163,7 @@ def test_workers_hand_their_results_to_one_report(project):
     project.write(test_gate=FIGURES)
     project.pytester.makeini("[pytest]\ntraining_baselines = baselines")
     project.generate()
-    result = project.run("--mpl", "-n", "2")
-
-    result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["report: build/harness/report.md; *"])
+    project.run("--mpl", "-n", "2", passed=3).stdout.fnmatch_lines(["report: build/harness/report.md; *"])
     assert {test for test, _ in results(project)} == {f"test_gate.py::test_figure[{height}]" for height in (1, 2, 3)}
 
 
@@ -197,6 +194,6 @@ def test_sessions_that_end_at_once_add_to_the_history_one_after_another(project,
         return results
 
     monkeypatch.setattr("harness.report.history.remember", remember)
-    project.run("--mpl", "-o", "training_history=margins.jsonl").assert_outcomes(passed=2)
+    project.run("--mpl", "-o", "training_history=margins.jsonl", passed=2)
 
     assert held

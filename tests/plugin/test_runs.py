@@ -41,7 +41,7 @@ NOW, BASELINE = ("cifar_cnn-synthetic/now", "cifar_cnn-synthetic/baseline")
 def test_a_green_training_lies_on_its_baseline(project):
     """Both runs are there, with the same curves; the figures that take long to draw are not."""
     project.generate()
-    project.run().assert_outcomes(passed=2)
+    project.run(passed=2)
     found = runs(project)
 
     assert found[NOW] == found[BASELINE]
@@ -53,7 +53,7 @@ def test_a_red_training_lies_beside_its_baseline(project):
     project.generate()
     (project.path / RUNS).rename(project.path / "before")
     project.edit(*CHANGE)
-    project.run().assert_outcomes(failed=1, passed=1)
+    project.run(failed=1, passed=1)
     found = runs(project)
 
     assert found[NOW][1] != found[BASELINE][1] == runs(project, "before")[NOW][1]
@@ -115,9 +115,8 @@ def test_a_default_folder_that_cannot_be_written_to_fails_with_a_message(project
     """Without the option the place is tried when the first run is written: no traceback either."""
     (project.path / "build" / "harness").mkdir(parents=True)
     (project.path / RUNS).write_text("a file")
-    result = project.run(GENERATE)
+    result = project.run(GENERATE, errors=2)
 
-    result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(
         [
             "the TensorBoard run could not be written: Not a directory",

@@ -28,9 +28,8 @@ def test_only_missing_writes_only_what_is_missing(project):
     before = project.generate()
     project.write(test_other=(project.path / "test_gate.py").read_text())
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    result = project.run(GENERATE, "--training-generate=missing")
+    project.run(GENERATE, "--training-generate=missing", passed=2, deselected=2)
 
-    result.assert_outcomes(passed=2, deselected=2)
     after = project.files()
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {name.replace("gate", "other", 1) for name in before}
@@ -44,7 +43,7 @@ def test_only_missing_leaves_the_other_file_of_a_test_alone(project):
     (project.baselines / FIGURE).unlink()
     before = project.files()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    project.run(GENERATE, "--training-generate=missing").assert_outcomes(passed=1, deselected=1)
+    project.run(GENERATE, "--training-generate=missing", passed=1, deselected=1)
 
     after = project.files()
     assert set(after) - set(before) == {FIGURE}
@@ -55,8 +54,8 @@ def test_only_failing_writes_what_differed_last_time(project):
     """The record that differed is regenerated; a figure that was never compared is not."""
     before = project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06")
-    project.run("--mpl", "-k", "test_training").assert_outcomes(failed=1, deselected=1)
-    project.run(GENERATE, "--training-generate=failing").assert_outcomes(passed=1, deselected=1)
+    project.run("--mpl", "-k", "test_training", failed=1, deselected=1)
+    project.run(GENERATE, "--training-generate=failing", passed=1, deselected=1)
 
     assert project.files()[FIGURE] == before[FIGURE]
     assert project.files()[RECORD] != before[RECORD]
@@ -128,14 +127,14 @@ def test_two_sessions_at_once_do_not_share_what_is_looked_at(project, name):
     other = []
     theirs = own_folder(project.path / "build" / "harness" / name, other.append)
     shutil.rmtree(theirs, ignore_errors=True)
-    project.run("--mpl").assert_outcomes(passed=2)
+    project.run("--mpl", passed=2)
     mine = [path.name for path in theirs.parent.glob(f"{name}-*")]
     for close in other:
         close()
 
     assert len(mine) == 1
     assert not theirs.exists()
-    project.run("--mpl").assert_outcomes(passed=2)
+    project.run("--mpl", passed=2)
     assert theirs.exists()
     assert project.files() == before
 

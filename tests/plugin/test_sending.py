@@ -76,9 +76,8 @@ def sent(project, monkeypatch):
 
 def test_a_test_runs_elsewhere_and_is_compared_here(sent):
     """Its record is that of the baseline, and what it asserts after its check fails it."""
-    result = sent.run("--training-on=local:1", "-k", "fails", "-rf")
+    result = sent.run("--training-on=local:1", "-k", "fails", "-rf", failed=1, deselected=5)
 
-    result.assert_outcomes(failed=1, deselected=5)
     result.stdout.fnmatch_lines(["*AssertionError: after its check", "1 compared *", "1 test ran on local:1"])
     result.stdout.fnmatch_lines(["FAILED test_gate.py::test_fails - AssertionError: after its check"])
 
@@ -88,10 +87,7 @@ def test_tests_run_elsewhere_and_are_compared_here(sent, monkeypatch, tmp_path):
     """Recipes, loops with several records; red, lost, failed after its check, skipped; no temporary file is left."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    result = sent.run("--training-on=local:1")
-
-    result.assert_outcomes(passed=2, failed=3, skipped=1)
-    result.stdout.fnmatch_lines(
+    sent.run("--training-on=local:1", passed=2, failed=3, skipped=1).stdout.fnmatch_lines(
         [
             "training differs from its baseline from step 0 on: schedule, learning rate of all parameters",
             "this test was lost with its worker 3 times",
@@ -150,10 +146,8 @@ def test_whoever_writes_an_executor_is_asked_for_what_a_test_needs(project):
     """Its answers are told apart: a foreign worker by name, one without the test, one that cannot begin it."""
     torch = importlib.metadata.version("torch")
     project.write(test_gate=_ENDS, fakes=_POOL)
-    result = project.run("--training-on=fakes:Pool:head", "-o", "pythonpath=.", "--deselect=test_gate.py::test_passed")
-
-    result.assert_outcomes(failed=3, xfailed=1, deselected=1)
-    result.stdout.fnmatch_lines(
+    options = "--training-on=fakes:Pool:head", "-o", "pythonpath=.", "--deselect=test_gate.py::test_passed"
+    project.run(*options, failed=3, xfailed=1, deselected=1).stdout.fnmatch_lines(
         [
             f"the worker gpu-3 has something else than this session: torch 1.0 for {torch}, another fakes.py",
             "the worker gpu-3 finds no such test",

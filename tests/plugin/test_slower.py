@@ -33,10 +33,9 @@ def measured(committed, monkeypatch):  # noqa: F811
 
 def test_the_cost_of_a_training_is_told(measured):
     """Of each record once, also where a limit allows it: of the same test in the tree of main, and here."""
-    result = measured.run("--mpl", "--training-against=main", "--training-slower=1.22")
-
-    result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines([f"cost   {TEXT}   {TEST}"])
+    measured.run("--mpl", "--training-against=main", "--training-slower=1.22", passed=2).stdout.fnmatch_lines(
+        [f"cost   {TEXT}   {TEST}"]
+    )
     there, here, at, known = measured.ran
     assert (there[1:], here) == (
         ("test_gate.py::test_training[cpu]", "", Rerun("a")),
@@ -57,9 +56,8 @@ def test_a_step_of_a_search_measures_no_cost(measured, monkeypatch):
 def test_a_training_beyond_the_limit_fails(measured, monkeypatch):
     """Its message, and the line that sums it up, say by how much."""
     monkeypatch.setenv("COLUMNS", "200")
-    result = measured.run("--mpl", "--training-against=main", "--training-slower=1.2")
+    result = measured.run("--mpl", "--training-against=main", "--training-slower=1.2", passed=1, failed=1)
 
-    result.assert_outcomes(passed=1, failed=1)
     headline = "training is slower than at main (*): x 1.25 (1.22 to 1.30), allowed x 1.2"
     recipe = f"  recipe     cifar_cnn, synthetic, float64, cpu   {TEST}"
     result.stdout.fnmatch_lines([headline, f"  cost       {TEXT}", recipe, f"cost   {TEXT}   {TEST}"])

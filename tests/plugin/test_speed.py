@@ -68,9 +68,8 @@ def test_a_check_compares_once(project, monkeypatch, fault):
     monkeypatch.setattr(deviations, "_scales", counted)
     project.generate()
     project.edit("warmup_steps=1", f"warmup_steps=1{fault}")
-    result = project.run("-k", "test_training")
+    project.run("-k", "test_training", failed=bool(fault), passed=not fault, deselected=1)
 
-    result.assert_outcomes(failed=bool(fault), passed=not fault, deselected=1)
     assert len(compared) == 1 + bool(fault)  # what names causes is compared beside it, once it is red
 
 
@@ -100,10 +99,7 @@ def test_the_first_again(training):
 def test_records_of_a_long_session_are_put_aside(project):
     """Seven trainings, four records in memory; one that is asked for again is read, not trained."""
     project.write(test_gate=MANY)
-    result = project.run("--mpl-generate-path=baselines")
-
-    result.assert_outcomes(passed=9)
-    result.stdout.fnmatch_lines(["7 trainings in *"])
+    project.run("--mpl-generate-path=baselines", passed=9).stdout.fnmatch_lines(["7 trainings in *"])
 
 
 def test_a_record_that_is_put_aside_is_the_same(tmp_path):

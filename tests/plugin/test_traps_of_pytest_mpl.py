@@ -47,21 +47,16 @@ def test_in_ci_a_figure_that_is_not_compared_fails(figures, monkeypatch):
     """Without --mpl pytest-mpl lets every figure pass; under CI that is a failure, elsewhere it is counted."""
     figures.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
     figures.generate()
-    elsewhere = figures.run()
-    elsewhere.assert_outcomes(passed=1)
-    elsewhere.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 0 generated, 1 not compared"])
+    figures.run(passed=1).stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 0 generated, 1 not compared"])
     monkeypatch.setenv("CI", "true")
-    result = figures.run()
-
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
+    figures.run(failed=1).stdout.fnmatch_lines(
         [
             "this figure was collected but not compared",
             "  where  test_a.py::test_it",
             "  fix    run pytest with --mpl (CI is set, and a gate that compares nothing must not be green)",
         ]
     )
-    figures.run("--mpl").assert_outcomes(passed=1)
+    figures.run("--mpl", passed=1)
 
 
 def test_a_misspelt_marker_option_is_refused(figures):
@@ -98,7 +93,7 @@ class TestB:
 
     assert len(files) == 4
     assert len(set(files.values())) == 4
-    figures.run("--mpl").assert_outcomes(passed=4)
+    figures.run("--mpl", passed=4)
 
 
 def test_parameter_ids_cannot_collide_or_break_a_file_system(figures):
@@ -114,7 +109,7 @@ def test_parameter_ids_cannot_collide_or_break_a_file_system(figures):
     assert len(files) == len(ids)
     assert len({name.lower() for name in files}) == len(ids)
     assert all(not set(name) & set('/\\[]:*?"<>| ') and name.isascii() for name in files)
-    figures.run("--mpl").assert_outcomes(passed=len(ids))
+    figures.run("--mpl", passed=len(ids))
 
 
 def test_two_tests_that_ask_for_one_file_are_refused(figures):
@@ -139,19 +134,18 @@ def test_the_baseline_folder_does_not_depend_on_the_shells(figures, monkeypatch,
     figures.pytester.makeini(OURS + option)
     below = figures.pytester.mkdir("below")
     (below / "test_a.py").write_text(FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
-    figures.run(GENERATE).assert_outcomes(passed=1)
+    figures.run(GENERATE, passed=1)
     monkeypatch.chdir(below)
 
-    figures.run("--mpl").assert_outcomes(passed=1)
+    figures.run("--mpl", passed=1)
 
 
 def test_generated_figures_count_as_passed_and_generated(figures):
     """pytest-mpl calls them skipped, as if nothing had happened."""
     figures.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
-    result = figures.run(GENERATE)
-
-    result.assert_outcomes(passed=1, skipped=0)
-    result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 1 generated, 0 not compared"])
+    figures.run(GENERATE, passed=1, skipped=0).stdout.fnmatch_lines(
+        ["0 compared (0 records, 0 figures), 1 generated, 0 not compared"]
+    )
 
 
 def test_a_figure_test_that_fails_writes_no_baseline(figures):
@@ -159,7 +153,7 @@ def test_a_figure_test_that_fails_writes_no_baseline(figures):
     figures.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
     before = figures.generate()
     figures.edit("return draw(1)", "assert False", file="test_a.py")
-    figures.run(GENERATE).assert_outcomes(failed=1)
+    figures.run(GENERATE, failed=1)
 
     assert figures.files() == before
 
@@ -175,10 +169,9 @@ def test_it(n):
     return draw(n + 1)
 """
     figures.write(test_a=FIGURE + code)
-    result = figures.run("-n", "2", GENERATE)
-
-    result.assert_outcomes(passed=8)
-    result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 8 generated, 0 not compared"])
+    figures.run("-n", "2", GENERATE, passed=8).stdout.fnmatch_lines(
+        ["0 compared (0 records, 0 figures), 8 generated, 0 not compared"]
+    )
     assert len(figures.files()) == 8
     figures.run("--mpl").stdout.fnmatch_lines(["8 compared (0 records, 8 figures), *"])
 
@@ -218,7 +211,7 @@ def test_it(figure):
     figures.generate()
     figures.edit("def test_it(figure):\n    return figure", "def test_it():\n" + BUILD, file="test_a.py")
 
-    figures.run("--mpl").assert_outcomes(passed=1)
+    figures.run("--mpl", passed=1)
 
 
 BUILD = """    import matplotlib.pyplot as plt
@@ -243,10 +236,7 @@ def test_the_margin_of_a_figure_that_passes_is_stated(figures):
     figures.write(test_a=FIGURE + code)
     figures.generate()
     figures.edit("draw(1)", "draw(2)", file="test_a.py")
-    result = figures.run("--mpl", "--junitxml=junit.xml")
-
-    result.assert_outcomes(passed=1)
-    result.stdout.no_fnmatch_line("*figure RMS 0.00")
+    figures.run("--mpl", "--junitxml=junit.xml", passed=1).stdout.no_fnmatch_line("*figure RMS 0.00")
     assert 'name="figure_rms"' in (figures.path / "junit.xml").read_text()
 
 
@@ -287,7 +277,7 @@ def test_failing_figures_lie_in_one_known_folder(figures):
     figures.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
     figures.generate()
     figures.edit("draw(1)", "draw(3)", file="test_a.py")
-    figures.run("--mpl").assert_outcomes(failed=1)
+    figures.run("--mpl", failed=1)
 
     kept = {path.name for path in (figures.path / "build" / "harness" / "figures").rglob("*.png")}
     assert {"baseline.png", "result.png", "result-failed-diff.png"} <= kept
@@ -299,10 +289,10 @@ def test_projects_that_merely_have_the_plugin_are_left_alone(project):
     project.write(test_a=FIGURE + "@pytest.mark.mpl_image_compare\ndef test_it():\n    return draw(1)\n")
     project.pytester.mkdir("baselines")  # many projects have such a folder
     project.pytester.makeini("[pytest]\nmpl-results-always = False\n")
-    project.run("--mpl-generate-path=baseline").assert_outcomes(skipped=1)  # as pytest-mpl alone says it
+    project.run("--mpl-generate-path=baseline", skipped=1)  # as pytest-mpl alone says it
 
     assert (project.path / "baseline" / "test_it.png").exists()
-    project.run("--mpl").assert_outcomes(passed=1)
+    project.run("--mpl", passed=1)
     assert not (project.path / "build").exists()
 
 

@@ -62,9 +62,8 @@ def test_workers_come_to_the_verdicts_of_one_process(project):
     project.write(test_changed=changed)
     project.generate()
     project.edit("warmup_steps=1", "warmup_steps=1, learning_rate=0.06", "test_changed.py")
-    result = project.run("--mpl", "-n", "2", "--dist", "load")
+    result = project.run("--mpl", "-n", "2", "--dist", "load", passed=2, failed=2)
 
-    result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["2 trainings in *", "4 compared (2 records, 2 figures), *", "accept all 2: *"])
     first = "training differs from its baseline from the start: structure, learning_rate of the configuration"
     assert sum(line.startswith(first) for line in result.outlines) == 1
@@ -74,7 +73,7 @@ def test_workers_come_to_the_verdicts_of_one_process(project):
 def test_workers_leave_a_project_without_tests_of_ours_as_it_is(project):
     """Whoever merely has the plugin installed finds no folder of ours."""
     (project.path / "test_gate.py").write_text("def test_plain():\n    pass\n")
-    project.run("-n", "1").assert_outcomes(passed=1)
+    project.run("-n", "1", passed=1)
 
     assert not (project.path / "build").exists()
 
