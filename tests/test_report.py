@@ -535,12 +535,12 @@ def test_drift_that_fails_is_headed_by_its_note():
 
 
 def test_a_calibrated_baseline_is_one_line():
-    """How many states, and where the thresholds come from."""
+    """How many states, where the thresholds come from, and of which test: many trainings have one name."""
     one = msgspec.structs.replace(CALIBRATION, steps=(0,), largest={}, variants=("AVX2",))
 
-    assert calibration_note(a_record(precision="float32"), CALIBRATION) == (
+    assert calibration_note(a_record(precision="float32"), CALIBRATION, "t.py::test") == (
         "cifar_cnn, synthetic, float32, cpu: 2 states stored, thresholds 3 x the largest deviation (2.5e-01) with "
-        "2 threads, AVX2, 1 draw of rounding"
+        "2 threads, AVX2, 1 draw of rounding   t.py::test"
     )
     assert calibration_note(a_record(precision="bfloat16"), one) == (
         "cifar_cnn, synthetic, bfloat16, cpu: 1 state stored, thresholds 3 x the largest deviation (0.0e+00) with AVX2"

@@ -404,20 +404,22 @@ def _hint(comparison: Comparison) -> str:
 
 
 def calibration_note(record: Record, calibration: Calibration | None, test: str = "") -> str:
-    """Word what the thresholds of a baseline come from, and what they leave unjudged."""
-    if calibration is None:
-        why = "it stores no states" if record.is_low_precision else "it cannot be run again from outside"
-        reason = f"thresholds not measured, since {why}"
-        text = "; ".join(filter(None, [f"{title(record)}: {reason}: {_usual(record)}", _left_out(record)]))
-        return f"{text}   {test}".rstrip()
+    """Word what the thresholds of a test's baseline come from, and what they leave unjudged."""
+    parts = _measured(record, calibration) if calibration else _not_measured(record)
+    return f"{title(record)}: {'; '.join(filter(None, parts))}   {test}".rstrip()
+
+
+def _not_measured(record: Record) -> tuple[str, str]:
+    why = "it stores no states" if record.is_low_precision else "it cannot be run again from outside"
+    return f"thresholds not measured, since {why}: {_usual(record)}", _left_out(record)
+
+
+def _measured(record: Record, calibration: Calibration) -> tuple[str, str]:
     largest = max((size for sizes in calibration.largest.values() for size in sizes), default=0.0)
     states = f"{number(len(calibration.steps), 'state')} stored, " if calibration.states else ""
-    text = (
-        f"{title(record)}: {states}thresholds {calibration.margin:g} x the largest deviation ({largest:.1e}) with "
-        f"{draws_text(calibration)}"
-    )
-    unjudged = unjudged_text(dull(calibration, record.precision))
-    return "; ".join(filter(None, [text, unjudged and f"{unjudged}   {test}"]))
+    margin = f"{calibration.margin:g} x the largest deviation ({largest:.1e})"
+    text = f"{states}thresholds {margin} with {draws_text(calibration)}"
+    return text, unjudged_text(dull(calibration, record.precision))
 
 
 def _usual(record: Record) -> str:

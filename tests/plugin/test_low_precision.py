@@ -88,7 +88,7 @@ def test_generating_calibrates_and_leaves_nothing_behind(own_process, sound, pro
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     result = sound.run(GENERATE, passed=3)
 
-    note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1 draw of rounding"
+    note = "*, cpu: * states stored, thresholds 3 x the largest deviation (*e-*) with 1 draw of rounding   test_*"
     result.stdout.fnmatch_lines(["0 compared (0 records, 0 figures), 3 generated, 0 not compared", *[note] * 3])
     expected = {name for file in RECORDS.values() for name in (file, states_of(sound.baselines / file))}
     assert set(sound.files()) == expected

@@ -99,7 +99,7 @@ def rewrite(project, **changes):
 def test_generating_measures_and_says_so(loop):
     """Three draws of rounding, by kind of number and step; a few kilobytes."""
     loop.run(GENERATE, passed=1).stdout.fnmatch_lines(
-        ["training, float64, cpu: thresholds 30 x the largest deviation (*e-1*) with 3 draws of rounding"]
+        ["training, float64, cpu: thresholds 30 x the largest deviation (*e-1*) with 3 draws of rounding   test_*"]
     )
     calibration = stored(loop).calibration
     assert calibration.variants == tuple(draw.text for draw in variants.DRAWS)
