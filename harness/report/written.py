@@ -10,7 +10,6 @@ from harness.atomic_files import write_all
 from harness.record.world import launch
 from harness.report.failed_pictures import shown
 from harness.report.finding import Finding
-from harness.report.html.page import page
 from harness.report.json_form import Results, left, to_text
 from harness.report.ledger import Ledger
 from harness.report.markdown import markdown
@@ -27,6 +26,8 @@ def write_report(folder: Path, findings: Sequence[Finding], ledger: Ledger, run:
     failed = not all(finding.passed for finding in findings)
     texts = {"report.md": markdown(findings, ledger), "results.json": to_text(findings, ledger, run)}
     if failed:
+        from harness.report.html.page import page
+
         texts["report.html"] = page(findings, shown(findings, folder), ledger, run)
     write_all({folder / name: text.encode("utf-8", "backslashreplace") for name, text in texts.items()})
     if not failed:
