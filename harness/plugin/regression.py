@@ -28,7 +28,7 @@ from harness.record.gate import Gate, asked, require_at_work
 from harness.record.ranks import of_all_ranks
 from harness.record.record import Record, require_record
 from harness.record.stream_text import stream_text
-from harness.recording.perturbation import Perturbation, current
+from harness.recording.perturbation import current
 from harness.report.words import at_step
 from harness.tensorboard.reading import read_events
 from harness.workers.worker import Handed
@@ -86,7 +86,7 @@ class TrainingRegression:
     def _of_children(self) -> Effects:
         """Return what becomes of what processes are handed that this test starts."""
         folder = self._handing_down.enter_context(scratch.folder())
-        assigned = Assignment(self._test.id, "", Perturbation(), "", folder)
+        assigned = Assignment(self._test.id, "", current(), "", folder)
         assigned.write()
         return self._handing_down.enter_context(perturbed_as(assigned, self._session.config.rootpath))
 
