@@ -19,6 +19,7 @@ from harness.recording.parts import held
 _Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 _FACTORS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 """Of SplitMix64."""
+_CACHED_BYTES = 200_000
 
 
 Read = list[Tensor] | list[str]
@@ -178,16 +179,23 @@ def _hashes(tensors: Sequence[Tensor]) -> list[_Hashes]:
     for place, tensor in enumerate(tensors):
         alike.setdefault((tensor.dtype, tensor.shape[1:]), []).append(place)
     places = [place for group in alike.values() for place in group]
-    sums = [_sums([tensors[place] for place in group]) for group in alike.values()]
+    sums = [_sums(some) for group in alike.values() for some in _cached([tensors[place] for place in group])]
     mixed = _mixed(np.concatenate(sums)) if sums else np.empty(0, np.uint64)
     ends = [*itertools.accumulate(len(tensors[place]) if tensors[place].ndim else 1 for place in places)]
     found = dict(zip(places, (mixed[start:end] for start, end in itertools.pairwise([0, *ends])), strict=True))
     return [found[place] for place in range(len(tensors))]
 
 
+def _cached(tensors: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
+    """Yield tensors that are alike, as many at once as the caches hold with what is made of them."""
+    most = max(1, _CACHED_BYTES // max(1, tensors[0].nbytes))
+    yield from (tensors[start : start + most] for start in range(0, len(tensors), most))
+
+
 def _sums(tensors: Sequence[Tensor]) -> _Hashes:
     """Return of each sample of tensors the sum of its integers, eight pixels as one, each by its place."""
-    samples = torch.cat([tensor if tensor.ndim else tensor[None] for tensor in tensors])
+    whole = [tensor if tensor.ndim else tensor[None] for tensor in tensors]
+    samples = whole[0] if len(whole) == 1 else torch.cat(whole)
     rows = _rows(samples if samples.dtype == torch.uint8 else samples.long()).numpy()
     if rows.dtype == np.uint8 and rows.shape[1] % 8:
         rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))

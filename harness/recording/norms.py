@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 
-@torch.no_grad()
 def norms(tensors: Iterable[Tensor], *, before: Sequence[Tensor] = ()) -> list[float]:
     """Return the Euclidean norm of each tensor, of any shape, dtype and device.
 
@@ -16,6 +15,9 @@ def norms(tensors: Iterable[Tensor], *, before: Sequence[Tensor] = ()) -> list[f
         tensors: what is measured.
         before: norms that were taken already where the tensors are; they come first.
     """
+    if torch.is_grad_enabled():
+        with torch.no_grad():
+            return norms(tensors, before=before)
     tensors, wide = list(tensors), torch.float64
     odd = [place for place, each in enumerate(tensors) if each.dtype is not wide or each.layout is not torch.strided]
     if any(tensors[place].is_mps for place in odd):

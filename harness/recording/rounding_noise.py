@@ -15,7 +15,6 @@ _SMALL = 1e-3
 """Of the largest norm: what is dropped from a tensor of a larger one does not show in its norm."""
 
 
-@torch.no_grad()
 def drop_noise(gradients: Mapping[str, Tensor], found: Mapping[str, float], largest: float) -> dict[str, float]:
     """Set to zero, in place, what is rounding noise in float64 gradients; return the norms that this may have changed.
 

@@ -166,6 +166,7 @@ class WatchedModel:
             self._previous = self.weights()
         self.opened = True
 
+    @torch.no_grad()
     def record_gradients(self, builder: StreamBuilder, step: int, optimizer: Optimizer) -> None:
         """Record the gradients that an optimizer is about to use, in float64 without what is rounding noise in them.
 
