@@ -29,7 +29,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, stdev
 
 import torch
 from PIL import Image
@@ -54,8 +54,9 @@ DATA = "cifar10" if os.environ.get(CIFAR10_VARIABLE) else "synthetic"
 HOLDS = {"at most": operator.le, "below": operator.lt}
 EPOCHS = 1000  # more than any budget reaches
 WARM_UP = 3  # first pairs that do not count
-TURN = 4  # steps of a loop until it is the other one's turn
+TURN = 2  # steps of a loop until it is the other one's turn
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+_OF_MEDIAN = math.sqrt(math.pi / 2)  # its error by that of a mean, of values that scatter normally
 LEAST = 3  # pairs that count, however small the budget
 
 Loop = Callable[[Recipe, Dataset], Iterator[float]]
@@ -229,8 +230,10 @@ def line(row: Row, pairs: list[tuple[float, float]]) -> str:
     """Return a row of the table."""
     ours, theirs = (1000 * median(times) for times in zip(*pairs, strict=True))
     ratio = median(our / their for our, their in pairs)
+    error = _OF_MEDIAN * stdev(our / their for our, their in pairs) / math.sqrt(len(pairs))
     verdict = "ok" if HOLDS[row.must](ratio, row.limit) else "over"
-    return f"{row.what:<48}{ours:>9.2f}{theirs:>11.2f}{ratio:>8.3f}  {row.must:>7} {row.limit:.2f}  {verdict}"
+    shown = f"{row.what:<48}{ours:>9.2f}{theirs:>11.2f}{ratio:>8.3f} +-{error:.3f}"
+    return f"{shown}  {row.must:>7} {row.limit:.2f}  {verdict}"
 
 
 def keep_memory() -> None:
@@ -249,14 +252,14 @@ def machine() -> str:
 def main() -> None:
     """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    told = "rough budget (default: 60); whole trainings come on top"
-    parser.add_argument("--seconds", type=float, default=60, help=told)
+    told = "rough budget (default: 120); whole trainings come on top"
+    parser.add_argument("--seconds", type=float, default=120, help=told)
     seconds = parser.parse_args().seconds
     torch.set_num_threads(1)
     keep_memory()
     print(machine())
     print(f"data: {DATA}; medians of steps in ms, ratio: median over pairs of turns; whole trainings in ms\n")
-    print(f"{'what':<48}{'ours':>9}{'theirs':>11}{'ratio':>8}       must be")
+    print(f"{'what':<48}{'ours':>9}{'theirs':>11}{'ratio':>8}              must be")
     table = rows()
     for row in table:
         print(line(row, measure(row, seconds / len(table))), flush=True)
