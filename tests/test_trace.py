@@ -178,7 +178,7 @@ CASES = [
     (
         "    model.eval()\n    output = model(x)",
         "    output = model(x)",
-        "the model is called with other input, weights or mode",
+        "call of Net.eval in evaluate",
     ),
     ("return criterion(output, labels).item()", "return criterion(2 * output, labels).item()", "aten.mul"),
 ]

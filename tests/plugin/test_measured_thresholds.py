@@ -203,7 +203,7 @@ def test_stored_states_put_a_float64_loop_back(one_draw, wild):
     """From state to state rounding has no time to grow: everything is judged."""
     wild.edit("seed=0)", "seed=0, states=training_regression.states())", "test_loop.py")
     wild.run(GENERATE, passed=1).stdout.fnmatch_lines(
-        ["training, float64, cpu: * states stored, thresholds 30 x * with * of rounding"]
+        ["training, float64, cpu: * states stored, thresholds 30 x * with * of rounding *"]
     )
     wild.run(passed=1).stdout.no_fnmatch_line("*too far to be judged*")
     wild.edit("optimizer.step()", "optimizer.step() if step != 40 else None", "test_loop.py")
