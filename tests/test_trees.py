@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from harness.elsewhere import imports, repository, trees
-from harness.elsewhere.rerun import Assignment, inherited
+from harness.elsewhere.rerun import Assignment, own_variables
 from harness.elsewhere.trees import Tree, cache, commit_of, tree_of
 from harness.errors import TreeError
 from harness.recording.perturbation import Perturbation
@@ -153,7 +153,7 @@ def test_in_a_hook_gits_variables_do_not_lead_astray(project, tmp_path, monkeypa
         assert (tree.top / "net.py").read_text() == "RATE = 2\n"
 
     assert contents(other) == before
-    assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"} & {*inherited()}
+    assert not {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"} & {*own_variables()}
 
 
 # -------------------------------------------------------------------------------------------------- names and places

@@ -274,7 +274,7 @@ class Reruns:
             variables: of its own.
             chosen: those of them that Python or torch read when they start.
         """
-        arguments, environment = [*self._arguments(folder)], {**inherited(), **self._variables, **variables}
+        arguments, environment = [*self._arguments(folder)], {**own_variables(), **self._variables, **variables}
         rare = any(
             name != "PYTHONHASHSEED" for name, _ in chosen
         )  # few trainings ask for it, and each process takes room
@@ -294,7 +294,7 @@ class Reruns:
         """
         if chosen not in self._prepared:
             command = [self._python, "-P", FORKS, self._module]
-            environment, pipes = {**inherited(), **self._variables, **dict(chosen)}, {**_PIPES, "stdin": PIPE}
+            environment, pipes = {**own_variables(), **self._variables, **dict(chosen)}, {**_PIPES, "stdin": PIPE}
             self._prepared[chosen] = subprocess.Popen(command, cwd=self._directory, env=environment, **pipes)
         process = self._prepared[chosen]
         assert process.stdin is not None, "it is a pipe"
@@ -313,7 +313,7 @@ class Reruns:
         return "".join(printed)
 
 
-def inherited() -> dict[str, str]:
+def own_variables() -> dict[str, str]:
     """Return this process's variables but for git's and xdist's: they would make another process believe in them.
 
     Nor does it note which lines run: what only a rerun does, no test has done.

@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from harness.elsewhere.kept import Notes
-from harness.elsewhere.rerun import FORKS, inherited
+from harness.elsewhere.rerun import FORKS, own_variables
 from harness.elsewhere.trees import Tree
 from harness.errors import TreeError
 
@@ -103,7 +103,7 @@ def pytest_in(
         variables: beside those of this process.
     """
     command = [tree.python, "-P", FORKS, "pytest", *arguments]
-    environment = {**inherited(), **tree.variables, **variables}
+    environment = {**own_variables(), **tree.variables, **variables}
     place = tree.place(here)
     return subprocess.run(
         command,

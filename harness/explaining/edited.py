@@ -56,7 +56,13 @@ def edited(hunks: Sequence[Hunk], values: Sequence[Given]) -> Edited | None:
     None if there are several.
     """
     found: dict[At, Edited] = {}
+    for at, _, value in said_anew(hunks, values):
+        found.setdefault(at, Edited(at, value))
+    return found.popitem()[1] if len(found) == 1 else None
+
+
+def said_anew(hunks: Sequence[Hunk], values: Sequence[Given]) -> Iterator[tuple[At, Hunk, Given]]:
+    """Yield the new lines that hold a value as it is now, where one of their hunk is gone that held it as it was."""
     for hunk, value in itertools.product(hunks, values):
         if hunk.first(value.before, then=True) and (at := hunk.first(value.now)):
-            found.setdefault(at, Edited(at, value))
-    return found.popitem()[1] if len(found) == 1 else None
+            yield at, hunk, value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, compare
-from harness.explaining.edited import given
+from harness.explaining.edited import given, said_anew
 from harness.explaining.hunks import At, Changes, Hunk
 from harness.explaining.traced import Place, Traced
 from harness.explaining.where import Where, compared_parts, where
@@ -157,9 +157,8 @@ class _Evidence:
     def _of_values(self) -> Iterator[_Clue]:
         """Yield the changed lines that hold a value that is another now, and then those that name it."""
         values = [*given(self.comparison, self.found)]
-        for hunk, (_, before, now) in itertools.product(self._hunks(), values):
-            if hunk.first(before, then=True) and hunk.first(now):
-                yield from _of_hunk(hunk, before, now)
+        for _, hunk, (_, before, now) in said_anew(self._hunks(), values):
+            yield from _of_hunk(hunk, before, now)
         for hunk, (name, _, _) in itertools.product(self._hunks(), values):
             yield from _of_hunk(hunk, name, name) if name else ()
 

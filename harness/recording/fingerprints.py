@@ -20,6 +20,7 @@ _Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 _FACTORS = np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], np.uint64)
 """Of SplitMix64."""
 _CACHED_BYTES = 200_000
+"""Of batches that are worked out at once: what is made of them, several times as much, stays in a core's caches."""
 
 
 Read = list[Tensor] | list[str]

@@ -20,8 +20,7 @@ def norms(tensors: Iterable[Tensor], *, before: Sequence[Tensor] = ()) -> list[f
             return norms(tensors, before=before)
     tensors, wide = list(tensors), torch.float64
     odd = [place for place, each in enumerate(tensors) if each.dtype is not wide or each.layout is not torch.strided]
-    if any(tensors[place].is_mps for place in odd):
-        wide = torch.float32
+    wide = _wide(tensors[place] for place in odd)
     counters = dict[int, float]()
     for place in odd:
         if _is_counter(tensors[place]):
@@ -33,6 +32,15 @@ def norms(tensors: Iterable[Tensor], *, before: Sequence[Tensor] = ()) -> list[f
     for place, number in counters.items():
         found.insert(len(before) + place, number)
     return found
+
+
+def measured(tensors: list[Tensor]) -> Sequence[Tensor]:
+    """Return the norm of each of some dense real tensors, as `norms` does, but where they are."""
+    return torch._foreach_norm(tensors, 2, dtype=_wide(tensors))
+
+
+def _wide(tensors: Iterable[Tensor]) -> torch.dtype:
+    return torch.float32 if any(tensor.is_mps for tensor in tensors) else torch.float64
 
 
 def read(scalars: Sequence[Tensor]) -> list[float]:

@@ -19,7 +19,7 @@ from harness.recording.by_design import ByDesign
 from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
 from harness.recording.named_tensors import Named, NamedTensors
-from harness.recording.norms import norms, real
+from harness.recording.norms import measured, norms, real
 from harness.recording.parts import held, parts_of, placements
 from harness.recording.precision import Origin
 from harness.recording.rounding_noise import drop_noise
@@ -327,8 +327,7 @@ class WatchedModel:
                 self._previous[name] = torch.zeros_like(weight)
         copies = [self._previous[name] for name in self._known]
         torch._foreach_sub_(copies, weights)
-        wide = torch.float32 if any(weight.is_mps for weight in weights) else torch.float64
-        updates = torch._foreach_norm(copies, 2, dtype=wide)
+        updates = measured(copies)
         torch._foreach_copy_(copies, weights)
         return updates
 
@@ -353,8 +352,8 @@ def record_states(models: Iterable[WatchedModel], builder: StreamBuilder, step: 
             return record_states(models, builder, step)
     begun = [watched for watched in models if watched.begun]
     left = [watched.left() for watched in begun]
-    measured = [each for its in left for each in its.updates.values()]
-    found = iter(norms((each for its in left for each in its.state.values()), before=measured))
+    moved = [each for its in left for each in its.updates.values()]
+    found = iter(norms((each for its in left for each in its.state.values()), before=moved))
     updates = [[*islice(found, len(its.updates))] for its in left]
     for watched, its, own in zip(begun, left, updates, strict=True):
         watched.record_left(builder, step, its, own, [*islice(found, len(its.state))])

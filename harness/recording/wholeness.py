@@ -63,7 +63,7 @@ class Wholeness:
 
 
 class Block(Generic[T]):
-    """A context that keeps errors, and gives something; as a generator it would take thrice as long.
+    """A context that keeps errors, and gives something; a step enters several, and a generator would take longer.
 
     Args:
         wholeness: of what.

@@ -7,6 +7,7 @@ from filelock import FileLock
 from msgspec import structs
 
 from harness.atomic_files import write_all
+from harness.errors import some
 from harness.record.world import launch
 from harness.report.failed_pictures import shown
 from harness.report.finding import Finding
@@ -69,13 +70,9 @@ def _became(report: Results | None) -> str:
     red = [found.test for found in report.results if not found.passed]
     checks = number(len(report.results), "check")
     if red:
-        checks = f"{len(red)} of {checks} failed: {_named(red)}"
+        checks = f"{len(red)} of {checks} failed: {some(red, _SAID)}"
     else:
         checks = f"{checks} passed" if report.results else "nothing was compared"
-    otherwise = report.ledger.failed
-    return f"{checks}; {number(len(otherwise), 'test')} failed otherwise: {_named(otherwise)}" if otherwise else checks
-
-
-def _named(tests: Sequence[str]) -> str:
-    more = f" and {len(tests) - _SAID} more" if len(tests) > _SAID else ""
-    return f"{', '.join(tests[:_SAID])}{more}"
+    if otherwise := report.ledger.failed:
+        checks += f"; {number(len(otherwise), 'test')} failed otherwise: {some(otherwise, _SAID)}"
+    return checks

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.baselines.store import save_baseline
-from harness.elsewhere.rerun import inherited
+from harness.elsewhere.rerun import own_variables
 from harness.plugin.changed_lines import ChangedLines
 from harness.record import Baseline
 from harness.record.streams import Stream
@@ -133,9 +133,9 @@ def test_what_runs_on_workers_may_have_run(changed):
 
 def test_reruns_and_jobs_note_no_lines(tmp_path):
     """Else it would matter whether a gated test runs when the process begins that they are copies of."""
-    before = inherited()
+    before = own_variables()
     with asking(tmp_path / "wanted.json"):
-        assert inherited() == before
+        assert own_variables() == before
 
 
 def test_a_folder_of_a_repository_may_use_another(project, monkeypatch):
