@@ -17,9 +17,10 @@ from harness import Recorder, compare, errors
 from harness.record import Stream, StreamKey
 from harness.record.matching import in_names_of
 from harness.recording import causes, generators
-from harness.recording.batches import named_parts, shapes, size
+from harness.recording.batches import Shapes, named_parts, size
 from harness.recording.determinism import deterministic
 from harness.recording.stream_builder import StreamBuilder
+from harness.recording.watched_model import WatchedModel
 from harness.report.comparison_text import failure
 from tests.test_record import record_of
 
@@ -288,18 +289,47 @@ def test_settings_are_plain_values_of_groups():
 
 def test_settings_that_join_or_are_written_into_are_noted():
     """Settings of the same objects are read once: not where a name, a group or the inside of a value is another."""
-    builder, betas = StreamBuilder(), [0.9, 0.99]
-    noting, optimizer = causes.Causes(builder), torch.optim.SGD(nn.Linear(2, 2).parameters())
-    noting.set_rates(optimizer, [("w", {"betas": betas})], 0)
-    noting.set_rates(optimizer, [("w", {"betas": betas, "fused": None})], 1)
+    builder, betas, model = StreamBuilder(), [0.9, 0.99], nn.Linear(2, 2).double()
+    noting, optimizer, watched = (
+        causes.Causes(builder),
+        torch.optim.SGD([model.weight]),
+        WatchedModel(model, "", "float64"),
+    )
+    [group] = optimizer.param_groups
+
+    def changed(step, **settings):
+        group.update(settings)
+        noting.set_rates(optimizer, watched.share(optimizer), step)
+
+    changed(0, betas=betas)
+    changed(1, rule=None)
     betas[0] = 0.8
-    noting.set_rates(optimizer, [("w", {"betas": betas, "fused": None})], 2)
-    noting.set_rates(optimizer, [("v", {"fused": None})], 3)
-    noting.set_rates(optimizer, [("v", {"maximize": None})], 4)
+    changed(2)
+    del group["betas"]
+    changed(3, params=[model.bias])
+    changed(4, most=None)
 
     steps = {key: stream.steps for key, stream in builder.streams()[1].items()}
-    assert steps["setting/w/betas"] == (0, 2)
-    assert (steps["setting/w/fused"], steps["setting/v/fused"], steps["setting/v/maximize"]) == ((1,), (3,), (4,))
+    assert (steps["setting/weight/betas"], steps["setting/weight/rule"]) == ((0, 2), (1,))
+    assert (steps["setting/bias/rule"], steps["setting/bias/most"]) == ((3,), (4,))
+
+
+def test_settings_that_are_the_same_objects_are_read_once(monkeypatch):
+    """A rate that a schedule moves is no reason to read them anew; a parameter that joins is."""
+    model, reads = nn.Linear(2, 2).double(), []
+    noting, optimizer, watched = (
+        causes.Causes(StreamBuilder()),
+        torch.optim.SGD([model.weight]),
+        WatchedModel(model, "", "float64"),
+    )
+    monkeypatch.setattr(causes, "settings", lambda *given: reads.append(given) or {})
+    for rate in (0.1, 0.2):
+        optimizer.param_groups[0]["lr"] = rate
+        noting.set_rates(optimizer, watched.share(optimizer), 0)
+    assert len(reads) == 1
+    optimizer.param_groups[0]["params"].append(model.bias)
+    noting.set_rates(optimizer, watched.share(optimizer), 0)
+    assert len(reads) == 2
 
 
 def test_a_mode_names_few_modules():
@@ -485,12 +515,19 @@ def test_a_data_loader_that_makes_other_steps_is_a_cause_of_another_schedule(ste
     assert divergence.stream == stream
 
 
-def test_shapes_are_told_as_they_change():
+def test_shapes_are_noted_as_they_change():
     """Of tensors and arrays; a value where the shape is another than in the last batch."""
-    parts = named_parts({"images": (ONE, np.zeros(3), 2.0, [1, 2])})
+    builder = StreamBuilder()
+    noting = Shapes(builder)
+    for step, images in enumerate(((ONE, np.zeros(3), 2.0, [1, 2]),) * 2 + ((ONE, np.zeros(4), 2.0, [1, 2]),)):
+        noting.note(named_parts({"images": images, "time": torch.tensor(1)}), step)
 
-    assert shapes(parts) == {"batch/images[0] shape": "2x3", "batch/images[1] shape": "3"}
-    assert shapes({"time": torch.tensor(1)}) == {"batch/time shape": "one number"}
+    found = {key: (stream.steps, stream.values) for key, stream in builder.streams()[0].items()}
+    assert found == {
+        "batch/images[0] shape": ((0,), ("2x3",)),
+        "batch/images[1] shape": ((0, 2), ("3", "4")),
+        "batch/time shape": ((0,), ("one number",)),
+    }
 
 
 def test_values_are_noted_as_they_change():

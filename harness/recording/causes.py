@@ -3,7 +3,7 @@
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,14 +15,10 @@ from harness.record import Value
 from harness.record.streams import FIRST_STEP
 from harness.recording import generators
 from harness.recording.built import built_at
+from harness.recording.parameter_groups import NO_SETTINGS, Group, Share
 from harness.recording.stream_builder import StreamBuilder
 
 
-_NO_SETTINGS = ("params", "lr")
-"""Of a parameter group: the rate in effect has a stream of its own; `initial_lr` is what a schedule starts from."""
-_FIXED = (int, float, bool, str, type(None))
-_Setting = tuple[str, str, object]
-"""Of an optimizer: its group, its name and its value."""
 _MODES = {True: "training", False: "evaluation"}
 _MOST_OTHERS = 3
 """Modules that are named as in another mode than their model."""
@@ -43,7 +39,7 @@ class Causes:
         self._generators: dict[str, torch.Generator] = {}
         self._loaders: dict[tuple[object, ...], str] = {}
         self._passed: dict[str, tuple[int, int]] = {}
-        self._set: dict[Optimizer, list[_Setting]] = {}
+        self._set: dict[Optimizer, Share] = {}
         self.built: dict[str, Any] = {}  # who built what is noted, by kind and name of its streams, where that is known
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
@@ -62,9 +58,11 @@ class Causes:
         """Note the states of the generators."""
         self._note("data", step, lambda: generators.digests(self._generators))
 
-    def set_rates(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]], step: int) -> None:
+    def set_rates(self, optimizer: Optimizer, share: Share, step: int) -> None:
         """Note the settings of an optimizer, by named group."""
-        self._note("schedule", step, lambda: self._settings(optimizer, groups))
+        if self._set.get(optimizer) is not share or not share.is_fixed:
+            self._set[optimizer] = share
+            self._note("schedule", step, lambda: self._settings(optimizer, share.groups(optimizer)))
 
     def run(self, model: nn.Module, prefix: str, step: int, optimizer_steps: int) -> None:
         """Note the mode of a model in its first pass of a step, and in the first before all steps or after one."""
@@ -83,15 +81,7 @@ class Causes:
         if (found := built_at(thing)) is not None:
             self.built.setdefault(name, found)
 
-    def _settings(self, optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
-        """Return the settings of an optimizer; none if they are the objects that they were."""
-        groups = [*groups]
-        held = [
-            (label, name, value) for label, group in groups for name, value in group.items() if name not in _NO_SETTINGS
-        ]
-        if _are_same(held, self._set.get(optimizer)):
-            return {}
-        self._set[optimizer] = held
+    def _settings(self, optimizer: Optimizer, groups: list[Group]) -> dict[str, Value]:
         for label, _ in groups:
             self._keep_built(f"setting/{label}", optimizer)
         return settings(optimizer, groups)
@@ -104,25 +94,13 @@ class Causes:
         return {f"loader/{name}/{entry}": value for entry, value in found.items()}
 
 
-def _are_same(held: list[_Setting], before: list[_Setting] | None) -> bool:
-    """Tell at a glance whether all values are the objects that they were, of kinds that nobody can write into."""
-    if before is None or len(held) != len(before):
-        return False
-    pairs = zip(held, before, strict=True)
-    return all(one[:2] == other[:2] and one[2] is other[2] and _is_fixed(one[2]) for one, other in pairs)
-
-
-def _is_fixed(value: object) -> bool:
-    return type(value) in _FIXED or (type(value) is tuple and all(type(each) in _FIXED for each in value))
-
-
-def settings(optimizer: Optimizer, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Value]:
+def settings(optimizer: Optimizer, groups: list[Group]) -> dict[str, Value]:
     """Return the class of an optimizer and every plain value of its named groups, but the rate, by stream name."""
     found: dict[str, Value] = {}
     for label, group in groups:
         found[f"setting/{label}/optimizer"] = type(optimizer).__name__
         for name, value in group.items():
-            if name not in _NO_SETTINGS and (plain := _plain(value)) is not None:
+            if name not in NO_SETTINGS and (plain := _plain(value)) is not None:
                 found[f"setting/{label}/{name}"] = plain
     return found
 

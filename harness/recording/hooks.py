@@ -156,18 +156,19 @@ def on_step(
     `before` is called as a step begins, `after` when it is done, and `gradients` each time gradients are there and not
     yet used: as it begins, or after each call of a closure.
     """
-    before, gradients, after = map(torch.compiler.disable, (before, gradients, after))
+    later = torch.compiler.disable(gradients)
 
     def first(_: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         before()
         if len(args) > 1 and callable(args[1]):  # the first argument is the optimizer itself
-            return (args[0], _followed(args[1], gradients), *args[2:]), kwargs
+            return (args[0], _followed(args[1], later), *args[2:]), kwargs
         if callable(kwargs.get("closure")):
-            return args, {**kwargs, "closure": _followed(kwargs["closure"], gradients)}
+            return args, {**kwargs, "closure": _followed(kwargs["closure"], later)}
         gradients()
         return args, kwargs
 
-    return Hung(optimizer.register_step_pre_hook(first), optimizer.register_step_post_hook(lambda *_: after()))
+    begin, end = map(torch.compiler.disable, (first, lambda *_: after()))
+    return Hung(optimizer.register_step_pre_hook(begin), optimizer.register_step_post_hook(end))
 
 
 def on_every_step(before: Callable[[Optimizer], None], after: Callable[[Optimizer], None]) -> Hung:

@@ -16,7 +16,7 @@ from harness.recipe import Precision, check_fields, configuration
 from harness.record.environment import describe
 from harness.record.record import Record
 from harness.record.streams import StreamKey
-from harness.recording.batches import named_parts, shapes, size
+from harness.recording.batches import named_parts, size
 from harness.recording.by_hand import ByHand
 from harness.recording.class_names import are_names
 from harness.recording.determinism import deterministic
@@ -221,7 +221,6 @@ class Recorder:
             given = {"order": order, "labels": labels, "images": images}
             parts = named_parts({name: part for name, part in given.items() if part is not None or name == "images"})
             state.add("data", ["batch/size"], [size(images)])
-            state.note("data", shapes(parts))
             state.take(parts)
             if "batch" not in state.pictures:
                 state.keep("batch", picture(images, class_labels(labels)))

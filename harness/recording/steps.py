@@ -17,7 +17,7 @@ from harness.errors import RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value, World
 from harness.record.streams import FIRST_STEP
-from harness.recording.batches import Fingerprints
+from harness.recording.batches import Fingerprints, Shapes
 from harness.recording.calls import Calls, Found, record
 from harness.recording.causes import Causes
 from harness.recording.class_names import names_in
@@ -62,6 +62,7 @@ class Recording:
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.builder, self.distributions, self.times = StreamBuilder(), Distributions(), StepTimes()
         self._causes, self._fingerprints = Causes(self.builder), Fingerprints(self.builder)
+        self._shapes = Shapes(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
         self._calls: dict[WatchedModel, Calls] = {}
@@ -161,12 +162,9 @@ class Recording:
         self.builder.add(stage, names, step, values, phase=bisect(self._passes, _number(made)) - 1)
 
     def take(self, parts: Mapping[str, object]) -> None:
-        """Take the fingerprints of the parts of a batch."""
+        """Take shapes and fingerprints of the parts of a batch."""
+        self._shapes.note(parts, self._step)
         self._fingerprints.take(parts, self._step, len(self._passes) - 1)
-
-    def note(self, stage: str, values: Mapping[str, Value]) -> None:
-        """Record those of some values that have changed since they were noted last."""
-        self.builder.note(stage, values, self._step)
 
     def keep(self, name: str, found: Picture | str) -> None:
         """Keep a picture, or why there is none, in place of what was kept before."""
@@ -275,9 +273,9 @@ class Recording:
                 self._begin_step()
             self._open()
             self._causes.run(watched.model, watched.prefix, self._step, self._optimizer_steps)
-            groups = watched.groups(optimizer)
-            watched.record_rates(self.builder, self._step, groups)
-            self._causes.set_rates(optimizer, groups, self._step)
+            share = watched.share(optimizer)
+            watched.record_rates(self.builder, self._step, share.groups(optimizer))
+            self._causes.set_rates(optimizer, share, self._step)
 
         def gradients() -> None:
             watched.record_gradients(self.builder, self._step, optimizer)
@@ -411,7 +409,7 @@ class Recording:
                 self._causes.open(watched.model, watched.prefix, self._step)
                 self._jitter([watched])
                 watched.record_init(self.builder, self._step)
-                self.note("structure", watched.placements())
+                self.builder.note("structure", watched.placements(), self._step)
                 if not (self._step or watched.parts):  # of parts, nobody knows the bits of the whole
                     self.initial += exact_digest(map(held, (watched.parameters() | watched.buffers()).values()))
                 if watched.optimizers:

@@ -20,6 +20,8 @@ from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
 from harness.recording.named_tensors import Named, NamedTensors
 from harness.recording.norms import measured, norms, real
+from harness.recording.parameter_groups import Group, Share, are_fixed
+from harness.recording.parameter_groups import held as held_by
 from harness.recording.parts import held, parts_of, placements
 from harness.recording.precision import Origin
 from harness.recording.rounding_noise import drop_noise
@@ -36,22 +38,6 @@ class Left(NamedTuple):
 
     updates: dict[str, Tensor]
     state: dict[str, Tensor]
-
-
-class Share(NamedTuple):
-    """What an optimizer holds of a model.
-
-    Args:
-        known: the model's parameters, by name.
-        parameters: of the optimizer, `None` after each group.
-        own: those of them that are the model's, by name, in the model's order.
-        labels: of the groups.
-    """
-
-    known: Mapping[str, Tensor]
-    parameters: list[Tensor | None]
-    own: dict[str, Tensor]
-    labels: list[str]
 
 
 class WatchedModel:
@@ -178,7 +164,7 @@ class WatchedModel:
             self.parts |= {f"gradient/{name}": part for name, part in parts_of(every).items()}
             every = {name: held(gradient) for name, gradient in every.items()}
         found = dict(zip(every, norms(every.values()), strict=True))
-        gradients = {name: every[name] for name in self._share(optimizer).own if name in every}
+        gradients = {name: every[name] for name in self.share(optimizer).own if name in every}
         if self._precision == "float64":
             if self.parts:
                 found |= self._drop_noise_of_parts(step, gradients, found)
@@ -225,25 +211,25 @@ class WatchedModel:
         """Free the gradients of the step that is over: they are the largest thing that is held on to."""
         self._gradients.clear()
 
-    def groups(self, optimizer: Optimizer) -> list[tuple[str, dict[str, Any]]]:
+    def groups(self, optimizer: Optimizer) -> list[Group]:
         """Return an optimizer's parameter groups as they are now, by the name of each."""
-        return [*zip(self._share(optimizer).labels, optimizer.param_groups, strict=True)]
+        return self.share(optimizer).groups(optimizer)
 
-    def _share(self, optimizer: Optimizer) -> Share:
+    def share(self, optimizer: Optimizer) -> Share:
         """Return what an optimizer holds now; the same object as before, if that is what it held before."""
-        parameters = [each for group in optimizer.param_groups for each in (*group["params"], None)]
-        last = self._shares.get(optimizer)
-        if last and last.known is self._known and _are_the_same(parameters, last.parameters):
+        groups, last = optimizer.param_groups, self._shares.get(optimizer)
+        now = held_by(groups)
+        if last and last.known is self._known and _are_the_same(now, last.held):
             return last
-        known = {id(None), *map(id, self._known.values())}
-        if any(id(parameter) not in known for parameter in parameters):
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        if not {*map(id, parameters)} <= {*map(id, self._known.values())}:
             self._known = self.parameters()  # some may have joined since the last step
         # named after its first tensor in the model's order: their order is free
-        firsts = (next(iter(self._names(group["params"])), f"{self.prefix}none") for group in optimizer.param_groups)
-        share = self._shares[optimizer] = Share(self._known, parameters, self._names(parameters), [*firsts])
+        labels = [next(iter(self._names(group["params"])), f"{self.prefix}none") for group in groups]
+        share = self._shares[optimizer] = Share(self._known, now, are_fixed(groups), self._names(parameters), labels)
         return share
 
-    def record_rates(self, builder: StreamBuilder, step: int, groups: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    def record_rates(self, builder: StreamBuilder, step: int, groups: Iterable[Group]) -> None:
         """Record the learning rate in effect of each parameter group (`groups`) that is not frozen."""
         found = {label: group.get("lr") for label, group in groups if _trains(group)}
         rates = {label: float(rate) for label, rate in found.items() if _is_number(rate)}
