@@ -95,6 +95,13 @@ from training import train
 def test_one(training_regression):
     training_regression.check(train().record)
 """
+EACH = """
+import os
+from training import train
+
+def test_each(training_regression):
+    training_regression.check(train().record, name=f"rank{os.environ['RANK']}")
+"""
 LAUNCHED = """
 import pytest
 from torch import distributed
@@ -271,6 +278,21 @@ def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distribut
     distributed.run().stdout.fnmatch_lines(
         ["rank 1 of 2: no results of this run: it has not ended, or has left none *"]
     )
+
+
+def test_ranks_may_have_a_baseline_each(distributed, monkeypatch):
+    """One that another rank checks is no complaint on this one, whoever demands all."""
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "1", "CI": "true"}.items():
+        monkeypatch.setenv(name, value)
+    distributed.write(test_each=EACH)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        distributed.run(GENERATE).assert_outcomes(passed=1)
+
+    result = distributed.run("--mpl")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 of 2 baselines compared, 1 skipped", "*its test checked others on this rank"])
+    result.stdout.fnmatch_lines(["*test_each-test_each,rank0.json *"])
 
 
 @pytest.mark.long
