@@ -202,6 +202,18 @@ def test_what_holds_in_float64_alone_is_refused(project):
     result.stdout.fnmatch_lines(["in float32 rounding alone parts ranks from a single process"])
 
 
+def test_ranks_that_were_never_started_are_missed(project):
+    """A launcher that ran one process, silently, is no proof: with itself it would agree."""
+    (project.path / "records").mkdir()
+    for place in ("records/0", "single"):
+        single_of().save(project.path / f"{place}.json")
+    project.write(test_gate=REFUSED)
+    result = project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["there is one record, of a process that was in no process group*"])
+
+
 def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
     """Between being asked whether it has ended and being waited for, a rank may end: nobody waits for none."""
     statuses = iter([None, 0, 0])
