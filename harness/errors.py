@@ -842,6 +842,11 @@ class RanksError(HarnessError):
         return cls(what, where=place, fix="give those of one training; if they are in a folder, empty it before each")
 
     @classmethod
+    def alone(cls, *, nodeid: str) -> Self:
+        what = "there is one record, of a process that was in no process group: whatever started it started no ranks"
+        return cls(what, where=nodeid, fix="have it start all ranks; of a single process: training_regression.check")
+
+    @classmethod
     def not_single(cls, *, rank: int, world_size: int, nodeid: str) -> Self:
         what = f"single is the record of rank {rank} of {world_size}"
         return cls(what, where=nodeid, fix="give that of one process that trains on all samples")

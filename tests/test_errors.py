@@ -591,6 +591,12 @@ MESSAGES = [
         "  fix    give those of one training; if they are in a folder, empty it before each",
     ),
     (
+        errors.RanksError.alone(nodeid="test_a.py::test_b"),
+        """there is one record, of a process that was in no process group: whatever started it started no ranks
+  where  test_a.py::test_b
+  fix    have it start all ranks; of a single process: training_regression.check""",
+    ),
+    (
         errors.RanksError.not_single(rank=0, world_size=2, nodeid="test_a.py::test_b"),
         "single is the record of rank 0 of 2\n"
         "  where  test_a.py::test_b\n"

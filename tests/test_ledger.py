@@ -9,9 +9,10 @@ from tests.test_page import check, figure, power, training
 A, B = "test_a.py::test_a", "test_a.py::test_b"
 
 
-def fates(*, done=None, left_out=(), outcomes=None, owners=None):
+def fates(*, done=None, left_out=(), outcomes=None, owners=None, is_rank=False):
     """What becomes of a.json and a,two.json, both of test A."""
-    given = entries(["a.json", "a,two.json"], owners or {"a.json": [A]}, done or {}, left_out, outcomes or {})
+    owners, stored = owners or {"a.json": [A]}, ["a.json", "a,two.json"]
+    given = entries(stored, owners, done or {}, left_out, outcomes or {}, is_rank=is_rank)
     return {(entry.baseline, entry.test): (entry.fate, entry.reason) for entry in given}
 
 
@@ -35,6 +36,15 @@ def test_a_test_that_never_ran_is_deselected_or_not_reached():
     """Of a session that ended early nobody knows what its last tests would have found."""
     assert {*fates(left_out=[A]).values()} == {("deselected", "")}
     assert {*fates().values()} == {("not reached", "the session ended before its test")}
+
+
+def test_what_one_rank_does_not_check_another_may():
+    """A test that checked something on this rank left the rest to the others; one that checked nothing did not."""
+    done, passed = {("a.json", A): ("compared", "")}, {A: Outcome("passed")}
+    others = fates(done=done, outcomes=passed, is_rank=True)["a,two.json", A]
+
+    assert others == ("skipped", "its test checked others on this rank")
+    assert {fate for fate, _ in fates(outcomes=passed, is_rank=True).values()} == {"not reached"}
 
 
 def test_a_baseline_that_nobody_was_known_to_own_is_in_the_ledger_once_it_is_checked():

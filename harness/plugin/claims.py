@@ -203,7 +203,7 @@ class Claims:
         others = [] if against else [file for file in stored if claim_of(file) not in claims]
         orphans, unknown = self._orphans(others) if others else ([], "")
         return Ledger(
-            entries=entries(owned, owners, done, self._left_out, self.outcomes),
+            entries=entries(owned, owners, done, self._left_out, self.outcomes, is_rank=bool(self._session.launched)),
             others=others,
             orphans=orphans,
             unknown=unknown,

@@ -226,14 +226,16 @@ class TrainingRegression:
             sources: as for `check`.
 
         Raises:
-            RanksError: a rank is missing, or is another training's; `single` is a rank, or of low precision; ranks that
-                part are to become a baseline.
+            RanksError: a rank is missing, or is another training's; there were no ranks; `single` is a rank, or of low
+                precision; ranks that part are to become a baseline.
             HarnessError: as for `check`.
         """
         __tracebackhide__ = True
         own = gathered(records, self._session.ran) if isinstance(records, Record) else records
         found = of_all_ranks(own, "training_regression.check_ranks")
         merged = merge(found)
+        if merged.world is None or not merged.world.backend:
+            raise RanksError.alone(nodeid=self._test.id)
         if self._effects:
             self._effects.stands_for(merged, found)
         if single is None:

@@ -121,6 +121,10 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
+_PASSED = Outcome("passed")
+_OF_A_RANK = Outcome("skipped", "its test checked others on this rank")
+"""What became of a baseline that is another rank's, in a test that passed on this one."""
+
 Done = Mapping[tuple[str, str], tuple[Fate, str]]
 """Baseline and test to what the test did with it, and why not more."""
 
@@ -143,6 +147,8 @@ def entries(
     done: Done,
     left_out: Iterable[str],
     outcomes: Mapping[str, Outcome],
+    *,
+    is_rank: bool = False,
 ) -> list[Entry]:
     """Return what became of each baseline in each test that owns it.
 
@@ -152,7 +158,10 @@ def entries(
         done: what tests did.
         left_out: ids of tests that were collected, but not run.
         outcomes: id of a test that ran to what pytest said of it.
+        is_rank: whether others run the same tests, each with checks of its own rank.
     """
+    checking = {test for _, test in done} if is_rank else set()
+    outcomes = {**outcomes, **{test: _OF_A_RANK for test in checking if outcomes.get(test) == _PASSED}}
     owned: dict[str, dict[str, None]] = {name: dict.fromkeys(owners.get(claim_of(name), ())) for name in stored}
     for name, test in done:
         owned.setdefault(name, {})[test] = None

@@ -95,6 +95,13 @@ from training import train
 def test_one(training_regression):
     training_regression.check(train().record)
 """
+EACH = """
+import os
+from training import train
+
+def test_each(training_regression):
+    training_regression.check(train().record, name=f"rank{os.environ['RANK']}")
+"""
 LAUNCHED = """
 import pytest
 from torch import distributed
@@ -195,6 +202,18 @@ def test_what_holds_in_float64_alone_is_refused(project):
     result.stdout.fnmatch_lines(["in float32 rounding alone parts ranks from a single process"])
 
 
+def test_ranks_that_were_never_started_are_missed(project):
+    """A launcher that ran one process, silently, is no proof: with itself it would agree."""
+    (project.path / "records").mkdir()
+    for place in ("records/0", "single"):
+        single_of().save(project.path / f"{place}.json")
+    project.write(test_gate=REFUSED)
+    result = project.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["there is one record, of a process that was in no process group*"])
+
+
 def test_a_rank_that_ends_at_once_is_not_waited_for(monkeypatch):
     """Between being asked whether it has ended and being waited for, a rank may end: nobody waits for none."""
     statuses = iter([None, 0, 0])
@@ -271,6 +290,21 @@ def test_each_rank_of_a_launcher_is_a_session_with_a_folder_of_its_own(distribut
     distributed.run().stdout.fnmatch_lines(
         ["rank 1 of 2: no results of this run: it has not ended, or has left none *"]
     )
+
+
+def test_ranks_may_have_a_baseline_each(distributed, monkeypatch):
+    """One that another rank checks is no complaint on this one, whoever demands all."""
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "1", "CI": "true"}.items():
+        monkeypatch.setenv(name, value)
+    distributed.write(test_each=EACH)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        distributed.run(GENERATE).assert_outcomes(passed=1)
+
+    result = distributed.run("--mpl")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["1 of 2 baselines compared, 1 skipped", "*its test checked others on this rank"])
+    result.stdout.fnmatch_lines(["*test_each-test_each,rank0.json *"])
 
 
 @pytest.mark.long
