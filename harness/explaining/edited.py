@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison
@@ -50,15 +50,27 @@ def _settings(each: Deviation) -> Iterator[Given]:
         yield Given(name, str(each.baseline), str(each.value))
 
 
-def edited(hunks: Sequence[Hunk], values: Sequence[Given]) -> Edited | None:
+def edited(hunks: Sequence[Hunk], values: Sequence[Given], named: Container[str] = ()) -> Edited | None:
     """Return the line that is new and holds a value as it is now, where one is gone that held it as it was.
 
-    None if there are several.
+    Where none does, the line that gives another plain value to a name that a line which differs uses. None if there
+    are several.
     """
-    found: dict[At, Edited] = {}
-    for at, _, value in said_anew(hunks, values):
-        found.setdefault(at, Edited(at, value))
-    return found.popitem()[1] if len(found) == 1 else None
+    return _only(said_anew(hunks, values)) or _only(_renewed(hunks, named))
+
+
+def _only(found: Iterable[tuple[At, Hunk, Given]]) -> Edited | None:
+    lines: dict[At, Edited] = {}
+    for at, _, value in found:
+        lines.setdefault(at, Edited(at, value))
+    return lines.popitem()[1] if len(lines) == 1 else None
+
+
+def _renewed(hunks: Sequence[Hunk], named: Container[str]) -> Iterator[tuple[At, Hunk, Given]]:
+    for hunk in hunks:
+        for at, name, before, now in hunk.settings:
+            if name in named:
+                yield at, hunk, Given(name, before, now)
 
 
 def said_anew(hunks: Sequence[Hunk], values: Sequence[Given]) -> Iterator[tuple[At, Hunk, Given]]:

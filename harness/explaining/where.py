@@ -79,6 +79,12 @@ class Where:
         place = self.operation.places[0]
         return f"{place.file}:{place.line}"
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All lines that it has to do with: the operation's, who built what it ran in, the one of the value before."""
+        built, returned = self.operation.built, self.returned[0].places if self.returned else ()
+        return (*self.operation.places, *([built] if built else []), *returned)
+
 
 def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> Where | None:
     """Return the operation from which on a training differs from its baseline; None if the traces don't tell.
@@ -387,6 +393,9 @@ class _Search:
             beside = self._beside_gap(now, gone)
             return Where(self._rows[beside], gone, beside != now, None, (), None)
         other, number = self._matched.place(now)
+        for made in self._rows[now].inputs if number is not None else ():
+            if gone := self._matched.cut(made):  # what was done to it before it went in
+                return Where(self._rows[made], gone, True, None, (), None)
         returned = None if number is None else self._values.first_new(self._rows[now])
         if returned and is_seed(returned[0].name):
             return Where(returned[0], "", False, returned[1], (), None)
