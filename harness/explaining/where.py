@@ -97,7 +97,7 @@ def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> W
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    found = _set_up(comparison, traced) or _scheduled(comparison, traced) or _called(comparison, traced)
+    found = next(filter(None, (way(comparison, traced) for way in _WAYS)), None)
     found = found or _found(comparison, effect, traced, _close(comparison, effect, is_here))
     found = _made(comparison, traced, found) or found or _of_constant(kept.constants, traced)
     if found is None or not found.operation.places:
@@ -140,23 +140,43 @@ def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
     return effect.step > 0 and kept is not None and step_name(effect.step) in kept.parts
 
 
-def _set_up(comparison: Comparison, traced: Traced) -> Where | None:
-    """Return the line that built the optimizer whose settings are others from the start, or a data loader."""
+def _loaded(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built a data loader of other settings."""
     first = comparison.first
-    if first is None or first.value is None:
+    if first is None or first.value is None or first.stream.kind != "loader":
         return None
-    stream = first.stream
-    if stream.kind == "loader":
-        loader = traced.built.get(f"loader/{stream.tensor}")
-        names = _ARGUMENTS.get(stream.entry, (stream.entry,))
-        return _standing("builds the data loader that samples otherwise", loader.at(names)) if loader else None
-    if first.step > 0 or not _is_built_in(stream, comparison.record):
+    loader = traced.built.get(f"loader/{first.stream.tensor}")
+    names = _ARGUMENTS.get(first.stream.entry, (first.stream.entry,))
+    return _standing("builds the data loader that samples otherwise", loader.at(names)) if loader else None
+
+
+def _set_up(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built the optimizer whose settings are others from the start."""
+    first = comparison.first
+    if first is None or first.value is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
         return None
-    known = {name: built for name, built in traced.built.items() if name.startswith("setting/")}
-    builts = {*known.values()}  # one may be all: of groups that are others now, too
-    built = known.get(f"setting/{stream.tensor}") or (builts.pop() if len(builts) == 1 else None)
-    names = ("lr",) if stream.entry in ("", "initial_lr") else (stream.entry,)
+    built = _optimizer(traced, first.stream.tensor)
+    names = ("lr",) if first.stream.entry in ("", "initial_lr") else (first.stream.entry,)
     return _standing("builds the optimizer whose settings are others", built.at(names)) if built else None
+
+
+def _grouped(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built the optimizer which holds a tensor in another group."""
+    first = comparison.first
+    if first is None or not (isinstance(first.baseline, Mapping) and isinstance(first.value, Mapping)):
+        return None
+    group = first.value.get("group")
+    if first.baseline.get("group") == group:
+        return None
+    built = _optimizer(traced, str(group))
+    return _standing("builds the optimizer that holds it in another group", built.places) if built else None
+
+
+def _optimizer(traced: Traced, group: str) -> Built | None:
+    """Return who built the optimizer of a group; the only one may be all: of groups that are others now, too."""
+    known = {name: built for name, built in traced.built.items() if name.startswith("setting/")}
+    builts = {*known.values()}
+    return known.get(f"setting/{group}") or (builts.pop() if len(builts) == 1 else None)
 
 
 def _scheduled(comparison: Comparison, traced: Traced) -> Where | None:
@@ -205,6 +225,10 @@ def _called(comparison: Comparison, traced: Traced) -> Where | None:
         if found := first_other(kept.parts[part], rows, names):
             return Where(found[0], found[1], bool(found[1]), None, (), None, part)
     return None
+
+
+_WAYS = (_loaded, _set_up, _grouped, _scheduled, _called)
+"""What is asked before operations are: each knows one kind of what may differ first."""
 
 
 def _of_constant(before: Mapping[str, str], traced: Traced) -> Where | None:
