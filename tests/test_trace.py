@@ -214,7 +214,10 @@ def test_an_edited_line_is_named(baseline, tmp_path, old, new, part):
 )
 def test_a_constant_is_named_with_its_values(baseline, tmp_path, old, new, part):
     """The line named uses it, or the line that built the module which the operation runs in."""
-    assert part in told(baseline, tmp_path, old, new)[0]
+    row, _ = told(baseline, tmp_path, old, new)
+
+    assert part in row
+    assert "{" not in row  # of a table the entry alone
 
 
 @pytest.mark.parametrize(
@@ -728,6 +731,19 @@ def test_a_number_tells_tensors_apart(size):
     assert len({number([each]) for each in (values, *others)}) == 5
     assert number([torch.tensor(-0.25)]) == -0.25
     assert number([]) == 0
+
+
+def test_of_a_table_the_one_entry_that_is_another_is_named(tmp_path):
+    """Where no operation tells: the first line that uses the entry, and not the first that uses the table."""
+    used = LOADED.replace("GROUPED", "GROUPED['every']")
+    table = "GROUPED['every'] = 2", "GROUPED = {'other': 1, 'every': 2}"
+    before = used.replace(*table)
+    now = before.replace("'every': 2", "'every': 3")
+    record, traced = run(tmp_path, before)
+    present, again = run(tmp_path, now)
+    row = row_of(compare(Baseline(record, trace=traced.kept), present), again)
+
+    assert "      GROUPED['every'] 2 -> 3      names a constant that is another" in row
 
 
 def test_what_is_gone_of_a_loss_that_another_term_follows_is_named(tmp_path):

@@ -11,6 +11,8 @@ Where no operation tells, the first value does that a function of the project re
 operation beside one of the baseline's whose result is nowhere any more.
 """
 
+import ast
+import contextlib
 import itertools
 import math
 import re
@@ -234,6 +236,7 @@ _WAYS = (_loaded, _set_up, _grouped, _scheduled, _called)
 def _of_constant(before: Mapping[str, str], traced: Traced) -> Where | None:
     """Return the first line that names the one constant which is another now; None if several are."""
     changed = [name for name, text in before.items() if traced.constants.get(name, text) != text]
+    changed = [name for name in changed if not any(each.startswith(f"{name}[") for each in changed)]  # but its entries
     rows = itertools.chain.from_iterable(part.operations for part in traced.parts.values())
     places = (place for row in rows for place in row.places if {*changed} & {*place.constants})
     place = next(places, None) if len(changed) == 1 else None
@@ -337,10 +340,28 @@ def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, 
 def _changes(
     places: Iterable[Place], before: Mapping[str, str], now: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield name, former and present value of the constants that places name."""
+    """Yield name, former and present value of the constants that places name; of a table the entries, each once."""
+    found: dict[str, tuple[str, str]] = {}
     for key in dict.fromkeys(key for place in places for key in place.constants):
         if key in before and before[key] != now[key]:
-            yield key.rpartition(":")[2], before[key], now[key]
+            found |= _entries(key.rpartition(":")[2], before[key], now[key])
+    yield from ((name, *texts) for name, texts in found.items())
+
+
+def _entries(name: str, before: str, now: str) -> dict[str, tuple[str, str]]:
+    """Return what of a value is another, by name: of tables with the same keys the entries."""
+    old, new = _table(before), _table(now)
+    is_entered = old.keys() == new.keys() and old != new
+    pairs = {f"{name}[{key!r}]": (repr(old[key]), repr(new[key])) for key in old if is_entered and old[key] != new[key]}
+    return pairs or {name: (before, now)}
+
+
+def _table(text: str) -> dict[object, object]:
+    """Return the table that a text is of; an empty one of other values."""
+    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        value = ast.literal_eval(text)
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _shown(rows: Sequence[Operation], kept: Operations) -> list[Operation]:
