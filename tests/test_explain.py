@@ -417,6 +417,18 @@ def test_a_setting_that_is_another_is_told_where_a_line_that_differs_uses_its_na
     assert edited(hunks, [], {"norm"}) is None
 
 
+def test_an_edited_line_is_told_that_had_what_differs_run():
+    """Through a library, say; not where what differs is edited itself, or nothing around it."""
+    hunks = changes("a\nb\n", "a\nc\n", "train.py", around=0).hunks
+    inner, outer = Place("net.py", 7, "f"), Place("train.py", 2, "g")
+    found = edited(hunks, [], (), [inner, outer])
+
+    assert edited_text(found, "net.py:7 in f", "net.py:7") == (
+        "net.py:7 in f      called from train.py:2, which was edited"
+    )
+    assert edited(hunks, [], (), [outer, inner]) is edited(hunks, [], (), [inner]) is edited(hunks, []) is None
+
+
 def test_the_words_of_a_line_are_those_that_it_uses_and_that_these_are_made_of(tmp_path):
     """A setting is often kept under another name first; what a loop's body uses is not its head's."""
     method = (

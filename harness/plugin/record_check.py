@@ -166,8 +166,8 @@ class RecordCheck:
         from harness.explaining.lines import words
 
         git, paths = self.session.git, [each.path for each in changed]
-        named = words(git.root, found.places) if found else ()
-        return edited(git.hunks(self._base(baseline, changed), paths), [*given(comparison, found)], named)
+        named, around = (words(git.root, found.places), found.operation.places) if found else ((), ())
+        return edited(git.hunks(self._base(baseline, changed), paths), [*given(comparison, found)], named, around)
 
     def _base(self, baseline: Baseline, changed: "Sequence[Changed]") -> str:
         """Return the commit that has files which have changed since a baseline was made as they were then."""
