@@ -24,6 +24,8 @@ from harness.explaining.explanation import Explanation, Side, explain
 from harness.explaining.files_read import files_read, noted
 from harness.explaining.git import Commit, Git
 from harness.explaining.hunks import Changes
+from harness.explaining.lines import words
+from harness.explaining.traced import Place
 from harness.explaining.tracing import Tracing
 from harness.record import Baseline
 from harness.record.streams import Stream, Streams
@@ -390,6 +392,51 @@ def test_an_edited_line_that_holds_a_value_is_told_where_one_alone_does(edits, t
     if found:
         assert edited_text(found, "net.py:3 in f", "net.py:3") == f"net.py:3 in f      {told}"
         assert edited_text(found, "config.py:1 in f", "config.py:1") == "config.py:1 in f"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ("clip: float = 0.5", "clip: float = 0.4", ("0.5", "0.4")),
+        ('TABLE = {"rate": 1e-3, "clip": 0.5}', 'TABLE = {"rate": 1e-3, "clip": 0.4}', ("0.5", "0.4")),
+        ("config = Config(rate=0.1, clip=0.5)", "config = Config(rate=0.1, clip=0.4)", ("0.5", "0.4")),
+        ("clip: true  # of a file", "clip: false  # of a file", ("true", "false")),
+        ('add_argument("--clip", type=float, default=0.5)', 'add_argument("--clip", default=0.4)', ("0.5", "0.4")),
+        ("clip = (0.5, 2)", "clip = (0.4, 2)", ("(0.5, 2)", "(0.4, 2)")),
+        ("rate = 0.5", "rate = 0.4", None),
+        ("clip = 0.5 * rate", "clip = 0.4 * rate", None),
+        ("if clip == 0.5:", "if clip == 0.4:", None),
+    ],
+)
+def test_a_setting_that_is_another_is_told_where_a_line_that_differs_uses_its_name(before, now, told):
+    """However it is written: beside the line that uses it, of which no value is known."""
+    hunks = [*changes("", "other = 0.4\n", "new.py").hunks, *changes(before, now, "config.py", around=0).hunks]
+    found = edited(hunks, [], {"clip", "norm"})
+
+    assert (found and (found.at, found.value)) == (told and (("config.py", 1), ("clip", *told)))
+    assert edited(hunks, [], {"norm"}) is None
+
+
+def test_an_edited_line_is_told_that_had_what_differs_run():
+    """Through a library, say; not where what differs is edited itself, or nothing around it."""
+    hunks = changes("a\nb\n", "a\nc\n", "train.py", around=0).hunks
+    inner, outer = Place("net.py", 7, "f"), Place("train.py", 2, "g")
+    found = edited(hunks, [], (), [inner, outer])
+
+    assert edited_text(found, "net.py:7 in f", "net.py:7") == (
+        "net.py:7 in f      called from train.py:2, which was edited"
+    )
+    assert edited(hunks, [], (), [outer, inner]) is edited(hunks, [], (), [inner]) is edited(hunks, []) is None
+
+
+def test_the_words_of_a_line_are_those_that_it_uses_and_that_these_are_made_of(tmp_path):
+    """A setting is often kept under another name first; what a loop's body uses is not its head's."""
+    method = (
+        "    def f(self, c):\n        self.most = c.clip\n        for x in g(self.most, 'eps'):\n            h(x)\n"
+    )
+    (tmp_path / "t.py").write_text(f"class T:\n{method}")
+
+    assert words(tmp_path, [Place("t.py", 4, "T.f")]) == {"self", "x", "g", "most", "eps", "c", "clip"}
 
 
 @pytest.mark.parametrize(

@@ -343,10 +343,11 @@ def test_a_passed_comparison_is_one_line():
 
 
 def test_a_finished_training_is_one_line():
-    """What, how many steps, the last loss, seconds."""
+    """What, how many steps, the last loss, seconds; and whose, where many have no other name."""
     record = a_record(losses=(2.30258, 1.98766), seconds=3.14)
 
     assert training_line(record) == "cifar_cnn, synthetic, float64, cpu: 2 steps, loss 1.9877, 3.1 s"
+    assert training_line(record, "t.py::test") == f"{training_line(record)}   t.py::test"
 
 
 def test_a_finished_training_without_a_loss_is_a_line_too():

@@ -6,20 +6,26 @@ import linecache
 import math
 import random
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from harness.comparing.comparison import compare
+from harness.elsewhere.rerun import Assignment
 from harness.errors import RecordError
 from harness.explaining.edited import given
 from harness.explaining.operations import number
 from harness.explaining.traced import Operation, Part, Traced
 from harness.explaining.tracing import Tracing
 from harness.explaining.where import is_same_start, unknown, where
+from harness.plugin.session import noting_builders
 from harness.record import Baseline
 from harness.record.streams import Stream
 from harness.record.trace import trace_content
+from harness.recording.built import built_at
 from harness.recording.perturbation import Enough, Perturbation, perturbed
 from harness.report.where_text import unknown_text, where_text
 
@@ -208,7 +214,10 @@ def test_an_edited_line_is_named(baseline, tmp_path, old, new, part):
 )
 def test_a_constant_is_named_with_its_values(baseline, tmp_path, old, new, part):
     """The line named uses it, or the line that built the module which the operation runs in."""
-    assert part in told(baseline, tmp_path, old, new)[0]
+    row, _ = told(baseline, tmp_path, old, new)
+
+    assert part in row
+    assert "{" not in row  # of a table the entry alone
 
 
 @pytest.mark.parametrize(
@@ -722,3 +731,51 @@ def test_a_number_tells_tensors_apart(size):
     assert len({number([each]) for each in (values, *others)}) == 5
     assert number([torch.tensor(-0.25)]) == -0.25
     assert number([]) == 0
+
+
+def test_of_a_table_the_one_entry_that_is_another_is_named(tmp_path):
+    """Where no operation tells: the first line that uses the entry, and not the first that uses the table."""
+    used = LOADED.replace("GROUPED", "GROUPED['every']")
+    table = "GROUPED['every'] = 2", "GROUPED = {'other': 1, 'every': 2}"
+    before = used.replace(*table)
+    now = before.replace("'every': 2", "'every': 3")
+    record, traced = run(tmp_path, before)
+    present, again = run(tmp_path, now)
+    row = row_of(compare(Baseline(record, trace=traced.kept), present), again)
+
+    assert "      GROUPED['every'] 2 -> 3      names a constant that is another" in row
+
+
+def test_what_is_gone_of_a_loss_that_another_term_follows_is_named(tmp_path):
+    """The line that computed it, although the first number that differs is that of the sum."""
+    loss = "loss = criterion(output, labels[batch])"
+    term = [loss, f"{loss} + sum(p.square().sum() for p in model.parameters())"]
+    record, traced = run(tmp_path, edited(*term))
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, *term, ", label_smoothing=0.1", "")
+
+    assert line == "return F.cross_entropy(output, labels)"
+    assert "missing here: the baseline's aten.sum" in row
+
+
+def test_the_line_that_gives_a_tensor_to_another_group_is_named(tmp_path):
+    """No number tells it before the tensor moves."""
+    whole = "SGD(model.parameters(), lr=0.1, "
+    groups = "SGD([{{'params': [*model.parameters()][{0}:]}}, {{'params': [*model.parameters()][:{0}]}}], lr=0.1, "
+    record, traced = run(tmp_path, edited(whole, groups.format(1)))
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, whole, groups.format(2))
+
+    assert line.startswith("optimizer = torch.optim.SGD([")
+    assert row.endswith("builds the optimizer that holds it in another group")
+
+
+def test_who_builds_what_before_there_is_a_session_is_noted(tmp_path, monkeypatch):
+    """A conftest.py of the project's root is imported then; only where a training is traced."""
+    noted = []
+    for traces in (True, False):
+        assignment = Assignment("t.py::test", "", Perturbation(), "", tmp_path, traces=traces)
+        monkeypatch.setattr(Assignment, "from_environment", lambda of=assignment: of)
+        with noting_builders(SimpleNamespace(stash=pytest.Stash(), rootpath=Path(__file__).parents[1])):
+            noted.append(built_at(nn.Linear(2, 2)))
+
+    assert noted[0].places[0].file == "tests/test_trace.py"
+    assert noted[1] is None

@@ -56,16 +56,16 @@ class Comparison:
     unknown: tuple[StreamKey, ...]
 
     def __repr__(self) -> str:
-        found = self._found
+        found = self.told
         text = f"from {place(found[0])} on" if found else f"largest deviation {self.largest:.1e}"
         values = f"{len(found)} of {len(self.points)} values" if found else f"{len(self.points)} values"
         return inert_line(f"<Comparison of {self.record.name}: {self.verdict}, {text}, {values}>")
 
     def _repr_html_(self) -> str:
-        return table(repr(self).strip("<>"), self._found)
+        return table(repr(self).strip("<>"), self.told)
 
     @property
-    def _found(self) -> tuple[Deviation, ...]:
+    def told(self) -> tuple[Deviation, ...]:
         """What there is to say: the values that differ, or those that could not be judged."""
         return self.undecided if self.verdict == "not judged" else self.deviations
 
@@ -169,7 +169,7 @@ class Comparison:
         loads, and on a schedule if it takes other steps. A module whose numbers left earlier and moved nothing is no
         cause: it was written in another way.
         """
-        effect = next(iter(self._found), None)
+        effect = next(iter(self.told), None)
         if effect is None:
             return None
         changes = [("world", *change) for change in self.world] + [("config", *change) for change in self.recipe]
@@ -193,7 +193,7 @@ class Comparison:
     @property
     def first(self) -> Deviation | None:
         """What is told first: the cause, or else the first value that differs or could not be judged."""
-        return self.cause or next(iter(self._found), None)
+        return self.cause or next(iter(self.told), None)
 
     @property
     def structure(self) -> dict[str, Mapping[str, Any]]:

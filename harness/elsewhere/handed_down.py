@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
+    from harness.explaining.building import Building
     from harness.recording.states import States
 
 _KIND = ".told"
@@ -124,24 +125,25 @@ class Effects:
 
 
 @contextlib.contextmanager
-def perturbed_as(assigned: Assignment, root: Path) -> Iterator[Effects]:
+def perturbed_as(assigned: Assignment, root: Path, building: "Building | None" = None) -> Iterator[Effects]:
     """Perturb the trainings of a block as it was assigned, and those of processes that are started in it.
 
     Args:
         assigned: how.
         root: of the project, whose lines a trace names.
+        building: has noted who built what before; None if nobody has.
 
     Yields:
         What becomes of it.
     """
-    with obey(str(assigned.file), str(root), session=os.getpid()) as own:
+    with obey(str(assigned.file), str(root), session=os.getpid(), building=building) as own:
         effects = Effects(assigned, root, own)
         with effects.hand_down():
             yield effects
 
 
 @contextlib.contextmanager
-def obey(file: str, root: str, session: int, states: str = "") -> Iterator[Effect]:
+def obey(file: str, root: str, session: int, states: str = "", building: "Building | None" = None) -> Iterator[Effect]:
     """Perturb the trainings of a block, in a session or in a process that it started.
 
     Args:
@@ -149,6 +151,7 @@ def obey(file: str, root: str, session: int, states: str = "") -> Iterator[Effec
         root: of the project.
         session: id of the process that is told what became of it.
         states: file of those that trainings fill, or are put back on; empty for none.
+        building: as of `perturbed_as`.
 
     Yields:
         What becomes of it in this process.
@@ -159,7 +162,8 @@ def obey(file: str, root: str, session: int, states: str = "") -> Iterator[Effec
     from harness.explaining.tracing import Tracing
 
     assigned, handed = Assignment.read(place), Path(states).read_bytes() if states else b""
-    tracing = Tracing(Path(root), step=assigned.step) if assigned.traces and not _rank() else None
+    is_traced = assigned.traces and not _rank()
+    tracing = Tracing(Path(root), step=assigned.step, building=building) if is_traced else None
     with (
         in_force(assigned.perturbation, assigned.fault, tracing) as effect,
         perturbed(replace(current(), plant=_Telling(effect, assigned.folder, session, handed))),

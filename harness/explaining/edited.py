@@ -2,13 +2,13 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.hunks import At, Hunk
-from harness.explaining.traced import is_seed
+from harness.explaining.traced import Place, is_seed
 from harness.explaining.where import Where, said
 
 
@@ -25,10 +25,10 @@ class Given(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """Where a value is another now."""
+    """Where a value is another now; without one, an edited line that had what differs run."""
 
     at: At
-    value: Given
+    value: Given | None
 
 
 def given(comparison: Comparison, found: Where | None) -> Iterator[Given]:
@@ -50,15 +50,41 @@ def _settings(each: Deviation) -> Iterator[Given]:
         yield Given(name, str(each.baseline), str(each.value))
 
 
-def edited(hunks: Sequence[Hunk], values: Sequence[Given]) -> Edited | None:
+def edited(
+    hunks: Sequence[Hunk], values: Sequence[Given], named: Container[str] = (), around: Sequence[Place] = ()
+) -> Edited | None:
     """Return the line that is new and holds a value as it is now, where one is gone that held it as it was.
 
-    None if there are several.
+    Where none does, or several, the line that gives another plain value to a name that a line which differs uses; or
+    else the first new one that had such a line run, unless that is new itself.
+
+    Args:
+        hunks: of what has changed.
+        values: that are others now.
+        named: words of the lines that differ.
+        around: the line that differs first, and those that had it run.
     """
-    found: dict[At, Edited] = {}
-    for at, _, value in said_anew(hunks, values):
-        found.setdefault(at, Edited(at, value))
-    return found.popitem()[1] if len(found) == 1 else None
+    return _only(said_anew(hunks, values)) or _only(_renewed(hunks, named)) or _caller(hunks, around)
+
+
+def _caller(hunks: Sequence[Hunk], around: Sequence[Place]) -> Edited | None:
+    new = [any(place.file == hunk.file and place.line in hunk.added for hunk in hunks) for place in around]
+    first = new.index(True) if any(new) else 0
+    return Edited(At(around[first].file, around[first].line), None) if first else None
+
+
+def _only(found: Iterable[tuple[At, Hunk, Given]]) -> Edited | None:
+    lines: dict[At, Edited] = {}
+    for at, _, value in found:
+        lines.setdefault(at, Edited(at, value))
+    return lines.popitem()[1] if len(lines) == 1 else None
+
+
+def _renewed(hunks: Sequence[Hunk], named: Container[str]) -> Iterator[tuple[At, Hunk, Given]]:
+    for hunk in hunks:
+        for at, name, before, now in hunk.settings:
+            if name in named:
+                yield at, hunk, Given(name, before, now)
 
 
 def said_anew(hunks: Sequence[Hunk], values: Sequence[Given]) -> Iterator[tuple[At, Hunk, Given]]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from harness.comparing.comparison import Comparison, compare
 from harness.explaining.edited import given, said_anew
 from harness.explaining.hunks import At, Changes, Hunk
-from harness.explaining.traced import Place, Traced
+from harness.explaining.traced import Traced
 from harness.explaining.where import Where, compared_parts, where
 from harness.record import Baseline, Record
 
@@ -150,7 +150,7 @@ class _Evidence:
 
     def _of_places(self) -> Iterator[_Clue]:
         for found, then in ((self.found, False), (self.former, True)):
-            for place in _places(found):
+            for place in found.places if found else ():
                 if hunk := self.changes.at(place.file, place.line, then=then):
                     yield _Clue(hunk, At(place.file, place.line), then)
 
@@ -224,10 +224,3 @@ def _before(traced: Traced, parts: Sequence[str], found: Where | None) -> Iterat
 
 def _is_same(each: object, row: object) -> bool:
     return all(getattr(each, name) == getattr(row, name) for name in ("name", "number", "places"))
-
-
-def _places(found: Where | None) -> Iterator[Place]:
-    if found:
-        yield from found.operation.places
-        yield from filter(None, [found.operation.built])
-        yield from found.returned[0].places if found.returned else ()

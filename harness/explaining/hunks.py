@@ -12,6 +12,12 @@ from typing import NamedTuple
 _HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _BINARY = re.compile(r"Binary files (?:a/(.*)|/dev/null) and (?:b/(.*)|/dev/null) differ")
 _NUMBER = re.compile(r"[-+]?(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?!\w|\.\d)")
+_PLAIN = rf"{_NUMBER.pattern}|\"[^\"]*\"|'[^']*'|\([^()]*\)|\[[^\[\]]*\]|(?i:true|false|none|null)"
+_SETTING = re.compile(
+    rf"""(?<![\w.])(?:self\.)?(\w+)["']?\s*(?::\s*[\w.\[\]| ]+?)?\s*[=:]\s*({_PLAIN})\s*(?=[,)}}\]\#;]|$)"""
+)
+"""A plain value that is given a name: in an assignment, a call, a table, a file of settings."""
+_OPTION = re.compile(r"""["']--([\w-]+)["']""")
 _BRANCH = re.compile(r"\s*(el)?if\b")
 _NO_LINES = "@@ -0,0 +0,0 @@ no text"
 
@@ -74,6 +80,15 @@ class Hunk:
         line = next(found, None if self.rows or value else 0)
         file = self.former if then else self.file
         return At(file, line) if file and line is not None else None
+
+    @property
+    def settings(self) -> Iterator[tuple[At, str, str, str]]:
+        """Line, name, former and present text of the plain values that names are given, and that are others now."""
+        before = {name: text for line in self.removed.values() for name, text in _settings(line)}
+        for line, text in self.added.items():
+            for name, value in _settings(text):
+                if before.get(name, value) != value:
+                    yield At(self.file, line), name, before[name], value
 
     def decided(self, line: int, *, then: bool = False) -> list[int]:
         """Return the lines that are new, or gone, in the body of a branch at a line; none if there is no branch."""
@@ -148,6 +163,13 @@ def _hunks(text: str, folder: str) -> Iterator[Hunk]:
             file = _path(line, folder)
         elif found := _BINARY.fullmatch(line):
             yield Hunk(_from(folder, found[1]), _from(folder, found[2]), _NO_LINES)
+
+
+def _settings(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of a line and the plain values that it gives them; the default of an option is the option's."""
+    option = _OPTION.search(line)
+    for name, value in _SETTING.findall(line):
+        yield option[1].replace("-", "_") if option and name == "default" else name, value
 
 
 def _indent(text: str) -> int:

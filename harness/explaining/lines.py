@@ -93,14 +93,38 @@ def _is_plain(value: object) -> bool:
 
 @functools.cache
 def _names(file: str, line: int) -> frozenset[str]:
-    """Return the names that the statement at a line of a file uses; of one with a body, those of its head."""
+    """Return the names and texts that the statement at a line of a file uses; of one with a body, those of its head."""
     statement = _statement(file, line)
     if statement is None:
         return frozenset()
     body = getattr(statement, "body", None)
     end = body[0].lineno - 1 if isinstance(body, list) else statement.end_lineno or line
-    uses = (node for node in ast.walk(statement) if isinstance(node, ast.Name | ast.Attribute | ast.Subscript))
+    uses = (
+        node
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Constant)
+    )
     return frozenset(ast.unparse(node) for node in uses if node.lineno <= max(end, statement.lineno))
+
+
+def words(root: Path, places: Iterable[Place]) -> set[str]:
+    """Return the words that statements use, and those that what they name is made of.
+
+    Args:
+        root: of the project.
+        places: the lines of the statements.
+    """
+    found = set[str]()
+    for file, line in ((str(root / place.file), place.line) for place in places):
+        own = _words(_names(file, line)) - {"self"}
+        assigned = (each for each in _statements(file) if isinstance(each, ast.Assign))
+        made = (each for each in assigned if own & _words(map(ast.unparse, each.targets)))
+        found |= own.union(*(_words(_names(file, each.lineno)) for each in made))
+    return found
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in re.findall(r"\w+", text)}
 
 
 @functools.cache

@@ -66,6 +66,16 @@ class Matched:
         is_behind = before.tag == "delete" and before.now_end == now
         return self.before.names[before.old] if is_behind else ""
 
+    def cut(self, now: int) -> str:
+        """Return the first operation of the baseline that is gone right behind a paired one; empty if none is."""
+        own, block = (self.rows[now].name, self.rows[now].inputs), self._block(now)
+        last = now  # of its results
+        while last + 1 < len(self.rows) and (self.rows[last + 1].name, self.rows[last + 1].inputs) == own:
+            last += 1
+        behind = self.blocks[min(self._places[now] + 1, len(self.blocks) - 1)]
+        is_cut = block.tag == "equal" and (behind.tag, behind.now) == ("delete", last + 1)
+        return self.before.names[behind.old] if is_cut else ""
+
     def place(self, now: int) -> tuple[str, float | None]:
         """Return what stood in a row's place: its pair and that one's number, or another operation, or none."""
         block, pair = self._block(now), self.pair(now)

@@ -37,11 +37,14 @@ class Tracing:
         root: of the project.
         early: whether a training ends once all is traced.
         step: of a divergence; None traces the first step and the first evaluation.
+        building: has noted before who builds what; None if nobody has.
     """
 
-    def __init__(self, root: Path, *, early: bool = False, step: int | None = None) -> None:
+    def __init__(
+        self, root: Path, *, early: bool = False, step: int | None = None, building: Building | None = None
+    ) -> None:
         self._root, self._early, self._step = root, early, step
-        self._building = Building(root)
+        self._building = building or Building(root)
         if step is not None:
             noted()
         self._trainings: list[_Training] = []

@@ -11,6 +11,8 @@ Where no operation tells, the first value does that a function of the project re
 operation beside one of the baseline's whose result is nowhere any more.
 """
 
+import ast
+import contextlib
 import itertools
 import math
 import re
@@ -79,6 +81,12 @@ class Where:
         place = self.operation.places[0]
         return f"{place.file}:{place.line}"
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All lines that it has to do with: the operation's, who built what it ran in, the one of the value before."""
+        built, returned = self.operation.built, self.returned[0].places if self.returned else ()
+        return (*self.operation.places, *([built] if built else []), *returned)
+
 
 def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> Where | None:
     """Return the operation from which on a training differs from its baseline; None if the traces don't tell.
@@ -91,7 +99,7 @@ def where(comparison: Comparison, traced: Traced, *, is_here: bool = False) -> W
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or _release(kept.torch) != _release(traced.torch):
         return None
-    found = _set_up(comparison, traced) or _scheduled(comparison, traced) or _called(comparison, traced)
+    found = next(filter(None, (way(comparison, traced) for way in _WAYS)), None)
     found = found or _found(comparison, effect, traced, _close(comparison, effect, is_here))
     found = _made(comparison, traced, found) or found or _of_constant(kept.constants, traced)
     if found is None or not found.operation.places:
@@ -134,23 +142,43 @@ def _is_asked(comparison: Comparison, effect: Deviation) -> bool:
     return effect.step > 0 and kept is not None and step_name(effect.step) in kept.parts
 
 
-def _set_up(comparison: Comparison, traced: Traced) -> Where | None:
-    """Return the line that built the optimizer whose settings are others from the start, or a data loader."""
+def _loaded(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built a data loader of other settings."""
     first = comparison.first
-    if first is None or first.value is None:
+    if first is None or first.value is None or first.stream.kind != "loader":
         return None
-    stream = first.stream
-    if stream.kind == "loader":
-        loader = traced.built.get(f"loader/{stream.tensor}")
-        names = _ARGUMENTS.get(stream.entry, (stream.entry,))
-        return _standing("builds the data loader that samples otherwise", loader.at(names)) if loader else None
-    if first.step > 0 or not _is_built_in(stream, comparison.record):
+    loader = traced.built.get(f"loader/{first.stream.tensor}")
+    names = _ARGUMENTS.get(first.stream.entry, (first.stream.entry,))
+    return _standing("builds the data loader that samples otherwise", loader.at(names)) if loader else None
+
+
+def _set_up(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built the optimizer whose settings are others from the start."""
+    first = comparison.first
+    if first is None or first.value is None or first.step > 0 or not _is_built_in(first.stream, comparison.record):
         return None
-    known = {name: built for name, built in traced.built.items() if name.startswith("setting/")}
-    builts = {*known.values()}  # one may be all: of groups that are others now, too
-    built = known.get(f"setting/{stream.tensor}") or (builts.pop() if len(builts) == 1 else None)
-    names = ("lr",) if stream.entry in ("", "initial_lr") else (stream.entry,)
+    built = _optimizer(traced, first.stream.tensor)
+    names = ("lr",) if first.stream.entry in ("", "initial_lr") else (first.stream.entry,)
     return _standing("builds the optimizer whose settings are others", built.at(names)) if built else None
+
+
+def _grouped(comparison: Comparison, traced: Traced) -> Where | None:
+    """Return the line that built the optimizer which holds a tensor in another group."""
+    first = comparison.first
+    if first is None or not (isinstance(first.baseline, Mapping) and isinstance(first.value, Mapping)):
+        return None
+    group = first.value.get("group")
+    if first.baseline.get("group") == group:
+        return None
+    built = _optimizer(traced, str(group))
+    return _standing("builds the optimizer that holds it in another group", built.places) if built else None
+
+
+def _optimizer(traced: Traced, group: str) -> Built | None:
+    """Return who built the optimizer of a group; the only one may be all: of groups that are others now, too."""
+    known = {name: built for name, built in traced.built.items() if name.startswith("setting/")}
+    builts = {*known.values()}
+    return known.get(f"setting/{group}") or (builts.pop() if len(builts) == 1 else None)
 
 
 def _scheduled(comparison: Comparison, traced: Traced) -> Where | None:
@@ -201,9 +229,14 @@ def _called(comparison: Comparison, traced: Traced) -> Where | None:
     return None
 
 
+_WAYS = (_loaded, _set_up, _grouped, _scheduled, _called)
+"""What is asked before operations are: each knows one kind of what may differ first."""
+
+
 def _of_constant(before: Mapping[str, str], traced: Traced) -> Where | None:
     """Return the first line that names the one constant which is another now; None if several are."""
     changed = [name for name, text in before.items() if traced.constants.get(name, text) != text]
+    changed = [name for name in changed if not any(each.startswith(f"{name}[") for each in changed)]  # but its entries
     rows = itertools.chain.from_iterable(part.operations for part in traced.parts.values())
     places = (place for row in rows for place in row.places if {*changed} & {*place.constants})
     place = next(places, None) if len(changed) == 1 else None
@@ -307,10 +340,28 @@ def _changed(operation: Operation, before: Mapping[str, str], now: Mapping[str, 
 def _changes(
     places: Iterable[Place], before: Mapping[str, str], now: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield name, former and present value of the constants that places name."""
+    """Yield name, former and present value of the constants that places name; of a table the entries, each once."""
+    found: dict[str, tuple[str, str]] = {}
     for key in dict.fromkeys(key for place in places for key in place.constants):
         if key in before and before[key] != now[key]:
-            yield key.rpartition(":")[2], before[key], now[key]
+            found |= _entries(key.rpartition(":")[2], before[key], now[key])
+    yield from ((name, *texts) for name, texts in found.items())
+
+
+def _entries(name: str, before: str, now: str) -> dict[str, tuple[str, str]]:
+    """Return what of a value is another, by name: of tables with the same keys the entries."""
+    old, new = _table(before), _table(now)
+    is_entered = old.keys() == new.keys() and old != new
+    pairs = {f"{name}[{key!r}]": (repr(old[key]), repr(new[key])) for key in old if is_entered and old[key] != new[key]}
+    return pairs or {name: (before, now)}
+
+
+def _table(text: str) -> dict[object, object]:
+    """Return the table that a text is of; an empty one of other values."""
+    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        value = ast.literal_eval(text)
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _shown(rows: Sequence[Operation], kept: Operations) -> list[Operation]:
@@ -387,6 +438,9 @@ class _Search:
             beside = self._beside_gap(now, gone)
             return Where(self._rows[beside], gone, beside != now, None, (), None)
         other, number = self._matched.place(now)
+        for made in self._rows[now].inputs if number is not None else ():
+            if gone := self._matched.cut(made):  # what was done to it before it went in
+                return Where(self._rows[made], gone, True, None, (), None)
         returned = None if number is None else self._values.first_new(self._rows[now])
         if returned and is_seed(returned[0].name):
             return Where(returned[0], "", False, returned[1], (), None)

@@ -21,7 +21,7 @@ from harness.plugin.messages import messages, put_cause_first
 from harness.plugin.on_errand import Hands
 from harness.plugin.ownership import uses
 from harness.plugin.sending import Sending
-from harness.plugin.session import SESSION, Session
+from harness.plugin.session import SESSION, Session, noting_builders
 from harness.plugin.there import There, carry_out
 from harness.plugin.verdict import Status
 
@@ -35,9 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
-    """Refuse in a sentence that a conftest.py adds an option of one of our names."""
-    with options.refusing_twins():
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser) -> Iterator[None]:
+    """Refuse in a sentence that a conftest.py adds an option of one of our names; note what it builds, to be named."""
+    with options.refusing_twins(), noting_builders(early_config):
         yield
         with contextlib.suppress(pytest.UsageError):  # of other options, which pytest says itself
             parser.parse_known_args([])  # older releases of pytest find two options of one name only here

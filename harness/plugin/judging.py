@@ -9,7 +9,6 @@ from harness.comparing.comparison import compare
 from harness.comparing.equivalence import judged
 from harness.comparing.variants import put_back
 from harness.errors import BaselineError, BaselineMissingError, EquivalenceError, RerunError
-from harness.explaining.edited import given
 from harness.explaining.where import Where, unknown, where
 from harness.faults.gate_power import measure
 from harness.plugin.calibrating import verified
@@ -95,7 +94,7 @@ def _found(checked: RecordCheck, baseline: Baseline, comparison: "Comparison", b
         found, place = _where(comparison, checked)
         line = found.line if found else ""
         changed = checked.blame(baseline, line)
-        if edit := checked.edited(baseline, changed or [], [*given(comparison, found)]):
+        if edit := checked.edited(baseline, changed or [], comparison, found):
             place, line = edited_text(edit, place, line), f"{edit.at.file}:{edit.at.line}"
             changed = sorted(changed or [], key=lambda each: each.path != edit.at.file)
         text, accept = _failure(comparison, checked, baseline, drawn, changed, place, bits)

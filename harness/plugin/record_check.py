@@ -25,9 +25,11 @@ from harness.report.words import gate_text
 
 
 if TYPE_CHECKING:
+    from harness.comparing.comparison import Comparison
     from harness.explaining.blame import Changed
-    from harness.explaining.edited import Edited, Given
+    from harness.explaining.edited import Edited
     from harness.explaining.excerpt import Excerpt
+    from harness.explaining.where import Where
     from harness.plugin.session import Session
     from harness.record import Record
     from harness.recording.states import States
@@ -156,14 +158,16 @@ class RecordCheck:
 
         return excerpts(self.session.git, self._base(baseline, changed), where, changed)
 
-    def edited(self, baseline: Baseline, changed: "Sequence[Changed]", values: "Sequence[Given]") -> "Edited | None":
-        """Return the line of the files that have changed since which holds one of some values as it is now."""
-        from harness.explaining.edited import edited
+    def edited(
+        self, baseline: Baseline, changed: "Sequence[Changed]", comparison: "Comparison", found: "Where | None"
+    ) -> "Edited | None":
+        """Return the line of the files that have changed since which says another value, of those that differ first."""
+        from harness.explaining.edited import edited, given
+        from harness.explaining.lines import words
 
-        if not values:
-            return None
         git, paths = self.session.git, [each.path for each in changed]
-        return edited(git.hunks(self._base(baseline, changed), paths), values)
+        named, around = (words(git.root, found.places), found.operation.places) if found else ((), ())
+        return edited(git.hunks(self._base(baseline, changed), paths), [*given(comparison, found)], named, around)
 
     def _base(self, baseline: Baseline, changed: "Sequence[Changed]") -> str:
         """Return the commit that has files which have changed since a baseline was made as they were then."""

@@ -299,7 +299,7 @@ class TrainingRegression:
 
     def _decide(self, checked: RecordCheck) -> None:
         __tracebackhide__ = True
-        self._session.publish(checked.record, checked.run)
+        self._session.publish(checked.record, checked.run, self._test.id)
         if self._session.generate_path:
             generate(checked)
         elif self._session.seeds:

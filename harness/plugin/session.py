@@ -33,6 +33,7 @@ from harness.workers.worker import Errand
 
 
 if TYPE_CHECKING:
+    from harness.explaining.building import Building
     from harness.explaining.tracing import Tracing
     from harness.recipe import Recipe
     from harness.record.record import Record
@@ -189,7 +190,8 @@ class Session(Settings):
         """Perturb every training of this process as it was assigned."""
         if self.assignment:
             stack = ExitStack()
-            self.effects = stack.enter_context(perturbed_as(self.assignment, self.config.rootpath))
+            building = self.config.stash.get(_BUILDING, None)
+            self.effects = stack.enter_context(perturbed_as(self.assignment, self.config.rootpath, building))
             self.config.add_cleanup(stack.close)
 
     @contextlib.contextmanager
@@ -241,13 +243,28 @@ class Session(Settings):
             self.publish(record, run)
         return record, states
 
-    def publish(self, record: "Record", name: str) -> None:
-        """Write a record's TensorBoard run, once, and count its training."""
+    def publish(self, record: "Record", name: str, test: str = "") -> None:
+        """Write a record's TensorBoard run, once, and count its training, which a test's id tells from others."""
         if self.runs.write(record, self.tensorboard / name):
             from harness.report.words import training_line
 
-            self.counts.trainings.append(training_line(record))
+            self.counts.trainings.append(training_line(record, test))
             self.counts.seconds += record.seconds
 
 
 SESSION = pytest.StashKey[Session]()
+_BUILDING: "pytest.StashKey[Building]" = pytest.StashKey()
+
+
+@contextlib.contextmanager
+def noting_builders(config: pytest.Config) -> Iterator[None]:
+    """Note in a block, before there is a session, who builds what, if this process traces a training."""
+    assigned = Assignment.from_environment()
+    if not (assigned and assigned.traces):
+        yield
+        return
+    from harness.explaining.building import Building
+
+    config.stash[_BUILDING] = building = Building(config.rootpath)
+    with building.on():
+        yield

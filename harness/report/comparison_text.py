@@ -111,7 +111,7 @@ def failure(
 
 def _numbers_rows(comparison: Comparison, *, is_single: bool) -> Iterator[tuple[str, str]]:
     """Yield what is said of the numbers that differ from a baseline's, or a single process's."""
-    first, moved = comparison.first, next(iter(_found(comparison)), None)
+    first, moved = comparison.first, next(iter(comparison.told), None)
     if first and moved:
         yield "first", _numbers(first, is_single=is_single)
         numbers = _numbers(moved, is_single=is_single)
@@ -168,11 +168,6 @@ def _grows(growth: Mapping[int, float]) -> str:
     """Say how the largest deviation develops: a jump is a fault, a slow growth may be rounding."""
     steps = dict.fromkeys([*list(growth)[:_FIRST_STEPS], *list(growth)[-1:]])
     return ", ".join(f"{growth[step]:.1e} {at_step(step)}" for step in steps) if len(steps) > 1 else ""
-
-
-def _found(comparison: Comparison) -> Sequence[Deviation]:
-    """Return what there is to say of a comparison: the values that differ, or those that could not be judged."""
-    return comparison.undecided if comparison.verdict == "not judged" else comparison.deviations
 
 
 def _headline(first: Deviation, comparison: Comparison, against: str = "", *, within: bool = False) -> str:
@@ -255,7 +250,7 @@ def _value(value: object) -> str:
 
 def _then(comparison: Comparison) -> str:
     """Name the first divergences of later stages, and count."""
-    found = _found(comparison)
+    found = comparison.told
     later: dict[str, Deviation] = {}
     for deviation in found[1:]:
         if deviation.stage != found[0].stage:
@@ -313,7 +308,7 @@ def difference(comparison: Comparison) -> str:
 
 def note(comparison: Comparison, *, chosen: str = "", trained: str = "", bits: Deviation | None = None) -> str:
     """Word a comparison that passed: verdict, largest deviation, renamed tensors; the rest as for `failure`."""
-    found = _found(comparison)
+    found = comparison.told
     moved = f", first {_named(found[0], comparison)}" if found else ""
     largest = f"largest deviation {comparison.largest:.1e} in {count(comparison.num_values)} values"
     if comparison.verdict == "not judged":

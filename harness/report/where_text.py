@@ -26,7 +26,8 @@ def edited_text(edit: Edited, place: str, line: str) -> str:
         line: of the place; empty if none is known.
     """
     at = f"{edit.at.file}:{edit.at.line}"
-    says = f"{at} says {edit.value.now}, and said {edit.value.before}"
+    value = edit.value
+    says = f"{at} says {value.now}, and said {value.before}" if value else f"called from {at}, which was edited"
     return place if line == at else f"{place}{_GAP}{says}" if line else says
 
 

@@ -140,14 +140,14 @@ def caught_text(caught: int, planted: int) -> str:
     return f"{caught} of {number(planted, 'planted fault')} caught"
 
 
-def training_line(record: Record) -> str:
-    """Return one line on a finished training: what, steps, final loss or what else it logged, seconds."""
+def training_line(record: Record, test: str = "") -> str:
+    """Return one line on a finished training: what, steps, final loss or what else it logged, seconds, its test."""
     logged = {key: stream.values for key, stream in record.streams.items() if stream.stage == "forward"}
     key = next((key for key in (StreamKey("loss"), *logged) if logged.get(key)), StreamKey("loss"))
     values = logged.get(key, ())
     name = "loss" if "loss" in key.lower() else stream_text(key)
     last = f", {name} {values[-1]:.4f}" if values and isinstance(values[-1], float) else ""
-    return f"{title(record)}: {number(record.num_steps, 'step')}{last}, {record.seconds:.1f} s"
+    return f"{title(record)}: {number(record.num_steps, 'step')}{last}, {record.seconds:.1f} s   {test}".rstrip()
 
 
 def rows_text(headline: str, rows: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:

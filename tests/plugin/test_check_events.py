@@ -44,7 +44,7 @@ def test_an_unchanged_training_is_green_and_says_how_close_it_was(gate):
 
     result.stdout.fnmatch_lines(
         [
-            "training, float64 in event files, cpu: 6 steps, loss *, * s",
+            "training, float64 in event files, cpu: 6 steps, loss *, * s   test_gate.py::*",
             "1 compared (1 record, 0 figures), 0 generated, 0 not compared",
             "training, float64 in event files, cpu: same, largest deviation 0.0e+00 in 20 values",
         ]
