@@ -19,7 +19,6 @@ from harness.report.finding import Figure, Finding
 from harness.report.json_form import Results, ordered, read, schema
 from harness.report.ledger import Ledger, ledger_lines, missing_shards, united
 from harness.report.run import united as united_runs
-from harness.report.session_text import finding_place
 
 
 _RESULTS = "results.json"
@@ -81,7 +80,7 @@ def _judge(results: Sequence[Finding], ledgers: Sequence[Ledger]) -> int:
         "no job compared these baselines": left,
         "no job's tests own these baselines: orphans, or of a job that is missing": whole.others,
         "sessions were red": whole.problems,
-        "checks failed": [finding_place(found) for found in results if not found.passed],
+        "checks failed": [found.place for found in results if not found.passed],
     }
     for reason, names in objections.items():
         if names:

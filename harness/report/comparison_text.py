@@ -18,6 +18,8 @@ from harness.record import Calibration, Record
 from harness.record.environment import in_words
 from harness.record.stream_text import stream_text
 from harness.report.words import (
+    BASELINE,
+    SINGLE,
     at_step,
     caught_text,
     change_text,
@@ -53,8 +55,8 @@ _LATER = 2
 _LEFT_OUT = 8
 """Scalars left out that are named, losses first."""
 _DIFFERS = "training differs from "
-_BASELINE = "its baseline"
-_SINGLE = "a single process"
+_BASELINE = f"its {BASELINE}"
+_SINGLE = f"a {SINGLE}"
 _COMPUTED = ("forward", "backward", "evaluation")
 _COMPILED = re.compile(r"OptimizedModule\(| compiled$")
 """In the text of a module that torch.compile compiles."""
@@ -97,7 +99,7 @@ def failure(
         ("recipe", f"{title(comparison.record)}   {test}".rstrip()),
         ("trained", trained and f"by {trained}"),
         ("bits", "" if bits in comparison.deviations[:1] else bits_text(bits, comparison)),
-        *_numbers_rows(comparison, is_single=against == _SINGLE),
+        *_numbers_rows(comparison, SINGLE if against == _SINGLE else BASELINE),
         ("baseline", chosen),
         *_rows_around(comparison, origin or {}, against),
         *(("look", place) for place in look),
@@ -109,23 +111,23 @@ def failure(
     return rows_text(inert_line(headline), rows)
 
 
-def _numbers_rows(comparison: Comparison, *, is_single: bool) -> Iterator[tuple[str, str]]:
+def _numbers_rows(comparison: Comparison, former: str) -> Iterator[tuple[str, str]]:
     """Yield what is said of the numbers that differ from a baseline's, or a single process's."""
     first, moved = comparison.first, next(iter(comparison.told), None)
     if first and moved:
-        yield "first", _numbers(first, is_single=is_single)
-        numbers = _numbers(moved, is_single=is_single)
+        yield "first", _numbers(first, former)
+        numbers = _numbers(moved, former)
         yield "moves", f"{moved.stage}, {_named(moved, comparison)}, {numbers}" if comparison.cause else ""
-        yield "steps", _steps(comparison, is_single=is_single)
+        yield "steps", _steps(comparison, former)
         yield "threshold", _threshold(moved, comparison)
         yield "then", _then(comparison)
     yield "grows", _grows(comparison.growth)
 
 
-def _steps(comparison: Comparison, *, is_single: bool) -> str:
+def _steps(comparison: Comparison, former: str) -> str:
     """Say how many steps the training took, if what it is held against took more or fewer."""
     before, now = comparison.baseline.record.num_steps, comparison.record.num_steps
-    return "" if before == now else f"{now} in all, {'single process' if is_single else 'baseline'} {before}"
+    return "" if before == now else f"{now} in all, {former} {before}"
 
 
 def bits_text(bits: Deviation | None, comparison: Comparison) -> str:
@@ -203,16 +205,15 @@ def _change(first: Deviation) -> str:
     return change_text(first.baseline, first.value)
 
 
-def _numbers(first: Deviation, *, is_single: bool = False) -> str:
+def _numbers(first: Deviation, former: str = BASELINE) -> str:
     if first.stream.kind == "random":
         return drawn_text(first.step)
-    if told := digest_text(first.stream, str(first.baseline), str(first.value), is_single=is_single):
+    if told := digest_text(first.stream, str(first.baseline), str(first.value), former):
         return f"{step_text(first.step, first.moment)}   {told}"
     before, now = _value(first.baseline), _value(first.value)
     if first.stream.kind == "module":
         before, now = parts_apart(before, now)
-    word = former_word(before, is_single=is_single)
-    text = f"{step_text(first.step, first.moment)}   {word} {before}   now {now}"
+    text = f"{step_text(first.step, first.moment)}   {former_word(before, former)} {before}   now {now}"
     if first.is_undecided:
         return f"{text}   ({first.size:.1e}, which nothing could have failed)"
     threshold = f"{first.threshold:.1e}".replace(".0e", "e")

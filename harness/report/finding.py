@@ -13,6 +13,7 @@ from harness.elsewhere.cost import Cost
 from harness.explaining.blame import Changed
 from harness.explaining.excerpt import Excerpt
 from harness.record.streams import FIRST_STEP
+from harness.report.words import BASELINE, SINGLE
 
 
 Number = float | Literal["nan", "inf", "-inf"]
@@ -247,9 +248,36 @@ class Finding(_Part, frozen=True, kw_only=True):
         return str(self.subject.__struct_config__.tag)
 
     @property
+    def place(self) -> str:
+        """The test, and which of its checks it is if there are several."""
+        return self.test + (f", {self.name}" if self.name else "")
+
+    @property
+    def title(self) -> str:
+        """What was checked: the training, or, of whatever else, its test."""
+        if one := self.training:
+            return ", ".join(filter(None, (one.name, one.data, one.precision, one.device)))
+        what = {"figure": "figure of ", "equivalence": "seeds of ", "power": "gate power of "}.get(self.kind, "")
+        path, _, function = self.test.partition("::")
+        return what + (function or path)
+
+    @property
+    def headline(self) -> str:
+        """The line that says what was found."""
+        if not self.figure:
+            return self.text.partition("\n")[0]
+        same = ", ".join(filter(None, ("the figure is its baseline's", self.text)))
+        return same if self.passed else "the figure differs from its baseline"
+
+    @property
     def is_judged(self) -> bool:
         """Whether all that moved could have failed: "not judged" proves nothing, whether the test went on or not."""
         return self.verdict != "not judged"
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing needs to be looked at."""
+        return self.passed and self.is_judged
 
     @property
     def training(self) -> Training | None:
@@ -267,9 +295,9 @@ class Finding(_Part, frozen=True, kw_only=True):
         return self.subject if isinstance(self.subject, Faults) else None
 
     @property
-    def is_beside_single(self) -> bool:
-        """Whether ranks were held against a single process: there is no baseline."""
-        return self.training is not None and not self.baseline
+    def former(self) -> str:
+        """What a training was held against: its baseline, or, of ranks, which have none, a single process."""
+        return SINGLE if self.training and not self.baseline else BASELINE
 
     @property
     def share(self) -> float | None:

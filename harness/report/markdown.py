@@ -9,9 +9,6 @@ from harness.report.finding import Finding
 from harness.report.ledger import EMPTY, Ledger, ledger_lines
 from harness.report.session_text import (
     cost_lines,
-    finding_headline,
-    finding_lead,
-    finding_place,
     first_text,
     loosened_lines,
     session_text,
@@ -41,10 +38,10 @@ def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
     lines = [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]
     lines += costs if len(costs) <= _FEW else []
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    parts += [_fenced(finding_lead(finding)) for finding in _red(findings)[:1]]
+    parts += [_fenced(_lead(finding)) for finding in _red(findings)[:1]]
     parts += [_table(open_)] if open_ else []
     parts += [_fenced("\n".join(lines))] if lines else []
-    parts += [_folded(code(finding_place(finding)), _fenced(finding.text)) for finding in findings if _tells(finding)]
+    parts += [_folded(code(finding.place), _fenced(finding.text)) for finding in findings if _tells(finding)]
     parts += [_folded(f"{len(passed)} passed", _table(passed))] if passed else []
     parts += [_folded("cost", _fenced("\n".join(costs)))] if len(costs) > _FEW else []
     return "\n".join(_within(parts))
@@ -55,17 +52,23 @@ def _red(findings: Sequence[Finding]) -> list[Finding]:
     return sorted((finding for finding in findings if not finding.passed), key=lambda found: not found.training)
 
 
+def _lead(finding: Finding) -> str:
+    """Return the lines of a failure that a person reads first: what differs, where, who is to blame, how to accept."""
+    labels = ("  where ", "  blame ", "  fix ", "  accept ")
+    rows = finding.text.split("\n")[1:]
+    return "\n".join([finding.headline, *(row for row in rows if row.startswith(labels))])
+
+
 def _parted(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
-    """Return what is to be seen at once, and what is folded: what passed and is judged, unless it is little."""
-    passed = [finding for finding in findings if finding.passed and finding.is_judged]
-    if len(passed) <= _FEW:
-        return list(findings), []
-    return [finding for finding in findings if not (finding.passed and finding.is_judged)], passed
+    """Return what is to be seen at once, and what is folded: what is quiet, unless it is little."""
+    quiet = [finding for finding in findings if finding.is_quiet]
+    folded = quiet if len(quiet) > _FEW else []
+    return [finding for finding in findings if not (folded and finding.is_quiet)], folded
 
 
 def _tells(finding: Finding) -> bool:
-    """Tell whether a finding's whole text is shown: of what passed, that of seeds, faults and what is not judged."""
-    return not finding.passed or not finding.is_judged or finding.kind in ("equivalence", "power")
+    """Tell whether a finding's whole text is shown: of what is quiet, that of seeds and faults."""
+    return not finding.is_quiet or finding.kind in ("equivalence", "power")
 
 
 def _within(parts: Sequence[str]) -> list[str]:
@@ -91,9 +94,9 @@ def _table(findings: Sequence[Finding]) -> str:
 
 
 def _cells(finding: Finding) -> Iterator[str]:
-    first = first_text(finding) or ("" if finding.passed else finding_headline(finding))
+    first = first_text(finding) or ("" if finding.passed else finding.headline)
     yield f"**{finding.verdict}**" if not finding.passed else finding.verdict
-    yield code(finding_place(finding))
+    yield code(finding.place)
     yield code(first) if first else ""
     yield size_text(finding)
 
@@ -120,7 +123,7 @@ def annotation(finding: Finding) -> str:
 
     The escapes are those of GitHub's own toolkit (`packages/core/src/command.ts` of actions/toolkit).
     """
-    facts = {"file": finding.file, "line": str(finding.line), "title": finding_headline(finding)}
+    facts = {"file": finding.file, "line": str(finding.line), "title": finding.headline}
     escaped = {name: _data(inert(value)).replace(":", "%3A").replace(",", "%2C") for name, value in facts.items()}
     properties = ",".join(f"{name}={value}" for name, value in escaped.items())
     return f"::{'warning' if finding.passed else 'error'} {properties}::{_data(inert(finding.text))}"

@@ -7,9 +7,9 @@ from harness.comparing.thresholds import LOOSE
 from harness.inert import inert_line
 from harness.report.cost_text import cost_text
 from harness.report.figure_text import rms_text
-from harness.report.finding import Finding, First, Training
+from harness.report.finding import Finding, First
 from harness.report.history import shrinks
-from harness.report.words import caught_text, digest_text, former_word, number
+from harness.report.words import SINGLE, caught_text, digest_text, former_word, number
 
 
 _RUNS = 6
@@ -31,20 +31,6 @@ def junit_properties(finding: Finding) -> dict[str, str]:
         found |= {"cost": cost_text(training.cost)} if training.cost else {}
     suffix = f"[{finding.name}]" if finding.name else ""
     return {inert_line(f"{name}{suffix}"): inert_line(value) for name, value in found.items()}  # pytest escapes no name
-
-
-def finding_title(finding: Finding) -> str:
-    """Return what was checked: the training, or, of whatever else, its test."""
-    if training := finding.training:
-        return ", ".join(filter(None, (training.name, training.data, training.precision, training.device)))
-    what = {"figure": "figure of ", "equivalence": "seeds of ", "power": "gate power of "}.get(finding.kind, "")
-    path, _, function = finding.test.partition("::")
-    return what + (function or path)
-
-
-def finding_place(finding: Finding) -> str:
-    """Return the test, and which of its checks it is if there are several."""
-    return finding.test + (f", {finding.name}" if finding.name else "")
 
 
 def session_text(findings: Iterable[Finding]) -> str:
@@ -93,7 +79,7 @@ def _although(findings: Sequence[Finding]) -> str:
 
 
 def _beside(finding: Finding) -> str:
-    return "beside" if finding.is_beside_single and finding.verdict == "different" else finding.verdict
+    return "beside" if (finding.former, finding.verdict) == (SINGLE, "different") else finding.verdict
 
 
 def _counted(noun: str, verdict: str, count: int) -> str:
@@ -123,20 +109,21 @@ def apart(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
 
 
 def first_text(finding: Finding) -> str:
-    """Word where a training first leaves its baseline, or ranks a single process, and by how much; empty if nowhere."""
+    """Word where a training first leaves what it is held against, and by how much; empty if nowhere."""
     if not (finding.training and (first := finding.training.first)):
         return ""
-    place = f"{first.when}, {first.stage}, {first.text}"
-    is_single = finding.is_beside_single
-    told = digest_text(first.stream, first.baseline, first.value, is_single=is_single)
-    word = former_word(first.baseline, is_single=is_single)
-    return f"{place}: {told or f'{word} {first.baseline}, now {first.value}{first_sizes(first)}'}"
+    values = first_values(finding, first)
+    told = values[0] if len(values) == 1 else "{} {}, now {}{}".format(*values)
+    return f"{first.when}, {first.stage}, {first.text}: {told}"
 
 
-def first_sizes(first: First) -> str:
-    """Return how far that is, and how far it may be, in brackets; empty where it has no size."""
+def first_values(finding: Finding, first: First) -> tuple[str, ...]:
+    """Return what two digests tell; of other values whose the former is, both, and how far apart they are."""
+    if told := digest_text(first.stream, first.baseline, first.value, finding.former):
+        return (told,)
     size = float(first.size)
-    return f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
+    sizes = f" ({size:.1e}, threshold {first.threshold:.0e})" if size < float("inf") else ""
+    return former_word(first.baseline, finding.former), first.baseline, first.value, sizes
 
 
 def size_text(finding: Finding) -> str:
@@ -146,21 +133,6 @@ def size_text(finding: Finding) -> str:
     if finding.training and not finding.is_judged:
         return f"{number(finding.training.num_undecided, 'value')} not judged"
     return "" if finding.kind == "equivalence" else share_text(finding.share)
-
-
-def finding_headline(finding: Finding) -> str:
-    """Return the line that says what a check found."""
-    if finding.kind == "figure":
-        same = ", ".join(filter(None, ("the figure is its baseline's", finding.text)))
-        return same if finding.passed else "the figure differs from its baseline"
-    return finding.text.partition("\n")[0]
-
-
-def finding_lead(finding: Finding) -> str:
-    """Return the lines of a failure that a person reads first: what differs, where, who is to blame, how to accept."""
-    labels = ("  where ", "  blame ", "  fix ", "  accept ")
-    rows = finding.text.split("\n")[1:]
-    return "\n".join([finding_headline(finding), *(row for row in rows if row.startswith(labels))])
 
 
 def share_text(share: float | None) -> str:
@@ -176,10 +148,7 @@ def findings_text(findings: Sequence[Finding]) -> str:
     """Return what failed and passed, and a line a check; figures that passed have none."""
     shown = [finding for finding in findings if not (finding.figure and finding.passed)]
     width = max((len(finding.verdict) for finding in shown), default=0)
-    lines = [
-        f"  {found.verdict:<{width}}  {inert_line(finding_place(found))}   {inert_line(finding_headline(found))}"
-        for found in shown
-    ]
+    lines = [f"  {found.verdict:<{width}}  {inert_line(found.place)}   {inert_line(found.headline)}" for found in shown]
     return "\n".join([session_text(findings), *lines])
 
 
@@ -190,7 +159,7 @@ def trends(findings: Iterable[Finding]) -> Iterator[str]:
         if finding.passed and finding.share is not None and shrinks(margins):
             shares = ", ".join(f"{100 * share:.2g} %" for share in margins[-_RUNS:])
             runs = f"{shares} of the threshold in the last runs"
-            yield f"margin shrinks: {finding_title(finding)}: {runs}   {finding.test}"
+            yield f"margin shrinks: {finding.title}: {runs}   {finding.test}"
 
 
 def loosened_text(gates: Iterable[tuple[str, str]]) -> list[str]:
@@ -204,7 +173,7 @@ def loosened_text(gates: Iterable[tuple[str, str]]) -> list[str]:
 
 def loosened_lines(findings: Iterable[Finding]) -> list[str]:
     """Return likewise what findings say of it."""
-    trainings = ((finding_place(finding), finding.training) for finding in findings)
+    trainings = ((finding.place, finding.training) for finding in findings)
     return loosened_text((place, training.loosened) for place, training in trainings if training)
 
 
@@ -212,7 +181,7 @@ def cost_lines(findings: Iterable[Finding]) -> Iterator[str]:
     """Yield a line on each training whose cost was measured."""
     for finding in findings:
         if finding.training and finding.training.cost:
-            yield f"cost   {cost_text(finding.training.cost)}   {finding_place(finding)}"
+            yield f"cost   {cost_text(finding.training.cost)}   {finding.place}"
 
 
 def comparison_lines(
@@ -274,7 +243,7 @@ def _margins(findings: Sequence[Finding]) -> Iterator[str]:
     Event files have another margin.
     """
     passed = [finding for finding in findings if finding.verdict == "same" and finding.passed]
-    sharp = [found for found in passed if found.training and not _from_event_files(found.training)]
+    sharp = [found for found in passed if found.training and not found.training.precision.endswith("event files")]
     figures = [finding.figure for finding in passed if finding.figure]
     margins = []
     if sharp:
@@ -285,7 +254,3 @@ def _margins(findings: Sequence[Finding]) -> Iterator[str]:
         margins.append(f"figure RMS {max(float(figure.rms or 0.0) for figure in figures):.2f}")
     if margins:
         yield f"margins of what passed: {'; '.join(margins)}"
-
-
-def _from_event_files(training: Training) -> bool:
-    return training.precision.endswith("event files")

@@ -16,6 +16,8 @@ from harness.record.stream_text import shortened, stream_text
 _DIGEST = re.compile("[0-9a-f]{16}")
 _LONGEST_VALUE, _LONGEST_MODE = 12, 20
 """Characters of a value, and of a mode, in a line that sums up."""
+BASELINE, SINGLE = "baseline", "single process"
+"""What a training is held against: the latter has no baseline beside it."""
 
 
 def step_text(step: int, moment: Moment = ONCE) -> str:
@@ -74,19 +76,20 @@ def value_text(value: object) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def digest_text(stream: str, before: str, now: str, *, is_single: bool = False) -> str:
-    """Say what two digests tell; empty if the values of a stream are none. The former may be a single process's."""
+def digest_text(stream: str, before: str, now: str, former: str) -> str:
+    """Say what two digests tell, the one before of what is former; empty if the values of a stream are none."""
     if not (_DIGEST.fullmatch(before) and _DIGEST.fullmatch(now)):
         return ""
-    key, there = StreamKey(stream), "in the single process" if is_single else "in the baseline"
-    if key.kind == "batch":
-        return "the same samples in other places" if key.tensor.endswith(" order") else f"other samples than {there}"
-    return f"other random numbers than {there}" if key.kind == "random" else ""
+    key = StreamKey(stream)
+    if key.kind == "batch" and key.tensor.endswith(" order"):
+        return "the same samples in other places"
+    what = {"batch": "samples", "random": "random numbers"}.get(key.kind)
+    return f"other {what} than in the {former}" if what else ""
 
 
-def former_word(value: object, *, is_single: bool) -> str:
-    """Return whose a former value is: a baseline's, a single process's beside ranks, or what all ranks are to have."""
-    return "expected" if value == AGREED else "single process" if is_single else "baseline"
+def former_word(value: object, former: str) -> str:
+    """Return whose a former value is, or that it is what all ranks are to have."""
+    return "expected" if value == AGREED else former
 
 
 def change_text(before: object, now: object) -> str:

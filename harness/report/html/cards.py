@@ -8,7 +8,6 @@ from typing import NamedTuple
 from harness.baselines.png import size
 from harness.report.failed_pictures import thumbnail
 from harness.report.finding import Finding
-from harness.report.session_text import finding_headline, finding_title
 
 
 _WIDE, _LARGEST = 480, 4
@@ -43,27 +42,22 @@ class Card:
     is_open: bool  # whether all of it is shown at once
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether nothing needs to be looked at."""
-        return self.finding.passed and self.finding.is_judged
-
-    @property
     def name(self) -> str:
         """The test, without its file, and which of its checks it is; of anything but a training, what it is of it."""
         test = self.finding.test.partition("::")
-        name = (test[2] or test[0]) if self.finding.training else finding_title(self.finding)
+        name = (test[2] or test[0]) if self.finding.training else self.finding.title
         return f"{name}, {self.finding.name}" if self.finding.name else name
 
     @property
     def about(self) -> str:
         """The file, and what was trained."""
         path, _, _ = self.finding.test.partition("::")
-        return f"{path}   {finding_title(self.finding)}" if self.finding.training else path
+        return f"{path}   {self.finding.title}" if self.finding.training else path
 
     @property
     def headline(self) -> str:
         """What was found, without what the verdict says."""
-        return finding_headline(self.finding).removeprefix(_NAMED)
+        return self.finding.headline.removeprefix(_NAMED)
 
     @property
     def viewed(self) -> list[Finding]:
@@ -78,7 +72,7 @@ class Card:
     @property
     def thumbnails(self) -> list[tuple[str, Picture]]:
         """Name and small picture of each figure."""
-        return [(finding_title(each), small) for each in self._shown if (small := self._small(each))]
+        return [(each.title, small) for each in self._shown if (small := self._small(each))]
 
     @property
     def _shown(self) -> list[Finding]:
@@ -100,14 +94,14 @@ def cards(findings: Sequence[Finding], pictures: Mapping[str, bytes]) -> list[Ca
             figures.setdefault(of.test, []).append(finding)
         else:
             own.append(finding)
-    loud = sum(not (finding.passed and finding.is_judged) for finding in own)
+    loud = sum(not finding.is_quiet for finding in own)
     return [
         Card(
             number=number,
             finding=finding,
             figures=figures.get(finding.test, []) if trainings.get(finding.test) is finding else [],
             pictures=pictures,
-            is_open=loud == 1 and not (finding.passed and finding.is_judged),
+            is_open=loud == 1 and not finding.is_quiet,
         )
         for number, finding in enumerate(own, start=1)
     ]

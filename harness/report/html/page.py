@@ -44,8 +44,8 @@ def page(
         .get_template("page.html")
         .render(
             findings=findings,
-            red=[card for card in found if not card.is_quiet],
-            green=[card for card in found if card.is_quiet],
+            red=[card for card in found if not card.finding.is_quiet],
+            green=[card for card in found if card.finding.is_quiet],
             ledger=lines,
             run=run,
             run_facts=[*_facts(run, lines)],
