@@ -62,9 +62,9 @@ class HarnessError(Exception):
         fix: what to do.
     """
 
-    def __init__(self, what: str, *, where: str = "", fix: str) -> None:
+    def __init__(self, what: str, *, where: Place = "", fix: str) -> None:
         super().__init__(what)
-        self.what, self.where, self.fix = what, where, fix
+        self.what, self.where, self.fix = what, str(where), fix
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self).__new__, (type(self),), self.__dict__  # constructors differ; pickle restores the facts
@@ -124,25 +124,19 @@ class DataError(HarnessError):
 
     @classmethod
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
-        return cls(
-            f"{path} cannot be used as CIFAR-10: {_said(reason)}", fix="fetch the file again, or name another copy"
-        )
+        what = f"{path} cannot be used as CIFAR-10: {_said(reason)}"
+        return cls(what, fix="fetch the file again, or name another copy")
 
     @classmethod
     def foreign(cls, *, path: Place, found: str, expected: str) -> Self:
-        return cls(
-            f"{path} holds images, but not those of CIFAR-10",
-            where=f"SHA-256 of the images and labels in use {found}, CIFAR-10 has {expected}",
-            fix="name the official files, or an .npz made from them in their order",
-        )
+        what = f"{path} holds images, but not those of CIFAR-10"
+        where = f"SHA-256 of the images and labels in use {found}, CIFAR-10 has {expected}"
+        return cls(what, where=where, fix="name the official files, or an .npz made from them in their order")
 
     @classmethod
     def too_few(cls, *, data: str, split: str, asked: int, available: int) -> Self:
-        return cls(
-            f"the recipe asks for {asked} {split} images, but {data} has {available}",
-            where=f"Recipe({split}_images={asked})",
-            fix=f"ask for at most {available}",
-        )
+        what = f"the recipe asks for {asked} {split} images, but {data} has {available}"
+        return cls(what, where=f"Recipe({split}_images={asked})", fix=f"ask for at most {available}")
 
 
 class NoCifar10Error(DataError):
@@ -150,10 +144,8 @@ class NoCifar10Error(DataError):
 
     @classmethod
     def of(cls, *, ways: str) -> Self:
-        return cls(
-            "this training needs CIFAR-10, and no path to it was given",
-            fix=f"{ways}: a folder in torchvision's layout or an .npz; the word download fetches it",
-        )
+        what = "this training needs CIFAR-10, and no path to it was given"
+        return cls(what, fix=f"{ways}: a folder in torchvision's layout or an .npz; the word download fetches it")
 
 
 class ModelError(HarnessError):
@@ -161,11 +153,8 @@ class ModelError(HarnessError):
 
     @classmethod
     def output(cls, *, model: str, step: int, found: object, expected: tuple[int, int]) -> Self:
-        return cls(
-            f"step {step}: the model returned {found}, not logits of shape {expected}",
-            where=f"model {model}",
-            fix=f"return one row of {expected[1]} logits an image",
-        )
+        what = f"step {step}: the model returned {found}, not logits of shape {expected}"
+        return cls(what, where=f"model {model}", fix=f"return one row of {expected[1]} logits an image")
 
     @classmethod
     def not_a_module(cls, *, model: str, found: str) -> Self:
@@ -220,8 +209,7 @@ class RecorderError(HarnessError):
     @classmethod
     def other_thread(cls, *, thread: str) -> Self:
         what = f"another recorder is recording in another thread, {thread}, and both need the same globals"
-        fix = "train one after the other, or in processes of their own"
-        return cls(what, where=_BLOCK, fix=fix)
+        return cls(what, where=_BLOCK, fix="train one after the other, or in processes of their own")
 
     @classmethod
     def overlapping(cls) -> Self:
@@ -288,8 +276,7 @@ class RecorderError(HarnessError):
     @classmethod
     def moved_unwatched(cls, *, tensor: str, step: int) -> Self:
         what = f"{tensor} has moved since a batch went in, but no watched optimizer has stepped"
-        fix = f"{_WATCH_IT}; {_BY_HAND}"
-        return cls(what, where=f"step {step}", fix=fix)
+        return cls(what, where=f"step {step}", fix=f"{_WATCH_IT}; {_BY_HAND}")
 
     @classmethod
     def batches_unwatched(cls, *, count: int, optimizer: str, step: int) -> Self:
@@ -310,11 +297,9 @@ class RecorderError(HarnessError):
 
     @classmethod
     def same_names(cls, *, step: int) -> Self:
-        return cls(
-            "two watched models whose tensors have the same names are both trained",
-            where=f"step {step}, optimizer.step()",
-            fix="give each a name: recorder.watch(model, optimizer, name='teacher')",
-        )
+        what = "two watched models whose tensors have the same names are both trained"
+        where = f"step {step}, optimizer.step()"
+        return cls(what, where=where, fix="give each a name: recorder.watch(model, optimizer, name='teacher')")
 
     @classmethod
     def not_a_number(cls, *, name: str, found: str, method: str) -> Self:
@@ -330,9 +315,8 @@ class RecorderError(HarnessError):
     @classmethod
     def reserved(cls, *, name: str, method: str) -> Self:
         what = f"{name!r} is a name that the recorder gives to what it sees itself"
-        return cls(
-            what, where=f"Recorder.{method}", fix="log it under another name, as in my_" + name.replace("/", "_")
-        )
+        where = f"Recorder.{method}"
+        return cls(what, where=where, fix="log it under another name, as in my_" + name.replace("/", "_"))
 
     @classmethod
     def not_a_batch(cls, *, found: str, method: str) -> Self:
@@ -350,26 +334,21 @@ class PrecisionError(RecorderError):
 
     @classmethod
     def dtype(cls, *, tensor: str, found: str, precision: str, made: str = "") -> Self:
-        return cls(
-            f"{tensor} is {found}, but this run is in {precision}",
-            where=_made(made, "Recorder.watch"),
-            fix=f"build the model inside `with Recorder(...)`, or convert it with model.to(torch.{precision})",
-        )
+        fix = f"build the model inside `with Recorder(...)`, or convert it with model.to(torch.{precision})"
+        return cls(f"{tensor} is {found}, but this run is in {precision}", where=_made(made, "Recorder.watch"), fix=fix)
 
     @classmethod
     def low(cls, *, module: str, found: str, place: str, made: str = "") -> Self:
         fix = "compute in the dtype of its input, or record the training in float32: Recorder(precision='float32')"
-        where = _made(made, place)
-        return cls(f"{module} computes in {found}, but this run is in float64", where=where, fix=fix)
+        return cls(f"{module} computes in {found}, but this run is in float64", where=_made(made, place), fix=fix)
 
     @classmethod
     def mixed(cls, *, module: str, found: str, precision: str, place: str, made: str = "") -> Self:
-        return cls(
-            f"{module} met {found} at once, but this run is in {precision}",
-            where=_made(made, place),
-            fix=f"give what is not {precision} the dtype of the model, as in inputs.to(weight.dtype); if the model "
-            "insists on another precision, record the training in that: Recorder(precision=...)",
+        fix = (
+            f"give what is not {precision} the dtype of the model, as in inputs.to(weight.dtype); if the model "
+            "insists on another precision, record the training in that: Recorder(precision=...)"
         )
+        return cls(f"{module} met {found} at once, but this run is in {precision}", where=_made(made, place), fix=fix)
 
 
 class NoLibraryError(RecorderError, ModuleNotFoundError):
@@ -399,13 +378,13 @@ class RecordError(HarnessError):
     def unreadable(cls, *, path: Place, reason: Reason) -> Self:
         why = "it was edited: its checksum does not fit its contents" if reason == "checksum" else _said(reason)
         fix = "name a file that Record.save() wrote, or a baseline"
-        error = cls(f"this file is no training record: {why}", where=str(path), fix=fix)
+        error = cls(f"this file is no training record: {why}", where=path, fix=fix)
         error.reason = reason
         return error
 
     @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
-        error = cls(f"the record could not be written: {_said(reason)}", where=str(path), fix="name another file")
+        error = cls(f"the record could not be written: {_said(reason)}", where=path, fix="name another file")
         error.reason = reason
         return error
 
@@ -415,12 +394,11 @@ class NonFiniteError(RecordError):
 
     @classmethod
     def at(cls, *, name: str, step: int, stage: str, stream: str, value: object) -> Self:
-        return cls(
-            f"{stream} is {value} at step {step} ({stage})",
-            where=f"the record of {name}",
-            fix="find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
-            "check(record, allow_nonfinite=['loss', ...])",
+        fix = (
+            "find where the number is made; a figure cannot hold it, a baseline can if its test expects it: "
+            "check(record, allow_nonfinite=['loss', ...])"
         )
+        return cls(f"{stream} is {value} at step {step} ({stage})", where=f"the record of {name}", fix=fix)
 
 
 class NotRecordedError(RecordError):
@@ -453,23 +431,20 @@ class EquivalenceError(HarnessError):
 
     @classmethod
     def unknown_seed(cls, *, seed: int, known: Iterable[int]) -> Self:
-        return cls(
-            f"the baseline holds no summary of seed {seed}",
-            where=f"it holds those of seeds {_listed(map(str, known))}",
-            fix="train the seeds that the baseline holds: a seed is compared with itself",
-        )
+        what = f"the baseline holds no summary of seed {seed}"
+        where = f"it holds those of seeds {_listed(map(str, known))}"
+        return cls(what, where=where, fix="train the seeds that the baseline holds: a seed is compared with itself")
 
     @classmethod
     def no_seeds(cls, *, path: Place, found: int, seeds: int, command: str) -> Self:
         what = f"the baseline holds the summaries of {found} seeds, too few to judge by {seeds}"
-        return cls(what, where=str(path), fix=f"on the former version of the code, run: {command}")
+        return cls(what, where=path, fix=f"on the former version of the code, run: {command}")
 
     @classmethod
     def more_seeds(cls, *, path: Place, found: int, seeds: int, command: str) -> Self:
-        what = f"the baseline holds the summaries of {found} seeds, more than the {seeds} planned ones"
         all_ = f"judge by all of them (--training-equivalence={found})"
-        fix = f"{all_}, or on the former version of the code, run: {command}"
-        return cls(what, where=str(path), fix=fix)
+        what = f"the baseline holds the summaries of {found} seeds, more than the {seeds} planned ones"
+        return cls(what, where=path, fix=f"{all_}, or on the former version of the code, run: {command}")
 
     @classmethod
     def metric_missing(cls, *, metric: str, place: str, other: str) -> Self:
@@ -495,11 +470,8 @@ class BaselineError(HarnessError):
 
     @classmethod
     def other_environment(cls, *, path: Place, choice: str, command: str) -> Self:
-        return cls(
-            f"no baseline of this environment is stored, and --training-strict takes no other; there is one {choice}",
-            where=str(path),
-            fix=f"store one for this environment, too: {command} --training-generate=add",
-        )
+        what = f"no baseline of this environment is stored, and --training-strict takes no other; there is one {choice}"
+        return cls(what, where=path, fix=f"store one for this environment, too: {command} --training-generate=add")
 
     @classmethod
     def other_gate(cls, *, path: Place, now: str, then: str, command: str) -> Self:
@@ -508,7 +480,7 @@ class BaselineError(HarnessError):
             f"it {now or 'loosens nothing'}, the baseline {then or 'loosens nothing'}"
         )
         fix = f'undo that, or write the baseline anew with a reason: {command} --training-reason="..."'
-        return cls(what, where=str(path), fix=fix)
+        return cls(what, where=path, fix=fix)
 
     @classmethod
     def gate_there(cls, *, nodeid: str, name: str, now: str, then: str) -> Self:
@@ -536,14 +508,14 @@ class BaselineMissingError(BaselineError):
     @classmethod
     def of(cls, *, path: Place, command: str, accept: str = "") -> Self:
         fix = f"{command}; or, with the numbers of this run: {accept}" if accept else command
-        error = cls("there is no baseline for this training yet", where=str(path), fix=fix)
+        error = cls("there is no baseline for this training yet", where=path, fix=fix)
         error.accept = accept
         return error
 
     @classmethod
     def figure(cls, *, path: Place, command: str, accept: str = "") -> Self:
         fix = f"{command}; or, with the picture of this run: {accept}" if accept else command
-        return cls("there is no baseline for this figure yet", where=str(path), fix=fix)
+        return cls("there is no baseline for this figure yet", where=path, fix=fix)
 
 
 class BaselineCorruptError(BaselineError):
@@ -552,34 +524,34 @@ class BaselineCorruptError(BaselineError):
     @classmethod
     def unreadable(cls, *, path: Place, reason: Reason, command: str) -> Self:
         fix = f"restore it (git checkout -- {path}) or regenerate it: {command}"
-        return cls(f"the baseline cannot be read: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"the baseline cannot be read: {_said(reason)}", where=path, fix=fix)
 
     @classmethod
     def edited(cls, *, path: Place, command: str) -> Self:
         what = "the baseline was edited after it was written: its checksum does not fit its contents"
-        return cls(what, where=str(path), fix=f"restore it (git checkout -- {path}) or regenerate it: {command}")
+        return cls(what, where=path, fix=f"restore it (git checkout -- {path}) or regenerate it: {command}")
 
     @classmethod
     def not_finite(cls, *, path: Place, step: int, stage: str, stream: str, value: object, command: str) -> Self:
         what = f"the baseline holds {value} in {stream} at step {step} ({stage})"
-        return cls(what, where=str(path), fix=f"no training can equal it; regenerate it: {command}")
+        return cls(what, where=path, fix=f"no training can equal it; regenerate it: {command}")
 
     @classmethod
     def states(cls, *, path: Place, reason: Reason, command: str) -> Self:
         fix = f"restore them (git checkout -- {path}) or regenerate the baseline: {command}"
-        return cls(f"the states of the baseline cannot be read: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"the states of the baseline cannot be read: {_said(reason)}", where=path, fix=fix)
 
     @classmethod
     def link(cls, *, path: Place, target: Place, command: str) -> Self:
         what = f"the baseline is a link to {target}, and what is behind a link can be anything: the result itself"
         fix = f"put a copy of the file in its place if it is the right one, or regenerate it: {command}"
-        return cls(what, where=str(path), fix=fix)
+        return cls(what, where=path, fix=fix)
 
     @classmethod
     def pointer(cls, *, path: Place, command: str) -> Self:
-        what = "the baseline is a pointer of Git LFS: the file that it stands for was not fetched"
         fetch = "git lfs install && git lfs pull (actions/checkout: lfs: true)"
-        return cls(what, where=str(path), fix=f"fetch it: {fetch}; or regenerate it: {command}")
+        what = "the baseline is a pointer of Git LFS: the file that it stands for was not fetched"
+        return cls(what, where=path, fix=f"fetch it: {fetch}; or regenerate it: {command}")
 
     @classmethod
     def unmerged(cls, *, path: Place, command: str) -> Self:
@@ -587,13 +559,13 @@ class BaselineCorruptError(BaselineError):
         fix = (
             f"choose a side (git checkout --theirs -- {path}, or --ours), then git add it; or regenerate it: {command}"
         )
-        return cls(what, where=str(path), fix=fix)
+        return cls(what, where=path, fix=fix)
 
     @classmethod
     def marked(cls, *, path: Place, command: str) -> Self:
-        what = "the baseline holds the marks of a merge conflict, and was committed with them"
         side = f"take it from the commit of one side (git log -m -- {path}; git checkout COMMIT -- {path})"
-        return cls(what, where=str(path), fix=f"{side}; or regenerate it: {command}")
+        what = "the baseline holds the marks of a merge conflict, and was committed with them"
+        return cls(what, where=path, fix=f"{side}; or regenerate it: {command}")
 
 
 class BaselineImplausibleError(BaselineCorruptError):
@@ -602,7 +574,7 @@ class BaselineImplausibleError(BaselineCorruptError):
     @classmethod
     def of(cls, *, path: Place, reason: str, command: str) -> Self:
         what = f"the baseline holds what its own training cannot have shown: {reason}"
-        return cls(what, where=str(path), fix=f"look at who wrote it and why, and regenerate it: {command}")
+        return cls(what, where=path, fix=f"look at who wrote it and why, and regenerate it: {command}")
 
     @classmethod
     def unjudgeable(cls, *, nodeid: str, reason: str) -> Self:
@@ -616,7 +588,7 @@ class BaselineWriteError(BaselineError):
     @classmethod
     def of(cls, *, path: Place, reason: Reason) -> Self:
         fix = "make the folder writable and the disk roomy, then run the command again; nothing was changed"
-        return cls(f"the baseline could not be written: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"the baseline could not be written: {_said(reason)}", where=path, fix=fix)
 
 
 class AcceptError(HarnessError):
@@ -625,12 +597,11 @@ class AcceptError(HarnessError):
     @classmethod
     def nothing_failed(cls, *, place: Place) -> Self:
         fix = "run pytest --mpl first; what differs from its baseline, or has none yet, can then be accepted"
-        return cls("no result of a failed comparison is kept here", where=str(place), fix=fix)
+        return cls("no result of a failed comparison is kept here", where=place, fix=fix)
 
     @classmethod
     def unknown(cls, *, name: str, place: Place, near: Sequence[str]) -> Self:
-        what = f"no result of a failed comparison is called {name!r}"
-        return cls(what, where=str(place), fix=f"use one of {some(near)}")
+        return cls(f"no result of a failed comparison is called {name!r}", where=place, fix=f"use one of {some(near)}")
 
     @classmethod
     def no_reason(cls, *, option: str) -> Self:
@@ -645,12 +616,12 @@ class AcceptError(HarnessError):
     @classmethod
     def note(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the note on a failed comparison cannot be used: {_said(reason)}"
-        return cls(what, where=str(path), fix="delete it and run the test again")
+        return cls(what, where=path, fix="delete it and run the test again")
 
     @classmethod
     def incomplete(cls, *, path: Place, reason: Reason, command: str) -> Self:
         fix = f"run the test again, or train anew: {command}"
-        return cls(f"the result cannot be accepted: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"the result cannot be accepted: {_said(reason)}", where=path, fix=fix)
 
     @classmethod
     def elsewhere(cls, *, name: str, place: Place, folder: Place) -> Self:
@@ -660,7 +631,7 @@ class AcceptError(HarnessError):
     @classmethod
     def no_place(cls, *, name: str, place: Place, reason: Reason) -> Self:
         what = f"the result for {name} cannot be written: {_said(reason)}"
-        return cls(what, where=str(place), fix="keep baselines as plain files in a folder of the project")
+        return cls(what, where=place, fix="keep baselines as plain files in a folder of the project")
 
     @classmethod
     def stale(cls, *, name: str, reason: str, test: str) -> Self:
@@ -677,27 +648,21 @@ class RerunError(HarnessError):
 
     @classmethod
     def failed(cls, *, nodeid: str, change: str, output: str) -> Self:
-        return cls(
-            f"this training was run again with {change}, and that run left no record",
-            where=nodeid,
-            fix=f"run the test alone and look at its output; the last lines of the run were:\n{output}",
-        )
+        fix = f"run the test alone and look at its output; the last lines of the run were:\n{output}"
+        return cls(f"this training was run again with {change}, and that run left no record", where=nodeid, fix=fix)
 
     @classmethod
     def launched(cls, *, nodeid: str, ranks: int) -> Self:
-        return cls(
-            f"this session is one of {ranks} ranks that a launcher started, and no rank can be run again alone",
-            where=nodeid,
-            fix="start pytest itself, and the ranks in the test: with the fixture `ranks`, or with the launcher",
-        )
+        what = f"this session is one of {ranks} ranks that a launcher started, and no rank can be run again alone"
+        fix = "start pytest itself, and the ranks in the test: with the fixture `ranks`, or with the launcher"
+        return cls(what, where=nodeid, fix=fix)
 
     @classmethod
     def unrepeatable(cls, *, nodeid: str) -> Self:
-        what = "this training, run again without any change, is not the same"
         fix = (
             "draw all its random numbers inside the `with Recorder(...)` block, from its seed or generators of its own"
         )
-        return cls(what, where=nodeid, fix=fix)
+        return cls("this training, run again without any change, is not the same", where=nodeid, fix=fix)
 
 
 class UnseededError(RerunError):
@@ -802,9 +767,9 @@ class RanksError(HarnessError):
     @classmethod
     def hung(cls, *, places: Mapping[int, str], world_size: int, seconds: float) -> Self:
         ranks = _listed(map(str, places))
+        fix = "read the captured output, which has the whole stacks; if only more time is needed: ranks(..., "
         what = f"rank {ranks} of {world_size} did not end within {seconds:g} seconds"
         where = "; ".join(f"rank {rank}: {place}" for rank, place in places.items())
-        fix = "read the captured output, which has the whole stacks; if only more time is needed: ranks(..., "
         return cls(what, where=where, fix=f"{fix}timeout_seconds={2 * seconds:g})")
 
     @classmethod
@@ -824,12 +789,12 @@ class RanksError(HarnessError):
     @classmethod
     def no_folder(cls, *, place: Place) -> Self:
         fix = f"name the folder that every rank saves its own record in: {_SAVE}"
-        return cls("there is no such folder", where=str(place), fix=fix)
+        return cls("there is no such folder", where=place, fix=fix)
 
     @classmethod
     def unreadable(cls, *, path: Place, reason: str) -> Self:
         fix = "leave nothing but the records of all ranks in this folder, and have them saved anew"
-        return cls(f"in the folder of all ranks' records, {reason}", where=str(path), fix=fix)
+        return cls(f"in the folder of all ranks' records, {reason}", where=path, fix=fix)
 
     @classmethod
     def missing(cls, *, ranks: Sequence[int], world_size: int, place: str) -> Self:
@@ -853,9 +818,8 @@ class RanksError(HarnessError):
 
     @classmethod
     def rounded(cls, *, precision: str, nodeid: str) -> Self:
-        what = f"in {precision} rounding alone parts ranks from a single process"
         fix = 'have both train in precision="float64", or leave single out: then the baseline of the test counts'
-        return cls(what, where=nodeid, fix=fix)
+        return cls(f"in {precision} rounding alone parts ranks from a single process", where=nodeid, fix=fix)
 
     @classmethod
     def apart(cls, *, first: str, nodeid: str) -> Self:
@@ -873,29 +837,26 @@ class TreeError(HarnessError):
     @classmethod
     def no_repository(cls, *, root: Place, reason: Reason) -> Self:
         what = f"git finds no checkout of a repository here: {_said(reason)}"
-        return cls(what, where=str(root), fix="run this in the project's git checkout")
+        return cls(what, where=root, fix="run this in the project's git checkout")
 
     @classmethod
     def unknown(cls, *, revision: str, root: Place, reason: Reason) -> Self:
         what = f"{revision!r} is no commit: {_said(reason)}"
-        return cls(what, where=str(root), fix="name a commit, branch or tag that is here; git fetch brings others")
+        return cls(what, where=root, fix="name a commit, branch or tag that is here; git fetch brings others")
 
     @classmethod
     def shallow(cls, *, revision: str, root: Place, commits: int) -> Self:
-        return cls(
-            f"{revision!r} is not in this shallow clone, which has {number(commits, 'commit')}",
-            where=str(root),
-            fix="fetch it: git fetch --unshallow; with GitHub's action checkout, fetch-depth: 0",
-        )
+        what = f"{revision!r} is not in this shallow clone, which has {number(commits, 'commit')}"
+        fix = "fetch it: git fetch --unshallow; with GitHub's action checkout, fetch-depth: 0"
+        return cls(what, where=root, fix=fix)
 
     @classmethod
     def incomplete(cls, *, commit: str, path: Place, reason: Reason) -> Self:
-        return cls(
-            f"commit {commit[:12]} cannot be checked out: {_said(reason)}",
-            where=str(path),
-            fix=f"make room there, or name another folder: XDG_CACHE_HOME=DIR; in a partial clone, fetch its files: "
-            f"git archive {commit[:12]} > {os.devnull}",
+        fix = (
+            f"make room there, or name another folder: XDG_CACHE_HOME=DIR; in a partial clone, fetch its files: "
+            f"git archive {commit[:12]} > {os.devnull}"
         )
+        return cls(f"commit {commit[:12]} cannot be checked out: {_said(reason)}", where=path, fix=fix)
 
     @classmethod
     def not_kept(cls, *, file: Place, commit: str) -> Self:
@@ -904,22 +865,18 @@ class TreeError(HarnessError):
 
     @classmethod
     def submodule(cls, *, path: Place, commit: str) -> Self:
-        what = f"commit {commit} of the submodule {path} is not here"
         fix = "git fetch --recurse-submodules; if it has been removed since: git clone it to where it was"
-        return cls(what, fix=fix)
+        return cls(f"commit {commit} of the submodule {path} is not here", fix=fix)
 
     @classmethod
     def no_folder(cls, *, revision: str, folder: Place) -> Self:
-        what = f"{revision!r} has no folder {folder}, where the project is now"
-        return cls(what, fix="name a commit that has it")
+        return cls(f"{revision!r} has no folder {folder}, where the project is now", fix="name a commit that has it")
 
     @classmethod
     def setup(cls, *, command: str, status: int, output: str) -> Self:
-        return cls(
-            f"the command that makes a tree ready ended with status {status}; it printed last:\n{output}",
-            where=f"--training-setup={shlex.quote(command)}",
-            fix="it runs in the project's root in the tree; TRAINING_OWN_TREE names that folder of your own checkout",
-        )
+        what = f"the command that makes a tree ready ended with status {status}; it printed last:\n{output}"
+        fix = "it runs in the project's root in the tree; TRAINING_OWN_TREE names that folder of your own checkout"
+        return cls(what, where=f"--training-setup={shlex.quote(command)}", fix=fix)
 
     @classmethod
     def no_harness(cls, *, command: str) -> Self:
@@ -928,19 +885,16 @@ class TreeError(HarnessError):
 
     @classmethod
     def foreign(cls, *, commit: str, modules: Sequence[str]) -> Self:
-        return cls(
-            f"a training at commit {commit[:12]} ran code that is not that commit's: {some(modules)}",
-            fix="name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
-            "--training-setup=COMMAND",
+        fix = (
+            "name the folder of its sources in pytest's `pythonpath`, or install that commit's own in a .venv: "
+            "--training-setup=COMMAND"
         )
+        return cls(f"a training at commit {commit[:12]} ran code that is not that commit's: {some(modules)}", fix=fix)
 
     @classmethod
     def absent(cls, *, module: str, file: Place, commit: str) -> Self:
-        return cls(
-            f"commit {commit[:12]} has no module {module}; that of your own checkout is not taken",
-            where=str(file),
-            fix="if it is built or generated, have it made there: --training-setup=COMMAND",
-        )
+        what = f"commit {commit[:12]} has no module {module}; that of your own checkout is not taken"
+        return cls(what, where=file, fix="if it is built or generated, have it made there: --training-setup=COMMAND")
 
     @classmethod
     def cannot_run(cls, *, commit: str, test: str, reason: str) -> Self:
@@ -950,7 +904,7 @@ class TreeError(HarnessError):
     @classmethod
     def uncommitted(cls, *, path: Place, reason: str) -> Self:
         fix = "commit it with the code that it was made from, or name a commit to run: --against REF"
-        return cls(f"no commit is known that this baseline was made at: {reason}", where=str(path), fix=fix)
+        return cls(f"no commit is known that this baseline was made at: {reason}", where=path, fix=fix)
 
     @classmethod
     def cache(cls, *, path: Place, reason: Reason) -> Self:
@@ -972,11 +926,8 @@ class TreeError(HarnessError):
     @classmethod
     def undecided(cls, *, commit: str, reason: Reason) -> Self:
         what = f"it cannot be said whether the training at commit {commit[:12]} differs"
-        return cls(
-            what,
-            where=str(reason),
-            fix="name another commit, or a test that runs at both: its file is lent to commits that lack it",
-        )
+        fix = "name another commit, or a test that runs at both: its file is lent to commits that lack it"
+        return cls(what, where=str(reason), fix=fix)
 
     @classmethod
     def unrelated(cls, *, good: str, bad: str) -> Self:
@@ -985,8 +936,8 @@ class TreeError(HarnessError):
 
     @classmethod
     def changed_aside(cls, *, good: str, bad: str, fork: str) -> Self:
-        what = f"commit {good[:12]} is no ancestor of {bad[:12]}, and where they parted the training was another, too"
         older, newer = (bad, good) if fork == bad else (fork, bad)
+        what = f"commit {good[:12]} is no ancestor of {bad[:12]}, and where they parted the training was another, too"
         return cls(what, where=fork, fix=f"begin with the older one: harness bisect {older[:12]} {newer[:12]}")
 
 
@@ -1000,19 +951,16 @@ class EventsError(HarnessError):
 
     @classmethod
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
-        what = f"the event file cannot be read: {_said(reason)}"
-        return cls(what, where=str(path), fix="remove it, and train again")
+        return cls(f"the event file cannot be read: {_said(reason)}", where=path, fix="remove it, and train again")
 
     @classmethod
     def stale(cls, *, path: Place, written: float, since: float) -> Self:
         times = (datetime.fromtimestamp(max(0.0, time), UTC) for time in (written, since))
         made, began = (f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03} UTC" for time in times)
         fresh = "empty the folder before the training, or log into tmp_path"
-        return cls(
-            f"the event file was left by an earlier run: it is of {made}, and this one began at {began}",
-            where=str(path),
-            fix=f"{fresh}; if the test reads files that are kept on purpose: check_events(..., old=True)",
-        )
+        what = f"the event file was left by an earlier run: it is of {made}, and this one began at {began}"
+        fix = f"{fresh}; if the test reads files that are kept on purpose: check_events(..., old=True)"
+        return cls(what, where=path, fix=fix)
 
     @classmethod
     def two_writers(cls, *, tag: str, first: Place, second: Place) -> Self:
@@ -1024,12 +972,12 @@ class EventsError(HarnessError):
     def no_scalar(cls, *, path: Place) -> Self:
         close = "and close the writer before the check (writer.close())"
         fix = f"log one (writer.add_scalar('loss', loss, step)), {close}"
-        return cls("the event files hold no scalar to compare", where=str(path), fix=fix)
+        return cls("the event files hold no scalar to compare", where=path, fix=fix)
 
     @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the TensorBoard run could not be written: {_said(reason)}"
-        return cls(what, where=str(path), fix="give a folder that can be written to")
+        return cls(what, where=path, fix="give a folder that can be written to")
 
 
 class EventsCutOffError(EventsError):
@@ -1039,7 +987,7 @@ class EventsCutOffError(EventsError):
     def at(cls, *, path: Place, start: int) -> Self:
         what = f"the event file is cut off: the event that begins at byte {start} is not whole"
         fix = "close the writer before the check (writer.close()), or find out why the training did not end"
-        return cls(what, where=str(path), fix=fix)
+        return cls(what, where=path, fix=fix)
 
 
 class OutputError(HarnessError):
@@ -1050,13 +998,12 @@ class OutputError(HarnessError):
         fix = (
             "see to it that there is room, and that it can be written to, or name another folder: --training-output=DIR"
         )
-        return cls(f"what this session found cannot be kept: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"what this session found cannot be kept: {_said(reason)}", where=path, fix=fix)
 
     @classmethod
     def history(cls, *, path: Place, reason: Reason) -> Self:
-        ways = "the ini option training_history"
-        fix = f"name a file in a folder that can be written to: {ways}"
-        return cls(f"the history of margins cannot be kept: {_said(reason)}", where=str(path), fix=fix)
+        fix = "name a file in a folder that can be written to: the ini option training_history"
+        return cls(f"the history of margins cannot be kept: {_said(reason)}", where=path, fix=fix)
 
 
 class ReportError(HarnessError):
@@ -1065,12 +1012,12 @@ class ReportError(HarnessError):
     @classmethod
     def missing(cls, *, path: Place) -> Self:
         fix = "run pytest --mpl first, or give a folder that holds its results.json: build/harness, an artifact of CI"
-        return cls("there are no results of a session here", where=str(path), fix=fix)
+        return cls("there are no results of a session here", where=path, fix=fix)
 
     @classmethod
     def corrupt(cls, *, path: Place, reason: Reason) -> Self:
         fix = "run pytest --mpl again, or fetch the artifact again; a file of another version needs that version"
-        return cls(f"the results of a session cannot be read: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"the results of a session cannot be read: {_said(reason)}", where=path, fix=fix)
 
     @classmethod
     def not_whole(cls, *, reason: str, names: Sequence[str]) -> Self:
@@ -1080,7 +1027,7 @@ class ReportError(HarnessError):
     @classmethod
     def unwritten(cls, *, path: Place, reason: Reason) -> Self:
         fix = "name another file: harness report --output FILE"
-        return cls(f"the report could not be written: {_said(reason)}", where=str(path), fix=fix)
+        return cls(f"the report could not be written: {_said(reason)}", where=path, fix=fix)
 
 
 class NotFoundError(HarnessError):
@@ -1095,7 +1042,7 @@ class NotFoundError(HarnessError):
     @classmethod
     def several(cls, *, name: str, place: Place, found: Sequence[str]) -> Self:
         what = f"{name!r} is a part of several names, and this takes one"
-        return cls(what, where=str(place), fix=f"give more of the name: {some(found)}")
+        return cls(what, where=place, fix=f"give more of the name: {some(found)}")
 
     @classmethod
     def nothing(cls, *, former: str, present: str) -> Self:
@@ -1111,34 +1058,33 @@ class NotFoundError(HarnessError):
     def loop(cls, *, loop: str, place: Place, near: Sequence[str] = ()) -> Self:
         fix = "give a script (--loop train.py), or a function or class of a module (--loop mylib.train:main)"
         fix += f"; found are {some(near)}" if near else ""
-        return cls(f"there is no training loop {loop!r}", where=str(place), fix=fix)
+        return cls(f"there is no training loop {loop!r}", where=place, fix=fix)
 
     @classmethod
     def syntax(cls, *, path: Place, reason: Reason) -> Self:
-        return cls(f"the training loop cannot be read: {_said(reason)}", where=str(path), fix="mend this file")
+        return cls(f"the training loop cannot be read: {_said(reason)}", where=path, fix="mend this file")
 
     @classmethod
     def no_folder(cls, *, path: Place) -> Self:
-        return cls("there is no such folder", where=str(path), fix="give a folder that is there")
+        return cls("there is no such folder", where=path, fix="give a folder that is there")
 
     @classmethod
     def folder(cls, *, path: Place, reason: Reason) -> Self:
         what = f"the project does not say where its baselines are: {_said(reason)}"
-        return cls(what, where=str(path), fix="mend this file, or give the folder: --baselines DIR")
+        return cls(what, where=path, fix="mend this file, or give the folder: --baselines DIR")
 
     @classmethod
     def neither(cls, *, word: str, root: Place) -> Self:
         fix = "give a commit, branch or tag, a path of the project, or a test (tests/test_a.py::test_b)"
-        return cls(f"{word!r} names neither a commit nor a test", where=str(root), fix=fix)
+        return cls(f"{word!r} names neither a commit nor a test", where=root, fix=fix)
 
     @classmethod
     def ambiguous(cls, *, word: str) -> Self:
-        fix = f"write ./{word} for the path, or the commit's own name"
-        return cls(f"{word!r} names a commit and a path", fix=fix)
+        return cls(f"{word!r} names a commit and a path", fix=f"write ./{word} for the path, or the commit's own name")
 
     @classmethod
     def revision(cls, *, text: str, place: Place, remedy: str) -> Self:
-        return cls(f"git has nothing under {text!r}", where=str(place), fix=remedy)
+        return cls(f"git has nothing under {text!r}", where=place, fix=remedy)
 
 
 class SuiteError(HarnessError):
@@ -1161,9 +1107,8 @@ class SuiteError(HarnessError):
 
     @classmethod
     def tolerance(cls, *, nodeid: str, value: float) -> Self:
-        return cls(
-            f"no figure differs by more than a tolerance of {value}", where=nodeid, fix="give a number of grey levels"
-        )
+        what = f"no figure differs by more than a tolerance of {value}"
+        return cls(what, where=nodeid, fix="give a number of grey levels")
 
     @classmethod
     def marker_option(cls, *, nodeid: str, option: str, known: Iterable[str]) -> Self:
@@ -1191,10 +1136,8 @@ class SuiteError(HarnessError):
 
     @classmethod
     def nothing_compared(cls, *, count: int) -> Self:
-        what = f"none of {number(count, 'baseline')} was compared"
-        return cls(
-            what, where="this session", fix="run the tests that own them, on a machine that can (--training-strict)"
-        )
+        fix = "run the tests that own them, on a machine that can (--training-strict)"
+        return cls(f"none of {number(count, 'baseline')} was compared", where="this session", fix=fix)
 
     @classmethod
     def strictly_generating(cls) -> Self:
@@ -1229,7 +1172,7 @@ class SuiteError(HarnessError):
     @classmethod
     def name_taken(cls, *, name: str, place: Place) -> Self:
         fix = "rename it there, or run pytest without the gate: -p no:training_regression"
-        return cls(f"{name} is an option of pytest-training-regression, and of another", where=str(place), fix=fix)
+        return cls(f"{name} is an option of pytest-training-regression, and of another", where=place, fix=fix)
 
     @classmethod
     def unreached(cls, *, baselines: Sequence[str], why: str) -> Self:
@@ -1255,20 +1198,18 @@ class SuiteError(HarnessError):
 
     @classmethod
     def linked_folder(cls, *, path: Place, target: Place) -> Self:
-        what = f"baselines would be read through a link to {target}"
         fix = "name the folder that they are in, and commit them there: baselines are plain files of the project"
-        return cls(what, where=str(path), fix=fix)
+        return cls(f"baselines would be read through a link to {target}", where=path, fix=fix)
 
     @classmethod
     def among_results(cls, *, path: Place, results: Place) -> Self:
         what = f"baselines would lie in {results}, where this session leaves its results"
-        fix = "give each a folder of its own: what is compared with itself never differs"
-        return cls(what, where=str(path), fix=fix)
+        return cls(what, where=path, fix="give each a folder of its own: what is compared with itself never differs")
 
     @classmethod
     def written_elsewhere(cls, *, path: Place, read: Place, root: Place, folder: Place) -> Self:
-        what = f"baselines would be written to {path}, and are read from {read}"
         elsewhere = "if the root is another, run pytest there, or put pytest.ini there"
+        what = f"baselines would be written to {path}, and are read from {read}"
         fix = f"from here, --mpl-generate-path={folder}; {elsewhere}"
         return cls(what, where=f"the project's root is {root}", fix=fix)
 
@@ -1295,8 +1236,7 @@ class SuiteError(HarnessError):
     @classmethod
     def not_generating(cls, *, option: str) -> Self:
         what = f"{option} is about baselines that are written, and none are"
-        fix = f"add --mpl-generate-path=baselines, or leave {option} out"
-        return cls(what, where="the command line", fix=fix)
+        return cls(what, where="the command line", fix=f"add --mpl-generate-path=baselines, or leave {option} out")
 
     @classmethod
     def not_against(cls, *, option: str) -> Self:
@@ -1306,14 +1246,12 @@ class SuiteError(HarnessError):
     @classmethod
     def share(cls, *, value: str) -> Self:
         what = f"training_gate_power_min = {value} is no number from 0 to 1"
-        return cls(
-            what, where="the ini file, or the command line's -o", fix="name the share of faults to be caught: 0.95"
-        )
+        where = "the ini file, or the command line's -o"
+        return cls(what, where=where, fix="name the share of faults to be caught: 0.95")
 
     @classmethod
     def results_always(cls, *, path: object, value: str) -> Self:
-        what = f"mpl-results-always = {value} means true to pytest-mpl"
-        return cls(what, where=str(path), fix="remove the line")
+        return cls(f"mpl-results-always = {value} means true to pytest-mpl", where=str(path), fix="remove the line")
 
     @classmethod
     def workers_elsewhere(cls, *, folder: str) -> Self:
