@@ -315,24 +315,24 @@ def note(comparison: Comparison, *, chosen: str = "", trained: str = "", bits: D
     if comparison.verdict == "not judged":
         size = max(point.size for point in found)
         largest = f"{number(len(found), 'value')} moved by up to {size:.1e}, which nothing could have failed"
-    allowed = _allowed(comparison) if comparison.verdict == "drift" else ""
-    renamed = f"renamed {_renamed(comparison)}" if comparison.renamed else ""
-    others = f"bits {bits_text(bits, comparison)}" if bits else ""
+    loosened = gate_text(comparison.baseline.gate)
     rest = [
-        others,
-        allowed,
-        renamed,
+        bits and f"bits {bits_text(bits, comparison)}",
+        _allowed(comparison) if comparison.verdict == "drift" else "",
+        comparison.renamed and f"renamed {_renamed(comparison)}",
         _frozen(comparison),
         _unknown(comparison),
         _unjudged(comparison),
         _initial(comparison),
-        _world(comparison),
+        ", ".join(_of_world(comparison)),
+        _alone(comparison.record),
+        chosen and f"baseline {chosen}",
+        _left_out(comparison.record),
+        loosened and f"the test {loosened}",
+        trained and f"trained by {trained}",
     ]
-    rest += [f"baseline {chosen}"] if chosen else []
-    loosened = gate_text(comparison.baseline.gate)
-    rest += [_left_out(comparison.record), loosened and f"the test {loosened}", trained and f"trained by {trained}"]
     verdict = f"{title(comparison.record)}: {comparison.verdict}, {largest}{moved}"
-    return inert_line("; ".join(filter(None, [verdict, *rest])))
+    return inert_line("; ".join([verdict, *(text for text in rest if text)]))
 
 
 def _allowed(comparison: Comparison) -> str:
@@ -373,11 +373,6 @@ def _initial(comparison: Comparison) -> str:
     return "the initial weights differ in their last digits" if comparison.starts_elsewhere else ""
 
 
-def _world(comparison: Comparison) -> str:
-    """Say which other world a training that passed ran in."""
-    return "; ".join(filter(None, [", ".join(_of_world(comparison)), _alone(comparison.record)]))
-
-
 def _of_world(comparison: Comparison) -> list[str]:
     return [f"world {text}" for text in in_words(comparison.world)]
 
@@ -406,8 +401,11 @@ def calibration_note(record: Record, calibration: Calibration | None, test: str 
 
 
 def _not_measured(record: Record) -> tuple[str, str]:
-    why = "it stores no states" if record.is_low_precision else "it cannot be run again from outside"
-    return f"thresholds not measured, since {why}: {_usual(record)}", _left_out(record)
+    why, usual = "it stores no states", "equal in the same environment"
+    if not record.is_low_precision:
+        why = "it cannot be run again from outside"
+        usual = f"{EVENTS_THRESHOLD if record.source == 'event files' else THRESHOLD:.0e}"
+    return f"thresholds not measured, since {why}: {usual}", _left_out(record)
 
 
 def _measured(record: Record, calibration: Calibration) -> tuple[str, str]:
@@ -416,12 +414,6 @@ def _measured(record: Record, calibration: Calibration) -> tuple[str, str]:
     margin = f"{calibration.margin:g} x the largest deviation ({largest:.1e})"
     text = f"{states}thresholds {margin} with {draws_text(calibration)}"
     return text, unjudged_text(dull(calibration, record.precision))
-
-
-def _usual(record: Record) -> str:
-    if record.is_low_precision:
-        return "equal in the same environment"
-    return f"{EVENTS_THRESHOLD if record.source == 'event files' else THRESHOLD:.0e}"
 
 
 def _unjudged(comparison: Comparison) -> str:

@@ -38,9 +38,7 @@ def deviations(comparison: "Comparison") -> bytes:
     from harness import figures
     from harness.figures.canvas import pixels_of
 
-    file = io.BytesIO()
-    Image.fromarray(pixels_of(figures.deviations(comparison, labelled=True))).save(file, "PNG")
-    return file.getvalue()
+    return _png(Image.fromarray(pixels_of(figures.deviations(comparison, labelled=True))), optimize=False)
 
 
 def keep(comparison: "Comparison", drawn: bytes, folder: Path) -> list[Path]:
@@ -90,9 +88,9 @@ def _few_colours(pictures: "Sequence[Image.Image]") -> "Iterator[Image.Image]":
     yield from (sheet.crop((0, top, one.width, top + one.height)) for one, top in zip(pictures, tops, strict=True))
 
 
-def _png(image: "Image.Image") -> bytes:
+def _png(image: "Image.Image", *, optimize: bool = True) -> bytes:
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, "PNG", optimize=optimize)
     return file.getvalue()
 
 

@@ -39,20 +39,17 @@ def page(
     """
     known, lines = pictures or {}, [*ledger_lines(ledger)]
     found = cards(findings, known)
-    return (
-        _templates()
-        .get_template("page.html")
-        .render(
-            findings=findings,
-            red=[card for card in found if not card.finding.is_quiet],
-            green=[card for card in found if card.finding.is_quiet],
-            ledger=lines,
-            run=run,
-            run_facts=[*_facts(run, lines)],
-            style=_text("page.css"),
-            script=_text("page.js"),
-            views=functools.partial(_views, pictures=known),
-        )
+    template = _templates().get_template("page.html")
+    return template.render(
+        findings=findings,
+        red=[card for card in found if not card.finding.is_quiet],
+        green=[card for card in found if card.finding.is_quiet],
+        ledger=lines,
+        run=run,
+        run_facts=[*_facts(run, lines)],
+        style=_text("page.css"),
+        script=_text("page.js"),
+        views=functools.partial(_views, pictures=known),
     )
 
 
@@ -98,19 +95,22 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {
+        "blame_text": blame_text,
+        "cost_text": cost_text,
+        "figure_text": figure_text,
         "history_chart": _history,
         "profile_levels": _levels,
         "row_chart": _of_row,
         "runs": runs,
+        "session_text": session_text,
         "sha256": _sha256,
         "sized": _sized,
         "sparkline": _sparkline,
         "stages": _stages,
         "training_charts": _charts,
+        "words": words,
         "zip": zip,
     }
-    modules = {"blame_text": blame_text, "cost_text": cost_text, "figure_text": figure_text}
-    environment.globals |= modules | {"session_text": session_text, "words": words}
     return environment
 
 
@@ -143,29 +143,25 @@ def _history(finding: Finding) -> Chart:
 
 def _charts(training: Training, quiet: bool) -> Iterator[Chart]:
     """Yield a chart of a training's deviations, and of each curve that is another; of a quiet one, of its first."""
-    steps = linear([min(0, *_first_steps(training)), max(1, training.steps - 1)])
+    steps = _steps(training, (step for curve in training.curves for step in curve.steps[:1] + curve.baseline_steps[:1]))
     mark = training.first.step if training.first else None
     yield _deviations(training.profile, steps, mark)
-    others = [
-        curve for curve in training.curves if (curve.steps, curve.values) != (curve.baseline_steps, curve.baseline)
-    ]
-    for curve in training.curves[:1] if quiet else others:
-        yield _overlaid(curve, steps, mark)
+    for curve in training.curves[:1] if quiet else training.curves:
+        if quiet or (curve.steps, curve.values) != (curve.baseline_steps, curve.baseline):
+            yield _overlaid(curve, steps, mark)
 
 
-def _first_steps(training: Training) -> list[int]:
-    return [0, *(step for curve in training.curves for step in curve.steps[:1] + curve.baseline_steps[:1])]
+def _steps(training: Training, first: Iterable[int] = ()) -> Scale:
+    """Return the axis of a training's steps, of which the first may be before it."""
+    return linear([min([0, *first]), max(1, training.steps - 1)])
 
 
 def _sparkline(training: Training) -> Sparkline:
     """Return a small picture of what a training logged, its baseline behind it."""
     curves = sorted(training.curves, key=lambda curve: "loss" not in curve.stream.lower())
     curve = next((curve for curve in curves if curve.stage == "forward"), next(iter(curves), None))
-    lines = _lines(curve) if curve else []
-    steps = linear([0, max(1, training.steps - 1)])
-    return Sparkline(
-        title="", label=f"{curve.text} over its baseline" if curve else "no curve", lines=lines, steps=steps
-    )
+    label = f"{curve.text} over its baseline" if curve else "no curve"
+    return Sparkline(title="", label=label, lines=_lines(curve) if curve else [], steps=_steps(training))
 
 
 def _levels(training: Training) -> str:
@@ -188,9 +184,8 @@ def _of_row(row: Row, training: Training) -> Chart | None:
     if not any(line.points for line in lines):
         return None
     thinned = f", {len(row.steps)} of {words.count(training.steps)} steps" if len(row.levels) < training.steps else ""
-    steps = linear([0, max(1, training.steps - 1)])
     label = f"{row.text} over its baseline"
-    return Chart(title=row.text + thinned, label=label, lines=lines, steps=steps, mark=row.first)
+    return Chart(title=row.text + thinned, label=label, lines=lines, steps=_steps(training), mark=row.first)
 
 
 def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
@@ -207,10 +202,9 @@ def _deviations(profile: Profile, steps: Scale, mark: int | None) -> Chart:
 
 
 def _overlaid(curve: Curve, steps: Scale, mark: int | None) -> Chart:
-    title = curve.text
     lines = _lines(curve)
     ends = [f"{line.style} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}" for line in lines if line.points]
-    return Chart(title=title, label=f"{title}: {'; '.join(ends)}", lines=lines, steps=steps, mark=mark)
+    return Chart(title=curve.text, label=f"{curve.text}: {'; '.join(ends)}", lines=lines, steps=steps, mark=mark)
 
 
 def _lines(curve: Curve) -> list[Line]:
