@@ -49,14 +49,12 @@ class Choice:
 
 
 def nearest(path: Path, environment: Environment, command: str, shown: Path | None = None) -> Choice | None:
-    """Return the baseline of the nearest environment, of equals the first, or None; see `load_baseline`.
+    """Return the baseline of the nearest environment, of equals the first, or None; BaselineError if one is broken.
 
     The baseline that is stored for all environments stands at `path`, those of single ones beside it. Environments are
     compared entry by entry: first the device, then system, torch, CUDA, instruction set and processor, then the rest;
-    of two torches that both differ, one of the same minor version is nearer.
-
-    Raises:
-        BaselineError: one of them is broken; beside this environment's own, no other is read.
+    of two torches that both differ, one of the same minor version is nearer. Beside this environment's own, no other is
+    read.
     """
     shown = shown or path
     files = [file for file in (path, *others(path)) if os.path.lexists(file)]

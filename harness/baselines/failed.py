@@ -175,9 +175,7 @@ class Project:
     def place(self, candidate: Candidate) -> Path:
         """Return the file that a result may become: a plain one, directly in the folder of the baselines.
 
-        Raises:
-            AcceptError: it was compared with one elsewhere, the folder is outside the project, git's or a link, or
-                the file is neither a record nor a figure.
+        AcceptError if it was compared with one elsewhere, or the folder is none that a project keeps baselines in.
         """
         root, folder = spelt_out(self.root), spelt_out(self.baselines)
         try:

@@ -17,22 +17,12 @@ _LARGEST_FILE = 2**20
 
 
 def named_folder(root: Path, own: str, pytest_mpl: str) -> Path:
-    """Return the folder that ini options name, relative to the root.
-
-    Args:
-        root: of the project.
-        own: `training_baselines`; empty if it is not given.
-        pytest_mpl: `mpl-baseline-path`, likewise; a URL is no folder.
-    """
+    """Return the folder that `training_baselines`, or else `mpl-baseline-path`, names from the root; a URL is none."""
     return root / (own or (pytest_mpl if not re.match("https?://", pytest_mpl) else "") or "baselines")
 
 
 def stated_folder(root: Path) -> Path:
-    """Return the folder that the project's ini file names, without running pytest.
-
-    Raises:
-        NotFoundError: the file cannot be read.
-    """
+    """Return the folder that the project's ini file names, without running pytest; NotFoundError if it is broken."""
     _, options = configuration(root) or (None, {})
     return named_folder(root, *(str(options.get(name) or "") for name in ("training_baselines", "mpl-baseline-path")))
 
@@ -51,11 +41,7 @@ def is_root(folder: Path) -> bool:
 
 
 def configuration(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
-    """Return the first file that configures pytest, in its order, and the ini options in it; None without any.
-
-    Raises:
-        NotFoundError: a file cannot be read.
-    """
+    """Return the first file that configures pytest, and its ini options; None without any, NotFoundError if broken."""
     for name in _FILES:
         path = root / name
         try:
@@ -72,9 +58,7 @@ def configuration(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
 def options_in(name: str, text: str) -> Mapping[str, Any] | None:
     """Return the ini options in the text of a file of a name that pytest looks for; None where it is no configuration.
 
-    Raises:
-        ValueError: it is no TOML.
-        configparser.Error: it is no INI file.
+    ValueError if it is no TOML, configparser.Error if it is no INI file.
     """
     return _FILES[name](text)
 

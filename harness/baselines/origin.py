@@ -103,12 +103,8 @@ def _shortened(argument: str, here: Path) -> str:
 def sources(root: Path, started: float, others: Iterable[Path] = ()) -> dict[str, str]:
     """Return the files that a result depends on, as far as they are the project's: path from the root to content.
 
-    The content of a file that was written after the process started is not what was imported; it is not given.
-
-    Args:
-        root: of the project.
-        started: when the process did, in seconds since the epoch.
-        others: files beside the Python files that this process has imported; outside the project they do not count.
+    These are the Python files that this process has imported, and others. The content of a file that was written after
+    it started (seconds since the epoch) is not what was imported; it is not given.
     """
     ours = sorted({*imported(root), *(file for file in others if is_of(root, file))})
     names = {name_of(root, file): file.stat().st_mtime > started for file in ours if file.is_file()}
@@ -116,14 +112,9 @@ def sources(root: Path, started: float, others: Iterable[Path] = ()) -> dict[str
 
 
 def named_sources(root: Path, names: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Return the files of a project that a test says its training depends on.
+    """Return the files of a project that a test says its training depends on: paths or patterns (`src/**/*.py`).
 
-    Args:
-        root: of the project.
-        names: paths or patterns (`configs/*.yaml`, `src/**/*.py`), relative to the root or absolute.
-
-    Raises:
-        SuiteError: there is none of a name, or one lies outside the project, where nobody would look for it later.
+    SuiteError if there is none of a name, or one lies outside the project, where nobody would look for it later.
     """
     found: list[Path] = []
     for name in [os.fspath(name) for name in ([names] if isinstance(names, str | os.PathLike) else names)]:

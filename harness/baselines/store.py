@@ -115,13 +115,8 @@ def load_with_states(path: Path, command: str, shown: Path | None = None) -> tup
     """Read a baseline and the file of its states, both of one generation, as `load_baseline` does.
 
     A generation beside this session replaces the record and then removes the former states: if those of the record
-    that was read are gone, there is another record by now.
-
-    Returns:
-        The baseline, and what `to_states` reads; empty where it has none.
-
-    Raises:
-        BaselineError: one of the files is missing, broken or not the other's.
+    that was read are gone, there is another record by now. `to_states` reads the file, which is empty where there is
+    none; BaselineError if one is missing, broken or not the other's.
     """
     former = None
     while True:
@@ -165,8 +160,7 @@ def _states_data(path: Path, sha256: str, command: str, shown: Path) -> bytes:
 def to_states(data: bytes, path: Path, baseline: Baseline, command: str) -> "States":
     """Make states of what `load_with_states` returned with a baseline; its path is that of messages.
 
-    Raises:
-        BaselineCorruptError: they are none, or begin other steps than the baseline's thresholds count from.
+    BaselineCorruptError if they are none, or begin other steps than the baseline's thresholds count from.
     """
     from harness.recording.states import States
 
@@ -238,10 +232,7 @@ def save_figure(path: Path, data: bytes, about: Mapping[str, str]) -> None:
     """Write a figure as a baseline, with its origin if it is a PNG: wholly or not at all.
 
     A stored figure that differs in its origin only stays as it is, unless other versions drew it: once written by
-    the present ones, it is held against them to the pixel.
-
-    Raises:
-        BaselineWriteError: it cannot be written; what stood there still stands.
+    the present ones, it is held against them to the pixel. BaselineWriteError as for a record.
     """
     try:
         plain = path.is_file() and not path.is_symlink()

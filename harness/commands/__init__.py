@@ -37,11 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Inert(io.TextIOBase):
-    """A stream on which every text that a command prints, whoever wrote it, only shows.
-
-    Args:
-        stream: where the texts go.
-    """
+    """A stream on which every text that a command prints, whoever wrote it, only shows."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

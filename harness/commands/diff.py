@@ -40,11 +40,7 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Print the differences; return 1 if there are any that a test fails for, strict or not, but drift.
-
-    Raises:
-        NotFoundError: there is nothing of a name or in both folders, or a record on one side and a figure on the other.
-    """
+    """Print the differences; return 1 if there are any that a test fails for, strict or not, but drift."""
     former, present = _side(given, given.former), _side(given, given.present)
     if len(former) == len(present) == 1:  # whatever the two are called
         former, present = ({given.former: next(iter(side.values()))} for side in (former, present))

@@ -52,13 +52,7 @@ def add(subparsers: Any) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    """Explain what is red; against another commit, tests that are not, too, if they are named whole.
-
-    Raises:
-        TreeError: the baseline is in no commit, or the commit cannot run the test.
-        RerunError: the test cannot be run again here.
-        HarnessError: a name means nothing, a result or a baseline cannot be read.
-    """
+    """Explain what is red; against another commit, tests that are not, too, if they are named whole."""
     folder, where, against = output(given) / "failed", project(given), _against(given)
     kept = [each for each in candidates(folder) if each.compared and each.file.endswith(".json")]
     kept = [each for each in kept if given.names or _is_there(where, output(given), each)]

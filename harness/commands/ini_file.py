@@ -24,11 +24,7 @@ _SECTIONS = {
 
 
 def place(root: Path) -> Path:
-    """Return the file that configures pytest, or that is to do so: pyproject.toml where there is one.
-
-    Raises:
-        NotFoundError: a file that may do so cannot be read.
-    """
+    """Return the file that configures pytest, or that is to do so: pyproject.toml where there is one."""
     if found := configuration(root):
         return found[0]
     return root / ("pyproject.toml" if (root / "pyproject.toml").is_file() else "pytest.ini")
@@ -37,8 +33,7 @@ def place(root: Path) -> Path:
 def added(path: Path, options: Mapping[str, Value]) -> bytes | None:
     """Return a file of pytest's configuration with options that it does not have yet.
 
-    Returns:
-        None where they cannot be added without a change of what is there: to an inline table, say.
+    None where they cannot be added without a change of what is there: to an inline table, say.
     """
     former = read(path).decode() if path.exists() else ""
     text = _inserted(former, path.name, "\n".join(lines(path, options)))

@@ -53,8 +53,7 @@ class Loop:
 def look(text: str, root: Path) -> Loop:
     """Look at a loop: `train.py`, `train.py:main`, `mylib.train`, `mylib.train:main` or `mylib.train:Trainer.fit`.
 
-    Raises:
-        NotFoundError: there is none of this name, or its file cannot be read.
+    NotFoundError if there is none of this name, or its file cannot be read.
     """
     place, _, name = text.replace("::", ":").partition(":")
     path = _file(place, root)

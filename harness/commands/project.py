@@ -36,10 +36,8 @@ def add_places(parser: argparse.ArgumentParser, default: str = "that of the last
 def project_root(given: argparse.Namespace) -> Path:
     """Return the project's root: as given, or the nearest folder, here or above, that the gate has run in.
 
-    Where it has run in none, it is the nearest with a configuration of pytest's, or this folder.
-
-    Raises:
-        NotFoundError: the one that is given is not there.
+    Where it has run in none, it is the nearest with a configuration of pytest's, or this folder. NotFoundError if the
+    one that is given is not there.
     """
     here = Path.cwd()
     folders = (here, *here.parents)
@@ -54,9 +52,6 @@ def project(given: argparse.Namespace) -> Project:
     """Return where baselines may be written: in the folder that is given, or that the project's ini file names.
 
     What the last session says of it does not count: what it left may be an artifact from anywhere.
-
-    Raises:
-        NotFoundError: the ini file cannot be read.
     """
     root = project_root(given)
     return Project(root, given.baselines or stated_folder(root))
@@ -77,11 +72,7 @@ def failed_results(given: argparse.Namespace) -> Path:
 
 
 def baselines(given: argparse.Namespace) -> Path:
-    """Return the folder of the baselines: as given, or that of the last session, or the default.
-
-    Raises:
-        NotFoundError: the one that is given is not there.
-    """
+    """Return the folder of the baselines: as given, or that of the last session, or the default."""
     root = project_root(given)
     last = _last_session(given).get("baselines")
     folder: Path = given.baselines or (stated_folder(root) if last is None else root / str(last))

@@ -28,9 +28,7 @@ def add_setup(parser: argparse.ArgumentParser) -> None:
 def named(root: Path, words: Sequence[str]) -> Named:
     """Return what words mean: the first is a revision, the second may be one, the others are tests.
 
-    Raises:
-        TreeError: the first is no commit.
-        NotFoundError: one of the others is neither, or both.
+    TreeError if the first is no commit, NotFoundError if one of the others is neither, or both.
     """
     former, *rest = words
     latter = _commit(root, rest[0]) if rest else ""

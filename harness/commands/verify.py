@@ -9,8 +9,7 @@ from pathlib import Path
 def verify(root: Path, folder: Path, tests: Sequence[str] = (), output: Path | None = None) -> int:
     """Have pytest measure thresholds again, of all tests or those of some ids, and print what it says.
 
-    Returns:
-        0, or 1 if a baseline's thresholds are refused or a test fails, or 2 if pytest did not come to that.
+    Return 1 if a baseline's thresholds are refused or a test fails, 2 if pytest did not come to that, else 0.
     """
     command = [sys.executable, "-m", "pytest", "-q", "--training-verify", f"--mpl-baseline-path={folder.absolute()}"]
     command += [f"--training-output={output.absolute()}"] if output else []

@@ -65,33 +65,20 @@ _COMPILED = re.compile(r"OptimizedModule\(| compiled$")
 def failure(
     comparison: Comparison,
     *,
-    test: str = "",
-    blame: Sequence[str] = (),
-    look: Sequence[str] = (),
-    accept: str = "",
-    chosen: str = "",
-    origin: Mapping[str, str] | None = None,
-    trained: str = "",
-    where: str = "",
-    against: str = "",
-    bits: Deviation | None = None,
+    test: str = "",  # pytest's id
+    blame: Sequence[str] = (),  # a line a file that has changed since
+    look: Sequence[str] = (),  # files and folders worth opening
+    accept: str = "",  # the one command that makes the present run the baseline
+    chosen: str = "",  # which of several baselines this is, or that it was made elsewhere, if there is need to say
+    origin: Mapping[str, str] | None = None,  # of the present record, if it is known
+    trained: str = "",  # id of the earlier test whose training this is, if it is not this test's own
+    where: str = "",  # the line and the operation that differ first (`where_text`), if they are known
+    against: str = "",  # the commit that made the baseline in this session, if it is not a stored one
+    bits: Deviation | None = None,  # the first number of another bit, if one machine trained both in low precision
 ) -> str:
     """Word a comparison that fails: a headline that names the place, and labelled lines below it.
 
     Drift within what another environment explains has no such place; its headline is the note on it.
-
-    Args:
-        comparison: with its baseline.
-        test: pytest's id of the test.
-        blame: a line a file that has changed since.
-        look: files and folders worth opening.
-        accept: the one command that makes the present run the baseline.
-        chosen: which of several baselines this is, or that it was made elsewhere; empty if there is no need to say.
-        origin: of the present record, if it is known.
-        trained: id of the earlier test whose training this is; empty if it is this test's own.
-        where: the line and the operation that differ first (`where_text`), if they are known.
-        against: the commit that made the baseline in this session; empty for a stored one.
-        bits: the first number of which a bit is another, where both were trained on one machine in low precision.
     """
     rows = [
         ("where", where),

@@ -60,11 +60,8 @@ def _refusing(path: Path) -> Iterator[None]:
 def remember(path: Path, findings: Iterable[Finding]) -> list[Finding]:
     """Add the margins of a session's checks that passed to a history: a failure is no drift.
 
-    Returns:
-        The findings with the margins of earlier runs, oldest first.
-
-    Raises:
-        OutputError: the history cannot be read or written; what stood there still stands.
+    Return the findings with the margins of earlier runs, oldest first. OutputError if the history cannot be read or
+    written; what stood there still stands.
     """
     runs: dict[_Key, list[float]] = {}
     with _refusing(path):

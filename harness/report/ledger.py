@@ -142,24 +142,15 @@ def found(findings: Iterable[Finding]) -> Iterator[tuple[tuple[str, str], tuple[
 
 
 def entries(
-    stored: Iterable[str],
-    owners: Mapping[str, Sequence[str]],
+    stored: Iterable[str],  # names of the baselines in their folder
+    owners: Mapping[str, Sequence[str]],  # claim (`store.claim_of`) to ids of the tests that own what it stands for
     done: Done,
-    left_out: Iterable[str],
-    outcomes: Mapping[str, Outcome],
+    left_out: Iterable[str],  # ids of tests that were collected, but not run
+    outcomes: Mapping[str, Outcome],  # id of a test that ran to what pytest said of it
     *,
-    is_rank: bool = False,
+    is_rank: bool = False,  # whether others run the same tests, each with checks of its own rank
 ) -> list[Entry]:
-    """Return what became of each baseline in each test that owns it.
-
-    Args:
-        stored: names of the baselines in their folder.
-        owners: claim (`store.claim_of`) to the ids of the tests that own what it stands for.
-        done: what tests did.
-        left_out: ids of tests that were collected, but not run.
-        outcomes: id of a test that ran to what pytest said of it.
-        is_rank: whether others run the same tests, each with checks of its own rank.
-    """
+    """Return what became of each baseline in each test that owns it."""
     checking = {test for _, test in done} if is_rank else set()
     outcomes = {**outcomes, **{test: _OF_A_RANK for test in checking if outcomes.get(test) == _PASSED}}
     owned: dict[str, dict[str, None]] = {name: dict.fromkeys(owners.get(claim_of(name), ())) for name in stored}

@@ -18,13 +18,7 @@ def unknown_text(reason: str, command: str = "") -> str:
 
 
 def edited_text(edit: Edited, place: str, line: str) -> str:
-    """Return a place with the line in which a value is another now; without one, that line alone.
-
-    Args:
-        edit: the line and the value.
-        place: `where_text`, or why no line is known.
-        line: of the place; empty if none is known.
-    """
+    """Return a place with the line in which a value is another now; where no line is known, that line alone."""
     at = f"{edit.at.file}:{edit.at.line}"
     value = edit.value
     says = f"{at} says {value.now}, and said {value.before}" if value else f"called from {at}, which was edited"

@@ -38,13 +38,8 @@ def write_report(folder: Path, findings: Sequence[Finding], ledger: Ledger, run:
 def tell_of_ranks(first: Path, size: int, place: str) -> Ledger | None:
     """Have the report of the first rank say what became of the others, as far as they have ended: each calls this.
 
-    Args:
-        first: folder of the first rank's report, in which the others have theirs.
-        size: number of ranks.
-        place: that folder, as a person reads it.
-
-    Returns:
-        The ledger of the first rank; None if it has not ended, or was started at another time.
+    Of so many ranks the others have theirs in the folder of the first one's, whose place a person reads. Return the
+    ledger of the first rank; None if it has not ended, or was started at another time.
     """
     with FileLock(first / ".ranks.lock"):
         report = _of(launch(), first)
