@@ -47,7 +47,7 @@ def _check_chunks(data: bytes) -> None:
         raise ValueError(f"it has more than {_MOST_CHUNKS} chunks")
     if kinds.count(b"IHDR") > 1:  # a decoder would go by the last
         raise ValueError("it has several headers")
-    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    width, height = _promised(data)
     if width * height > _MOST_PIXELS:
         raise ValueError(f"its header promises {width} x {height} pixels")
 
@@ -56,8 +56,12 @@ def size(data: bytes) -> tuple[int, int] | None:
     """Return width and height as the header of a PNG says; None if it is none, or has no pixels."""
     if not data.startswith(_SIGNATURE + _HEADER):
         return None
-    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    width, height = _promised(data)
     return (width, height) if 0 < width * height <= _MOST_PIXELS else None
+
+
+def _promised(data: bytes) -> tuple[int, int]:
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
 def rms(one: bytes, other: bytes) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.commands.loop import Loop
+from harness.report.words import columns
 
 
 _DOTS = "put values in place of the dots, for a few seconds of training, and delete this line"
@@ -70,13 +71,7 @@ def _constants(loop: Loop, place: Path) -> Iterator[str]:
 def _comment(loop: Loop, shown: str) -> Iterator[str]:
     if loop.hints:
         yield from ("", f"# Add to {shown}, so that a recorder sees the training; without one it runs as before:")
-        yield from (f"#   {line}" for line in hint_lines(loop))
-
-
-def hint_lines(loop: Loop) -> list[str]:
-    """Return the lines to add to a loop, each with its place."""
-    width = max((len(place) for place, _ in loop.hints), default=0)
-    return [f"{place:<{width}}   {line}" for place, line in loop.hints]
+        yield from (f"#   {line}" for line in columns(loop.hints, "   "))
 
 
 def _guards(loop: Loop, shown: str) -> Iterator[str]:

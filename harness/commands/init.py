@@ -15,10 +15,11 @@ from harness.baselines.folder import configuration, stated_folder
 from harness.baselines.inventory import inventory
 from harness.baselines.origin import git_output
 from harness.commands import ini_file
-from harness.commands.first_test import first_test, hint_lines, slug
+from harness.commands.first_test import first_test, slug
 from harness.commands.loop import Loop, found, look, sources
 from harness.commands.names import called
 from harness.commands.project import add_root, project_root
+from harness.report.words import columns
 
 
 _Step = tuple[Path, str]
@@ -49,8 +50,7 @@ def _run(given: argparse.Namespace) -> int:
     loop = look(given.loop, root) if given.loop else None
     steps = [_ini(root, loop), *([_test(root, loop)] if loop else []), _ignored(root), *_workflow(root)]
     rows = [(os.path.relpath(path), outcome) for path, outcome in steps]
-    width = max(len(path) for path, _ in rows)
-    print("\n".join(f"{path:<{width}}   {outcome}" for path, outcome in rows))
+    print("\n".join(columns(rows, "   ")))
     written = [path for path, outcome in rows if outcome.startswith("written")]
     print("\n".join(["next", *(_to_do(root, loop, written) if loop else _to_show(root))]))
     return 0
@@ -198,7 +198,7 @@ def _to_do(root: Path, loop: Loop, written: Sequence[str]) -> Iterator[str]:
     """Yield what leads to a first green gate."""
     if loop.hints:
         yield f"  add to {os.path.relpath(loop.path)}:"
-        yield from (f"    {line}" for line in hint_lines(loop))
+        yield from (f"    {line}" for line in columns(loop.hints, "   "))
     baselines, test = os.path.relpath(stated_folder(root)), os.path.relpath(_test_file(root, loop))
     commands = {"pytest --mpl": "is green; red once a change alters what the training does"}
     if not called(test, inventory(stated_folder(root)), root):

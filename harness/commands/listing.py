@@ -12,7 +12,7 @@ from harness.comparing.thresholds import dull
 from harness.inert import inert_line
 from harness.record import Baseline, Calibration
 from harness.report.comparison_text import draws_text, unjudged_text
-from harness.report.words import commit_text, count, gate_text, number, rows_text, sources_text, title
+from harness.report.words import columns, commit_text, count, gate_text, number, rows_text, sources_text, title
 
 
 def add(subparsers: Any) -> None:
@@ -56,10 +56,7 @@ def inventory_text(
     size = _size(sum(entry.size for entry in entries))
     lines = [f"{number(len(entries), 'baseline')}, {size}, in {folder}"]
     rows = [(entry.name, entry.kind, _size(entry.size), entry.made or "unknown", _with(entry)) for entry in entries]
-    table = [tuple(map(inert_line, row)) for row in rows]
-    widths = [max(map(len, column)) for column in list(zip(*table, strict=True))[:-1]]
-    for *cells, last in table:
-        lines.append("  ".join(["", *(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)), last]))
+    lines += [f"  {line}" for line in columns([[*map(inert_line, row)] for row in rows])]
     if orphans is None:
         lines.append("orphans: not known, the last session did not see all tests (run pytest --mpl)")
     else:

@@ -37,9 +37,10 @@ def called(text: str, known: Sequence[_Named], root: Path) -> list[_Named]:
     Ids of tests count from the root; NotFoundError if the word is a part of several names.
     """
     file, tests = Path(text).name, _tests(text, root)
+    theirs = tuple(test + mark for test in tests for mark in ("," if "[" in text else ",-="))
     for fits in (
         lambda each: text in (each.name, each.file) or file == each.file,
-        lambda each: any(_belongs(each.name, test, "," if "[" in text else ",-=") for test in tests),
+        lambda each: each.name in tests or each.name.startswith(theirs),
         lambda each: fnmatchcase(each.name, text),
     ):
         if found := [each for each in known if fits(each)]:
@@ -64,7 +65,3 @@ def _tests(text: str, root: Path) -> set[str]:
     there = Path(file).is_file()
     place = Path(os.path.relpath(Path(file).resolve(), root.resolve())).as_posix() if there else file
     return possible_names(f"{place}{colons}{test}", DEVICES)
-
-
-def _belongs(name: str, owner: str, separators: str) -> bool:
-    return name == owner or (name.startswith(owner) and name[len(owner)] in separators)

@@ -23,6 +23,7 @@ from harness.report.words import (
     at_step,
     caught_text,
     change_text,
+    columns,
     commit_text,
     count,
     digest_text,
@@ -482,8 +483,8 @@ def power_text(power: "Power", test: str, least: float = 0.0) -> str:
     """
     score = "" if power.score is None else f" {power.score:.2f}"
     headline = f"gate power{score}: {caught_text(len(power.caught), len(power.planted))}"
-    width = max(len(mutant.fault) for mutant in power.mutants)
-    lines = [f"  {mutant.fault:<{width}}  {_fate(mutant, power.record)}" for mutant in sorted(power.mutants, key=_rank)]
+    fates = [(mutant.fault, _fate(mutant, power.record)) for mutant in sorted(power.mutants, key=_rank)]
+    lines = [f"  {line}" for line in columns(fates)]
     lines += [] if power.reaches(least) else [f"  {_shortfall(power)} training_gate_power_min = {least:g}"]
     return "\n".join([f"{headline}   {title(power.record)}   {test}", *lines])
 

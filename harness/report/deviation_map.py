@@ -46,21 +46,18 @@ def _row(name: str, text: str, points: Sequence[Deviation], steps: int) -> Row:
     ends = [choose(points, key=lambda point: point.step) for choose in (min, max)]
     shown = {point.step: point for point in (*ends, *cells.values())}
     drawn = [shown[step] for step in sorted(shown)]
+    levels = {column: str(level(cell.size, cell.threshold)) for column, cell in cells.items()}
     return Row(
         stream=str(name),
         text=text,
         stage=points[0].stage,
         first=min((point.step for point in points if point.is_beyond), default=None),
         largest=plain(max(point.size for point in points)),
-        levels="".join(_digit(cells.get(column)) for column in range(columns)),
+        levels="".join(levels.get(column, " ") for column in range(columns)),
         steps=[point.step for point in drawn],
         baseline=_numbers(point.baseline for point in drawn),
         values=_numbers(point.value for point in drawn),
     )
-
-
-def _digit(point: Deviation | None) -> str:
-    return str(level(point.size, point.threshold)) if point else " "
 
 
 def _numbers(values: Iterable[object]) -> list[Number | None]:

@@ -34,22 +34,19 @@ def markdown(findings: Sequence[Finding], ledger: Ledger = EMPTY) -> str:
     failures first, and what is not judged. It is cut to what GitHub takes.
     """
     open_, passed = _parted(findings)
+    failed = [found for found in findings if not found.passed]
+    red = sorted(failed, key=lambda found: not found.training)  # trainings first: they know the cause
     costs = [*cost_lines(findings)]
     lines = [*ledger_lines(ledger), *loosened_lines(findings), *trends(findings)]
     lines += costs if len(costs) <= _FEW else []
     parts = [f"### Training regression: {session_text(findings)}\n"]
-    parts += [_fenced(_lead(finding)) for finding in _red(findings)[:1]]
+    parts += [_fenced(_lead(finding)) for finding in red[:1]]
     parts += [_table(open_)] if open_ else []
     parts += [_fenced("\n".join(lines))] if lines else []
     parts += [_folded(code(finding.place), _fenced(finding.text)) for finding in findings if _tells(finding)]
     parts += [_folded(f"{len(passed)} passed", _table(passed))] if passed else []
     parts += [_folded("cost", _fenced("\n".join(costs)))] if len(costs) > _FEW else []
     return "\n".join(_within(parts))
-
-
-def _red(findings: Sequence[Finding]) -> list[Finding]:
-    """Return what failed, trainings first: they know the cause."""
-    return sorted((finding for finding in findings if not finding.passed), key=lambda found: not found.training)
 
 
 def _lead(finding: Finding) -> str:

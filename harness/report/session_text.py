@@ -9,7 +9,7 @@ from harness.report.cost_text import cost_text
 from harness.report.figure_text import rms_text
 from harness.report.finding import Finding, First
 from harness.report.history import shrinks
-from harness.report.words import SINGLE, caught_text, digest_text, former_word, number
+from harness.report.words import SINGLE, caught_text, columns, digest_text, former_word, number
 
 
 _RUNS = 6
@@ -146,10 +146,9 @@ def share_text(share: float | None) -> str:
 
 def findings_text(findings: Sequence[Finding]) -> str:
     """Return what failed and passed, and a line a check; figures that passed have none."""
-    shown = [finding for finding in findings if not (finding.figure and finding.passed)]
-    width = max((len(finding.verdict) for finding in shown), default=0)
-    lines = [f"  {found.verdict:<{width}}  {inert_line(found.place)}   {inert_line(found.headline)}" for found in shown]
-    return "\n".join([session_text(findings), *lines])
+    shown = [each for each in findings if not (each.figure and each.passed)]
+    rows = [(each.verdict, f"{inert_line(each.place)}   {inert_line(each.headline)}") for each in shown]
+    return "\n".join([session_text(findings), *(f"  {line}" for line in columns(rows))])
 
 
 def trends(findings: Iterable[Finding]) -> Iterator[str]:
@@ -219,10 +218,8 @@ def comparison_lines(
     yield from notes
     yield from (_note(finding) for finding in findings if finding.notable and finding.passed)
     if faults := [finding.faults for finding in findings if finding.faults]:
-        planted, caught = (
-            sum(counts) for counts in zip(*((each.planted, each.caught) for each in faults), strict=True)
-        )
-        yield f"gate power: {caught_text(caught, planted)}"
+        planted = sum(each.planted for each in faults)
+        yield f"gate power: {caught_text(sum(each.caught for each in faults), planted)}"
     yield from loosened_lines(findings)
     yield from _margins(findings)
     trainings = [finding.training for finding in findings if finding.training]

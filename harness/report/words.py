@@ -1,7 +1,7 @@
 """Trainings, streams and stored baselines in words."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from harness.comparing.deviations import AGREED
@@ -151,6 +151,12 @@ def training_line(record: Record, test: str = "") -> str:
     name = "loss" if "loss" in key.lower() else stream_text(key)
     last = f", {name} {values[-1]:.4f}" if values and isinstance(values[-1], float) else ""
     return f"{title(record)}: {number(record.num_steps, 'step')}{last}, {record.seconds:.1f} s   {test}".rstrip()
+
+
+def columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Return lines whose cells stand below each other."""
+    widths = [max(map(len, column)) for column in [*zip(*rows, strict=True)][:-1]]
+    return [gap.join([*map(str.ljust, cells, widths), last]) for *cells, last in rows]
 
 
 def rows_text(headline: str, rows: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
