@@ -84,10 +84,6 @@ def _headline(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
 
 
-def _listed(known: Iterable[str]) -> str:
-    return ", ".join(known)
-
-
 def _made(made: str, place: str) -> str:
     """Return where something was made, and where it is used, if that is elsewhere."""
     if made in ("", place):
@@ -98,7 +94,7 @@ def _made(made: str, place: str) -> str:
 
 def some(names: Sequence[str], most: int = 10) -> str:
     """Return the first of many names, and how many more there are."""
-    return _listed(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def number(count: int, noun: str) -> str:
@@ -167,11 +163,11 @@ class DeviceError(HarnessError):
 
     @classmethod
     def unknown(cls, *, device: str, known: Sequence[str]) -> Self:
-        return cls(f"there is no device {device!r}", fix=f"use one of {_listed(known)}")
+        return cls(f"there is no device {device!r}", fix=f"use one of {', '.join(known)}")
 
     @classmethod
     def marked(cls, *, nodeid: str, device: str, known: Sequence[str]) -> Self:
-        fix = f"use one of {_listed(known)}; if the marker means something else, rename it, or use no fixture of ours"
+        fix = f"use one of {', '.join(known)}; if the marker means something else, rename it, or use no fixture of ours"
         return cls(f"the marker `device` names {device!r}, which is no device", where=nodeid, fix=fix)
 
 
@@ -432,7 +428,7 @@ class EquivalenceError(HarnessError):
     @classmethod
     def unknown_seed(cls, *, seed: int, known: Iterable[int]) -> Self:
         what = f"the baseline holds no summary of seed {seed}"
-        where = f"it holds those of seeds {_listed(map(str, known))}"
+        where = f"it holds those of seeds {', '.join(map(str, known))}"
         return cls(what, where=where, fix="train the seeds that the baseline holds: a seed is compared with itself")
 
     @classmethod
@@ -766,7 +762,7 @@ class RanksError(HarnessError):
 
     @classmethod
     def hung(cls, *, places: Mapping[int, str], world_size: int, seconds: float) -> Self:
-        ranks = _listed(map(str, places))
+        ranks = ", ".join(map(str, places))
         fix = "read the captured output, which has the whole stacks; if only more time is needed: ranks(..., "
         what = f"rank {ranks} of {world_size} did not end within {seconds:g} seconds"
         where = "; ".join(f"rank {rank}: {place}" for rank, place in places.items())
@@ -798,7 +794,7 @@ class RanksError(HarnessError):
 
     @classmethod
     def missing(cls, *, ranks: Sequence[int], world_size: int, place: str) -> Self:
-        what = f"of {world_size} ranks, the record of rank {_listed(map(str, ranks))} is missing"
+        what = f"of {world_size} ranks, the record of rank {', '.join(map(str, ranks))} is missing"
         return cls(what, where=place, fix="have every rank save its record, and start all of them")
 
     @classmethod
@@ -1113,7 +1109,7 @@ class SuiteError(HarnessError):
     @classmethod
     def marker_option(cls, *, nodeid: str, option: str, known: Iterable[str]) -> Self:
         what = f"mpl_image_compare has no option {option!r}, and pytest-mpl would ignore it"
-        return cls(what, where=nodeid, fix=f"use one of {_listed(known)}")
+        return cls(what, where=nodeid, fix=f"use one of {', '.join(known)}")
 
     @classmethod
     def shared_baseline(cls, *, file: str, first: str, second: str) -> Self:

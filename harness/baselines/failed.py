@@ -128,9 +128,8 @@ def _note(folder: Path, file: str) -> Path:
 
 
 def _forget(folder: Path, file: str) -> None:
-    _note(folder, file).unlink(missing_ok=True)
-    _explained(folder, file).unlink(missing_ok=True)
-    (folder / file).unlink(missing_ok=True)
+    for path in (_note(folder, file), _explained(folder, file), folder / file):
+        path.unlink(missing_ok=True)
 
 
 def _explained(folder: Path, file: str) -> Path:
@@ -234,7 +233,9 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
         result = _baseline(folder, candidate, data, command)
         record = result.record
         former = load_baseline(path, command, Path(path.name)) if path.exists() else None
-        if obstacle := (made_by_training(former) if former else "") or _foreign(path, record):
+        others = is_of_another(path, record.environment)
+        obstacle = made_by_training(former) if former else ""
+        if obstacle := obstacle or "it is the baseline of another environment" * others:
             raise AcceptError.needs_training(name=candidate.name, obstacle=obstacle, command=command)
         calibration, gate = (_inherited(former, record), former.gate) if former else (None, STRICT)
         measurable = former.calibration is not None if former else record.source != "event files"
@@ -246,10 +247,6 @@ def accept(folder: Path, project: Project, candidate: Candidate, reason: str) ->
     with contextlib.suppress(OSError):  # the baseline stands; what stays here would be accepted again, to the same end
         _forget(folder, candidate.file)
     return lost
-
-
-def _foreign(path: Path, record: Record) -> str:
-    return "it is the baseline of another environment" if is_of_another(path, record.environment) else ""
 
 
 def _inherited(former: Baseline, record: Record) -> Calibration | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import read, write
+from harness.baselines.failed import training_command
 from harness.baselines.folder import configuration, stated_folder
 from harness.baselines.inventory import inventory
 from harness.baselines.origin import git_output
@@ -203,7 +204,7 @@ def _to_do(root: Path, loop: Loop, written: Sequence[str]) -> Iterator[str]:
     commands = {"pytest --mpl": "is green; red once a change alters what the training does"}
     if not called(test, inventory(stated_folder(root)), root):
         commands = {
-            shlex.join(["pytest", test, f"--mpl-generate-path={baselines}"]): "writes the baseline",
+            training_command(test, Path(baselines)): "writes the baseline",
             shlex.join(["git", "add", baselines, *written]): "for all to be compared with it",
             **commands,
         }

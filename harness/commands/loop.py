@@ -67,11 +67,9 @@ def look(text: str, root: Path) -> Loop:
     module = place if not place.endswith(".py") else ".".join(_parts(path, root))
     if node is None:
         return _script(path, tree)
-    return (
-        _class(path, module, node, method, tree)
-        if isinstance(node, ast.ClassDef)
-        else _function(path, module, node, tree)
-    )
+    if isinstance(node, ast.ClassDef):
+        return _class(path, module, node, method, tree)
+    return _function(path, module, node, tree)
 
 
 def found(root: Path) -> list[str]:
@@ -259,12 +257,8 @@ def _hints(scope: ast.AST, tree: ast.Module, recorder: str, watched: object = No
     """Return the lines that a loop needs, each with its place, as far as they can be told from the source."""
     way = next(_ways(scope, _callables(tree)), [])
     inner, name = (way[-1].function, "recorder") if way else (scope, recorder)
-    watch = (
-        []
-        if watched
-        else [*_watch(scope, way, recorder)]
-        or [("before the loop", f"if {recorder}: {recorder}.watch(model, optimizer)")]
-    )
+    anywhere = ("before the loop", f"if {recorder}: {recorder}.watch(model, optimizer)")
+    watch = [] if watched else [*_watch(scope, way, recorder)] or [anywhere]
     handed = [hint for each in way for hint in each.hints(recorder if each.scope is scope else "recorder")]
     back = next(_calls(inner, "backward"), None)
     log = (_end(inner, back), f"log(loss={_loss(back)})") if back else ("in each step", "log(loss=loss)")
