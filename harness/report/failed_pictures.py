@@ -112,9 +112,7 @@ def shown(findings: Sequence[Finding], folder: Path) -> dict[str, bytes]:
 
 
 def _named(finding: Finding) -> list[str]:
-    figure = finding.figure
-    names = (figure.labelled_baseline, figure.labelled_result, figure.baseline, figure.result) if figure else ()
-    return [name for name in names if name]
+    return [name for form in (finding.figure.forms if finding.figure else ()) for name in form if name]
 
 
 def thumbnail(data: bytes) -> bytes:

@@ -187,6 +187,11 @@ class Figure(_Part, frozen=True, kw_only=True, tag_field="kind", tag="figure"):
     labelled_baseline: str = ""
     labelled_result: str = ""
 
+    @property
+    def forms(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """Its pictures, of the baseline and now, with axes and as compared."""
+        return (self.labelled_baseline, self.labelled_result), (self.baseline, self.result)
+
 
 class Seeds(_Part, frozen=True, tag_field="kind", tag="equivalence"):
     """A training judged by several seeds."""
@@ -268,6 +273,11 @@ class Finding(_Part, frozen=True, kw_only=True):
             return self.text.partition("\n")[0]
         same = ", ".join(filter(None, ("the figure is its baseline's", self.text)))
         return same if self.passed else "the figure differs from its baseline"
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether what was found may become the baseline, and is not that already."""
+        return bool(self.accept) and (not self.passed or self.kind == "equivalence")
 
     @property
     def is_judged(self) -> bool:

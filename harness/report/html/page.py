@@ -63,8 +63,7 @@ def _facts(run: Run, ledger: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _views(figure: Figure, pictures: Mapping[str, bytes]) -> list[list[Picture]]:
     """Return the pictures of a figure, baseline and now or one alone, by form: with axes, as compared."""
-    forms = (figure.labelled_baseline, figure.labelled_result), (figure.baseline, figure.result)
-    found = [[shown for path in form if (shown := picture(pictures.get(path, b"")))] for form in forms]
+    found = [[shown for path in form if (shown := picture(pictures.get(path, b"")))] for form in figure.forms]
     return [form for form in found if form]
 
 
