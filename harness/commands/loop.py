@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from harness.atomic_files import read
 from harness.errors import NotFoundError
 
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Node = TypeVar("_Node", bound=ast.AST)
 _METHODS = ("fit", "train", "run", "learn", "train_model", "training_loop")
 """Methods that train, those first that are called so more often."""
 _SHORT = {"epoch": 2, "step": 12, "iter": 12}
@@ -136,11 +137,10 @@ def _function(path: Path, module: str, node: _Function, tree: ast.Module) -> Loo
     called = _arguments(node)
     models = [name for name in called if re.fullmatch(r"model|net|network|module", name)]
     optimizers = [name for name in called if re.fullmatch(r"optim|optimizer|opt", name)]
-    loop = Loop(path, module, node.name, "function", called=called, recorder="call" if _takes(node) else "")
+    recorder, watched = "call" if _takes(node) else "", (models[0], optimizers[0]) if models and optimizers else None
+    loop = Loop(path, module, node.name, "function", called=called, recorder=recorder, watched=watched)
     loop = replace(loop, exits=_exits(node.body[-1]))
-    if models and optimizers:
-        loop = replace(loop, watched=(models[0], optimizers[0]))
-    used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} | {node.name}
+    used = {each.id for each in _all(node, ast.Name)} | {node.name}
     if any(any(_calls(each, "parse_args")) for each in _named(tree) if each.name in used):
         loop = replace(loop, flags=_flags(tree))
     if loop.recorder:
@@ -156,16 +156,15 @@ def _signature(node: _Function, argument: str = "recorder=None") -> tuple[str, s
 
 def _adapter(tree: ast.Module) -> str:
     """Return the adapter of the framework that a module imports; empty if there is none."""
-    modules = [each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
-    modules += [alias.name for each in ast.walk(tree) if isinstance(each, ast.Import) for alias in each.names]
+    modules = [each.module or "" for each in _all(tree, ast.ImportFrom)]
+    modules += [alias.name for each in _all(tree, ast.Import) for alias in each.names]
     return next((_ADAPTERS[top] for each in modules if (top := each.partition(".")[0]) in _ADAPTERS), "")
 
 
 def _trainer(node: ast.AST, tree: ast.Module) -> ast.Call | None:
     """Return the call that builds a framework's trainer, where that trains."""
     own = {each.name for each in _named(tree)}
-    calls = (each for each in ast.walk(node) if isinstance(each, ast.Call) and _adapter(tree))
-    names = ((each, ast.unparse(each.func)) for each in calls)
+    names = ((each, ast.unparse(each.func)) for each in _all(node, ast.Call) if _adapter(tree))
     return next((each for each, name in names if name.endswith("Trainer") and name not in own), None)
 
 
@@ -232,11 +231,14 @@ def _short(name: str, *, needed: bool) -> str:
     return "..." if needed else ""
 
 
+def _all(scope: ast.AST, kind: type[_Node]) -> Iterator[_Node]:
+    """Return what is of a kind in a scope, the outermost first."""
+    return (node for node in ast.walk(scope) if isinstance(node, kind))
+
+
 def _calls(scope: ast.AST, name: str) -> Iterator[ast.Call]:
-    """Yield the calls of methods of a name."""
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name:
-            yield node
+    """Return the calls of methods of a name."""
+    return (each for each in _all(scope, ast.Call) if isinstance(each.func, ast.Attribute) and each.func.attr == name)
 
 
 def _flags(tree: ast.Module) -> dict[str, str] | None:
@@ -273,7 +275,7 @@ def _evaluation(scope: ast.AST) -> Iterator[tuple[str, str]]:
         if isinstance(statement, ast.Assign | ast.Expr) and any(map(_evaluates, ast.walk(statement.value))):
             targets = statement.targets if isinstance(statement, ast.Assign) else []
             held = isinstance(statement.value, ast.Call) and _evaluates(statement.value)
-            names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)] * held
+            names = [each.id for target in targets for each in _all(target, ast.Name)] * held
             numbers = ", ".join(f"{each}={each}" for each in names) or "accuracy=..."
             yield f"after line {statement.end_lineno}", f"evaluation({numbers})"
             return
@@ -314,8 +316,8 @@ def _ways(scope: ast.AST, known: _Callables) -> Iterator[list[_Handed]]:
     if any(_calls(scope, "backward")):
         yield []
         return
-    for call in ast.walk(scope):
-        if isinstance(call, ast.Call) and (found := known.pop(_called(call.func), None)):
+    for call in _all(scope, ast.Call):
+        if found := known.pop(_called(call.func), None):
             yield from ([_Handed(scope, call, *found), *way] for way in _ways(found[0], known))
 
 
@@ -339,11 +341,11 @@ def _watch(scope: ast.AST, way: Sequence[_Handed], recorder: str) -> Iterator[tu
 
 def _held(scope: ast.AST, owner: ast.ClassDef) -> Iterator["_Optimizer"]:
     """Yield the optimizers of an object of a class that is built here, as they are called here."""
-    calls = ((each, each.value) for each in ast.walk(scope) if isinstance(each, ast.Assign))
-    for node in [node for node, call in calls if isinstance(call, ast.Call) and ast.unparse(call.func) == owner.name]:
-        holder, line = f"{ast.unparse(node.targets[0])}.", node.end_lineno or node.lineno
-        for model, optimizer in _kept(owner):
-            yield _Optimizer(model.replace("self.", holder), optimizer.replace("self.", holder), line)
+    for node in _all(scope, ast.Assign):
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == owner.name:
+            holder, line = f"{ast.unparse(node.targets[0])}.", node.end_lineno or node.lineno
+            for model, optimizer in _kept(owner):
+                yield _Optimizer(model.replace("self.", holder), optimizer.replace("self.", holder), line)
 
 
 def _end(scope: ast.AST, back: ast.Call) -> str:
@@ -368,18 +370,16 @@ class _Optimizer(NamedTuple):
 
 
 def _optimizers(scope: ast.AST) -> Iterator[_Optimizer]:
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            for call in _calls(node.value, "parameters"):
-                model = ast.unparse(call.func).removesuffix(".parameters")
-                yield _Optimizer(model, ast.unparse(node.targets[0]), node.end_lineno or node.lineno)
-                break
+    for node in _all(scope, ast.Assign):
+        call = next(_calls(node.value, "parameters"), None) if isinstance(node.value, ast.Call) else None
+        if call:
+            model = ast.unparse(call.func).removesuffix(".parameters")
+            yield _Optimizer(model, ast.unparse(node.targets[0]), node.end_lineno or node.lineno)
 
 
 def _kept(scope: ast.AST) -> Iterator[tuple[str, str]]:
     """Yield the models and optimizers that an object keeps, as its methods call them."""
-    assigned = [each for each in ast.walk(scope) if isinstance(each, ast.Assign)]
-    names = {ast.unparse(each.value): ast.unparse(each.targets[0]) for each in assigned}
+    names = {ast.unparse(each.value): ast.unparse(each.targets[0]) for each in _all(scope, ast.Assign)}
     names = {name: kept for name, kept in names.items() if kept.startswith("self.")}
     for each in _optimizers(scope):
         model, optimizer = (names.get(name, name) for name in (each.model, each.optimizer))
