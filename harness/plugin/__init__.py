@@ -17,12 +17,12 @@ from harness.plugin import devices, options, whole_project
 from harness.plugin.against import Ready
 from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, ranks, training, training_regression  # noqa: F401 # pytest looks here
+from harness.plugin.in_tree import InTree, carry_out
 from harness.plugin.messages import messages, put_cause_first
-from harness.plugin.on_errand import Hands
+from harness.plugin.on_worker import Hands
 from harness.plugin.ownership import uses
 from harness.plugin.sending import Sending
 from harness.plugin.session import SESSION, Session, noting_builders
-from harness.plugin.there import There, carry_out
 from harness.plugin.verdict import Status
 
 
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(session.reruns.close)
         if config.getoption("--training-tensorboard"):
             check_writable(session.tensorboard, EventsError.unwritten)
-        if session.assignment or session.errand:
+        if session.task:
             session.perturb()
             pytest_mpl.leave_figures(config)
             if session.errand:
@@ -88,18 +88,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def _register_making(config: pytest.Config, order: Order | None, claims: Claims, session: Session) -> None:
     """Register what makes baselines for another session, or has another make those of this one."""
     if order:
-        config.pluginmanager.register(There(order, claims, session))
+        config.pluginmanager.register(InTree(order, claims, session))
     elif session.against:
         config.pluginmanager.register(Ready(session.against, claims, session))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave one test to a process that was started to rerun it."""
+    """Leave one test to a process that was started for it."""
     from harness.plugin.gated_test import id_of
 
-    if assignment := config.stash[SESSION].assignment:
-        items[:] = [item for item in items if id_of(item) == assignment.test][:1]  # pytest-repeat has several
+    if task := config.stash[SESSION].task:
+        items[:] = [item for item in items if id_of(item) == task.test][:1]  # pytest-repeat has several
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -113,17 +113,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """Show our errors as messages, without a traceback through the harness."""
-    with messages(), item.config.stash[SESSION].giving_up():
-        yield
-
-
-@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Show our errors as messages, without a traceback through the harness."""
     with messages(), item.config.stash[SESSION].giving_up():
         yield
+
+
+pytest_runtest_setup = pytest_runtest_call
 
 
 @pytest.hookimpl(wrapper=True)

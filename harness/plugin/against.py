@@ -11,7 +11,7 @@ import pytest
 
 from harness.baselines.origin import git_output
 from harness.elsewhere.asked import Asked
-from harness.elsewhere.kept import Kept, Notes, surroundings
+from harness.elsewhere.kept import Kept, Notes
 from harness.elsewhere.lending import contents
 from harness.elsewhere.rerun import Reruns
 from harness.elsewhere.sessions import Order
@@ -20,7 +20,14 @@ from harness.errors import HarnessError, SuiteError, TreeError
 from harness.explaining.git import Git
 from harness.plugin import whole_project
 from harness.plugin.claims import Claims
-from harness.plugin.command_line import command_line, rerun_arguments
+from harness.plugin.command_line import (
+    command_line,
+    from_controller,
+    refuse_beside,
+    rerun_arguments,
+    there,
+    what_trains,
+)
 from harness.plugin.gated_test import id_of
 from harness.plugin.messages import refuse
 from harness.plugin.session import Session
@@ -34,49 +41,17 @@ _OTHERS = {
     "--training-verify": "training_verify",
 }
 """Options of sessions that write baselines, or need stored ones, and where pytest keeps them."""
-_OF_PYTEST = tuple(
-    f"--{name}"
-    for name in (
-        *(
-            "mpl",
-            "training-",
-            "maxfail",
-            "exitfirst",
-            "lf",
-            "last-failed",
-            "ff",
-            "failed-first",
-            "nf",
-            "new-first",
-            "sw",
-        ),
-        *("stepwise", "tb", "color", "durations", "junit", "cov", "dist", "numprocesses", "tx", "deselect", "ignore"),
-        *("rootdir", "config-file", "basetemp", "cache", "capture", "show", "no-", "verbos", "quiet", "pdb", "collect"),
-        *("import-mode", "reruns", "log-", "strict", "splits", "group", "pyargs", "keep-duplicates", "setup-", "trace"),
-    )
-)
-"""How options begin that change no training, or have a place of their own."""
-FACTS = ("training_device", "training_require_device", "training_setup")
-"""Options that baselines depend on."""
 
 
 @dataclass(frozen=True)
 class Against:
-    """The commit that a session is held against.
-
-    Args:
-        config: of the session.
-        name: that the user gave it.
-        commit: its whole name.
-        cifar10: where CIFAR-10 is; empty for nowhere.
-        around: digest of what else its trainings may read.
-    """
+    """The commit that a session is held against."""
 
     config: pytest.Config
-    name: str
-    commit: str
-    cifar10: str
-    around: str
+    name: str  # that the user gave it
+    commit: str  # its whole name
+    cifar10: str  # where it is; empty for nowhere
+    around: str  # what else its trainings may depend on
 
     @classmethod
     def of(cls, config: pytest.Config, cifar10: str) -> Self:
@@ -87,15 +62,12 @@ class Against:
             TreeError: there is no such commit.
         """
         name = config.getoption("--training-against")
-        for option, place in _OTHERS.items():
-            if getattr(config.option, place, None):
-                raise SuiteError.two_sources(option=option)
-        if given := getattr(config, "workerinput", {}).get("training_regression_against"):
-            return cls(config, name, given[0], cifar10, given[1])
+        refuse_beside(config, _OTHERS, SuiteError.two_sources)
+        if given := from_controller(config):
+            return cls(config, name, given["commit"], cifar10, given["around"])
         if tree := Tree.from_environment():
             cifar10 = str(tree.home(Path(cifar10))) if cifar10 else ""
-        around = " ".join([surroundings(), *own_options(config)])
-        return cls(config, name, commit_of(config.rootpath, name), cifar10, around)
+        return cls(config, name, commit_of(config.rootpath, name), cifar10, " ".join(what_trains(config)))
 
     @property
     def title(self) -> str:
@@ -128,11 +100,8 @@ class Against:
     @cached_property
     def kept(self) -> Kept:
         """Its baselines."""
-        option = self.config.option
-        facts = [str(getattr(option, name, "") or "") for name in FACTS]
         place = (git_output(self.config.rootpath, "rev-parse", "--show-prefix") or b"").hex()
-        given = [place, self.cifar10, self.around, *facts, *self._lent()]
-        return Kept.of(self.config.rootpath, self.commit, given)
+        return Kept.of(self.config.rootpath, self.commit, [place, self.cifar10, self.around, *self._lent()])
 
     def _lent(self) -> list[str]:
         """Return today's test files that the commit lacks and is lent, each with what it holds."""
@@ -220,39 +189,8 @@ class Against:
         return reruns
 
 
-def own_options(config: pytest.Config) -> list[str]:
-    """Return the words of the command line that may be the project's own options: its conftest.py reads them."""
-    words = [word for word in command_line(config)[0] if word.startswith("--")]
-    return sorted(word for word in words if not word.startswith(_OF_PYTEST))
-
-
-def there(config: pytest.Config, tree: Tree, arguments: Sequence[str]) -> list[str]:
-    """Return this session's arguments as they are meant in a tree: files of the user's checkout are those of the tree.
-
-    What is to be collected is said in another way.
-    """
-    placed = [_placed(argument, tree, always=argument in config.args) for argument in arguments]
-    inifile = config.inipath and tree.place(config.inipath)
-    ini = ["--config-file", str(inifile)] if inifile and inifile.is_file() else []
-    return [*placed, *ini, f"--rootdir={tree.place(config.rootpath)}", "--continue-on-collection-errors"]
-
-
-def _placed(argument: str, tree: Tree, *, always: bool) -> str:
-    """Return an argument with the tree's file in the place of the user's, if it is there, or always."""
-    option, equals, value = argument.rpartition("=")
-    path = Path(value)
-    placed = tree.place(path) if path.is_absolute() else path
-    return f"{option}{equals}{placed}" if placed != path and (always or placed.exists()) else argument
-
-
 class Ready:
-    """The hook that has the baselines ready before the first test runs.
-
-    Args:
-        against: what the session is held against.
-        claims: on baselines.
-        session: its state.
-    """
+    """The hook that has the baselines ready before the first test runs."""
 
     def __init__(self, against: Against, claims: Claims, session: Session) -> None:
         self._against, self._claims, self._session = against, claims, session

@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plugin import whole_project
+from harness.plugin.command_line import from_controller
 from harness.plugin.session import Session
 from harness.recording.followed import asking, write_wanted
 from harness.recording.imported import is_installed
@@ -42,9 +43,8 @@ class ChangedLines:
         Nothing in a session that runs a part of the tests: it does not know what the others run.
         """
         config = self._session.config
-        if hasattr(config, "workerinput"):
-            given = config.workerinput["training_regression_changed"]
-            return {name: frozenset(lines) for name, lines in given.items()}
+        if given := from_controller(config):
+            return {name: frozenset(lines) for name, lines in given["changed"].items()}
         if self._session.shard or config.option.collectonly or whole_project.is_narrowed(config):
             return {}
         with contextlib.suppress(HarnessError):  # said where it is in the way

@@ -11,12 +11,14 @@ import pytest
 
 from harness.atomic_files import write
 from harness.baselines.store import baseline_name, claim_of, folded, shared_name, stamp, stamps
+from harness.elsewhere.sessions import reason
 from harness.errors import HarnessError, SuiteError
 from harness.explaining.files_read import noted
 from harness.plugin import whole_project
 from harness.plugin.changed_lines import ChangedLines
+from harness.plugin.command_line import from_controller
 from harness.plugin.gated_test import GatedTest, id_of
-from harness.plugin.messages import refuse
+from harness.plugin.messages import cause_of, refuse, skip_reason
 from harness.plugin.ownership import MARKER, is_ours, uses
 from harness.plugin.selection import deal, select
 from harness.plugin.session import Session
@@ -30,27 +32,23 @@ if TYPE_CHECKING:
 
 CLAIMS = pytest.StashKey["Claims"]()
 _FILE = "claims.json"
-_NOTED = ("files", "_nodeids", "_beside", "_left_out", "_skipped", "_doubt")
+_NOTED = ("files", "_nodeids", "_beside", "_left_out", "uncollected", "_doubt")
 """What a process that has collected tests leaves for one that has not."""
 
 
 class Claims:
-    """Hooks that note who owns what.
-
-    Args:
-        session: the session's state.
-    """
+    """Hooks that note who owns what."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.changes = ChangedLines(session)
         self._owners: dict[str, str] = {}
-        self._outcomes: dict[str, Outcome] = {}  # by pytest's id, which several tests outside the root may share
+        self.reported: dict[str, Outcome] = {}  # by pytest's id, which several tests outside the root may share
         self._nodeids: dict[str, str] = {}  # id of a test to pytest's
         self.files: dict[str, list[str]] = {}  # id of a test to the files that it owns
         self._beside: dict[str, list[int]] = {}  # figures that are stored beside their tests, and what tells a change
         self._left_out: list[str] = []
-        self._skipped: dict[str, str] = {}  # files that were skipped when they were collected, and why
+        self.uncollected: dict[str, Outcome] = {}  # files that were skipped when they were collected, or failed
         self.is_empty_shard = False
         self._stamps: dict[str, list[int]] = {}
         self._doubt = ""  # why tests that own baselines may not be among these
@@ -106,9 +104,9 @@ class Claims:
             raise SuiteError.shared_baseline(file=file, first=first, second=owner)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note which files were skipped as a whole (`pytest.importorskip`), and why."""
-        if report.skipped:
-            self._skipped[report.nodeid] = skip_reason(report)
+        """Note which files were skipped as a whole (`pytest.importorskip`) or cannot be collected, and why."""
+        if not report.passed:
+            self.uncollected[report.nodeid] = _outcome(report)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         """Note which tests do not run."""
@@ -123,7 +121,7 @@ class Claims:
                 write(place, json.dumps([getattr(self, name) for name in _NOTED]).encode())
 
     def _asked(self) -> Path | None:
-        in_worker = hasattr(self._session.config, "workerinput")
+        in_worker = from_controller(self._session.config)
         return self._session.shared / _FILE if in_worker else whole_project.asked()
 
     def _read(self, place: Path) -> None:
@@ -133,16 +131,10 @@ class Claims:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what became of a test: failing counts more than being skipped, and that more than passing."""
-        from harness.report.ledger import Outcome
-
-        former = self._outcomes.get(report.nodeid)
-        if report.failed:
-            self._outcomes[report.nodeid] = Outcome("failed")
-        elif report.skipped and (former is None or former.word == "passed"):
-            word = "xfailed" if hasattr(report, "wasxfail") else "skipped"
-            self._outcomes[report.nodeid] = Outcome(word, skip_reason(report))
-        elif report.when == "call" and report.passed and former is None:
-            self._outcomes[report.nodeid] = Outcome("passed")
+        former = self.reported.get(report.nodeid)
+        weighs = former is None or former.word == "passed" if report.skipped else former is None
+        if report.failed or (weighs and (report.skipped or report.when == "call")):
+            self.reported[report.nodeid] = _outcome(report)
 
     def conclude(self) -> None:
         """Write the report of the session, and note why it must not be green, if it must not."""
@@ -166,13 +158,13 @@ class Claims:
     def _concludes(self) -> bool:
         """Whether this process, of several, has the last word on a session that runs tests."""
         config = self._session.config
-        return not (hasattr(config, "workerinput") or config.option.collectonly)
+        return not (from_controller(config) or config.option.collectonly)
 
     @property
     def outcomes(self) -> "dict[str, Outcome]":
         """Id of each test of ours that ran to what pytest said of it."""
-        ids = {id_: self._outcomes.get(nodeid) for id_, nodeid in self._nodeids.items()}
-        return self._outcomes | {id_: outcome for id_, outcome in ids.items() if outcome}
+        ids = {id_: self.reported.get(nodeid) for id_, nodeid in self._nodeids.items()}
+        return self.reported | {id_: outcome for id_, outcome in ids.items() if outcome}
 
     def _touched(self, now: Mapping[str, list[int]]) -> list[str]:
         """Return the baselines that are not what they were when this session began, though it writes none."""
@@ -217,17 +209,16 @@ class Claims:
     def _failed_otherwise(self, findings: "list[Finding]") -> list[str]:
         """Return the tests that failed, but for those of which a check did."""
         ids = {nodeid: id_ for id_, nodeid in self._nodeids.items()}
-        failed = (ids.get(nodeid, nodeid) for nodeid, outcome in self._outcomes.items() if outcome.word == "failed")
+        failed = (ids.get(nodeid, nodeid) for nodeid, outcome in self.reported.items() if outcome.word == "failed")
         return sorted({*failed} - {finding.test for finding in findings if not finding.passed})
 
     def _skips(self) -> "Done":
         """Return the baselines of files that were skipped as a whole: by name, since nobody knows their tests."""
-        skipped = {f"{baseline_name(nodeid)}-": (nodeid, reason) for nodeid, reason in self._skipped.items()}
         return {
             (shared_name(file), nodeid): ("skipped", reason)
-            for prefix, (nodeid, reason) in skipped.items()
+            for nodeid, (word, reason) in self.uncollected.items()
             for file in self._stamps
-            if file.startswith(prefix)
+            if word == "skipped" and file.startswith(f"{baseline_name(nodeid)}-")
         }
 
     def _orphans(self, others: list[str]) -> tuple[list[str], str]:
@@ -245,7 +236,12 @@ class Claims:
         return ([], doubt) if doubt else ([file for file in others if claim_of(file) not in owned], "")
 
 
-def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return why a test, or a file, was skipped, in a line."""
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-    return reason.removeprefix("Skipped: ").partition("\n")[0]
+def _outcome(report: pytest.CollectReport | pytest.TestReport) -> "Outcome":
+    """Return what pytest says of a test, or of a file, and why."""
+    from harness.report.ledger import Outcome
+
+    if report.failed:
+        return Outcome("failed", cause_of(report) or reason(str(report.longrepr)))
+    if report.skipped:
+        return Outcome("xfailed" if hasattr(report, "wasxfail") else "skipped", skip_reason(report))
+    return Outcome("passed")

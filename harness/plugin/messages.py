@@ -1,4 +1,4 @@
-"""Our errors as messages of a failed test or a refused session, without a traceback through the harness."""
+"""Errors as messages of a failed test or a refused session, without a traceback through the harness; and read back."""
 
 from types import TracebackType
 
@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.inert import inert, inert_line
+from harness.plugin.command_line import from_controller
 
 
 class messages:
@@ -43,13 +44,25 @@ def put_cause_first(report: pytest.TestReport, excinfo: pytest.ExceptionInfo[Bas
         crash.message = cause
 
 
+def cause_of(report: pytest.CollectReport | pytest.TestReport) -> str:
+    """Return what pytest says of a failure in a line; empty where it says more."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(getattr(crash, "message", "")).partition("\n")[0]
+
+
+def skip_reason(report: pytest.CollectReport | pytest.TestReport) -> str:
+    """Return why a test, or a file, was skipped, in a line."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    return reason.removeprefix("Skipped: ").partition("\n")[0]
+
+
 def refuse(config: pytest.Config, error: HarnessError) -> None:
     """End a session before it runs a test; in a worker, where that would end in an internal error, fail every test.
 
     Raises:
         UsageError: this is no worker.
     """
-    if not hasattr(config, "workerinput"):
+    if not from_controller(config):
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(_Refusal(error))
 

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from harness import scratch
 from harness.errors import BaselineMissingError, HarnessError, OutputError
+from harness.plugin.command_line import from_controller
 
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Outcome:
     def kept(self) -> Path:
         """Folder of this session's findings, and of no other's; a worker's is its controller's."""
         if self._kept is None:
-            given = getattr(self._config, "workerinput", {}).get("training_regression_results")
+            given = from_controller(self._config).get("kept")
             given = given or (self._asked and self._asked / "kept")  # which goes although this process may be killed
             self._kept = Path(given) if given else scratch.new_folder()
             self._kept.mkdir(exist_ok=True)

@@ -13,13 +13,7 @@ from harness.plugin.session import Session
 def select(
     config: pytest.Config, session: Session, items: list[pytest.Item], files: Mapping[str, Collection[str]]
 ) -> None:
-    """Take away the tests that --training-generate=missing and =failing leave out.
-
-    Args:
-        config: of the session.
-        session: the session's state.
-        items: the collected tests; what is left out is removed.
-        files: id of a test to the names of its baselines.
+    """Take away the tests that --training-generate=missing and =failing leave out; `files` are those that each owns.
 
     Raises:
         AcceptError: what failed cannot be read.
@@ -32,7 +26,7 @@ def select(
         wanted = {test for test in wanted if not all(_stands(session, file) for file in files[test])}
     if "failing" in options:
         wanted &= {candidate.test for candidate in candidates(session.failed)}
-    _keep(config, items, wanted)
+    keep(config, items, wanted)
 
 
 def _stands(session: Session, file: str) -> bool:
@@ -47,7 +41,8 @@ def _stands(session: Session, file: str) -> bool:
     return (session.baselines / file).exists() or any(others)
 
 
-def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[str]) -> None:
+def keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[str]) -> None:
+    """Take away all tests but some, by their ids."""
     left_out: Sequence[pytest.Item] = [item for item in items if id_of(item) not in wanted]
     items[:] = [item for item in items if id_of(item) in wanted]
     if left_out:
@@ -57,11 +52,6 @@ def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Collection[st
 def deal(config: pytest.Config, items: list[pytest.Item], shard: str) -> bool:
     """Take away the tests of other shards: modules are dealt out in turn, since tests of one share trainings.
 
-    Args:
-        config: of the session.
-        items: the collected tests; what is left out is removed.
-        shard: as "1/4", of --training-shard; empty for all.
-
     Returns:
         Whether there were tests, and all are of other shards.
     """
@@ -70,5 +60,5 @@ def deal(config: pytest.Config, items: list[pytest.Item], shard: str) -> bool:
     index, number = map(int, shard.split("/"))
     modules = sorted({id_of(item).partition("::")[0] for item in items})
     mine = {*modules[index - 1 :: number]}
-    _keep(config, items, {test for item in items if (test := id_of(item)).partition("::")[0] in mine})
+    keep(config, items, {test for item in items if (test := id_of(item)).partition("::")[0] in mine})
     return not items

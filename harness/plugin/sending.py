@@ -7,11 +7,10 @@ from typing import Any, Self
 import pytest
 
 from harness.atomic_files import write
-from harness.elsewhere.kept import Kept, surroundings
+from harness.elsewhere.kept import Kept
 from harness.errors import HarnessError, SuiteError, TreeError, WorkerError
 from harness.plugin import devices
-from harness.plugin.against import FACTS, own_options
-from harness.plugin.command_line import command_line, rerun_arguments
+from harness.plugin.command_line import command_line, refuse_beside, rerun_arguments, what_trains
 from harness.plugin.gated_test import id_of
 from harness.plugin.messages import failed, refuse
 from harness.plugin.ownership import MARKER, uses
@@ -27,22 +26,12 @@ from harness.workers.sent import TRIES, Sent
 from harness.workers.worker import FOLDER, Answer, Job
 
 
-_OTHERS = {
-    "--mpl-generate-path": "mpl_generate_path",
-    "-n": "numprocesses",
-    "--pdb": "usepdb",
-}
+_OTHERS = {"--mpl-generate-path": "mpl_generate_path", "-n": "numprocesses", "--pdb": "usepdb"}
 """Options of sessions that need their tests in this process, and where pytest keeps them."""
 
 
 class Sending:
-    """Hooks that send tests away when all are collected, and take what they did in their place.
-
-    Args:
-        config: of the session.
-        session: its state.
-        executor: has the tests run.
-    """
+    """Hooks that send tests away when all are collected, and take what they did in their place."""
 
     def __init__(self, config: pytest.Config, session: Session, executor: Executor) -> None:
         self._config, self._session, self._executor = config, session, executor
@@ -58,11 +47,10 @@ class Sending:
         Raises:
             SuiteError: there is none, it cannot be reached, or another option needs the tests here.
         """
-        for option, place in _OTHERS.items():
-            if getattr(config.option, place, None) and not config.option.collectonly:
-                raise SuiteError.not_sent(option=option)
+        runs = not config.option.collectonly
+        refuse_beside(config, _OTHERS if runs else {}, SuiteError.not_sent)
         made, address = executor(config.getoption("--training-on"))
-        if not config.option.collectonly:
+        if runs:
             made.open(address)
         return cls(config, session, made)
 
@@ -95,9 +83,7 @@ class Sending:
 
     def _kept(self) -> Kept | None:
         """Return where records are kept; None where the project is in no git repository, or there is no room."""
-        option = self._config.option
-        given = [self._where, surroundings(), *own_options(self._config)]
-        given += [str(getattr(option, name, "") or "") for name in FACTS]
+        given = [self._where, *what_trains(self._config)]
         try:
             kept = Kept.of_code(self._config.rootpath, digest(self._facts), given)
             kept.use()

@@ -23,7 +23,7 @@ from harness.elsewhere.rerun import Assignment, Reruns, in_force
 from harness.elsewhere.sharing import Sharing
 from harness.elsewhere.trainings import Training, Trainings
 from harness.errors import DevicePrecisionError, FaultError, NoCifar10Error
-from harness.plugin.command_line import command_line, rerun_arguments
+from harness.plugin.command_line import command_line, from_controller, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.outcome import Counts, Outcome
 from harness.plugin.settings import Settings
@@ -64,12 +64,13 @@ class Session(Settings):
         super().__init__(config)
         self.counts = Counts()
         own = time.time()  # a worker's may be later, if it takes the place of one that crashed
-        self.started: float = min(own, getattr(config, "workerinput", {}).get("training_regression_started", own))
+        self.started: float = min(own, from_controller(config).get("started", own))
         self.assignment = Assignment.from_environment()
         self.effects: Effects | None = None
         self.errand = Errand.from_environment()
-        asked = self.errand or self.assignment
-        self.outcome = Outcome(config, self.output, self.counts, asked.folder if asked else None)
+        self.task = self.errand or self.assignment
+        """What this process was started for, if another session did."""
+        self.outcome = Outcome(config, self.output, self.counts, self.task.folder if self.task else None)
         self.ranks = Ranks(is_fresh=self.assignment is not None)
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         self.workers = Sharing(self._meeting_place())
@@ -85,7 +86,7 @@ class Session(Settings):
         """Return the folder where trainings of recipes are left for others, if there are any."""
         if self.errand:
             return self.errand.recipes
-        shares = hasattr(self.config, "workerinput") or self.config.getoption("--training-on")
+        shares = from_controller(self.config) or self.config.getoption("--training-on")
         return self.shared if shares and not self.assignment else None
 
     def add_checked(self, checked: Checked) -> None:
@@ -239,7 +240,7 @@ class Session(Settings):
             pytest.skip(str(NO_CIFAR10))
         except DevicePrecisionError as error:
             pytest.skip(str(error))
-        if not (self.assignment or self.errand):
+        if self.task is None:
             self.publish(record, run)
         return record, states
 

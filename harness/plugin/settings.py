@@ -17,7 +17,7 @@ from harness.baselines.folder import named_folder, spelt_out, stated_folder
 from harness.baselines.plain_files import is_within, link_in
 from harness.elsewhere.sharing import own_folder
 from harness.errors import NotFoundError, OutputError, SuiteError
-from harness.plugin.command_line import command_line
+from harness.plugin.command_line import command_line, from_controller
 from harness.record.world import launched
 
 
@@ -41,29 +41,33 @@ class Settings:
     """
 
     def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
         self.config = config
+        self.strict = bool(option("--training-strict") or config.getini("training_strict"))
+        """Whether everything fails that leaves room for doubt: drift, what is not judged, orphans."""
+        self.in_ci = bool(option("--training-ci"))
+        """Whether this is a continuous integration's run, in which a gate must not be green without comparing."""
+        self.demands_all = self.strict or self.in_ci
+        """Whether a baseline that nobody checked fails."""
+        self.seeds = int(option("--training-equivalence") or 0)
+        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
+        self.slowest = float(option("--training-slower") or 0)
+        """How many times what it took at another commit a step may take; 0 for any."""
+        self.measures_power = bool(option("--training-gate-power"))
+        """Whether standard faults are planted in every training."""
         self.least_power = _share(str(config.getini("training_gate_power_min") or 0))
-        """Share of the planted faults that has to be caught."""
+        """Share of them that has to be caught."""
+        self.verifies = bool(option("--training-verify"))
+        """Whether what the thresholds of baselines come from is measured again."""
+        self.only_missing = "missing" in (option("--training-generate") or ())
+        """Whether existing baselines stay as they are while others are written."""
+        self.adds_environment = "add" in (option("--training-generate") or ())
+        """Whether low-precision baselines of other environments stay as they are, and this one's are added."""
 
     @property
     def comparing_figures(self) -> bool:
         """Whether pytest-mpl compares figures in this session."""
         return bool(self.config.getoption("--mpl", False))
-
-    @property
-    def strict(self) -> bool:
-        """Whether everything fails that leaves room for doubt: drift, what is not judged, orphans."""
-        return bool(self.config.getoption("--training-strict") or self.config.getini("training_strict"))
-
-    @property
-    def in_ci(self) -> bool:
-        """Whether this is a continuous integration's run, in which a gate must not be green without comparing."""
-        return bool(self.config.getoption("--training-ci"))
-
-    @property
-    def demands_all(self) -> bool:
-        """Whether a baseline that nobody checked fails: in CI, and in strict mode."""
-        return self.strict or self.in_ci
 
     @property
     def shard(self) -> str:
@@ -72,36 +76,6 @@ class Settings:
         others = f"{option('group', 0)}/{option('splits', 0)}" if option("splits", 0) else ""
         shard = str(option("--training-shard") or others)
         return "" if shard == "1/1" else shard
-
-    @property
-    def seeds(self) -> int:
-        """Seeds that trainings are judged by, or 0: a training is compared with its baseline, number by number."""
-        return int(self.config.getoption("--training-equivalence") or 0)
-
-    @property
-    def slowest(self) -> float:
-        """How many times what it took at another commit a step may take; 0 for any."""
-        return float(self.config.getoption("--training-slower") or 0)
-
-    @property
-    def measures_power(self) -> bool:
-        """Whether standard faults are planted in every training."""
-        return bool(self.config.getoption("--training-gate-power"))
-
-    @property
-    def verifies(self) -> bool:
-        """Whether what the thresholds of baselines come from is measured again."""
-        return bool(self.config.getoption("--training-verify"))
-
-    @property
-    def only_missing(self) -> bool:
-        """Whether existing baselines stay as they are while others are written."""
-        return "missing" in self.config.getoption("--training-generate")
-
-    @property
-    def adds_environment(self) -> bool:
-        """Whether low-precision baselines of other environments stay as they are, and this one's are added."""
-        return "add" in self.config.getoption("--training-generate")
 
     @property
     def generate_path(self) -> Path | None:
@@ -117,8 +91,8 @@ class Settings:
     @cached_property
     def output(self) -> Path:
         """Folder of all that a session leaves; a temporary one where none is given and the project is read-only."""
-        if hasattr(self.config, "workerinput"):
-            return Path(self.config.workerinput["training_regression_output"])
+        if shared := from_controller(self.config):
+            return Path(shared["output"])
         if given := self.config.getoption("--training-output"):
             return spelt_out(self._here / given / self._of_rank)
         usual = self._usual_output
@@ -260,14 +234,14 @@ class Settings:
     def figures(self) -> Path:
         """Folder of pytest-mpl's pictures of this session, empty at first."""
         folder = self._own("figures")
-        if not hasattr(self.config, "workerinput"):
+        if not from_controller(self.config):
             shutil.rmtree(folder, ignore_errors=True)  # of an earlier session
         return folder
 
     def _own(self, name: str) -> Path:
         """Return a folder that no other session writes to; a worker has it from the session that started it."""
-        if hasattr(self.config, "workerinput"):
-            return Path(self.config.workerinput[f"training_regression_{name}"])
+        if shared := from_controller(self.config):
+            return Path(shared[name])
         return own_folder(self.output / name, self.config.add_cleanup)
 
     @cached_property

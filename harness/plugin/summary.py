@@ -11,7 +11,7 @@ from harness.baselines.origin import git_output
 from harness.baselines.store import stored_files
 from harness.inert import inert
 from harness.plugin.ci import tell_github
-from harness.plugin.claims import skip_reason
+from harness.plugin.messages import skip_reason
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
 from harness.report.words import number

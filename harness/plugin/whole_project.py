@@ -8,6 +8,7 @@ import pytest
 
 from harness import scratch
 from harness.baselines.store import folded
+from harness.plugin.command_line import switch_off
 from harness.plugin.session import Session
 
 
@@ -27,9 +28,7 @@ def widen(config: pytest.Config) -> None:
     """Have this process collect the whole project, and run nothing."""
     config.args[:] = places(config)
     config.option.collectonly = True
-    for name in _NARROWING:
-        if hasattr(config.option, name):
-            setattr(config.option, name, None)
+    switch_off(config, _NARROWING)
 
 
 def places(config: pytest.Config) -> list[str]:

@@ -11,7 +11,7 @@ from xdist.scheduler import LoadScheduling
 from harness.atomic_files import write
 from harness.errors import SuiteError
 from harness.plugin.claims import CLAIMS
-from harness.plugin.command_line import command_line
+from harness.plugin.command_line import command_line, from_controller
 from harness.plugin.ownership import arguments, uses
 from harness.plugin.session import SESSION
 
@@ -173,18 +173,18 @@ class Workers:
         session, place = node.config.stash[SESSION], node.gateway.spec
         if session.generate_path and (place.chdir or not place.popen):
             raise pytest.UsageError(str(SuiteError.workers_elsewhere(folder=place.chdir or "")))
-        node.workerinput["training_regression"] = command_line(node.config)
-        node.workerinput["training_regression_started"] = session.started
-        node.workerinput["training_regression_against"] = session.against and [
-            session.against.commit,
-            session.against.around,
-        ]
-        node.workerinput["training_regression_output"] = str(session.output)
-        node.workerinput["training_regression_figures"] = str(session.figures)
-        node.workerinput["training_regression_tensorboard"] = str(session.tensorboard)
-        node.workerinput["training_regression_results"] = str(session.outcome.kept)
         changed = node.config.stash[CLAIMS].changes.changed
-        node.workerinput["training_regression_changed"] = {name: sorted(lines) for name, lines in changed.items()}
+        node.workerinput["training_regression"] = {
+            "command_line": command_line(node.config),
+            "started": session.started,
+            "commit": session.against and session.against.commit,
+            "around": session.against and session.against.around,
+            "output": str(session.output),
+            "figures": str(session.figures),
+            "tensorboard": str(session.tensorboard),
+            "kept": str(session.outcome.kept),
+            "changed": {name: sorted(lines) for name, lines in changed.items()},
+        }
         if session.cifar10 == "download":
             from harness.shipped.load import load_dataset
 
@@ -194,7 +194,7 @@ class Workers:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the controller which tests share a training."""
         state = session.config.stash[SESSION]
-        if hasattr(session.config, "workerinput"):
+        if from_controller(session.config):
             with state.outcome.noted():
                 write_groups(session.items, state.shared)
 

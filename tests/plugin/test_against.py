@@ -16,7 +16,7 @@ from harness.elsewhere import sessions
 from harness.elsewhere.kept import Kept, Notes, Tried, surroundings
 from harness.elsewhere.sessions import Order
 from harness.elsewhere.trees import Tree
-from harness.plugin.against import own_options, there
+from harness.plugin.command_line import own_options, there
 from harness.plugin.session import SESSION
 from harness.recording.perturbation import Perturbation, Rerun
 from tests.plugin.conftest import QUICK

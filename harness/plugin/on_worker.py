@@ -8,24 +8,19 @@ from pathlib import Path
 import pytest
 
 from harness.explaining import files_read
-from harness.plugin.claims import skip_reason
-from harness.plugin.gated_test import id_of
+from harness.plugin.command_line import switch_off
+from harness.plugin.messages import cause_of, skip_reason
 from harness.recording.imported import imported
 from harness.workers.facts import digest_of
 from harness.workers.worker import End, Errand
 
 
-_CHOOSING = ("deselect", "lf", "stepwise", "splits", "training_shard", "training_against")
+_CHOOSING = ("keyword", "markexpr", "deselect", "lf", "stepwise", "splits", "training_shard", "training_against")
 """Options by which the session that asks has chosen its tests already."""
 
 
 class Hands:
-    """Hooks that run the test and leave the answer.
-
-    Args:
-        config: of the session.
-        errand: what it was sent to do.
-    """
+    """Hooks that run the test and leave the answer."""
 
     def __init__(self, config: pytest.Config, errand: Errand) -> None:
         self._config, self._errand = config, errand
@@ -33,16 +28,8 @@ class Hands:
         self._children = _ended_children()
         self._text = self._cause = ""
         files_read.noted()
-        for name in _CHOOSING:
-            if hasattr(config.option, name):
-                setattr(config.option, name, None)
-        config.option.keyword = config.option.markexpr = ""
+        switch_off(config, _CHOOSING)
         config.args[:] = [str(config.rootpath / errand.test.partition("::")[0])]
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave the one test."""
-        items[:] = [item for item in items if id_of(item) == self._errand.test][:1]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Say why the test's file cannot be collected."""
@@ -56,7 +43,7 @@ class Hands:
         if report.failed:
             captured = [f"{title}, on the worker:\n{text.rstrip()}" for title, text in report.sections if text.strip()]
             self._end, self._text = "failed", "\n".join([report.longreprtext, *captured])
-            self._cause = getattr(getattr(report.longrepr, "reprcrash", None), "message", "").partition("\n")[0]
+            self._cause = cause_of(report)
         elif report.skipped:
             reason = getattr(report, "wasxfail", None)
             self._end, self._text = ("skipped", skip_reason(report)) if reason is None else ("xfailed", reason)
