@@ -316,13 +316,12 @@ def test_a_forged_report_stays_text(job, report):
 
 def test_what_the_comment_reads_is_what_a_session_writes():
     """The names of files agree between the plugin and both actions."""
-    from harness.plugin.outcome import Outcome
+    from harness.report.session_report import Counts, SessionReport
 
-    outcome = Outcome.__new__(Outcome)
-    outcome._folder = Path("build/harness")
+    report = SessionReport(ROOT, Path("build/harness"), Counts(), None, list)
     kept = steps()["Keep report, figures and records"]["with"]
-    assert outcome.markdown.parent.as_posix() + "/**" == kept["path"]
-    assert f"/training-regression/{outcome.markdown.name}" in steps()["Comment"]["run"]
+    assert report.markdown.parent.as_posix() + "/**" == kept["path"]
+    assert f"/training-regression/{report.markdown.name}" in steps()["Comment"]["run"]
     defaults = [load(action)["inputs"]["artifact"]["default"] for action in (ACTION, COMMENT)]
     assert defaults[0] == defaults[1]
 

@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
             pytest_mpl.configure(config)
             options.check_slower(config)
             options.check_writing(config, writes=session.generate_path is not None)
-            session.outcome.prepare(session.history)
+            session.report.prepare(session.history)
             _register_making(config, order, claims, session)
             if config.getoption("--training-on"):
                 config.pluginmanager.register(Sending.of(config, session))

@@ -60,8 +60,8 @@ class Claims:
                 noted()
             self._stamps = stamps(self._session.baselines)
         if self._session.demands_all and self._concludes:
-            self._session.outcome.forget()
-        with self._session.outcome.noted():
+            self._session.report.forget()
+        with self._session.report.noted():
             self.changes.watch(lambda item: id_of(item) in self.files or uses(item, "training"))
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m take tests away
@@ -117,7 +117,7 @@ class Claims:
         if session.testsfailed:
             self._doubt = "not all tests could be collected"
         if place := self._asked():
-            with self._session.outcome.noted():
+            with self._session.report.noted():
                 write(place, json.dumps([getattr(self, name) for name in _NOTED]).encode())
 
     def _asked(self) -> Path | None:
@@ -141,13 +141,13 @@ class Claims:
         session = self._session
         if not self._concludes:
             return
-        if not self.files and session.outcome.is_kept:
+        if not self.files and session.report.is_kept:
             self._read(session.shared / _FILE)
-        session.outcome.collect()
+        session.report.collect()
         owns = session.strict or (session.in_ci and session.config.getini("training_baselines"))
-        if self.files or session.outcome.findings or (owns and self._stamps):
+        if self.files or session.report.findings or (owns and self._stamps):
             now = stamps(session.baselines)
-            ledger = self._ledger(session.outcome.findings, {**self._stamps, **now})
+            ledger = self._ledger(session.report.findings, {**self._stamps, **now})
             for error in objections(session, ledger, self.outcomes, self._touched(now)):
                 session.counts.add_problem(error)
             problems = [problem.partition("\n")[0] for problem in session.counts.problems]

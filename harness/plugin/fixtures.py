@@ -56,7 +56,7 @@ def training_regression(request: pytest.FixtureRequest) -> "TrainingRegression":
     from harness.plugin.regression import TrainingRegression
 
     session = request.config.stash[SESSION]
-    session.outcome.kept.mkdir(exist_ok=True)  # here: a child that is forked would make another
+    session.report.kept.mkdir(exist_ok=True)  # here: a child that is forked would make another
     return TrainingRegression(request.node, session)
 
 

@@ -281,7 +281,7 @@ class GatedTest:
         try:
             kept = offer(session.failed, candidate, data)
         except OSError as error:
-            session.outcome.note(error)
+            session.report.note(error)
             return None, command
         return kept, command if candidate.obstacle else session.accept_command(candidate.name, place.parent)
 

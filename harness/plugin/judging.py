@@ -56,7 +56,7 @@ def _with_more_seeds(checked: RecordCheck, seeds: int) -> tuple[str, str]:
 def _conclude(checked: RecordCheck, finding: Finding, text: str, cause: str = "") -> None:
     """Keep what was found; fail with a text, and the cause in a line, if it does not pass."""
     __tracebackhide__ = True
-    checked.session.outcome.add(checked.test.item, finding)
+    checked.session.report.add(finding, checked.test.item.user_properties)
     if not finding.passed:
         raise failed(text, cause)
 
@@ -174,7 +174,7 @@ def parity(checked: RecordCheck, held: "Held") -> None:
     __tracebackhide__ = True
     comparison = held.comparison
     passed = comparison.verdict == "same" or (comparison.verdict == "drift" and not checked.session.strict)
-    text = parity_text(held, checked.test.id, checked.session.shown(checked.session.outcome.page), passed=passed)
+    text = parity_text(held, checked.test.id, checked.session.shown(checked.session.report.page), passed=passed)
     check = replace(checked.check(), baseline="", accept="")
     finding = check.training(comparison, passed=passed, text=text, notable=bool(held.apart))
     _conclude(checked, finding, text, "" if passed else cause(comparison))
@@ -213,9 +213,9 @@ def _failure(
         named=checked.sources,
         check=checked.name,
     )
-    look = [str(session.shown(session.outcome.page))]
+    look = [str(session.shown(session.report.page))]
     look += [f"{session.shown(kept)}   (baseline: {checked.shown_path})"] if kept else []
-    with session.outcome.noted():
+    with session.report.noted():
         look += [str(session.shown(path)) for path in failed_pictures.keep(comparison, drawn, checked.pictures)]
     against = session.against.title if session.against else ""
     text = failure_text(

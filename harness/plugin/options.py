@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import math
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from typing import Literal
 import pytest
 
 from harness.errors import AcceptError, NoCifar10Error, SuiteError
-from harness.plugin.ci import in_ci
 
 
 _LEAST_SEEDS = 3
@@ -78,10 +78,6 @@ def check_ini(config: pytest.Config) -> None:
 
 def check_writing(config: pytest.Config, *, writes: bool) -> None:
     """Check that options of baselines to be written are given where some are, and that a reason is one.
-
-    Args:
-        config: of the session.
-        writes: whether it writes baselines.
 
     Raises:
         SuiteError: it does not.
@@ -188,7 +184,7 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--training-ci",
         action="store_true",
-        default=in_ci(),  # as it is now: a conftest.py or a test may change the environment
+        default=_in_ci(),  # as it is now: a conftest.py or a test may change the environment
         help="fail as in CI where a figure is not compared or a baseline not checked; on where CI is set",
     )
     group.addoption(
@@ -220,6 +216,10 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
         action="store_true",
         help="measure again what the thresholds of baselines come from, and refuse those that are far above it",
     )
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def _revision(text: str) -> str:

@@ -259,8 +259,8 @@ class FigureGate:
         """Say what has changed around a figure, where to look, and what accepts it."""
         from harness.report.figure_text import draw_sheet
 
-        look = [self._session.outcome.page]
-        with self._session.outcome.noted():
+        look = [self._session.report.page]
+        with self._session.report.noted():
             look += draw_sheet(self._folder(item))
         versions = changed_versions(_baseline_of(item))
         rows = [("changed", versions), *(("look", str(self._session.shown(path))) for path in look), ("accept", accept)]
@@ -327,7 +327,8 @@ class FigureGate:
             for figure in gated if not passed and drawn(folder) else ():
                 self._draw_twins(figure, of, folder)
             test = of.test if of else ""
-            self._session.outcome.add(item, compared_figure(check, folder, output, tolerance, passed, text, test))
+            finding = compared_figure(check, folder, output, tolerance, passed, text, test)
+            self._session.report.add(finding, item.user_properties)
 
         keep()
         self._session.drawn.append(Drawn(records, keep))
@@ -336,7 +337,7 @@ class FigureGate:
         """Draw a figure with its axes, of this run's record and, where it is known, of the baseline's."""
         from harness.report.failed_pictures import draw_twins
 
-        with self._session.outcome.noted():
+        with self._session.report.noted():
             draw_twins(gated, of and of.record(), of and of.baseline, folder)
 
 

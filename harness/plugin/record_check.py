@@ -69,7 +69,7 @@ class RecordCheck:
 
     def keeping_errors(self) -> contextlib.AbstractContextManager[None]:
         """Keep an error within it as what this check found."""
-        return self.session.outcome.keeping_errors(self.test.item, self.check())
+        return self.session.report.keeping_errors(self.check(), self.test.item.user_properties)
 
     @cached_property
     def judged(self) -> "Record":

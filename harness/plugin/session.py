@@ -1,4 +1,4 @@
-"""The state of one pytest session: its settings, its outcome, and the trainings that it runs."""
+"""The state of one pytest session: its settings, its report, and the trainings that it runs."""
 
 import contextlib
 import json
@@ -25,9 +25,9 @@ from harness.elsewhere.trainings import Training, Trainings
 from harness.errors import DevicePrecisionError, FaultError, NoCifar10Error
 from harness.plugin.command_line import command_line, from_controller, rerun_arguments
 from harness.plugin.options import NO_CIFAR10
-from harness.plugin.outcome import Counts, Outcome
 from harness.plugin.settings import Settings
 from harness.recording.imported import listening
+from harness.report.session_report import Counts, SessionReport
 from harness.tensorboard.runs import Runs
 from harness.workers.worker import Errand
 
@@ -70,7 +70,7 @@ class Session(Settings):
         self.errand = Errand.from_environment()
         self.task = self.errand or self.assignment
         """What this process was started for, if another session did."""
-        self.outcome = Outcome(config, self.output, self.counts, self.task.folder if self.task else None)
+        self.report = SessionReport(config.rootpath, self.output, self.counts, self._given_folder(), config.add_cleanup)
         self.ranks = Ranks(is_fresh=self.assignment is not None)
         self.reruns = Reruns(Path(command_line(config)[1]), lambda folder: rerun_arguments(config, folder), "pytest")
         self.workers = Sharing(self._meeting_place())
@@ -81,6 +81,12 @@ class Session(Settings):
         self.drawn: list[Drawn] = []
         self.seconds_for_costs = BUDGET
         self.imported = scratch.new_path(".imported")
+
+    def _given_folder(self) -> Path | None:
+        """Return the folder for what this process finds, if the one that started it gave it one."""
+        if given := from_controller(self.config):
+            return Path(given["kept"])
+        return self.task.folder / "kept" if self.task else None  # which goes although this process may be killed
 
     def _meeting_place(self) -> Path | None:
         """Return the folder where trainings of recipes are left for others, if there are any."""
@@ -99,7 +105,7 @@ class Session(Settings):
     @property
     def shared(self) -> Path:
         """Folder of what the processes of this session leave for each other, and for later."""
-        return self.outcome.kept / "trainings"
+        return self.report.kept / "trainings"
 
     @property
     def ran(self) -> Path:
@@ -115,12 +121,12 @@ class Session(Settings):
     def finish(self, ledger: "Ledger") -> None:
         """Write the report and what `harness list` reads; what cannot be written is named in the summary."""
         scratch.sweep()
-        self.outcome.report(ledger, self.started)
+        self.report.write(ledger, self.started)
         if self.launched:
-            with self.outcome.noted():
+            with self.report.noted():
                 self._tell_of_ranks()
         if not self.against:
-            with self.outcome.noted():
+            with self.report.noted():
                 self._remember(ledger)
 
     def _tell_of_ranks(self) -> None:
@@ -130,7 +136,7 @@ class Session(Settings):
         first = self.output.parent if self.rank else self.output
         told = tell_of_ranks(first, self.launched, self.shown(first).as_posix())
         if told and not self.rank:
-            self.outcome.ledger = told
+            self.report.ledger = told
 
     def _remember(self, ledger: "Ledger") -> None:
         """Leave for `harness list` where the baselines are, and which of them no test claims, if that is known."""

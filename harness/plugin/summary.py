@@ -1,16 +1,18 @@
 """The section that ends a session."""
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.atomic_files import scraps
 from harness.baselines.origin import git_output
 from harness.baselines.store import stored_files
+from harness.errors import OutputError
 from harness.inert import inert
-from harness.plugin.ci import tell_github
 from harness.plugin.messages import skip_reason
 from harness.plugin.options import NO_CIFAR10
 from harness.plugin.session import Session
@@ -33,12 +35,29 @@ def write_summary(reporter: pytest.TerminalReporter, session: Session) -> None:
         reporter.section("training regression")
         for line in lines:
             reporter.line(inert(line))  # names, and what baselines say of themselves
-    if session.outcome.reported:
-        tell_github(reporter, session.outcome.findings, session.outcome.markdown)
+    if session.report.is_written:
+        _tell_github(reporter, session)
+
+
+def _tell_github(reporter: pytest.TerminalReporter, session: Session) -> None:
+    """Annotate failures and what is not judged, and append to the job's summary, if this is a job of GitHub's."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from harness.report.markdown import annotation
+
+        reporter.ensure_newline()
+        for finding in session.report.findings:
+            if not (finding.passed and finding.is_judged):
+                reporter.line(annotation(finding))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(session.report.markdown.read_text(encoding="utf-8"))
+        except OSError as error:
+            reporter.line(str(OutputError.of(path=summary, reason=error)))
 
 
 def _doing(session: Session) -> Iterator[str]:
-    if session.outcome.findings or session.counts.done or session.counts.trainings:
+    if session.report.findings or session.counts.done or session.counts.trainings:
         yield session.doing()
 
 
@@ -52,12 +71,12 @@ def _trainings(session: Session) -> Iterator[str]:
 
 def _comparisons(session: Session) -> Iterator[str]:
     counts = session.counts
-    if not (session.outcome.findings or counts.done):
+    if not (session.report.findings or counts.done):
         return
     from harness.report.session_text import comparison_lines
 
     yield from comparison_lines(
-        session.outcome.findings,
+        session.report.findings,
         generated=counts.number("generated"),
         not_compared=counts.number("not compared"),
         notes=counts.notes,
@@ -75,17 +94,17 @@ def _commit(session: Session) -> str:
 
 
 def _report(session: Session) -> Iterator[str]:
-    if session.outcome.findings:
+    if session.report.findings:
         from harness.report.session_text import cost_lines, trends
 
-        yield from cost_lines(session.outcome.findings)
-        yield from trends(session.outcome.findings)
-    if session.outcome.reported and session.outcome.failed:
-        yield f"report: {session.shown(session.outcome.page)}"
-    elif session.outcome.reported:
+        yield from cost_lines(session.report.findings)
+        yield from trends(session.report.findings)
+    if session.report.is_written and session.report.failed:
+        yield f"report: {session.shown(session.report.page)}"
+    elif session.report.is_written:
         page = shlex.join(["harness", "report", *session.output_option, "--open"])
-        yield f"report: {session.shown(session.outcome.markdown)}; as a page: {page}"
-    if session.outcome.reported and session.is_makeshift:
+        yield f"report: {session.shown(session.report.markdown)}; as a page: {page}"
+    if session.report.is_written and session.is_makeshift:
         yield "the project cannot be written to: --training-output=DIR names a folder for what a session leaves"
 
 
@@ -102,7 +121,7 @@ def _ledger(session: Session) -> Iterator[str]:
     """Say what became of the baselines, and which nobody knows; in strict mode these are a problem, which is said."""
     from harness.report.ledger import ledger_lines
 
-    ledger = session.outcome.ledger
+    ledger = session.report.ledger
     if ledger is None:
         return
     yield from ledger_lines(ledger)
@@ -118,7 +137,7 @@ def _ledger(session: Session) -> Iterator[str]:
 
 def _scraps(session: Session) -> Iterator[str]:
     """Say that an earlier run was killed while it wrote, if it left something."""
-    if session.outcome.ledger and (found := scraps(session.baselines)):
+    if session.report.ledger and (found := scraps(session.baselines)):
         yield (
             f"{number(len(found), 'unfinished file')} in {session.shown(session.baselines)}, of a run that was killed "
             "or is under way; the baselines are whole, delete what is left over:"

@@ -24,7 +24,7 @@ def objections(
         outcomes: id of a test that ran to what pytest said of it.
         touched: baselines that were written to meanwhile.
     """
-    failed = dict.fromkeys(finding.test for finding in session.outcome.findings if not finding.passed)
+    failed = dict.fromkeys(finding.test for finding in session.report.findings if not finding.passed)
     if swallowed := [test for test in failed if test not in outcomes or outcomes[test].word != "failed"]:
         yield SuiteError.swallowed(tests=swallowed)
     if session.demands_all and session.counts.flaky:

@@ -182,7 +182,7 @@ class Workers:
             "output": str(session.output),
             "figures": str(session.figures),
             "tensorboard": str(session.tensorboard),
-            "kept": str(session.outcome.kept),
+            "kept": str(session.report.kept),
             "changed": {name: sorted(lines) for name, lines in changed.items()},
         }
         if session.cifar10 == "download":
@@ -195,7 +195,7 @@ class Workers:
         """Tell the controller which tests share a training."""
         state = session.config.stash[SESSION]
         if from_controller(session.config):
-            with state.outcome.noted():
+            with state.report.noted():
                 write_groups(session.items, state.shared)
 
     @pytest.hookimpl(wrapper=True)

@@ -1,18 +1,16 @@
-"""What one pytest session found and did: findings, counts, and the report that they become."""
+"""What a session found and did: findings, counts, and the report that they become."""
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from filelock import FileLock
 
 from harness import scratch
 from harness.errors import BaselineMissingError, HarnessError, OutputError
-from harness.plugin.command_line import from_controller
 
 
 if TYPE_CHECKING:
@@ -30,9 +28,7 @@ class Counts:
     done: "list[tuple[str, str, Fate, str]]" = field(default_factory=list)  # baseline, test, its fate, and why
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(
-        default_factory=list
-    )  # what was trained at the commit that the session is held against
+    elsewhere: list[str] = field(default_factory=list)  # trained at the commit that the session is held against
     flaky: list[str] = field(default_factory=list)  # tests that failed a check, and passed it when they ran again
 
     def did(self, baseline: str, test: str, fate: "Fate", reason: str = "") -> None:
@@ -55,32 +51,30 @@ class Counts:
         self.problems = [*dict.fromkeys(self.problems)]
 
 
-class Outcome:
-    """The findings of a session; xdist's workers keep theirs where the controller finds them.
+class SessionReport:
+    """The findings of a session; workers keep theirs where the session that started them finds them.
 
     Args:
-        config: of the session.
+        root: of the project.
         folder: where the report goes.
         counts: takes note of what could not be written.
-        asked: the folder that another session gave this process for what it leaves, if one did.
+        given: folder that another process gave this one for its findings, if one did.
+        at_end: takes what is to be called when the session ends.
     """
 
-    def __init__(self, config: pytest.Config, folder: Path, counts: Counts, asked: Path | None = None) -> None:
-        self._config = config
-        self._asked = asked
-        self._folder = folder
-        self._counts = counts
+    def __init__(
+        self, root: Path, folder: Path, counts: Counts, given: Path | None, at_end: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self._root, self._folder, self._counts = root, folder, counts
+        self._given, self._at_end = given, at_end
         self._kept: Path | None = None
         self._history: Path | None = None
         self.findings: list[Finding] = []
         self.ledger: Ledger | None = None
-        self.reported = False
+        self.is_written = False
 
     def prepare(self, history: Path | None) -> None:
-        """Check that margins can be kept.
-
-        Args:
-            history: file that they are kept in; None keeps none.
+        """Check that margins can be kept in a file, if there is to be one.
 
         Raises:
             OutputError: it cannot be read or written.
@@ -97,25 +91,23 @@ class Outcome:
         return self._folder / "report.html"
 
     @property
-    def failed(self) -> bool:
-        """Whether any check failed; known when the session ends."""
-        return not all(finding.passed for finding in self.findings)
-
-    @property
     def markdown(self) -> Path:
         """File of the summary for pull requests."""
         return self._folder / "report.md"
 
     @property
+    def failed(self) -> bool:
+        """Whether any check failed; known when the session ends."""
+        return not all(finding.passed for finding in self.findings)
+
+    @property
     def kept(self) -> Path:
         """Folder of this session's findings, and of no other's; a worker's is its controller's."""
         if self._kept is None:
-            given = from_controller(self._config).get("kept")
-            given = given or (self._asked and self._asked / "kept")  # which goes although this process may be killed
-            self._kept = Path(given) if given else scratch.new_folder()
+            self._kept = self._given or scratch.new_folder()
             self._kept.mkdir(exist_ok=True)
-            if not given:
-                self._config.add_cleanup(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
+            if not self._given:
+                self._at_end(lambda: shutil.rmtree(self._kept or "", ignore_errors=True))
         return self._kept
 
     @property
@@ -123,8 +115,8 @@ class Outcome:
         """Whether anything was kept, by this process or by a worker."""
         return self._kept is not None
 
-    def add(self, item: pytest.Item, finding: "Finding") -> None:
-        """Keep what a test's check found, for the report and for JUnit's."""
+    def add(self, finding: "Finding", properties: list[tuple[str, object]]) -> None:
+        """Keep what a test's check found, for the report and among the test's properties, which are JUnit's."""
         from harness.report.json_form import former, keep
         from harness.report.session_text import junit_properties
 
@@ -134,17 +126,17 @@ class Outcome:
                 self._counts.flaky.append(finding.test)
             keep(finding, self.kept)
         found = junit_properties(finding)
-        others = [entry for entry in item.user_properties if entry[0] not in found]  # of a rerun's first try
-        item.user_properties[:] = [*others, *found.items()]
+        others = [entry for entry in properties if entry[0] not in found]  # of a rerun's first try
+        properties[:] = [*others, *found.items()]
 
     @contextlib.contextmanager
-    def keeping_errors(self, item: pytest.Item, check: "Check") -> Iterator[None]:
+    def keeping_errors(self, check: "Check", properties: list[tuple[str, object]]) -> Iterator[None]:
         """Keep for the report, too, what leaves nothing to compare: a baseline that is missing, say."""
         try:
             yield
         except HarnessError as error:
             accept = error.accept if isinstance(error, BaselineMissingError) else ""
-            self.add(item, check.trouble(str(error), accept=accept))
+            self.add(check.trouble(str(error), accept=accept), properties)
             raise
 
     def collect(self) -> None:
@@ -167,19 +159,16 @@ class Outcome:
             with self.noted():
                 file.unlink(missing_ok=True)
 
-    def report(self, ledger: "Ledger", started: float) -> None:
+    def write(self, ledger: "Ledger", started: float) -> None:
         """Write the report, if tests of this session, which started then, own a baseline."""
         self.ledger = ledger
         if self.findings or ledger.entries:
+            from harness.report.run import run_of
+            from harness.report.written import write_report
+
             with self.noted():
-                self._report(ledger, started)
-                self.reported = True
-
-    def _report(self, ledger: "Ledger", started: float) -> None:
-        from harness.report.run import run_of
-        from harness.report.written import write_report
-
-        write_report(self._folder, self.findings, ledger, run_of(self._config.rootpath, started))
+                write_report(self._folder, self.findings, ledger, run_of(self._root, started))
+                self.is_written = True
 
     @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
