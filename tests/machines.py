@@ -25,7 +25,7 @@ _CONFTEST = """
 import sys
 from pathlib import Path
 
-from harness.plugin import calibrating
+from harness.comparing import calibrating
 
 sys.path.insert(0, str(Path(__file__).parent))
 calibrating.calibrate = calibrating.require_repeatable = calibrating.require_same = lambda *given: None

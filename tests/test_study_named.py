@@ -64,7 +64,7 @@ def test_two_faults_are_named(project, measured_thresholds, pytester, monkeypatc
     """A constant and an activation, in a project with a decoy edit."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
     for name in ("require_repeatable", "require_same"):
-        monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda record, rerun, states=None: None)
+        monkeypatch.setattr(f"harness.comparing.calibrating.{name}", lambda record, rerun, states=None: None)
 
     def main(*options, plugins):
         return pytester.inline_run(*options, plugins=plugins).ret

@@ -11,8 +11,8 @@ from harness.comparing.variants import put_back
 from harness.errors import BaselineError, BaselineMissingError, EquivalenceError, RerunError
 from harness.explaining.where import Where, unknown, where
 from harness.faults.gate_power import measure
-from harness.plugin.calibrating import verified
 from harness.plugin.cost import cost, with_cost
+from harness.plugin.generating import verified
 from harness.plugin.messages import failed
 from harness.plugin.record_check import RecordCheck
 from harness.plugin.session import Checked

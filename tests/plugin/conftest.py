@@ -87,9 +87,9 @@ def project(request, pytester, monkeypatch, tmp_path_factory):
         monkeypatch.setattr(Reruns, "_request", staticmethod(_request))
     monkeypatch.setattr("harness.comparing.metrics.require_same", metrics.require_same)  # projects put others there
     if "measured_thresholds" not in request.fixturenames:
-        monkeypatch.setattr("harness.plugin.calibrating.calibrate", _only_with_states)
+        monkeypatch.setattr("harness.comparing.calibrating.calibrate", _only_with_states)
         for name in ("require_repeatable", "require_same"):
-            monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
+            monkeypatch.setattr(f"harness.comparing.calibrating.{name}", lambda *given: None)
     if "measured_costs" not in request.fixturenames:
         monkeypatch.setattr(
             "harness.plugin.cost.measure", lambda there, here, at, seconds, budget, most: Cost(at=at, unknown="-")
@@ -113,7 +113,7 @@ _PICTURE = bytes.fromhex(
 
 
 MEASURES_NOTHING = """
-from harness.plugin import calibrating
+from harness.comparing import calibrating
 
 calibrating.calibrate = calibrating.require_repeatable = calibrating.require_same = lambda *given: None
 """

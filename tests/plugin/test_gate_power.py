@@ -77,7 +77,7 @@ def test_a_fault_that_escapes_fails_where_too_many_do(project, monkeypatch):
     The thresholds are those of the baseline, which may be less sharp than 1e-10.
     """
     only(monkeypatch, "rate-scaled", "whispered")
-    monkeypatch.setattr("harness.plugin.calibrating.calibrate", loosely)
+    monkeypatch.setattr("harness.comparing.calibrating.calibrate", loosely)
     project.run(GENERATE, "-k", "test_training")
     told_of(project, "0", passes=True).stdout.no_fnmatch_line("  below *")
     result = told_of(project, "0.51", passes=False)

@@ -61,7 +61,7 @@ def one_draw(monkeypatch):
     """One training more where one tells as much as four."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
     for name in ("require_repeatable", "require_same"):
-        monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda record, rerun, states=None: None)
+        monkeypatch.setattr(f"harness.comparing.calibrating.{name}", lambda record, rerun, states=None: None)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def written(project, monkeypatch, measured_thresholds):
     """Makes a baseline of a test file, whose thresholds are measured by one training."""
     monkeypatch.setattr(variants, "DRAWS", variants.DRAWS[:1])
     for name in ("require_repeatable", "require_same"):
-        monkeypatch.setattr(f"harness.plugin.calibrating.{name}", lambda *given: None)
+        monkeypatch.setattr(f"harness.comparing.calibrating.{name}", lambda *given: None)
 
     def write(text):
         project.write(test_gate=text, net=NET)
