@@ -7,6 +7,7 @@ import pytest
 
 from harness.elsewhere.kept import Kept
 from harness.errors import SuiteError
+from harness.record.gate import STRICT
 from harness.workers.executor import Needs, executor
 from harness.workers.facts import digest, digest_of, facts
 from harness.workers.local import Local
@@ -45,8 +46,8 @@ class InProcess:
 
 def handed(**given):
     """A record that a job checks."""
-    of = {"name": "", "record": "{}", "seconds": 1.0, "of_recipe": False, "stateful": False}
-    return Handed(**of | {"ignore": (), "thresholds": {}, "allow_nonfinite": (), "sources": ()} | given)
+    of = {"name": "", "record": "{}", "seconds": 1.0, "of_recipe": False, "stateful": False, "gate": STRICT}
+    return Handed(**of | {"sources": ()} | given)
 
 
 def job(test, **given):

@@ -22,6 +22,7 @@ from harness.record.gate import STRICT, Gate
 from harness.recording.perturbation import Reran, Rerun
 from harness.report import failed_pictures
 from harness.report.words import gate_text
+from harness.workers.worker import Handed
 
 
 if TYPE_CHECKING:
@@ -38,29 +39,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordCheck:
-    """A record in the hands of `training_regression.check`.
-
-    Args:
-        test: that checks it.
-        record: what is checked.
-        name: tells several records of one test apart.
-        filled: states that a watched loop's recorder was given.
-        chosen: the baseline that they are of, if it has been chosen.
-        sources: files that the test says the record depends on.
-        gate: what the test lets go.
-        of_recipe: whether another process trained a recipe for it.
-        stateful: whether the test asked for states to be judged from.
-    """
+    """A record in the hands of `training_regression.check`."""
 
     test: GatedTest
     record: "Record"
-    name: str
-    filled: "States | None" = None
-    chosen: Choice | None = None
-    sources: Sequence[Path] = ()
+    name: str  # tells several records of one test apart
+    filled: "States | None" = None  # that a watched loop's recorder was given
+    chosen: Choice | None = None  # the baseline that they are of, if it has been chosen
+    sources: Sequence[Path] = ()  # files that the test says the record depends on
     gate: Gate = STRICT
-    of_recipe: bool = False
-    stateful: bool = False
+    of_recipe: bool = False  # whether another process trained a recipe for it
+    stateful: bool = False  # whether the test asked for states to be judged from
 
     @property
     def session(self) -> "Session":
@@ -286,6 +275,20 @@ class RecordCheck:
             else:
                 reran = session.reruns.run(self.test.id, self.name, how)
         return reran._replace(record=reran.record.without(self.gate.ignore))
+
+    def handed(self, ranks: "Sequence[Record]", single: "Record | None") -> Handed:
+        """Return the check for the session that sent this process, with the ranks that the record was merged from."""
+        return Handed(
+            name=self.name,
+            record=self.record.to_text(),
+            seconds=self.record.seconds,
+            of_recipe=self.is_recipes,
+            stateful=self.stateful,
+            gate=self.gate,
+            sources=[file.as_posix() for file in self.sources],
+            ranks=[record.to_text() for record in ranks],
+            single=single.to_text() if single else "",
+        )
 
     def withdraw(self) -> None:
         """Forget what an earlier session kept of a failure."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from msgspec import structs
 
 from harness import scratch
 from harness.baselines.origin import named_sources
@@ -43,12 +42,7 @@ _NOTHING: Mapping[str, float] = {}
 
 
 class TrainingRegression:
-    """Compares records with the baselines of one test.
-
-    Args:
-        item: the test.
-        session: the session's state.
-    """
+    """Compares records with the baselines of one test."""
 
     def __init__(self, item: pytest.Item, session: Session) -> None:
         self._test = GatedTest(item, session)
@@ -149,31 +143,34 @@ class TrainingRegression:
         __tracebackhide__ = True
         require_record(record, "training_regression.check")
         self._take(name)
-        if self._is_rerun(record, name):
-            return
-        gate = asked(ignore, thresholds, allow_nonfinite)
-        require_at_work(gate, record, self._test.id)
-        named = named_sources(self._session.config.rootpath, sources)
-        if errand := self._session.errand:
-            errand.checks.append(self._handed(record, name, gate, named))
-            return
-        stateful = name in self._states
-        filled, chosen = self._filled(name, record), self._chosen.get(name)
-        self._decide(RecordCheck(self._test, record, name, filled, chosen, named, gate, stateful=stateful))
+        if not self._is_rerun(record, name):
+            gate = asked(ignore, thresholds, allow_nonfinite)
+            require_at_work(gate, record, self._test.id)
+            self._conclude(self._checked(record, name, gate, sources))
 
-    def _handed(self, record: "Record", name: str, gate: Gate, named: Sequence[Path]) -> Handed:
-        """Return a check for the session that sent this process: it is there that records are compared."""
-        return Handed(
-            name=name,
-            record=record.to_text(),
-            seconds=record.seconds,
-            of_recipe=self._session.trainings.of(record) is not None,
+    def _checked(
+        self, record: "Record", name: str, gate: Gate, sources: Sequence[str | os.PathLike[str]]
+    ) -> RecordCheck:
+        return RecordCheck(
+            self._test,
+            record,
+            name,
+            filled=self._filled(name, record),
+            chosen=self._chosen.get(name),
+            sources=named_sources(self._session.config.rootpath, sources),
+            gate=gate,
             stateful=name in self._states,
-            ignore=gate.ignore,
-            thresholds=gate.thresholds,
-            allow_nonfinite=gate.allow_nonfinite,
-            sources=[file.as_posix() for file in named],
         )
+
+    def _conclude(self, checked: RecordCheck, ranks: "Sequence[Record]" = (), single: "Record | None" = None) -> None:
+        """Compare, or write; of a process that was sent here, hand out: it is where it was sent from that is done."""
+        __tracebackhide__ = True
+        if errand := self._session.errand:
+            errand.checks.append(checked.handed(ranks, single))
+        elif single:
+            parity(checked, compare_ranks(ranks, single, checked.gate.ignore))
+        else:
+            self._decide(checked)
 
     def receive(self, handed: Handed, read: Sequence[Path]) -> None:
         """Make a check of a test that ran elsewhere.
@@ -183,24 +180,18 @@ class TrainingRegression:
             read: files of the project that it imported there.
         """
         __tracebackhide__ = True
-        record = replace(Record.from_text(handed.record), seconds=handed.seconds)
         self._take(handed.name)
-        gate = asked(handed.ignore, handed.thresholds, handed.allow_nonfinite)
-        sources = [*map(Path, handed.sources), *read]
         checked = RecordCheck(
             self._test,
-            record,
+            replace(Record.from_text(handed.record), seconds=handed.seconds),
             handed.name,
-            sources=sources,
-            gate=gate,
+            sources=[*map(Path, handed.sources), *read],
+            gate=handed.gate,
             of_recipe=handed.of_recipe,
             stateful=handed.stateful,
         )
-        if handed.single:
-            found = [*map(Record.from_text, handed.ranks)]
-            parity(checked, compare_ranks(found, Record.from_text(handed.single), gate.ignore))
-        else:
-            self._decide(checked)
+        single = Record.from_text(handed.single) if handed.single else None
+        self._conclude(checked, [*map(Record.from_text, handed.ranks)], single)
 
     def check_ranks(
         self,
@@ -245,34 +236,19 @@ class TrainingRegression:
             self.check(merged, name=name, ignore=ignore, sources=sources)
             return
         require_record(single, "training_regression.check_ranks", "single")
-        self._beside(single, merged, found, name, asked(ignore, {}, False), sources)
+        gate = asked(ignore, {}, False)
+        self._require_comparable(single, merged)
+        self._take(name)
+        if not self._is_rerun(merged, name):
+            self._conclude(self._checked(merged, name, gate, sources), found, single)
 
-    def _beside(
-        self,
-        single: "Record",
-        merged: "Record",
-        ranks: "Sequence[Record]",
-        name: str,
-        gate: Gate,
-        sources: Sequence[str | os.PathLike[str]],
-    ) -> None:
-        """Hold ranks against a single process, here or where this process was sent from."""
-        __tracebackhide__ = True
+    def _require_comparable(self, single: "Record", merged: "Record") -> None:
+        """Refuse to hold ranks against what is no single process, or in a precision that rounds."""
         if single.world and single.world.size > 1:
             rank, size = single.world.rank, single.world.size
             raise RanksError.not_single(rank=rank, world_size=size, nodeid=self._test.id)
         if merged.is_low_precision:
             raise RanksError.rounded(precision=merged.precision, nodeid=self._test.id)
-        self._take(name)
-        if self._is_rerun(merged, name):
-            return
-        named = named_sources(self._session.config.rootpath, sources)
-        if errand := self._session.errand:
-            handed, texts = self._handed(merged, name, gate, named), [record.to_text() for record in ranks]
-            errand.checks.append(structs.replace(handed, ranks=texts, single=single.to_text()))
-            return
-        checked = RecordCheck(self._test, merged, name, sources=named, gate=gate)
-        parity(checked, compare_ranks(ranks, single, gate.ignore))
 
     def _require_one(self, merged: "Record") -> None:
         """Refuse to make a baseline of ranks that part."""

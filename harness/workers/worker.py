@@ -12,6 +12,7 @@ import msgspec
 
 from harness import scratch
 from harness.elsewhere.rerun import Reruns
+from harness.record.gate import Gate
 from harness.workers.facts import digest, facts
 
 
@@ -32,9 +33,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         seconds: that the training took.
         of_recipe: whether a recipe was trained.
         stateful: whether the test asked for states of the baseline.
-        ignore: streams that are not compared.
-        thresholds: how far streams may part.
-        allow_nonfinite: streams that may hold NaN.
+        gate: what the test lets go.
         sources: files that the record depends on, from the project's root.
         ranks: texts of the ranks that the record was merged from, where a single process says what they should do.
         single: text of its record; empty where the baseline says so.
@@ -45,9 +44,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     of_recipe: bool
     stateful: bool
-    ignore: Sequence[str]
-    thresholds: Mapping[str, float]
-    allow_nonfinite: Sequence[str]
+    gate: Gate
     sources: Sequence[str]
     ranks: Sequence[str] = ()
     single: str = ""
