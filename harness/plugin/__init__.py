@@ -19,7 +19,7 @@ from harness.plugin.claims import CLAIMS, Claims
 from harness.plugin.fixtures import _device, device, ranks, training, training_regression  # noqa: F401 # pytest looks here
 from harness.plugin.in_tree import InTree, carry_out
 from harness.plugin.messages import messages, put_cause_first
-from harness.plugin.on_worker import Hands
+from harness.plugin.on_worker import OnWorker
 from harness.plugin.ownership import uses
 from harness.plugin.sending import Sending
 from harness.plugin.session import SESSION, Session, noting_builders
@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
             session.perturb()
             pytest_mpl.leave_figures(config)
             if session.errand:
-                config.pluginmanager.register(Hands(config, session.errand))
+                config.pluginmanager.register(OnWorker(config, session.errand))
         else:
             if whole_project.asked():
                 whole_project.widen(config)

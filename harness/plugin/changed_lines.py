@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
 
 class ChangedLines:
-    """What has changed in a project's Python files since its baselines, and what of it runs.
-
-    Args:
-        session: the session's state.
-    """
+    """What has changed in a project's Python files since its baselines, and what of it runs."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -68,11 +64,7 @@ class ChangedLines:
         return {name: module(file.read_bytes()) for name, file in files.items() if file.is_file()}
 
     def watch(self, is_gated: Callable[[pytest.Item], bool]) -> None:
-        """Watch what runs from now on, if anything has changed; where workers run the tests, they do.
-
-        Args:
-            is_gated: tells whether a test's trainings are.
-        """
+        """Watch what runs from now on in gated tests, if anything has changed; where workers run the tests, they do."""
         plugins = self._session.config.pluginmanager
         if self.changed and not plugins.hasplugin("dsession"):
             self._session.ran.parent.mkdir(parents=True, exist_ok=True)
@@ -86,12 +78,7 @@ class ChangedLines:
         return [each.proof for each in self._modules[name].statements if each.touches(self.changed[name])]
 
     def judged(self, ledger: "Ledger", tests: Collection[str]) -> "Ledger":
-        """Return a ledger with what changed and never ran, if every baseline of it was reached.
-
-        Args:
-            ledger: of the session.
-            tests: files with gated tests.
-        """
+        """Return a ledger with what changed and never ran, if all its baselines were reached; `tests` are files."""
         if (
             any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines)
             or not self._session.ran.exists()
@@ -128,16 +115,11 @@ def _is_module(file: Path) -> bool:
 
 
 class _Watch:
-    """Hooks that tell what counts of what runs: while files are imported, shared fixtures built, gated tests run.
-
-    Args:
-        running: what notes the lines.
-        file: that tells other processes what is looked for (`followed.asking`).
-        is_gated: tells whether a test's trainings are.
-    """
+    """Hooks that tell what counts of what runs: while files are imported, shared fixtures built, gated tests run."""
 
     def __init__(self, running: Running, file: Path, is_gated: Callable[[pytest.Item], bool]) -> None:
-        self._running, self._file, self._is_gated = running, file, is_gated
+        self._running, self._is_gated = running, is_gated
+        self._file = file  # tells other processes what is looked for (`followed.asking`)
         self._gated: list[str] | None = None
 
     @pytest.hookimpl(wrapper=True)

@@ -86,12 +86,7 @@ def _from_root(path: Path, root: Path) -> str:
 
 @dataclass(frozen=True)
 class GatedTest:
-    """One test and the session that it runs in.
-
-    Args:
-        item: the test.
-        session: the session's state.
-    """
+    """One test and the session that it runs in."""
 
     item: pytest.Item
     session: Session
@@ -178,11 +173,7 @@ class GatedTest:
         return path.relative_to(checkout).as_posix() if path.is_relative_to(checkout) else _from_root(path, root)
 
     def sources(self, named: Iterable[Path] = ()) -> dict[str, str]:
-        """Return the project's files that the test's results come from (`baselines.origin.sources`).
-
-        Args:
-            named: those that the test says they depend on.
-        """
+        """Return the project's files that the test's results come from (`baselines.origin.sources`)."""
         session = self.session
         root, apart = session.config.rootpath, [session.output, session.read_baselines, session.baselines]
         read = texts_read(root, session.started, apart)
@@ -210,9 +201,6 @@ class GatedTest:
 
     def is_apart(self, baseline: Path) -> bool:
         """Tell whether the commit that this session is held against has no such baseline, and note why.
-
-        Args:
-            baseline: its file.
 
         Raises:
             TreeError: the test could not be run there, and nothing may be left out.

@@ -1,17 +1,10 @@
 """A session on a worker: it runs one test for another session, compares nothing, and hands out what the test checks."""
 
-import multiprocessing
-import os
-from collections.abc import Mapping
-from pathlib import Path
-
 import pytest
 
-from harness.explaining import files_read
 from harness.plugin.command_line import switch_off
 from harness.plugin.messages import cause_of, skip_reason
-from harness.recording.imported import imported
-from harness.workers.facts import digest_of
+from harness.workers.facts import read_here
 from harness.workers.worker import End, Errand
 
 
@@ -19,15 +12,14 @@ _CHOOSING = ("keyword", "markexpr", "deselect", "lf", "stepwise", "splits", "tra
 """Options by which the session that asks has chosen its tests already."""
 
 
-class Hands:
+class OnWorker:
     """Hooks that run the test and leave the answer."""
 
     def __init__(self, config: pytest.Config, errand: Errand) -> None:
         self._config, self._errand = config, errand
         self._end: End = "absent"
-        self._children = _ended_children()
         self._text = self._cause = ""
-        files_read.noted()
+        errand.begin()
         switch_off(config, _CHOOSING)
         config.args[:] = [str(config.rootpath / errand.test.partition("::")[0])]
 
@@ -53,21 +45,5 @@ class Hands:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Leave the answer."""
-        alone = self._children == _ended_children() and not multiprocessing.active_children()
-        self._errand.leave(self._end, self._text, self._cause, self._read(), alone=alone)
-
-    def _read(self) -> Mapping[str, str]:
-        """Return the files that the test's result may depend on, also by their absence; its own folder is gone."""
-        root, own = self._config.rootpath, self._errand.folder
-        files = [Path(file) for file in [*files_read.noted()]] + imported(root)
-        others = [file for file in files if not file.is_relative_to(own) and (file.is_file() or not file.exists())]
-        return {os.fspath(file): digest_of(file) for file in dict.fromkeys(others)}
-
-
-def _ended_children() -> object:
-    """Return what changes as soon as a child of this process has ended; nobody knows what that one has read."""
-    try:
-        import resource
-    except ImportError:  # on Windows
-        return object()
-    return resource.getrusage(resource.RUSAGE_CHILDREN)
+        errand, read = self._errand, read_here(self._config.rootpath, self._errand.folder)
+        errand.leave(self._end, self._text, self._cause, read, alone=errand.is_alone)

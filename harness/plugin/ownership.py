@@ -19,10 +19,6 @@ def reached(item: pytest.Item, names: Iterable[str]) -> list[Any]:
     """Return the definitions of fixtures, and of all that these ask for, themselves included.
 
     Of several definitions of one name the last counts, and one that it overrides only if it asks for that.
-
-    Args:
-        item: the test.
-        names: of fixtures.
     """
     chains = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     pending, found = [(name, 1) for name in names], dict[tuple[str, int], Any]()
@@ -35,12 +31,7 @@ def reached(item: pytest.Item, names: Iterable[str]) -> list[Any]:
 
 
 def uses(item: pytest.Item, *names: str) -> bool:
-    """Tell whether a test gets one of our fixtures, and not only one of the project's that has the same name.
-
-    Args:
-        item: the test.
-        *names: of the fixtures.
-    """
+    """Tell whether a test gets one of our fixtures, and not only one of the project's that has the same name."""
     asked = getattr(getattr(item, "_fixtureinfo", None), "initialnames", ())
     return any(found.argname in names and found.func.__module__ == _HOME for found in reached(item, asked))
 

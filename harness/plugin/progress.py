@@ -18,13 +18,7 @@ _DOWN_AND_BACK = "\x1bD\x1bM\x1b7\x1b[1B\r\x1b[2K{text}\x1b8"
 
 
 class Progress:
-    """A live line below pytest's cursor on a terminal, a plain line now and then elsewhere, none on a quiet run.
-
-    Args:
-        config: of the session.
-        title: of the training.
-        steps: of its run.
-    """
+    """A live line below pytest's cursor on a terminal, a plain line now and then elsewhere, none on a quiet run."""
 
     def __init__(self, config: pytest.Config, title: str, steps: int) -> None:
         self._reporter: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")

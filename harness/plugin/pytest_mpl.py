@@ -69,11 +69,7 @@ def leave_figures(config: pytest.Config) -> None:
 
 
 class FigureGate:
-    """Hooks around every figure test of ours; the others are left to pytest-mpl.
-
-    Args:
-        session: the session's state.
-    """
+    """Hooks around every figure test of ours; the others are left to pytest-mpl."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

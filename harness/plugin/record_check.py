@@ -194,9 +194,6 @@ class RecordCheck:
     def reasoned(self, reason: str) -> Gate:
         """Return the gate with its reason: the one that it was first written with.
 
-        Args:
-            reason: of the baseline that is written now.
-
         Raises:
             AcceptError: there is none.
         """

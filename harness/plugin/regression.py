@@ -173,12 +173,7 @@ class TrainingRegression:
             self._decide(checked)
 
     def receive(self, handed: Handed, read: Sequence[Path]) -> None:
-        """Make a check of a test that ran elsewhere.
-
-        Args:
-            handed: what it checked.
-            read: files of the project that it imported there.
-        """
+        """Make a check of a test that ran elsewhere, where it read files of the project."""
         __tracebackhide__ = True
         self._take(handed.name)
         checked = RecordCheck(

@@ -1,6 +1,6 @@
 """`--training-on`: tests that check a training run elsewhere; their records are compared here, each as it arrives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,21 +8,20 @@ import pytest
 
 from harness.atomic_files import write
 from harness.elsewhere.kept import Kept
-from harness.errors import HarnessError, SuiteError, TreeError, WorkerError
+from harness.errors import HarnessError, SuiteError, TreeError
 from harness.plugin import devices
 from harness.plugin.command_line import command_line, refuse_beside, rerun_arguments, what_trains
 from harness.plugin.gated_test import id_of
 from harness.plugin.messages import failed, refuse
 from harness.plugin.ownership import MARKER, uses
 from harness.plugin.session import Session
-from harness.record.environment import differences
 from harness.recording.followed import ELSEWHERE
 from harness.recording.project_files import is_of, name_of
 from harness.recording.running import note
 from harness.report.words import number
 from harness.workers.executor import Executor, Needs, executor
 from harness.workers.facts import digest, facts
-from harness.workers.sent import TRIES, Sent
+from harness.workers.sent import Sent, not_run
 from harness.workers.worker import FOLDER, Answer, Job
 
 
@@ -141,17 +140,7 @@ class Sending:
         if answer.end == "xfailed":
             pytest.xfail(answer.text)
         if answer.end not in ("passed", "failed"):
-            raise self._error(test, answer)
-
-    def _error(self, test: str, answer: Answer) -> WorkerError:
-        if answer.end == "foreign":
-            unlike = _unlike(self._facts, answer.facts)
-            return WorkerError.foreign(nodeid=test, worker=answer.worker, unlike=unlike)
-        if answer.end == "absent":
-            return WorkerError.absent(nodeid=test, worker=answer.worker, reason=answer.text or "no tests ran")
-        if answer.end == "unable":
-            return WorkerError.unable(nodeid=test, worker=answer.worker, reason=answer.text)
-        return WorkerError.lost(nodeid=test, times=TRIES, output=answer.text)
+            raise not_run(test, answer, self._facts)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -187,12 +176,3 @@ def _needs(item: pytest.Item) -> Needs:
     device = devices.device_of(item) or next(iter(marked), "cpu")
     kind = next((name for name in marked if devices.kind_of(name) == devices.kind_of(device)), device)
     return Needs(devices.kind_of(kind), devices.model_of(kind))
-
-
-def _unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> Sequence[str]:
-    """Return what a worker has that is another, in words; of files not what they hold."""
-    found = []
-    for name, here, there in differences(ours, theirs):
-        digests = name.endswith(".py") or name in ("CIFAR-10", "pytest-training-regression")
-        found.append(f"another {name}" if digests and "absent" not in (here, there) else f"{name} {there} for {here}")
-    return found

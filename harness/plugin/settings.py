@@ -176,9 +176,6 @@ class Settings:
     def require_own_place(self, place: Path) -> None:
         """Refuse baselines that are read through a link, or lie among results: they could be held against themselves.
 
-        Args:
-            place: a folder of baselines.
-
         Raises:
             SuiteError: it is such a place.
         """

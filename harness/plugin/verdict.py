@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 def objections(
     session: Session, ledger: "Ledger", outcomes: "Mapping[str, Outcome]", touched: Sequence[str]
 ) -> Iterator[HarnessError]:
-    """Yield why a session must not be green, beside its failed tests.
-
-    Args:
-        session: with its findings.
-        ledger: of the session.
-        outcomes: id of a test that ran to what pytest said of it.
-        touched: baselines that were written to meanwhile.
-    """
+    """Yield why a session must not be green, beside its failed tests."""
     failed = dict.fromkeys(finding.test for finding in session.report.findings if not finding.passed)
     if swallowed := [test for test in failed if test not in outcomes or outcomes[test].word != "failed"]:
         yield SuiteError.swallowed(tests=swallowed)

@@ -22,14 +22,7 @@ _LEAST = 2
 
 
 def by_training(scheduler: Any, config: pytest.Config, log: Any, folder: Path) -> Any:
-    """Return a scheduler of ours in the place of pytest-xdist's own for `--dist load`; any other stays.
-
-    Args:
-        scheduler: what pytest-xdist or the project has chosen.
-        config: of the session.
-        log: pytest-xdist's.
-        folder: where workers leave the groups.
-    """
+    """Return a scheduler of ours in the place of pytest-xdist's own for `--dist load`; any other stays."""
     return _ByTraining(config, log, folder) if type(scheduler) is LoadScheduling else scheduler
 
 
@@ -80,12 +73,7 @@ def chosen(groups: Sequence[str], count: int) -> list[int]:
 
 
 def write_groups(items: Sequence[pytest.Item], folder: Path) -> None:
-    """Leave for the controller, which collects no tests, in which group each test of a training is.
-
-    Args:
-        items: all that were collected.
-        folder: of this session and no other.
-    """
+    """Leave for the controller, which collects no tests, in which group each test of a training is."""
     asked = [(item, _shared(item)) for item in items]
     holders = {place for item, fixtures in asked for place in _holders(item, fixtures)}
     found = {item.nodeid: _group(item, [one for one in fixtures if one.place in holders]) for item, fixtures in asked}
@@ -122,10 +110,6 @@ def _group(item: pytest.Item, holding: Sequence[_Shared]) -> str:
     """Return what tests of one training have in common: the fixtures that hold it, and the parameters of these.
 
     A test that trains for itself is alone in its group; one that does not train is in none.
-
-    Args:
-        item: the test.
-        holding: those of its fixtures that keep what was trained.
     """
     trained = [one for one in holding if "training" in one.needed]
     # of those that trained, the ones that the others are made from

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from harness.elsewhere.kept import own_digest
-from harness.record.environment import versions
+from harness.explaining.files_read import noted
+from harness.record.environment import differences, versions
+from harness.recording.imported import imported
 
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pytest", "lightning", "transformers", "accelerate", "pytorch-ignite")
@@ -74,3 +76,22 @@ def digest_of(file: Path) -> str:
 def _digest(file: Path, *_about: int) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()[:12]
+
+
+def unlike(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Return what a worker has that is another, in words; of files not what they hold."""
+    found = []
+    for name, here, there in differences(ours, theirs):
+        digests = name.endswith(".py") or name in ("CIFAR-10", "pytest-training-regression")
+        found.append(f"another {name}" if digests and "absent" not in (here, there) else f"{name} {there} for {here}")
+    return found
+
+
+def read_here(root: Path, own: Path) -> dict[str, str]:
+    """Return the files that a test's result may depend on, also by their absence; of its own folder, which goes, none.
+
+    They are told by what they hold, and are those that the code of the project in `root` has opened or imported.
+    """
+    files = [Path(file) for file in [*noted()]] + imported(root)
+    others = [file for file in files if not file.is_relative_to(own) and (file.is_file() or not file.exists())]
+    return {os.fspath(file): digest_of(file) for file in dict.fromkeys(others)}

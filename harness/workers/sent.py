@@ -2,15 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from harness.atomic_files import write
 from harness.elsewhere.kept import Kept
+from harness.errors import WorkerError
 from harness.workers.executor import Executor, Needs
-from harness.workers.facts import digest_of
+from harness.workers.facts import digest_of, unlike
 from harness.workers.worker import Answer, Job
 
 
@@ -107,3 +108,14 @@ class Sent:
 
 def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def not_run(test: str, answer: Answer, ours: Mapping[str, str]) -> WorkerError:
+    """Return what to say of a test that did not run, or not to its end; `ours` are the facts of the session."""
+    if answer.end == "foreign":
+        return WorkerError.foreign(nodeid=test, worker=answer.worker, unlike=unlike(ours, answer.facts))
+    if answer.end == "absent":
+        return WorkerError.absent(nodeid=test, worker=answer.worker, reason=answer.text or "no tests ran")
+    if answer.end == "unable":
+        return WorkerError.unable(nodeid=test, worker=answer.worker, reason=answer.text)
+    return WorkerError.lost(nodeid=test, times=TRIES, output=answer.text)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import multiprocessing
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import msgspec
 
 from harness import scratch
 from harness.elsewhere.rerun import Reruns
+from harness.explaining.files_read import noted
 from harness.record.gate import Gate
 from harness.workers.facts import digest, facts
 
@@ -125,6 +127,7 @@ class Errand:
     def __init__(self, test: str, folder: Path) -> None:
         self.test, self.folder = test, folder
         self.checks: list[Handed] = []
+        self._children: object = None
 
     @classmethod
     def from_environment(cls) -> Self | None:
@@ -145,6 +148,16 @@ class Errand:
     def recipes(self) -> Path:
         """Folder of the recipes that were trained."""
         return self.folder / "recipes"
+
+    def begin(self) -> None:
+        """Note from now on which files the test reads, and whether it starts processes that read others."""
+        noted()
+        self._children = _ended_children()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the test has started no process since, whose files nobody would know."""
+        return self._children == _ended_children() and not multiprocessing.active_children()
 
     def leave(self, end: End, text: str, cause: str, read: Mapping[str, str], *, alone: bool) -> None:
         """Leave the answer."""
@@ -168,6 +181,15 @@ class Errand:
             return self._answer.read_bytes()
         lines = "\n".join(output.splitlines()[-_OUTPUT_LINES:])
         return Answer(end="lost", text=lines, worker=socket.gethostname()).to_bytes()
+
+
+def _ended_children() -> object:
+    """Return what changes as soon as a child of this process has ended; nobody knows what that one has read."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return object()
+    return resource.getrusage(resource.RUSAGE_CHILDREN)
 
 
 class Worker:
