@@ -21,7 +21,7 @@ def check_options(config: pytest.Config) -> None:
     Raises:
         DeviceError: one is unknown.
     """
-    for device in _asked(config) + _required(config):
+    for device in _listed(config, "--training-device") + _required(config):
         if device not in DEVICES:
             raise DeviceError.unknown(device=device, known=DEVICES)
 
@@ -31,12 +31,12 @@ def _listed(config: pytest.Config, option: str) -> list[str]:
     return [name.strip() for name in names if name.strip()]
 
 
-def _asked(config: pytest.Config) -> list[str]:
-    return _listed(config, "--training-device")
-
-
 def _required(config: pytest.Config) -> list[str]:
     return _listed(config, "--training-require-device")
+
+
+def _wanted(config: pytest.Config) -> list[str]:
+    return [*(_listed(config, "--training-device") or available_devices()), *_required(config)]
 
 
 def parameters(metafunc: pytest.Metafunc) -> list[Any]:
@@ -51,21 +51,17 @@ def parameters(metafunc: pytest.Metafunc) -> list[Any]:
         if kind_of(name) not in DEVICES:
             raise DeviceError.marked(nodeid=metafunc.definition.nodeid, device=name, known=DEVICES)
     if config.getoption("--training-on") and "training_regression" in metafunc.fixturenames:
-        names = [*map(kind_of, marked)] or [*_chosen(config), *_required(config)]
+        names = [*map(kind_of, marked)] or _wanted(config)
         return [pytest.param(name, id=name) for name in dict.fromkeys(names)]  # a worker says what it lacks
     if marked:
         return _parameters(config, marked)
     if _PARAMETERS not in config.stash:
-        config.stash[_PARAMETERS] = _parameters(config, [*_chosen(config), *_required(config)])
+        config.stash[_PARAMETERS] = _parameters(config, _wanted(config))
     return config.stash[_PARAMETERS]
 
 
 def _parameters(config: pytest.Config, names: list[str]) -> list[Any]:
     return [_parameter(name, kind_of(name) in _required(config)) for name in dict.fromkeys(names)]
-
-
-def _chosen(config: pytest.Config) -> list[str]:
-    return _asked(config) or list(available_devices())
 
 
 def _parameter(name: str, required: bool) -> Any:
@@ -107,7 +103,7 @@ def require(name: str) -> None:
 
 def writer(config: pytest.Config) -> str:
     """Return the device whose trainings become baselines, the first that is there: one baseline serves all."""
-    names = [*_chosen(config), *_required(config)]
+    names = _wanted(config)
     return next((name for name in names if not _missing(name)), names[0])
 
 

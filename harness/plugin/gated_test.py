@@ -102,12 +102,6 @@ class GatedTest:
         return devices.device_of(self.item)
 
     @property
-    def _is_other_device(self) -> bool:
-        """Whether its baselines are written by another device's run of it."""
-        pinned = self.item.get_closest_marker("device")
-        return self.device not in (None, devices.writer(self.item.config)) and not pinned
-
-    @property
     def name(self) -> str:
         """Name of its baseline: the same on all devices, and that of another commit's test if it is held against it."""
         test, against = shared_id(self.item), self.session.against
@@ -152,14 +146,7 @@ class GatedTest:
         return [] if written else [f"--training-device={self.device}"]
 
     def check(self, baseline: str, accept: str, name: str = "", where: str = "") -> "Check":
-        """Return what is the same in every finding of a check.
-
-        Args:
-            baseline: name of the baseline's file.
-            accept: the command that makes the present run the baseline.
-            name: tells several checks of the test apart.
-            where: file and line that a divergence comes from, as `models/net.py:42`; empty if that is not known.
-        """
+        """Return what is the same in every finding of a check; `where` a divergence comes from, as `net.py:42`."""
         from harness.report.check import Check
 
         file, _, line = where.rpartition(":")
@@ -180,14 +167,7 @@ class GatedTest:
         return sources(root, session.started, [*named, *told(session.imported), *read])
 
     def blame(self, baseline: "Baseline", file: Path, present: Iterable[str], where: str = "") -> "list[Changed]":
-        """Return the files that are not what a baseline was made from, the likeliest cause first, tests last.
-
-        Args:
-            baseline: with its sources.
-            file: of the baseline.
-            present: sources of the present result.
-            where: as for `check`.
-        """
+        """Return the files that are not what a baseline was made from, the likeliest cause first, tests last."""
         from harness.explaining.blame import blame
 
         root, tests = self.item.config.rootpath, self.item.session.items
@@ -196,8 +176,8 @@ class GatedTest:
 
     def skip_unless_writer(self) -> None:
         """Skip the test if it would write the same baselines from a second device."""
-        if self._is_other_device:
-            pytest.skip(f"baselines are written on {devices.writer(self.item.config)}, one for all devices")
+        if obstacle := self._obstacle:
+            pytest.skip(obstacle)
 
     def is_apart(self, baseline: Path) -> bool:
         """Tell whether the commit that this session is held against has no such baseline, and note why.
@@ -219,8 +199,8 @@ class GatedTest:
     @property
     def _obstacle(self) -> str:
         """Why no result on this test's device becomes a baseline; empty if one does."""
-        writer = devices.writer(self.item.config)
-        return f"baselines are written on {writer}, one for all devices" if self._is_other_device else ""
+        is_writer = not self._device_option or self.item.get_closest_marker("device")
+        return "" if is_writer else f"baselines are written on {devices.writer(self.item.config)}, one for all devices"
 
     def keep_failed(
         self,

@@ -136,13 +136,7 @@ class RecordCheck:
         return self.test.blame(baseline, self.path, self.test.sources(self.sources), where)
 
     def code(self, baseline: Baseline, where: str, changed: "Sequence[Changed]") -> "list[Excerpt]":
-        """Return the lines of code to look at first (`explaining.excerpt`).
-
-        Args:
-            baseline: with its sources.
-            where: the line that a divergence comes from, as `models/net.py:42`; empty if that is not known.
-            changed: files that have changed since.
-        """
+        """Return the lines of code to look at first (`explaining.excerpt`)."""
         from harness.explaining.excerpt import excerpts
 
         return excerpts(self.session.git, self._base(baseline, changed), where, changed)

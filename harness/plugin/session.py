@@ -34,7 +34,6 @@ from harness.workers.worker import Errand
 
 if TYPE_CHECKING:
     from harness.explaining.building import Building
-    from harness.explaining.tracing import Tracing
     from harness.recipe import Recipe
     from harness.record.record import Record
     from harness.recording.perturbation import Reran, Rerun
@@ -215,24 +214,20 @@ class Session(Settings):
 
     def retrain(self, training: Training, how: "Rerun") -> "Reran":
         """Train a recipe again in this process; return its record, and what became of a fault, or its trace."""
+        from harness.explaining.tracing import Tracing
         from harness.plugin.progress import Progress
         from harness.recording.perturbation import Enough, Reran
         from harness.shipped.loop import train
 
         recipe, device = training.recipe, training.device
         progress = Progress(self.config, f"{recipe.title}, {how.text}", recipe.num_steps)
-        tracing = self._tracing() if how.traces else None
+        tracing = Tracing(self.config.rootpath, early=True) if how.traces else None
         with in_force(how.perturbation, how.fault, tracing) as effect, progress:
             try:
                 record = train(recipe, device, cifar10=self.cifar10, progress=progress, states=how.states)
             except Enough as enough:
                 record = enough.record
         return Reran(record, effect.outcome(record), effect.traced(record))
-
-    def _tracing(self) -> "Tracing":
-        from harness.explaining.tracing import Tracing
-
-        return Tracing(self.config.rootpath, early=True)
 
     def _train(self, recipe: "Recipe", device: str, run: str) -> "tuple[Record, States | None]":
         from harness.plugin.progress import Progress

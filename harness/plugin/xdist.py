@@ -1,7 +1,7 @@
 """pytest-xdist: deal out the tests by training, and collect what the workers counted. Imported only beside it."""
 
 import json
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from harness.atomic_files import write
 from harness.errors import SuiteError
 from harness.plugin.claims import CLAIMS
 from harness.plugin.command_line import command_line, from_controller
-from harness.plugin.ownership import arguments, uses
+from harness.plugin.ownership import arguments, reached, uses
 from harness.plugin.session import SESSION
 
 
@@ -81,12 +81,6 @@ def write_groups(items: Sequence[pytest.Item], folder: Path) -> None:
         write(folder / _FILE, json.dumps(groups).encode())
 
 
-def _definitions(item: pytest.Item) -> Mapping[str, Any]:
-    """Return the definitions of the fixtures that a test gets, by name; pytest has no public way to ask for them."""
-    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    return {name: definitions[-1] for name, definitions in found.items()}
-
-
 class _Shared(NamedTuple):
     """A fixture that tests of one module or class share: its name, where, and all that it asks for, itself included."""
 
@@ -126,27 +120,16 @@ def _shared(item: pytest.Item) -> list[_Shared]:
 
     Not with all of a session: that would bring everything into one worker.
     """
-    definitions = _definitions(item)
     kinds: dict[str, Any] = {"class": pytest.Class, "module": pytest.Module}
-    found = []
-    for name in _needed(arguments(item), definitions) & definitions.keys():
-        definition = definitions[name]
-        kind = kinds.get(definition.scope)
+    found: dict[str, _Shared] = {}
+    for definition in reached(item, arguments(item)):
+        kind, name = kinds.get(definition.scope), definition.argname
         if kind and definition.baseid:  # those of plugins have none
             parent = item.getparent(kind)
             place = f"{parent.nodeid if parent else definition.baseid}::{name}"
-            found.append(_Shared(name, place, _needed([name], definitions)))
-    return found
-
-
-def _needed(names: Iterable[str], definitions: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of fixtures and of all that they ask for, directly or not."""
-    pending, seen = [*names], set[str]()
-    while pending:
-        if (current := pending.pop()) not in seen:
-            seen.add(current)
-            pending += definitions[current].argnames if current in definitions else ()
-    return frozenset(seen)
+            needed = frozenset(each.argname for each in reached(item, [name]))
+            found.setdefault(name, _Shared(name, place, needed))
+    return [*found.values()]
 
 
 class Workers:
