@@ -3,7 +3,7 @@
 import contextlib
 import fnmatch
 import inspect
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType
@@ -22,7 +22,7 @@ from harness.recording.running import Running, noted
 
 
 if TYPE_CHECKING:
-    from harness.explaining.never_run import Module, NeverRun
+    from harness.explaining.changes import Changes
     from harness.report.ledger import Ledger
 
 
@@ -57,57 +57,34 @@ class ChangedLines:
         return session.git.bringing(session.read_baselines) if compares else ""
 
     @cached_property
-    def _modules(self) -> "dict[str, Module]":
-        from harness.explaining.never_run import module
+    def _changes(self) -> "Changes":
+        from harness.explaining.changes import Changes
 
-        files = {name: self._session.config.rootpath / name for name in sorted(self.changed)}
-        return {name: module(file.read_bytes()) for name, file in files.items() if file.is_file()}
+        return Changes(self._session.config.rootpath, self.changed)
 
     def watch(self, is_gated: Callable[[pytest.Item], bool]) -> None:
         """Watch what runs from now on in gated tests, if anything has changed; where workers run the tests, they do."""
         plugins = self._session.config.pluginmanager
         if self.changed and not plugins.hasplugin("dsession"):
             self._session.ran.parent.mkdir(parents=True, exist_ok=True)
-            heads = {name: found.heads for name, found in self._modules.items()}
-            wanted = {name: heads[name].union(*self._proofs(name)) for name in heads}
-            place = self._session.config.rootpath, self._session.ran, wanted, heads
+            place = self._session.config.rootpath, self._session.ran, self._changes.wanted, self._changes.heads
             write_wanted(file := self._session.ran.with_name("wanted.json"), *place)
             plugins.register(_Watch(Running(*place), file, is_gated))
 
-    def _proofs(self, name: str) -> list[frozenset[int]]:
-        return [each.proof for each in self._modules[name].statements if each.touches(self.changed[name])]
-
     def judged(self, ledger: "Ledger", tests: Collection[str]) -> "Ledger":
         """Return a ledger with what changed and never ran, if all its baselines were reached; `tests` are files."""
-        if (
-            any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines)
-            or not self._session.ran.exists()
-        ):
+        partial = any(entry.fate in ("deselected", "not reached") for entry in ledger.baselines)
+        if partial or not self._session.ran.exists():
             return ledger
         seen = noted(self._session.ran)
         if why := seen.get(""):
             return msgspec.structs.replace(ledger, unwatched=", ".join(sorted(why)))
-        names = (name for name in self._modules if name in tests or not self._is_of_tests(name))
-        found = [self._judged(name, seen.get(name, set())) for name in names]
-        return msgspec.structs.replace(ledger, never_run=[each for each in found if each])
+        names = [name for name in self._changes.heads if name in tests or not self._is_of_tests(name)]
+        return msgspec.structs.replace(ledger, never_run=self._changes.never_run(names, seen))
 
     def _is_of_tests(self, name: str) -> bool:
         patterns = self._session.config.getini("python_files")
         return any(fnmatch.fnmatch(Path(name).name, pattern) for pattern in patterns)
-
-    def _judged(self, name: str, seen: Set[str]) -> "NeverRun | None":
-        """Return what of a file never ran; None if all of it did, or nothing in it does anything.
-
-        Another folder of the repository is somebody else's, but for files that are imported.
-        """
-        if name.startswith("../") and not seen:
-            return None
-        from harness.explaining.never_run import NeverRun, never_run
-
-        ran = {int(line) for line in seen if line.isdigit()}
-        doubt = " or ".join(sorted(each for each in seen if not each.isdigit()))
-        parts = never_run(self._modules[name].statements, self.changed[name], ran)
-        return NeverRun(path=name, lines=parts if seen else [], doubt=doubt) if parts else None
 
 
 def _is_module(file: Path) -> bool:
