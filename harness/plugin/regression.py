@@ -173,7 +173,7 @@ class TrainingRegression:
             self._decide(checked)
 
     def receive(self, handed: Handed, read: Sequence[Path]) -> None:
-        """Make a check of a test that ran elsewhere, where it read files of the project."""
+        """Make a check of a test that ran elsewhere."""
         __tracebackhide__ = True
         self._take(handed.name)
         checked = RecordCheck(
