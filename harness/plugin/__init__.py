@@ -71,8 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(claims)  # without a name: nobody has it, and -p no:NAME leaves the gate whole
             config.pluginmanager.register(Status())
             pytest_mpl.configure(config)
-            options.check_slower(config)
-            options.check_writing(config, writes=session.generate_path is not None)
+            options.check_together(config, writes=session.generate_path is not None)
             session.report.prepare(session.history)
             _register_making(config, order, claims, session)
             if config.getoption("--training-on"):

@@ -1,6 +1,7 @@
 """Errors as messages of a failed test or a refused session, without a traceback through the harness; and read back."""
 
-from types import TracebackType
+import contextlib
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,16 +10,13 @@ from harness.inert import inert, inert_line
 from harness.plugin.command_line import from_controller
 
 
-class messages:
-    """Context manager: a HarnessError inside fails the test with its text alone."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, HarnessError):
-            raise failed(str(error), error.what) from None
+@contextlib.contextmanager
+def messages() -> Iterator[None]:
+    """Have an error of ours in a block fail the test with its text alone."""
+    try:
+        yield
+    except HarnessError as error:
+        raise failed(str(error), error.what) from None
 
 
 def failed(text: str, cause: str = "") -> BaseException:

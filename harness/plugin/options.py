@@ -76,15 +76,17 @@ def check_ini(config: pytest.Config) -> None:
             raise SuiteError.name_taken(name=name, place="a conftest.py, or a plugin")
 
 
-def check_writing(config: pytest.Config, *, writes: bool) -> None:
-    """Check that options of baselines to be written are given where some are, and that a reason is one.
+def check_together(config: pytest.Config, *, writes: bool) -> None:
+    """Check that options are given beside those that they need, and that the reason of what is written is one.
 
     Raises:
-        SuiteError: it does not.
+        SuiteError: one is not.
         AcceptError: the reason says nothing.
     """
     from harness.baselines.origin import is_reason
 
+    if config.getoption("--training-slower") and not config.getoption("--training-against"):
+        raise SuiteError.not_against(option="--training-slower")
     for option in ("--training-reason", "--training-generate"):
         if config.getoption(option) and not writes:
             raise SuiteError.not_generating(option=option)
@@ -93,16 +95,6 @@ def check_writing(config: pytest.Config, *, writes: bool) -> None:
     reason = config.getoption("--training-reason")
     if reason is not None and not is_reason(reason):
         raise AcceptError.no_reason(option="--training-reason")
-
-
-def check_slower(config: pytest.Config) -> None:
-    """Check that --training-slower is given where a session is held against another commit.
-
-    Raises:
-        SuiteError: it is not.
-    """
-    if config.getoption("--training-slower") and not config.getoption("--training-against"):
-        raise SuiteError.not_against(option="--training-slower")
 
 
 def _add_trainings(group: pytest.OptionGroup) -> None:

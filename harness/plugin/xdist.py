@@ -21,11 +21,6 @@ _LEAST = 2
 """Tests that a worker has to have: it starts one when it knows the next."""
 
 
-def by_training(scheduler: Any, config: pytest.Config, log: Any, folder: Path) -> Any:
-    """Return a scheduler of ours in the place of pytest-xdist's own for `--dist load`; any other stays."""
-    return _ByTraining(config, log, folder) if type(scheduler) is LoadScheduling else scheduler
-
-
 class _ByTraining(LoadScheduling):  # type: ignore[misc] # pytest-xdist ships no types
     """Deals out tests as `--dist load` does, but those of one training together."""
 
@@ -168,7 +163,10 @@ class Workers:
     @pytest.hookimpl(wrapper=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Generator[None, Any, Any]:
         """Keep tests of one training together, unless command line or project have them dealt out in another way."""
-        return by_training((yield), config, log, config.stash[SESSION].shared)
+        scheduler = yield  # what pytest-xdist or the project has chosen; its own is for `--dist load`
+        return (
+            _ByTraining(config, log, config.stash[SESSION].shared) if type(scheduler) is LoadScheduling else scheduler
+        )
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Add a finished worker's counts; a crashed one has none."""
