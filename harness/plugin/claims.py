@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CLAIMS = pytest.StashKey["Claims"]()
 _FILE = "claims.json"
-_NOTED = ("files", "_nodeids", "_beside", "_left_out", "uncollected", "_doubt")
+_NOTED = ("files", "_nodeids", "_beside", "_left_out", "uncollected", "doubt")
 """What a process that has collected tests leaves for one that has not."""
 
 
@@ -51,7 +51,7 @@ class Claims:
         self.uncollected: dict[str, Outcome] = {}  # files that were skipped when they were collected, or failed
         self.is_empty_shard = False
         self._stamps: dict[str, list[int]] = {}
-        self._doubt = ""  # why tests that own baselines may not be among these
+        self.doubt = ""  # why tests that own baselines may not be among these
 
     def pytest_sessionstart(self) -> None:
         """Note which baselines stand, before a test can touch them, and from now on which files tests read."""
@@ -82,7 +82,7 @@ class Claims:
     def _note(self, item: pytest.Item) -> None:
         marker = item.get_closest_marker(MARKER)
         if not is_ours(item):
-            self._doubt = self._doubt or ("figure tests that are left to pytest-mpl may own them" if marker else "")
+            self.doubt = self.doubt or ("figure tests that are left to pytest-mpl may own them" if marker else "")
             return
         name, baselines = GatedTest(item, self._session).name, self._session.baselines
         files = [f"{name}.json"] if uses(item, "training_regression") else []
@@ -115,10 +115,10 @@ class Claims:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Leave what was noted for a process that has not collected the tests itself."""
         if session.testsfailed:
-            self._doubt = "not all tests could be collected"
+            self.doubt = "not all tests could be collected"
         if place := self._asked():
             with self._session.report.noted():
-                write(place, json.dumps([getattr(self, name) for name in _NOTED]).encode())
+                write(place, json.dumps({name: getattr(self, name) for name in _NOTED}).encode())
 
     def _asked(self) -> Path | None:
         in_worker = from_controller(self._session.config)
@@ -126,8 +126,7 @@ class Claims:
 
     def _read(self, place: Path) -> None:
         if place.exists():
-            for name, value in zip(_NOTED, json.loads(place.read_text(encoding="utf-8")), strict=True):
-                setattr(self, name, value)
+            vars(self).update(json.loads(place.read_text(encoding="utf-8")))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what became of a test: failing counts more than being skipped, and that more than passing."""
@@ -224,8 +223,8 @@ class Claims:
     def _orphans(self, others: list[str]) -> tuple[list[str], str]:
         """Return which files that these tests do not own belong to no test, or why that is not known."""
         session, config = self._session, self._session.config
-        if self._doubt or whole_project.lies_outside(config):
-            return [], self._doubt or "tests outside the root of the project may own them"
+        if self.doubt or whole_project.lies_outside(config):
+            return [], self.doubt or "tests outside the root of the project may own them"
         if session.shard:
             return [], "another part of the tests may own them"
         if not whole_project.is_narrowed(config):

@@ -64,5 +64,5 @@ def owned_files(session: Session) -> tuple[set[str], str]:
         if not place.exists():
             last = output.strip().splitlines()[-1:]
             return set(), "the whole project could not be collected" + (f": {last[0]}" if last else "")
-        files, *_, doubt = json.loads(place.read_text(encoding="utf-8"))
-    return {folded(file) for owned in files.values() for file in owned}, doubt
+        claims = json.loads(place.read_text(encoding="utf-8"))
+    return {folded(file) for owned in claims["files"].values() for file in owned}, claims["doubt"]
