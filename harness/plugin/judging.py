@@ -186,22 +186,12 @@ def _failure(
     comparison: "Comparison",
     checked: RecordCheck,
     baseline: Baseline,
-    drawn: bytes,
-    changed: "list[Changed] | None",
-    where: str,
-    bits: "Deviation | None",
+    drawn: bytes,  # the deviations, as a PNG file
+    changed: "list[Changed] | None",  # files; None if that is not known
+    where: str,  # the line that differs first, in words
+    bits: "Deviation | None",  # the first number of which a bit is another, where that counts
 ) -> tuple[str, str]:
-    """Keep the record that differs; return the message, and the command in it that accepts the record.
-
-    Args:
-        comparison: with the baseline.
-        checked: the record and its test.
-        baseline: as it is stored.
-        drawn: the deviations, as a PNG file.
-        changed: files that have changed since; None if that is not known.
-        where: the line that differs first, in words.
-        bits: the first number of which a bit is another, where that counts.
-    """
+    """Keep the record that differs; return the message, and the command in it that accepts the record."""
     test, session = checked.test, checked.session
     whole = checked.record if checked.gate.ignore else comparison.record
     kept, accept = test.keep_failed(
