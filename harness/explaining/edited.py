@@ -8,6 +8,7 @@ from typing import NamedTuple
 from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.hunks import At, Hunk
+from harness.explaining.related import Span
 from harness.explaining.traced import Place, is_seed
 from harness.explaining.where import Where, said
 
@@ -25,10 +26,14 @@ class Given(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """Where a value is another now; without one, an edited line that had what differs run."""
+    """Where a value is another now; or an edited line, and how it has to do with what differs: `called from`.
+
+    With neither, the line behind which lines are gone.
+    """
 
     at: At
     value: Given | None
+    how: str = ""
 
 
 def given(comparison: Comparison, found: Where | None) -> Iterator[Given]:
@@ -51,26 +56,45 @@ def _settings(each: Deviation) -> Iterator[Given]:
 
 
 def edited(
-    hunks: Sequence[Hunk], values: Sequence[Given], named: Container[str] = (), around: Sequence[Place] = ()
+    hunks: Sequence[Hunk],
+    values: Sequence[Given],
+    named: Container[str] = (),
+    around: Sequence[Place] = (),
+    spans: Sequence[Span] = (),
 ) -> Edited | None:
     """Return the line that is new and holds a value as it is now, where one is gone that held it as it was.
 
     Where none does, or several, the line that gives another plain value to a name that a line which differs uses; or
-    else the first new one that had such a line run, unless that is new itself.
+    else, unless such a line is new itself, the first new one that had it run, or the one that has to do with it.
 
     Args:
         hunks: of what has changed.
         values: that are others now.
         named: words of the lines that differ.
         around: the line that differs first, and those that had it run.
+        spans: lines that have to do with it.
     """
-    return _only(said_anew(hunks, values)) or _only(_renewed(hunks, named)) or _caller(hunks, around)
+    return _only(said_anew(hunks, values)) or _only(_renewed(hunks, named)) or _other(hunks, around, spans)
 
 
-def _caller(hunks: Sequence[Hunk], around: Sequence[Place]) -> Edited | None:
+def _other(hunks: Sequence[Hunk], around: Sequence[Place], spans: Iterable[Span]) -> Edited | None:
     new = [any(place.file == hunk.file and place.line in hunk.added for hunk in hunks) for place in around]
-    first = new.index(True) if any(new) else 0
-    return Edited(At(around[first].file, around[first].line), None) if first else None
+    if not any(new):
+        return _within(hunks, spans)
+    first = new.index(True)
+    return Edited(At(around[first].file, around[first].line), None, "called from") if first else None
+
+
+def _within(hunks: Sequence[Hunk], spans: Iterable[Span]) -> Edited | None:
+    """Return the first line of the one hunk that has lines of some spans, or had; None where several have."""
+    found: dict[Hunk, Edited] = {}
+    for span, hunk in itertools.product(spans, hunks):
+        gap = hunk.spans[1].start
+        lines = [line for line in hunk.added or (gap, gap + 1) if line in span.lines and span.file == hunk.file]
+        if lines:
+            line, how = (lines[0], span.how) if hunk.added else (max(1, gap), "")
+            found.setdefault(hunk, Edited(At(hunk.file, line), None, how))
+    return found.popitem()[1] if len(found) == 1 else None
 
 
 def _only(found: Iterable[tuple[At, Hunk, Given]]) -> Edited | None:

@@ -116,14 +116,15 @@ def words(root: Path, places: Iterable[Place]) -> set[str]:
     """
     found = set[str]()
     for file, line in ((str(root / place.file), place.line) for place in places):
-        own = _words(_names(file, line)) - {"self"}
-        assigned = (each for each in _statements(file) if isinstance(each, ast.Assign))
-        made = (each for each in assigned if own & _words(map(ast.unparse, each.targets)))
-        found |= own.union(*(_words(_names(file, each.lineno)) for each in made))
+        own = words_of(_names(file, line)) - {"self"}
+        assigned = (each for each in statements(file) if isinstance(each, ast.Assign))
+        made = (each for each in assigned if own & words_of(map(ast.unparse, each.targets)))
+        found |= own.union(*(words_of(_names(file, each.lineno)) for each in made))
     return found
 
 
-def _words(texts: Iterable[str]) -> set[str]:
+def words_of(texts: Iterable[str]) -> set[str]:
+    """Return the words of texts."""
     return {word for text in texts for word in re.findall(r"\w+", text)}
 
 
@@ -138,12 +139,13 @@ def arguments(file: str, line: int) -> tuple[tuple[str, int], ...]:
 
 def _statement(file: str, line: int) -> ast.stmt | None:
     """Return the innermost statement that a line of a file belongs to."""
-    around = [node for node in _statements(file) if node.lineno <= line <= (node.end_lineno or line)]
+    around = [node for node in statements(file) if node.lineno <= line <= (node.end_lineno or line)]
     return max(around, key=lambda node: node.lineno, default=None)
 
 
 @functools.cache
-def _statements(file: str) -> list[ast.stmt]:
+def statements(file: str) -> list[ast.stmt]:
+    """Return all statements of a file, the outer ones first; none of what is no Python."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):

@@ -131,6 +131,11 @@ def _close(comparison: Comparison, effect: Deviation, is_here: bool) -> float:
     return min(_CLOSE[comparison.record.precision], _SHARE * max(filter(math.isfinite, at_first), default=math.inf))
 
 
+def is_given(comparison: Comparison) -> bool:
+    """Tell whether a model is not what made the first difference: it is of what was made ready, or of a batch."""
+    return any(each.stage == "data" or _is_early(each) for each in comparison.deviations[:1])
+
+
 def _is_early(effect: Deviation) -> bool:
     """Tell whether something differs before the first step runs a model."""
     return effect.step <= 0 and effect.stage in _BEFORE

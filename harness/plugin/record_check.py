@@ -15,7 +15,7 @@ from harness.baselines.environments import Choice, beside, nearest, others
 from harness.baselines.store import load_with_states, to_states
 from harness.errors import AcceptError, BaselineError, HarnessError, RerunError
 from harness.explaining.traced import Traced
-from harness.explaining.where import is_same_start
+from harness.explaining.where import is_given, is_same_start
 from harness.plugin.gated_test import GatedTest
 from harness.record import Baseline
 from harness.record.gate import STRICT, Gate
@@ -147,10 +147,14 @@ class RecordCheck:
         """Return the line of the files that have changed since which says another value, of those that differ first."""
         from harness.explaining.edited import edited, given
         from harness.explaining.lines import words
+        from harness.explaining.related import related
 
         git, paths = self.session.git, [each.path for each in changed]
         named, around = (words(git.root, found.places), found.operation.places) if found else ((), ())
-        return edited(git.hunks(self._base(baseline, changed), paths), [*given(comparison, found)], named, around)
+        is_known = found or (baseline.trace and is_given(comparison))
+        spans = related(git.root, paths, found, self.traced) if is_known else []
+        hunks = git.hunks(self._base(baseline, changed), paths)
+        return edited(hunks, [*given(comparison, found)], named, around, spans)
 
     def _base(self, baseline: Baseline, changed: "Sequence[Changed]") -> str:
         """Return the commit that has files which have changed since a baseline was made as they were then."""

@@ -20,9 +20,13 @@ def unknown_text(reason: str, command: str = "") -> str:
 def edited_text(edit: Edited, place: str, line: str) -> str:
     """Return a place with the line in which a value is another now; where no line is known, that line alone."""
     at = f"{edit.at.file}:{edit.at.line}"
-    value = edit.value
-    says = f"{at} says {value.now}, and said {value.before}" if value else f"called from {at}, which was edited"
-    return place if line == at else f"{place}{_GAP}{says}" if line else says
+    return place if line == at else f"{place}{_GAP}{_said(edit, at)}" if line else _said(edit, at)
+
+
+def _said(edit: Edited, at: str) -> str:
+    if edit.value:
+        return f"{at} says {edit.value.now}, and said {edit.value.before}"
+    return f"{edit.how} {at}, which was edited" if edit.how else f"lines are gone behind {at}"
 
 
 def where_text(found: Where) -> str:
