@@ -742,6 +742,11 @@ class WorkerError(HarnessError):
         fix = "have pytest-training-regression there in the same version, with what the project needs, and room"
         return cls(f"the worker {worker} cannot begin this test: {reason}", where=nodeid, fix=fix)
 
+    @classmethod
+    def no_cluster(cls, *, address: str, reason: Reason) -> Self:
+        fix = "start the cluster, and run the session again: tests that passed are kept, and run no more"
+        return cls(f"the Ray cluster has died: {_said(reason)}", where=f"--training-on={address}", fix=fix)
+
 
 _SAVE = 'recorder.record.save(f"{folder}/rank{rank}.json")'
 """How a rank leaves its record."""

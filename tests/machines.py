@@ -49,7 +49,7 @@ def lose_worker():
         above = [os.getppid()]
         while parent := int(Path(f"/proc/{above[-1]}/stat").read_text().rpartition(")")[2].split()[1]):
             above.append(parent)
-        rays = [each for each in above if Path(f"/proc/{each}/cmdline").read_bytes().startswith(b"ray::work")]
+        rays = [each for each in above if Path(f"/proc/{each}/cmdline").read_bytes().startswith(b"ray::")]
         os.kill([*rays, above[0]][0], signal.SIGKILL)
 
 
@@ -130,12 +130,12 @@ class Project:
         begun = time.perf_counter()
         said = self._session(*options, cache=cache)
         seconds, results = time.perf_counter() - begun, self.folder / "build/harness/results.json"
-        if not results.exists():
-            raise SystemExit(said)
-        found = {}
-        for each in json.loads(results.read_text())["results"]:
+        found, results_found = {}, json.loads(results.read_text())["results"] if results.exists() else ()
+        for each in results_found:
             subject = each["subject"]
             found[each["test"]] = each["verdict"], subject["largest"], json.dumps(subject["first"])
+        if not found:
+            raise SystemExit(said)
         results.unlink()
         return Ran(seconds, said, found)
 

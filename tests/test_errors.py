@@ -937,6 +937,12 @@ MESSAGES = [
         "  fix    have pytest-training-regression there in the same version, with what the project needs, and room",
     ),
     (
+        errors.WorkerError.no_cluster(address="ray://head:10001", reason=ConnectionRefusedError(111, "refused")),
+        "the Ray cluster has died: refused\n"
+        "  where  --training-on=ray://head:10001\n"
+        "  fix    start the cluster, and run the session again: tests that passed are kept, and run no more",
+    ),
+    (
         errors.SuiteError.no_executor(name="mine:Pool", reason="No module named 'mine'"),
         "'mine:Pool' names nothing to train on: No module named 'mine'\n"
         "  where  --training-on\n"

@@ -1,16 +1,21 @@
 """Promises of `--training-on`, beside pytest: who does jobs, what is lost, what is kept, what a worker must have."""
 
 import importlib.util
+import socket
+import sys
 from collections import Counter
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from harness.elsewhere.kept import Kept
-from harness.errors import SuiteError
+from harness.errors import SuiteError, WorkerError
 from harness.record.gate import STRICT
 from harness.workers.executor import Needs, executor
 from harness.workers.facts import digest, digest_of, facts
 from harness.workers.local import Local
+from harness.workers.on_ray import Ray
 from harness.workers.sent import Sent
 from harness.workers.worker import Answer, Errand, Handed, Job, Worker
 
@@ -127,6 +132,35 @@ def test_executors_are_found_by_name(tmp_path, monkeypatch):
     for name in ("local:0", "local", "nowhere_of_test_sent:Pool", "mine_of_test_sent:Other", ""):
         with pytest.raises(SuiteError, match="names nothing to train on"):
             executor(name)
+
+
+def test_a_ray_cluster_that_died_is_said_once_nothing_else_is_to_come(monkeypatch):
+    """Its head is asked while a job takes its time, and Ray says whether its own part of it is gone."""
+    gone = type("LocalRayletDiedError", (Exception,), {})
+    other = type("RayError", (Exception,), {})
+    kinds = SimpleNamespace(RayTaskError=other, RayError=other, LocalRayletDiedError=gone)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        found = SimpleNamespace(address_info={"gcs_address": f"127.0.0.1:{head.getsockname()[1]}"})
+        waits = iter([[], [], ["job"], ["job"], []])
+        ray = SimpleNamespace(
+            init=lambda *_, **__: found,
+            remote=lambda **_: (
+                lambda work: SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda _: "job"))
+            ),
+            wait=lambda *_, **__: (next(waits), []),
+            get=Mock(side_effect=[b"answer", gone("its raylet died")]),
+            exceptions=kinds,
+        )
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        made = Ray()
+        made.open("")
+        made.submit("test", b"", Needs())
+        assert made.done() == ("test", b"answer")
+        made.submit("test", b"", Needs())
+        with pytest.raises(WorkerError, match="the Ray cluster has died: its raylet died"):
+            made.done()
+    with pytest.raises(WorkerError, match="the Ray cluster has died: Connection refused"):
+        made.done()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")

@@ -37,7 +37,11 @@ class Executor(Protocol):
         """Have a job done, and return at once. A job that was lost is submitted again, by the same name."""
 
     def done(self) -> tuple[str, bytes | None]:
-        """Wait until a job has ended; return its name and answer, None if its worker died."""
+        """Wait until a job has ended; return its name and answer, None if its worker died.
+
+        Raises:
+            WorkerError: there are no workers any more.
+        """
 
     def cancel(self) -> None:
         """Give up the jobs that have not ended: nobody will ask for them."""

@@ -1,11 +1,16 @@
 """Jobs on a Ray cluster. Ray is an extra, and imported when a session asks for it."""
 
 import contextlib
+import socket
 from typing import Any
 
-from harness.errors import SuiteError
+from harness.errors import SuiteError, WorkerError
 from harness.workers.executor import Needs
 from harness.workers.worker import Answer, work
+
+
+_PATIENCE_SECONDS = 5
+"""For a job to end, and for the cluster's head to answer; a process whose head is gone for 60 is ended by Ray."""
 
 
 class Ray:
@@ -25,11 +30,13 @@ class Ray:
         except ImportError as error:
             raise SuiteError.no_ray() from error
         self._ray = ray
-        own = {} if address else {"include_dashboard": False}
+        self._address = address or "ray"
+        own = {"ignore_reinit_error": True} | ({} if address else {"include_dashboard": False})
         try:
-            ray.init(address or None, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True, **own)
+            context = ray.init(address or None, **own, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # of whatever library it connects by
-            raise SuiteError.no_cluster(address=address or "ray", reason=error) from error
+            raise SuiteError.no_cluster(address=self._address, reason=error) from error
+        self._head = getattr(context, "address_info", {}).get("gcs_address", "")  # by ray://, Ray itself sees to it
         self._work = ray.remote(max_retries=0)(work)
 
     def submit(self, name: str, job: bytes, needs: Needs) -> None:
@@ -40,15 +47,44 @@ class Ray:
         self._jobs[self._work.options(**asked).remote(job)] = name
 
     def done(self) -> tuple[str, bytes | None]:
-        """Wait until a job has ended."""
-        (ended, *_), _ = self._ray.wait(list(self._jobs), num_returns=1)
-        name = self._jobs.pop(ended)
+        """Wait until a job has ended.
+
+        Raises:
+            WorkerError: the cluster has died.
+        """
         try:
-            return name, self._ray.get(ended)
-        except self._ray.exceptions.RayTaskError as error:
-            return name, Answer(end="unable", text=_last(error), worker="of Ray").to_bytes()
-        except self._ray.exceptions.RayError:
-            return name, None
+            ended = self._ended()
+            answer = self._answer(ended)
+        except (self._ray.exceptions.LocalRayletDiedError, OSError) as error:  # OSError: nobody answers
+            raise WorkerError.no_cluster(address=self._address, reason=error) from error
+        return self._jobs.pop(ended), answer
+
+    def _ended(self) -> Any:
+        """Return a job that has ended.
+
+        Raises:
+            OSError: the head of the cluster does not answer.
+        """
+        ended: list[Any] = []
+        while not ended:
+            if self._head:
+                host, _, port = self._head.rpartition(":")
+                socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_SECONDS).close()
+            ended, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=_PATIENCE_SECONDS)
+        return ended[0]
+
+    def _answer(self, ended: Any) -> bytes | None:
+        """Return the answer of a job that has ended; None if its worker died."""
+        exceptions = self._ray.exceptions
+        try:
+            answer: bytes = self._ray.get(ended)
+        except exceptions.RayTaskError as error:
+            return Answer(end="unable", text=_last(error), worker="of Ray").to_bytes()
+        except exceptions.LocalRayletDiedError:
+            raise
+        except exceptions.RayError:
+            return None
+        return answer
 
     def cancel(self) -> None:
         """End the jobs that have not ended."""

@@ -101,7 +101,7 @@ class Sent:
     def close(self) -> None:
         """Give up what has not ended; count it, and what ended and was not asked for."""
         self.counts["unasked"] = len(self._here - self._asked)
-        self.counts["given up"] = len(self._jobs.keys() - self._here)
+        self.counts["given up"] = len(self._jobs.keys() - self._here - self._asked)
         self._executor.cancel()
         self._executor.close()
 
