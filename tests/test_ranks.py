@@ -9,7 +9,7 @@ from harness import Record, compare, errors
 from harness.comparing.deviations import AGREED
 from harness.comparing.ranks import compare_ranks, merge
 from harness.elsewhere.ranks import gathered
-from harness.record import Part, Stream, World
+from harness.record import Part, Stream, Streams, World
 from harness.record.ranks import of_all_ranks
 from harness.report.check import Check
 from harness.report.comparison_text import parity_text
@@ -89,6 +89,51 @@ def test_the_rank_that_is_farthest_from_a_stored_state_counts():
 def test_what_one_rank_does_alone_is_named(changed, expected):
     """Other samples are data; another gradient, or none, is of the stage "ranks", before what comes of it."""
     assert place(held(pair(**changed))) == expected
+
+
+def test_a_rank_that_leaves_out_a_step_is_named_where_it_does():
+    """Its next batch counts to the same step, and at the end it is short of one: that is said before its samples."""
+    steps = Stream("update", (0, 1), (1, 1))
+    twice = {"batch__size": Stream("data", (0, 0), (2, 2)), "optimizer_steps": Stream("update", (0,), (1,))}
+    found = held([rank_of(0, optimizer_steps=steps), rank_of(1, **twice)], single_of(optimizer_steps=steps)).comparison
+
+    assert tuple(found.first_divergence) == (0, "ranks", "ranks/optimizer_steps")
+    assert found.first.value == "after batch 1 on rank 0, after batch 2 on rank 1"
+    last = [rank_of(0, optimizer_steps=steps), rank_of(1, loss=(3.0, 4.0), optimizer_steps=twice["optimizer_steps"])]
+    assert place(held(last, single_of(optimizer_steps=steps))) == (1, "ranks", "ranks/optimizer_steps")
+
+
+def test_ranks_may_take_a_step_after_other_numbers_of_batches():
+    """As long as all take as many steps: some balance their batches by size."""
+    steps = Stream("update", (0, 1), (1, 1))
+    split = Stream("data", (0, 0, 1), (1, 1, 2))
+    ranks = [rank_of(0, optimizer_steps=steps), rank_of(1, loss=(3.0, 4.0), batch__size=split, optimizer_steps=steps)]
+
+    assert held(ranks, single_of(optimizer_steps=steps)).comparison.verdict == "same"
+
+
+def test_a_wrapper_that_is_watched_moves_all_modules():
+    """Those without tensors, too, and the model itself: what is named is what ranks part in."""
+    inner = {"0": "Linear()", "1": "ReLU()"}
+    wrapped = {"model": "DistributedDataParallel()", "module": "Sequential()"}
+    wrapped |= {f"module.{name}": text for name, text in inner.items()}
+
+    def named(record, tensor, modules):
+        pairs = ((key.renamed(tensor) if key.tensor == "w" else key, each) for key, each in record.streams.items())
+        clues = Streams((f"module/{name}", Stream("structure", (0,), (text,))) for name, text in modules.items())
+        structure = {tensor: record.structure["w"]}
+        return dataclasses.replace(record, structure=structure, streams=Streams(pairs), clues=clues)
+
+    ranks = pair(gradient__w=Stream("backward", (0, 1), (0.5, 0.26)))
+    single = named(single_of(), "0.w", {"model": "Sequential()"} | inner)
+    found = held([named(rank, "module.0.w", wrapped) for rank in ranks], single)
+    assert place(found) == (1, "ranks", "ranks/gradient/module.0.w")
+    back = compare(merge([named(rank_of(0), "module.0.w", wrapped)]), merge([single])).baseline.record
+    assert {key: stream.values[0] for key, stream in back.clues.items()} == {
+        "module/model": "Sequential()",
+        "module/0": "Linear()",
+        "module/1": "ReLU()",
+    }
 
 
 def test_losses_that_do_not_average_are_named():

@@ -98,11 +98,13 @@ class Deviation:
     def causal_order(self) -> tuple[int, int, int, int, bool]:
         """What sorts causes before effects: step, moment, stage; structure is settled before any step.
 
-        So are the data set and the first initial weights: whatever is drawn for a batch is drawn after them.
+        So are the data set and the first initial weights: whatever is drawn for a batch is drawn after them. Where
+        ranks part in their optimizer's steps, what counts to a step follows from that.
         """
         step = FIRST_STEP - 1 if self.stage == "structure" else self.step
         step = FIRST_STEP if (self.stage == "init" or self.stream == DATASET) and not self.step else step
-        return step, self.moment.phase, self.moment.batch, STAGES.index(self.stage), not self.stream.is_clue
+        stage = -1 if self.stream == _STEPS_OF_RANKS else STAGES.index(self.stage)
+        return step, self.moment.phase, self.moment.batch, stage, not self.stream.is_clue
 
     @property
     def divergence(self) -> Divergence:
@@ -129,6 +131,7 @@ def share(size: float, threshold: float) -> float:
 _NONE = Limit(0.0)
 DATASET = StreamKey("dataset")
 """The data set of a record, as if it were a stream."""
+_STEPS_OF_RANKS = StreamKey.of("ranks", "optimizer_steps")
 AGREED = "the same on all ranks"
 """What stands in the place of what merged ranks part in (`comparing.ranks`)."""
 _BATCHES = StreamKey("batches of the step")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from harness.comparing.comparison import Comparison, compare
 from harness.comparing.deviations import Deviation, stream_deviations
+from harness.comparing.moments import micro_batches
 from harness.record import Record, Stream, StreamKey, Streams, Value
 from harness.record.streams import CAUSES
 
@@ -23,6 +24,8 @@ _SETTLED = ("structure", "data", "init", "schedule", "ranks")
 """Stages that are the single process's although a module sees the samples of its own rank alone."""
 _OF_ITS_RANK = re.compile(r"(Lazy)?BatchNorm\dd\(|\w*Dropout\d?d?\((?!p=0(\.0)?[,)])")
 """Modules, in their own words, that do: each rank normalises by its own samples, and draws its own masks."""
+_WRAPPER = "DistributedDataParallel()"
+"""What one says of itself: that there are ranks, which a single process need not be told."""
 _OF_EACH = ("buffer", "logged", "evaluation")
 """Kinds of streams that each rank has its own numbers of."""
 _SET_UP = tuple(kind for kind in CAUSES if kind not in ("loader", "random", "placement", "world"))
@@ -63,7 +66,8 @@ def merge(records: Sequence[Record]) -> Record:
         holders = feeding if key.kind == "batch" else records
         streams[key] = _merged(key, [record.streams.find(key) for record in holders], sizes)
     structure = {name: entry for record in reversed(records) for name, entry in record.structure.items()}
-    clues = ((key, _as_written(key, stream)) for key, stream in first.clues.items() if key.kind in _SET_UP)
+    told = ((key, stream) for key, stream in first.clues.items() if key.kind in _SET_UP)
+    clues = ((key, _as_written(key, stream)) for key, stream in told if _WRAPPER not in stream.values)
     return dataclasses.replace(
         first,
         structure={name: structure[name] for record in records for name in record.structure},
@@ -237,11 +241,26 @@ def _partings(records: Sequence[Record]) -> dict[StreamKey, Stream]:
             both = {key for key, holder in first.items() if holder == other}
             for point in _beyond(shared[other], record, both):
                 key = StreamKey.of("ranks", point.stream)
-                if key not in found or point.step < found[key].steps[0]:
-                    text = f"{_text(point.baseline)} on rank {other}, {_text(point.value)} on rank {rank}"
+                step, one, another = _unlike(point, records[other], records[rank])
+                if key not in found or step < found[key].steps[0]:
+                    text = f"{one} on rank {other}, {another} on rank {rank}"
                     stage = "init" if point.stage == "init" else "ranks"
-                    found[key] = Stream(stage, (point.step,), (text,))
+                    found[key] = Stream(stage, (step,), (text,))
     return found
+
+
+def _unlike(point: Deviation, one: Record, other: Record) -> tuple[int, str, str]:
+    """Return where two ranks part in something, and what each has.
+
+    A rank that leaves out an optimizer's step is short of one at the end; where, its batches tell: to the step in which
+    it did so the next ones count, too.
+    """
+    if point.stream.kind == "optimizer_steps":
+        batches, others = micro_batches(one), micro_batches(other)
+        for step in batches:
+            if step < point.step and others[step] not in (0, batches[step]):
+                return step, f"after batch {batches[step]}", f"after batch {others[step]}"
+    return point.step, _text(point.baseline), _text(point.value)
 
 
 def _beyond(one: Record, other: Record, keys: Set[StreamKey]) -> Iterator[Deviation]:

@@ -12,6 +12,10 @@ from harness.record.streams import CALLS, TENSOR_KINDS, StreamKey, Streams
 
 
 _Structure = Mapping[str, Mapping[str, Any]]
+_WHOLE = "model"
+"""What the model itself is called among its modules."""
+_APART = "."
+"""Where a module is that has lost a tensor."""
 
 
 def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str]]:
@@ -29,7 +33,8 @@ def in_names_of(record: Record, baseline: Record) -> tuple[Record, dict[str, str
     pairs = ((key, parts if key.kind == "batch" else names, stream) for key, stream in baseline.streams.items())
     streams = Streams((_renamed(key, known, labels), stream) for key, known, stream in pairs)
     loaders = _loaders(baseline.clues, record.clues)
-    modules = _shifted(_modules(names), baseline.clues, record.clues)
+    tensors = {name: names.get(name, name) for name in baseline.structure}
+    modules = _shifted(_modules(tensors), baseline.clues, record.clues)
     clues = Streams((_renamed(key, modules, labels, loaders), stream) for key, stream in baseline.clues.items())
     return dataclasses.replace(baseline, structure=structure, streams=streams, clues=clues), names | parts
 
@@ -133,8 +138,10 @@ def _renamed(
 ) -> StreamKey:
     """Return the present key of a baseline's stream; of a clue, the names are those of modules."""
     present = former = key.tensor
-    if key.kind in ("module", *CALLS):
-        present = _moved(former, names)
+    if key.kind == "module" and former == _WHOLE and _WHOLE not in names:
+        present = _moved("", names) or _WHOLE
+    elif key.kind in ("module", *CALLS):
+        present = _moved(former, names) or _WHOLE
     elif key.kind in (*TENSOR_KINDS, "placement", "batch"):
         present = names.get(former, former)
     elif key.kind in ("learning_rate", "setting"):
@@ -147,19 +154,22 @@ def _renamed(
     return key if present == former else key.renamed(present)
 
 
-def _modules(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the modules that renamed tensors are in, former to present, as far up as their tensors' names tell."""
-    found: dict[str, str] = {}
-    for former, present in names.items():
-        old, new = former.split("."), present.split(".")
-        while len(old) > 1 < len(new) and old.pop() == new.pop():
-            found.setdefault(".".join(old), ".".join(new))
-    return found
+def _modules(tensors: Mapping[str, str]) -> dict[str, str]:
+    """Return the modules that all their tensors moved with, former to present; "" is the model."""
+    found: dict[str, set[str]] = {}
+    for former, present in tensors.items():
+        old, new = f".{former}", f".{present}"
+        for place in (at for at, letter in enumerate(old) if letter == "."):
+            above = new.removesuffix(old[place:])
+            found.setdefault(old[1:place], set()).add(above[1:] if above != new else _APART)
+    moved = ((former, *presents) for former, presents in found.items() if len(presents) == 1)
+    return {former: present for former, present in moved if present not in (_APART, former)}
 
 
 def _shifted(modules: dict[str, str], before: Streams, now: Streams) -> dict[str, str]:
     """Return renamed modules with those beside them: where one was put in, or taken out, all that follow it moved."""
-    pairs = ((former.rpartition(".")[0], present.rpartition(".")[0]) for former, present in modules.items())
+    within = (names for names in modules.items() if all(names))
+    pairs = ((former.rpartition(".")[0], present.rpartition(".")[0]) for former, present in within)
     found = dict(modules)
     for parent in dict.fromkeys(old for old, new in pairs if old == new):
         old, new = _children(before, parent), _children(now, parent)
@@ -176,10 +186,12 @@ def _shifted(modules: dict[str, str], before: Streams, now: Streams) -> dict[str
 def _children(clues: Streams, parent: str) -> dict[str, object]:
     """Return what the modules right below one say of themselves."""
     modules = {key.tensor: stream.values for key, stream in clues.of("module")}
-    return {name: values for name, values in modules.items() if name.rpartition(".")[0] == parent and name != "model"}
+    return {name: values for name, values in modules.items() if name.rpartition(".")[0] == parent and name != _WHOLE}
 
 
 def _moved(module: str, modules: Mapping[str, str]) -> str:
     """Return the present name of a module: what is within one that was renamed goes with it."""
+    if not module or module in modules:
+        return modules.get(module, module)
     parent, _, own = module.rpartition(".")
-    return modules.get(module) or (f"{_moved(parent, modules)}.{own}" if parent else module)
+    return f"{_moved(parent, modules)}.{own}".removeprefix(".")
