@@ -18,6 +18,7 @@ class Ray:
 
     def __init__(self) -> None:
         self._jobs: dict[Any, str] = {}
+        self._died: WorkerError | None = None
 
     def open(self, address: str) -> None:
         """Connect to a cluster: that of an address, of `RAY_ADDRESS`, or one that is started on this machine.
@@ -52,11 +53,15 @@ class Ray:
         Raises:
             WorkerError: the cluster has died.
         """
+        if self._died:  # asked once more, Ray would start another one
+            raise self._died
         try:
             ended = self._ended()
             answer = self._answer(ended)
         except (self._ray.exceptions.LocalRayletDiedError, OSError) as error:  # OSError: nobody answers
-            raise WorkerError.no_cluster(address=self._address, reason=error) from error
+            self._jobs.clear()
+            self._died = WorkerError.no_cluster(address=self._address, reason=error)
+            raise self._died from error
         return self._jobs.pop(ended), answer
 
     def _ended(self) -> Any:
