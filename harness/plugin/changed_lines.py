@@ -22,7 +22,7 @@ from harness.recording.running import Running, noted
 
 
 if TYPE_CHECKING:
-    from harness.explaining.changes import Changes
+    from harness.explaining.changed_files import ChangedFiles
     from harness.report.ledger import Ledger
 
 
@@ -57,10 +57,10 @@ class ChangedLines:
         return session.git.bringing(session.read_baselines) if compares else ""
 
     @cached_property
-    def _changes(self) -> "Changes":
-        from harness.explaining.changes import Changes
+    def _changes(self) -> "ChangedFiles":
+        from harness.explaining.changed_files import ChangedFiles
 
-        return Changes(self._session.config.rootpath, self.changed)
+        return ChangedFiles(self._session.config.rootpath, self.changed)
 
     def watch(self, is_gated: Callable[[pytest.Item], bool]) -> None:
         """Watch what runs from now on in gated tests, if anything has changed; where workers run the tests, they do."""

@@ -86,30 +86,13 @@ def _holds_samples(batch: Sequence[Any]) -> bool:
     return (ranks in ({1}, {3}) and len(batch) > _PAIR) or all(type(item) is tuple for item in batch)
 
 
-class Shapes:
-    """Notes the shape of each part of a batch that is a tensor or an array, as it changes.
-
-    Args:
-        builder: of the streams.
-    """
-
-    def __init__(self, builder: StreamBuilder) -> None:
-        self._builder = builder
-        self._last: dict[str, object] = {}
-
-    def note(self, parts: Mapping[str, object], step: int) -> None:
-        """Note the shapes of the parts of a step's batch."""
-        known = {name: part for name, part in parts.items() if not getattr(part, "is_nested", False)}
-        found = {name: getattr(part, "shape", None) for name, part in known.items()}
-        if found != self._last:
-            self._last = found
-            self._builder.note("data", _told(found), step)
-
-
-def _told(shapes: Mapping[str, object]) -> dict[str, Value]:
+def shapes(parts: Mapping[str, object]) -> dict[str, Value]:
+    """Return the shape of each part that is a tensor or an array, by stream name."""
+    known = {name: part for name, part in parts.items() if not getattr(part, "is_nested", False)}
+    found = {name: getattr(part, "shape", None) for name, part in known.items()}
     return {
         f"batch/{name} shape": "x".join(map(str, shape)) or "one number"
-        for name, shape in shapes.items()
+        for name, shape in found.items()
         if isinstance(shape, tuple)
     }
 

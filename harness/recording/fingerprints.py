@@ -34,7 +34,7 @@ def read(batch: object) -> Read:
         RecorderError: it is no tensor, array or number, and no container.
     """
     if type(batch) is Tensor and batch.is_cpu and batch.layout is torch.strided and not batch.is_nested:  # at a glance
-        return [batch.detach().clone() if batch.requires_grad else batch.clone()]
+        return [batch.detach().clone()]
     dense = [part for tensor in tensors_in(batch) for part in _dense(held(tensor).detach())]
     if dense:
         return [tensor.to("cpu", copy=True) for tensor in dense]

@@ -37,11 +37,11 @@ class Share(NamedTuple):
         return [*zip(self.labels, optimizer.param_groups, strict=True)]
 
 
-def held(groups: Iterable[Mapping[str, Any]]) -> list[object]:
+def entries(groups: Iterable[Mapping[str, Any]]) -> list[object]:
     """Return what parameter groups hold, but their rates; each is the object that it was if nobody has changed it."""
-    entries = (entry for group in groups for entry in group.items())
+    settings = (entry for group in groups for entry in group.items())
     return [
-        each for key, value in entries if key != "lr" for each in ((*value, None) if key == "params" else (key, value))
+        each for key, value in settings if key != "lr" for each in ((*value, None) if key == "params" else (key, value))
     ]
 
 

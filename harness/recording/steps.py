@@ -17,7 +17,7 @@ from harness.errors import RecorderError
 from harness.recipe import Precision
 from harness.record import Picture, StreamKey, Value, World
 from harness.record.streams import FIRST_STEP
-from harness.recording.batches import Fingerprints, Shapes
+from harness.recording.batches import Fingerprints, shapes
 from harness.recording.calls import Calls, Found, record
 from harness.recording.causes import Causes
 from harness.recording.class_names import names_in
@@ -62,7 +62,6 @@ class Recording:
     def __init__(self, precision: Precision, stack: contextlib.ExitStack, states: States | None = None) -> None:
         self.builder, self.distributions, self.times = StreamBuilder(), Distributions(), StepTimes()
         self._causes, self._fingerprints = Causes(self.builder), Fingerprints(self.builder)
-        self._shapes = Shapes(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
         self._calls: dict[WatchedModel, Calls] = {}
@@ -163,7 +162,7 @@ class Recording:
 
     def take(self, parts: Mapping[str, object]) -> None:
         """Take shapes and fingerprints of the parts of a batch."""
-        self._shapes.note(parts, self._step)
+        self.builder.note("data", shapes(parts), self._step)
         self._fingerprints.take(parts, self._step, len(self._passes) - 1)
 
     def keep(self, name: str, found: Picture | str) -> None:

@@ -20,8 +20,7 @@ from harness.recording.by_hand import ByHand
 from harness.recording.hooks import Hung
 from harness.recording.named_tensors import Named, NamedTensors
 from harness.recording.norms import measured, norms, real
-from harness.recording.parameter_groups import Group, Share, are_fixed
-from harness.recording.parameter_groups import held as held_by
+from harness.recording.parameter_groups import Group, Share, are_fixed, entries
 from harness.recording.parts import held, parts_of, placements
 from harness.recording.precision import Origin
 from harness.recording.rounding_noise import drop_noise
@@ -218,7 +217,7 @@ class WatchedModel:
     def share(self, optimizer: Optimizer) -> Share:
         """Return what an optimizer holds now; the same object as before, if that is what it held before."""
         groups, last = optimizer.param_groups, self._shares.get(optimizer)
-        now = held_by(groups)
+        now = entries(groups)
         if last and last.known is self._known and _are_the_same(now, last.held):
             return last
         parameters = [parameter for group in groups for parameter in group["params"]]

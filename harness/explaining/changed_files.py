@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.explaining.never_run import Module, NeverRun, module, never_run
 
 
-class Changes:
+class ChangedFiles:
     """Changed lines of a project's files, by the files' paths from its root."""
 
     def __init__(self, root: Path, changed: Mapping[str, Set[int]]) -> None:
