@@ -15,8 +15,8 @@ _MOST_NUMBERED = 8
 """Parts of a sequence that are told apart; there are more in lists of samples."""
 _PAIR = 2
 """Tensors in a list that may be images and labels, each of all samples."""
-_AT_ONCE = 32
-"""Batches that are worked out at once, unless they are large: then it does not matter."""
+AT_ONCE = 32
+"""Steps of which such things are worked out at once: code that has just run takes a third of its time."""
 _MOST_BYTES = 4_000_000
 _OWN = "size"
 """What no part is called."""
@@ -98,7 +98,7 @@ def shapes(parts: Mapping[str, object]) -> dict[str, Value]:
 
 
 class Fingerprints:
-    """Takes the fingerprints of batches, of several at once: code that has just run takes a third of its time.
+    """Takes the fingerprints of batches, of several at once unless they are large: then it does not matter.
 
     Args:
         builder: of the streams.
@@ -118,7 +118,7 @@ class Fingerprints:
         held = {name: read(part) for name, part in parts.items()}
         self._held.append((step, phase, held))
         self._bytes += sum(each.nbytes for part in held.values() for each in part if isinstance(each, Tensor))
-        if len(self._held) == _AT_ONCE or self._bytes > _MOST_BYTES:
+        if len(self._held) == AT_ONCE or self._bytes > _MOST_BYTES:
             self.work_out()
 
     def work_out(self) -> None:

@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from harness.record import Value
 from harness.record.streams import FIRST_STEP
 from harness.recording import generators
+from harness.recording.batches import AT_ONCE
 from harness.recording.built import built_at
 from harness.recording.parameter_groups import NO_SETTINGS, Group, Share
 from harness.recording.stream_builder import StreamBuilder
@@ -40,6 +41,7 @@ class Causes:
         self._loaders: dict[tuple[object, ...], str] = {}
         self._passed: dict[str, tuple[int, int]] = {}
         self._set: dict[Optimizer, Share] = {}
+        self._states: list[tuple[int, generators.State]] = []  # by the steps that began with them
         self.built: dict[str, Any] = {}  # who built what is noted, by kind and name of its streams, where that is known
 
     def open(self, model: nn.Module, prefix: str, step: int) -> None:
@@ -55,8 +57,17 @@ class Causes:
         self._note("data", step, lambda: self._sampling(loader))
 
     def begin_step(self, step: int) -> None:
-        """Note the states of the generators."""
-        self._note("data", step, lambda: generators.digests(self._generators))
+        """Copy the states of the generators, and note those of several steps at once, as batches are."""
+        with contextlib.suppress(Exception):
+            self._states.append((step, generators.states(self._generators)))
+        if len(self._states) == AT_ONCE:
+            self.work_out()
+
+    def work_out(self) -> None:
+        """Note the states of the generators that were copied."""
+        for step, state in self._states:
+            self._builder.note("data", generators.digests(state), step, phase=0)
+        self._states.clear()
 
     def set_rates(self, optimizer: Optimizer, share: Share, step: int) -> None:
         """Note the settings of an optimizer, by named group."""

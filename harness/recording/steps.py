@@ -197,6 +197,7 @@ class Recording:
         self._open()
         record(self._found, self.builder, self._step)
         self._fingerprints.work_out()
+        self._causes.work_out()
         if self._states is not None:
             self._states.collects = False  # from now on they are put back
         if not self.watched:

@@ -32,12 +32,12 @@ class StreamBuilder:
             row = step, self.phase if phase is None else phase, values
             self._rows.setdefault((stage, tuple(names)), []).append(row)
 
-    def note(self, stage: str, values: Mapping[str, Value], step: int) -> None:
+    def note(self, stage: str, values: Mapping[str, Value], step: int, *, phase: int | None = None) -> None:
         """Append those of some values, by stream, that have changed since they were noted last."""
         changed = {name: value for name, value in values.items() if self._noted.get(name) != value}
         self._noted |= changed
         for name, value in changed.items():
-            self.add(stage, (name,), step, (value,))
+            self.add(stage, (name,), step, (value,), phase=phase)
 
     def streams(self) -> tuple[Streams, Streams]:
         """Return the streams that judge and those that name causes, by stage in causal order, then as they came."""

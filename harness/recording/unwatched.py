@@ -53,7 +53,7 @@ class Unwatched:
         """Count a batch, and mark the weights of models whose passes are not seen."""
         self._batches += 1
         for watched in self._present():
-            if watched not in self._seen:
+            if watched.optimizers and watched not in self._seen:
                 self._mark(watched)
 
     def end_pass(self, watched: WatchedModel) -> None:
