@@ -163,7 +163,7 @@ class WatchedModel:
             self.parts |= {f"gradient/{name}": part for name, part in parts_of(every).items()}
             every = {name: held(gradient) for name, gradient in every.items()}
         found = dict(zip(every, norms(every.values()), strict=True))
-        gradients = {name: every[name] for name in self.share(optimizer).own if name in every}
+        gradients = {name: every[name] for name in self._shares[optimizer].own if name in every}
         if self._precision == "float64":
             if self.parts:
                 found |= self._drop_noise_of_parts(step, gradients, found)
