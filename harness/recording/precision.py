@@ -123,20 +123,18 @@ class Float64Guard(TorchFunctionMode):
         self._watch = watch
         self._names: dict[int, str] = {}
         self._outermost: nn.Module | None = None
-        self._is_on = self._looks = self._stays = self._judges = False
+        self._looks = self._stays = self._judges = False
         self._origins = WeakTensorKeyDictionary()
         self._hooks = contextlib.ExitStack()
 
     def start(self) -> None:
         """Look from here on where tensors come from; not within a mode of the loop's, which may end first."""
-        self._is_on = True
         if not torch._C._len_torch_function_stack():
             self._look_on()
             self._hooks.enter_context(mock.patch.object(torch, "from_numpy", self._noted(torch.from_numpy)))
 
     def watch(self, model: nn.Module, names: Mapping[int, str]) -> None:
         """Judge what torch makes of float64 once a module of this model runs."""
-        self._is_on = True
         self._names |= names
         for module in model.modules():
             if module._compiled_call_impl is not None:
@@ -146,14 +144,10 @@ class Float64Guard(TorchFunctionMode):
                 self._hooks.callback(module.register_forward_hook(Hook(self._end), always_call=True).remove)
 
     def leave(self) -> None:
-        """Look no longer, nor in the pass that is just beginning; what was seen stays known.
-
-        It may be another thread than the one that has begun to look.
-        """
-        if self._is_on:
-            self._is_on, self._names, self._outermost = False, {}, None
-            self._look_away()
-            self._hooks.close()
+        """Look no longer, nor in the pass that is just beginning; what was seen stays known."""
+        self._names, self._outermost = {}, None
+        self._look_away()
+        self._hooks.close()
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

@@ -84,10 +84,12 @@ class Recording:
         self._left: Set[str] = set()
         self._shown: dict[WatchedModel, int] = {}
         self._looked = (-1, 0)
+        self._first_step = stack.enter_context(contextlib.ExitStack())
         self._guard = Float64Guard(functools.partial(self.whole, "a forward pass"))
         self.origin = self._guard.origin
         if precision == "float64":
-            stack.callback(self._guard.leave)
+            for until in (stack, self._first_step):  # which may end in another thread
+                until.callback(self._guard.leave)
             self._guard.start()
         self._step = self._optimizer_steps = 0
         self._begun = False  # whether the first step has
@@ -111,6 +113,7 @@ class Recording:
             watched = self._add(model, optimizer, name)
             self._hang(watched)
             if self._precision == "float64":
+                self._first_step.callback(self._guard.leave)
                 self._guard.watch(model, module_names(model, watched.prefix))
         if optimizer is not None:
             watched.add_optimizer(optimizer)
@@ -369,7 +372,7 @@ class Recording:
             self._settled = self._over = self._parted = False
             for calls in self._calls.values():
                 calls.begin_step(self._step)
-            self._guard.leave()
+            self._first_step.close()
             for watched in self.watched:
                 watched.forget_gradients()
             self._jitter([watched for watched in self._present if watched.opened])
