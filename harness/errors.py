@@ -1187,9 +1187,10 @@ class SuiteError(HarnessError):
         return cls(what, where=some(files), fix="write baselines with --mpl-generate-path or harness accept only")
 
     @classmethod
-    def unclaimed(cls, *, files: Sequence[str], folder: Place) -> Self:
+    def unclaimed(cls, *, files: Sequence[str], folder: Place, why: str) -> Self:
         what = f"{number(len(files), 'baseline')} in {folder} that no test claims"
-        return cls(what, where=some(files), fix="delete them, or bring their tests back (--training-strict)")
+        fix = "delete them, bring their tests back, or git mv them as their tests were renamed"
+        return cls(what, where=some(files), fix=f"{fix} ({why})")
 
     @classmethod
     def unknown_owners(cls, *, files: Sequence[str], folder: Place, reason: str) -> Self:

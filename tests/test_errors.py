@@ -1032,10 +1032,10 @@ MESSAGES = [
         "  fix    write baselines with --mpl-generate-path or harness accept only",
     ),
     (
-        errors.SuiteError.unclaimed(files=["a.json"], folder="baselines"),
+        errors.SuiteError.unclaimed(files=["a.json"], folder="baselines", why="CI is set"),
         "1 baseline in baselines that no test claims\n"
         "  where  a.json\n"
-        "  fix    delete them, or bring their tests back (--training-strict)",
+        "  fix    delete them, bring their tests back, or git mv them as their tests were renamed (CI is set)",
     ),
     (
         errors.SuiteError.unknown_owners(files=["a.json", "b.png"], folder="baselines", reason="who knows"),

@@ -177,7 +177,7 @@ def _add_judgements(group: pytest.OptionGroup) -> None:
         "--training-ci",
         action="store_true",
         default=_in_ci(),  # as it is now: a conftest.py or a test may change the environment
-        help="fail as in CI where a figure is not compared or a baseline not checked; on where CI is set",
+        help="fail as in CI where a figure is not compared, or a baseline not checked or claimed; on where CI is set",
     )
     group.addoption(
         "--training-strict",

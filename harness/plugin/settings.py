@@ -78,6 +78,11 @@ class Settings:
         return "" if shard == "1/1" else shard
 
     @property
+    def refuses_orphans(self) -> bool:
+        """Whether a baseline that no test claims fails: its test may still be there, and be collected no more."""
+        return self.demands_all and not self.generate_path
+
+    @property
     def generate_path(self) -> Path | None:
         """Folder that this session writes baselines to, or None if it compares."""
         given = self.config.getoption("--mpl-generate-path", None)

@@ -130,7 +130,7 @@ def _ledger(session: Session) -> Iterator[str]:
         yield f"{number(len(ledger.others), 'baseline')} in {folder} not owned by these tests: {ledger.unknown}"
     if elsewhere := len(ledger.others) - len(ledger.orphans) if not ledger.unknown else 0:
         yield f"{number(elsewhere, 'baseline')} in {folder} owned by tests that were not collected"
-    if ledger.orphans and not session.strict:
+    if ledger.orphans and not session.refuses_orphans:
         yield f"{number(len(ledger.orphans), 'baseline')} in {folder} that no test claims:"
         yield from (f"  {name}" for name in ledger.orphans)
 

@@ -23,19 +23,19 @@ def objections(
     if session.demands_all and session.counts.flaky:
         yield SuiteError.rerun(tests=sorted({*session.counts.flaky}))
     unreached = [entry for entry in ledger.unreached if entry.test not in failed]
+    why = "--training-strict" if session.strict else "CI is set"
     if session.demands_all and unreached:
-        option = "--training-strict" if session.strict else "CI is set"
-        yield SuiteError.unreached(baselines=[f"{entry.baseline} ({entry.test})" for entry in unreached], why=option)
+        yield SuiteError.unreached(baselines=[f"{entry.baseline} ({entry.test})" for entry in unreached], why=why)
     if session.demands_all and touched:
         yield SuiteError.touched(files=touched)
     if session.strict and not ledger.shard:
         if ledger.baselines and all(entry.fate in ("skipped", "deselected") for entry in ledger.baselines):
             yield SuiteError.nothing_compared(count=len(ledger.baselines))
-        folder = session.shown(session.baselines)
         if ledger.unknown:
+            folder = session.shown(session.baselines)
             yield SuiteError.unknown_owners(files=ledger.others, folder=folder, reason=ledger.unknown)
-        if ledger.orphans:
-            yield SuiteError.unclaimed(files=ledger.orphans, folder=folder)
+    if session.refuses_orphans and ledger.orphans:
+        yield SuiteError.unclaimed(files=ledger.orphans, folder=session.shown(session.baselines), why=why)
 
 
 class Status:

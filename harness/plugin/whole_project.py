@@ -14,8 +14,8 @@ from harness.plugin.session import Session
 
 _VARIABLE = "HARNESS_CLAIMS"
 """Tells a process to collect the whole project, and in which file to leave what its tests own."""
-_NARROWING = ("lf", "ignore", "ignore_glob", "stepwise")
-"""Options that leave files uncollected; `-k` and `-m` take tests away later."""
+_NARROWING = ("lf", "ignore", "ignore_glob", "stepwise", "testmon")
+"""Options that leave files uncollected, pytest-testmon's too; `-k` and `-m` take tests away later."""
 
 
 def asked() -> Path | None:

@@ -95,13 +95,14 @@ def test_a_reason_has_words(project, reason):
     result.stderr.fnmatch_lines(["ERROR: a baseline does not change without a reason", "  where  --training-reason"])
 
 
-def test_orphans_are_red_under_strict(project):
-    """A baseline that no test claims is said, and with --training-strict the exit status is a failure's."""
+@pytest.mark.parametrize("option", ["--training-ci", "--training-strict"])
+def test_orphans_are_red_in_ci_and_under_strict(project, option):
+    """A baseline that no test claims is said, and there its test may be collected no more; elsewhere it may be new."""
     (project.path / "test_gate.py").write_text("def test_a(training_regression):\n    pass\n")
     save_baseline(project.baselines / "old.json", Baseline(record_of({})))
 
     assert project.run("--mpl").ret == pytest.ExitCode.OK
-    result = project.run("--mpl", "--training-strict")
+    result = project.run("--mpl", option)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["1 baseline in baselines that no test claims", "  where  old.json"])
 
