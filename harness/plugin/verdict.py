@@ -17,9 +17,9 @@ def objections(
     session: Session, ledger: "Ledger", outcomes: "Mapping[str, Outcome]", touched: Sequence[str]
 ) -> Iterator[HarnessError]:
     """Yield why a session must not be green, beside its failed tests."""
-    failed = dict.fromkeys(finding.test for finding in session.report.findings if not finding.passed)
+    failed = {finding.test: finding.headline for finding in session.report.findings if not finding.passed}
     if swallowed := [test for test in failed if test not in outcomes or outcomes[test].word != "failed"]:
-        yield SuiteError.swallowed(tests=swallowed)
+        yield SuiteError.swallowed(tests=[f"{test} ({failed[test]})" for test in swallowed])  # nobody else says it
     if session.demands_all and session.counts.flaky:
         yield SuiteError.rerun(tests=sorted({*session.counts.flaky}))
     unreached = [entry for entry in ledger.unreached if entry.test not in failed]

@@ -74,6 +74,20 @@ def test_a_test_that_checks_nothing_is_named_and_red_in_ci(saved, monkeypatch):
     result.stdout.fnmatch_lines([*lines, "1 baseline not checked by the tests that own them"])
 
 
+def test_what_a_swallowed_check_found_is_said(saved):
+    """Its test has printed nothing, and the session is red."""
+    lay_out(saved, a=("tests", f"with pytest.raises(Exception): {CHECKS}"))
+    (saved.baselines / "tests.test_a-test_it.json").unlink()
+    result = saved.run()
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1)
+    found = "there is no baseline for this training yet"
+    result.stdout.fnmatch_lines(
+        ["a check failed, but its test did not", f"  where  tests/test_a.py::test_it ({found})"]
+    )
+
+
 @pytest.mark.parametrize("touch", ["path.unlink()", "path.write_text(path.read_text() + ' ')"])
 def test_a_test_cannot_write_its_own_baseline(saved, monkeypatch, touch):
     """Nor remove it: in CI a baseline is what it was when the session began."""
