@@ -250,6 +250,21 @@ def stored_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if path.suffix in _OURS and not path.name.startswith("."))
 
 
+def holds_records(folder: Path) -> bool:
+    """Tell whether a folder has a record's baseline, by how it begins: a folder of that name may be another's."""
+    with contextlib.suppress(OSError):
+        return any(_begins_as_ours(folder / name) for name in stored_files(folder) if name.endswith(".json"))
+    return False
+
+
+def _begins_as_ours(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        words = opened.read(80).split()
+    return words[:2] == [b"{", b'"format":'] and b'"sha256":' in words
+
+
 def stamps(folder: Path) -> dict[str, list[int]]:
     """Return, by name, what tells that files in a folder of baselines were written to."""
     found = {name: stamp(folder / name) for name in stored_files(folder)}

@@ -249,6 +249,7 @@ def test_an_old_report_speaks_for_no_session(saved, monkeypatch):
     results = saved.path / "build" / "harness" / "results.json"
     assert read(results).ledger.problems == ["1 baseline not checked by the tests that own them"]
     (saved.path / "tests" / "test_a.py").unlink()
+    (saved.baselines / "tests.test_a-test_it.json").unlink()
     (saved.path / "tests" / "test_b.py").write_text("def test_b(): pass")
     assert saved.run().ret == pytest.ExitCode.OK
     assert not results.exists()

@@ -107,6 +107,21 @@ def test_orphans_are_red_in_ci_and_under_strict(project, option):
     result.stdout.fnmatch_lines(["1 baseline in baselines that no test claims", "  where  old.json"])
 
 
+def test_the_last_gated_test_is_missed_without_an_ini_option_too(project):
+    """A record's baseline tells that the project is gated; JSON of the project's own does not, and nothing is said."""
+    (project.path / "test_gate.py").write_text("def test_a():\n    pass\n")
+    project.baselines.mkdir()
+    (project.baselines / "own.json").write_text('{"format": 1, "rows": []}')
+    result = project.run("--mpl", "--training-ci")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.no_fnmatch_line("*training regression =*")
+
+    save_baseline(project.baselines / "old.json", Baseline(record_of({})))
+    result = project.run("--mpl", "--training-ci")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["2 baselines in baselines that no test claims", "  where  old.json, own.json"])
+
+
 def test_what_a_killed_run_left_is_said(project):
     """The next run names it."""
     (project.path / "test_gate.py").write_text("def test_a(training_regression):\n    pass\n")
