@@ -46,5 +46,5 @@ class Status:
         """Fail a session that was told to end well."""
         yield
         red = session.testsfailed or session.config.stash[SESSION].counts.problems
-        if red and session.exitstatus == pytest.ExitCode.OK:
+        if red and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

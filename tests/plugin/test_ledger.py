@@ -74,6 +74,15 @@ def test_a_test_that_checks_nothing_is_named_and_red_in_ci(saved, monkeypatch):
     result.stdout.fnmatch_lines([*lines, "1 baseline not checked by the tests that own them"])
 
 
+def test_where_every_test_is_deselected_strict_fails_as_elsewhere(saved):
+    """With the status of a failure, not with pytest's own for no tests."""
+    lay_out(saved, a=("tests", CHECKS))
+    result = saved.run("--training-strict", "-k", "nothing")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["none of 1 baseline was compared"])
+
+
 def test_what_a_swallowed_check_found_is_said(saved):
     """Its test has printed nothing, and the session is red."""
     lay_out(saved, a=("tests", f"with pytest.raises(Exception): {CHECKS}"))
