@@ -18,7 +18,7 @@ from harness.elsewhere.rerun import Assignment
 from harness.errors import RecordError
 from harness.explaining.edited import given
 from harness.explaining.operations import number
-from harness.explaining.traced import Operation, Part, Traced
+from harness.explaining.traced import Operation, Part, Place, Traced
 from harness.explaining.tracing import Tracing
 from harness.explaining.where import is_same_start, unknown, where
 from harness.plugin.session import noting_builders
@@ -706,11 +706,41 @@ def test_a_trace_comes_back_from_its_text(baseline):
 
 def test_a_long_trace_is_kept_without_its_backward_operations_and_then_cut():
     """So that it takes at most 8 KB."""
-    rows = [Operation("aten.a", random.random(), (), (), None, index % 2 == 0) for index in range(4000)]
+    lines = [(Place("a.py", index, "f"),) for index in range(4000)]
+    rows = [Operation("aten.a", random.random(), (), line, None, index % 2 == 0) for index, line in enumerate(lines)]
     several, many = (Traced("2", {"start": Part(0, rows[:size])}, {}).kept.parts["start"] for size in (2000, 4000))
 
     assert (several.backward, several.cut) == (False, False)
     assert (len(many.names), many.cut) == (600, True)
+
+
+def test_a_loop_takes_no_room_from_what_comes_after_it(tmp_path):
+    """So that an edit of a later line is named; one within it, too, however late it shows."""
+    samples = "torch.rand(12, 3, 5, 5)", "torch.stack([torch.rand(3, 5, 5) + i for i in range(1500)])[-12:]"
+    record, traced = run(tmp_path, edited(*samples))
+    base = Baseline(record, trace=traced.kept)
+
+    assert told(base, tmp_path, *samples, 'SETTINGS["average"]).add_', "0.8).add_")[1].startswith("a.mul_(0.8)")
+    assert "the rest of the line gives" in told(base, tmp_path, *samples, "+ i for", "+ min(i, 1490) for")[0]
+
+
+REMEMBERS = (
+    "        schedule =",
+    "        memory = torch.zeros(5)\n        schedule =",
+    "criterion(output, labels[batch])\n            loss.backward",
+    "criterion(output, labels[batch]) + (memory * output.mean(0)).sum()\n            loss.backward",
+    "            update(average, model)",
+    "            update(average, model)\n            memory = output.detach().mean(0)",
+)
+
+
+def test_what_the_first_step_left_unrecorded_is_named(tmp_path):
+    """Where the numbers of the second differ: a queue, or an average that nobody watches."""
+    record, traced = run(tmp_path, edited(*REMEMBERS))
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, *REMEMBERS, "detach().mean(0)", "detach().amax(0)")
+
+    assert line == "memory = output.detach().amax(0)"
+    assert "now aten.amax" in row
 
 
 @pytest.mark.parametrize("part", ["", "c-qZ", "{}"])

@@ -117,16 +117,12 @@ class _Known:
 
 def without(rows: Sequence[Operation], is_out: Callable[[Operation], bool]) -> list[Operation]:
     """Return operations without some; what went into others that are left out goes on."""
-    place: dict[int, int] = {}
+    place = {index: at for at, index in enumerate(index for index, row in enumerate(rows) if not is_out(row))}
     inputs: list[set[int]] = []
-    shown: list[Operation] = []
     for index, row in enumerate(rows):
         inputs.append({place[one] for one in row.inputs if one in place})
-        inputs[-1] |= {each for one in row.inputs if one not in place for each in inputs[one]}
-        if not is_out(row):
-            place[index] = len(shown)
-            shown.append(structs.replace(row, inputs=tuple(inputs[-1])))
-    return shown
+        inputs[-1] |= {each for one in row.inputs if one not in place and one < index for each in inputs[one]}
+    return [structs.replace(rows[index], inputs=tuple(inputs[index])) for index in place]
 
 
 def are_close(one: float, other: float, close: float) -> bool:

@@ -1,11 +1,12 @@
 """What a traced training did: its operations, and the lines that asked for them. No torch."""
 
+from collections import Counter
 from collections.abc import Container, Iterable
 from typing import Self
 
 from msgspec import Struct, structs
 
-from harness.record.trace import Operations, Trace, packed
+from harness.record.trace import OF_A_LINE, Operations, Trace, packed
 
 
 GIVEN = "call of the model"
@@ -14,8 +15,18 @@ CALL = "call of "
 """What stands for one begins with it, too: a call that sets a mode, zeroes gradients or moves a schedule."""
 _LARGEST = 8192
 """Characters of a baseline's trace."""
-_FORMS = ((True, 5000), (False, 5000), (False, 600), (False, 200))
-"""What is kept of a part, the first that fits: whether its backward operations, and how many of the others."""
+_REST = "the rest of the line"
+"""Stands for the operations that a line asked for beyond its first."""
+_FORMS = (
+    (True, OF_A_LINE, 5000),
+    (False, OF_A_LINE, 5000),
+    (False, 100, 5000),
+    (False, 30, 5000),
+    (False, 10, 600),
+    (False, 10, 200),
+)
+"""What is kept of a part, the first that fits: whether its backward operations, how many of those that one line asked
+for, in a loop over samples, say, before the rest of the line is one, and how many in all."""
 
 
 class Place(Struct, frozen=True, array_like=True):
@@ -121,11 +132,41 @@ class Part(Struct, frozen=True):
     operations: list[Operation]
     lines: list[Ran] = []
 
-    def kept(self, backward: bool, most: int) -> Operations:
+    def kept(self, backward: bool, of_a_line: int, most: int) -> Operations:
         """Return what a baseline keeps of it."""
-        shown = [operation for operation in self.operations if backward or not operation.backward]
+        rows = folded(self.operations, of_a_line)
+        shown = [operation for operation in rows if backward or not operation.backward]
         names, numbers = [each.name for each in shown[:most]], [each.number for each in shown[:most]]
-        return Operations(self.step, names, numbers, backward, len(shown) > most)
+        return Operations(self.step, names, numbers, backward, len(shown) > most, of_a_line)
+
+
+def folded(operations: Iterable[Operation], of_a_line: int) -> list[Operation]:
+    """Return operations; what a line asks for beyond its first ones is one, whose number is the sum of theirs.
+
+    So no long loop takes the room of what comes after it, and what is made of its results is still made of its line.
+    """
+    rows: list[Operation] = []
+    places: list[int] = []  # of the operations among the rows
+    asked = Counter[tuple[tuple[Place, ...], bool]]()
+    rests: dict[tuple[tuple[Place, ...], bool], int] = {}
+    for each in operations:
+        line = each.places[:1], each.backward
+        asked[line] += 1
+        is_more = asked[line] > of_a_line and not (is_returned(each.name) or each.name.startswith(CALL))
+        places.append(rests.setdefault(line, len(rows)) if is_more else len(rows))
+        inputs = tuple(sorted({places[one] for one in each.inputs} - {places[-1]}))
+        row = structs.replace(each, name=_REST if is_more else each.name, inputs=inputs)
+        if places[-1] < len(rows):
+            rows[places[-1]] = _united(rows[places[-1]], row)
+        else:
+            rows.append(row)
+    return rows
+
+
+def _united(rest: Operation, other: Operation) -> Operation:
+    """Return two rows of a line as one."""
+    number, inputs = rest.number + other.number, tuple(sorted({*rest.inputs, *other.inputs}))
+    return structs.replace(rest, number=number, inputs=inputs, built=None, draws=rest.draws or other.draws)
 
 
 class Traced(Struct, frozen=True):
@@ -157,7 +198,7 @@ class Traced(Struct, frozen=True):
     @property
     def whole(self) -> Trace:
         """All of it, as if a baseline had room for that."""
-        parts = {name: part.kept(backward=True, most=len(part.operations)) for name, part in self.parts.items()}
+        parts = {name: part.kept(True, OF_A_LINE, len(part.operations)) for name, part in self.parts.items()}
         return Trace(self.torch, parts, self.constants)
 
     @property
@@ -165,8 +206,8 @@ class Traced(Struct, frozen=True):
         """What a baseline keeps of it, as much as it has room for; None of one that failed."""
         if self.error:
             return None
-        for backward, most in _FORMS:
-            parts = {name: part.kept(backward, most) for name, part in self.parts.items()}
+        for form in _FORMS:
+            parts = {name: part.kept(*form) for name, part in self.parts.items()}
             if sum(len(packed(part)) for part in parts.values()) <= _LARGEST:
                 break
         return Trace(self.torch, parts, self.constants)

@@ -26,7 +26,7 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
 from harness.explaining.silent_calls import first_other, is_aside
-from harness.explaining.traced import GIVEN, Built, Operation, Place, Traced, is_returned, is_seed, step_name
+from harness.explaining.traced import GIVEN, Built, Operation, Place, Traced, folded, is_returned, is_seed, step_name
 from harness.record import Record, StreamKey
 from harness.record.trace import Operations
 
@@ -114,7 +114,7 @@ def unknown(comparison: Comparison, traced: Traced) -> str:
     kept, effect = comparison.baseline.trace, next(iter(comparison.deviations), None)
     if not (kept and effect) or comparison.recipe or _release(kept.torch) != _release(traced.torch):
         return traced.error
-    if not traced.error and not [*_parts(comparison, effect)]:
+    if not traced.error and (effect.step == 1 or not [*_parts(comparison, effect)]):
         return "operations are kept of the first step and the first evaluation"
     return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
 
@@ -327,14 +327,14 @@ def _parts(comparison: Comparison, effect: Deviation) -> Iterator[str]:
     """
     told = [effect, *([comparison.cause] if comparison.cause else [])]
     from_start = any(each.step <= 0 or each.stage in ("data", "evaluation") for each in told)
-    if from_start:
+    if from_start or effect.step == 1:  # of what the first step left that nothing records
         yield "start"
     kept = comparison.baseline.trace
     evaluation = kept and kept.parts.get("evaluation")
     if evaluation and any(each.stage == "evaluation" and each.step == evaluation.step for each in told):
         yield "evaluation"
     if _is_asked(comparison, effect):
-        yield from [] if from_start and effect.step == 1 else [step_name(effect.step - 1)]
+        yield from [] if effect.step == 1 else [step_name(effect.step - 1)]
         yield from [] if effect.stage == "data" else [step_name(effect.step)]
 
 
@@ -371,7 +371,7 @@ def _table(text: str) -> dict[object, object]:
 
 def _shown(rows: Sequence[Operation], kept: Operations) -> list[Operation]:
     """Return what a baseline would have kept of operations."""
-    shown = without(rows, lambda row: row.backward and not kept.backward)
+    shown = without(folded(rows, kept.of_a_line), lambda row: row.backward and not kept.backward)
     return shown[: len(kept.names)] if kept.cut else shown
 
 

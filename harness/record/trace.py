@@ -16,6 +16,8 @@ _LARGEST = 2**20
 """Bytes of a part's operations, unpacked."""
 _DIGITS = 5
 """Bytes that are kept of a number's eight: nine decimal digits."""
+OF_A_LINE = 1000
+"""Operations that one line asked for, where there is room."""
 _Step = Annotated[int, Meta(ge=0, lt=10**9)]
 
 
@@ -28,6 +30,7 @@ class Operations:
     numbers: Sequence[float] = field(repr=False)  # one for each operation, which tells its results from others
     backward: bool = True  # whether those of backward passes are among them
     cut: bool = False  # whether there were more
+    of_a_line: int = OF_A_LINE  # how many one line asked for, before what else it asked for is one
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     step: _Step
     backward: bool = True
     cut: bool = False
+    of_a_line: _Step = OF_A_LINE
     packed: str
 
 
@@ -67,7 +71,8 @@ def trace_content(trace: Trace) -> dict[str, Any]:
 
 
 def _part_content(part: Operations) -> dict[str, Any]:
-    return {"step": part.step, "backward": part.backward, "cut": part.cut, "packed": packed(part)}
+    of_a_line = {} if part.of_a_line == OF_A_LINE else {"of_a_line": part.of_a_line}
+    return {"step": part.step, "backward": part.backward, "cut": part.cut, **of_a_line, "packed": packed(part)}
 
 
 def trace(text: TraceText) -> Trace:
@@ -101,4 +106,4 @@ def _operations(part: _Part) -> Operations:
         numbers = [struct.unpack(">d", row[2:].ljust(8, b"\0"))[0] for row in rows]
     except (zlib.error, struct.error, IndexError) as error:
         raise ValueError(f"a trace ({error})") from error
-    return Operations(part.step, names, numbers, part.backward, part.cut)
+    return Operations(part.step, names, numbers, part.backward, part.cut, part.of_a_line)
