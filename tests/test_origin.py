@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,6 +102,16 @@ def test_an_environment_within_the_project_is_none_of_its_sources():
 
     assert os.__file__ in [str(getattr(module, "__file__", "")) for module in [*sys.modules.values()]]
     assert imported(root) == []
+
+
+def test_what_a_path_leads_out_of_the_repository_to_is_none_of_its_sources(tmp_path, monkeypatch):
+    """`sys.path.insert(0, "../lib")` makes names with dots: git knows nothing of what is elsewhere."""
+    for name in ("lib", "inner"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__file__=f"{tmp_path}/tests/../{name}.py"))
+    (tmp_path / "tests").mkdir()
+    monkeypatch.setattr(sys.modules["lib"], "__file__", f"{tmp_path}/tests/../../lib.py")
+
+    assert imported(tmp_path) == [tmp_path / "inner.py"]
 
 
 def test_sources_that_a_test_names_count_whatever_they_are(tmp_path):

@@ -743,6 +743,26 @@ def test_what_the_first_step_left_unrecorded_is_named(tmp_path):
     assert "now aten.amax" in row
 
 
+BY_HAND = (
+    "def train():",
+    "def ratio(p, d):\n    return p.norm() / d.norm()\n\n"
+    "def move(p):\n    d = p.grad.add(p, alpha=0.1)\n    d = d * ratio(p, d)\n    p.sub_(d)\n\ndef train():",
+    "            nn.utils.clip_grad_norm_(model.parameters(), 0.1)\n",
+    "            with torch.no_grad():\n                [move(p) for p in model.parameters()]\n",
+)
+
+
+def test_what_is_gone_right_behind_a_backward_pass_is_not_told_in_the_model(tmp_path):
+    """But in the function that it was moved in, though that has another one run before."""
+    record, traced = run(tmp_path, edited(*BY_HAND))
+    decay = (
+        "p.grad.add(p, alpha=0.1)\n    d = d * ratio(p, d)",
+        "p.grad * ratio(p, p.grad)\n    d = d.add(p, alpha=0.1)",
+    )
+
+    assert told(Baseline(record, trace=traced.kept), tmp_path, *BY_HAND, *decay)[1] == "d = d.add(p, alpha=0.1)"
+
+
 @pytest.mark.parametrize("part", ["", "c-qZ", "{}"])
 def test_a_trace_that_somebody_broke_is_refused(baseline, part):
     """As any other part of a baseline."""

@@ -445,7 +445,9 @@ class _Search:
         other, number = self._matched.place(now)
         for made in self._rows[now].inputs if number is not None else ():
             if gone := self._matched.cut(made):  # what was done to it before it went in
-                return Where(self._rows[made], gone, True, None, (), None)
+                is_left = self._rows[made].backward and not self._rows[now].backward
+                beside = self._beside_gap(now, gone) if is_left else made
+                return Where(self._rows[beside], gone, True, None, (), None)
         returned = None if number is None else self._values.first_new(self._rows[now])
         if returned and is_seed(returned[0].name):
             return Where(returned[0], "", False, returned[1], (), None)
@@ -455,12 +457,14 @@ class _Search:
         """Return what is nearest to the line that a gone operation stood in.
 
         It is where that operation is called now, or the one behind the gap, or, if it is a function's first and so the
-        gone one more likely the last of another function, the one before; unless its line is the one that calls it.
+        gone one more likely the last of another function, the one before; unless its line is the one that calls it. One
+        of the backward pass is no neighbour: its line is elsewhere.
         """
         before = max(0, now - 1)
-        last, first = _function(self._rows[before]), _function(self._rows[now])
+        last = () if self._rows[before].backward else _function(self._rows[before])
+        first, *callers = _functions(self._rows[now]) or [()]
         alike = (at for at, row in enumerate(self._rows) if row.name == gone and self._matched.pair(at) is None)
-        if moved := [at for at in alike if _function(self._rows[at]) in (last, first)]:
+        if moved := [at for at in alike if _function(self._rows[at]) in (last, first, *callers)]:
             return min(moved, key=lambda at: abs(at - now))
         is_called_there = _lines(self._rows[now])[1:2] == _lines(self._rows[before])[:1]
         return now if self._rows[now].backward or last in ((), first) or is_called_there else before
@@ -567,4 +571,9 @@ def _lines(row: Operation) -> list[tuple[str, int]]:
 
 def _function(row: Operation) -> tuple[str, ...]:
     """Return file and function of the line of a row."""
-    return next(((place.file, place.function) for place in row.places), ())
+    return next(iter(_functions(row)), ())
+
+
+def _functions(row: Operation) -> list[tuple[str, ...]]:
+    """Return file and function of the line of a row, and of those that had it run."""
+    return [(place.file, place.function) for place in row.places]

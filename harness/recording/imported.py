@@ -35,7 +35,7 @@ def note_running() -> None:
 def imported(root: Path) -> list[Path]:
     """Return the files of a project that this process has imported or run; what is installed does not count."""
     names = {str(getattr(module, "__dict__", {}).get("__file__")) for module in [*sys.modules.values()]}
-    names = {name for name in names if name.endswith(".py")} | _ran
+    names = {os.path.normpath(name) for name in names if name.endswith(".py")} | _ran
     below = (Path(name) for name in sorted(names) if name.startswith(str(repository(root))))
     return [file for file in below if is_of(root, file) and not is_installed(file) and file.name[:1] != "<"]
 
