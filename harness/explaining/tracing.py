@@ -19,7 +19,7 @@ from harness.explaining.files_read import files_read, noted
 from harness.explaining.operations import Tracer
 from harness.explaining.traced import Built, Part, Traced, step_name
 from harness.record import Record
-from harness.recording.hooks import around_forward, on_step
+from harness.recording.hooks import around_forward, on_output, on_step
 from harness.recording.perturbation import Enough
 
 
@@ -88,6 +88,8 @@ class _Training:
     def watch(self, model: "nn.Module", optimizer: "Optimizer | None") -> None:
         """Follow passes and steps."""
         self._stack.callback(around_forward(model, self._pass))
+        for part in [*model.modules()][1:]:
+            self._stack.callback(on_output(part, self._part_pass))
         if optimizer is not None:
             self._stack.callback(on_step(optimizer, _nothing, _nothing, self._after_step))
 
@@ -123,6 +125,10 @@ class _Training:
                 self._train()
         elif self._stepped:
             self._evaluated = True
+
+    def _part_pass(self, inputs: object, output: object) -> None:
+        """Note an evaluation that asks a part of a model only: an encoder without its head, say."""
+        self._evaluated = self._evaluated or (self._stepped and not torch.is_grad_enabled())
 
     def _after_step(self) -> None:
         self._stepped = True
