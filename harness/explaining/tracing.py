@@ -89,7 +89,8 @@ class _Training:
         """Follow passes and steps."""
         self._stack.callback(around_forward(model, self._pass))
         for part in [*model.modules()][1:]:
-            self._stack.callback(on_output(part, self._part_pass))
+            if not isinstance(part, torch.jit.ScriptModule):  # a script takes no hooks
+                self._stack.callback(on_output(part, self._part_pass))
         if optimizer is not None:
             self._stack.callback(on_step(optimizer, _nothing, _nothing, self._after_step))
 
