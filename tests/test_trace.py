@@ -743,6 +743,16 @@ def test_what_the_first_step_left_unrecorded_is_named(tmp_path):
     assert "now aten.amax" in row
 
 
+def test_a_loss_that_is_no_longer_scaled_is_told_where_it_is_differentiated(tmp_path):
+    """Not where it is computed: there, it is what it was."""
+    scaled = "            loss.backward()", "            (loss / 2).backward()"
+    record, traced = run(tmp_path, edited(*scaled))
+    row, line = told(Baseline(record, trace=traced.kept), tmp_path, scaled[0], f"{scaled[0]}  # once")
+
+    assert line == "loss.backward()  # once"
+    assert "missing here: the baseline's aten.div" in row
+
+
 BY_HAND = (
     "def train():",
     "def ratio(p, d):\n    return p.norm() / d.norm()\n\n"
@@ -753,14 +763,16 @@ BY_HAND = (
 
 
 def test_what_is_gone_right_behind_a_backward_pass_is_not_told_in_the_model(tmp_path):
-    """But in the function that it was moved in, though that has another one run before."""
+    """But in the function that it was moved in, though that has another one run before; so without that pass's rows."""
     record, traced = run(tmp_path, edited(*BY_HAND))
     decay = (
         "p.grad.add(p, alpha=0.1)\n    d = d * ratio(p, d)",
         "p.grad * ratio(p, p.grad)\n    d = d.add(p, alpha=0.1)",
     )
+    shorter = {"start": traced.parts["start"].kept(backward=False, of_a_line=1000, most=5000)}
 
-    assert told(Baseline(record, trace=traced.kept), tmp_path, *BY_HAND, *decay)[1] == "d = d.add(p, alpha=0.1)"
+    for trace in (traced.kept, dataclasses.replace(traced.kept, parts=shorter)):
+        assert told(Baseline(record, trace=trace), tmp_path, *BY_HAND, *decay)[1] == "d = d.add(p, alpha=0.1)"
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")

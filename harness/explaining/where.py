@@ -17,7 +17,7 @@ import itertools
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
@@ -269,6 +269,8 @@ def _found(comparison: Comparison, effect: Deviation, traced: Traced, close: flo
     searches = {name: _Search(*_until(calls, *rows), close) for name, rows in whole.items()}
     is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
     tries: list[tuple[str, Callable[[], Where | None]]] = []
+    if effect.stage == "backward":  # the loss is what it was as it was logged
+        tries += [(name, search.gone_behind_loss) for name, search in searches.items()]
     if effect.stage != "schedule":
         tries += [(name, search.first) for name, search in searches.items()]
     if is_settled:
@@ -432,6 +434,14 @@ class _Search:
                     return Where(self._rows[beside], before.names[gone], True, None, (), None)
         return None
 
+    def gone_behind_loss(self) -> Where | None:
+        """Return what begins the backward pass of the first new result, if an operation is gone right before it."""
+        new = begin = min(self._matched.new, default=0)
+        while begin and self._rows[begin].backward:
+            begin -= 1
+        gone = self._matched.gap(begin) if begin < new else ""
+        return Where(self._rows[begin], gone, True, None, (), None) if gone else None
+
     def returned(self) -> Where | None:
         """Return the first value that is new of a function."""
         found = self._values.first_new(None)
@@ -445,9 +455,10 @@ class _Search:
         other, number = self._matched.place(now)
         for made in self._rows[now].inputs if number is not None else ():
             if gone := self._matched.cut(made):  # what was done to it before it went in
+                moved = self._moved(gone, now, _functions(self._rows[now]))
                 is_left = self._rows[made].backward and not self._rows[now].backward
                 beside = self._beside_gap(now, gone) if is_left else made
-                return Where(self._rows[beside], gone, True, None, (), None)
+                return Where(self._rows[beside if moved is None else moved], gone, True, None, (), None)
         returned = None if number is None else self._values.first_new(self._rows[now])
         if returned and is_seed(returned[0].name):
             return Where(returned[0], "", False, returned[1], (), None)
@@ -463,11 +474,16 @@ class _Search:
         before = max(0, now - 1)
         last = () if self._rows[before].backward else _function(self._rows[before])
         first, *callers = _functions(self._rows[now]) or [()]
-        alike = (at for at, row in enumerate(self._rows) if row.name == gone and self._matched.pair(at) is None)
-        if moved := [at for at in alike if _function(self._rows[at]) in (last, first, *callers)]:
-            return min(moved, key=lambda at: abs(at - now))
+        if (moved := self._moved(gone, now, (last, first, *callers))) is not None:
+            return moved
         is_called_there = _lines(self._rows[now])[1:2] == _lines(self._rows[before])[:1]
         return now if self._rows[now].backward or last in ((), first) or is_called_there else before
+
+    def _moved(self, gone: str, now: int, functions: Container[tuple[str, ...]]) -> int | None:
+        """Return where, nearest to a row, one of some functions asks for an operation that is gone elsewhere."""
+        alike = (at for at, row in enumerate(self._rows) if row.name == gone and self._matched.pair(at) is None)
+        asked = (at for at in alike if _function(self._rows[at]) in functions)
+        return min(asked, key=lambda at: abs(at - now), default=None)
 
 
 class _Wake:
