@@ -59,7 +59,7 @@ _TRIVIAL = frozenset(
     )
 )
 """What computes nothing: another look at the same numbers, or memory that holds none yet."""
-_MOST = 50_000
+_MOST = 20_000
 """Operations of a part: of a longer one the first."""
 _MOST_RETURNED = 200
 """Values that functions of the project return, in a part."""
