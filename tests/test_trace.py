@@ -753,6 +753,20 @@ def test_a_loss_that_is_no_longer_scaled_is_told_where_it_is_differentiated(tmp_
     assert "missing here: the baseline's aten.div" in row
 
 
+def test_gradients_that_are_not_zeroed_are_told_where_a_loop_logs_their_norm(tmp_path):
+    """Though what a loop logs counts as forward."""
+    logs = (
+        "            nn.utils.clip",
+        "            norm = nn.utils.clip",
+        "log(loss=loss)",
+        "log(loss=loss, norm=norm)",
+    )
+    record, traced = run(tmp_path, edited(*logs))
+    row, _ = told(Baseline(record, trace=traced.kept), tmp_path, *logs, "            optimizer.zero_grad()\n", "")
+
+    assert "missing here: the baseline's call of SGD.zero_grad in train" in row
+
+
 BY_HAND = (
     "def train():",
     "def ratio(p, d):\n    return p.norm() / d.norm()\n\n"

@@ -224,8 +224,11 @@ def _ran_in(found: Where, built: Built) -> bool:
 def _called(comparison: Comparison, traced: Traced) -> Where | None:
     """Return a call that is made more or less often, of those that make what differs: a mode, gradients, a rate."""
     kept, first = comparison.baseline.trace, comparison.first
-    names = (_CALLS.get(first.stream.kind) or _CALLS.get(first.stage)) if first else None
-    if not (kept and names):
+    if not (kept and first):
+        return None
+    is_logged = first.stage == "forward" and first.step > 0  # the norm of gradients, perhaps
+    names = _CALLS.get(first.stream.kind) or _CALLS.get("backward" if is_logged else first.stage)
+    if not names:
         return None
     for part in (name for name in kept.parts if name in traced.parts):
         rows = _shown(traced.parts[part].operations, kept.parts[part])
