@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader, TensorDataset
 
 from harness import Recorder, compare, errors
@@ -202,6 +203,26 @@ def test_where_a_training_ends_no_random_numbers_are_told(baseline, steps):
 
     assert lines[0] == f"training differs from its baseline from step {min(steps, 4)} on: data, size of the batch"
     assert f"  steps      {steps} in all, baseline 4" in lines
+
+
+def test_a_parametrization_is_a_setting_of_its_module():
+    """Torch gives a module another class for it, which alone is no more than a name."""
+
+    def record(wrap):
+        with Recorder() as recorder:
+            model = nn.Sequential(nn.Linear(4, 6), wrap(nn.Linear(6, 3)))
+            recorder.watch(model)
+            model(torch.ones(2, 4)).sum().backward()
+            recorder.step()
+            recorder.log()
+        return recorder.record
+
+    before, now = record(parametrizations.spectral_norm), record(lambda module: module)
+    headline, *rows = failure(compare(before, now)).splitlines()
+    said = "Linear(in_features=6, out_features=3, bias=True"
+
+    assert headline.endswith("from the start: structure, settings of module 1")
+    assert f"  first      step 0   baseline {said}, weight=_SpectralNorm)   now {said})" in rows
 
 
 HARMLESS = {

@@ -306,6 +306,8 @@ def test_of_a_batch_no_effect_is_told(tmp_path, old, new, part):
     assert part in row_of(comparison, traced)
     assert bool(row_of(comparison, traced)) == bool(part)
     assert unknown(comparison, traced) == "no operation of torch differs before the batch"
+    comparison.baseline.trace.parts["start"] = dataclasses.replace(comparison.baseline.trace.parts["start"], alike=10)
+    assert unknown(comparison, traced) == "of so many operations the baseline keeps a part"
 
 
 def test_a_last_operation_that_is_gone_is_told_in_its_function(tmp_path):
@@ -520,6 +522,97 @@ def train():
                 schedule.step()
     return recorder.record
 """
+
+
+ROLLED = """
+import math
+import random
+import torch
+from torch import nn
+from harness import Recorder
+
+PULL = 0.5
+
+class World:
+    def __init__(self, draws):
+        self.draws, self.place = draws, 0.0
+
+    def move(self, push):
+        self.place += push - PULL * self.place + self.draws.gauss(0, 0.1)
+        return self.place
+
+def spread(values):
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+
+def summed(rewards):
+    sums = [0.0]
+    for reward in reversed(rewards):
+        sums.append(reward + 0.9 * sums[-1])
+    return sums[:0:-1]
+
+def episode(world, policy):
+    seen, rewards = [0.0], []
+    for _ in range(60):
+        with torch.no_grad():
+            push = policy(torch.tensor([seen[-1]])).clamp(-1, 1).item()
+        seen.append(world.move(push))
+        rewards.append(1 - abs(seen[-1]))
+    return seen[:-1], rewards
+
+def train():
+    with Recorder() as recorder:
+        for _ in range(150):
+            known = torch.rand(7).softmax(0).log().exp()
+        policy, world = nn.Linear(1, 1), World(random.Random(0))
+        optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+        recorder.watch(policy, optimizer)
+        for _ in range(2):
+            seen, rewards = episode(world, policy)
+            sums = summed(rewards)
+            scale = spread(sums)
+            inputs, targets = torch.tensor(seen)[:, None], torch.tensor([value / scale for value in sums])
+            recorder.batch(inputs, targets)
+            optimizer.zero_grad()
+            loss = (policy(inputs)[:, 0] - targets).square().mean()
+            loss.backward()
+            optimizer.step()
+            recorder.log(loss=loss)
+    return recorder.record
+"""
+
+
+@pytest.fixture(scope="module")
+def rolled(tmp_path_factory):
+    """The baseline of a program that runs its model, and much else, before its first batch."""
+    record, traced = run(tmp_path_factory.mktemp("rolled"), ROLLED)
+    return Baseline(record, trace=traced.kept)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named", "says"),
+    [
+        ("/ len(values))", "/ (len(values) - 1))", "torch.tensor(seen)", "after spread()"),
+        ("sums[:0:-1]", "sums[1:]", "torch.tensor(seen)", "after summed()"),
+        ("value / scale for", "value * scale for", "torch.tensor(seen)", "torch.tensor gives"),
+        (".square().mean()", ".abs().mean()", "loss = ", "now aten.abs"),
+        (
+            "            optimizer.zero_grad()\n",
+            "",
+            "torch.tensor(seen)",
+            "missing here: the baseline's call of SGD.zero_grad",
+        ),
+    ],
+)
+def test_what_runs_again_and_again_before_a_step_hides_no_line(rolled, tmp_path, old, new, named, says):
+    """Samples made one by one, passes of an episode; nor do those passes end what was made ready for the batch."""
+    text = ROLLED.replace(old, new)
+    record, traced = run(tmp_path, text)
+    row = row_of(compare(rolled, record), traced)
+
+    assert ROLLED.count(old) == 1
+    assert says in row
+    assert named in text.splitlines()[int(row.partition(" ")[0].partition(":")[2]) - 1]
 
 
 ZEROED, MOVED = "            optimizer.zero_grad()", "                schedule.step()"

@@ -10,6 +10,7 @@ import math
 import random
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -25,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatc
 from torch.utils._pytree import tree_leaves
 
 from harness.explaining.lines import Lines, projects
-from harness.explaining.traced import CALL, GIVEN, Built, Operation, Place
+from harness.explaining.traced import BATCH, CALL, GIVEN, Built, Operation, Place
 from harness.recording.built import built_at
 from harness.recording.lines import owner
 
@@ -44,7 +45,6 @@ _TRIVIAL = frozenset(
         "aten.equal",
         "aten.expand",
         "aten.is_same_size",
-        "aten.lift_fresh",
         "aten.new_empty",
         "aten.new_empty_strided",
         "aten.permute",
@@ -59,10 +59,12 @@ _TRIVIAL = frozenset(
     )
 )
 """What computes nothing: another look at the same numbers, or memory that holds none yet."""
+_CALLED_BY = {"aten.lift_fresh": "torch.tensor"}
+"""What makes a tensor of plain numbers, which no operation made, by the name that users know."""
 _MOST = 20_000
 """Operations of a part: of a longer one the first."""
-_MOST_RETURNED = 200
-"""Values that functions of the project return, in a part."""
+_MOST_RETURNED = 50
+"""Values that a function of the project returns, in a part."""
 _CALLED: dict[str, tuple[type, ...]] = {
     "train": (nn.Module,),
     "eval": (nn.Module,),
@@ -102,7 +104,7 @@ class Tracer(TorchDispatchMode):
         self.error: Exception | None = None
         self.on = False
         self._entered = False
-        self._left = 0
+        self._returns = Counter[str]()
         self._writers: dict[int, dict[Any, int]] = {}
         self._forward: dict[int, tuple[tuple[Place, ...], Place | None]] = {}
         stack.callback(self.stop)
@@ -112,7 +114,7 @@ class Tracer(TorchDispatchMode):
 
     def start(self) -> None:
         """List operations from now on, in a list of its own."""
-        self.operations, self._writers, self._left = [], {}, _MOST_RETURNED
+        self.operations, self._writers, self._returns = [], {}, Counter()
         if sys.getprofile() is None:
             sys.setprofile(self._returned)
         if not self._entered:
@@ -150,6 +152,11 @@ class Tracer(TorchDispatchMode):
             size = number([*given, modes])
             self.operations.append(Operation(GIVEN, size, self._inputs(given), places or (), None, False))
 
+    def batch(self) -> None:
+        """List that a batch is ready."""
+        if self.on:
+            self.operations.append(Operation(BATCH, 0.0, (), (), None, False))
+
     @contextlib.contextmanager
     def _unharmed(self) -> Iterator[None]:
         """Look at something; if that fails, the training goes on, without a trace."""
@@ -160,7 +167,7 @@ class Tracer(TorchDispatchMode):
             self.error, self.on = error, False
 
     def _returned(self, frame: FrameType, event: str, value: object) -> None:
-        """List the floats and arrays that a function of the project is given and returns.
+        """List the floats, lists of them and arrays that a function of the project is given and returns.
 
         No operation shows what made them. Of a function that is given others, what it returns is an effect.
         """
@@ -181,8 +188,8 @@ class Tracer(TorchDispatchMode):
                 values = value if isinstance(value, tuple) else [value]
             name = code.co_qualname + ("(...)" if event == "call" else "()")
             for size in map(_value, values):
-                if size is not None and self._left > 0:
-                    self._left -= 1
+                if size is not None and self._returns[name] < _MOST_RETURNED:
+                    self._returns[name] += 1
                     self.operations.append(Operation(name, size, (), (self.lines.place(frame),), None, False))
         self.on = True
 
@@ -229,6 +236,7 @@ class Tracer(TorchDispatchMode):
 
     def _list(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         name = str(getattr(func, "overloadpacket", func))
+        name = _CALLED_BY.get(name, name)
         if name in _TRIVIAL or name.startswith(("profiler.", "prim.")) or len(self.operations) >= _MOST:
             return
         node = torch._C._current_autograd_node()
@@ -333,11 +341,16 @@ def _unwrapped(tensor: Tensor) -> Tensor:
     return tensor
 
 
-_RETURNED = (float, np.ndarray, tuple)
+_RETURNED = (float, np.ndarray, tuple, list)
 
 
 def _value(value: object) -> float | None:
-    """Return a number that tells a value from others: a finite float, an array of numbers, a generator; else None."""
+    """Return a number that tells a value from others: a finite float, numbers in an array, a generator; else None.
+
+    A list of floats is an array.
+    """
+    if type(value) is list and value and all(type(each) is float for each in value):
+        value = np.array(value)
     if isinstance(value, np.random.Generator):
         return float(zlib.crc32(repr(value.bit_generator.state).encode()))
     if type(value) is float:

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from msgspec import structs
 
 from harness.explaining.matched import without
-from harness.explaining.traced import Operation, is_call, is_returned
+from harness.explaining.traced import BATCH, Operation, is_call, is_returned
 from harness.record.trace import Operations
 
 
@@ -27,8 +27,8 @@ def first_other(kept: Operations, rows: Sequence[Operation], ends: tuple[str, ..
     Returns:
         The call and an empty text; or what is beside a call that is gone, and that one's name.
     """
-    before = [name for name in kept.names if not is_returned(name)]
-    rows = without(rows, lambda row: is_returned(row.name))
+    before = [name for name in kept.names if not _is_mark(name)]
+    rows = without(rows, lambda row: _is_mark(row.name))
     now = [row.name for row in rows]
     then, present = _counted(before, ends), _counted(now, ends)
     for tag, old, old_end, start, end in SequenceMatcher(None, before, now, autojunk=False).get_opcodes():
@@ -37,6 +37,10 @@ def first_other(kept: Operations, rows: Sequence[Operation], ends: tuple[str, ..
         if gone or new:
             return (_beside(rows, start, gone[0]), gone[0]) if gone else (new[0], "")
     return None
+
+
+def _is_mark(name: str) -> bool:
+    return is_returned(name) or name == BATCH
 
 
 def _counted(names: Iterable[str], ends: tuple[str, ...]) -> Counter[str]:

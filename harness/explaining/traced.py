@@ -13,6 +13,8 @@ GIVEN = "call of the model"
 """Stands for an operation: what a model is given, with which weights, and whether it trains."""
 CALL = "call of "
 """What stands for one begins with it, too: a call that sets a mode, zeroes gradients or moves a schedule."""
+BATCH = f"{CALL}Recorder.batch"
+"""Stands for the place where a batch is ready."""
 _LARGEST = 8192
 """Characters of a baseline's trace."""
 _REST = "the rest of the line"

@@ -98,6 +98,7 @@ class _Training:
         """Note that a batch begins."""
         self._has_batches = True
         self._train()
+        self._tracer.batch()
         if self._early and self._done:
             raise Enough
 

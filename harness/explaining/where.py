@@ -26,7 +26,18 @@ from harness.comparing.comparison import Comparison
 from harness.comparing.deviations import Deviation
 from harness.explaining.matched import Matched, are_close, holds, is_telling, without
 from harness.explaining.silent_calls import first_other, is_aside
-from harness.explaining.traced import GIVEN, Built, Operation, Place, Traced, folded, is_returned, is_seed, step_name
+from harness.explaining.traced import (
+    BATCH,
+    GIVEN,
+    Built,
+    Operation,
+    Place,
+    Traced,
+    folded,
+    is_returned,
+    is_seed,
+    step_name,
+)
 from harness.record import Record, StreamKey
 from harness.record.trace import Operations
 
@@ -116,6 +127,8 @@ def unknown(comparison: Comparison, traced: Traced) -> str:
         return traced.error
     if not traced.error and (effect.step == 1 or not [*_parts(comparison, effect)]):
         return "operations are kept of the first step and the first evaluation"
+    if not traced.error and _is_early(effect) and any(part.cut for part in kept.parts.values()):
+        return "of so many operations the baseline keeps a part"
     return traced.error or "no operation of torch differs before the batch" * _is_early(effect)
 
 
@@ -267,9 +280,9 @@ def _found(comparison: Comparison, effect: Deviation, traced: Traced, close: flo
     kept = comparison.baseline.trace
     assert kept, "a baseline without a trace tells nothing"
     names = [name for name in _parts(comparison, effect) if name in kept.parts and name in traced.parts]
-    calls = _calls_before(effect)
+    end = _settled(effect)
     whole = {name: (kept.parts[name], _shown(traced.parts[name].operations, kept.parts[name])) for name in names}
-    searches = {name: _Search(*_until(calls, *rows), close) for name, rows in whole.items()}
+    searches = {name: _Search(*_until(end, *rows), close) for name, rows in whole.items()}
     is_settled = _is_early(effect) or (_is_asked(comparison, effect) and effect.stage in _BEFORE)
     tries: list[tuple[str, Callable[[], Where | None]]] = []
     if effect.stage == "backward":  # the loss is what it was as it was logged
@@ -278,33 +291,37 @@ def _found(comparison: Comparison, effect: Deviation, traced: Traced, close: flo
         tries += [(name, search.first) for name, search in searches.items()]
     if is_settled:
         tries += [(name, search.returned) for name, search in searches.items()]
-    if calls is not None:  # what was added matters by what is made of it in the model
-        tries += [(name, partial(_Search(*rows, close).first, calls)) for name, rows in whole.items()]
+    if end is not None:  # what was added matters by what is made of it in the model
+        ends = {name: len(search.rows) for name, search in searches.items()}
+        tries += [(name, partial(_Search(*rows, close).first, ends[name])) for name, rows in whole.items()]
     elif not is_settled:
         tries += [(name, searches[name].gone) for name in names[-1:]]
     return next((replace(place, part=name) for name, call in tries if (place := call())), None)
 
 
-def _calls_before(effect: Deviation) -> int | None:
-    """Return how many calls of a model come before what differs was settled; None if that is no matter of calls."""
+def _settled(effect: Deviation) -> tuple[str, int] | None:
+    """Return by which row what differs was settled: a name, and after how many of it; None if all rows may tell."""
     if not _is_early(effect) or effect.stage == "schedule":
         return None
-    return effect.moment.batch if effect.stage == "data" else 0
+    return (BATCH, effect.moment.batch) if effect.stage == "data" else (GIVEN, 0)
 
 
-def _until(calls: int | None, old: Operations, rows: list[Operation]) -> tuple[Operations, list[Operation]]:
-    """Return the operations before a model is called the next time after so many calls; all, if it is None."""
-    if calls is None:
+def _until(end: tuple[str, int] | None, old: Operations, rows: list[Operation]) -> tuple[Operations, list[Operation]]:
+    """Return the operations before a row; before the call of a model where no batch is noted; all, if it is None."""
+    if end is None:
         return old, rows
-    end = _call(old.names, calls)
-    old = replace(old, names=old.names[:end], numbers=old.numbers[:end])
-    return old, rows[: _call([row.name for row in rows], calls)]
+    name, index = end
+    names = [row.name for row in rows]
+    name = name if name in old.names and name in names else GIVEN
+    last = _place(old.names, name, index)
+    old = replace(old, names=old.names[:last], numbers=old.numbers[:last])
+    return old, rows[: _place(names, name, index)]
 
 
-def _call(names: Sequence[str], index: int) -> int:
-    """Return where a model is called the next time after so many calls; the end if it is not."""
-    calls = [at for at, name in enumerate(names) if name == GIVEN]
-    return calls[index] if index < len(calls) else len(names)
+def _place(names: Sequence[str], name: str, index: int) -> int:
+    """Return where a name stands the next time after so many; the end if it does not."""
+    places = [at for at, each in enumerate(names) if each == name]
+    return places[index] if index < len(places) else len(names)
 
 
 def _release(torch: str) -> str:
@@ -392,20 +409,19 @@ class _Search:
     def __init__(self, kept: Operations, rows: Sequence[Operation], close: float) -> None:
         old = [row for row in zip(kept.names, kept.numbers, strict=True) if not is_aside(row[0])]
         before = replace(kept, names=[name for name, _ in old], numbers=[number for _, number in old])
-        self._rows = without(rows, lambda row: is_aside(row.name))
-        self._matched, self._close = Matched(before, self._rows, close), close
+        self.rows = without(rows, lambda row: is_aside(row.name))
+        self._matched, self._close = Matched(before, self.rows, close), close
         self._values = _Values(kept, rows, close)
 
-    def first(self, calls: int | None = None) -> Where | None:
-        """Return the first new result of known ones that matters; if that comes before so many calls of a model.
+    def first(self, end: int | None = None) -> Where | None:
+        """Return the first new result of known ones that matters; if it is one of so many rows.
 
         One that did not in its pass does if something that does is made of it later: of other parts of it, say, or as
         it is differentiated.
         """
         new = set(self._matched.new)
         origins: dict[int, int] = {}  # of results that did not matter
-        end = len(self._rows) if calls is None else _call([row.name for row in self._rows], calls)
-        for now, row in enumerate(self._rows[:end]):
+        for now, row in enumerate(self.rows[:end]):
             if now in new and not new.intersection(row.inputs):
                 wake = _Wake(self._matched, new, now)
                 origin = next((origins[each] for each in self._sources(now, origins) if each in origins), wake.told)
@@ -417,33 +433,33 @@ class _Search:
 
     def _sources(self, now: int, made: Iterable[int]) -> Iterator[int]:
         """Yield what went into a row, and of a backward pass those of `made` whose lines asked for its forward one."""
-        row = self._rows[now]
+        row = self.rows[now]
         yield from row.inputs
         if row.backward:
-            yield from (each for each in [*made] if self._rows[each].places == row.places)
+            yield from (each for each in [*made] if self.rows[each].places == row.places)
 
     def gone(self) -> Where | None:
         """Return the operation beside the first of the baseline's whose result is nowhere any more.
 
         It is the one in its place, if that is the same operation, of what came later; or the one behind the gap.
         """
-        before, present = self._matched.before, sorted(row.number for row in self._rows)
-        for block in self._matched.blocks if self._rows else ():
+        before, present = self._matched.before, sorted(row.number for row in self.rows)
+        for block in self._matched.blocks if self.rows else ():
             for gone in range(block.old, block.old_end if block.tag != "replace" else block.old):
                 number = before.numbers[gone]
                 if is_telling(number) and not holds(present, number, self._close):
                     beside = block.now + (gone - block.old) * (block.tag == "equal")
-                    beside = min(beside, len(self._rows) - 1)
-                    return Where(self._rows[beside], before.names[gone], True, None, (), None)
+                    beside = min(beside, len(self.rows) - 1)
+                    return Where(self.rows[beside], before.names[gone], True, None, (), None)
         return None
 
     def gone_behind_loss(self) -> Where | None:
         """Return what begins the backward pass of the first new result, if an operation is gone right before it."""
         new = begin = min(self._matched.new, default=0)
-        while begin and self._rows[begin].backward:
+        while begin and self.rows[begin].backward:
             begin -= 1
         gone = self._matched.gap(begin) if begin < new else ""
-        return Where(self._rows[begin], gone, True, None, (), None) if gone else None
+        return Where(self.rows[begin], gone, True, None, (), None) if gone else None
 
     def returned(self) -> Where | None:
         """Return the first value that is new of a function."""
@@ -454,18 +470,18 @@ class _Search:
         """Return a row as what differs, or what is beside the gap before it."""
         if gone := self._matched.gap(now):
             beside = self._beside_gap(now, gone)
-            return Where(self._rows[beside], gone, beside != now, None, (), None)
+            return Where(self.rows[beside], gone, beside != now, None, (), None)
         other, number = self._matched.place(now)
-        for made in self._rows[now].inputs if number is not None else ():
+        for made in self.rows[now].inputs if number is not None else ():
             if gone := self._matched.cut(made):  # what was done to it before it went in
-                moved = self._moved(gone, now, _functions(self._rows[now]))
-                is_left = self._rows[made].backward and not self._rows[now].backward
+                moved = self._moved(gone, now, _functions(self.rows[now]))
+                is_left = self.rows[made].backward and not self.rows[now].backward
                 beside = self._beside_gap(now, gone) if is_left else made
-                return Where(self._rows[beside if moved is None else moved], gone, True, None, (), None)
-        returned = None if number is None else self._values.first_new(self._rows[now])
+                return Where(self.rows[beside if moved is None else moved], gone, True, None, (), None)
+        returned = None if number is None else self._values.first_new(self.rows[now])
         if returned and is_seed(returned[0].name):
             return Where(returned[0], "", False, returned[1], (), None)
-        return Where(self._rows[now], other, False, number, (), returned)
+        return Where(self.rows[now], other, False, number, (), returned)
 
     def _beside_gap(self, now: int, gone: str) -> int:
         """Return what is nearest to the line that a gone operation stood in.
@@ -475,17 +491,17 @@ class _Search:
         of the backward pass is no neighbour: its line is elsewhere.
         """
         before = max(0, now - 1)
-        last = () if self._rows[before].backward else _function(self._rows[before])
-        first, *callers = _functions(self._rows[now]) or [()]
+        last = () if self.rows[before].backward else _function(self.rows[before])
+        first, *callers = _functions(self.rows[now]) or [()]
         if (moved := self._moved(gone, now, (last, first, *callers))) is not None:
             return moved
-        is_called_there = _lines(self._rows[now])[1:2] == _lines(self._rows[before])[:1]
-        return now if self._rows[now].backward or last in ((), first) or is_called_there else before
+        is_called_there = _lines(self.rows[now])[1:2] == _lines(self.rows[before])[:1]
+        return now if self.rows[now].backward or last in ((), first) or is_called_there else before
 
     def _moved(self, gone: str, now: int, functions: Container[tuple[str, ...]]) -> int | None:
         """Return where, nearest to a row, one of some functions asks for an operation that is gone elsewhere."""
-        alike = (at for at, row in enumerate(self._rows) if row.name == gone and self._matched.pair(at) is None)
-        asked = (at for at in alike if _function(self._rows[at]) in functions)
+        alike = (at for at, row in enumerate(self.rows) if row.name == gone and self._matched.pair(at) is None)
+        asked = (at for at in alike if _function(self.rows[at]) in functions)
         return min(asked, key=lambda at: abs(at - now), default=None)
 
 
@@ -545,7 +561,7 @@ class _Values:
     """
 
     def __init__(self, kept: Operations, rows: Sequence[Operation], close: float) -> None:
-        self._rows, self._close = rows, close
+        self.rows, self._close = rows, close
         self._calls = Counter(row.name for row in rows)
         self._former: dict[str, list[float]] = defaultdict(list)
         for name, number in zip(kept.names, kept.numbers, strict=True):
@@ -558,7 +574,7 @@ class _Values:
         """
         fed, calls = set[str](), Counter[str]()
         end = until and (until.name, until.number)
-        for row in takewhile(lambda row: (row.name, row.number) != end, self._rows):
+        for row in takewhile(lambda row: (row.name, row.number) != end, self.rows):
             call, function = calls[row.name], row.name.rpartition("(")[0]
             if self._is_new(row, call):
                 if row.name.endswith("()") and function not in fed:

@@ -4,10 +4,11 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -144,8 +145,16 @@ def _text(module: nn.Module) -> str:
         said = _ADDRESS.sub("", module.extra_repr())
     except Exception:  # it is anybody's code, and may want what is not there yet
         said = ""
-    text = f"{type(module).__name__}({said})"[:_LONGEST]
+    kind = parametrize.type_before_parametrizations(module).__name__
+    text = f"{kind}({', '.join(filter(None, (said, *_parametrized(module))))})"[:_LONGEST]
     return f"{text} compiled" if module._compiled_call_impl is not None else text
+
+
+def _parametrized(module: nn.Module) -> Iterator[str]:
+    """Yield what makes each tensor of a module that is not a parameter itself: `weight=_SpectralNorm`."""
+    if parametrize.is_parametrized(module):
+        for name, makers in cast("Mapping[str, nn.ModuleList]", module.parametrizations).items():
+            yield f"{name}={' of '.join(type(maker).__name__ for maker in reversed(makers))}"
 
 
 def mode(model: nn.Module) -> str:
