@@ -72,8 +72,8 @@ _CALLED: dict[str, tuple[type, ...]] = {
     "step": (LRScheduler,),
 }
 """Calls that no operation shows, and whose they are."""
-_WRAPPERS = ("inner", "_fn")
-"""Functions of torch's around one of them."""
+_WRAPPERS = ("inner", "_fn", "__torch_function__")
+"""Functions around one of them, or around a dispatch mode: torch's, and modes for its functions."""
 _SEEDING = ("manual_seed", "seed")
 _SEED_FILES = (random.__file__, torch.random.__file__)
 """Of the functions that give a seed on."""
@@ -196,9 +196,7 @@ class Tracer(TorchDispatchMode):
     def _called(self, frame: FrameType, name: str) -> None:
         """List a call of the project's own that sets a mode, zeroes gradients or moves a schedule."""
         with contextlib.suppress(Exception):
-            thing, around = frame.f_locals.get("self"), frame.f_back
-            while around and around.f_code.co_name in _WRAPPERS:
-                around = around.f_back
+            thing, around = frame.f_locals.get("self"), _unwrapped_frame(frame.f_back)
             if around and owner(around.f_code.co_filename) == "project" and isinstance(thing, _CALLED[name]):
                 name = "eval" if frame.f_locals.get("mode") is False else name
                 text = f"{CALL}{type(thing).__name__}.{name} in {around.f_code.co_qualname}"
@@ -237,6 +235,8 @@ class Tracer(TorchDispatchMode):
     def _list(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         name = str(getattr(func, "overloadpacket", func))
         name = _CALLED_BY.get(name, name)
+        if name == "aten.detach":
+            self._list_detach(sys._getframe(2))
         if name in _TRIVIAL or name.startswith(("profiler.", "prim.")) or len(self.operations) >= _MOST:
             return
         node = torch._C._current_autograd_node()
@@ -249,6 +249,13 @@ class Tracer(TorchDispatchMode):
         for results in _rows(name, made, written):
             self.operations.append(Operation(name, number(results), inputs, places, built, backward, draws))
             self._wrote(results, written, given)
+
+    def _list_detach(self, frame: FrameType | None) -> None:
+        """List a call of the project's own that keeps gradients out: what it gives is as it was."""
+        frame = _unwrapped_frame(frame)
+        if frame and owner(frame.f_code.co_filename) == "project":
+            text = f"{CALL}Tensor.detach in {frame.f_code.co_qualname}"
+            self.operations.append(Operation(text, 0.0, (), (self.lines.place(frame),), None, False))
 
     def _asked(self, frame: FrameType | None, node: Any) -> tuple[tuple[Place, ...] | None, Place | None, bool]:
         """Return the lines that asked for an operation, None if we did; what it ran in; whether it goes backward."""
@@ -292,6 +299,13 @@ class Tracer(TorchDispatchMode):
                 self._writers.setdefault(_memory(tensor), {})[_view(tensor)] = last
             else:
                 self._writers[_memory(tensor)] = {None: last}
+
+
+def _unwrapped_frame(frame: FrameType | None) -> FrameType | None:
+    """Return the frame around wrappers."""
+    while frame and frame.f_code.co_name in _WRAPPERS:
+        frame = frame.f_back
+    return frame
 
 
 def _rows(name: str, made: _Tensors, written: _Tensors) -> Iterator[_Tensors]:

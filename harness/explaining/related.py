@@ -37,14 +37,21 @@ def related(root: Path, files: Sequence[str], found: Where | None, traced: Trace
         return [Span("beside", file, _lines(node)) for file, node in _functions(root, found.operation.places)]
     if found is None:
         return [*_makers(root, files, _used_at_start(root, traced))]
-    return [*_makers(root, files, words(root, found.operation.places))] if found.number is not None else []
+    if found.number is None:
+        return []
+    spans = [*_makers(root, files, words(root, found.operation.places))]
+    if found.returned:  # plain Python made it, of which no operation is known
+        file = found.returned[0].places[0].file
+        spans += _makers(root, [file], _used_at_start(root, traced, file))
+    return spans
 
 
-def _used_at_start(root: Path, traced: Traced) -> set[str]:
-    """Return the words of the functions that ran at the start of a training."""
+def _used_at_start(root: Path, traced: Traced, file: str = "") -> set[str]:
+    """Return the words of the functions that ran at the start of a training, all or those of a file."""
     start = traced.parts.get("start")
     places = dict.fromkeys(place for row in start.operations for place in row.places) if start else ()
-    return {word for _, node in _functions(root, places) for word in _uses(node)}
+    own = [place for place in places if file in ("", place.file)]
+    return {word for _, node in _functions(root, own) for word in _uses(node)}
 
 
 def _functions(root: Path, places: Iterable[Place]) -> Iterator[tuple[str, ast.stmt]]:

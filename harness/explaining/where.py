@@ -57,7 +57,7 @@ _ARGUMENTS = {
     "start_method": ("multiprocessing_context",),
 }
 """Of a data loader: what sets what is noted of it, where that has another name."""
-_CALLS = {"mode": (".train", ".eval"), "backward": (".zero_grad",), "schedule": (".step",)}
+_CALLS = {"mode": (".train", ".eval"), "backward": (".zero_grad", ".detach"), "schedule": (".step",)}
 """Kinds of streams and stages, and the calls that make what is in them."""
 _SAID = re.compile(r"(\w+)=([^,()]*)")
 """A part of what a module says of itself."""
