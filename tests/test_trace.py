@@ -811,12 +811,12 @@ def test_a_long_trace_is_kept_without_its_backward_operations_and_then_cut():
 
 def test_a_loop_takes_no_room_from_what_comes_after_it(tmp_path):
     """So that an edit of a later line is named; one within it, too, however late it shows."""
-    samples = "torch.rand(12, 3, 5, 5)", "torch.stack([torch.rand(3, 5, 5) + i for i in range(1500)])[-12:]"
+    samples = "torch.rand(12, 3, 5, 5)", "torch.stack([torch.rand(3, 5, 5) + i for i in range(800)])[-12:]"
     record, traced = run(tmp_path, edited(*samples))
     base = Baseline(record, trace=traced.kept)
 
     assert told(base, tmp_path, *samples, 'SETTINGS["average"]).add_', "0.8).add_")[1].startswith("a.mul_(0.8)")
-    assert "the rest of the line gives" in told(base, tmp_path, *samples, "+ i for", "+ min(i, 1490) for")[0]
+    assert "the rest of the line gives" in told(base, tmp_path, *samples, "+ i for", "+ min(i, 790) for")[0]
 
 
 REMEMBERS = (
