@@ -561,7 +561,7 @@ class _Values:
     """
 
     def __init__(self, kept: Operations, rows: Sequence[Operation], close: float) -> None:
-        self.rows, self._close = rows, close
+        self._rows, self._close = rows, close
         self._calls = Counter(row.name for row in rows)
         self._former: dict[str, list[float]] = defaultdict(list)
         for name, number in zip(kept.names, kept.numbers, strict=True):
@@ -574,7 +574,7 @@ class _Values:
         """
         fed, calls = set[str](), Counter[str]()
         end = until and (until.name, until.number)
-        for row in takewhile(lambda row: (row.name, row.number) != end, self.rows):
+        for row in takewhile(lambda row: (row.name, row.number) != end, self._rows):
             call, function = calls[row.name], row.name.rpartition("(")[0]
             if self._is_new(row, call):
                 if row.name.endswith("()") and function not in fed:

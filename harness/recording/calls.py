@@ -90,9 +90,9 @@ class Calls:
 
         What is compiled keeps them: it never calls them, and would be compiled again without.
         """
-        self._kind, last = kind, self._kind
+        self._kind = kind
         if not kind:
-            self._take_off(self._eager if last else ())
+            self._take_off(self._eager)
         elif len(self._hung) < len(self._calls):
             absent = ((name, call) for name, call in self._calls.items() if name not in self._hung)
             self._hung |= {name: on_output(*call) for name, call in absent}

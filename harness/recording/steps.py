@@ -64,7 +64,6 @@ class Recording:
         self._causes, self._fingerprints = Causes(self.builder), Fingerprints(self.builder)
         self.activations = ActivationMaps(functools.partial(self.whole, "activation maps"))
         self.watched: list[WatchedModel] = []
-        self._present: list[WatchedModel] = []  # those that no other one has replaced
         self._calls: dict[WatchedModel, Calls] = {}
         self._found: Found = []
         self.structure: dict[str, dict[str, Any]] = {}
@@ -121,7 +120,7 @@ class Recording:
 
     def updated_by_hand(self) -> list[WatchedModel]:
         """Return every watched model that has no optimizer, or else all; see `Recorder.step`."""
-        present = [watched for watched in self._present if watched.parameters()]
+        present = [watched for watched in self._present() if watched.parameters()]
         if not present:
             raise RecorderError.nothing_watched()
         return [watched for watched in present if watched.by_hand or not watched.optimizers] or present
@@ -191,7 +190,7 @@ class Recording:
         self._check_hooks()
         self._check_weights()
         self._settle()
-        for watched in self._present:
+        for watched in self._present():
             watched.record_end(self.builder, self._step)
         for watched in self.watched:
             self.builder.parts |= watched.parts
@@ -208,7 +207,7 @@ class Recording:
         if not self.logs:
             raise RecorderError.no_loss(steps=self._step + 1)
         self._unwatched.check_end(self._step)
-        if tensor := next((watched.lazy for watched in self._present if watched.took_part and watched.lazy), ""):
+        if tensor := next((watched.lazy for watched in self._present() if watched.took_part and watched.lazy), ""):
             raise RecorderError.still_lazy(tensor=tensor)
         for watched in self.trained():
             self.distributions.add_last("weight", watched.parameters(), self._step + 1)
@@ -220,21 +219,23 @@ class Recording:
 
     def trained(self) -> Iterator[WatchedModel]:
         """Yield what an optimizer trains now: no averages, nothing that was replaced, nothing that never began."""
-        yield from (watched for watched in self._present if watched.optimizers and watched.opened)
+        yield from (watched for watched in self._present() if watched.optimizers and watched.opened)
+
+    def _present(self) -> list[WatchedModel]:
+        return [watched for watched in self.watched if not watched.replaced]
 
     def _add(self, model: nn.Module, optimizer: Optimizer | None, name: str | None) -> WatchedModel:
         if self._perturbation.other_layout:
             swap_layout(model)
         watched = WatchedModel(model, f"{name}." if name else "", self._precision)
         watched.check_precision(self.origin)
-        if former := next((other for other in self._present if _stands_in(watched, other, optimizer, name)), None):
+        present = self._present()
+        if former := next((other for other in present if _stands_in(watched, other, optimizer, name)), None):
             self._settle()  # what the step left behind is the former model's
             watched.take_over(former)
-            self._present.remove(former)
-        elif watched.prefix in {other.prefix for other in self._present}:
+        elif watched.prefix in {other.prefix for other in present}:
             watched.prefix = f"model{len(self.watched) + 1}."
         self.watched.append(watched)
-        self._present.append(watched)
         return watched
 
     def _hang(self, watched: WatchedModel) -> None:
@@ -306,7 +307,7 @@ class Recording:
         """Take the step that a gradient scaler leaves out, since gradients overflowed, for one that moves nothing."""
         steps = self._optimizer_steps
         yield
-        watched = next((watched for watched in self._present if optimizer in watched.optimizers), None)
+        watched = next((watched for watched in self._present() if optimizer in watched.optimizers), None)
         if watched and steps == self._optimizer_steps:
             with self.whole("a step of a gradient scaler"):
                 watched.record_rates(self.builder, self._step, watched.groups(optimizer))
@@ -375,7 +376,7 @@ class Recording:
             self._first_step.close()
             for watched in self.watched:
                 watched.forget_gradients()
-            self._jitter([watched for watched in self._present if watched.opened])
+            self._jitter([watched for watched in self._present() if watched.opened])
         self._open()
         if self._met != self._step:
             self._met = self._step
@@ -391,7 +392,7 @@ class Recording:
 
     def _check_hooks(self) -> None:
         """Refuse to go on without hooks: what they would have recorded is missing."""
-        hung = (pair for watched in self._present for pair in watched.hung)
+        hung = (pair for watched in self._present() for pair in watched.hung)
         if owner := next((owner for owner, hooks in hung if hooks.gone), ""):
             raise RecorderError.hooks_gone(owner=owner, step=self._step)
 
@@ -429,7 +430,7 @@ class Recording:
 
         What was initialised otherwise stays so until the second state: only the losses tell whether it matters.
         """
-        present = [watched for watched in self._present if watched.opened]
+        present = [watched for watched in self._present() if watched.opened]
         tensors = {name: tensor for watched in present for name, tensor in watched.state().items()}
         if states.collects:
             states.keep(self._step, tensors)
@@ -458,7 +459,7 @@ class Recording:
             self._settled = True
             self._has_stepped = self._has_stepped or self._optimizer_steps > 0
             self.builder.add("update", ("optimizer_steps",), self._step, (self._optimizer_steps,))
-            record_states(self._present, self.builder, self._step)
+            record_states(self._present(), self.builder, self._step)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Notice what trains a watched model unseen: an optimizer that nobody watches, weights that are moved by hand."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -25,10 +25,10 @@ class Unwatched:
     those that the last step has left: one of the two then moved them, the model or somebody else.
 
     Args:
-        present: the watched models that no other one has replaced, now and later.
+        present: returns the watched models that no other one has replaced.
     """
 
-    def __init__(self, present: Sequence[WatchedModel]) -> None:
+    def __init__(self, present: Callable[[], Iterable[WatchedModel]]) -> None:
         self._present = present
         self._marks: dict[WatchedModel, dict[Tensor, float]] = {}
         self._seen: set[WatchedModel] = set()  # models of which a pass was seen
@@ -52,7 +52,7 @@ class Unwatched:
     def begin_batch(self) -> None:
         """Count a batch, and mark the weights of models whose passes are not seen."""
         self._batches += 1
-        for watched in self._present:
+        for watched in self._present():
             if watched.optimizers and watched not in self._seen:
                 self._mark(watched)
 
@@ -96,7 +96,7 @@ class Unwatched:
             raise RecorderError.moved_unwatched(tensor=name, step=step)
 
     def _unmarked(self) -> list[WatchedModel]:
-        return [] if self._suspects else [watched for watched in self._present if watched in self._seen]
+        return [] if self._suspects else [watched for watched in self._present() if watched in self._seen]
 
     @staticmethod
     def _moved(marked: Mapping[WatchedModel, Mapping[Tensor, float]]) -> str:
@@ -136,11 +136,11 @@ class Unwatched:
         """
         if self._leave(optimizer) != self._steps:  # a watched one has stepped meanwhile: this one, mostly
             return
-        watched = {its for model in self._present for its in model.optimizers}
+        watched = {its for model in self._present() for its in model.optimizers}
         if optimizer in watched or any(other in watched for other, _ in self._running):
             return
         used = {p for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
-        weights = ((name, p) for model in self._present for name, p in model.parameters().items())
+        weights = ((name, p) for model in self._present() for name, p in model.parameters().items())
         self._stranger = type(optimizer).__name__ if used else self._stranger
         if tensor := next((name for name, weight in weights if weight in used), None):
             raise RecorderError.unwatched_optimizer(optimizer=self._stranger, tensor=tensor, step=step)
